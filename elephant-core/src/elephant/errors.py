@@ -1,0 +1,25 @@
+"""The errors of the core. Each message says what was expected, what came and what to do about it."""
+
+
+class ElephantError(Exception):
+    """Base of every error that a person can do something about."""
+
+
+class InvalidInputError(ElephantError):
+    """A value, a spot or a file that was given does not make sense."""
+
+
+class NotFoundError(ElephantError):
+    """A dataset, a model or a file that was asked for is not there."""
+
+
+class DatasetError(ElephantError):
+    """A dataset's folder, or a movie to make one from, is incomplete or damaged."""
+
+
+class ModelFileError(ElephantError):
+    """A model file is damaged, is not a model file, or holds a model of another architecture."""
+
+
+class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
+    """Raised from a :class:`elephant.reporting.CancelToken` where work was asked to end."""

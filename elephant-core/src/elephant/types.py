@@ -1,0 +1,140 @@
+"""The small values that travel through every room: frozen, validated, always in the order Z, Y, X."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elephant.errors import InvalidInputError
+
+Shape = tuple[int, ...]
+FloatArray = NDArray[np.float64]
+
+
+class Tag(StrEnum):
+    """What a person says of a spot: true or false positive, negative or border, or nothing yet."""
+
+    TP = "tp"
+    FP = "fp"
+    TN = "tn"
+    FN = "fn"
+    TB = "tb"
+    FB = "fb"
+    UNLABELED = "unlabeled"
+
+
+@dataclass(frozen=True, slots=True)
+class VoxelSize:
+    """Physical edge lengths of a voxel, in the unit of the movie (usually micrometres).
+
+    Raises
+    ------
+    InvalidInputError
+        A length is not a positive finite number.
+    """
+
+    z: float
+    y: float
+    x: float
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(edge) and edge > 0 for edge in self.zyx):
+            raise InvalidInputError(
+                f"a voxel's edges must be positive finite numbers, but are {self.zyx} (Z, Y, X): "
+                "set the voxel size in the client's preferences"
+            )
+
+    @property
+    def zyx(self) -> tuple[float, float, float]:
+        """The three lengths in the order Z, Y, X."""
+        return (self.z, self.y, self.x)
+
+    def last(self, n_dims: int) -> tuple[float, ...]:
+        """Return the lengths of the last `n_dims` axes: Y, X for 2, Z, Y, X for 3."""
+        return self.zyx[3 - n_dims :]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A block of voxels, ``origin`` inclusive, over the last axes of an image ((Z), Y, X).
+
+    Raises
+    ------
+    InvalidInputError
+        A size is below 1, an origin is negative, or their lengths differ.
+    """
+
+    origin: Shape
+    size: Shape
+
+    def __post_init__(self) -> None:
+        if len(self.origin) != len(self.size) or min(self.origin) < 0 or min(self.size) < 1:
+            raise InvalidInputError(
+                f"a box needs an origin of at least 0 and a size of at least 1 on each axis, but origin "
+                f"{self.origin} and size {self.size} came: choose a box inside the image"
+            )
+
+    @classmethod
+    def whole(cls, shape: Shape) -> Self:
+        """Return the box that covers an image of `shape`."""
+        return cls((0,) * len(shape), tuple(shape))
+
+    @property
+    def end(self) -> Shape:
+        """The first voxel behind the box, per axis."""
+        return tuple(o + s for o, s in zip(self.origin, self.size, strict=True))
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """The slices that cut the box out of an array."""
+        return tuple(slice(o, e) for o, e in zip(self.origin, self.end, strict=True))
+
+    def fits(self, shape: Shape) -> bool:
+        """Tell whether the box lies inside an image of `shape`."""
+        return len(shape) == len(self.size) and all(e <= s for e, s in zip(self.end, shape, strict=True))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spot:
+    """A nucleus as an ellipsoid.
+
+    Attributes
+    ----------
+    t
+        Timepoint, counted from 0.
+    pos
+        Centre in physical units, (3,), Z, Y, X.
+    covariance
+        Symmetric positive definite matrix in squared physical units, (3, 3), Z, Y, X. The surface is its one-sigma
+        level set: semi-axes are the square roots of its eigenvalues.
+    tag
+        What a person says of it.
+    id
+        The client's name of the spot, -1 where it has none.
+
+    Raises
+    ------
+    InvalidInputError
+        A number is not finite, or the covariance is not symmetric positive definite.
+    """
+
+    t: int
+    pos: FloatArray
+    covariance: FloatArray
+    tag: Tag = Tag.UNLABELED
+    id: int = -1
+
+    def __post_init__(self) -> None:
+        if self.pos.shape != (3,) or not np.isfinite(self.pos).all():
+            raise InvalidInputError(f"{self._name()} needs a position of three finite numbers, not {self.pos}")
+        cov = self.covariance
+        if cov.shape != (3, 3) or not np.isfinite(cov).all():
+            raise InvalidInputError(f"{self._name()} needs a covariance of 3 x 3 finite numbers, not {cov.tolist()}")
+        if not np.allclose(cov, cov.T, rtol=1e-4, atol=1e-9 * float(np.abs(cov).max())):
+            raise InvalidInputError(f"{self._name()} needs a symmetric covariance, not {cov.tolist()}")
+
+    def _name(self) -> str:
+        return f"the spot at timepoint {self.t}" + ("" if self.id < 0 else f" with id {self.id}")
