@@ -1,0 +1,200 @@
+"""A dataset to read from and write to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from elephant.dataset import layout
+from elephant.dataset.check import READY, check_dataset
+from elephant.dataset.colours import labels_as_rgb
+from elephant.dataset.storage import TimeSeries, open_array
+from elephant.errors import DatasetError, InvalidInputError, NotFoundError
+from elephant.paths import resolve_inside
+from elephant.types import Box, Shape
+
+_LABELS_LOCK = ".labels.lock"
+_LARGEST_LABEL = 6
+
+
+class Dataset:
+    """The image, labels and predictions of one movie.
+
+    Open one for each piece of work and let it go: what is read from a dataset that was generated again meanwhile means
+    nothing. It may be used from several threads and handed to other processes.
+
+    Parameters
+    ----------
+    folder
+        The dataset's folder.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such folder.
+    DatasetError
+        It is incomplete or damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise NotFoundError(f"the dataset {folder} is not there: generate it, or check its name")
+        message = check_dataset(folder)
+        if message != READY:
+            raise DatasetError(message)
+        images = open_array(folder / layout.IMAGES)
+        self._folder = folder
+        self._specs = layout.array_specs(images.shape[0], tuple(images.shape[1:]), images.dtype.name)
+
+    @classmethod
+    def open(cls, root: Path, name: str) -> Self:
+        """Open the dataset of a name below the folder of all datasets.
+
+        Raises
+        ------
+        InvalidInputError
+            The name leads out of the root.
+        NotFoundError, DatasetError
+            As for the class.
+        """
+        return cls(resolve_inside(root, name))
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self._folder
+
+    @property
+    def n_timepoints(self) -> int:
+        """T."""
+        return self._specs[layout.IMAGES].n_timepoints
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of a timepoint's image, (Z, Y, X) or (Y, X)."""
+        return self._specs[layout.IMAGES].spatial
+
+    @property
+    def n_dims(self) -> int:
+        """3 or 2."""
+        return len(self.shape)
+
+    @property
+    def is_3d(self) -> bool:
+        """Whether timepoints are volumes."""
+        return self.n_dims == 3
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the image, uint8 or uint16."""
+        return np.dtype(self._specs[layout.IMAGES].dtype)
+
+    def read_image(self, t: int, box: Box | None = None) -> NDArray[Any]:
+        """Return the image of a timepoint, or of a box of it, ((Z), Y, X)."""
+        return self._images.read(t, box)
+
+    def read_probabilities(self, t: int, box: Box | None = None) -> NDArray[np.float16]:
+        """Return the kept probabilities of background, border and centre, ((Z), Y, X, 3)."""
+        return self._probabilities.read(t, box)
+
+    def write_probabilities(self, t: int, values: NDArray[np.floating[Any]], box: Box | None = None) -> None:
+        """Keep probabilities, ((Z), Y, X, 3), for a timepoint or for a box of it."""
+        self._probabilities.write(t, values, box)
+
+    def read_flow(self, t: int, box: Box | None = None) -> NDArray[np.float16]:
+        """Return the kept flow from timepoint `t` + 1 back to `t`, (n, (Z), Y, X), channels X, Y(, Z), normalised."""
+        return self._flow.read(t, box)
+
+    def write_flow(self, t: int, values: NDArray[np.floating[Any]], box: Box | None = None) -> None:
+        """Keep a flow, (n, (Z), Y, X), for the earlier timepoint `t` or for a box of it."""
+        self._flow.write(t, values, box)
+
+    def read_labels(self, t: int, box: Box | None = None) -> NDArray[np.uint8]:
+        """Return the labels of a timepoint, ((Z), Y, X), 0 to 6."""
+        if self._labels.is_atomic:
+            return self._labels.read(t, box)
+        with self.labels_lock():
+            return self._labels.read(t, box)
+
+    def write_labels(self, t: int, labels: NDArray[np.uint8]) -> None:
+        """Replace the labels of a timepoint, ((Z), Y, X), 0 to 6, and their colours."""
+        if labels.dtype != np.uint8 or labels.max(initial=0) > _LARGEST_LABEL:
+            raise InvalidInputError(
+                f"labels must be uint8 from 0 to {_LARGEST_LABEL}, but {labels.dtype} up to {labels.max(initial=0)} came"
+            )
+        with self.labels_lock():
+            self._labels.write(t, labels)
+            self._labels_rgb.write(t, labels_as_rgb(labels))
+
+    def clear_labels(self) -> None:
+        """Set the labels of all timepoints to 0."""
+        with self.labels_lock():
+            self._labels.clear()
+            self._labels_rgb.clear()
+
+    def labelled_timepoints(self) -> list[int]:
+        """Return the timepoints that have any label, in order."""
+        return self._labels.filled_timepoints()
+
+    def read_flow_labels(self, t: int, box: Box | None = None) -> NDArray[np.float32]:
+        """Return the flow labels of the earlier timepoint `t`, (n + 1, (Z), Y, X): X, Y(, Z), weight."""
+        if self._flow_labels.is_atomic:
+            return self._flow_labels.read(t, box)
+        with self.labels_lock():
+            return self._flow_labels.read(t, box)
+
+    def write_flow_labels(self, t: int, labels: NDArray[np.float32]) -> None:
+        """Replace the flow labels of the earlier timepoint `t`, (n + 1, (Z), Y, X)."""
+        with self.labels_lock():
+            self._flow_labels.write(t, labels)
+
+    def clear_flow_labels(self) -> None:
+        """Set the flow labels of all timepoints to 0."""
+        with self.labels_lock():
+            self._flow_labels.clear()
+
+    def flow_labelled_timepoints(self) -> list[int]:
+        """Return the earlier timepoints that have any flow label, in order."""
+        return self._flow_labels.filled_timepoints()
+
+    @contextmanager
+    def labels_lock(self) -> Iterator[None]:
+        """Keep every other writer of labels of this dataset waiting; may be nested."""
+        with self._lock:
+            yield
+
+    @cached_property
+    def _lock(self) -> FileLock:
+        return FileLock(self._folder / _LABELS_LOCK)
+
+    @cached_property
+    def _images(self) -> TimeSeries:
+        return self._series(layout.IMAGES)
+
+    @cached_property
+    def _probabilities(self) -> TimeSeries:
+        return self._series(layout.PROBABILITIES)
+
+    @cached_property
+    def _labels(self) -> TimeSeries:
+        return self._series(layout.LABELS)
+
+    @cached_property
+    def _labels_rgb(self) -> TimeSeries:
+        return self._series(layout.LABELS_RGB)
+
+    @cached_property
+    def _flow(self) -> TimeSeries:
+        return self._series(layout.FLOW)
+
+    @cached_property
+    def _flow_labels(self) -> TimeSeries:
+        return self._series(layout.FLOW_LABELS)
+
+    def _series(self, name: str) -> TimeSeries:
+        return TimeSeries(self._folder / name, self._specs[name])

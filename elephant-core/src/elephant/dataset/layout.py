@@ -1,0 +1,155 @@
+"""What a dataset's folder holds: its arrays, their shapes and types, and how they are cut into files.
+
+The folder of a movie of T timepoints of shape (Z, Y, X) or (Y, X) holds seven Zarr arrays. Every array has the timepoint
+as its first axis. Channels come last where a viewer shows them as colours, and right after the timepoint for the flow.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import numpy as np
+
+from elephant.errors import InvalidInputError
+from elephant.types import Shape
+
+IMAGES = "imgs.zarr"
+PROBABILITIES = "seg_outputs.zarr"
+LABELS = "seg_labels.zarr"
+LABELS_RGB = "seg_labels_vis.zarr"
+FLOW = "flow_outputs.zarr"
+FLOW_LABELS = "flow_labels.zarr"
+FLOW_HASHES = "flow_hashes.zarr"
+
+IMAGE_DTYPES = ("uint8", "uint16")
+
+# Measured by benchmarks/storage_layout.py; docs/dataset-format.md has the numbers and the reasons.
+_CHUNK_3D = (32, 128, 128)
+_CHUNK_2D = (512, 512)
+_LARGEST_IMAGE_FILE = 32 * 2**20  # raw bytes; a conversion holds one file's worth a few times over
+_LARGEST_FILE = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySpec:
+    """One array of a dataset.
+
+    Attributes
+    ----------
+    name
+        The folder's name.
+    dtype
+        The NumPy name of its type.
+    n_timepoints
+        Length of the first axis.
+    spatial
+        (Z, Y, X) or (Y, X); empty for the hashes.
+    channels
+        Number of channels, 0 where there is no such axis.
+    channel_axis
+        Whether channels come right after the timepoint or last.
+    """
+
+    name: str
+    dtype: str
+    n_timepoints: int
+    spatial: Shape
+    channels: int = 0
+    channel_axis: Literal["first", "last"] = "last"
+
+    @property
+    def shape(self) -> Shape:
+        """The whole shape, for example T, Z, Y, X, 3."""
+        return (self.n_timepoints, *self.with_channels(self.spatial))
+
+    def with_channels(self, spatial: Shape) -> Shape:
+        """Return the shape of a piece of one timepoint whose spatial shape is given."""
+        channels = (self.channels,) if self.channels else ()
+        return (*channels, *spatial) if self.channel_axis == "first" else (*spatial, *channels)
+
+    @property
+    def chunks(self) -> Shape:
+        """Shape of what is compressed on its own: the least that is read for a small box."""
+        return (1, *self.with_channels(self._spatial_chunk()))
+
+    @property
+    def shards(self) -> Shape:
+        """Shape of what one file holds: whole chunks, one timepoint unless that is very large."""
+        unit = self._spatial_chunk()
+        largest = _LARGEST_IMAGE_FILE if self.name == IMAGES else _LARGEST_FILE
+        bytes_per_voxel = np.dtype(self.dtype).itemsize * max(self.channels, 1)
+        return (1, *self.with_channels(grow(unit, self.spatial, largest // bytes_per_voxel)))
+
+    def _spatial_chunk(self) -> Shape:
+        wanted = _CHUNK_3D if len(self.spatial) == 3 else _CHUNK_2D[: len(self.spatial)]
+        return tuple(even_part(size, most) for size, most in zip(self.spatial, wanted, strict=True))
+
+
+def even_part(size: int, most: int) -> int:
+    """Cut a length into equal parts of at most `most`, and return the length of one (the last may be shorter)."""
+    return math.ceil(size / math.ceil(size / most))
+
+
+def grow(unit: Shape, shape: Shape, largest: int) -> Shape:
+    """Return the largest block of whole units, X grown first and Z last, that holds at most `largest` voxels.
+
+    Parameters
+    ----------
+    unit
+        The smallest block; returned as it is where it is larger than `largest` already.
+    shape
+        What the block is cut from: it needs not be larger than that, rounded up to whole units.
+    largest
+        In voxels.
+    """
+    block = list(unit)
+    for axis in reversed(range(len(unit))):
+        others = math.prod(block) // block[axis]
+        fitting = largest // (others * unit[axis])
+        block[axis] = unit[axis] * max(1, min(fitting, math.ceil(shape[axis] / unit[axis])))
+    return tuple(block)
+
+
+def regions(shape: Shape, block: Shape) -> Iterator[tuple[slice, ...]]:
+    """Yield the slices of the blocks that cover a shape, in C order, the last ones cut to it."""
+    starts = (range(0, size, step) for size, step in zip(shape, block, strict=True))
+    for corner in product(*starts):
+        yield tuple(slice(c, min(c + b, s)) for c, b, s in zip(corner, block, shape, strict=True))
+
+
+def array_specs(n_timepoints: int, spatial: Shape, image_dtype: str) -> dict[str, ArraySpec]:
+    """Return the seven arrays of a dataset by name.
+
+    Parameters
+    ----------
+    n_timepoints
+        T, at least 1.
+    spatial
+        (Z, Y, X) or (Y, X).
+    image_dtype
+        ``uint8`` or ``uint16``.
+
+    Raises
+    ------
+    InvalidInputError
+        The shape is neither of a volume nor of a plane, or the type is another one.
+    """
+    n = len(spatial)
+    if n_timepoints < 1 or n not in (2, 3) or min(spatial) < 1 or image_dtype not in IMAGE_DTYPES:
+        raise InvalidInputError(
+            f"a dataset has at least one timepoint of shape (Z, Y, X) or (Y, X) and of type {' or '.join(IMAGE_DTYPES)}, "
+            f"but {n_timepoints} timepoints of {spatial}, {image_dtype}, came: check the movie"
+        )
+    pairs = n_timepoints - 1
+    specs = (
+        ArraySpec(IMAGES, image_dtype, n_timepoints, spatial),
+        ArraySpec(PROBABILITIES, "float16", n_timepoints, spatial, 3),
+        ArraySpec(LABELS, "uint8", n_timepoints, spatial),
+        ArraySpec(LABELS_RGB, "uint8", n_timepoints, spatial, 3),
+        ArraySpec(FLOW, "float16", pairs, spatial, n, "first"),
+        ArraySpec(FLOW_LABELS, "float32", pairs, spatial, n + 1, "first"),
+        ArraySpec(FLOW_HASHES, "S16", pairs, ()),
+    )
+    return {spec.name: spec for spec in specs}

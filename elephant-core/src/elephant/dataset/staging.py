@@ -1,0 +1,111 @@
+"""Replacing the arrays of a dataset all at once, or not at all, whenever the process is killed.
+
+New arrays are written beside the old ones, into a hidden folder. Then a marker is put down, the old arrays are moved
+aside and the new ones into place, one rename at a time, and the marker is removed. Whoever comes next and finds the
+hidden folder without an owner (a lock tells) looks for the marker: with it, the moves are carried on to their end;
+without it, the new arrays are incomplete and are thrown away.
+"""
+
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from elephant.errors import DatasetError
+
+_WORK = ".conversion"
+_LOCK = ".conversion.lock"
+_MARKER = "commit"
+_LONGEST_SWAP_S = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """Give a folder for new arrays, and put them in place when the block ends without an error.
+
+    Parameters
+    ----------
+    folder
+        The dataset's folder. Only what is put into the given folder is replaced in it.
+
+    Yields
+    ------
+    Path
+        An empty folder on the same file system.
+
+    Raises
+    ------
+    DatasetError
+        Another process is converting into the same folder.
+    """
+    try:
+        with FileLock(folder / _LOCK, timeout=0):
+            _finish_or_sweep(folder)
+            staged = folder / _WORK / uuid.uuid4().hex
+            staged.mkdir(parents=True)
+            try:
+                yield staged
+                _put_marker(folder, staged)
+            finally:
+                _finish_or_sweep(folder)
+    except Timeout as error:
+        raise DatasetError(
+            f"one conversion at a time can write {folder}, but another one is running: wait for it or abort it"
+        ) from error
+
+
+def recover(folder: Path) -> None:
+    """Carry on or throw away what a killed conversion left; leave a running one alone.
+
+    A swap that is under way in another process is waited for. Never raises: a folder that cannot be written stays as
+    it is.
+    """
+    if not (folder / _WORK).is_dir():
+        return
+    wait = _LONGEST_SWAP_S if is_swapping(folder) else 0
+    try:
+        with FileLock(folder / _LOCK, timeout=wait):
+            _finish_or_sweep(folder)
+    except Timeout:
+        return
+    except OSError as error:
+        logger.warning("what an interrupted conversion left in %s cannot be tidied: %s", folder, error)
+
+
+def is_swapping(folder: Path) -> bool:
+    """Tell whether new arrays are being moved into place, or were when their process was killed."""
+    return (folder / _WORK / _MARKER).exists()
+
+
+def _put_marker(folder: Path, staged: Path) -> None:
+    draft = staged.with_suffix(".marker")
+    draft.write_text(staged.name, encoding="ascii")
+    draft.replace(folder / _WORK / _MARKER)
+
+
+def _finish_or_sweep(folder: Path) -> None:
+    """Bring the folder to rest. Call it with the lock held."""
+    work = folder / _WORK
+    marker = work / _MARKER
+    if marker.exists():
+        _swap(folder, work / marker.read_text(encoding="ascii"))
+        marker.unlink()
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _swap(folder: Path, staged: Path) -> None:
+    """Move every staged array into place; any number of its steps may have been done before."""
+    aside = staged.with_suffix(".old")
+    aside.mkdir(exist_ok=True)
+    for new in sorted(staged.iterdir()):
+        place = folder / new.name
+        if os.path.lexists(place):
+            place.replace(aside / new.name)
+        new.replace(place)

@@ -1,0 +1,186 @@
+"""One array of a dataset on disk: creating it, and reading and writing its timepoints."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+
+from elephant.dataset.layout import FLOW_HASHES, ArraySpec, regions
+from elephant.errors import DatasetError, InvalidInputError
+from elephant.types import Box
+
+# What Zarr and its codecs raise for metadata or chunks that make no sense.
+UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError)
+
+_CHUNK_FILE = re.compile(r"(?:c[./])?(\d+)(?:[./]\d+)*")
+
+
+def create_array(path: Path, spec: ArraySpec) -> None:
+    """Create an empty array, every value 0.
+
+    Parameters
+    ----------
+    path
+        Its folder, which must not exist yet.
+    spec
+        Its shape, type and chunks.
+    """
+    if spec.name == FLOW_HASHES:  # format 3 has no settled way to write fixed-length bytes
+        zarr.create_array(
+            path, shape=spec.shape, chunks=(1,), dtype=spec.dtype, zarr_format=2, fill_value=b""
+        )
+        return
+    chunks, shards = spec.chunks, spec.shards
+    zarr.create_array(
+        path,
+        shape=spec.shape,
+        dtype=spec.dtype,
+        chunks=chunks,
+        shards=None if chunks == shards else shards,
+        compressors=BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"),
+        chunk_key_encoding={
+            "name": "default",
+            "separator": ".",
+        },  # flat: a file per timepoint, and no folders
+        fill_value=0,
+        zarr_format=3,
+    )
+
+
+def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
+    """Open an array of format 2 or 3.
+
+    Raises
+    ------
+    DatasetError
+        There is no array, or its metadata cannot be read.
+    """
+    try:
+        return zarr.open_array(path, mode="r+" if writable else "r")
+    except FileNotFoundError as error:
+        raise DatasetError(
+            f"{path.name} is missing in {path.parent}: make the dataset again from its movie"
+        ) from error
+    except UNREADABLE as error:
+        raise DatasetError(
+            f"{path.name} in {path.parent} cannot be read ({error}): make the dataset again from its movie"
+        ) from error
+
+
+class TimeSeries:
+    """An array of a dataset, read and written by timepoint.
+
+    Parameters
+    ----------
+    path
+        The array's folder.
+    spec
+        What it holds.
+
+    Raises
+    ------
+    DatasetError
+        The array cannot be opened.
+    """
+
+    def __init__(self, path: Path, spec: ArraySpec) -> None:
+        self._path = path
+        self._spec = spec
+        self._array = open_array(path, writable=True)
+
+    def read(self, t: int, box: Box | None = None) -> NDArray[Any]:
+        """Return a timepoint, or a box of it, with its channels where the array has them.
+
+        Raises
+        ------
+        InvalidInputError
+            The timepoint or the box lies outside.
+        DatasetError
+            What is stored is damaged.
+        """
+        selection = self._selection(t, box)
+        try:
+            return np.asarray(self._array[selection])
+        except UNREADABLE as error:
+            raise DatasetError(
+                f"timepoint {t} of {self._path} is damaged and cannot be read ({error}): make the dataset again from its movie"
+            ) from error
+
+    def write(self, t: int, values: NDArray[Any], box: Box | None = None) -> None:
+        """Store a timepoint, or a box of it.
+
+        A timepoint that lies in one file (see :attr:`is_atomic`) appears to readers whole or not at all.
+
+        Raises
+        ------
+        InvalidInputError
+            The timepoint or the box lies outside, or the values have another shape.
+        """
+        selection = self._selection(t, box)
+        expected = self._spec.with_channels(self._spec.spatial if box is None else box.size)
+        if values.shape != expected:
+            raise InvalidInputError(
+                f"{self._path.name} takes values of shape {expected} here, but {values.shape} came: "
+                "give it the values of the box, or of the whole timepoint"
+            )
+        self._array[selection] = values
+
+    def clear(self) -> None:
+        """Set every value to 0 by removing what is stored."""
+        if self._array.fill_value not in (0, None):
+            for t in range(self._spec.n_timepoints):
+                self._array[t] = 0
+            return
+        for path, _ in self._files():
+            path.unlink(missing_ok=True)
+
+    @property
+    def is_atomic(self) -> bool:
+        """Whether each timepoint lies in one file, which is replaced in one step."""
+        file_shape = self._array.shards or self._array.chunks
+        return file_shape[0] == 1 and all(
+            f >= s for f, s in zip(file_shape[1:], self._array.shape[1:], strict=True)
+        )
+
+    def filled_timepoints(self) -> list[int]:
+        """Return the timepoints with a value other than 0, in order."""
+        per_file = (self._array.shards or self._array.chunks)[0]
+        stored = {t for _, i in self._files() for t in range(i * per_file, (i + 1) * per_file)}
+        return [t for t in sorted(stored) if t < self._spec.n_timepoints and self._has_content(t)]
+
+    def _has_content(self, t: int) -> bool:
+        shape = self._array.shape[1:]
+        file_shape = (self._array.shards or self._array.chunks)[1:]
+        return any(np.any(self._array[(t, *region)]) for region in regions(shape, file_shape))
+
+    def _files(self) -> Iterator[tuple[Path, int]]:
+        """Yield the files that hold values, each with its place along the first axis."""
+        for folder, _, names in os.walk(self._path):
+            for name in names:
+                path = Path(folder, name)
+                match = _CHUNK_FILE.fullmatch(path.relative_to(self._path).as_posix())
+                if match:
+                    yield path, int(match[1])
+
+    def _selection(self, t: int, box: Box | None) -> tuple[int | slice, ...]:
+        spec = self._spec
+        if not 0 <= t < spec.n_timepoints:
+            raise InvalidInputError(
+                f"timepoints of {self._path.name} go from 0 to {spec.n_timepoints - 1}, but {t} was asked for: "
+                "check that the client shows the movie that this dataset was made from"
+            )
+        if box is None:
+            return (t,)
+        if not box.fits(spec.spatial):
+            raise InvalidInputError(
+                f"a box must lie inside the image of {spec.spatial}, but its origin is {box.origin} and its size {box.size}: "
+                "choose a smaller one"
+            )
+        channels = (slice(None),) if spec.channels and spec.channel_axis == "first" else ()
+        return (t, *channels, *box.slices)
