@@ -1,0 +1,1 @@
+"""Frozen, validated parameters of each stage, named as the protocol names them."""

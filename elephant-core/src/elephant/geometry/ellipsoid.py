@@ -1,0 +1,56 @@
+"""An ellipsoid (an ellipse in 2D) in physical space."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from elephant.errors import InvalidInputError
+from elephant.types import FloatArray, Spot
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ellipsoid:
+    """A solid ellipsoid over the last n axes of an image.
+
+    Attributes
+    ----------
+    centre
+        Physical position, (n,), (Z), Y, X.
+    radii
+        Semi-axes in physical units, (n,), ascending.
+    axes
+        Unit vectors of the semi-axes as rows, (n, n), each (Z), Y, X.
+    """
+
+    centre: FloatArray
+    radii: FloatArray
+    axes: FloatArray
+
+    @classmethod
+    def from_spot(cls, spot: Spot, n_dims: int) -> Self:
+        """Decompose the covariance of a spot, keeping its last `n_dims` axes.
+
+        Raises
+        ------
+        InvalidInputError
+            The covariance is not positive definite over these axes.
+        """
+        covariance = spot.covariance[3 - n_dims :, 3 - n_dims :]
+        eigenvalues, eigenvectors = np.linalg.eigh((covariance + covariance.T) / 2)
+        if eigenvalues[0] <= 0:
+            raise InvalidInputError(
+                f"the spot at timepoint {spot.t}, position {spot.pos[::-1].tolist()} (X, Y, Z), needs a positive "
+                f"definite covariance, but its eigenvalues are {eigenvalues.tolist()}: delete it and draw it again"
+            )
+        return cls(spot.pos[3 - n_dims :], np.sqrt(eigenvalues), eigenvectors.T)
+
+    def scaled(self, factor: float) -> "Ellipsoid":
+        """Return the ellipsoid with its semi-axes times `factor`."""
+        return Ellipsoid(self.centre, self.radii * factor, self.axes)
+
+    @property
+    def reach(self) -> FloatArray:
+        """Half the size of the axis-parallel box around the box of half-widths `radii`, (n,), physical."""
+        reach: FloatArray = np.abs(self.axes).T @ self.radii
+        return reach

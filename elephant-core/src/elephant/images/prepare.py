@@ -1,0 +1,72 @@
+"""Intensities as the networks want them.
+
+References
+----------
+Sugawara, Çevrim and Averof, eLife 2022, doi:10.7554/eLife.69380.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from elephant.config.image import ImageParams
+from elephant.types import Shape
+
+Image = NDArray[np.float32]
+
+
+def normalise(image: NDArray[np.generic], use_median: bool = False) -> Image:
+    """Bring the intensities of a whole timepoint to 0..1: ``(v - min) / (max - min)``.
+
+    Parameters
+    ----------
+    image
+        As stored, (Z), Y, X.
+    use_median
+        Before that, shift each slice along Z so that its median is the volume's; slices with median 0 are left alone.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32; zeros where all intensities are the same.
+    """
+    values = image.astype(np.float32)
+    if use_median and image.ndim == 3:
+        _align_medians(values)
+    low, high = float(values.min()), float(values.max())
+    if high <= low:
+        return np.zeros_like(values)
+    values -= np.float32(low)
+    values /= np.float32(high - low)
+    return values
+
+
+def _align_medians(volume: Image) -> None:
+    overall = np.median(volume)
+    for plane in volume:
+        median = np.median(plane)
+        if median != 0:
+            plane += overall - median
+
+
+def rescale(image: Image, size: Shape | None) -> Image:
+    """Rescale (Z), Y, X linearly to `size`; voxel centres map as ``(i + 0.5) * ratio - 0.5``."""
+    if size is None or image.shape == tuple(size):
+        return image
+    mode = "trilinear" if image.ndim == 3 else "bilinear"
+    out = functional.interpolate(torch.from_numpy(image)[None, None], size=tuple(size), mode=mode)
+    return np.asarray(out[0, 0].numpy(), dtype=np.float32)
+
+
+def rescale_labels(labels: NDArray[np.uint8], size: Shape | None) -> NDArray[np.uint8]:
+    """Rescale (Z), Y, X to `size` by nearest neighbour, voxel for voxel as :func:`rescale` does."""
+    if size is None or labels.shape == tuple(size):
+        return labels
+    out = functional.interpolate(torch.from_numpy(labels)[None, None], size=tuple(size), mode="nearest-exact")
+    return np.asarray(out[0, 0].numpy(), dtype=np.uint8)
+
+
+def prepare(image: NDArray[np.generic], params: ImageParams) -> Image:
+    """Normalise a whole timepoint, (Z), Y, X, and rescale it to the network's input size."""
+    return rescale(normalise(image, params.use_median), params.input_size)

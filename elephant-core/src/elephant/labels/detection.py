@@ -1,0 +1,104 @@
+"""Spots to detection labels.
+
+Label values: 0 unlabeled; 1, 2, 3 background, border, centre; 4, 5, 6 the same from a false annotation (one that a
+person marked as a mistake of the prediction, which the loss weighs more).
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from elephant.config.labels import LabelParams
+from elephant.geometry import Ellipsoid, Raster, rasterise
+from elephant.types import Shape, Spot, Tag
+
+Labels = NDArray[np.uint8]
+
+BACKGROUND, BORDER, CENTRE = 1, 2, 3
+FALSE_OFFSET = 3
+# class of each label value 0..6: nothing or background, border, centre
+_CLASS_OF = np.array([0, 0, 1, 2, 0, 1, 2], dtype=np.uint8)
+_FALSE_TAGS = frozenset({Tag.FP, Tag.FN, Tag.FB})
+_NUCLEUS_TAGS = frozenset({Tag.TP, Tag.FN})
+_BORDER_TAGS = frozenset({Tag.TB, Tag.FB})
+
+
+def detection_labels(
+    shape: Shape, spots: Iterable[Spot], params: LabelParams, image: NDArray[np.floating] | None = None
+) -> Labels:
+    """Paint the labels of one timepoint.
+
+    Parameters
+    ----------
+    shape
+        Size of the image, (Z), Y, X.
+    spots
+        The timepoint's spots; later ones are painted over earlier ones. Those tagged `unlabeled` are left out.
+    params
+        Voxel size, `c_ratio` and `auto_bg_thresh`.
+    image
+        The normalised image, (Z), Y, X; needed where `auto_bg_thresh` is above 0.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, (Z), Y, X.
+
+    References
+    ----------
+    Sugawara, Çevrim and Averof, eLife 2022, doi:10.7554/eLife.69380.
+    """
+    labels: Labels = np.zeros(shape, dtype=np.uint8)
+    kept = np.zeros(shape, dtype=bool)
+    if params.auto_bg_thresh > 0:
+        if image is None:
+            raise ValueError("an automatic background needs the normalised image")
+        kept = np.asarray(image < params.auto_bg_thresh)
+        labels[kept] = BACKGROUND
+    scale = params.voxel_size.last(len(shape))
+    for spot in spots:
+        if spot.tag is Tag.UNLABELED:
+            continue
+        ellipsoid = Ellipsoid.from_spot(spot, len(shape))
+        outer = rasterise(ellipsoid, scale, shape)
+        if outer.is_empty:
+            continue
+        kept[outer.slices] |= outer.mask
+        _paint_spot(labels, spot.tag, outer)
+        if spot.tag in _NUCLEUS_TAGS:
+            inner = rasterise(ellipsoid.scaled(params.c_ratio), scale, shape)
+            _paint_centre(labels, inner, _offset(spot.tag))
+    labels[~kept] = 0
+    return labels
+
+
+def _offset(tag: Tag) -> int:
+    return FALSE_OFFSET if tag in _FALSE_TAGS else 0
+
+
+def _paint_spot(labels: Labels, tag: Tag, outer: Raster) -> None:
+    block = labels[outer.slices]
+    classes = _CLASS_OF[block]
+    if tag in _NUCLEUS_TAGS or tag in _BORDER_TAGS:
+        block[outer.mask & (classes <= 1)] = BORDER + _offset(tag)
+    else:
+        block[outer.mask & (classes == 0)] = BACKGROUND + _offset(tag)
+
+
+def _paint_centre(labels: Labels, inner: Raster, offset: int) -> None:
+    """Paint the inner ellipsoid as centre, and a rim of one voxel around it as border."""
+    if inner.is_empty:
+        return
+    around = tuple(
+        slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(inner.slices, labels.shape, strict=True)
+    )
+    mask = np.zeros([s.stop - s.start for s in around], dtype=bool)
+    mask[tuple(slice(s.start - a.start, s.stop - a.start) for s, a in zip(inner.slices, around, strict=True))] = (
+        inner.mask
+    )
+    rim = ndimage.binary_dilation(mask, structure=np.ones((3,) * mask.ndim, dtype=bool))
+    block = labels[around]
+    block[rim] = BORDER + offset
+    block[mask] = CENTRE + offset

@@ -1,0 +1,69 @@
+"""One or several networks of the same kind that answer as one."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from elephant.models.checkpoint import StateDict, fill, load_state_dicts, save_state_dicts
+from elephant.models.unet import DetectionNet, FlowNet
+from elephant.reporting import CancelToken
+
+
+class Ensemble(nn.Module):
+    """Networks whose outputs are averaged; most often just one.
+
+    Parameters
+    ----------
+    members
+        Networks of the same class, axes and `n_keep_axials`.
+    """
+
+    def __init__(self, members: Sequence[DetectionNet] | Sequence[FlowNet]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: Tensor, is_pad: bool = False) -> Tensor:
+        """Run every member on (N, inputs, (Z), Y, X) and average what they say."""
+        outputs = [member(x, is_pad) for member in self.members]
+        return outputs[0] if len(outputs) == 1 else torch.stack(outputs).mean(0)
+
+    def state_dicts(self) -> list[StateDict]:
+        """Return the weights of each member."""
+        return [member.state_dict() for member in self.members]
+
+    def save(self, path: Path) -> None:
+        """Write the model file, whole or not at all."""
+        save_state_dicts(path, self.state_dicts())
+
+
+def load_ensemble(path: Path, network: type[DetectionNet] | type[FlowNet], n_dims: int, n_keep_axials: int) -> Ensemble:
+    """Read a model file into networks of the given class.
+
+    Raises
+    ------
+    NotFoundError
+        The file is not there.
+    ModelFileError
+        It is damaged or holds another architecture.
+    """
+    members = []
+    for weights in load_state_dicts(path):
+        member = network(n_dims, n_keep_axials)
+        fill(member, weights, path.name)
+        members.append(member)
+    return Ensemble(members)
+
+
+@contextmanager
+def interruptible(model: nn.Module, cancel: CancelToken) -> Iterator[None]:
+    """Ask `cancel` before every layer inside the block, so that a long pass over a large image can be ended."""
+    layers = [m for m in model.modules() if not any(m.children())]
+    handles = [layer.register_forward_pre_hook(lambda *_: cancel.check()) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

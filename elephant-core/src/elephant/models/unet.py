@@ -1,0 +1,132 @@
+"""The U-Net that both networks share, in 3D and 2D.
+
+References
+----------
+Sugawara, Çevrim and Averof, eLife 2022, doi:10.7554/eLife.69380.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from elephant.models.blocks import NormalisedBlock, PlainBlock, ResidualBlock, convolution, resize
+
+WIDTHS = (16, 32, 64, 128, 256)
+N_LEVELS = 4
+
+BlockFactory = Callable[[int, int, int], nn.Module]
+
+
+def dividing_size(n_dims: int, n_keep_axials: int) -> tuple[int, ...]:
+    """Return what the poolings divide each axis by, ((Z), Y, X): 2^(4 - n_keep_axials) for Z, 16 for Y and X."""
+    in_plane = 2**N_LEVELS
+    return ((2 ** (N_LEVELS - n_keep_axials),) if n_dims == 3 else ()) + (in_plane, in_plane)
+
+
+class UNet(nn.Module):
+    """Four poolings down, four up, skips between; sizes that the poolings do not divide are rescaled.
+
+    Parameters
+    ----------
+    n_dims
+        3 or 2.
+    n_keep_axials
+        How many of the four poolings, counted from the full resolution, leave Z alone: 0 to 4.
+    n_inputs, n_outputs
+        Channels.
+    block, up_block
+        What makes a block of the encoder and the base, and one of the decoder, from axes, inputs and outputs.
+    """
+
+    def __init__(
+        self,
+        n_dims: int,
+        n_keep_axials: int,
+        n_inputs: int,
+        n_outputs: int,
+        block: BlockFactory,
+        up_block: BlockFactory,
+    ) -> None:
+        super().__init__()
+        if n_dims not in (2, 3) or not 0 <= n_keep_axials <= N_LEVELS:
+            raise ValueError(f"expected 2 or 3 axes and n_keep_axials of 0 to 4, not {n_dims} and {n_keep_axials}")
+        self.n_dims = n_dims
+        self.n_keep_axials = n_keep_axials
+        inputs = (n_inputs, *WIDTHS[:-1])
+        self.encoder = nn.ModuleList(block(n_dims, inputs[i], WIDTHS[i]) for i in range(N_LEVELS))
+        self.base = block(n_dims, WIDTHS[-2], WIDTHS[-1])
+        self.decoder = nn.ModuleList(
+            up_block(n_dims, WIDTHS[i] + WIDTHS[i + 1], WIDTHS[i]) for i in reversed(range(N_LEVELS))
+        )
+        self.out_conv = convolution(n_dims, WIDTHS[0], n_outputs, 1)
+
+    def forward(self, x: Tensor, is_pad: bool = False) -> Tensor:
+        """Run the network.
+
+        Parameters
+        ----------
+        x
+            Normalised image, (N, inputs, (Z), Y, X).
+        is_pad
+            Whether to surround the image by half of the dividing size, replicated from its border.
+
+        Returns
+        -------
+        torch.Tensor
+            (N, outputs, (Z), Y, X), activated.
+        """
+        size = tuple(x.shape[2:])
+        divisor = dividing_size(self.n_dims, self.n_keep_axials)
+        x = resize(x, tuple(-(-s // d) * d for s, d in zip(size, divisor, strict=True)))
+        if is_pad:
+            x = functional.pad(x, [d // 2 for d in reversed(divisor) for _ in range(2)], mode="replicate")
+        y = self.activate(self._body(x))
+        if is_pad:
+            y = y[(..., *(slice(d // 2, s - d // 2) for s, d in zip(y.shape[2:], divisor, strict=True)))]
+        return resize(y, size)
+
+    def activate(self, x: Tensor) -> Tensor:
+        """Turn the last convolution's output into the network's."""
+        raise NotImplementedError
+
+    def _pool_size(self, level: int) -> tuple[int, ...]:
+        return (1 if level < self.n_keep_axials else 2,) * (self.n_dims == 3) + (2, 2)
+
+    def _body(self, x: Tensor) -> Tensor:
+        pool = functional.max_pool3d if self.n_dims == 3 else functional.max_pool2d
+        skips = []
+        for level, block in enumerate(self.encoder):
+            x = block(x)
+            skips.append(x)
+            x = pool(x, self._pool_size(level))
+        x = self.base(x)
+        for level, block in zip(reversed(range(N_LEVELS)), self.decoder, strict=True):
+            factors = [float(f) for f in self._pool_size(level)]
+            x = functional.interpolate(x, scale_factor=factors, mode="nearest")
+            x = block(torch.cat([skips.pop(), x], dim=1))
+        out: Tensor = self.out_conv(x)
+        return out
+
+
+class DetectionNet(UNet):
+    """One image to the log-probabilities of background, border and centre, (N, 3, (Z), Y, X)."""
+
+    def __init__(self, n_dims: int, n_keep_axials: int) -> None:
+        super().__init__(n_dims, n_keep_axials, 1, 3, NormalisedBlock, NormalisedBlock)
+
+    def activate(self, x: Tensor) -> Tensor:
+        """Apply the log-softmax over the classes."""
+        return functional.log_softmax(x, dim=1)
+
+
+class FlowNet(UNet):
+    """Two consecutive images to the normalised displacement X, Y(, Z), (N, n, (Z), Y, X)."""
+
+    def __init__(self, n_dims: int, n_keep_axials: int) -> None:
+        super().__init__(n_dims, n_keep_axials, 2, n_dims, ResidualBlock, PlainBlock)
+
+    def activate(self, x: Tensor) -> Tensor:
+        """Apply the hyperbolic tangent."""
+        return torch.tanh(x)

@@ -1,0 +1,109 @@
+"""Cutting an image into overlapping tiles and blending what comes out of them."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elephant.types import Box, Shape
+
+OVERLAP_SHARE = 8
+
+
+def tile_boxes(shape: Shape, patch: Shape | None, divisor: Shape) -> list[Box]:
+    """Cover an image with overlapping tiles of one size.
+
+    Parameters
+    ----------
+    shape
+        Size of the image, voxels, (Z), Y, X.
+    patch
+        Largest tile; none: a single tile.
+    divisor
+        What the network's poolings divide each axis by: tiles are multiples of it where `patch` allows, so that
+        the network does not rescale them.
+
+    Returns
+    -------
+    list of Box
+        In C order of their origins.
+    """
+    if patch is None:
+        return [Box.whole(shape)]
+    sizes, starts = zip(*(_tile_axis(*axis) for axis in zip(shape, patch, divisor, strict=True)), strict=True)
+    return [Box(origin, sizes) for origin in itertools.product(*starts)]
+
+
+def _tile_axis(length: int, limit: int, divisor: int) -> tuple[int, list[int]]:
+    """Return the size and the starts of the tiles along one axis."""
+    if length <= limit:
+        return length, [0]
+    largest = max(limit // divisor, 1) * divisor if limit >= divisor else limit
+    overlap = min(max(largest // OVERLAP_SHARE, divisor), largest // 2)
+    n_tiles = -(-(length - overlap) // (largest - overlap))
+    needed = -(-(length + (n_tiles - 1) * overlap) // n_tiles)
+    size = min(-(-needed // divisor) * divisor, largest)
+    # Spread evenly: what the tiles are longer than needed goes into wider overlaps.
+    starts = [round(i * (length - size) / (n_tiles - 1)) for i in range(n_tiles)]
+    return size, starts
+
+
+class Blender:
+    """Adds up tiles, weighed by linear ramps where they overlap.
+
+    Parameters
+    ----------
+    shape
+        Size of the image, voxels, (Z), Y, X.
+    boxes
+        All tiles, of one size.
+    n_channels
+        Channels of a tile.
+    """
+
+    def __init__(self, shape: Shape, boxes: Sequence[Box], n_channels: int) -> None:
+        self._ramps = [_ramps_along(axis, boxes, shape[axis]) for axis in range(len(shape))]
+        self._sum: NDArray[np.float32] = np.zeros((n_channels, *shape), dtype=np.float32)
+
+    def add(self, box: Box, values: NDArray[np.float32]) -> None:
+        """Add a tile, (C, (Z), Y, X), at its box."""
+        weight: NDArray[np.float32] = np.ones((1,) * len(box.size), dtype=np.float32)
+        for axis, ramps in enumerate(self._ramps):
+            along = [-1 if a == axis else 1 for a in range(len(box.size))]
+            weight = weight * ramps[box.origin[axis]].reshape(along)
+        self._sum[(slice(None), *box.slices)] += values * weight
+
+    def result(self) -> NDArray[np.float32]:
+        """Return the blended image, (C, (Z), Y, X)."""
+        return self._sum
+
+
+def _ramps_along(axis: int, boxes: Sequence[Box], length: int) -> dict[int, NDArray[np.float32]]:
+    """Return for each start of a tile along `axis` its weights; over all tiles they sum to 1 everywhere."""
+    size = boxes[0].size[axis]
+    starts = sorted({box.origin[axis] for box in boxes})
+    ramps = {}
+    for i, start in enumerate(starts):
+        ramp = np.ones(size)
+        if i > 0:
+            overlap = starts[i - 1] + size - start
+            ramp[:overlap] = np.minimum(ramp[:overlap], _rise(overlap))
+        if i + 1 < len(starts):
+            overlap = start + size - starts[i + 1]
+            ramp[size - overlap :] = np.minimum(ramp[size - overlap :], _rise(overlap)[::-1])
+        ramps[start] = ramp
+    total = np.zeros(length)
+    for start, ramp in ramps.items():
+        total[start : start + size] += ramp
+    return {s: (r / total[s : s + size]).astype(np.float32) for s, r in ramps.items()}
+
+
+def _rise(n: int) -> NDArray[np.float64]:
+    return np.arange(1, n + 1) / (n + 1)
+
+
+def batches(boxes: Sequence[Box], size: int) -> Iterator[Sequence[Box]]:
+    """Yield the boxes in groups of `size`."""
+    for start in range(0, len(boxes), size):
+        yield boxes[start : start + size]

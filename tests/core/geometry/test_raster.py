@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+from core import golden_files
+
+from elephant.errors import InvalidInputError
+from elephant.geometry import Ellipsoid, rasterise
+from elephant.types import Spot
+
+
+def sphere(centre: tuple[float, ...], radius: float) -> Ellipsoid:
+    n = len(centre)
+    return Ellipsoid(np.array(centre, dtype=float), np.full(n, radius), np.eye(n))
+
+
+def test_voxels_match_the_golden_sets() -> None:
+    meta, arrays = golden_files.load("ellipsoid_voxels_3d")
+    assert len(meta["spots"]) == len(arrays)
+    for i, entry in enumerate(meta["spots"]):
+        ellipsoid = Ellipsoid.from_spot(golden_files.spot(entry), 3)
+        raster = rasterise(ellipsoid, meta["scales_zyx"], tuple(meta["shape"]))
+        found = {tuple(v) for v in raster.indices()}
+        assert found == {tuple(v) for v in arrays[f"voxels_{i}"].T}, f"spot {i}"
+
+
+def test_a_small_sphere_grows_to_the_least_number_of_voxels() -> None:
+    raster = rasterise(sphere((5.0, 5.0, 5.0), 0.01), (1.0, 1.0, 1.0), (11, 11, 11), min_voxels=9)
+    assert np.count_nonzero(raster.mask) >= 9
+    assert {(5, 5, 5), (4, 5, 5), (5, 5, 6)} <= {tuple(v) for v in raster.indices()}
+
+
+def test_an_image_smaller_than_the_least_number_is_filled() -> None:
+    raster = rasterise(sphere((0.0, 0.0), 0.1), (1.0, 1.0), (2, 2))
+    assert {tuple(v) for v in raster.indices()} == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
+@pytest.mark.parametrize("centre", [(-50.0, 5.0, 5.0), (5.0, 1e300, 5.0), (5.0, 5.0, 40.0)])
+def test_a_spot_outside_the_image_has_no_voxels(centre: tuple[float, float, float]) -> None:
+    assert rasterise(sphere(centre, 2.0), (1.0, 1.0, 1.0), (11, 11, 11)).is_empty
+
+
+def test_a_covariance_that_is_not_positive_definite_is_refused() -> None:
+    spot = Spot(0, np.zeros(3), np.diag([1.0, 1.0, -1.0]))
+    with pytest.raises(InvalidInputError, match="positive definite"):
+        Ellipsoid.from_spot(spot, 3)

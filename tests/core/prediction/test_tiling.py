@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from elephant.prediction.tiling import Blender, tile_boxes
+
+CASES = [
+    ((32, 256, 256), (24, 384, 384), (4, 16, 16)),
+    ((33, 100, 70), (8, 32, 48), (2, 16, 16)),
+    ((5, 17, 900), (16, 10, 100), (16, 16, 16)),
+    ((100, 120), (50, 33), (16, 16)),
+    ((7, 64, 64), (1, 64, 64), (1, 16, 16)),
+]
+
+
+@pytest.mark.parametrize(("shape", "patch", "divisor"), CASES)
+def test_tiles_cover_the_image_and_respect_the_limit(
+    shape: tuple[int, ...], patch: tuple[int, ...], divisor: tuple[int, ...]
+) -> None:
+    covered = np.zeros(shape, dtype=int)
+    boxes = tile_boxes(shape, patch, divisor)
+    assert len({box.size for box in boxes}) == 1
+    for box in boxes:
+        assert box.fits(shape)
+        assert all(s <= p for s, p in zip(box.size, patch, strict=True))
+        covered[box.slices] += 1
+    assert covered.min() >= 1
+
+
+def test_tiles_are_multiples_of_the_divisor_where_they_can_be() -> None:
+    sizes = tile_boxes((100, 500, 500), (30, 100, 200), (4, 16, 16))[0].size
+    assert [s % d for s, d in zip(sizes, (4, 16, 16), strict=True)] == [0, 0, 0]
+
+
+def test_tiles_are_no_larger_than_they_need_to_be() -> None:
+    boxes = tile_boxes((32, 256, 256), (24, 384, 384), (4, 16, 16))
+    assert [(box.origin, box.size) for box in boxes] == [((0, 0, 0), (20, 256, 256)), ((12, 0, 0), (20, 256, 256))]
+
+
+def test_without_a_limit_there_is_one_tile() -> None:
+    (box,) = tile_boxes((9, 8, 7), None, (16, 16, 16))
+    assert box.size == (9, 8, 7)
+
+
+@pytest.mark.parametrize(("shape", "patch", "divisor"), CASES)
+def test_blending_tiles_of_one_image_gives_the_image(
+    shape: tuple[int, ...], patch: tuple[int, ...], divisor: tuple[int, ...]
+) -> None:
+    image = np.random.default_rng(0).random((2, *shape), dtype=np.float32)
+    boxes = tile_boxes(shape, patch, divisor)
+    blender = Blender(shape, boxes, 2)
+    for box in boxes:
+        blender.add(box, image[(slice(None), *box.slices)])
+    np.testing.assert_allclose(blender.result(), image, atol=1e-5)
+
+
+def test_two_tiles_are_blended_linearly() -> None:
+    boxes = tile_boxes((32,), (24,), (4,))
+    blender = Blender((32,), boxes, 1)
+    for value, box in enumerate(boxes):
+        blender.add(box, np.full((1, *box.size), value, dtype=np.float32))
+    ramp = blender.result()[0]
+    assert ramp[0] == 0
+    assert ramp[-1] == 1
+    np.testing.assert_allclose(np.diff(ramp[12:20]), 1 / 9, atol=1e-6)
