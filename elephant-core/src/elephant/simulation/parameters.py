@@ -1,0 +1,135 @@
+"""Everything that can be chosen about a simulated movie, in one frozen object."""
+
+from math import pi, prod
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MAX_FILL = 0.4  # of the volume; beyond this, nuclei that may not overlap find no room
+
+
+class SimulationParameters(BaseModel):
+    """What a simulated movie shows and how well the microscope sees it.
+
+    Lengths are in the physical unit of `voxel` (micrometres by habit), times in timepoints, brightness in
+    counts of the camera. A movie with one Z plane is two-dimensional: its nuclei are discs, and depth plays
+    no part.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        A value is out of its range, a name is unknown, or the nuclei would not fit into the volume.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(
+        0, ge=0, description="decides every random choice; the same seed gives the same movie, bit by bit"
+    )
+    timepoints: int = Field(4, ge=1, description="length of the movie, timepoints")
+    shape: tuple[int, int, int] = Field((32, 128, 128), description="size of a timepoint, voxels, Z, Y, X")
+    voxel: tuple[float, float, float] = Field(
+        (2.0, 0.5, 0.5), description="edges of a voxel, physical, Z, Y, X"
+    )
+
+    nuclei: int = Field(40, ge=1, description="how many nuclei the first timepoint holds")
+    max_nuclei: int = Field(400, ge=1, description="no nucleus divides any more once there are so many")
+    clustering: float = Field(
+        0.4, ge=0, le=1, description="share of nuclei that start in contact with another one"
+    )
+    radius: float = Field(3.0, gt=0, description="typical radius of a nucleus, physical")
+    radius_spread: float = Field(
+        0.12, ge=0, le=0.4, description="standard deviation of the log of the radius"
+    )
+    elongation: float = Field(
+        1.45, ge=1, le=3, description="largest ratio of a nucleus' longest to shortest semi-axis"
+    )
+    deformation: float = Field(
+        0.2, ge=0, le=0.3, description="depth of dents and bulges, as a share of the radius"
+    )
+    packing: float = Field(
+        0.92,
+        gt=0.5,
+        le=1.5,
+        description="least distance of neighbours, as a share of the sum of their reaches",
+    )
+
+    speed: float = Field(
+        0.8, ge=0, description="root mean square of a nucleus' own motion, physical per timepoint"
+    )
+    persistence: float = Field(0.8, ge=0, lt=1, description="correlation of that motion between timepoints")
+    flow: float = Field(
+        0.4, ge=0, description="speed of the common motion of the tissue, physical per timepoint"
+    )
+    drift: float = Field(
+        0.3, ge=0, description="root mean square drift of the whole sample, physical per timepoint"
+    )
+    turning: float = Field(8.0, ge=0, description="typical turn of a nucleus, degrees per timepoint")
+
+    cycle: float = Field(30.0, gt=0, description="timepoints from one division to the next")
+    mitosis: float = Field(
+        2.0, gt=0, description="timepoints for which a mother is condensed before she divides"
+    )
+    growth: float = Field(4.0, gt=0, description="timepoints in which a daughter makes up most of her growth")
+    birth_size: float = Field(
+        0.72, gt=0.3, le=1, description="radius of a newborn daughter over that of her mother"
+    )
+
+    brightness: float = Field(180.0, gt=0, description="signal of a typical nucleus at the surface, counts")
+    brightness_spread: float = Field(
+        0.28, ge=0, le=1, description="standard deviation of the log of the brightness"
+    )
+    texture: float = Field(
+        0.3, ge=0, le=0.6, description="contrast of the chromatin, standard deviation over mean"
+    )
+    grain: float = Field(0.6, gt=0, description="size of the chromatin's grains, as a share of the radius")
+
+    background: float = Field(20.0, ge=0, description="the camera's offset and the medium's glow, counts")
+    autofluorescence: float = Field(5.0, ge=0, description="glow of the tissue, unevenly spread, counts")
+    haze: float = Field(0.1, ge=0, le=1, description="share of the light that is scattered widely")
+    attenuation: float = Field(
+        0.6, ge=0, description="light lost from surface to bottom, exponent; 0 is none"
+    )
+    blur: tuple[float, float, float] = Field(
+        (1.6, 0.35, 0.35),
+        description="standard deviation of the point spread at the surface, physical, Z, Y, X",
+    )
+    blur_growth: float = Field(
+        0.6, ge=0, description="by how much the point spread widens from surface to bottom"
+    )
+    gain: float = Field(0.6, gt=0, description="counts per photon: the larger, the noisier")
+    read_noise: float = Field(5.0, ge=0, description="standard deviation of the camera's own noise, counts")
+
+    @property
+    def n_dims(self) -> int:
+        """3, or 2 for a movie of one plane."""
+        return 2 if self.shape[0] == 1 else 3
+
+    @property
+    def plane(self) -> tuple[int, ...]:
+        """Size of a timepoint without the Z axis of a 2D movie, (Z), Y, X."""
+        return self.shape[3 - self.n_dims :]
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Edges of a voxel along those axes."""
+        return self.voxel[3 - self.n_dims :]
+
+    @property
+    def extent(self) -> tuple[float, ...]:
+        """Physical size of a timepoint along those axes."""
+        return tuple(n * edge for n, edge in zip(self.plane, self.edges, strict=True))
+
+    @model_validator(mode="after")
+    def _geometry(self) -> Self:
+        if min(self.shape) < 1 or min(self.voxel) <= 0 or min(self.blur) < 0:
+            raise ValueError("sizes must be at least 1, voxels larger than 0, blur at least 0")
+        nucleus = (4 / 3 * pi, pi)[3 - self.n_dims] * self.radius**self.n_dims
+        fill = self.nuclei * nucleus / prod(self.extent)
+        if fill > MAX_FILL:
+            raise ValueError(
+                f"{self.nuclei} nuclei of radius {self.radius} would fill {fill:.0%} of a volume of "
+                f"{self.extent}, but at most {MAX_FILL:.0%} can be filled: ask for fewer or smaller nuclei, "
+                "or for a larger shape"
+            )
+        return self
