@@ -1,0 +1,156 @@
+"""From the settings to a server that answers, and to its end."""
+
+import contextlib
+import signal
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from elephant_server.settings import Settings, variable
+from elephant_server.stack import files, lock, ports
+from elephant_server.stack.errors import StackError
+from elephant_server.stack.programs import Programs, find_programs
+from elephant_server.stack.readiness import Readiness
+from elephant_server.stack.supervision import GUARD, Supervision, child_environment
+from elephant_server.stack.watch import Watch, last_lines
+
+_START_SECONDS = 300.0
+_STARTING_POLL_SECONDS = 0.2
+_RUNNING_POLL_SECONDS = 1.0
+
+
+def serve(settings: Settings) -> None:
+    """Start the server, say where it answers, and watch it until it is asked to stop.
+
+    Raises
+    ------
+    StackError
+        If it cannot start, or one of its programs keeps failing.
+    """
+    programs = find_programs(settings)
+    files.configuration_file(settings, "supervisord.conf")
+    files.make_folders(settings)
+    with _stop_on_signals() as stop, contextlib.ExitStack() as stack:
+        stack.enter_context(lock.hold(settings.workspace, variable("workspace")))
+        if settings.runtime_dir != settings.workspace:
+            stack.enter_context(lock.hold(settings.runtime_dir, variable("run_dir")))
+        ports.require_free(ports.wanted(settings))
+        sockets = stack.enter_context(files.socket_folder(settings))
+        files.write_configuration(settings, sockets)
+        _say("Starting Redis, RabbitMQ, the workers, uWSGI and NGINX ...")
+        _run(settings, _supervision(settings, programs, sockets), stop)
+
+
+def stack_variables(settings: Settings, programs: Programs, sockets: Path) -> dict[str, str]:
+    """Return the variables that ``supervisord.conf`` needs: the settings, and what was found out for it."""
+    epmd_port, distribution_port = ports.free_ports(2)
+    values = settings.as_environment() | {
+        "STACK_PYTHON": sys.executable,
+        "STACK_GUARD": str(GUARD),
+        "STACK_UWSGI": str(Path(sysconfig.get_path("scripts")) / "uwsgi"),
+        "STACK_NGINX": programs.nginx,
+        "STACK_REDIS_SERVER": programs.redis_server,
+        "STACK_RABBITMQ_SERVER": programs.rabbitmq_server,
+        "STACK_EPMD": programs.epmd,
+        "STACK_SOCKETS": str(sockets),
+        "STACK_EPMD_PORT": str(epmd_port),
+        "STACK_DIST_PORT": str(distribution_port),
+        "STACK_START_REDIS": str(settings.starts_redis).lower(),
+        "STACK_START_RABBITMQ": str(settings.starts_rabbitmq).lower(),
+        # Where they listen, whatever name of this machine the settings have.
+        variable("rabbitmq_host"): files.rabbitmq_address(settings),
+    }
+    if settings.starts_redis:
+        values[variable("redis_host")] = ports.redis_address(settings)
+    if settings.cuda_visible_devices is not None:
+        values["CUDA_VISIBLE_DEVICES"] = settings.cuda_visible_devices
+    return values
+
+
+def _supervision(settings: Settings, programs: Programs, sockets: Path) -> Supervision:
+    return Supervision(
+        configuration=files.configuration_file(settings, "supervisord.conf"),
+        environment=child_environment(stack_variables(settings, programs, sockets)),
+        control=sockets / "supervisor.sock",
+        output=settings.service_logs_dir / "start.log",
+    )
+
+
+def _run(settings: Settings, supervision: Supervision, stop: threading.Event) -> None:
+    watch = Watch()
+    try:
+        with supervision:
+            device = _wait_until_ready(settings, supervision, watch, stop)
+            if not stop.is_set():
+                _announce(settings, device)
+            while not stop.wait(_RUNNING_POLL_SECONDS):
+                _look(supervision, watch)
+            _say("Stopping ...")
+    finally:
+        _say("Stopped.")
+
+
+def _wait_until_ready(
+    settings: Settings, supervision: Supervision, watch: Watch, stop: threading.Event
+) -> str:
+    readiness, deadline = Readiness(settings), time.monotonic() + _START_SECONDS
+    missing = ["supervisord"]
+    while not stop.wait(_STARTING_POLL_SECONDS):
+        _look(supervision, watch)
+        programs = supervision.programs()
+        missing = readiness.missing(programs.values()) if programs else missing
+        if not missing:
+            break
+        if time.monotonic() > deadline:
+            raise StackError(_describe_missing(settings, missing))
+    return readiness.device
+
+
+def _look(supervision: Supervision, watch: Watch) -> None:
+    if supervision.has_ended:
+        raise StackError(f"supervisord has ended. {supervision.output()}".strip())
+    for name in watch.look(supervision.programs().values()):
+        _say(f"{name} has ended unexpectedly and is started again.")
+
+
+def _describe_missing(settings: Settings, missing: list[str]) -> str:
+    lines = [f"Not ready after {_START_SECONDS:.0f} s: {', '.join(missing)}."]
+    for name in missing:
+        log = settings.service_logs_dir / f"{'uwsgi' if name == 'http' else name}.log"
+        lines += [f"The last lines of {log}:", *(f"    {line}" for line in last_lines(log))]
+    return "\n".join(lines)
+
+
+def _announce(settings: Settings, device: str) -> None:
+    _say(f"Serving on {settings.http_url} - press Ctrl-C to stop")
+    _say(f"    device     {device}")
+    _say(f"    workspace  {settings.workspace}")
+    _say(f"    logs       {settings.service_logs_dir}")
+
+
+@contextlib.contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """Give an event that Ctrl-C, a request to end and a closed terminal set."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the shape of a handler
+        stop.set()
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup asks for
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        print(line, flush=True)

@@ -1,0 +1,66 @@
+"""Ask the services whether they answer."""
+
+import http.client
+import json
+import socket
+from collections.abc import Iterable
+
+from elephant_server.settings import Settings
+from elephant_server.stack.files import rabbitmq_address
+from elephant_server.stack.ports import reachable, redis_address
+from elephant_server.stack.supervision import ProgramState
+
+_SECONDS = 5.0
+
+
+class Readiness:
+    """What is still missing before the server can be used.
+
+    RabbitMQ is asked once it has answered no more: each bare connection leaves a line in its log.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._answered: set[str] = set()
+        self.device = ""
+
+    def missing(self, programs: Iterable[ProgramState]) -> list[str]:
+        """Return the names of what is not ready yet; empty when all of it is."""
+        names = [program.name for program in programs if not program.is_running]
+        settings = self._settings
+        if settings.starts_redis and not self._listens("redis", redis_address(settings), settings.redis_port):
+            names.append("redis")
+        if settings.starts_rabbitmq and not self._listens(
+            "rabbitmq", rabbitmq_address(settings), settings.rabbitmq_node_port
+        ):
+            names.append("rabbitmq")
+        if not names:
+            self.device = gpu_names(settings)
+        return sorted(set(names)) if names or self.device else ["http"]
+
+    def _listens(self, name: str, host: str, port: int) -> bool:
+        if name not in self._answered:
+            try:
+                socket.create_connection((host, port), _SECONDS).close()
+            except OSError:
+                return False
+            self._answered.add(name)
+        return True
+
+
+def gpu_names(settings: Settings) -> str:
+    """Return the names of the GPUs as the server answers them; empty while it does not answer with 200."""
+    connection = http.client.HTTPConnection(
+        reachable(settings.bind_address), settings.http_port, timeout=_SECONDS
+    )
+    try:
+        connection.request("GET", "/state/gpus")
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != http.client.OK:
+            return ""
+        return ", ".join(str(gpu["name"]) for gpu in json.loads(body)) or "none"
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return ""
+    finally:
+        connection.close()

@@ -1,0 +1,147 @@
+"""Supervisord as a child of the launcher: start it, ask it how its programs are, stop all of it."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import xmlrpc.client
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from supervisor.xmlrpc import SupervisorTransport
+
+GUARD = Path(__file__).with_name("guard.py")
+
+# Longer than the programs have in supervisord.conf before they are killed, one after the other.
+_STOP_SECONDS = 45.0
+
+
+@dataclass(frozen=True)
+class ProgramState:
+    """How one program is: ``state`` is one of supervisord's names, such as RUNNING or BACKOFF."""
+
+    name: str
+    state: str
+    pid: int
+    log: Path
+    problem: str
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has stayed up long enough to count as started."""
+        return self.state == "RUNNING"
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether supervisord has given up on it."""
+        return self.state == "FATAL"
+
+
+class Supervision:
+    """Supervisord and everything under it, from ``with`` to its end.
+
+    Parameters
+    ----------
+    configuration
+        ``supervisord.conf``.
+    environment
+        The variables of supervisord, which its programs inherit.
+    control
+        The socket on which supervisord answers.
+    output
+        File for what supervisord itself says before its log is open.
+    """
+
+    def __init__(
+        self, configuration: Path, environment: Mapping[str, str], control: Path, output: Path
+    ) -> None:
+        self._configuration = configuration
+        self._environment = environment
+        self._control = control
+        self._output = output
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        guard = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(GUARD),
+            "--signal",
+            "TERM",
+            "--",
+        ]
+        supervisord = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(self._configuration)]
+        self._control.unlink(missing_ok=True)
+        with self._output.open("wb") as output:
+            # In a group of its own, so that Ctrl-C in the terminal reaches the launcher alone.
+            self._process = subprocess.Popen(  # noqa: S603 - both programs are ours
+                guard + supervisord,
+                env=dict(self._environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether supervisord itself is gone."""
+        return self._process is None or self._process.poll() is not None
+
+    def output(self) -> str:
+        """Return what supervisord itself said: why it did not start."""
+        return self._output.read_text(encoding="utf-8", errors="replace").strip()
+
+    def programs(self) -> dict[str, ProgramState]:
+        """Return the programs that were started; none while supervisord does not answer yet."""
+        try:
+            answer: Any = self._server().supervisor.getAllProcessInfo()
+        except (OSError, HTTPException, xmlrpc.client.Error):
+            return {}
+        states = [_program_state(entry) for entry in answer]
+        # Those that were never to start, as RabbitMQ when it is on another machine.
+        return {state.name: state for state in states if state.state != "STOPPED"}
+
+    def stop(self) -> None:
+        """End all programs, then supervisord; return when they are gone."""
+        if self._process is None or self.has_ended:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # and with it, through their guards, the programs
+            self._process.wait()
+
+    def _server(self) -> xmlrpc.client.ServerProxy:
+        transport = SupervisorTransport(None, None, f"unix://{self._control}")
+        return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
+
+
+def child_environment(values: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's variables and ``values``, without those that would reconfigure a service."""
+    prefixes = ("RABBITMQ_", "ERL_", "UWSGI_", "SUPERVISOR_", "CELERY_", "NGINX")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    return {**kept, "PYTHONUNBUFFERED": "1", **values}
+
+
+def _program_state(entry: Mapping[str, Any]) -> ProgramState:
+    return ProgramState(
+        name=entry["name"],
+        state=entry["statename"],
+        pid=entry["pid"],
+        log=Path(entry["stdout_logfile"]),
+        problem=entry["spawnerr"] or entry["description"],
+    )
