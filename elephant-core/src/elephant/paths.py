@@ -25,13 +25,13 @@ def resolve_inside(root: Path, name: str) -> Path:
     Raises
     ------
     InvalidInputError
-        The name is empty, absolute, too long, holds ``..``, a backslash or control characters, or leads out of the
-        root through a symbolic link.
+        The name is empty, absolute, too long, holds ``..``, a backslash or control characters, or leads out
+        of the root through a symbolic link.
     """
     problem = _problem_of(name)
     if problem:
         raise InvalidInputError(
-            f"a name must be a relative path of ordinary characters, but {name!r} {problem}: choose another name"
+            f"a name must be a relative path of ordinary characters, but {name!r} {problem}: choose another"
         )
     try:
         base = root.resolve()

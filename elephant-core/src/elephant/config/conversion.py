@@ -2,13 +2,13 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from elephant.config.base import Params
 
 
-class ConversionParams(BaseModel):
+class ConversionParams(Params):
     """What :func:`elephant.dataset.convert` makes of the values and axes of a movie."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     divisor: float = Field(default=1.0, gt=0)
     """Every value is divided by it, then rounded down. No unit."""

@@ -1,8 +1,9 @@
 """Movies as BigDataViewer writes them into HDF5.
 
-``/tTTTTT/sSS/0/cells`` holds timepoint T of setup S at full resolution, (Z, Y, X). Integer cells are unsigned 16-bit
-values in signed storage. A large movie may be split into partition files, which a master file reaches through external
-links. The format is described by T. Pietzsch et al., *BigDataViewer*, Nature Methods 2015, doi:10.1038/nmeth.3392.
+``/tTTTTT/sSS/0/cells`` holds timepoint T of setup S at full resolution, (Z, Y, X). Integer cells are unsigned
+16-bit values in signed storage. A large movie may be split into partition files, which a master file reaches
+through external links. The format is described by T. Pietzsch et al., *BigDataViewer*, Nature Methods 2015,
+doi:10.1038/nmeth.3392.
 """
 
 import re
@@ -16,13 +17,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from elephant.dataset.layout import grow, regions
 from elephant.errors import DatasetError, NotFoundError
 from elephant.types import Shape
 
-_TIMEPOINT = re.compile(r"t(\d{5,})")
-_SETUP = re.compile(r"s(\d{2,})")
-_PARTITION = re.compile(r"(.+)-\d{2,}-\d{2,}\.h5")
+TIMEPOINT = re.compile(r"t(\d{5,})")
+SETUP = re.compile(r"s(\d{2,})")
 
+_PIECE_BYTES = 8 * 2**20
 _VALUE_DTYPES = {
     "int16": "uint16",
     "uint16": "uint16",
@@ -70,7 +72,7 @@ class Movie:
         DatasetError
             It is no BigDataViewer file, a timepoint is missing, or timepoints differ in size or type.
         """
-        with _open_file(path) as file:
+        with open_file(path) as file:
             names = _cells_names(file, path)
             first = _cells(file, names[0], path)
             _check_first(first, path)
@@ -84,7 +86,7 @@ class Movie:
                 cells=tuple(names),
                 shape=tuple(first.shape),
                 dtype=_VALUE_DTYPES[first.dtype.name],
-                chunks=tuple(first.chunks or (1, *first.shape[1:])),
+                chunks=tuple(first.chunks or (1, 1, first.shape[2])),
                 stored_bytes=stored,
             )
 
@@ -96,8 +98,18 @@ class Movie:
     @contextmanager
     def timepoint(self, t: int) -> Iterator["Timepoint"]:
         """Open a timepoint for reading blocks of it."""
-        with _open_file(self.path) as file:
+        with open_file(self.path) as file:
             yield Timepoint(self, t, _cells(file, self.cells[t], self.path))
+
+    def pieces(self, region: tuple[slice, ...]) -> Iterator[tuple[slice, ...]]:
+        """Cut a region, (Z, Y, X), into pieces of a few MB along the blocks in which the movie is stored."""
+        block = grow(self.chunks, self.shape, _PIECE_BYTES // np.dtype(self.dtype).itemsize)
+        for piece in regions(self.shape, block):
+            cut = tuple(
+                slice(max(p.start, r.start), min(p.stop, r.stop)) for p, r in zip(piece, region, strict=True)
+            )
+            if all(c.start < c.stop for c in cut):
+                yield cut
 
 
 class Timepoint:
@@ -121,72 +133,25 @@ class Timepoint:
         except (OSError, RuntimeError, ValueError) as error:
             where = ", ".join(f"{s.start}-{s.stop - 1}" for s in region)
             raise DatasetError(
-                f"every block of {self._movie.path.name} must be readable, but timepoint {self._t} is damaged around "
-                f"Z, Y, X = {where} ({error}): export the movie again, or upload it again"
+                f"every block of {self._movie.path.name} must be readable, but timepoint {self._t} is "
+                f"damaged within Z, Y, X = {where} ({error}): export the movie again, or upload it again"
             ) from error
         native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
-        return native.view(self._movie.dtype)  # the same bits: signed storage holds unsigned values
+        # The same bits: signed storage holds unsigned values.
+        values: NDArray[Any] = native.view(self._movie.dtype)
+        return values
 
 
-def find_movie(folder: Path) -> Path | None:
-    """Return the movie that a dataset's folder holds.
+def open_file(path: Path) -> h5py.File:
+    """Open an HDF5 file for reading.
 
-    Parameters
-    ----------
-    folder
-        The dataset's folder.
-
-    Returns
-    -------
-    Path or None
-        ``<name of the folder>.h5`` where it exists, else the first master file by name, else None. A file that another
-        one links to, or that is named like a partition (``x-00-00.h5``), is no master.
+    Raises
+    ------
+    NotFoundError
+        There is no such file.
+    DatasetError
+        It is not an HDF5 file, or not a whole one.
     """
-    own = folder / f"{folder.name}.h5"
-    if own.is_file():
-        return own
-    files = sorted(p for p in folder.glob("*.h5") if p.is_file() and not p.name.startswith("."))
-    linked = {name for path in files for name in _linked_files(path)}
-    candidates = (p for p in files if p.name not in linked and not _is_named_as_partition(p))
-    return next((p for p in candidates if _is_bigdataviewer(p)), None)
-
-
-def _is_named_as_partition(path: Path) -> bool:
-    # Partitions are numbered from -00-00; a date at the end of a name looks alike otherwise.
-    match = _PARTITION.fullmatch(path.name)
-    return match is not None and path.with_name(f"{match[1]}-00-00.h5").exists()
-
-
-def _is_bigdataviewer(path: Path) -> bool:
-    try:
-        with _open_file(path) as file:
-            return bool(_numbered(file, _SETUP)) and bool(_numbered(file, _TIMEPOINT))
-    except (DatasetError, NotFoundError):
-        return False
-
-
-def _linked_files(path: Path) -> set[str]:
-    """Return the names of the files that the timepoints of a movie lie in, other than its own."""
-    try:
-        with _open_file(path) as file:
-            return set(_external_links(file))
-    except (DatasetError, NotFoundError, OSError, RuntimeError, KeyError):
-        return set()
-
-
-def _external_links(group: h5py.Group, depth: int = 0) -> Iterator[str]:
-    """Yield the file names of the external links down to ``/tTTTTT/sSS/L``."""
-    for name in group:
-        if depth == 0 and not _TIMEPOINT.fullmatch(name):
-            continue
-        link = group.get(name, getlink=True)
-        if isinstance(link, h5py.ExternalLink):
-            yield Path(link.filename).name
-        elif depth < 2 and isinstance(child := group.get(name), h5py.Group):
-            yield from _external_links(child, depth + 1)
-
-
-def _open_file(path: Path) -> h5py.File:
     try:
         # Locking would refuse files on read-only or network disks; nobody writes a movie that is being read.
         return h5py.File(path, "r", locking=False)
@@ -199,7 +164,7 @@ def _open_file(path: Path) -> h5py.File:
         ) from error
 
 
-def _numbered(group: Iterable[str], pattern: re.Pattern[str]) -> dict[int, str]:
+def numbered(group: Iterable[str], pattern: re.Pattern[str]) -> dict[int, str]:
     """Return the names that follow a pattern, by their number, in its order."""
     matches = (pattern.fullmatch(name) for name in group)
     return dict(sorted((int(m[1]), m[0]) for m in matches if m))
@@ -207,17 +172,17 @@ def _numbered(group: Iterable[str], pattern: re.Pattern[str]) -> dict[int, str]:
 
 def _cells_names(file: h5py.File, path: Path) -> list[str]:
     """Return the names of the images of all timepoints, of the first setup."""
-    timepoints = _numbered(file, _TIMEPOINT)
+    timepoints = numbered(file, TIMEPOINT)
     if not timepoints:
         raise DatasetError(
             f"{path.name} should hold the groups t00000, t00001, ... of BigDataViewer, but holds "
-            f"{', '.join(sorted(file)[:5]) or 'nothing'}: export the movie as HDF5 from BigDataViewer or Mastodon"
+            f"{', '.join(sorted(file)[:5]) or 'nothing'}: export the movie as HDF5 from BigDataViewer"
         )
     missing = sorted(set(range(min(timepoints), max(timepoints))) - set(timepoints))
     if missing:
         raise DatasetError(
             f"{path.name} should hold every timepoint from {min(timepoints)} to {max(timepoints)}, but lacks "
-            f"{len(missing)} of them, the first being {missing[0]}: export the movie again with all timepoints"
+            f"{len(missing)} of them, timepoint {missing[0]} first: export the movie again with all of them"
         )
     first = timepoints[min(timepoints)]
     setup = _first_setup(file, first, path)
@@ -226,7 +191,7 @@ def _cells_names(file: h5py.File, path: Path) -> list[str]:
 
 def _first_setup(file: h5py.File, timepoint: str, path: Path) -> str:
     group = file.get(timepoint)
-    setups = _numbered(group, _SETUP) if isinstance(group, h5py.Group) else {}
+    setups = numbered(group, SETUP) if isinstance(group, h5py.Group) else {}
     if not setups:
         raise DatasetError(
             f"{timepoint} of {path.name} should hold an image s00, but holds none: "
@@ -253,11 +218,12 @@ def _cells(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
 def _check_first(cells: h5py.Dataset, path: Path) -> None:
     if cells.ndim != 3 or min(cells.shape) < 1:
         raise DatasetError(
-            f"images of {path.name} should be volumes (Z, Y, X), but their shape is {cells.shape}: export the movie again"
+            f"images of {path.name} should be volumes (Z, Y, X), but their shape is {cells.shape}: "
+            "export the movie again"
         )
     if cells.dtype.name not in _VALUE_DTYPES:
         raise DatasetError(
-            f"images of {path.name} should be of type {', '.join(_VALUE_DTYPES)}, but are {cells.dtype.name}: "
+            f"images of {path.name} should be {', '.join(_VALUE_DTYPES)}, but are {cells.dtype.name}: "
             "convert the movie to 16 bits before the export"
         )
 
@@ -265,6 +231,6 @@ def _check_first(cells: h5py.Dataset, path: Path) -> None:
 def _check_alike(first: h5py.Dataset, cells: h5py.Dataset, path: Path) -> None:
     if (cells.shape, cells.dtype) != (first.shape, first.dtype):
         raise DatasetError(
-            f"all timepoints of {path.name} should be alike, but {first.name} is {first.shape} of {first.dtype} and "
-            f"{cells.name} is {cells.shape} of {cells.dtype}: export the movie again with one size and type"
+            f"all timepoints of {path.name} should be alike, but {first.name} is {first.shape} {first.dtype} "
+            f"and {cells.name} is {cells.shape} {cells.dtype}: export the movie again with one size and type"
         )

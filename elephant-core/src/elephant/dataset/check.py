@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from elephant.dataset.layout import IMAGE_DTYPES, IMAGES, array_specs
 from elephant.dataset.staging import is_swapping, recover
@@ -28,23 +31,23 @@ def check_dataset(folder: Path, shape: Sequence[int] | None = None) -> str:
     str
         ``ready``, or the first thing that is wrong and what to do about it.
     """
-    if not folder.is_dir():
-        return f"the dataset's folder {folder} is not there: generate the dataset, or upload its movie"
-    recover(folder)
-    message = _inspect(folder, shape)
-    if message != READY and is_swapping(folder):  # a conversion came to its end just now
+    try:
+        if not folder.is_dir():
+            return f"the dataset's folder {folder} is not there: generate the dataset, or upload its movie"
         recover(folder)
         message = _inspect(folder, shape)
+        if message != READY and is_swapping(folder):  # a conversion came to its end just now
+            recover(folder)
+            message = _inspect(folder, shape)
+    except (DatasetError, OSError) as error:
+        return str(error)
     return message
 
 
 def _inspect(folder: Path, shape: Sequence[int] | None) -> str:
-    try:
-        images = open_array(folder / IMAGES)
-        found = (tuple(images.shape), images.dtype.name)
-        return _check_images(*found, shape) or _check_others(folder, *found) or READY
-    except DatasetError as error:
-        return str(error)
+    images = open_array(folder / IMAGES)
+    found = (tuple(images.shape), images.dtype.name)
+    return _check_images(*found, shape) or _check_others(folder, *found) or READY
 
 
 def _check_images(found: tuple[int, ...], dtype: str, shape: Sequence[int] | None) -> str:
@@ -60,17 +63,18 @@ def _check_images(found: tuple[int, ...], dtype: str, shape: Sequence[int] | Non
     return ""
 
 
-def _check_others(folder: Path, images: tuple[int, ...], dtype: str) -> str:
-    for spec in array_specs(images[0], images[1:], dtype).values():
+def _check_others(folder: Path, images: tuple[int, ...], image_dtype: str) -> str:
+    for spec in array_specs(images[0], images[1:], image_dtype).values():
         array = open_array(folder / spec.name)
-        found = (tuple(array.shape), array.dtype.str.lstrip("|<>="))
-        expected = (spec.shape, _short(spec.dtype))
-        if found != expected:
-            return f"{spec.name} should be {expected[0]} of {expected[1]}, but is {found[0]} of {found[1]}: {_AGAIN}"
+        dtype = np.dtype(spec.dtype)
+        if (tuple(array.shape), _short(array.dtype)) != (spec.shape, _short(dtype)):
+            return (
+                f"{spec.name} should be of shape {spec.shape} and type {dtype}, but is {tuple(array.shape)} "
+                f"and {array.dtype}: {_AGAIN}"
+            )
     return ""
 
 
-def _short(dtype: str) -> str:
-    import numpy as np
-
-    return np.dtype(dtype).str.lstrip("|<>=")
+def _short(dtype: np.dtype[Any]) -> str:
+    """Return NumPy's short name of a type without its byte order, which readers do not see."""
+    return dtype.str.lstrip("|<>=")

@@ -11,7 +11,7 @@ for _channel in range(3):
 
 
 def labels_as_rgb(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return labels as colours: background red, border green, centre blue; dim where the annotation was false.
+    """Return labels as colours: background red, border green, centre blue; dim for a false annotation.
 
     Parameters
     ----------
@@ -23,4 +23,4 @@ def labels_as_rgb(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     NDArray
         ((Z), Y, X, 3).
     """
-    return np.take(_COLOURS, labels, axis=0)
+    return np.take(_COLOURS, labels, axis=0)  # faster than indexing

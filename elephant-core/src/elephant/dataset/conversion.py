@@ -2,24 +2,27 @@
 
 import errno
 import logging
+import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from elephant.config.conversion import ConversionParams
-from elephant.dataset.bigdataviewer import Movie, Timepoint
-from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, grow, regions
+from elephant.dataset.bigdataviewer import Movie
+from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, regions
 from elephant.dataset.staging import staging
 from elephant.dataset.storage import create_array, open_array
-from elephant.dataset.values import Scaling, ValueRange, choose_dtype, is_decided, needs_no_scan
+from elephant.dataset.values import Scaling, choose_dtype, dtype_without_scan, is_decided, largest_of
+from elephant.dataset.workers import run
 from elephant.errors import DatasetError
 from elephant.reporting import CancelToken, ProgressReporter
 from elephant.types import Shape
 
-_PIECE_BYTES = 16 * 2**20  # read at a time
-_CLEARLY_TOO_SMALL = 0.5  # of the smaller of raw and compressed size
+_PARALLEL_FROM = 256 * 2**20  # raw bytes; below, starting processes takes longer than it saves
+_CLEARLY_TOO_SMALL = 0.5  # of what the images take, raw or as compressed as in the movie
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +32,9 @@ def convert(
 ) -> None:
     """Make a dataset from a BigDataViewer movie, replacing the arrays of an older one in the same folder.
 
-    Labels, predictions and flow start empty. Whatever happens, the folder holds either the old arrays or all new ones;
-    other files in it, the movie for instance, are left alone.
+    Labels, predictions and flow start empty. Whatever happens, the folder holds either the old arrays or all
+    new ones; other files in it, the movie for instance, are left alone. Movies of more than 256 MB are read
+    by several processes.
 
     Parameters
     ----------
@@ -43,7 +47,7 @@ def convert(
     reporter
         Is told of every timepoint that is finished: ``progress("timepoint", k, T)``, k from 1.
     cancel
-        Asked at least once per block.
+        Asked at least once per block, several times a second where other processes work.
 
     Raises
     ------
@@ -56,97 +60,121 @@ def convert(
     """
     movie = Movie.inspect(source)
     spatial = _spatial(movie, params)
-    scaling = Scaling(params.divisor, _stored_dtype(movie, params, cancel))
-    specs = array_specs(movie.n_timepoints, spatial, scaling.dtype)
+    dtype = dtype_without_scan(movie.dtype, params) or _dtype_by_scan(movie, params, cancel)
+    specs = array_specs(movie.n_timepoints, spatial, dtype)
     destination.mkdir(parents=True, exist_ok=True)
     _check_room(movie, specs[IMAGES], destination)
     try:
         with staging(destination) as staged:
             for spec in specs.values():
                 create_array(staged / spec.name, spec)
-            high = 0
-            for t in range(movie.n_timepoints):
-                high = max(high, store_timepoint(movie, t, staged / IMAGES, scaling, cancel))
-                reporter.progress("timepoint", t + 1, movie.n_timepoints)
+            _store_images(movie, staged / IMAGES, Scaling(params.divisor, dtype), reporter, cancel)
     except OSError as error:
-        raise _no_room(destination) if error.errno in (errno.ENOSPC, errno.EDQUOT) else error from error
-    if high < 2:
-        logger.warning("almost nothing is left of %s", source.name)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DatasetError(
+                f"the images of {source.name} need more room than there is in {destination} ({error}): "
+                "make room on the disk and convert again; what was there before is unchanged"
+            ) from error
+        raise
 
 
 def _spatial(movie: Movie, params: ConversionParams) -> Shape:
-    if not params.is_2d:
-        return movie.shape
-    if movie.shape[0] != 1:
+    if params.is_2d and movie.shape[0] != 1:
         raise DatasetError(
             f"a 2D dataset needs a movie with a single plane, but {movie.path.name} has {movie.shape[0]}: "
             "make a 3D dataset, or export a projection"
         )
-    return movie.shape[1:]
+    return movie.shape[1:] if params.is_2d else movie.shape
 
 
-def _stored_dtype(movie: Movie, params: ConversionParams, cancel: CancelToken) -> str:
-    known = needs_no_scan(movie.dtype, params)
-    if known:
-        return known
+def _dtype_by_scan(movie: Movie, params: ConversionParams, cancel: CancelToken) -> str:
+    logger.info("looking for the largest value of %s", movie.path.name)
     high = 0.0
-    for t in range(movie.n_timepoints):
-        high = max(high, largest_value(movie, t, cancel))
-        if is_decided(high, params) and not movie.dtype.startswith("float"):
-            break
+    with closing(run(LargestValue(movie), movie.n_timepoints, cancel, parallel=_is_big(movie))) as values:
+        for value in values:
+            high = max(high, value)
+            if is_decided(high, movie.dtype, params):
+                break
     return choose_dtype(high, params)
 
 
-def largest_value(movie: Movie, t: int, cancel: CancelToken) -> float:
-    high = 0.0
-    with movie.timepoint(t) as timepoint:
-        for region in _pieces(movie, tuple(slice(0, s) for s in movie.shape)):
-            cancel.check()
-            high = max(
-                high, ValueRange.of(timepoint.read(region), f"timepoint {t} of {movie.path.name}").high
-            )
-    return high
-
-
-def store_timepoint(movie: Movie, t: int, images: Path, scaling: Scaling, cancel: CancelToken) -> int:
-    """Convert one timepoint and return its largest stored value."""
-    array = open_array(images, writable=True)
-    is_2d = array.ndim == 3
-    file_shape = (array.shards or array.chunks)[1:]
+def _store_images(
+    movie: Movie, images: Path, scaling: Scaling, reporter: ProgressReporter, cancel: CancelToken
+) -> None:
     high = 0
-    with movie.timepoint(t) as timepoint:
-        for region in regions(movie.shape, (1, *file_shape) if is_2d else file_shape):
-            values = np.empty([s.stop - s.start for s in region], scaling.dtype)
-            for piece in _pieces(movie, region):
-                cancel.check()
-                inside = tuple(
-                    slice(p.start - r.start, p.stop - r.start) for p, r in zip(piece, region, strict=True)
-                )
-                values[inside] = scaling.apply(timepoint.read(piece))
-            high = max(high, int(values.max()))
-            if is_2d:
-                array[(t, *region[1:])] = values[0]
-            else:
-                array[(t, *region)] = values
-    return high
-
-
-def _pieces(movie: Movie, region: tuple[slice, ...]) -> Iterator[tuple[slice, ...]]:
-    """Cut a region along the blocks of the movie into pieces that are read at once."""
-    block = grow(movie.chunks, movie.shape, _PIECE_BYTES // np.dtype(movie.dtype).itemsize)
-    for piece in regions(movie.shape, block):
-        cut = tuple(
-            slice(max(p.start, r.start), min(p.stop, r.stop)) for p, r in zip(piece, region, strict=True)
+    task = StoreTimepoint(movie, images, scaling)
+    with closing(run(task, movie.n_timepoints, cancel, parallel=_is_big(movie))) as values:
+        for done, value in enumerate(values, start=1):
+            high = max(high, value)
+            reporter.progress("timepoint", done, movie.n_timepoints)
+    if high < 2:
+        logger.warning(
+            "almost nothing is left of %s: the largest stored value is %d after a division by %g; "
+            "use a smaller divisor, or export the movie with values up to 65535",
+            movie.path.name,
+            high,
+            scaling.divisor,
         )
-        if all(c.start < c.stop for c in cut):
-            yield cut
+
+
+def _is_big(movie: Movie) -> bool:
+    return movie.n_timepoints * math.prod(movie.shape) * np.dtype(movie.dtype).itemsize > _PARALLEL_FROM
 
 
 def _check_room(movie: Movie, images: ArraySpec, destination: Path) -> None:
-    raw = int(np.prod(images.shape)) * np.dtype(images.dtype).itemsize
-    if shutil.disk_usage(destination).free < _CLEARLY_TOO_SMALL * min(raw, movie.stored_bytes):
-        raise _no_room(destination)
+    raw = math.prod(images.shape) * np.dtype(images.dtype).itemsize
+    needed = int(_CLEARLY_TOO_SMALL * min(raw, movie.stored_bytes))
+    free = shutil.disk_usage(destination).free
+    if free < needed:
+        raise DatasetError(
+            f"the images of {movie.path.name} need at least {needed / 2**20:.0f} MiB, but {destination} has "
+            f"{free / 2**20:.0f} MiB left: make room on the disk"
+        )
 
 
-def _no_room(destination: Path) -> DatasetError:
-    return DatasetError(f"no room in {destination}")
+@dataclass(frozen=True, slots=True)
+class LargestValue:
+    """Finds the largest value of a timepoint."""
+
+    movie: Movie
+
+    def __call__(self, t: int, cancel: CancelToken) -> float:
+        """Read the timepoint in pieces."""
+        high = 0.0
+        with self.movie.timepoint(t) as timepoint:
+            for piece in self.movie.pieces(tuple(slice(0, s) for s in self.movie.shape)):
+                cancel.check()
+                high = max(
+                    high, largest_of(timepoint.read(piece), f"timepoint {t} of {self.movie.path.name}")
+                )
+        return high
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTimepoint:
+    """Copies a timepoint into the image array, file by file, and returns the largest value stored."""
+
+    movie: Movie
+    images: Path
+    scaling: Scaling
+
+    def __call__(self, t: int, cancel: CancelToken) -> int:
+        """Read the timepoint in pieces, so that no more than one file's worth is in memory."""
+        array = open_array(self.images, writable=True)
+        is_2d = array.ndim == 3
+        file_shape = (1,) * is_2d + tuple(array.shards or array.chunks)[1:]
+        high = 0
+        with self.movie.timepoint(t) as timepoint:
+            for region in regions(self.movie.shape, file_shape):
+                values = np.empty([s.stop - s.start for s in region], self.scaling.dtype)
+                for piece in self.movie.pieces(region):
+                    cancel.check()
+                    values[_within(piece, region)] = self.scaling.apply(timepoint.read(piece))
+                high = max(high, int(values.max()))
+                place: tuple[int | slice, ...] = (t, *region[is_2d:])
+                array[place] = values[0] if is_2d else values
+        return high
+
+
+def _within(piece: tuple[slice, ...], region: tuple[slice, ...]) -> tuple[slice, ...]:
+    return tuple(slice(p.start - r.start, p.stop - r.start) for p, r in zip(piece, region, strict=True))

@@ -25,8 +25,8 @@ _LARGEST_LABEL = 6
 class Dataset:
     """The image, labels and predictions of one movie.
 
-    Open one for each piece of work and let it go: what is read from a dataset that was generated again meanwhile means
-    nothing. It may be used from several threads and handed to other processes.
+    Open one for each piece of work and let it go: what is read from a dataset that was generated again
+    meanwhile means nothing. It may be used from several threads and handed to other processes.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class Dataset:
         self._probabilities.write(t, values, box)
 
     def read_flow(self, t: int, box: Box | None = None) -> NDArray[np.float16]:
-        """Return the kept flow from timepoint `t` + 1 back to `t`, (n, (Z), Y, X), channels X, Y(, Z), normalised."""
+        """Return the kept flow from `t` + 1 back to `t`, (n, (Z), Y, X), channels X, Y(, Z), normalised."""
         return self._flow.read(t, box)
 
     def write_flow(self, t: int, values: NDArray[np.floating[Any]], box: Box | None = None) -> None:
@@ -115,17 +115,15 @@ class Dataset:
         self._flow.write(t, values, box)
 
     def read_labels(self, t: int, box: Box | None = None) -> NDArray[np.uint8]:
-        """Return the labels of a timepoint, ((Z), Y, X), 0 to 6."""
-        if self._labels.is_atomic:
-            return self._labels.read(t, box)
-        with self.labels_lock():
-            return self._labels.read(t, box)
+        """Return the labels of a timepoint, or of a box of it, ((Z), Y, X), 0 to 6."""
+        return self._read_settled(self._labels, t, box)
 
     def write_labels(self, t: int, labels: NDArray[np.uint8]) -> None:
         """Replace the labels of a timepoint, ((Z), Y, X), 0 to 6, and their colours."""
         if labels.dtype != np.uint8 or labels.max(initial=0) > _LARGEST_LABEL:
             raise InvalidInputError(
-                f"labels must be uint8 from 0 to {_LARGEST_LABEL}, but {labels.dtype} up to {labels.max(initial=0)} came"
+                f"labels must be uint8 from 0 to {_LARGEST_LABEL}, but {labels.dtype} up to "
+                f"{labels.max(initial=0)} came: give labels as they are stored"
             )
         with self.labels_lock():
             self._labels.write(t, labels)
@@ -143,10 +141,7 @@ class Dataset:
 
     def read_flow_labels(self, t: int, box: Box | None = None) -> NDArray[np.float32]:
         """Return the flow labels of the earlier timepoint `t`, (n + 1, (Z), Y, X): X, Y(, Z), weight."""
-        if self._flow_labels.is_atomic:
-            return self._flow_labels.read(t, box)
-        with self.labels_lock():
-            return self._flow_labels.read(t, box)
+        return self._read_settled(self._flow_labels, t, box)
 
     def write_flow_labels(self, t: int, labels: NDArray[np.float32]) -> None:
         """Replace the flow labels of the earlier timepoint `t`, (n + 1, (Z), Y, X)."""
@@ -168,9 +163,20 @@ class Dataset:
         with self._lock:
             yield
 
+    def _read_settled(self, series: TimeSeries, t: int, box: Box | None) -> NDArray[Any]:
+        """Read what no writer is in the middle of replacing."""
+        if series.is_read_at_once(box):
+            return series.read(t, box)
+        with self.labels_lock():
+            return series.read(t, box)
+
+    def __reduce__(self) -> tuple[type["Dataset"], tuple[Path]]:
+        return (type(self), (self._folder,))
+
     @cached_property
     def _lock(self) -> FileLock:
-        return FileLock(self._folder / _LABELS_LOCK)
+        # One object per folder and process, so that nesting works for two datasets of the same folder too.
+        return FileLock(self._folder / _LABELS_LOCK, is_singleton=True)
 
     @cached_property
     def _images(self) -> TimeSeries:

@@ -1,7 +1,8 @@
 """What a dataset's folder holds: its arrays, their shapes and types, and how they are cut into files.
 
-The folder of a movie of T timepoints of shape (Z, Y, X) or (Y, X) holds seven Zarr arrays. Every array has the timepoint
-as its first axis. Channels come last where a viewer shows them as colours, and right after the timepoint for the flow.
+The folder of a movie of T timepoints of shape (Z, Y, X) or (Y, X) holds seven Zarr arrays. Every array has
+the timepoint as its first axis. Channels come last where a viewer shows them as colours, and right after the
+timepoint for the flow.
 """
 
 import math
@@ -24,6 +25,9 @@ FLOW_LABELS = "flow_labels.zarr"
 FLOW_HASHES = "flow_hashes.zarr"
 
 IMAGE_DTYPES = ("uint8", "uint16")
+
+# Labels are mostly 0, so that reading all of them is quick; being one piece, they are read in one go too.
+_IN_ONE_PIECE = (LABELS,)
 
 # Measured by benchmarks/storage_layout.py; docs/dataset-format.md has the numbers and the reasons.
 _CHUNK_3D = (32, 128, 128)
@@ -72,15 +76,20 @@ class ArraySpec:
     @property
     def chunks(self) -> Shape:
         """Shape of what is compressed on its own: the least that is read for a small box."""
-        return (1, *self.with_channels(self._spatial_chunk()))
+        return self.files if self.name in _IN_ONE_PIECE else (1, *self.with_channels(self._spatial_chunk()))
 
     @property
-    def shards(self) -> Shape:
+    def files(self) -> Shape:
         """Shape of what one file holds: whole chunks, one timepoint unless that is very large."""
         unit = self._spatial_chunk()
         largest = _LARGEST_IMAGE_FILE if self.name == IMAGES else _LARGEST_FILE
         bytes_per_voxel = np.dtype(self.dtype).itemsize * max(self.channels, 1)
         return (1, *self.with_channels(grow(unit, self.spatial, largest // bytes_per_voxel)))
+
+    @property
+    def shuffle(self) -> Literal["bitshuffle", "noshuffle"]:
+        """How bytes are ordered before they are compressed: labels compress well enough as they are."""
+        return "noshuffle" if self.name in (LABELS, LABELS_RGB) else "bitshuffle"
 
     def _spatial_chunk(self) -> Shape:
         wanted = _CHUNK_3D if len(self.spatial) == 3 else _CHUNK_2D[: len(self.spatial)]
@@ -88,7 +97,7 @@ class ArraySpec:
 
 
 def even_part(size: int, most: int) -> int:
-    """Cut a length into equal parts of at most `most`, and return the length of one (the last may be shorter)."""
+    """Return the length of the equal parts, of at most `most`, of a length (the last may be shorter)."""
     return math.ceil(size / math.ceil(size / most))
 
 
@@ -139,7 +148,7 @@ def array_specs(n_timepoints: int, spatial: Shape, image_dtype: str) -> dict[str
     n = len(spatial)
     if n_timepoints < 1 or n not in (2, 3) or min(spatial) < 1 or image_dtype not in IMAGE_DTYPES:
         raise InvalidInputError(
-            f"a dataset has at least one timepoint of shape (Z, Y, X) or (Y, X) and of type {' or '.join(IMAGE_DTYPES)}, "
+            f"a dataset has timepoints of shape (Z, Y, X) or (Y, X) and of type {' or '.join(IMAGE_DTYPES)}, "
             f"but {n_timepoints} timepoints of {spatial}, {image_dtype}, came: check the movie"
         )
     pairs = n_timepoints - 1

@@ -1,9 +1,9 @@
 """Replacing the arrays of a dataset all at once, or not at all, whenever the process is killed.
 
-New arrays are written beside the old ones, into a hidden folder. Then a marker is put down, the old arrays are moved
-aside and the new ones into place, one rename at a time, and the marker is removed. Whoever comes next and finds the
-hidden folder without an owner (a lock tells) looks for the marker: with it, the moves are carried on to their end;
-without it, the new arrays are incomplete and are thrown away.
+New arrays are written beside the old ones, into a hidden folder. Then a marker is put down, the old arrays
+are moved aside and the new ones into place, one rename at a time, and the marker is removed. Whoever comes
+next and finds the hidden folder without an owner (a lock tells) looks for the marker: with it, the moves are
+carried on to their end; without it, the new arrays are incomplete and are thrown away.
 """
 
 import logging
@@ -57,15 +57,14 @@ def staging(folder: Path) -> Iterator[Path]:
                 _finish_or_sweep(folder)
     except Timeout as error:
         raise DatasetError(
-            f"one conversion at a time can write {folder}, but another one is running: wait for it or abort it"
+            f"one conversion at a time can write {folder}, but another one runs: wait for it, or abort it"
         ) from error
 
 
 def recover(folder: Path) -> None:
     """Carry on or throw away what a killed conversion left; leave a running one alone.
 
-    A swap that is under way in another process is waited for. Never raises: a folder that cannot be written stays as
-    it is.
+    A swap that is under way in another process is waited for. A folder that cannot be written stays as it is.
     """
     if not (folder / _WORK).is_dir():
         return

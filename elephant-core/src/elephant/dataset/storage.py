@@ -15,9 +15,6 @@ from elephant.dataset.layout import FLOW_HASHES, ArraySpec, regions
 from elephant.errors import DatasetError, InvalidInputError
 from elephant.types import Box
 
-# What Zarr and its codecs raise for metadata or chunks that make no sense.
-UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError)
-
 _CHUNK_FILE = re.compile(r"(?:c[./])?(\d+)(?:[./]\d+)*")
 
 
@@ -36,14 +33,14 @@ def create_array(path: Path, spec: ArraySpec) -> None:
             path, shape=spec.shape, chunks=(1,), dtype=spec.dtype, zarr_format=2, fill_value=b""
         )
         return
-    chunks, shards = spec.chunks, spec.shards
+    chunks, files = spec.chunks, spec.files
     zarr.create_array(
         path,
         shape=spec.shape,
         dtype=spec.dtype,
         chunks=chunks,
-        shards=None if chunks == shards else shards,
-        compressors=BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"),
+        shards=None if chunks == files else files,
+        compressors=BloscCodec(cname="lz4", clevel=5, shuffle=spec.shuffle),
         chunk_key_encoding={
             "name": "default",
             "separator": ".",
@@ -56,6 +53,8 @@ def create_array(path: Path, spec: ArraySpec) -> None:
 def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
     """Open an array of format 2 or 3.
 
+    Whatever the libraries say of metadata or chunks that make no sense becomes one kind of error.
+
     Raises
     ------
     DatasetError
@@ -67,7 +66,7 @@ def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
         raise DatasetError(
             f"{path.name} is missing in {path.parent}: make the dataset again from its movie"
         ) from error
-    except UNREADABLE as error:
+    except Exception as error:
         raise DatasetError(
             f"{path.name} in {path.parent} cannot be read ({error}): make the dataset again from its movie"
         ) from error
@@ -106,10 +105,13 @@ class TimeSeries:
         """
         selection = self._selection(t, box)
         try:
-            return np.asarray(self._array[selection])
-        except UNREADABLE as error:
+            return np.asarray(self._array[selection], dtype=self._spec.dtype)
+        except MemoryError:
+            raise
+        except Exception as error:
             raise DatasetError(
-                f"timepoint {t} of {self._path} is damaged and cannot be read ({error}): make the dataset again from its movie"
+                f"timepoint {t} of {self._path} is damaged and cannot be read ({error}): "
+                "make the dataset again from its movie"
             ) from error
 
     def write(self, t: int, values: NDArray[Any], box: Box | None = None) -> None:
@@ -143,21 +145,32 @@ class TimeSeries:
     @property
     def is_atomic(self) -> bool:
         """Whether each timepoint lies in one file, which is replaced in one step."""
-        file_shape = self._array.shards or self._array.chunks
-        return file_shape[0] == 1 and all(
-            f >= s for f, s in zip(file_shape[1:], self._array.shape[1:], strict=True)
-        )
+        per_t = zip(self._file_shape[1:], self._array.shape[1:], strict=True)
+        return self._file_shape[0] == 1 and all(f >= s for f, s in per_t)
+
+    def is_read_at_once(self, box: Box | None) -> bool:
+        """Whether a read sees either what was there before a write, or all that it wrote.
+
+        Of a file of several chunks, a box is read bit by bit: its table of contents first.
+        """
+        return self.is_atomic and (box is None or self._array.shards is None)
+
+    @property
+    def _file_shape(self) -> tuple[int, ...]:
+        return tuple(self._array.shards or self._array.chunks)
 
     def filled_timepoints(self) -> list[int]:
         """Return the timepoints with a value other than 0, in order."""
-        per_file = (self._array.shards or self._array.chunks)[0]
+        per_file = self._file_shape[0]
         stored = {t for _, i in self._files() for t in range(i * per_file, (i + 1) * per_file)}
         return [t for t in sorted(stored) if t < self._spec.n_timepoints and self._has_content(t)]
 
     def _has_content(self, t: int) -> bool:
-        shape = self._array.shape[1:]
-        file_shape = (self._array.shards or self._array.chunks)[1:]
-        return any(np.any(self._array[(t, *region)]) for region in regions(shape, file_shape))
+        for region in regions(self._array.shape[1:], self._file_shape[1:]):
+            selection: tuple[int | slice, ...] = (t, *region)
+            if np.any(self._array[selection]):
+                return True
+        return False
 
     def _files(self) -> Iterator[tuple[Path, int]]:
         """Yield the files that hold values, each with its place along the first axis."""
@@ -172,15 +185,15 @@ class TimeSeries:
         spec = self._spec
         if not 0 <= t < spec.n_timepoints:
             raise InvalidInputError(
-                f"timepoints of {self._path.name} go from 0 to {spec.n_timepoints - 1}, but {t} was asked for: "
-                "check that the client shows the movie that this dataset was made from"
+                f"{self._path.name} has {spec.n_timepoints} timepoints, counted from 0, but {t} was asked "
+                "for: check that the client shows the movie that this dataset was made from"
             )
         if box is None:
             return (t,)
         if not box.fits(spec.spatial):
             raise InvalidInputError(
-                f"a box must lie inside the image of {spec.spatial}, but its origin is {box.origin} and its size {box.size}: "
-                "choose a smaller one"
+                f"a box must lie inside the image of {spec.spatial}, but its origin is {box.origin} and its "
+                f"size {box.size}: choose a smaller one"
             )
         channels = (slice(None),) if spec.channels and spec.channel_axis == "first" else ()
         return (t, *channels, *box.slices)

@@ -1,0 +1,121 @@
+"""The same work on every timepoint, in this process or in several, with the results in order."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
+from multiprocessing.synchronize import Event
+from typing import Any, Protocol, TypeVar
+
+from elephant.errors import Cancelled
+from elephant.reporting import CancelToken
+
+_MOST_WORKERS = 8  # a disk is busy by then
+_POLL_S = 0.1
+
+logger = logging.getLogger(__name__)
+
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+class Task(Protocol[Result_co]):
+    """Work on one timepoint. It travels to other processes, so it holds no open files."""
+
+    def __call__(self, t: int, cancel: CancelToken) -> Result_co:
+        """Do it; ask `cancel` at least once per block."""
+
+
+def run(
+    task: Task[Result_co], count: int, cancel: CancelToken, *, parallel: bool
+) -> Generator[Result_co, None, None]:
+    """Yield the results of a task for the timepoints 0, 1, ... in this order.
+
+    Close the iterator where it is not read to its end: that ends the other processes.
+
+    Parameters
+    ----------
+    task
+        What to do.
+    count
+        Number of timepoints.
+    cancel
+        Asked in this process, while it waits for others too.
+    parallel
+        Whether more than one process may be used.
+    """
+    workers = min(_MOST_WORKERS, len(os.sched_getaffinity(0)), count) if parallel else 1
+    done = 0
+    if workers > 1:
+        try:
+            for result in _run_in_processes(task, count, cancel, workers):
+                yield result
+                done += 1
+        except BrokenProcessPool:
+            logger.warning(
+                "a helper process ended unexpectedly: going on with this process alone, which takes longer"
+            )
+    for t in range(done, count):
+        yield task(t, cancel)
+
+
+def _run_in_processes(
+    task: Task[Result_co], count: int, cancel: CancelToken, workers: int
+) -> Generator[Result_co, None, None]:
+    context = multiprocessing.get_context("spawn")  # forking a process with threads can hang it
+    ended = context.Event()
+    pool = ProcessPoolExecutor(workers, context, _prepare, (task, ended))
+    waiting: deque[Future[Any]] = deque()
+    try:
+        for t in range(count):
+            # Only some are handed out in advance, so that holding this process soon holds all.
+            for ahead in range(t + len(waiting), min(count, t + 2 * workers)):
+                waiting.append(pool.submit(_run_task, ahead))
+            yield _result(waiting.popleft(), cancel)
+    finally:
+        ended.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _result(future: Future[Any], cancel: CancelToken) -> Any:
+    while True:
+        cancel.check()
+        if wait([future], timeout=_POLL_S).done:
+            return future.result()
+
+
+class _EventToken:
+    """A :class:`CancelToken` that another process sets off."""
+
+    def __init__(self, ended: Event) -> None:
+        self._ended = ended
+
+    def check(self) -> None:
+        if self._ended.is_set():
+            raise Cancelled
+
+
+_mine: dict[str, Any] = {}  # what a helper process was started for
+
+
+def _prepare(task: Task[Any], ended: Event) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    _mine.update(task=task, cancel=_EventToken(ended))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent was killed: nobody else would tell it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _run_task(t: int) -> Any:
+    return _mine["task"](t, _mine["cancel"])
