@@ -1,0 +1,94 @@
+"""The movie of the demonstration: simulated or given, and put where the server looks for it."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from elephant.errors import ElephantError
+from elephant.paths import resolve_inside
+from elephant.simulation import MoviePaths, Truth, preset, read_truth, write_movie
+from elephant_server.demo.bodies import MovieFacts, background_threshold
+from elephant_server.demo.errors import DemoError
+from elephant_server.demo.options import DemoOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Movie:
+    """A movie in its dataset's folder."""
+
+    h5: Path
+    facts: MovieFacts
+
+    def image(self, t: int) -> NDArray[np.uint16]:
+        """Return timepoint `t`, (Z, Y, X)."""
+        return read_timepoint(self.h5, t)
+
+
+class _Bar:
+    def __init__(self, total: int) -> None:
+        self._bar = tqdm(total=total, unit="timepoint", desc="Simulating a movie")
+
+    def progress(self, stage: str, done: int, total: int, **values: float) -> None:  # noqa: ARG002
+        self._bar.update(done - self._bar.n)
+        if done == total:
+            self._bar.close()
+
+
+def provide(options: DemoOptions, datasets: Path) -> Movie:
+    """Simulate or copy the movie into ``datasets/<dataset>/`` and read what is true of it.
+
+    Raises
+    ------
+    DemoError
+        The movie or its truth is missing or broken, or has no timepoint after the one to train on.
+    """
+    try:
+        target = resolve_inside(datasets, options.dataset) / f"{Path(options.dataset).name}.h5"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        truth = read_truth(_simulate(options, target) if options.movie is None else _copy(options, target))
+        movie = Movie(target, _facts(target, truth, options))
+    except (ElephantError, OSError, KeyError) as error:
+        raise DemoError(f"No movie to show: {error}") from error
+    if options.timepoint + 1 >= min(movie.facts.timepoints, len(truth.frames)):
+        raise DemoError(f"The movie has no timepoint {options.timepoint + 1} to predict: choose --timepoint lower.")
+    if not truth.frames[options.timepoint]:
+        raise DemoError(f"The truth has no nuclei at timepoint {options.timepoint}: choose another --timepoint.")
+    return movie
+
+
+def read_timepoint(h5: Path, t: int) -> NDArray[np.uint16]:
+    """Return timepoint `t` of the first setup at full resolution, (Z, Y, X); signed cells hold unsigned values."""
+    with h5py.File(h5) as file:
+        name = next(key for key in file if key.startswith("t") and key[1:].isdigit() and int(key[1:]) == t)
+        setup = next(key for key in file[name] if key.startswith("s"))
+        cells: NDArray[np.uint16] = file[name][setup]["0/cells"][()]
+    return cells.view(np.uint16) if cells.dtype == np.int16 else cells
+
+
+def _simulate(options: DemoOptions, target: Path) -> Path:
+    parameters = preset(options.preset, seed=options.seed)
+    return write_movie(parameters, target, _Bar(parameters.timepoints)).truth
+
+
+def _copy(options: DemoOptions, target: Path) -> Path:
+    """Copy a given movie, unless it is there already, and return where its truth is."""
+    movie = options.movie
+    if movie is None or not movie.is_file():
+        raise DemoError(f"There is no movie at {movie}: give the path of a BigDataViewer .h5.")
+    if not (target.exists() and target.samefile(movie)):
+        shutil.copyfile(movie, target)
+    return options.truth or MoviePaths.beside(movie).truth
+
+
+def _facts(h5: Path, truth: Truth, options: DemoOptions) -> MovieFacts:
+    with h5py.File(h5) as file:
+        timepoints = sum(1 for key in file if key.startswith("t") and key[1:].isdigit())
+    image = read_timepoint(h5, min(options.timepoint, timepoints - 1))
+    if image.shape != truth.shape:
+        raise DemoError(f"The movie has the shape {image.shape}, its truth {truth.shape}: they do not belong together.")
+    return MovieFacts(timepoints, truth, background_threshold(image))

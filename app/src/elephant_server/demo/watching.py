@@ -1,0 +1,137 @@
+"""Shows how a request gets on: a bar with the falling loss from the queue `log`, else the time that has passed."""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pika
+from pika.exceptions import AMQPError
+from tqdm import tqdm
+
+QUEUES = ("update", "dataset", "log")  # what the client declares
+PAUSE = 0.2  # seconds between two looks
+Result = TypeVar("Result")
+
+_EPOCH = re.compile(r"\bepoch\W+(\d+)\s*(?:/|of)\s*(\d+)", re.IGNORECASE)
+_STEP = re.compile(r"\bstep\W+(\d+)\s*(?:/|of)\s*(\d+)", re.IGNORECASE)
+_LOSS = re.compile(r"\bloss\W+(\d+(?:\.\d*)?(?:e[+-]?\d+)?)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingLine:
+    """What a line of the log says of a training; None where it says nothing."""
+
+    epoch: int | None
+    step: int | None
+    steps: int | None
+    loss: float
+
+    def done(self, total: int) -> int:
+        """Return how many of `total` steps are done; steps are counted over the training, or within an epoch."""
+        if self.step is None or self.steps is None:
+            return 0
+        if self.steps < total and self.epoch is not None:
+            return (self.epoch - 1) * self.steps + self.step
+        return self.step
+
+
+def read_line(message: str) -> TrainingLine | None:
+    """Return what a log message says of a training, None where it is about something else."""
+    epoch, step, loss = _EPOCH.search(message), _STEP.search(message), _LOSS.search(message)
+    if loss is None or (epoch is None and step is None):
+        return None
+    return TrainingLine(
+        epoch=int(epoch[1]) if epoch else None,
+        step=int(step[1]) if step else None,
+        steps=int(step[2]) if step else None,
+        loss=float(loss[1]),
+    )
+
+
+class LogQueue:
+    """Listens to what the server logs, as the client does; silent where no broker can be reached."""
+
+    def __init__(self, url: str) -> None:
+        logging.getLogger("pika").setLevel(logging.CRITICAL)  # that nobody answers is said once, by who asks
+        self._connection: Any = None
+        try:
+            parameters = pika.URLParameters(url)
+            parameters.socket_timeout = parameters.blocked_connection_timeout = 3
+            parameters.connection_attempts = 1
+            self._connection = pika.BlockingConnection(parameters)
+            channel = self._connection.channel()
+            for queue in QUEUES:
+                channel.queue_declare(queue, durable=False, exclusive=False, auto_delete=False)
+            channel.queue_purge("log")  # what an earlier training said
+            self._stream = channel.consume("log", auto_ack=True, inactivity_timeout=PAUSE)
+        except (AMQPError, OSError):
+            self.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can still come."""
+        return self._connection is not None
+
+    def messages(self) -> Iterator[str]:
+        """Yield the bodies that came since the last call; wait for a moment where there are none."""
+        if not self.is_open:
+            time.sleep(PAUSE)
+            return
+        try:
+            for _, _, body in self._stream:
+                if body is None:
+                    return
+                yield body.decode("utf-8", "replace")
+        except (AMQPError, OSError):
+            self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.is_open:
+            connection.close()
+
+
+def watch(title: str, work: Callable[[], Result], log: LogQueue, steps: int = 0) -> Result:
+    """Run `work` and show meanwhile how it gets on; return what it returns.
+
+    Parameters
+    ----------
+    title
+        What is going on.
+    work
+        A request that takes long; it runs in a thread.
+    log
+        Where the server's messages come from.
+    steps
+        How many steps of a training to expect; 0 shows the elapsed time alone.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool, _bar(title, steps) as bar:
+        future: Future[Result] = pool.submit(work)
+        while not future.done():
+            _look(log, bar)
+        _look(log, bar)
+        if steps and bar.n and not future.exception():
+            bar.update(steps - bar.n)
+    return future.result()
+
+
+def _bar(title: str, steps: int) -> Any:
+    if steps:
+        return tqdm(total=steps, desc=title, unit="step", dynamic_ncols=True)
+    return tqdm(desc=title, bar_format="{desc} {postfix}[{elapsed}]", dynamic_ncols=True)
+
+
+def _look(log: LogQueue, bar: Any) -> None:
+    """Take in what the log says now."""
+    for message in log.messages():
+        line = read_line(message)
+        if line is None or not bar.total:
+            continue
+        bar.set_postfix_str(f"loss {line.loss:.4f}", refresh=False)
+        bar.update(max(min(line.done(bar.total), bar.total) - bar.n, 0))
+    bar.refresh()

@@ -1,0 +1,188 @@
+"""The parts of the demonstration that need no server."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from elephant.simulation import TrueNucleus, Truth
+from elephant.types import Spot
+from elephant_server.demo import bodies
+from elephant_server.demo.bodies import MovieFacts, background_threshold, n_keep_axials, radius_range
+from elephant_server.demo.options import DemoOptions, parse
+from elephant_server.demo.picture import draw, outline
+from elephant_server.demo.scoring import compare
+from elephant_server.demo.watching import read_line
+
+
+def spot(z: float, y: float, x: float, covariance: np.ndarray | None = None, t: int = 0, name: int = -1) -> Spot:
+    return Spot(t, np.array([z, y, x], float), np.eye(3) if covariance is None else covariance, id=name)
+
+
+def facts(shape: tuple[int, ...] = (32, 128, 96), voxel: tuple[float, ...] = (2.0, 0.5, 0.5)) -> MovieFacts:
+    covariance = np.array([[9.0, 0.5, 0.25], [0.5, 4.0, 0.1], [0.25, 0.1, 16.0]])
+    frames = tuple((TrueNucleus(spot(0 if shape[0] == 1 else 20, 10, 5, covariance, t, 7)),) for t in range(3))
+    return MovieFacts(3, Truth(voxel, shape, frames), 0.25)
+
+
+def options(*arguments: str, **environment: str) -> DemoOptions:
+    return parse(arguments, environment)
+
+
+class TestScoring:
+    def test_counts_and_scores(self) -> None:
+        true = [spot(0, 0, 0), spot(0, 0, 20), spot(0, 0, 40)]
+        found = [spot(0, 1, 0), spot(0, 0, 22), spot(0, 30, 40), spot(9, 9, 9)]
+        scores = compare(true, found, 5)
+        assert set(scores.matches) == {(0, 0), (1, 1)}
+        assert (scores.precision, scores.recall) == (0.5, pytest.approx(2 / 3))
+        assert scores.f1 == pytest.approx(4 / 7)
+        assert (scores.missed, scores.wrong) == ({2}, {2, 3})
+
+    def test_as_many_matches_as_possible_come_before_near_ones(self) -> None:
+        """The nearest pair is (0, 0); taking it would leave the others without partners."""
+        true = [spot(0, 0, 0), spot(0, 0, 4)]
+        found = [spot(0, 0, 1), spot(0, 0, -4)]
+        assert set(compare(true, found, 4).matches) == {(0, 1), (1, 0)}
+
+    def test_the_limit_itself_matches_and_what_is_farther_does_not(self) -> None:
+        assert compare([spot(0, 0, 0)], [spot(3, 4, 0)], 5).f1 == 1
+        assert compare([spot(0, 0, 0)], [spot(3, 4, 0.1)], 5).f1 == 0
+
+    def test_nothing_found_or_nothing_true(self) -> None:
+        assert str(compare([spot(0, 0, 0)], [], 5)) == "precision 0.000, recall 0.000, F1 0.000"
+        assert compare([], [spot(0, 0, 0)], 5).wrong == {0}
+
+
+class TestBodies:
+    def test_spots_are_sent_in_x_y_z(self) -> None:
+        body = bodies.train(options("--seed", "3"), facts())
+        assert body["spots"] == [
+            {
+                "t": 0,
+                "id": 7,
+                "pos": [5.0, 10.0, 20.0],
+                "covariance": [16.0, 0.1, 0.25, 0.1, 4.0, 0.5, 0.25, 0.5, 9.0],
+                "tag": "tp",
+                "label": "7",
+            }
+        ]
+        assert body["scales"] == [0.5, 0.5, 2.0]
+        assert body["crop_size"] == [48, 48, 16]
+        assert body["input_size"] == [96, 128, 32]
+        assert (body["seed"], body["n_keep_axials"], body["auto_bg_thresh"]) == (3, 2, 0.25)
+
+    def test_the_default_training_has_at_most_100_steps(self) -> None:
+        chosen = options()
+        body = bodies.train(chosen, facts())
+        assert body["n_epochs"] * body["n_crops"] / body["batch_size"] == chosen.steps <= 100
+
+    def test_the_start_is_self_supervised(self) -> None:
+        assert bodies.reset(options(), facts())["url"] is None
+
+    def test_the_next_timepoint_is_predicted_with_radii_around_the_annotated_ones(self) -> None:
+        body = bodies.predict(options("--timepoint", "1"), facts())
+        axes = np.sqrt(np.linalg.eigvalsh(facts().truth.spots(1)[0].covariance))
+        assert body["timepoint"] == 2
+        assert (body["r_min"], body["r_max"]) == (
+            pytest.approx(axes[0] / 2, abs=1e-3),
+            pytest.approx(axes[2] * 1.25, abs=1e-3),
+        )
+        assert "patch" not in body
+
+    def test_a_large_movie_is_predicted_in_tiles(self) -> None:
+        assert bodies.predict(options(), facts((40, 300, 700)))["patch"] == [512, 300, 40]
+
+    def test_a_flat_movie_is_sent_as_2d(self) -> None:
+        flat = facts((1, 128, 96), (1.0, 0.5, 0.5))
+        assert bodies.check(options(), flat)["shape"] == [3, 128, 96]
+        assert bodies.generate(options(), flat)["is_2d"] is True
+        body = bodies.train(options(), flat)
+        assert (body["is_3d"], body["n_keep_axials"], body["crop_size"]) == (False, 0, [48, 48, 1])
+        assert bodies.check(options(), facts())["shape"] == [3, 32, 128, 96]
+
+    def test_flat_radii_leave_z_out(self) -> None:
+        wide = spot(0, 0, 0, np.diag([1.0, 16.0, 25.0]))
+        assert radius_range([wide], 2) == (2.0, 6.25)
+        assert radius_range([wide], 3) == (0.5, 6.25)
+
+    @pytest.mark.parametrize(
+        ("anisotropy", "expected"),
+        [(0.5, 0), (1, 0), (2, 0), (2.5, 1), (2.99, 1), (3, 2), (4, 2), (5.9, 2), (6, 3), (10, 3), (12, 4), (100, 4)],
+    )
+    def test_kept_poolings_follow_the_anisotropy(self, anisotropy: float, expected: int) -> None:
+        assert n_keep_axials((anisotropy * 0.5, 0.5, 0.5), is_2d=False) == expected
+        assert n_keep_axials((anisotropy * 0.5, 0.5, 0.5), is_2d=True) == 0
+
+    def test_the_threshold_lies_above_the_background_and_below_the_nuclei(self) -> None:
+        image = np.random.default_rng(0).normal(100, 10, size=(8, 64, 64))
+        image[2:4, 10:20, 10:20] = 400
+        threshold = background_threshold(image.astype(np.uint16))
+        normalised = (image - image.min()) / (image.max() - image.min())
+        assert (normalised[image < 200] < threshold).mean() > 0.999
+        assert threshold < 0.5
+        assert background_threshold(np.full((1, 4, 4), 7, np.uint16)) == 0
+
+
+class TestOptions:
+    def test_the_environment_gives_defaults_and_empty_means_unset(self) -> None:
+        chosen = options(MOVIE="a.h5", TRUTH="", SEED="4")
+        assert (chosen.movie, chosen.truth, chosen.seed) == (Path("a.h5"), None, 4)
+        assert options("--seed", "5", SEED="4").seed == 5
+        assert options(SEED="").seed == 0
+
+    @pytest.mark.parametrize("wrong", [["--epochs", "0"], ["--seed", "-1"], ["--preset", "none"]])
+    def test_what_makes_no_sense_is_refused(self, wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            options(*wrong)
+        assert wrong[0] in capsys.readouterr().err
+
+
+class TestLogLines:
+    def test_a_line_with_everything(self) -> None:
+        line = read_line("Training: epoch 3/10, step 30/100, loss 0.4321 (nll 0.9, center 0.3, smooth 0.01)")
+        assert line is not None
+        assert (line.epoch, line.step, line.steps, line.loss) == (3, 30, 100, 0.4321)
+        assert line.done(100) == 30
+
+    @pytest.mark.parametrize(
+        "message",
+        ["Epoch 2 of 10: step 5 of 10 loss=1.5e-1", "[worker] epoch: 2/10 step: 5/10 Loss: 0.15 lr: 0.1"],
+    )
+    def test_other_wordings_and_steps_within_an_epoch(self, message: str) -> None:
+        line = read_line(message)
+        assert line is not None
+        assert (line.epoch, line.step, line.loss) == (2, 5, 0.15)
+        assert line.done(100) == 15
+
+    @pytest.mark.parametrize("message", ["", "Model updated", "loss of 3 files", "epoch 3/10 begins", "step 3/10"])
+    def test_other_messages_say_nothing(self, message: str) -> None:
+        assert read_line(message) is None
+
+
+class TestPicture:
+    @pytest.mark.parametrize("plane", [(1, 2), (0, 2), (1, 0)])
+    def test_an_outline_is_the_shadow_of_the_ellipsoid(self, plane: tuple[int, int]) -> None:
+        """Points of the surface fall inside the outline, and some of them on it."""
+        rng = np.random.default_rng(1)
+        root = rng.normal(size=(3, 3))
+        nucleus = spot(4, 5, 6, root @ root.T + np.eye(3))
+        directions = rng.normal(size=(20_000, 3))
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        surface = nucleus.pos + directions @ np.linalg.cholesky(nucleus.covariance).T
+        line = outline(nucleus, plane, points=500)
+        for angle in np.linspace(0, 2 * np.pi, 9):
+            towards = np.array([np.cos(angle), np.sin(angle)])
+            assert (line @ towards).max() == pytest.approx((surface[:, plane] @ towards).max(), rel=2e-3)
+
+    @pytest.mark.parametrize("shape", [(16, 64, 48), (1, 64, 48)])
+    def test_the_colours_of_true_and_found_are_in_the_file(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
+        image = np.random.default_rng(0).integers(0, 100, size=shape).astype(np.uint16)
+        true = [spot(0 if shape[0] == 1 else 8, 10, 10, 9 * np.eye(3))]
+        found = [spot(0 if shape[0] == 1 else 8, 20, 10, 9 * np.eye(3))]
+        path = tmp_path / "new" / "picture.png"
+        draw(path, image, (1.0, 0.5, 0.5), true, found, compare(true, found, 5), "title")
+        pixels = (imread(path)[..., :3] * 255).round().astype(int)
+        for colour in ((0x4C, 0xC9, 0xF0), (0xFF, 0x9F, 0x1C)):
+            assert (np.abs(pixels - colour).max(axis=2) < 3).sum() > 100
