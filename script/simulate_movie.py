@@ -34,15 +34,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="decides every random choice (0)")
     parser.add_argument("--timepoints", type=int, help="length of the movie")
     parser.add_argument("--nuclei", type=int, help="nuclei in the first timepoint")
-    parser.add_argument(
-        "--shape", type=int, nargs=3, metavar=("Z", "Y", "X"), help="voxels; Z = 1 makes it 2D"
-    )
-    parser.add_argument(
-        "--voxel", type=float, nargs=3, metavar=("Z", "Y", "X"), help="physical edges of a voxel"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="any other parameter"
-    )
+    parser.add_argument("--shape", type=int, nargs=3, metavar=("Z", "Y", "X"), help="voxels; Z = 1 makes it 2D")
+    parser.add_argument("--voxel", type=float, nargs=3, metavar=("Z", "Y", "X"), help="physical edges of a voxel")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any other parameter")
     parser.add_argument("--list", action=ListParameters, nargs=0, help="show all parameters, and end")
     return parser
 

@@ -21,9 +21,7 @@ def dividing() -> list[Frame]:
     return list(simulate(parameters))
 
 
-def mask_moments(
-    mask: NDArray[np.bool_], voxel: tuple[float, ...]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def mask_moments(mask: NDArray[np.bool_], voxel: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centre and covariance (second moments times n + 2) of a mask, (Z), Y, X."""
     points = np.argwhere(mask) * np.array(voxel)
     return points.mean(0), (points.shape[1] + 2) * np.cov(points.T, bias=True)
@@ -140,9 +138,7 @@ def test_nuclei_are_no_perfect_ellipsoids(dividing: list[Frame]) -> None:
 
 
 def test_deep_nuclei_are_darker_and_more_blurred() -> None:
-    parameters = SimulationParameters(
-        seed=1, attenuation=1.0, brightness_spread=0, shape=(32, 128, 128), nuclei=60
-    )
+    parameters = SimulationParameters(seed=1, attenuation=1.0, brightness_spread=0, shape=(32, 128, 128), nuclei=60)
     frame = next(simulate(parameters))
     signal = np.array([frame.image[frame.labels == i + 1].mean() for i in range(len(frame.nuclei))]) - 25
     depth = np.array([n.spot.pos[0] for n in frame.nuclei])
@@ -169,9 +165,7 @@ def test_a_bright_movie_uses_the_upper_half_of_16_bit_and_ends_at_its_top() -> N
 
 
 def test_a_flat_movie_has_one_plane_and_flat_truth() -> None:
-    frames = list(
-        simulate(preset("flat", seed=2, timepoints=2, shape=(1, 320, 320), voxel=(1, 0.25, 0.25), nuclei=20))
-    )
+    frames = list(simulate(preset("flat", seed=2, timepoints=2, shape=(1, 320, 320), voxel=(1, 0.25, 0.25), nuclei=20)))
     checked = 0
     for frame in frames:
         assert frame.image.shape == (1, 320, 320)

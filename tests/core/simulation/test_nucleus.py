@@ -25,9 +25,7 @@ def test_quadrature_integrates_over_circle_and_sphere(n_dims: int, total: float)
     directions, weights = quadrature(n_dims)
     np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1)
     assert weights.sum() == pytest.approx(total)
-    np.testing.assert_allclose(
-        (directions.T * weights) @ directions, np.eye(n_dims) * total / n_dims, atol=1e-12
-    )
+    np.testing.assert_allclose((directions.T * weights) @ directions, np.eye(n_dims) * total / n_dims, atol=1e-12)
 
 
 @pytest.mark.parametrize("n_dims", [2, 3])

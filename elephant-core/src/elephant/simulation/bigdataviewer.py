@@ -46,13 +46,9 @@ class BigDataViewerWriter:
         The shape has no three sizes, or the path does not end in ``.h5``.
     """
 
-    def __init__(
-        self, path: Path, shape: Sequence[int], voxel: Sequence[float], unit: str = "micrometer"
-    ) -> None:
+    def __init__(self, path: Path, shape: Sequence[int], voxel: Sequence[float], unit: str = "micrometer") -> None:
         if len(shape) != 3 or len(voxel) != 3 or path.suffix != ".h5":
-            raise InvalidInputError(
-                f"a movie needs an .h5, a shape and a voxel of 3, not {path}, {shape}, {voxel}"
-            )
+            raise InvalidInputError(f"a movie needs an .h5, a shape and a voxel of 3, not {path}, {shape}, {voxel}")
         self._path = path
         self._partial = path.with_name(path.name + ".partial")
         self._shape = tuple(shape)
@@ -81,8 +77,7 @@ class BigDataViewerWriter:
         """
         if image.shape != self._shape or image.dtype != np.uint16:
             raise InvalidInputError(
-                f"timepoint {self._timepoints} must be uint16 of {self._shape}, "
-                f"but is {image.dtype} of {image.shape}"
+                f"timepoint {self._timepoints} must be uint16 of {self._shape}, but is {image.dtype} of {image.shape}"
             )
         for level, factors in enumerate(self.levels):
             reduced = block_mean(image, factors)
@@ -103,9 +98,7 @@ class BigDataViewerWriter:
             self._partial.unlink()
             return
         self._partial.replace(self._path)
-        tree = ET.ElementTree(
-            describe(self._path.name, self._shape, self._voxel, self._unit, self._timepoints)
-        )
+        tree = ET.ElementTree(describe(self._path.name, self._shape, self._voxel, self._unit, self._timepoints))
         ET.indent(tree)
         tree.write(self._path.with_suffix(".xml"), encoding="UTF-8", xml_declaration=True)
 
@@ -144,9 +137,7 @@ def _cell(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(min(n, cell) for n, cell in zip(shape, CELL, strict=True))
 
 
-def describe(
-    name: str, shape: Sequence[int], voxel: Sequence[float], unit: str, timepoints: int
-) -> ET.Element:
+def describe(name: str, shape: Sequence[int], voxel: Sequence[float], unit: str, timepoints: int) -> ET.Element:
     """Return the XML that goes with an ``.h5`` called `name`; `shape` and `voxel` are Z, Y, X."""
     root = ET.Element("SpimData", version="0.2")
     ET.SubElement(root, "BasePath", type="relative").text = "."

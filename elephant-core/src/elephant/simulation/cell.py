@@ -96,9 +96,7 @@ class Cell:
         self.axes = expm(self.spin) @ self.axes
         self.age += 1
 
-    def divide(
-        self, ids: tuple[int, int], lifetimes: tuple[float, float], rng: np.random.Generator
-    ) -> list["Cell"]:
+    def divide(self, ids: tuple[int, int], lifetimes: tuple[float, float], rng: np.random.Generator) -> list["Cell"]:
         """Return its two daughters: small, close together on its long axis, flat across it."""
         away = self.axes[:, 0]
         axes = np.roll(self.axes, -1, axis=1)

@@ -64,9 +64,7 @@ def simulate(parameters: SimulationParameters) -> Iterator[Frame]:
         yield _frame(t, population, microscope, parameters)
 
 
-def write_movie(
-    parameters: SimulationParameters, path: Path, reporter: ProgressReporter | None = None
-) -> MoviePaths:
+def write_movie(parameters: SimulationParameters, path: Path, reporter: ProgressReporter | None = None) -> MoviePaths:
     """Simulate a movie into `path` (``.h5``), its ``.xml`` and ``.truth.json``; memory holds one timepoint.
 
     Raises

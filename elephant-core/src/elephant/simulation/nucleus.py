@@ -50,9 +50,7 @@ class Body:
         """How far it extends along each axis at most, (n,)."""
         semi_axes: FloatArray = np.linalg.norm(self.frame, axis=1)
         directions, _ = quadrature(len(self.centre))
-        return (
-            semi_axes * float(self.surface(directions).max()) * 1.01
-        )  # between two directions it is a little more
+        return semi_axes * float(self.surface(directions).max()) * 1.01  # between two directions it is a little more
 
     def surface(self, directions: FloatArray) -> FloatArray:
         """Return the radius of the surface, in its own coordinates, in unit `directions` (..., n)."""

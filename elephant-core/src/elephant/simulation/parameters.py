@@ -28,25 +28,15 @@ class SimulationParameters(BaseModel):
     )
     timepoints: int = Field(4, ge=1, description="length of the movie, timepoints")
     shape: tuple[int, int, int] = Field((32, 128, 128), description="size of a timepoint, voxels, Z, Y, X")
-    voxel: tuple[float, float, float] = Field(
-        (2.0, 0.5, 0.5), description="edges of a voxel, physical, Z, Y, X"
-    )
+    voxel: tuple[float, float, float] = Field((2.0, 0.5, 0.5), description="edges of a voxel, physical, Z, Y, X")
 
     nuclei: int = Field(40, ge=1, description="how many nuclei the first timepoint holds")
     max_nuclei: int = Field(400, ge=1, description="no nucleus divides any more once there are so many")
-    clustering: float = Field(
-        0.4, ge=0, le=1, description="share of nuclei that start in contact with another one"
-    )
+    clustering: float = Field(0.4, ge=0, le=1, description="share of nuclei that start in contact with another one")
     radius: float = Field(3.0, gt=0, description="typical radius of a nucleus, physical")
-    radius_spread: float = Field(
-        0.12, ge=0, le=0.4, description="standard deviation of the log of the radius"
-    )
-    elongation: float = Field(
-        1.45, ge=1, le=3, description="largest ratio of a nucleus' longest to shortest semi-axis"
-    )
-    deformation: float = Field(
-        0.2, ge=0, le=0.3, description="depth of dents and bulges, as a share of the radius"
-    )
+    radius_spread: float = Field(0.12, ge=0, le=0.4, description="standard deviation of the log of the radius")
+    elongation: float = Field(1.45, ge=1, le=3, description="largest ratio of a nucleus' longest to shortest semi-axis")
+    deformation: float = Field(0.2, ge=0, le=0.3, description="depth of dents and bulges, as a share of the radius")
     packing: float = Field(
         0.92,
         gt=0.5,
@@ -54,49 +44,31 @@ class SimulationParameters(BaseModel):
         description="least distance of neighbours, as a share of the sum of their reaches",
     )
 
-    speed: float = Field(
-        0.8, ge=0, description="root mean square of a nucleus' own motion, physical per timepoint"
-    )
+    speed: float = Field(0.8, ge=0, description="root mean square of a nucleus' own motion, physical per timepoint")
     persistence: float = Field(0.8, ge=0, lt=1, description="correlation of that motion between timepoints")
-    flow: float = Field(
-        0.4, ge=0, description="speed of the common motion of the tissue, physical per timepoint"
-    )
-    drift: float = Field(
-        0.3, ge=0, description="root mean square drift of the whole sample, physical per timepoint"
-    )
+    flow: float = Field(0.4, ge=0, description="speed of the common motion of the tissue, physical per timepoint")
+    drift: float = Field(0.3, ge=0, description="root mean square drift of the whole sample, physical per timepoint")
     turning: float = Field(8.0, ge=0, description="typical turn of a nucleus, degrees per timepoint")
 
     cycle: float = Field(30.0, gt=0, description="timepoints from one division to the next")
-    mitosis: float = Field(
-        2.0, gt=0, description="timepoints for which a mother is condensed before she divides"
-    )
+    mitosis: float = Field(2.0, gt=0, description="timepoints for which a mother is condensed before she divides")
     growth: float = Field(4.0, gt=0, description="timepoints in which a daughter makes up most of her growth")
-    birth_size: float = Field(
-        0.72, gt=0.3, le=1, description="radius of a newborn daughter over that of her mother"
-    )
+    birth_size: float = Field(0.72, gt=0.3, le=1, description="radius of a newborn daughter over that of her mother")
 
     brightness: float = Field(180.0, gt=0, description="signal of a typical nucleus at the surface, counts")
-    brightness_spread: float = Field(
-        0.28, ge=0, le=1, description="standard deviation of the log of the brightness"
-    )
-    texture: float = Field(
-        0.3, ge=0, le=0.6, description="contrast of the chromatin, standard deviation over mean"
-    )
+    brightness_spread: float = Field(0.28, ge=0, le=1, description="standard deviation of the log of the brightness")
+    texture: float = Field(0.3, ge=0, le=0.6, description="contrast of the chromatin, standard deviation over mean")
     grain: float = Field(0.6, gt=0, description="size of the chromatin's grains, as a share of the radius")
 
     background: float = Field(20.0, ge=0, description="the camera's offset and the medium's glow, counts")
     autofluorescence: float = Field(5.0, ge=0, description="glow of the tissue, unevenly spread, counts")
     haze: float = Field(0.1, ge=0, le=1, description="share of the light that is scattered widely")
-    attenuation: float = Field(
-        0.6, ge=0, description="light lost from surface to bottom, exponent; 0 is none"
-    )
+    attenuation: float = Field(0.6, ge=0, description="light lost from surface to bottom, exponent; 0 is none")
     blur: tuple[float, float, float] = Field(
         (1.6, 0.35, 0.35),
         description="standard deviation of the point spread at the surface, physical, Z, Y, X",
     )
-    blur_growth: float = Field(
-        0.6, ge=0, description="by how much the point spread widens from surface to bottom"
-    )
+    blur_growth: float = Field(0.6, ge=0, description="by how much the point spread widens from surface to bottom")
     gain: float = Field(0.6, gt=0, description="counts per photon: the larger, the noisier")
     read_noise: float = Field(5.0, ge=0, description="standard deviation of the camera's own noise, counts")
 

@@ -31,9 +31,7 @@ class Population:
         self._rng = np.random.default_rng([parameters.seed, LIFE])
         self._sample_rng = np.random.default_rng([parameters.seed, SAMPLE])
         wavelength = 1.5 * max(parameters.extent)
-        self._currents = [
-            RandomField.draw(self._rng, parameters.n_dims, wavelength, 6) for _ in parameters.extent
-        ]
+        self._currents = [RandomField.draw(self._rng, parameters.n_dims, wavelength, 6) for _ in parameters.extent]
         self.offset: FloatArray = np.zeros(parameters.n_dims)
         self._sample_velocity: FloatArray = np.zeros(parameters.n_dims)
         self.cells = self._found()
@@ -81,9 +79,7 @@ class Population:
         self.cells = kept + born
 
 
-def _start(
-    others: list[FloatArray], parameters: SimulationParameters, rng: np.random.Generator
-) -> FloatArray:
+def _start(others: list[FloatArray], parameters: SimulationParameters, rng: np.random.Generator) -> FloatArray:
     """Return where to put one more nucleus, (n,): anywhere, or beside one of the `others`."""
     low, high = walls(parameters)
     if others and rng.uniform() < parameters.clustering:
@@ -130,9 +126,7 @@ def _push(positions: FloatArray, frames: FloatArray, pairs: NDArray[np.intp], pa
     away = positions[second] - positions[first]
     distance = np.maximum(np.linalg.norm(away, axis=1), 1e-6)
     away /= distance[:, None]
-    reach = sum(
-        np.linalg.norm(np.einsum("pij,pi->pj", frames[side], away), axis=1) for side in (first, second)
-    )
+    reach = sum(np.linalg.norm(np.einsum("pij,pi->pj", frames[side], away), axis=1) for side in (first, second))
     overlap = np.clip(packing * reach - distance, 0, None)
     overlap[overlap < 1e-3 * distance] = 0
     step = 0.5 * overlap[:, None] * away

@@ -81,9 +81,7 @@ def _coverage(body: Body, own: FloatArray, width: float) -> FloatArray:
     """Return how much of a small cube of `width` around each point lies inside, 0 to 1, from its distance."""
     radius = np.maximum(np.linalg.norm(own, axis=-1), 1e-9)
     direction = own / radius[..., None]
-    stretch = np.linalg.norm(
-        direction @ body.frame.T, axis=-1
-    )  # physical length per own length, along the radius
+    stretch = np.linalg.norm(direction @ body.frame.T, axis=-1)  # physical length per own length, along the radius
     depth = (body.surface(direction) - radius) * stretch
     cover: FloatArray = np.clip(0.5 + depth / width, 0, 1)
     return cover

@@ -85,9 +85,7 @@ def read_truth(path: Path) -> Truth:
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidInputError(f"{path} is not a truth with voxel, shape and frames: {error!r}") from error
     if len(voxel) != 3 or len(shape) not in (2, 3):
-        raise InvalidInputError(
-            f"{path} needs a voxel of 3 and a shape of 3 (or 2) numbers, not {voxel}, {shape}"
-        )
+        raise InvalidInputError(f"{path} needs a voxel of 3 and a shape of 3 (or 2) numbers, not {voxel}, {shape}")
     return Truth(voxel, (1,) * (3 - len(shape)) + shape, frames)
 
 
