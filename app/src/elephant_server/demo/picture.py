@@ -99,11 +99,11 @@ def _outline(axes: Any, spots: Sequence[Spot], plane: tuple[int, int], colour: s
 def _explain(axes: Any, scores: Scores, title: str) -> None:
     """Write title, scores and legend."""
     axes.set_axis_off()
-    axes.text(0, 1, title, color=INK, fontsize=11, va="top", transform=axes.transAxes)
+    axes.text(0, 0.95, title, color=INK, fontsize=11, va="top", transform=axes.transAxes)
     rows = [("F1", scores.f1), ("precision", scores.precision), ("recall", scores.recall)]
     numbers = "\n".join(f"{name:<10}{value:.3f}" for name, value in rows)
     anchor = {"va": "top", "transform": axes.transAxes}
-    axes.text(0, 0.8, numbers, color=INK, fontsize=14, family="monospace", **anchor)
+    axes.text(0, 0.75, numbers, color=INK, fontsize=14, family="monospace", **anchor)
     handles = [
         Line2D([], [], color=TRUE, lw=1.2, label=f"true: {scores.n_true}"),
         Line2D([], [], color=FOUND, lw=1.2, label=f"found: {scores.n_found}"),
