@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from core import golden_files
 
+from core import golden_files
 from elephant.errors import InvalidInputError
 from elephant.geometry import Ellipsoid, rasterise
 from elephant.types import Spot

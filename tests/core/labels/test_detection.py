@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from core import golden_files
 
+from core import golden_files
 from elephant.config.labels import LabelParams
 from elephant.dataset import labels_as_rgb
 from elephant.labels import detection_labels

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from core import golden_files
 
+from core import golden_files
 from elephant.models.losses import DetectionLoss, SmoothnessLoss
 
 

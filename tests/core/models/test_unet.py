@@ -4,8 +4,8 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from core import golden_files
 
+from core import golden_files
 from elephant.models.unet import DetectionNet, FlowNet, UNet
 
 NETWORKS = {"unet": DetectionNet, "flow": FlowNet}

@@ -42,7 +42,7 @@ def image(*shape: int) -> np.ndarray:
 
 
 def test_the_whole_volume_is_the_networks_own_answer() -> None:
-    net, volume = model(3, 2), image(8, 40, 36)
+    net, volume = model(3, 2), image(8, 48, 32)
     with torch.no_grad():
         expected = net(torch.from_numpy(volume)[None, None], True).exp()[0].numpy()
     found = predict(net, volume, n_keep_axials=2, is_pad=True)
@@ -53,8 +53,8 @@ def test_the_whole_volume_is_the_networks_own_answer() -> None:
 def test_tiles_give_probabilities_and_report_each() -> None:
     recorder = Recorder()
     params = PredictionParams(n_keep_axials=4, patch=(4, 32, 32), batch_size=2)
-    found = predict_probabilities(model(3, 4), image(6, 50, 40), params, recorder, NeverCancelled())
-    assert found.shape == (3, 6, 50, 40)
+    found = predict_probabilities(model(3, 4), image(6, 48, 48), params, recorder, NeverCancelled())
+    assert found.shape == (3, 6, 48, 48)
     np.testing.assert_allclose(found.sum(0), 1, atol=1e-4)
     n_tiles = recorder.seen[-1][2]
     assert recorder.seen[-1] == ("tile", n_tiles, n_tiles)

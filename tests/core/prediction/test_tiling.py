@@ -33,7 +33,10 @@ def test_tiles_are_multiples_of_the_divisor_where_they_can_be() -> None:
 
 def test_tiles_are_no_larger_than_they_need_to_be() -> None:
     boxes = tile_boxes((32, 256, 256), (24, 384, 384), (4, 16, 16))
-    assert [(box.origin, box.size) for box in boxes] == [((0, 0, 0), (20, 256, 256)), ((12, 0, 0), (20, 256, 256))]
+    assert [(box.origin, box.size) for box in boxes] == [
+        ((0, 0, 0), (20, 256, 256)),
+        ((12, 0, 0), (20, 256, 256)),
+    ]
 
 
 def test_without_a_limit_there_is_one_tile() -> None:

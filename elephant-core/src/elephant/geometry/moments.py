@@ -62,6 +62,4 @@ def component_statistics(mask: NDArray[np.bool_], values: NDArray[np.floating]) 
             moments[:, i, j] = moments[:, j, i] = mean(offset[i] * offset[j])
     boxes = ndimage.find_objects(labels)
     box_size = np.array([[s.stop - s.start for s in box] for box in boxes], dtype=np.int64).reshape(-1, n)
-    return ComponentStatistics(
-        count, mean_index, moments, box_size, mean(np.asarray(values[where], dtype=np.float64))
-    )
+    return ComponentStatistics(count, mean_index, moments, box_size, mean(np.asarray(values[where], dtype=np.float64)))

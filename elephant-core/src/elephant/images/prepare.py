@@ -44,10 +44,10 @@ def normalise(image: NDArray[np.generic], use_median: bool = False) -> Image:
 
 def _align_medians(volume: Image) -> None:
     overall = np.median(volume)
-    for plane in volume:
-        median = np.median(plane)
+    for z in range(len(volume)):
+        median = np.median(volume[z])
         if median != 0:
-            plane += overall - median
+            volume[z] += overall - median
 
 
 def rescale(image: Image, size: Shape | None) -> Image:

@@ -21,7 +21,7 @@ class Ensemble(nn.Module):
         Networks of the same class, axes and `n_keep_axials`.
     """
 
-    def __init__(self, members: Sequence[DetectionNet] | Sequence[FlowNet]) -> None:
+    def __init__(self, members: Sequence[DetectionNet | FlowNet]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
 

@@ -56,7 +56,7 @@ class SmoothnessLoss(nn.Module):
         padding = [(k - 1) // 2 for k in self.kernel.shape[2:]]
         planes = x.flatten(0, 1)[:, None]
         out = convolve(planes, self.kernel.to(x.dtype), stride=stride, padding=padding)
-        return out.unflatten(0, x.shape[:2]).squeeze(2)
+        return out.view(*x.shape[:2], *out.shape[2:])
 
 
 def gaussian(taps: int, sigma: float) -> Tensor:

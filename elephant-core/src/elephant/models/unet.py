@@ -84,7 +84,8 @@ class UNet(nn.Module):
             x = functional.pad(x, [d // 2 for d in reversed(divisor) for _ in range(2)], mode="replicate")
         y = self.activate(self._body(x))
         if is_pad:
-            y = y[(..., *(slice(d // 2, s - d // 2) for s, d in zip(y.shape[2:], divisor, strict=True)))]
+            inner = [slice(d // 2, s - d // 2) for s, d in zip(y.shape[2:], divisor, strict=True)]
+            y = y[(slice(None), slice(None), *inner)]
         return resize(y, size)
 
     def activate(self, x: Tensor) -> Tensor:

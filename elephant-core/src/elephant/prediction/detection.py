@@ -69,4 +69,3 @@ def _run(model: nn.Module, image: Image, group: Sequence[Box], n_dims: int, is_p
     with mixed_precision(device):
         log_prob = model(x, is_pad)
     return np.asarray(log_prob.float().exp().cpu().numpy(), dtype=np.float32)
-

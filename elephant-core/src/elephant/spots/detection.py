@@ -73,7 +73,7 @@ def find_spots(
     components = component_statistics(np.asarray(probability > params.p_thresh), probability)
     offset = (np.zeros(n) if origin is None else np.asarray(origin)) * stored + (zoom - 1) / 2 * stored
     large = np.flatnonzero(components.count >= _smallest_volume(params, scale))
-    fits = ((i, _covariance(components, i, scale, params, stretch_z)) for i in large)
+    fits = ((i, _covariance(components, int(i), scale, params, stretch_z)) for i in large)
     spots = [
         _as_spot(components.mean_index[i] * scale + offset, covariance, float(components.mean_value[i]))
         for i, covariance in fits

@@ -1,0 +1,77 @@
+"""Models kept in memory between pieces of work, as long as their files stay the same."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from elephant.models.ensemble import Ensemble, load_ensemble
+from elephant.models.unet import DetectionNet, FlowNet
+
+Network = type[DetectionNet] | type[FlowNet]
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    path: Path
+    network: Network
+    n_dims: int
+    n_keep_axials: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    stamp: tuple[int, int, int]
+    model: Ensemble
+
+
+class ModelShelf:
+    """Loads models and keeps the last few; a file that was replaced is read again.
+
+    Parameters
+    ----------
+    device
+        Where the models live.
+    n_kept
+        How many are kept.
+    """
+
+    def __init__(self, device: torch.device, n_kept: int = 2) -> None:
+        self.device = device
+        self._n_kept = n_kept
+        self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
+
+    def get(self, path: Path, network: Network, n_dims: int, n_keep_axials: int) -> Ensemble:
+        """Return the model of a file, for evaluation.
+
+        Raises
+        ------
+        elephant.errors.NotFoundError
+            The file is not there.
+        elephant.errors.ModelFileError
+            It is damaged or holds another architecture.
+        """
+        key = _Key(path, network, n_dims, n_keep_axials)
+        stamp = _stamp(path)
+        entry = self._entries.pop(key, None)
+        if entry is None or stamp is None or entry.stamp != stamp:
+            model = load_ensemble(path, network, n_dims, n_keep_axials).to(self.device).eval()
+            entry = _Entry(stamp or (0, 0, 0), model)
+        self._entries[key] = entry
+        while len(self._entries) > self._n_kept:
+            self._entries.popitem(last=False)
+        return entry.model
+
+    def forget(self, path: Path) -> None:
+        """Let go of a file's models, whose weights in memory may differ from it."""
+        for key in [key for key in self._entries if key.path == path]:
+            del self._entries[key]
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -1,0 +1,1 @@
+"""Whole pieces of work, as a service or a script asks for them."""

@@ -1,0 +1,220 @@
+"""Starting, training and using a detection model."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from elephant.config.detection import DetectionParams
+from elephant.config.labels import LabelParams
+from elephant.config.training import DetectionTrainingParams, SelfSupervisedParams
+from elephant.crops.cache import TimepointCache
+from elephant.crops.volume import LabelledVolume, anchors_of
+from elephant.dataset import Dataset
+from elephant.errors import InvalidInputError, NotFoundError
+from elephant.images import normalise, prepare, rescale, rescale_labels
+from elephant.models.ensemble import Ensemble, load_ensemble
+from elephant.models.losses import CENTRE
+from elephant.models.pretrained import VERSATILE, ModelSource
+from elephant.models.shelf import ModelShelf
+from elephant.models.unet import DetectionNet
+from elephant.prediction import predict_probabilities
+from elephant.reporting import CancelToken, ProgressReporter
+from elephant.spots import DetectedSpot, find_spots
+from elephant.training.control import TrainingControl
+from elephant.training.detection import DetectionTrainer
+from elephant.training.self_supervised import train_on_intensities
+from elephant.types import Box, Spot, Tag
+from elephant.workflows.labels import by_timepoint, update_labels
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_CACHE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionWork:
+    """What every piece of work of detection needs.
+
+    Attributes
+    ----------
+    dataset
+        Whose images are used.
+    model_path
+        The model file.
+    shelf
+        Where models are kept warm; its device computes.
+    reporter, cancel
+        Who hears how far the work is and who may end it.
+    """
+
+    dataset: Dataset
+    model_path: Path
+    shelf: ModelShelf
+    reporter: ProgressReporter
+    cancel: CancelToken
+
+
+def reset_model(work: DetectionWork, models: Path, source: ModelSource, start: SelfSupervisedParams) -> None:
+    """Start a model anew; the file is replaced whole at the end, or stays as it was.
+
+    Parameters
+    ----------
+    models
+        Folder of all models.
+    source
+        Where the weights come from.
+    start
+        How a network is trained that starts from the dataset's intensities.
+
+    Raises
+    ------
+    NotFoundError, InvalidInputError, elephant.errors.ModelFileError
+        The weights asked for cannot be had, or are none of such a network.
+    elephant.errors.Cancelled
+        The work was ended.
+    """
+    n_dims = work.dataset.n_dims
+    if source.is_self_supervised:
+        model = _self_supervised(work, n_dims, start)
+    else:
+        model = load_ensemble(source.fetch(models, n_dims), DetectionNet, n_dims, start.n_keep_axials)
+    work.cancel.check()
+    model.save(work.model_path)
+    work.shelf.forget(work.model_path)
+
+
+def ensure_model(work: DetectionWork, models: Path, n_dims: int, start: SelfSupervisedParams) -> None:
+    """Start the model where its file is not there yet: pretrained, or else from the dataset's intensities."""
+    if work.model_path.is_file():
+        return
+    try:
+        path = ModelSource(url=VERSATILE).fetch(models, n_dims)
+        model = load_ensemble(path, DetectionNet, n_dims, start.n_keep_axials)
+    except NotFoundError as error:
+        logger.warning("%s. Starting it from the intensities of the dataset instead.", error)
+        model = _self_supervised(work, n_dims, start)
+    model.save(work.model_path)
+
+
+def train(
+    work: DetectionWork,
+    spots: Sequence[Spot],
+    params: DetectionTrainingParams,
+    control: TrainingControl,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
+) -> None:
+    """Label the timepoints of the spots, then train the model on them; it is saved after each epoch.
+
+    Raises
+    ------
+    InvalidInputError
+        No voxel is labelled, or a spot is wrong.
+    elephant.errors.Cancelled
+        The work was ended: the file holds the last finished epoch.
+    """
+    dataset, path = work.dataset, work.model_path
+    update_labels(dataset, spots, params.labels, work.reporter, work.cancel)
+    groups = by_timepoint(spots, dataset.n_timepoints)
+    timepoints = [t for t in groups if dataset.read_labels(t).any()]
+    if not timepoints:
+        raise InvalidInputError("nothing to train: none of the spots labels a voxel; annotate some nuclei first")
+    volumes = TimepointCache(lambda t: _labelled_volume(dataset, t, groups[t], params), cache_bytes)
+    model = work.shelf.get(path, DetectionNet, dataset.n_dims, params.n_keep_axials)
+    try:
+        trainer = DetectionTrainer(model, volumes, params, dataset.n_dims)
+        trainer.run(timepoints, control, work.reporter, lambda: model.save(path))
+    finally:
+        # An epoch that was not finished has changed the weights in memory, but not the file.
+        work.shelf.forget(path)
+
+
+def detect(work: DetectionWork, t: int, params: DetectionParams) -> list[DetectedSpot]:
+    """Find the nuclei of a timepoint.
+
+    Raises
+    ------
+    InvalidInputError
+        The timepoint or the box is outside of the movie.
+    elephant.errors.Cancelled
+        The work was ended; nothing was written.
+    """
+    dataset, prediction = work.dataset, params.prediction
+    image = dataset.read_image(t)
+    box = prediction.crop_box or Box.whole(dataset.shape)
+    if not box.fits(dataset.shape):
+        raise InvalidInputError(
+            f"the crop box from {box.origin} with size {box.size} is not inside the image of size {dataset.shape} "
+            "((Z), Y, X): choose a box inside the image"
+        )
+    work.cancel.check()
+    seen = normalise(image, prediction.image.use_median)[box.slices]
+    size = _rescaled_size(dataset, prediction.image.input_size, box)
+    n_dims = 2 if prediction.use_2d else dataset.n_dims
+    model = work.shelf.get(work.model_path, DetectionNet, n_dims, prediction.n_keep_axials)
+    probabilities = predict_probabilities(model, rescale(seen, size), prediction, work.reporter, work.cancel)
+    if params.output_prediction:
+        _keep(dataset, t, box, probabilities)
+    ratio = tuple(b / s for b, s in zip(box.size, size, strict=True))
+    stretch = prediction.use_2d and dataset.is_3d
+    return find_spots(probabilities[CENTRE], params.spots, box.origin, ratio, stretch)
+
+
+def _self_supervised(work: DetectionWork, n_dims: int, params: SelfSupervisedParams) -> Ensemble:
+    if params.seed is not None:
+        torch.manual_seed(params.seed)
+    dataset = work.dataset
+    model = Ensemble([DetectionNet(n_dims, params.n_keep_axials)]).to(work.shelf.device)
+    images = TimepointCache(lambda t: _Prepared(prepare(dataset.read_image(t), params.image)), DEFAULT_CACHE_BYTES)
+
+    def image(t: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        volume = images(t).image
+        # A 2D network for a volume learns from its slices.
+        return volume if volume.ndim == n_dims else volume[np.random.default_rng(t).integers(len(volume))]
+
+    logger.info("Starting the model %s from the intensities of the dataset", work.model_path.name)
+    train_on_intensities(model, image, dataset.n_timepoints, params, work.reporter, work.cancel)
+    return model
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prepared:
+    image: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+
+    @property
+    def n_bytes(self) -> int:
+        return self.image.nbytes
+
+
+def _labelled_volume(
+    dataset: Dataset, t: int, spots: Sequence[Spot], params: DetectionTrainingParams
+) -> LabelledVolume:
+    image = prepare(dataset.read_image(t), params.image)
+    labels = rescale_labels(dataset.read_labels(t), params.image.input_size)
+    voxel_size = _voxel_size(params.labels, dataset, image.shape)
+    n = dataset.n_dims
+    positions = np.array([spot.pos[3 - n :] for spot in spots if spot.tag is not Tag.UNLABELED])
+    return LabelledVolume(image, labels, anchors_of(positions, voxel_size, image.shape), voxel_size)
+
+
+def _voxel_size(params: LabelParams, dataset: Dataset, shape: tuple[int, ...]) -> tuple[float, ...]:
+    """Return the physical size of the voxels that the network sees."""
+    stored = params.voxel_size.last(dataset.n_dims)
+    return tuple(v * a / b for v, a, b in zip(stored, dataset.shape, shape, strict=True))
+
+
+def _rescaled_size(dataset: Dataset, input_size: tuple[int, ...] | None, box: Box) -> tuple[int, ...]:
+    """Return the size of a box once the whole image is rescaled to `input_size`."""
+    whole = input_size or dataset.shape
+    return tuple(
+        max(1, round(size * wanted / stored))
+        for size, wanted, stored in zip(box.size, whole, dataset.shape, strict=True)
+    )
+
+
+def _keep(dataset: Dataset, t: int, box: Box, probabilities: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
+    stored = np.stack([rescale(np.ascontiguousarray(channel), box.size) for channel in probabilities], axis=-1)
+    dataset.write_probabilities(t, stored, box)

@@ -1,0 +1,79 @@
+"""Annotations into a dataset's labels."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from elephant.config.labels import LabelParams
+from elephant.dataset import Dataset
+from elephant.errors import InvalidInputError
+from elephant.geometry import Ellipsoid
+from elephant.images import normalise
+from elephant.labels import detection_labels
+from elephant.reporting import CancelToken, ProgressReporter
+from elephant.types import Spot, Tag
+
+logger = logging.getLogger(__name__)
+
+
+def by_timepoint(spots: Iterable[Spot], n_timepoints: int) -> Mapping[int, Sequence[Spot]]:
+    """Sort spots by their timepoints, keeping their order within each.
+
+    Raises
+    ------
+    InvalidInputError
+        A spot is outside of the movie.
+    """
+    groups: dict[int, list[Spot]] = defaultdict(list)
+    for spot in spots:
+        if not 0 <= spot.t < n_timepoints:
+            raise InvalidInputError(
+                f"a spot is at timepoint {spot.t}, but the dataset has timepoints 0 to {n_timepoints - 1}: choose the "
+                "dataset that belongs to this project"
+            )
+        groups[spot.t].append(spot)
+    return dict(sorted(groups.items()))
+
+
+def update_labels(
+    dataset: Dataset,
+    spots: Sequence[Spot],
+    params: LabelParams,
+    reporter: ProgressReporter,
+    cancel: CancelToken,
+) -> list[int]:
+    """Replace the detection labels of every timepoint that has spots.
+
+    All spots are checked before the first timepoint is written; each timepoint is replaced at once.
+
+    Returns
+    -------
+    list of int
+        The timepoints, in order.
+
+    Raises
+    ------
+    InvalidInputError
+        A spot is outside of the movie, or its covariance is not positive definite.
+    elephant.errors.Cancelled
+        `cancel` asked for the end: each timepoint has its old or its new labels.
+    """
+    groups = by_timepoint(spots, dataset.n_timepoints)
+    for spot in spots:
+        if spot.tag is not Tag.UNLABELED:
+            Ellipsoid.from_spot(spot, dataset.n_dims)
+    for done, (t, group) in enumerate(groups.items(), start=1):
+        cancel.check()
+        image = normalise(dataset.read_image(t)) if params.auto_bg_thresh > 0 else None
+        labels = detection_labels(dataset.shape, group, params, image)
+        cancel.check()
+        dataset.write_labels(t, labels)
+        reporter.progress("timepoint", done, len(groups))
+    logger.info("Labels of %d spots written at %s", len(spots), _timepoints(list(groups)))
+    return list(groups)
+
+
+def _timepoints(found: Sequence[int]) -> str:
+    if len(found) == 1:
+        return f"timepoint {found[0]}"
+    return f"{len(found)} timepoints from {found[0]} to {found[-1]}" if found else "no timepoint"
