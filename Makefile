@@ -1,0 +1,41 @@
+# What a person does with this project, one word each. Every target sets up what it needs first, and only once.
+# Settings are variables, or lines of a file .env: make serve ELEPHANT_HTTP_PORT=9000
+
+.DEFAULT_GOAL := help
+PYTHON_OF_VENV := .venv/bin/python
+
+# For the demonstration: MOVIE=x.h5 TRUTH=x.truth.json SEED=1
+export MOVIE TRUTH SEED
+
+.PHONY: help serve test demo lint types check clean setup setup-dev
+
+help: ## list what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+serve: setup ## start the server, at http://localhost:8080/ unless told otherwise; Ctrl-C stops it
+	@exec $(PYTHON_OF_VENV) -m elephant_server.stack
+
+demo: setup-dev ## drive the running server as the client would; MOVIE, TRUTH and SEED choose the movie
+	@exec $(PYTHON_OF_VENV) script/demo.py
+
+test: setup-dev ## run the tests; ARGS="-k name" goes to pytest
+	@exec $(PYTHON_OF_VENV) -m pytest $(ARGS)
+
+lint: setup-dev ## check the style of the code
+	@$(PYTHON_OF_VENV) -m ruff check .
+	@$(PYTHON_OF_VENV) -m ruff format --check .
+
+types: setup-dev ## check the types of both packages
+	@$(PYTHON_OF_VENV) -m mypy
+
+check: lint types test ## all of the above, as the project's checks do
+
+clean: ## delete caches and what was built; the workspace and .venv stay
+	@find . -path ./.venv -prune -o -path ./workspace -prune -o -name __pycache__ -type d -print0 | xargs -0r rm -rf
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist */build */dist
+
+setup: ## install what the server needs, where it is missing
+	@script/setup.sh
+
+setup-dev: ## install what the tests and checks need besides
+	@script/setup.sh --dev
