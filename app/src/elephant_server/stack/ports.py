@@ -4,6 +4,7 @@ import errno
 import random
 import socket
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
@@ -12,10 +13,11 @@ from elephant_server.stack.errors import StackError
 
 # Below the range from which the kernel takes ports for outgoing connections.
 _OWN_PORTS = range(20000, 32000)
+# The user as whom the distribution runs its own copy, and the name under which it can be stopped.
 _SERVICES_OF_THE_DISTRIBUTION = {
-    "redis_port": ("redis-server", "redis-server"),
-    "rabbitmq_node_port": ("beam.smp", "rabbitmq-server"),
-    "rabbitmq_management_port": ("beam.smp", "rabbitmq-server"),
+    "redis_port": ("redis", "redis-server"),
+    "rabbitmq_node_port": ("rabbitmq", "rabbitmq-server"),
+    "rabbitmq_management_port": ("rabbitmq", "rabbitmq-server"),
 }
 
 
@@ -122,19 +124,20 @@ def _next(listener: Listener) -> int:
 
 def _holder(listener: Listener) -> str:
     """Say which program listens there, as far as this user may know, and how to stop a well-known one."""
-    name, pid = _listening_program(listener.port)
-    program, service = _SERVICES_OF_THE_DISTRIBUTION.get(listener.field, ("", ""))
-    text = f" by {name}, process {pid}" if name else ""
-    if service and name in ("", program):
+    holder = _listening_process(listener.port)
+    text = f" by {holder['name']}, process {holder['pid']}" if holder else ""
+    user, service = _SERVICES_OF_THE_DISTRIBUTION.get(listener.field, ("", ""))
+    if service and (not holder or holder["username"] == user):
         text += f" (if that is the service of your distribution: sudo systemctl disable --now {service})"
     return text
 
 
-def _listening_program(port: int) -> tuple[str, int]:
+def _listening_process(port: int) -> dict[str, Any]:
+    """Return its name, pid and username; empty where the process of another user is hidden from this one."""
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
-                return psutil.Process(connection.pid).name(), connection.pid
+                return dict(psutil.Process(connection.pid).as_dict(["name", "pid", "username"]))
     except psutil.Error:
-        pass  # a user may not know about the programs of others
-    return "", 0
+        pass
+    return {}
