@@ -43,9 +43,7 @@ def _divisor(text: str) -> float:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Make a dataset from a BigDataViewer movie.")
-    parser.add_argument(
-        "input", type=Path, metavar="INPUT.h5", help="the movie, the master file of a split one"
-    )
+    parser.add_argument("input", type=Path, metavar="INPUT.h5", help="the movie, the master file of a split one")
     parser.add_argument("output", type=Path, metavar="OUTPUT_DIR", help="the dataset's folder")
     parser.add_argument("--uint16", action="store_true", help="store 16 bits instead of 8")
     parser.add_argument(
@@ -59,9 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     args = _arguments(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    params = ConversionParams(
-        divisor=args.divisor, is_2d=args.is_2d, dtype="uint16" if args.uint16 else "uint8"
-    )
+    params = ConversionParams(divisor=args.divisor, is_2d=args.is_2d, dtype="uint16" if args.uint16 else "uint8")
     bar = _Bar()
     try:
         convert(args.input, args.output, params, bar, NeverCancelled())

@@ -105,9 +105,7 @@ class Movie:
         """Cut a region, (Z, Y, X), into pieces of a few MB along the blocks in which the movie is stored."""
         block = grow(self.chunks, self.shape, _PIECE_BYTES // np.dtype(self.dtype).itemsize)
         for piece in regions(self.shape, block):
-            cut = tuple(
-                slice(max(p.start, r.start), min(p.stop, r.stop)) for p, r in zip(piece, region, strict=True)
-            )
+            cut = tuple(slice(max(p.start, r.start), min(p.stop, r.stop)) for p, r in zip(piece, region, strict=True))
             if all(c.start < c.stop for c in cut):
                 yield cut
 
@@ -209,9 +207,7 @@ def _cells(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
             "export the movie again, and if it is split into partitions put all of them beside it"
         ) from error
     if not isinstance(cells, h5py.Dataset):
-        raise DatasetError(
-            f"{name} of {path.name} should be an image, but is a group: export the movie again"
-        )
+        raise DatasetError(f"{name} of {path.name} should be an image, but is a group: export the movie again")
     return cells
 
 

@@ -144,9 +144,7 @@ class LargestValue:
         with self.movie.timepoint(t) as timepoint:
             for piece in self.movie.pieces(tuple(slice(0, s) for s in self.movie.shape)):
                 cancel.check()
-                high = max(
-                    high, largest_of(timepoint.read(piece), f"timepoint {t} of {self.movie.path.name}")
-                )
+                high = max(high, largest_of(timepoint.read(piece), f"timepoint {t} of {self.movie.path.name}"))
         return high
 
 

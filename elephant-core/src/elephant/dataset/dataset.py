@@ -176,7 +176,7 @@ class Dataset:
     @cached_property
     def _lock(self) -> FileLock:
         # One object per folder and process, so that nesting works for two datasets of the same folder too.
-        return FileLock(self._folder / _LABELS_LOCK, is_singleton=True)
+        return FileLock(self._folder / _LABELS_LOCK, is_singleton=True, poll_interval=0.01)
 
     @cached_property
     def _images(self) -> TimeSeries:

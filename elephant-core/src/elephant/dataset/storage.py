@@ -29,9 +29,7 @@ def create_array(path: Path, spec: ArraySpec) -> None:
         Its shape, type and chunks.
     """
     if spec.name == FLOW_HASHES:  # format 3 has no settled way to write fixed-length bytes
-        zarr.create_array(
-            path, shape=spec.shape, chunks=(1,), dtype=spec.dtype, zarr_format=2, fill_value=b""
-        )
+        zarr.create_array(path, shape=spec.shape, chunks=(1,), dtype=spec.dtype, zarr_format=2, fill_value=b"")
         return
     chunks, files = spec.chunks, spec.files
     zarr.create_array(
@@ -63,9 +61,7 @@ def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
     try:
         return zarr.open_array(path, mode="r+" if writable else "r")
     except FileNotFoundError as error:
-        raise DatasetError(
-            f"{path.name} is missing in {path.parent}: make the dataset again from its movie"
-        ) from error
+        raise DatasetError(f"{path.name} is missing in {path.parent}: make the dataset again from its movie") from error
     except Exception as error:
         raise DatasetError(
             f"{path.name} in {path.parent} cannot be read ({error}): make the dataset again from its movie"

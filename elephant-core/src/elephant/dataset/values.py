@@ -48,9 +48,7 @@ class Scaling:
     def apply(self, block: NDArray[Any]) -> NDArray[Any]:
         """Return the divided values, of the same shape."""
         if block.dtype.kind == "u":
-            return (
-                block.astype(self.dtype, copy=False) if self.divisor == 1 else self._table(block.dtype)[block]
-            )
+            return block.astype(self.dtype, copy=False) if self.divisor == 1 else self._table(block.dtype)[block]
         divided = block.astype(np.float64)
         divided /= self.divisor
         return np.floor(divided, out=divided).astype(self.dtype)
@@ -58,9 +56,7 @@ class Scaling:
     def _table(self, source: np.dtype[Any]) -> NDArray[Any]:
         # Integers have few values: dividing each once is faster, and needs no large array of floats.
         values = np.arange(np.iinfo(source).max + 1)
-        divided: NDArray[Any] = np.minimum(np.floor(values / self.divisor), _LARGEST[self.dtype]).astype(
-            self.dtype
-        )
+        divided: NDArray[Any] = np.minimum(np.floor(values / self.divisor), _LARGEST[self.dtype]).astype(self.dtype)
         return divided
 
 

@@ -31,9 +31,7 @@ class Task(Protocol[Result_co]):
         """Do it; ask `cancel` at least once per block."""
 
 
-def run(
-    task: Task[Result_co], count: int, cancel: CancelToken, *, parallel: bool
-) -> Generator[Result_co, None, None]:
+def run(task: Task[Result_co], count: int, cancel: CancelToken, *, parallel: bool) -> Generator[Result_co, None, None]:
     """Yield the results of a task for the timepoints 0, 1, ... in this order.
 
     Close the iterator where it is not read to its end: that ends the other processes.
@@ -57,9 +55,7 @@ def run(
                 yield result
                 done += 1
         except BrokenProcessPool:
-            logger.warning(
-                "a helper process ended unexpectedly: going on with this process alone, which takes longer"
-            )
+            logger.warning("a helper process ended unexpectedly: going on with this process alone, which takes longer")
     for t in range(done, count):
         yield task(t, cancel)
 

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import h5py
+
+from core.dataset.bdv import ramp, write_movie, write_partitioned
+from elephant.dataset import find_movie
+
+
+def test_the_file_named_like_the_folder_comes_first(tmp_path: Path) -> None:
+    write_movie(tmp_path / "a.h5", ramp())
+    own = write_movie(tmp_path / f"{tmp_path.name}.h5", ramp())
+    assert find_movie(tmp_path) == own
+
+
+def test_else_the_first_by_name(tmp_path: Path) -> None:
+    write_movie(tmp_path / "b.h5", ramp())
+    first = write_movie(tmp_path / "a.h5", ramp())
+    assert find_movie(tmp_path) == first
+
+
+def test_partitions_are_not_taken_for_the_movie(tmp_path: Path) -> None:
+    master = write_partitioned(tmp_path, "m", ramp())
+    assert min(p.name for p in tmp_path.iterdir()) == "m-00-00.h5"
+    assert find_movie(tmp_path) == master
+
+
+def test_partitions_of_any_name_are_known_by_the_links_to_them(tmp_path: Path) -> None:
+    part = write_movie(tmp_path / "a part.h5", ramp())
+    with h5py.File(tmp_path / "b master.h5", "w") as file:
+        file.create_group("s00")
+        file["t00000"] = h5py.ExternalLink(part.name, "t00000")
+    assert find_movie(tmp_path) == tmp_path / "b master.h5"
+
+
+def test_partitions_without_their_master_are_no_movie(tmp_path: Path) -> None:
+    write_partitioned(tmp_path, "m", ramp()).unlink()
+    assert find_movie(tmp_path) is None
+
+
+def test_a_date_at_the_end_of_a_name_makes_no_partition(tmp_path: Path) -> None:
+    movie = write_movie(tmp_path / "embryo-2024-05-17.h5", ramp())
+    assert find_movie(tmp_path) == movie
+
+
+def test_other_files_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.h5").write_bytes(b"not HDF5")
+    (tmp_path / "b.h5").mkdir()
+    with h5py.File(tmp_path / "c.h5", "w") as file:
+        file["volume"] = [1]
+    write_movie(tmp_path / ".d.h5", ramp())
+    assert find_movie(tmp_path) is None
+    movie = write_movie(tmp_path / "e.h5", ramp())
+    assert find_movie(tmp_path) == movie
+
+
+def test_a_folder_without_movies(tmp_path: Path) -> None:
+    assert find_movie(tmp_path) is None
+    assert find_movie(tmp_path / "absent") is None
