@@ -76,7 +76,7 @@ def _supervision(settings: Settings, programs: Programs, sockets: Path) -> Super
         configuration=files.configuration_file(settings, "supervisord.conf"),
         environment=child_environment(stack_variables(settings, programs, sockets)),
         control=sockets / "supervisor.sock",
-        output=settings.service_logs_dir / "start.log",
+        folder=settings.runtime_dir,
     )
 
 
@@ -94,9 +94,7 @@ def _run(settings: Settings, supervision: Supervision, stop: threading.Event) ->
         _say("Stopped.")
 
 
-def _wait_until_ready(
-    settings: Settings, supervision: Supervision, watch: Watch, stop: threading.Event
-) -> str:
+def _wait_until_ready(settings: Settings, supervision: Supervision, watch: Watch, stop: threading.Event) -> str:
     readiness, deadline = Readiness(settings), time.monotonic() + _START_SECONDS
     missing = ["supervisord"]
     while not stop.wait(_STARTING_POLL_SECONDS):

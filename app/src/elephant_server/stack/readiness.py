@@ -50,9 +50,7 @@ class Readiness:
 
 def gpu_names(settings: Settings) -> str:
     """Return the names of the GPUs as the server answers them; empty while it does not answer with 200."""
-    connection = http.client.HTTPConnection(
-        reachable(settings.bind_address), settings.http_port, timeout=_SECONDS
-    )
+    connection = http.client.HTTPConnection(reachable(settings.bind_address), settings.http_port, timeout=_SECONDS)
     try:
         connection.request("GET", "/state/gpus")
         answer = connection.getresponse()

@@ -52,35 +52,27 @@ class Supervision:
         The variables of supervisord, which its programs inherit.
     control
         The socket on which supervisord answers.
-    output
-        File for what supervisord itself says before its log is open.
+    folder
+        The working folder of all of them; what supervisord says before its log is open goes to ``start.log`` there.
     """
 
-    def __init__(
-        self, configuration: Path, environment: Mapping[str, str], control: Path, output: Path
-    ) -> None:
+    def __init__(self, configuration: Path, environment: Mapping[str, str], control: Path, folder: Path) -> None:
         self._configuration = configuration
         self._environment = environment
         self._control = control
-        self._output = output
+        self._folder = folder
+        self._output = folder / "start.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        guard = [
-            sys.executable,
-            "-I",
-            "-S",
-            str(GUARD),
-            "--signal",
-            "TERM",
-            "--",
-        ]
+        guard = [sys.executable, "-I", "-S", str(GUARD), "--signal", "TERM", "--"]
         supervisord = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(self._configuration)]
         self._control.unlink(missing_ok=True)
         with self._output.open("wb") as output:
             # In a group of its own, so that Ctrl-C in the terminal reaches the launcher alone.
             self._process = subprocess.Popen(  # noqa: S603 - both programs are ours
                 guard + supervisord,
+                cwd=self._folder,
                 env=dict(self._environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
