@@ -1,0 +1,18 @@
+"""The real stack for tests that drive it as the client would."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from stack.running import RunningServer, settings_of
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Give a server that runs until the tests end; leave it running and idle."""
+    folder = tmp_path_factory.mktemp("server")
+    running = RunningServer.start(folder, settings_of(folder))
+    try:
+        yield running.wait_until_serving()
+    finally:
+        running.stop()

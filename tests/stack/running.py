@@ -1,0 +1,172 @@
+"""A server that runs for a test: the real launcher, on free ports, in a workspace of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import requests
+
+START_SECONDS = 180.0
+STOP_SECONDS = 60.0
+ADDRESS_LINE = "press Ctrl-C to stop"
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nothing listens on at the moment, below those of outgoing connections."""
+    found: list[int] = []
+    for port in range(20000 + os.getpid() % 5000, 32000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise AssertionError("no free ports")
+
+
+def settings_of(folder: Path) -> dict[str, str]:
+    """Return the variables of a server in ``folder``."""
+    http, redis, rabbitmq = free_ports(3)
+    return {
+        "ELEPHANT_HTTP_PORT": str(http),
+        "ELEPHANT_REDIS_PORT": str(redis),
+        "ELEPHANT_RABBITMQ_NODE_PORT": str(rabbitmq),
+        "ELEPHANT_WORKSPACE": str(folder / "workspace"),
+    }
+
+
+def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
+    """Return when ``condition`` holds; fail after ``seconds``, which is generous."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.1)
+
+
+@dataclass
+class RunningServer:
+    """A launcher that was started, and what it started."""
+
+    values: Mapping[str, str]
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def start(
+        cls, folder: Path, values: Mapping[str, str], *, variables: Mapping[str, str] | None = None
+    ) -> "RunningServer":
+        """Start the launcher in ``folder``.
+
+        ``values`` say where it serves; they are its variables, unless ``variables`` are given in their place.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ELEPHANT_")}
+        with (folder / "output.txt").open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "elephant_server.stack"],
+                cwd=folder,
+                env=kept | dict(values if variables is None else variables),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return cls(values, folder, process)
+
+    @property
+    def base_url(self) -> str:
+        """What the client is given, with a slash at its end."""
+        return f"http://localhost:{self.http_port}/"
+
+    @property
+    def http_port(self) -> int:
+        return int(self.values["ELEPHANT_HTTP_PORT"])
+
+    @property
+    def redis_port(self) -> int:
+        return int(self.values["ELEPHANT_REDIS_PORT"])
+
+    @property
+    def rabbitmq_port(self) -> int:
+        return int(self.values["ELEPHANT_RABBITMQ_NODE_PORT"])
+
+    @property
+    def workspace(self) -> Path:
+        return Path(self.values["ELEPHANT_WORKSPACE"])
+
+    @property
+    def service_logs(self) -> Path:
+        return self.workspace / ".run" / "logs"
+
+    def output(self) -> str:
+        """Return what the launcher has printed."""
+        return (self.folder / "output.txt").read_text()
+
+    def wait_until_serving(self) -> "RunningServer":
+        """Return when the launcher says that it serves; fail with what it printed when it ends instead."""
+        wait_until(
+            lambda: ADDRESS_LINE in self.output() or self.process.poll() is not None, START_SECONDS, "the address"
+        )
+        assert self.process.poll() is None, self.output()
+        return self
+
+    def answers(self) -> bool:
+        """Say whether the server answers as a client's polling needs it."""
+        try:
+            return requests.get(self.base_url + "state/gpus", timeout=10).status_code == requests.codes.ok
+        except requests.RequestException:
+            return False
+
+    def processes(self) -> list[psutil.Process]:
+        """Return every process that this server started and that is still there, known by its working folder."""
+        run = str(self.workspace / ".run")
+        return [
+            process for process in psutil.process_iter() if _cwd(process) == run and process.pid != self.process.pid
+        ]
+
+    def pid(self, name: str) -> int:
+        """Return the process of a program, such as ``training`` or ``answering``; 0 where there is none."""
+        mark = {
+            "training": "training@",
+            "answering": "answering@",
+            "redis": "redis-server",
+            "rabbitmq": "beam.smp",
+            "nginx": "nginx",
+            "uwsgi": "elephant_server.wsgi:application",
+        }[name]
+        found = [process for process in self.processes() if mark in _first_words(process)]
+        # The oldest: uWSGI's and Redis' own children have the same words.
+        return min(found, key=lambda process: process.create_time()).pid if found else 0
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """End the server and return the launcher's exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(STOP_SECONDS)
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+
+def _cwd(process: psutil.Process) -> str:
+    try:
+        return "" if process.status() == psutil.STATUS_ZOMBIE else process.cwd()
+    except psutil.Error:
+        return ""
+
+
+def _first_words(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""

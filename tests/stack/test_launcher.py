@@ -1,0 +1,144 @@
+"""The launcher starts all of it, watches it, and leaves nothing behind."""
+
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from elephant_server.settings import checkout_root
+from stack.running import START_SECONDS, STOP_SECONDS, RunningServer, free_ports, settings_of, wait_until
+
+pytestmark = pytest.mark.stack
+PROGRAMS = ["redis", "rabbitmq", "training", "answering", "uwsgi", "nginx"]
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Give a server whose programs may be killed, set by a ``.env`` file in the folder where it is started."""
+    folder = tmp_path_factory.mktemp("own server")
+    lines = [f"{name}={value}" for name, value in settings_of(folder).items()]
+    lines += ["ELEPHANT_WORKSPACE='./work space'", "ELEPHANT_NEVER_HEARD_OF=1"]
+    (folder / ".env").write_text("\n".join(lines))
+    values = dict(line.split("=") for line in lines) | {"ELEPHANT_WORKSPACE": str(folder / "work space")}
+    running = RunningServer.start(folder, values, variables={})
+    try:
+        yield running.wait_until_serving()
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def another(tmp_path: Path) -> Iterator[RunningServer]:
+    """Give one more server, that the test itself ends."""
+    running = RunningServer.start(tmp_path, settings_of(tmp_path))
+    try:
+        yield running.wait_until_serving()
+    finally:
+        running.stop()
+
+
+def test_says_where_it_serves(own_server: RunningServer) -> None:
+    lines = own_server.output().splitlines()
+    assert f"Serving on http://localhost:{own_server.http_port}/ - press Ctrl-C to stop" in lines
+    assert [line.split(maxsplit=1)[0] for line in lines if line.startswith("    ")] == ["device", "workspace", "logs"]
+    assert lines[-2] == f"    workspace  {own_server.workspace}"
+    assert own_server.answers()
+
+
+def test_listens_on_this_machine_only(own_server: RunningServer) -> None:
+    listening = {
+        (connection.laddr.ip, connection.laddr.port)
+        for process in own_server.processes()
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert {ip for ip, _ in listening} <= {"127.0.0.1", "::1"}
+    assert {own_server.http_port, own_server.redis_port, own_server.rabbitmq_port} <= {port for _, port in listening}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_starts_a_killed_program_again(own_server: RunningServer, name: str) -> None:
+    before = own_server.pid(name)
+    assert before
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: own_server.pid(name) not in (0, before), 60, f"{name} to be started again")
+    wait_until(own_server.answers, 60, "an answer")
+    wait_until(lambda: f"{name} has ended unexpectedly" in own_server.output(), 10, "the news of it")
+
+
+def test_refuses_a_second_server_in_the_same_workspace(own_server: RunningServer, tmp_path: Path) -> None:
+    values = settings_of(tmp_path) | {"ELEPHANT_WORKSPACE": str(own_server.workspace)}
+    second = RunningServer.start(tmp_path, values)
+    assert second.process.wait(START_SECONDS) == 1
+    holder = f"Another server (process {own_server.process.pid}) already runs in {own_server.workspace}"
+    assert holder in second.output()
+    assert "ELEPHANT_WORKSPACE" in second.output()
+
+
+def test_runs_beside_another_and_stops_cleanly(own_server: RunningServer, another: RunningServer) -> None:
+    assert own_server.answers()
+    assert another.answers()
+    programs = [another.pid(name) for name in PROGRAMS]
+    assert all(programs)
+    left = psutil.Process(another.process.pid).children(recursive=True)
+    assert another.stop(signal.SIGINT) == 0
+    assert [process for process in left if _lives(process)] == []
+    assert another.processes() == []
+    assert another.output().splitlines()[-2:] == ["Stopping ...", "Stopped."]
+    assert own_server.answers()
+
+
+def test_leaves_nothing_behind_when_it_is_killed(another: RunningServer) -> None:
+    left = psutil.Process(another.process.pid).children(recursive=True)
+    assert another.stop(signal.SIGKILL) == -signal.SIGKILL
+    wait_until(lambda: not any(map(_lives, left)), STOP_SECONDS, "everything to end")
+    assert another.processes() == []
+
+
+@pytest.mark.parametrize("name", ["ELEPHANT_HTTP_PORT", "ELEPHANT_REDIS_PORT", "ELEPHANT_RABBITMQ_NODE_PORT"])
+def test_refuses_a_taken_port_before_it_starts_anything(tmp_path: Path, name: str) -> None:
+    values = settings_of(tmp_path)
+    with socket.create_server(("127.0.0.1", free_ports(4)[3])) as taken:
+        port = taken.getsockname()[1]
+        refused = RunningServer.start(tmp_path, values | {name: str(port)})
+        assert refused.process.wait(START_SECONDS) == 1
+    [line] = refused.output().splitlines()
+    assert line.startswith(f"Cannot serve: Port {port} is taken by ")
+    assert f"process {os.getpid()}" in line
+    assert f"Set {name} to another one, such as " in line
+    assert not refused.service_logs.joinpath("supervisord.log").exists()
+
+
+def test_says_what_keeps_failing_and_ends(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(checkout_root() / "nginx.conf", home)
+    text = (checkout_root() / "supervisord.conf").read_text()
+    text = text.replace("-A elephant_server.worker", "-A elephant_server.no_such_worker")
+    (home / "supervisord.conf").write_text(text.replace("startretries=5", "startretries=0"))
+    failing = RunningServer.start(tmp_path, settings_of(tmp_path) | {"ELEPHANT_HOME": str(home)})
+    assert failing.process.wait(START_SECONDS) == 1
+    assert " keeps failing " in failing.output()
+    assert "no_such_worker" in failing.output()
+    assert "Serving on" not in failing.output()
+    assert failing.processes() == []
+
+
+def test_ends_when_asked_while_it_starts(tmp_path: Path) -> None:
+    starting = RunningServer.start(tmp_path, settings_of(tmp_path))
+    wait_until(lambda: starting.pid("redis"), START_SECONDS, "Redis")
+    assert starting.stop(signal.SIGTERM) == 0
+    assert starting.processes() == []
+    assert "Serving on" not in starting.output()
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
