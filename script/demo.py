@@ -1,11 +1,11 @@
-"""Train on one timepoint of a movie and show what is found in the next; needs a running server (make start)."""
+"""Train on one timepoint of a movie and show what is found in the next; needs a running server (make serve)."""
 
 import sys
 
 try:
     from elephant_server.demo.run import main
 except ModuleNotFoundError as error:
-    sys.exit(f"The module {error.name} is missing: install the development environment (make install) first.")
+    sys.exit(f"The module {error.name} is missing: run it as make demo, which installs what is missing.")
 
 if __name__ == "__main__":
     sys.exit(main())

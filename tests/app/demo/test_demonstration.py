@@ -157,7 +157,7 @@ def test_without_a_server_it_says_how_to_start_one(
     monkeypatch.setenv("ELEPHANT_HTTP_PORT", CLOSED_PORT)
     assert run.main([]) == 1
     assert capsys.readouterr().err == (
-        "No server answers at http://localhost:1/: start it in another terminal (make start), "
+        "No server answers at http://localhost:1/: start it in another terminal (make serve), "
         "or set ELEPHANT_HTTP_PORT to its port.\n"
     )
 

@@ -58,7 +58,7 @@ class ServerClient:
             return _content(path, response, response.read())
         except ConnectionRefusedError as error:
             raise DemoError(
-                f"No server answers at {self.url}: start it in another terminal (make start), "
+                f"No server answers at {self.url}: start it in another terminal (make serve), "
                 "or set ELEPHANT_HTTP_PORT to its port."
             ) from error
         except (OSError, HTTPException) as error:
