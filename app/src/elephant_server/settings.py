@@ -81,9 +81,7 @@ class Settings(BaseSettings):
     rabbitmq_host: str = Field(
         "localhost", description="Machine on which RabbitMQ runs; none is started when it is another machine."
     )
-    rabbitmq_node_port: Port = Field(
-        5672, description="Port of RabbitMQ, from which the client gets its messages."
-    )
+    rabbitmq_node_port: Port = Field(5672, description="Port of RabbitMQ, from which the client gets its messages.")
     rabbitmq_management_port: Port | None = Field(
         None, description="Port of RabbitMQ's management page; without it the page is not started."
     )
@@ -101,9 +99,7 @@ class Settings(BaseSettings):
         default_factory=checkout_root,
         description="Folder that holds `supervisord.conf` and `nginx.conf`; the checkout by default.",
     )
-    gpu: str = Field(
-        "all", description="GPUs to use: `all`, an index, a list of them (`0,1`), or empty for none."
-    )
+    gpu: str = Field("all", description="GPUs to use: `all`, an index, a list of them (`0,1`), or empty for none.")
     log_level: LogLevel = Field(
         "INFO", description="Least level that is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL."
     )
@@ -196,9 +192,7 @@ class Settings(BaseSettings):
         """Address of RabbitMQ, with user, password and virtual host."""
         user, password = quote(self.rabbitmq_user, safe=""), quote(self.rabbitmq_password, safe="")
         virtual_host = quote(self.rabbitmq_virtual_host, safe="")
-        return (
-            f"amqp://{user}:{password}@{_in_url(self.rabbitmq_host)}:{self.rabbitmq_node_port}/{virtual_host}"
-        )
+        return f"amqp://{user}:{password}@{_in_url(self.rabbitmq_host)}:{self.rabbitmq_node_port}/{virtual_host}"
 
     @property
     def http_url(self) -> str:

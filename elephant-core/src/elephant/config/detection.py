@@ -12,7 +12,7 @@ class SpotParams(Params):
 
     voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
     c_ratio: float = Field(0.4, gt=0, le=1, description="semi-axes of a nucleus' centre over those of the nucleus")
-    p_thresh: float = Field(0.5, ge=0, lt=1, description="centre probability above which a voxel is a centre's")
+    p_thresh: float = Field(0.5, ge=0, le=1, description="centre probability above which a voxel is a centre's")
     r_min: float = Field(0.0, ge=0, description="smallest semi-axis of a nucleus, physical; smaller ones are dropped")
     r_max: float = Field(1e6, gt=0, description="largest semi-axis of a nucleus, physical; larger ones are cut")
 

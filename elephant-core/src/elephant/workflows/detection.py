@@ -1,7 +1,7 @@
 """Starting, training and using a detection model."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,9 +105,17 @@ def train(
     spots: Sequence[Spot],
     params: DetectionTrainingParams,
     control: TrainingControl,
+    on_saved: Callable[[], None],
     cache_bytes: int = DEFAULT_CACHE_BYTES,
 ) -> None:
     """Label the timepoints of the spots, then train the model on them; it is saved after each epoch.
+
+    Parameters
+    ----------
+    on_saved
+        Called after each time that the model was saved.
+    cache_bytes
+        Limit for the prepared timepoints that are kept in memory.
 
     Raises
     ------
@@ -124,9 +132,14 @@ def train(
         raise InvalidInputError("nothing to train: none of the spots labels a voxel; annotate some nuclei first")
     volumes = TimepointCache(lambda t: _labelled_volume(dataset, t, groups[t], params), cache_bytes)
     model = work.shelf.get(path, DetectionNet, dataset.n_dims, params.n_keep_axials)
+
+    def save() -> None:
+        model.save(path)
+        on_saved()
+
     try:
         trainer = DetectionTrainer(model, volumes, params, dataset.n_dims)
-        trainer.run(timepoints, control, work.reporter, lambda: model.save(path))
+        trainer.run(timepoints, control, work.reporter, save)
     finally:
         # An epoch that was not finished has changed the weights in memory, but not the file.
         work.shelf.forget(path)

@@ -1,0 +1,12 @@
+"""The HTTP interface: one module a resource, functions of a few lines."""
+
+from flask import Flask
+
+from elephant_server.api import dataset, docs, errors, params, seg, state
+
+
+def register(app: Flask) -> None:
+    """Add all resources, and the one place that turns errors into answers, to an application."""
+    for module in (state, params, dataset, seg, docs):
+        app.register_blueprint(module.blueprint)
+    errors.register(app)

@@ -1,0 +1,37 @@
+"""``dataset/*``: checking datasets and making them."""
+
+from flask import Blueprint, Response, jsonify
+
+from elephant.dataset import check_dataset, find_movie
+from elephant.paths import resolve_inside
+from elephant_server.api.bodies import read_body
+from elephant_server.api.described import described
+from elephant_server.jobs.payloads import ANSWERING_QUEUE, DATASET_GENERATE
+from elephant_server.jobs.waiting import LATE_FIRST_BYTE_AFTER_S
+from elephant_server.schemas.answers import Completed, Message
+from elephant_server.schemas.dataset import DatasetCheckBody, DatasetGenerateBody
+from elephant_server.services import services
+from elephant_server.state import Kind
+
+blueprint = Blueprint("dataset", __name__)
+
+
+@blueprint.post("/dataset/check")
+@described(Message, DatasetCheckBody)
+def check() -> Response:
+    """Tell whether a dataset is ready, or the first thing that is wrong with it."""
+    body = read_body(DatasetCheckBody)
+    folder = resolve_inside(services().settings.datasets_dir, body.dataset_name)
+    return jsonify(message=check_dataset(folder, body.shape))
+
+
+@blueprint.post("/dataset/generate")
+@described(Completed, DatasetGenerateBody, no_content="There is no .h5 in the dataset's folder")
+def generate() -> Response:
+    """Convert the movie in a dataset's folder; 204 where there is none."""
+    body = read_body(DatasetGenerateBody)
+    folder = resolve_inside(services().settings.datasets_dir, body.dataset_name)
+    if not folder.is_dir() or find_movie(folder) is None:
+        return Response(status=204)
+    job = services().dispatcher.submit(DATASET_GENERATE, body.to_payload(), Kind.GUEST, ANSWERING_QUEUE)
+    return services().waiter.respond(job, lambda o: {"completed": not o.cancelled}, LATE_FIRST_BYTE_AFTER_S)

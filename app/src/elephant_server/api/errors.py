@@ -1,0 +1,89 @@
+"""Exceptions to answers, in one place.
+
+The client shows `error` for 500, and for 400 of some requests; for anything else it shows the status line. So a short
+form of each message goes there too, and the whole message to its log window.
+"""
+
+import logging
+
+from flask import Flask, Response, jsonify, request
+from pydantic import ValidationError
+from redis.exceptions import RedisError
+from werkzeug.exceptions import HTTPException
+
+from elephant.errors import (
+    DatasetError,
+    ElephantError,
+    InvalidInputError,
+    ModelFileError,
+    NotFoundError,
+)
+from elephant_server.api.bodies import explain
+from elephant_server.errors import AlreadyRunningError, UnavailableError
+
+logger = logging.getLogger(__name__)
+
+LONGEST_REASON = 200
+_STATUS: tuple[tuple[type[ElephantError], int], ...] = (
+    (InvalidInputError, 400),
+    (DatasetError, 400),
+    (ModelFileError, 400),
+    (NotFoundError, 404),
+    (UnavailableError, 503),
+    # The client shows the text of a 500 alone, whatever was asked.
+    (AlreadyRunningError, 500),
+)
+
+
+def register(app: Flask) -> None:
+    """Answer every exception of an application with JSON."""
+    app.register_error_handler(ElephantError, _answer_known)
+    app.register_error_handler(ValidationError, _answer_invalid)
+    app.register_error_handler(RedisError, _answer_redis)
+    app.register_error_handler(HTTPException, _answer_http)
+    app.register_error_handler(Exception, _answer_unexpected)
+
+
+def error_response(message: str, status: int) -> Response:
+    """Return a JSON object with `error`, and the message's short form as the reason phrase."""
+    response = jsonify(error=message)
+    response.status = f"{status} {reason_phrase(message)}"
+    return response
+
+
+def reason_phrase(message: str) -> str:
+    """Return a message as one line of Latin-1 that fits into a status line."""
+    line = " ".join(message.split())
+    printable = "".join(c if c.isprintable() else " " for c in line)
+    short = printable if len(printable) <= LONGEST_REASON else printable[: LONGEST_REASON - 3] + "..."
+    return short.encode("latin-1", "replace").decode("latin-1")
+
+
+def status_of(error: ElephantError) -> int:
+    """Return the status that an error is answered with."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def _answer_known(error: ElephantError) -> Response:
+    logger.error("%s: %s", request.path.strip("/"), error)
+    return error_response(str(error), status_of(error))
+
+
+def _answer_invalid(error: ValidationError) -> Response:
+    """Answer for a body whose values are fine one by one, but make no parameters together."""
+    return _answer_known(InvalidInputError(explain(error)))
+
+
+def _answer_redis(error: RedisError) -> Response:
+    message = f"the state cannot be reached ({error}): Redis is down or starting, try again in some seconds"
+    logger.error("%s: %s", request.path.strip("/"), message)
+    return error_response(message, 503)
+
+
+def _answer_http(error: HTTPException) -> Response:
+    return error_response(f"{error.name}: {error.description}", error.code or 500)
+
+
+def _answer_unexpected(error: Exception) -> Response:
+    logger.error("Unexpected error at %s", request.path, exc_info=error)
+    return error_response(f"unexpected {type(error).__name__}: {error}; the server's log has the details", 500)

@@ -1,0 +1,89 @@
+"""The OpenAPI 3.1 description, made from the views and the schemas that check their bodies."""
+
+from typing import Any
+
+from flask import Flask
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from elephant_server import __version__
+from elephant_server.api.described import ATTRIBUTE, Description
+from elephant_server.schemas.answers import Error
+
+REF = "#/components/schemas/{model}"
+
+
+def describe(app: Flask) -> dict[str, Any]:
+    """Return the description of an application's views."""
+    operations = list(_operations(app))
+    models: set[type[BaseModel]] = {Error}
+    for *_, description, _ in operations:
+        models |= {model for model in (description.body, description.answer) if model is not None}
+    ordered = sorted(models, key=lambda model: model.__name__)
+    _, definitions = models_json_schema([(model, "validation") for model in ordered], ref_template=REF)
+    paths: dict[str, Any] = {}
+    for path, method, name, description, view in operations:
+        paths.setdefault(path, {})[method] = _operation(name, description, view)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "ELEPHANT server",
+            "version": __version__,
+            "description": "Detection and tracking of nuclei for the ELEPHANT client of Mastodon. "
+            "Every path answers with and without a trailing slash.",
+        },
+        "paths": dict(sorted(paths.items())),
+        "components": {"schemas": definitions["$defs"]},
+    }
+
+
+def _operations(app: Flask) -> list[tuple[str, str, str, Description, Any]]:
+    found = []
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions[rule.endpoint]
+        description = getattr(view, ATTRIBUTE, None)
+        if description is not None:
+            methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+            found += [(rule.rule, method.lower(), rule.endpoint, description, view) for method in sorted(methods)]
+    return found
+
+
+def _operation(name: str, description: Description, view: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = _reference(description.answer)
+    if description.is_list:
+        answer = {"type": "array", "items": answer}
+    responses: dict[str, Any] = {"200": _response("Done", answer)}
+    if description.no_content:
+        responses["204"] = {"description": description.no_content}
+    for status, text in (("400", "Something in the request is wrong"), ("500", "It failed, or another one runs")):
+        responses[status] = _response(text, _reference(Error))
+    operation = {
+        "operationId": name.replace(".", "_"),
+        "tags": [name.split(".", maxsplit=1)[0]],
+        "summary": (view.__doc__ or "").strip().splitlines()[0],
+        "deprecated": ".old_" in name,
+        "responses": responses,
+    }
+    if description.body is not None:
+        operation["requestBody"] = _body(description.body, description.takes_upload)
+    return operation
+
+
+def _body(model: type[BaseModel], takes_upload: bool) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/json": {"schema": _reference(model)}}
+    if takes_upload:
+        parts = {
+            "data": {"type": "string", "description": f"the JSON object {model.__name__} as text"},
+            "file": {"type": "string", "format": "binary", "description": "a .pth"},
+        }
+        schema = {"type": "object", "properties": parts, "required": ["data", "file"]}
+        content["multipart/form-data"] = {"schema": schema}
+    return {"required": True, "content": content}
+
+
+def _response(text: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": text, "content": {"application/json": {"schema": schema}}}
+
+
+def _reference(model: type[BaseModel]) -> dict[str, Any]:
+    return {"$ref": REF.format(model=model.__name__)}

@@ -1,0 +1,82 @@
+"""``seg/*``: detection."""
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from elephant.errors import InvalidInputError
+from elephant_server.api.bodies import parse, read_body
+from elephant_server.api.described import described
+from elephant_server.jobs.payloads import (
+    ANSWERING_QUEUE,
+    SEG_PREDICT,
+    SEG_RESET,
+    SEG_TRAIN,
+    SEG_UPDATE,
+    TRAINING_QUEUE,
+)
+from elephant_server.jobs.waiting import LATE_FIRST_BYTE_AFTER_S
+from elephant_server.schemas.answers import Completed, FoundSpots
+from elephant_server.schemas.seg import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
+from elephant_server.services import services
+from elephant_server.state import Kind, Outcome
+from elephant_server.uploads import kept_upload
+
+blueprint = Blueprint("seg", __name__)
+
+
+@blueprint.post("/seg/predict")
+@blueprint.post("/predict/seg", endpoint="old_predict")
+@described(FoundSpots, SegPredictBody)
+def predict() -> Response:
+    """Find the nuclei of a timepoint."""
+    payload = read_body(SegPredictBody).to_payload()
+    job = services().dispatcher.submit(SEG_PREDICT, payload, Kind.GUEST, ANSWERING_QUEUE)
+    return services().waiter.respond(job, _spots, drop_if_alone=True)
+
+
+@blueprint.post("/seg/train")
+@blueprint.post("/train/seg", endpoint="old_train")
+@described(Completed, SegTrainBody)
+def train() -> Response:
+    """Write labels and train on them."""
+    payload = read_body(SegTrainBody).to_payload()
+    job = services().dispatcher.submit(SEG_TRAIN, payload, Kind.TRAINING, TRAINING_QUEUE)
+    return services().waiter.respond(job, _completed)
+
+
+@blueprint.post("/seg/update")
+@blueprint.post("/update/seg", endpoint="old_update")
+@described(Completed, SegUpdateBody)
+def update() -> Response:
+    """Write or clear labels."""
+    payload = read_body(SegUpdateBody).to_payload()
+    job = services().dispatcher.submit(SEG_UPDATE, payload, Kind.GUEST, ANSWERING_QUEUE)
+    return services().waiter.respond(job, _completed)
+
+
+@blueprint.post("/seg/reset")
+@blueprint.post("/reset/seg", endpoint="old_reset")
+@described(Completed, SegResetBody, takes_upload=True)
+def reset() -> Response:
+    """Start a model anew: pretrained, from an address, from a file sent along, or from the dataset's intensities."""
+    if request.mimetype != "multipart/form-data":
+        return _submit_reset(read_body(SegResetBody), None)
+    if "data" not in request.form or "file" not in request.files:
+        raise InvalidInputError("expected multipart with the parts `data` (JSON) and `file` (a .pth)")
+    body = parse(SegResetBody, request.form["data"])
+    with kept_upload(request.files["file"], services().settings.models_dir) as path:
+        return _submit_reset(body, str(path))
+
+
+def _submit_reset(body: SegResetBody, file: str | None) -> Response:
+    job = services().dispatcher.submit(SEG_RESET, body.to_payload(file), Kind.TRAINING, TRAINING_QUEUE)
+    return services().waiter.respond(job, _completed, LATE_FIRST_BYTE_AFTER_S)
+
+
+def _completed(outcome: Outcome) -> dict[str, Any]:
+    return {"completed": not outcome.cancelled}
+
+
+def _spots(outcome: Outcome) -> dict[str, Any]:
+    return {"spots": (outcome.result or {}).get("spots", []), **_completed(outcome)}

@@ -1,0 +1,62 @@
+"""``state/*``: what runs, and the machine's memory."""
+
+import time
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from elephant_server.api.bodies import read_body
+from elephant_server.api.described import described
+from elephant_server.hardware import device_memory
+from elephant_server.schemas.answers import Device, State
+from elephant_server.schemas.state import ProcessBody
+from elephant_server.services import services
+from elephant_server.state import Board, ProcessState
+
+blueprint = Blueprint("state", __name__)
+
+ABORT_WAIT_S = 4.0
+LOOK_INTERVAL_S = 0.5
+
+
+@blueprint.get("/state/gpus")
+@blueprint.get("/gpus", endpoint="old_gpus")
+@described(Device, is_list=True)
+def get_gpus() -> Response:
+    """List the GPUs and their memory, MiB; without one, the host's."""
+    return jsonify([entry.as_json() for entry in device_memory(services().settings.gpu)])
+
+
+@blueprint.get("/state/process")
+@blueprint.get("/state", endpoint="old_get_process")
+@described(State)
+def get_process() -> Response:
+    """Tell what runs: 0 nothing, 1 a training or reset, 2 something that a training waits for."""
+    return jsonify(_answer(services().board))
+
+
+@blueprint.post("/state/process")
+@blueprint.post("/state", endpoint="old_post_process")
+@described(State, ProcessBody)
+def post_process() -> Response:
+    """Abort everything (0), let a training go on (1) or hold it (2)."""
+    asked = ProcessState(read_body(ProcessBody).state)
+    board = services().board
+    if asked is ProcessState.IDLE:
+        _abort(board)
+    else:
+        board.hold(asked is ProcessState.WAITING)
+    return jsonify(_answer(board))
+
+
+def _abort(board: Board) -> None:
+    """End all jobs, and wait a moment for them so that the answer tells the new state."""
+    end = time.monotonic() + ABORT_WAIT_S
+    with board.watch() as wait:
+        board.cancel_all()
+        while board.process_state() is not ProcessState.IDLE and time.monotonic() < end:
+            wait(LOOK_INTERVAL_S)
+
+
+def _answer(board: Board) -> dict[str, Any]:
+    return {"success": True, "state": int(board.process_state())}

@@ -1,0 +1,67 @@
+"""The memory of the machine's devices, cheap enough to be asked every second and without PyTorch."""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import pynvml
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceMemory:
+    """A device as the client shows it; memory in MiB."""
+
+    id: str
+    name: str
+    mem_total: float
+    mem_used: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the client expects: nothing may be missing or null."""
+        return {"id": self.id, "name": self.name, "mem_total": self.mem_total, "mem_used": self.mem_used}
+
+
+def device_memory(chosen: str) -> list[DeviceMemory]:
+    """Return the GPUs that the server uses; without one a single entry with the host's memory.
+
+    Parameters
+    ----------
+    chosen
+        ``all``, indices separated by commas, or nothing.
+    """
+    try:
+        gpus = [_gpu(index) for index in range(_n_gpus()) if _is_chosen(index, chosen)]
+    except pynvml.NVMLError:
+        gpus = []
+    return gpus or [_host()]
+
+
+@functools.cache
+def _n_gpus() -> int:
+    try:
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetCount())
+    except pynvml.NVMLError:
+        return 0
+
+
+def _is_chosen(index: int, chosen: str) -> bool:
+    return chosen == "all" or str(index) in chosen.split(",")
+
+
+def _gpu(index: int) -> DeviceMemory:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    name = pynvml.nvmlDeviceGetName(handle)
+    text = name.decode() if isinstance(name, bytes) else str(name)
+    return DeviceMemory(str(index), text, memory.total / MIB, memory.used / MIB)
+
+
+def _host() -> DeviceMemory:
+    memory = psutil.virtual_memory()
+    return DeviceMemory(
+        "GPU is not available", "CPU is used", memory.total / MIB, (memory.total - memory.available) / MIB
+    )

@@ -1,0 +1,1 @@
+"""Long work: handing it to a worker, waiting for it, and doing it."""

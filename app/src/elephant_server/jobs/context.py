@@ -1,0 +1,79 @@
+"""What a worker's process keeps between jobs, and what a job is given."""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from elephant.errors import Cancelled
+from elephant.models.shelf import ModelShelf
+from elephant.training.control import LiveSettings
+from elephant_server.messaging import Messages
+from elephant_server.state import Board, Checkpoint
+
+logger = logging.getLogger(__name__)
+
+LOOK_INTERVAL_S = 0.05
+WAIT_S = 1.0
+
+
+class JobControl:
+    """The board as one job's :class:`~elephant.training.control.TrainingControl`.
+
+    Looks at most every `LOOK_INTERVAL_S` seconds, so that it may be asked as often as one likes.
+    """
+
+    def __init__(self, board: Board, job_id: str) -> None:
+        self._board = board
+        self._job_id = job_id
+        self._seen: Checkpoint | None = None
+        self._seen_at = 0.0
+        self._is_shutting_down = threading.Event()
+
+    def check(self) -> None:
+        """Return if the work may go on; blocks while a training is held.
+
+        Raises
+        ------
+        Cancelled
+            The job was aborted, its lease ran out, or its worker is asked to end.
+        """
+        seen = self._look()
+        if not seen.must_wait:
+            return
+        logger.debug("Training is held")
+        with self._board.watch() as wait:
+            while self._look(fresh=True).must_wait:
+                wait(WAIT_S)
+
+    def settings(self) -> LiveSettings:
+        """Return learning rate and number of crops as they are now."""
+        params = self._look().params
+        return LiveSettings(params.lr, params.n_crops)
+
+    def end(self) -> None:
+        """Make the next check raise; safe to call from a signal handler."""
+        self._is_shutting_down.set()
+
+    def _look(self, fresh: bool = False) -> Checkpoint:
+        if self._is_shutting_down.is_set():
+            raise Cancelled("the server is stopping")
+        now = time.monotonic()
+        if fresh or self._seen is None or now - self._seen_at > LOOK_INTERVAL_S:
+            self._seen = self._board.look(self._job_id)
+            self._seen_at = now
+        if self._seen.is_cancelled:
+            raise Cancelled("aborted")
+        return self._seen
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerContext:
+    """What lives as long as the worker: folders, warm models, the board and the messages."""
+
+    datasets: Path
+    models: Path
+    shelf: ModelShelf
+    board: Board
+    messages: Messages

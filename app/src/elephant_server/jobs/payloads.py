@@ -1,0 +1,84 @@
+"""What travels from the HTTP processes to the workers: validated, frozen, in the order Z, Y, X."""
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from elephant.config.conversion import ConversionParams
+from elephant.config.detection import DetectionParams
+from elephant.config.labels import LabelParams
+from elephant.config.training import DetectionTrainingParams, SelfSupervisedParams
+from elephant.types import Spot, Tag
+
+SEG_PREDICT, SEG_TRAIN = "elephant.seg_predict", "elephant.seg_train"
+SEG_UPDATE, SEG_RESET = "elephant.seg_update", "elephant.seg_reset"
+DATASET_GENERATE = "elephant.dataset_generate"
+
+TRAINING_QUEUE, ANSWERING_QUEUE = "training", "answering"
+
+
+class Payload(BaseModel):
+    """Parameters of one job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SpotPayload(Payload):
+    """A spot with its numbers in the order Z, Y, X."""
+
+    t: int
+    pos: tuple[float, float, float]
+    covariance: tuple[float, ...]
+    tag: Tag
+    id: int
+
+    def to_spot(self) -> Spot:
+        """Return it as the core knows it."""
+        covariance = np.array(self.covariance, dtype=np.float64).reshape(3, 3)
+        return Spot(self.t, np.array(self.pos, dtype=np.float64), covariance, self.tag, self.id)
+
+
+class SegPredict(Payload):
+    """A detection at one timepoint."""
+
+    dataset_name: str
+    model_name: str
+    timepoint: int
+    params: DetectionParams
+    start: SelfSupervisedParams
+
+
+class SegTrain(Payload):
+    """A training of a detection model."""
+
+    dataset_name: str
+    model_name: str
+    spots: tuple[SpotPayload, ...]
+    params: DetectionTrainingParams
+    start: SelfSupervisedParams
+    cache_maxbytes: int | None
+
+
+class SegUpdate(Payload):
+    """New detection labels, or, without parameters, none any more."""
+
+    dataset_name: str
+    spots: tuple[SpotPayload, ...] = ()
+    params: LabelParams | None = None
+
+
+class SegReset(Payload):
+    """A new start of a detection model."""
+
+    dataset_name: str
+    model_name: str
+    is_3d: bool
+    url: str | None
+    file: str | None
+    start: SelfSupervisedParams
+
+
+class DatasetGenerate(Payload):
+    """The making of a dataset from its movie."""
+
+    dataset_name: str
+    params: ConversionParams

@@ -1,0 +1,98 @@
+"""The jobs themselves: a payload in, an answer out, the core's workflows between."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from elephant.config.training import SelfSupervisedParams
+from elephant.dataset import Dataset, convert, find_movie
+from elephant.errors import NotFoundError
+from elephant.models.pretrained import ModelSource
+from elephant.paths import resolve_inside
+from elephant.reporting import NoReporter
+from elephant.workflows.detection import DEFAULT_CACHE_BYTES, DetectionWork, detect, ensure_model, reset_model, train
+from elephant.workflows.labels import update_labels
+from elephant_server.jobs.context import JobControl, WorkerContext
+from elephant_server.jobs.payloads import DatasetGenerate, SegPredict, SegReset, SegTrain, SegUpdate
+from elephant_server.jobs.reporters import DatasetReporter, TileReporter
+
+logger = logging.getLogger(__name__)
+
+
+def seg_predict(context: WorkerContext, payload: SegPredict, control: JobControl) -> dict[str, Any]:
+    """Find the nuclei of a timepoint; answers spots in the client's order."""
+    work = _work(context, payload.dataset_name, payload.model_name, control)
+    n_dims = 2 if payload.params.prediction.use_2d else work.dataset.n_dims
+    _ensure(context, work, n_dims, payload.start)
+    logger.info("Prediction: timepoint %d of %s", payload.timepoint, payload.dataset_name)
+    found = detect(work, payload.timepoint, payload.params)
+    context.messages.prediction_updated()
+    return {
+        "spots": [
+            {
+                "t": payload.timepoint,
+                "pos": spot.pos[::-1].tolist(),
+                "covariance": spot.covariance[::-1, ::-1].ravel().tolist(),
+                "quality": spot.quality,
+            }
+            for spot in found
+        ]
+    }
+
+
+def seg_train(context: WorkerContext, payload: SegTrain, control: JobControl) -> dict[str, Any]:
+    """Label the spots' timepoints and train on them."""
+    loop = payload.params.loop
+    context.board.write_params(loop.lr, loop.n_crops)
+    work = _work(context, payload.dataset_name, payload.model_name, control)
+    _ensure(context, work, work.dataset.n_dims, payload.start)
+    spots = [spot.to_spot() for spot in payload.spots]
+    cache = DEFAULT_CACHE_BYTES if payload.cache_maxbytes is None else payload.cache_maxbytes
+    train(work, spots, payload.params, control, context.messages.model_updated, cache)
+    return {}
+
+
+def seg_update(context: WorkerContext, payload: SegUpdate, control: JobControl) -> dict[str, Any]:
+    """Replace or clear labels."""
+    dataset = Dataset.open(context.datasets, payload.dataset_name)
+    if payload.params is None:
+        dataset.clear_labels()
+        logger.info("Labels of %s cleared", payload.dataset_name)
+    else:
+        update_labels(dataset, [s.to_spot() for s in payload.spots], payload.params, NoReporter(), control)
+    return {}
+
+
+def seg_reset(context: WorkerContext, payload: SegReset, control: JobControl) -> dict[str, Any]:
+    """Start a model anew."""
+    file = None if payload.file is None else Path(payload.file)
+    try:
+        work = _work(context, payload.dataset_name, payload.model_name, control)
+        reset_model(work, context.models, ModelSource(payload.url, file), payload.start)
+    finally:
+        if file is not None:
+            file.unlink(missing_ok=True)
+    context.messages.model_updated()
+    return {}
+
+
+def dataset_generate(context: WorkerContext, payload: DatasetGenerate, control: JobControl) -> dict[str, Any]:
+    """Convert the movie that lies in a dataset's folder."""
+    folder = resolve_inside(context.datasets, payload.dataset_name)
+    movie = find_movie(folder)
+    if movie is None:
+        raise NotFoundError(f"there is no .h5 in {payload.dataset_name}: put the movie into the dataset's folder")
+    convert(movie, folder, payload.params, DatasetReporter(context.messages), control)
+    # The dialog in the client closes with the answer: nothing about it may come later.
+    context.messages.flush()
+    return {}
+
+
+def _work(context: WorkerContext, dataset_name: str, model_name: str, control: JobControl) -> DetectionWork:
+    dataset = Dataset.open(context.datasets, dataset_name)
+    path = resolve_inside(context.models, model_name)
+    return DetectionWork(dataset, path, context.shelf, TileReporter(), control)
+
+
+def _ensure(context: WorkerContext, work: DetectionWork, n_dims: int, start: SelfSupervisedParams) -> None:
+    ensure_model(work, context.models, n_dims, start)

@@ -1,0 +1,134 @@
+"""Waiting for a job's outcome, and keeping the connection alive meanwhile.
+
+A client, or a proxy before it, may give up on an answer of which no byte came for 60 s. So from some time on the
+answer begins: status 200 and white space, which JSON allows before its first character.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from flask import Response, jsonify
+
+from elephant import errors as core_errors
+from elephant.errors import ElephantError
+from elephant_server import errors as app_errors
+from elephant_server.errors import UnexpectedError, WorkerLostError
+from elephant_server.jobs.submit import Job
+from elephant_server.state import Board, Outcome
+
+logger = logging.getLogger(__name__)
+
+FIRST_BYTE_AFTER_S = 30.0
+LATE_FIRST_BYTE_AFTER_S = 50.0
+NEXT_BYTE_AFTER_S = 15.0
+LOOK_INTERVAL_S = 2.0
+
+Answer = Callable[[Outcome], dict[str, Any]]
+
+
+class Waiter:
+    """Turns a job into a response.
+
+    Parameters
+    ----------
+    board
+        Where the outcome will be.
+    next_byte_after_s
+        Seconds between two bytes of white space.
+    """
+
+    def __init__(self, board: Board, next_byte_after_s: float = NEXT_BYTE_AFTER_S) -> None:
+        self._board = board
+        self._next_byte_after_s = next_byte_after_s
+
+    def respond(
+        self, job: Job, answer: Answer, first_byte_after_s: float = FIRST_BYTE_AFTER_S, drop_if_alone: bool = False
+    ) -> Response:
+        """Wait for the job and answer; a long one answers piece by piece.
+
+        Parameters
+        ----------
+        answer
+            Makes the body from the outcome of a job that completed or was cancelled.
+        first_byte_after_s
+            When the answer begins where the job is not done by then.
+        drop_if_alone
+            Whether the job is of no use once its client has gone.
+
+        Raises
+        ------
+        ElephantError
+            The job failed before the answer began.
+        """
+        outcome = self._wait(job, first_byte_after_s)
+        if outcome is not None:
+            return jsonify(answer(raise_failure(outcome)))
+        stream = self._stream(job, answer, drop_if_alone)
+        return Response(stream, mimetype="application/json", headers={"X-Accel-Buffering": "no"})
+
+    def _stream(self, job: Job, answer: Answer, drop_if_alone: bool) -> Iterator[bytes]:
+        try:
+            yield b" "
+            while (outcome := self._wait_or_fail(job)) is None:
+                yield b" "
+        except GeneratorExit:
+            logger.info("The client of %s went away", job.task)
+            if drop_if_alone:
+                self._board.cancel(job.id)
+            raise
+        try:
+            body = answer(raise_failure(outcome))
+        except ElephantError as error:
+            logger.error("%s", error)  # noqa: TRY400 - the message is for the person, the traceback is the worker's
+            body = {"completed": False, "error": str(error)}
+        yield json.dumps(body).encode()
+
+    def _wait_or_fail(self, job: Job) -> Outcome | None:
+        try:
+            return self._wait(job, self._next_byte_after_s)
+        except ElephantError as error:
+            return Outcome(error=type(error).__name__, message=str(error))
+
+    def _wait(self, job: Job, timeout_s: float) -> Outcome | None:
+        """Block until the outcome is there, for `timeout_s` seconds at most.
+
+        Raises
+        ------
+        WorkerLostError
+            The job's lease ran out.
+        """
+        end = time.monotonic() + timeout_s
+        while (left := end - time.monotonic()) > 0:
+            outcome = self._board.wait_for_outcome(job.id, min(left, LOOK_INTERVAL_S))
+            if outcome is not None:
+                return outcome
+            if not self._board.is_alive(job.id):
+                # It may have finished between the two looks.
+                return self._board.wait_for_outcome(job.id, 0.1) or _lost(job)
+        return None
+
+
+def raise_failure(outcome: Outcome) -> Outcome:
+    """Return the outcome of a job that completed or was cancelled.
+
+    Raises
+    ------
+    ElephantError
+        The error with which the job failed.
+    """
+    if outcome.error is None:
+        return outcome
+    kind = getattr(core_errors, outcome.error, None) or getattr(app_errors, outcome.error, None)
+    if not (isinstance(kind, type) and issubclass(kind, ElephantError)):
+        kind = UnexpectedError
+    raise kind(outcome.message)
+
+
+def _lost(job: Job) -> Outcome:
+    raise WorkerLostError(
+        f"the worker that did {job.task.removeprefix('elephant.')} died before it was done, and is started again: "
+        "try once more; if it happens again, look into the server's log"
+    )

@@ -1,0 +1,30 @@
+"""The one place where the application is wired together."""
+
+from flask import Flask
+
+from elephant_server.api import register
+from elephant_server.jobs.broker import make_celery
+from elephant_server.jobs.submit import Dispatcher
+from elephant_server.jobs.waiting import Waiter
+from elephant_server.logs import messages_of
+from elephant_server.services import KEY, Services
+from elephant_server.settings import Settings, get_settings
+from elephant_server.state import RedisBoard
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Return the application; it connects to Redis and RabbitMQ when the first request needs them."""
+    settings = settings or get_settings()
+    celery = make_celery(settings)
+
+    def send(task: str, job_id: str, payload: str, queue: str) -> None:
+        celery.send_task(task, args=[job_id, payload], queue=queue)
+
+    app = Flask(__name__)
+    # A POST is never sent again after a redirect: with and without a trailing slash is the same.
+    app.url_map.strict_slashes = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    board = RedisBoard(settings.redis_url)
+    app.extensions[KEY] = Services(settings, board, Dispatcher(board, send), Waiter(board), messages_of(settings))
+    register(app)
+    return app

@@ -1,0 +1,7 @@
+"""What the server tells the client over RabbitMQ."""
+
+from elephant_server.messaging.handler import QueueLogHandler
+from elephant_server.messaging.publisher import Publisher
+from elephant_server.messaging.queues import Messages
+
+__all__ = ["Messages", "Publisher", "QueueLogHandler"]

@@ -1,0 +1,63 @@
+"""What the server answers, for its description."""
+
+from pydantic import BaseModel, Field
+
+
+class Completed(BaseModel):
+    """The end of a piece of work."""
+
+    completed: bool = Field(description="false: it was aborted")
+    error: str | None = Field(None, description="why it failed, where that happened after the answer had begun")
+
+
+class FoundSpot(BaseModel):
+    """A nucleus that was found."""
+
+    t: int = Field(description="timepoint")
+    pos: tuple[float, float, float] = Field(description="centre, physical, X, Y, Z")
+    covariance: list[float] = Field(
+        min_length=9, max_length=9, description="3 x 3 covariance, row-major over X, Y, Z, physical"
+    )
+    quality: float = Field(description="mean centre probability, 0 to 1")
+
+
+class FoundSpots(Completed):
+    """The nuclei of a timepoint."""
+
+    spots: list[FoundSpot]
+
+
+class Message(BaseModel):
+    """Words for a person."""
+
+    message: str = Field(description="`ready`, or the first thing that is wrong")
+
+
+class State(BaseModel):
+    """What runs."""
+
+    success: bool
+    state: int = Field(ge=0, le=2, description="0 idle, 1 running, 2 waiting")
+
+
+class Params(BaseModel):
+    """Settings of the running, or the last, training."""
+
+    success: bool
+    lr: float
+    n_crops: int
+
+
+class Device(BaseModel):
+    """A device and its memory."""
+
+    id: str
+    name: str
+    mem_total: float = Field(description="MiB")
+    mem_used: float = Field(description="MiB")
+
+
+class Error(BaseModel):
+    """Why a request was refused or failed."""
+
+    error: str

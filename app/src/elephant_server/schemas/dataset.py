@@ -1,0 +1,31 @@
+"""Bodies of ``dataset/*``."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from elephant.config.conversion import ConversionParams
+from elephant_server.jobs.payloads import DatasetGenerate
+from elephant_server.schemas.base import Body, Finite, Name
+
+
+class DatasetCheckBody(Body):
+    """``dataset/check``: is the dataset there, whole, and that of this movie?"""
+
+    dataset_name: Name = Field(description="dataset, below workspace/datasets")
+    shape: tuple[int, ...] | None = Field(None, description="T, Z, Y, X; T, Y, X for 2D")
+
+
+class DatasetGenerateBody(Body):
+    """``dataset/generate``: convert the .h5 that lies in the dataset's folder."""
+
+    dataset_name: Name = Field(description="dataset, below workspace/datasets")
+    is_2d: bool = Field(False, description="store timepoints as planes")
+    is_uint16: bool | None = Field(None, description="store 16 bits; otherwise the values decide")
+    divisor: Annotated[Finite, Field(gt=0)] = Field(1.0, description="what all values are divided by")
+
+    def to_payload(self) -> DatasetGenerate:
+        """Return what a worker is given."""
+        dtype = "uint16" if self.is_uint16 else "auto"
+        params = ConversionParams(divisor=self.divisor, is_2d=self.is_2d, dtype=dtype)
+        return DatasetGenerate(dataset_name=self.dataset_name, params=params)

@@ -1,0 +1,21 @@
+"""Bodies of ``state/process`` and ``params``."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from elephant_server.schemas.base import Body, Finite
+from elephant_server.state import ProcessState
+
+
+class ProcessBody(Body):
+    """``state/process``: 0 aborts everything, 2 holds a running training, 1 lets it go on."""
+
+    state: Annotated[int, Field(ge=int(ProcessState.IDLE), le=int(ProcessState.WAITING))]
+
+
+class ParamsBody(Body):
+    """``params``: settings of the running training."""
+
+    lr: Annotated[Finite, Field(ge=0)] | None = Field(None, description="learning rate, from the next step on")
+    n_crops: Annotated[int, Field(ge=0)] | None = Field(None, description="crops per timepoint, from the next epoch on")

@@ -1,0 +1,30 @@
+"""What the request handlers need, put together once per application."""
+
+from dataclasses import dataclass
+
+from flask import current_app
+
+from elephant_server.jobs.submit import Dispatcher
+from elephant_server.jobs.waiting import Waiter
+from elephant_server.messaging import Messages
+from elephant_server.settings import Settings
+from elephant_server.state import Board
+
+KEY = "elephant"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The service's parts."""
+
+    settings: Settings
+    board: Board
+    dispatcher: Dispatcher
+    waiter: Waiter
+    messages: Messages
+
+
+def services() -> Services:
+    """Return the parts of the application that handles this request."""
+    found: Services = current_app.extensions[KEY]
+    return found

@@ -1,0 +1,127 @@
+"""The contract of the board on which every process sees what runs.
+
+A *job* is a piece of work from the moment it is asked for until its outcome is known. Its entry on the board is a
+lease: whoever is responsible for it (the process that accepted it while it is queued, the worker while it runs) renews
+it, and an entry that nobody renews is gone. The state that the client sees is derived from the entries, so that a
+process that dies can never leave it stuck.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Any, Protocol
+
+
+class Kind(StrEnum):
+    """What a job does, as far as others are concerned."""
+
+    TRAINING = "training"  # a training or a model reset: one at a time, held while a guest works
+    GUEST = "guest"  # a prediction, a label update, the making or export of a dataset
+
+
+class ProcessState(IntEnum):
+    """The state as the client knows it."""
+
+    IDLE = 0
+    RUNNING = 1
+    WAITING = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LiveParams:
+    """Settings of the running, or the last, training: learning rate and crops per timepoint and epoch."""
+
+    lr: float = 0.001
+    n_crops: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a job learns from a look at the board.
+
+    Attributes
+    ----------
+    is_cancelled
+        It must end: somebody asked for it, or its lease ran out.
+    must_wait
+        It is a training, and a guest works or a person holds it.
+    params
+        The settings of the moment.
+    """
+
+    is_cancelled: bool
+    must_wait: bool
+    params: LiveParams
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended.
+
+    Attributes
+    ----------
+    result
+        What it answers, where it completed.
+    cancelled
+        It was ended before it was done.
+    error
+        Name of the error's class, where it failed.
+    message
+        What the error says.
+    """
+
+    result: dict[str, Any] | None = None
+    cancelled: bool = False
+    error: str | None = None
+    message: str = ""
+
+
+class Board(Protocol):
+    """Jobs and their leases; every method is one atomic step."""
+
+    def open(self, job_id: str, kind: Kind) -> bool:
+        """Enter a queued job; False, and nothing changed, where it is a training and another one is there."""
+
+    def take(self, job_id: str) -> bool:
+        """Start a queued job; False where it is gone, because it was cancelled or nobody waited for it any more."""
+
+    def renew(self, job_id: str, queued: bool) -> bool:
+        """Prolong the lease of a job that is queued (or runs); False where it is not, or not in that phase."""
+
+    def finish(self, job_id: str, outcome: Outcome) -> None:
+        """Take a job off the board and leave its outcome, both at once."""
+
+    def wait_for_outcome(self, job_id: str, timeout_s: float) -> Outcome | None:
+        """Block until the outcome is there, and take it; None after `timeout_s` seconds."""
+
+    def is_alive(self, job_id: str) -> bool:
+        """Tell whether the job is on the board."""
+
+    def cancel(self, job_id: str) -> None:
+        """Ask a job to end; a queued one ends at once."""
+
+    def cancel_all(self) -> None:
+        """Ask all jobs to end."""
+
+    def hold(self, held: bool) -> None:
+        """Hold the running training, or let it go on."""
+
+    def process_state(self) -> ProcessState:
+        """Derive the state from the jobs that are there."""
+
+    def look(self, job_id: str) -> Checkpoint:
+        """Return what a running job has to know between its steps."""
+
+    def watch(self) -> AbstractContextManager[Callable[[float], None]]:
+        """Watch the board inside the block.
+
+        The value is a function that blocks until something changed since the block began or since it was called last,
+        or for so many seconds.
+        """
+
+    def read_params(self) -> LiveParams:
+        """Return the settings of the running, or the last, training."""
+
+    def write_params(self, lr: float | None = None, n_crops: int | None = None) -> LiveParams:
+        """Change the settings that are given, and return all."""

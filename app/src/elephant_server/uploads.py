@@ -1,0 +1,26 @@
+"""Model files that come with a request."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from werkzeug.datastructures import FileStorage
+
+
+@contextmanager
+def kept_upload(upload: FileStorage, models: Path) -> Iterator[Path]:
+    """Keep an uploaded file in the workspace, where the workers see it, for the one that takes the request.
+
+    It is removed here where the request fails before a worker has it; afterwards it is the worker's to remove.
+    """
+    folder = models / ".uploads"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".pth", delete=False) as file:
+        upload.save(file)
+    path = Path(file.name)
+    try:
+        yield path
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
