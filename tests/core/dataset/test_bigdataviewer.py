@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from core.dataset.bdv import describe, ramp, write_cells, write_movie, write_partitioned
+from elephant.dataset import find_movie
 from elephant.dataset.bigdataviewer import Movie
 from elephant.errors import DatasetError, NotFoundError
 
@@ -178,3 +179,22 @@ def test_pieces_are_small_and_cover_a_region_once(tmp_path: Path) -> None:
         seen[piece] += 1
     assert (seen[region] == 1).all()
     assert seen.sum() == seen[region].size
+
+
+def test_whatever_is_damaged_ends_in_a_clear_error_or_in_values(tmp_path: Path) -> None:
+    path = write_movie(tmp_path / "m.h5", ramp(2, (3, 9, 9)))
+    whole = path.read_bytes()
+    rng = np.random.default_rng(5)
+    refused = 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole), 4):
+            damaged[place] = rng.integers(0, 256)
+        path.write_bytes(damaged)
+        try:
+            find_movie(tmp_path)
+            read_all(Movie.inspect(path))
+        except DatasetError as error:
+            assert "m.h5" in str(error) or "t0000" in str(error)  # noqa: PT017 - either outcome is right
+            refused += 1
+    assert refused > 0

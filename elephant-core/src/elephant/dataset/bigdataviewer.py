@@ -72,7 +72,7 @@ class Movie:
         DatasetError
             It is no BigDataViewer file, a timepoint is missing, or timepoints differ in size or type.
         """
-        with open_file(path) as file:
+        with opened(path) as file:
             names = _cells_names(file, path)
             first = _cells(file, names[0], path)
             _check_first(first, path)
@@ -98,7 +98,7 @@ class Movie:
     @contextmanager
     def timepoint(self, t: int) -> Iterator["Timepoint"]:
         """Open a timepoint for reading blocks of it."""
-        with open_file(self.path) as file:
+        with _open(self.path) as file:
             yield Timepoint(self, t, _cells(file, self.cells[t], self.path))
 
     def pieces(self, region: tuple[slice, ...]) -> Iterator[tuple[slice, ...]]:
@@ -140,16 +140,28 @@ class Timepoint:
         return values
 
 
-def open_file(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading.
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file to look through it.
 
     Raises
     ------
     NotFoundError
         There is no such file.
     DatasetError
-        It is not an HDF5 file, or not a whole one.
+        It is not an HDF5 file, or a damaged one.
     """
+    with _open(path) as file:
+        try:
+            yield file
+        except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:
+            raise DatasetError(
+                f"{path.name} should be an HDF5 file of BigDataViewer, but its table of contents is damaged "
+                f"({error}): export the movie again, or upload it again"
+            ) from error
+
+
+def _open(path: Path) -> h5py.File:
     try:
         # Locking would refuse files on read-only or network disks; nobody writes a movie that is being read.
         return h5py.File(path, "r", locking=False)
@@ -201,7 +213,7 @@ def _first_setup(file: h5py.File, timepoint: str, path: Path) -> str:
 def _cells(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     try:
         cells = file[name]
-    except (KeyError, OSError) as error:
+    except (KeyError, OSError, RuntimeError, ValueError) as error:
         raise DatasetError(
             f"{path.name} should hold {name}, but it is missing ({error}): "
             "export the movie again, and if it is split into partitions put all of them beside it"

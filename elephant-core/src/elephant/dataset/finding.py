@@ -6,7 +6,7 @@ from pathlib import Path
 
 import h5py
 
-from elephant.dataset.bigdataviewer import SETUP, TIMEPOINT, numbered, open_file
+from elephant.dataset.bigdataviewer import SETUP, TIMEPOINT, numbered, opened
 from elephant.errors import DatasetError, NotFoundError
 
 _PARTITION = re.compile(r"(.+)-\d{2,}-\d{2,}\.h5")
@@ -43,7 +43,7 @@ def _is_named_as_partition(path: Path) -> bool:
 
 def _is_bigdataviewer(path: Path) -> bool:
     try:
-        with open_file(path) as file:
+        with opened(path) as file:
             return bool(numbered(file, SETUP)) and bool(numbered(file, TIMEPOINT))
     except (DatasetError, NotFoundError):
         return False
@@ -52,9 +52,9 @@ def _is_bigdataviewer(path: Path) -> bool:
 def _linked_files(path: Path) -> set[str]:
     """Return the names of the files that the timepoints of a movie lie in, other than its own."""
     try:
-        with open_file(path) as file:
+        with opened(path) as file:
             return set(_external_links(file))
-    except (DatasetError, NotFoundError, OSError, RuntimeError, KeyError):
+    except (DatasetError, NotFoundError):
         return set()
 
 
