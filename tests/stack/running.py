@@ -19,9 +19,12 @@ ADDRESS_LINE = "press Ctrl-C to stop"
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nothing listens on at the moment, below those of outgoing connections."""
+    """Return ports that nothing listens on at the moment.
+
+    They lie below those that launchers take for themselves: a program that is being started again must find its own.
+    """
     found: list[int] = []
-    for port in range(20000 + os.getpid() % 5000, 32000):
+    for port in range(10000 + os.getpid() * 20 % 9000, 20000):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
