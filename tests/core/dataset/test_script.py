@@ -68,6 +68,7 @@ INTERRUPTED = """
         return store(self, t, cancel)
 
     conversion.StoreTimepoint.__call__ = interrupted
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job would ignore it
     script, *sys.argv[1:] = sys.argv[1:]
     runpy.run_path(script, run_name="__main__")
 """

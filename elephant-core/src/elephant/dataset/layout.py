@@ -30,8 +30,8 @@ IMAGE_DTYPES = ("uint8", "uint16")
 _IN_ONE_PIECE = (LABELS,)
 
 # Measured by benchmarks/storage_layout.py; docs/dataset-format.md has the numbers and the reasons.
-_CHUNK_3D = (32, 128, 128)
-_CHUNK_2D = (512, 512)
+_CHUNK_3D = (32, 256, 256)
+_CHUNK_2D = (1024, 1024)
 _LARGEST_IMAGE_FILE = 32 * 2**20  # raw bytes; a conversion holds one file's worth a few times over
 _LARGEST_FILE = 64 * 2**20
 
