@@ -37,9 +37,7 @@ def resolve_inside(root: Path, name: str) -> Path:
         base = root.resolve()
         path = (base / name).resolve()
     except (OSError, RuntimeError) as error:  # links that go round in circles
-        raise InvalidInputError(
-            f"the name {name!r} cannot be followed ({error}): choose another name"
-        ) from error
+        raise InvalidInputError(f"the name {name!r} cannot be followed ({error}): choose another name") from error
     if path == base or not path.is_relative_to(base):
         raise InvalidInputError(
             f"the name {name!r} must stay inside its folder, but leads out of it: choose another name"
