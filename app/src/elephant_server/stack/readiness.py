@@ -16,7 +16,7 @@ _SECONDS = 5.0
 class Readiness:
     """What is still missing before the server can be used.
 
-    RabbitMQ is asked once it has answered no more: each bare connection leaves a line in its log.
+    What has answered once is not asked again: RabbitMQ logs each bare connection.
     """
 
     def __init__(self, settings: Settings) -> None:
