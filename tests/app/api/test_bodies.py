@@ -1,0 +1,192 @@
+import json
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from elephant.errors import InvalidInputError
+from elephant.types import Box, Tag, VoxelSize
+from elephant_server.api.bodies import parse
+from elephant_server.api.errors import reason_phrase
+from elephant_server.schemas.base import keep_axials
+from elephant_server.schemas.dataset import DatasetGenerateBody
+from elephant_server.schemas.seg import SegPredictBody, SegTrainBody, SegUpdateBody
+
+COVARIANCE = [4.0, 0.1, 0.2, 0.1, 5, 0.3, 0.2, 0.3, 6]
+SPOT = {"t": 3, "pos": [1, 2.5, 3], "covariance": COVARIANCE, "tag": "fn", "label": 1, "id": 7}
+PREDICT = {"dataset_name": "d", "model_name": "m.pth", "timepoint": 2, "scales": [0.5, 0.6, 2]}
+TRAIN = {
+    "dataset_name": "d",
+    "model_name": "m.pth",
+    "spots": [SPOT],
+    "scales": [1, 1, 2],
+    "crop_size": [96, 80, 16],
+    "lr": 1,
+}
+
+
+def read(model: Any, body: dict[str, Any], **changes: Any) -> Any:
+    return parse(model, json.dumps({**body, **changes}))
+
+
+def test_vectors_are_turned_around() -> None:
+    payload = read(
+        SegPredictBody, PREDICT, patch=[384, 300, 24], crop_box=[1, 2, 3, 10, 20, 30], input_size=[64, 65, 66]
+    ).to_payload()
+    assert payload.params.spots.voxel_size == VoxelSize(2, 0.6, 0.5)
+    assert payload.params.prediction.patch == (24, 300, 384)
+    assert payload.params.prediction.crop_box == Box((3, 2, 1), (30, 20, 10))
+    assert payload.params.prediction.image.input_size == (66, 65, 64)
+
+
+@pytest.mark.parametrize("z", [0, 1, -3, 24])
+def test_in_2d_whatever_stands_at_z_is_ignored(z: int) -> None:
+    payload = read(
+        SegPredictBody,
+        PREDICT,
+        is_3d=False,
+        scales=[0.5, 0.6, z],
+        patch=[384, 300, z],
+        crop_box=[1, 2, z, 10, 20, z],
+        use_2d=True,
+    ).to_payload()
+    assert payload.params.spots.voxel_size == VoxelSize(1, 0.6, 0.5)
+    assert payload.params.prediction.patch == (300, 384)
+    assert payload.params.prediction.crop_box == Box((2, 1), (20, 10))
+    assert not payload.params.prediction.use_2d
+
+
+def test_spots_are_turned_around() -> None:
+    (spot,) = read(SegTrainBody, TRAIN).to_payload().spots
+    assert spot.pos == (3, 2.5, 1)
+    found = spot.to_spot()
+    assert found.covariance[0].tolist() == [6, 0.3, 0.2]
+    assert found.covariance[2].tolist() == [0.2, 0.1, 4]
+    assert (found.t, found.tag, found.id) == (3, Tag.FN, 7)
+
+
+def test_whole_numbers_serve_as_floats_and_unknown_keys_are_ignored() -> None:
+    payload = read(SegTrainBody, TRAIN, r_max=5, something="else", aug_contrast=1).to_payload()
+    assert payload.params.loop.lr == 1
+    assert payload.params.crop_size == (16, 80, 96)
+    assert payload.params.n_keep_axials == 0
+
+
+def test_a_repeated_key_counts_with_its_last_value() -> None:
+    text = json.dumps(PREDICT)[:-1] + ', "timepoint": 9}'
+    assert parse(SegPredictBody, text).to_payload().timepoint == 9
+
+
+@pytest.mark.parametrize(("sent", "meant"), [(-1, 0), (0, 0), (4, 4), (6, 4)])
+def test_n_keep_axials_is_clamped(sent: int, meant: int) -> None:
+    assert read(SegPredictBody, PREDICT, n_keep_axials=sent).n_keep_axials == meant
+
+
+@pytest.mark.parametrize(
+    ("anisotropy", "expected"), [(0.5, 0), (1, 0), (2, 0), (2.9, 2), (4, 2), (5.6, 2), (5.7, 3), (8, 3), (100, 4)]
+)
+def test_n_keep_axials_follows_from_the_voxels(anisotropy: float, expected: int) -> None:
+    assert keep_axials((1.0, 1.0, anisotropy), is_3d=True) == expected
+    assert keep_axials((1.0, 1.0, anisotropy), is_3d=False) == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "changes", "words"),
+    [
+        (SegPredictBody, PREDICT, {"timepoint": -1}, "timepoint: .*-1 came"),
+        (SegPredictBody, PREDICT, {"timepoint": 1.5}, "timepoint"),
+        (SegPredictBody, PREDICT, {"timepoint": "1"}, "timepoint: .*'1' came"),
+        (SegPredictBody, PREDICT, {"scales": [1, 1]}, "scales"),
+        (SegPredictBody, PREDICT, {"scales": [0, 1, 1]}, "above 0"),
+        (SegPredictBody, PREDICT, {"c_ratio": 0}, "c_ratio: .*greater than 0"),
+        (SegPredictBody, PREDICT, {"batch_size": 0}, "batch_size"),
+        (SegPredictBody, PREDICT, {"dataset_name": ""}, "dataset_name"),
+        (SegPredictBody, PREDICT, {"is_3d": 1}, "is_3d"),
+        (SegTrainBody, TRAIN, {"n_crops": 0}, "n_crops"),
+        (SegTrainBody, TRAIN, {"n_epochs": 0}, "n_epochs"),
+        (SegTrainBody, TRAIN, {"spots": []}, "nothing to train"),
+        (SegTrainBody, TRAIN, {"spots": [{**SPOT, "tag": "xx"}]}, "tp, fp, tn, fn, tb, fb, unlabeled"),
+        (SegTrainBody, TRAIN, {"spots": [{**SPOT, "covariance": [1] * 8}]}, "spots.0.covariance"),
+        (SegTrainBody, TRAIN, {"spots": [{**SPOT, "covariance": [1, 2, 0, 2, 1, 0, 0, 0, 1]}]}, "positive definite"),
+        (SegTrainBody, TRAIN, {"spots": [{**SPOT, "covariance": [1, 0, 0, 0.5, 1, 0, 0, 0, 1]}]}, "symmetric"),
+        (SegUpdateBody, {"dataset_name": "d", "scales": [1, 1, 1]}, {}, "nothing to update"),
+        (DatasetGenerateBody, {"dataset_name": "d"}, {"divisor": 0}, "divisor"),
+    ],
+)
+def test_what_is_wrong_is_said(model: Any, body: dict[str, Any], changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidInputError, match=words):
+        read(model, body, **changes)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_are_none_are_refused(number: str) -> None:
+    text = json.dumps(PREDICT).replace("0.6", number)
+    with pytest.raises(InvalidInputError, match="scales"):
+        parse(SegPredictBody, text)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", "[" * 10000, '{"dataset_name": "d"', "\x00"])
+def test_what_is_no_json_object_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInputError):
+        parse(SegPredictBody, text)
+
+
+def test_sizes_are_refused_where_the_axis_counts() -> None:
+    body = read(SegTrainBody, TRAIN, crop_size=[96, 96, 0])
+    with pytest.raises(InvalidInputError, match="at least 1"):
+        body.to_payload()
+
+
+def test_unlabeled_spots_may_have_any_covariance() -> None:
+    assert read(SegTrainBody, TRAIN, spots=[SPOT, {**SPOT, "tag": "unlabeled", "covariance": [0] * 9}])
+
+
+def test_a_reason_phrase_is_one_short_line_of_latin_1() -> None:
+    found = reason_phrase("Größe\r\nX-Evil: 1\n 漢字 \x07" + "long " * 100)
+    assert found.startswith("Größe X-Evil: 1 ??")
+    assert len(found) <= 200
+    assert found.encode("latin-1").isascii() is False
+    assert all(c.isprintable() for c in found)
+
+
+def test_paths_answer_with_and_without_a_slash_and_errors_are_json(redis_url: str) -> None:
+    from elephant_server.main import create_app
+    from elephant_server.settings import Settings
+
+    port = int(redis_url.rsplit(":", 1)[1].split("/")[0])
+    app: Flask = create_app(Settings(redis_port=port))
+    with app.test_client() as client:
+        for path in ("/state/process", "/state/process/", "/state", "/params", "/params/", "/openapi.json", "/docs"):
+            answer = client.get(path)
+            assert answer.status_code == 200, path
+        for answer in (client.get("/nothing"), client.get("/seg/train"), client.post("/seg/train", data=b"{}")):
+            assert answer.status_code in (404, 405, 400)
+            assert isinstance(answer.json["error"], str)
+        refused = client.post("/seg/train", data=b"{}", content_type="application/json")
+        assert refused.status.startswith("400 dataset_name: field required")
+        assert client.get("/params").json == {"success": True, "lr": 0.001, "n_crops": 5}
+
+
+def test_without_redis_the_answer_is_503() -> None:
+    from elephant_server.main import create_app
+    from elephant_server.settings import Settings
+
+    with create_app(Settings(redis_port=1)).test_client() as client:
+        answer = client.get("/state/process")
+        assert answer.status_code == 503
+        assert "Redis" in answer.json["error"]
+        assert client.get("/state/gpus").status_code == 200
+
+
+def test_the_description_names_every_path_and_field() -> None:
+    from elephant_server.main import create_app
+    from elephant_server.settings import Settings
+
+    with create_app(Settings(redis_port=1)).test_client() as client:
+        description = client.get("/openapi.json").json
+        page = client.get("/docs").text
+    assert {"/seg/predict", "/seg/train", "/seg/update", "/seg/reset", "/dataset/check"} <= set(description["paths"])
+    fields = description["components"]["schemas"]["SegTrainBody"]["properties"]
+    assert set(SegTrainBody.model_fields) == set(fields)
+    assert "/seg/predict" in page
+    assert "auto_bg_thresh" in page

@@ -1,0 +1,62 @@
+import logging
+import time
+
+import pytest
+
+from elephant_server.messaging import Messages, Publisher, QueueLogHandler
+from elephant_server.messaging.publisher import BUFFER_SIZE, Message
+
+
+class Kept(Publisher):
+    def __init__(self) -> None:
+        super().__init__("amqp://user:user@127.0.0.1:1/%2F")
+        self.kept: list[Message] = []
+
+    def publish(self, message: Message) -> None:
+        self.kept.append(message)
+
+
+def test_nobody_waits_for_a_broker_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    publisher = Publisher("amqp://user:user@127.0.0.1:1/%2F")
+    begin = time.monotonic()
+    for _ in range(3 * BUFFER_SIZE):
+        publisher.publish(Message("log", "{}", 1000))
+    assert not publisher.flush(30)
+    assert time.monotonic() - begin < 20
+    time.sleep(2)
+    said = [r.getMessage() for r in caplog.records if "RabbitMQ cannot be reached" in r.getMessage()]
+    assert len(said) == 1
+
+
+def test_messages_are_what_the_client_expects() -> None:
+    publisher = Kept()
+    messages = Messages(publisher)
+    messages.model_updated()
+    messages.prediction_updated()
+    messages.dataset_progress(2, 10)
+    messages.log(logging.WARNING, "caution \n ü")
+    assert [(m.queue, m.body) for m in publisher.kept] == [
+        ("update", "Model updated"),
+        ("prediction", "Prediction updated"),
+        ("dataset", '{"t_max": 10, "t_current": 2}'),
+        ("log", '{"level": "WARNING", "message": "caution \\n \\u00fc"}'),
+    ]
+    assert all(m.expires_ms > 0 for m in publisher.kept)
+    assert publisher.kept[2].expires_ms <= 10_000
+
+
+@pytest.mark.parametrize(
+    ("level", "name"), [(1, "DEBUG"), (10, "DEBUG"), (25, "INFO"), (40, "ERROR"), (50, "CRITICAL"), (90, "CRITICAL")]
+)
+def test_every_level_has_one_of_the_five_names(level: int, name: str) -> None:
+    publisher = Kept()
+    Messages(publisher).log(level, "x")
+    assert f'"level": "{name}"' in publisher.kept[0].body
+
+
+def test_what_is_logged_goes_to_the_client_but_not_the_publishers_own_words() -> None:
+    publisher = Kept()
+    handler = QueueLogHandler(Messages(publisher))
+    for name in ("elephant.training", "elephant_server.messaging.publisher"):
+        handler.emit(logging.LogRecord(name, logging.INFO, "", 0, "%d of %d", (1, 2), None))
+    assert [m.body for m in publisher.kept] == ['{"level": "INFO", "message": "1 of 2"}']

@@ -1,0 +1,186 @@
+"""The parts of the client that these tests play: its requests and its ears."""
+
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pika
+import requests
+
+from stack.running import RunningServer
+
+QUEUES = ("update", "dataset", "log", "prediction")
+
+
+def write_movie(path: Path, frames: np.ndarray) -> None:
+    """Write (T, Z, Y, X) uint16 as BigDataViewer does: signed cells that hold unsigned values."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        file["s00/resolutions"] = np.ones((1, 3))
+        file["s00/subdivisions"] = np.array([[32, 32, 4]], dtype=np.int32)
+        for t, frame in enumerate(frames):
+            cells = frame.astype(np.uint16).view(np.int16)
+            file.create_dataset(f"t{t:05d}/s00/0/cells", data=cells, chunks=True, compression="gzip")
+
+
+def blobs(shape: tuple[int, ...], n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image of `n` round nuclei, and their centres (n, 3), Z, Y, X."""
+    rng = np.random.default_rng(seed)
+    centres = np.stack([rng.uniform(3, s - 3, n) for s in shape], axis=1)
+    grid = np.stack(np.meshgrid(*(np.arange(s) for s in shape), indexing="ij"), axis=-1)
+    image = rng.normal(20, 3, shape)
+    for centre in centres:
+        image += 150 * np.exp(-((grid - centre) ** 2).sum(-1) / (2 * 2.5**2))
+    return np.clip(image, 0, 255).astype(np.uint16), centres
+
+
+def spot(t: int, centre: np.ndarray, radius: float = 4.0, tag: str = "tp") -> dict[str, Any]:
+    covariance = (np.eye(3) * radius**2).ravel().tolist()
+    return {"t": t, "pos": centre[::-1].tolist(), "covariance": covariance, "tag": tag, "label": 1, "id": 1}
+
+
+class Player:
+    """A client of a running server."""
+
+    def __init__(self, server: RunningServer) -> None:
+        self.server = server
+        self._pool = ThreadPoolExecutor(8)
+
+    def post(self, path: str, body: dict[str, Any], timeout: float = 180) -> requests.Response:
+        return requests.post(self.server.base_url + path, json=body, timeout=timeout)
+
+    def later(self, path: str, body: dict[str, Any]) -> "Future[requests.Response]":
+        return self._pool.submit(self.post, path, body)
+
+    def state(self) -> int:
+        answer = requests.get(self.server.base_url + "state/process", timeout=10).json()
+        assert answer["success"] is True
+        return int(answer["state"])
+
+    def wait_for_state(self, state: int, seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        while self.state() != state:
+            assert time.monotonic() < end, f"the state stays {self.state()}, expected {state}"
+            time.sleep(0.05)
+
+    def abort(self) -> requests.Response:
+        return self.post("state/process", {"state": 0})
+
+    def make_dataset(self, name: str, frames: np.ndarray, **body: Any) -> requests.Response:
+        folder = self.server.workspace / "datasets" / name
+        write_movie(folder / f"{Path(name).name}.h5", frames)
+        return self.post("dataset/generate", {"dataset_name": name, "is_2d": False, **body})
+
+
+def train_body(dataset: str, spots: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    return {
+        "dataset_name": dataset,
+        "model_name": "detection.pth",
+        "spots": spots,
+        "scales": [1, 1, 1],
+        "crop_size": [32, 32, 16],
+        "lr": 0.001,
+        "batch_size": 1,
+        "n_crops": 2,
+        "n_epochs": 2,
+        "is_livemode": False,
+        "n_keep_axials": 0,
+        "aug_scale_factor_base": 0.2,
+        "aug_rotation_angle": 90,
+        "aug_contrast": 0.5,
+        "timepoint": 0,
+        "class_weights": [1, 10, 10],
+        "false_weight": 10,
+        "auto_bg_thresh": 0,
+        "c_ratio": 0.4,
+        "cache_maxbytes": 1073741824,
+        "log_interval": 1,
+        "log_dir": "run",
+        "is_3d": True,
+        "use_memmap": False,
+        "input_size": None,
+        "debug": False,
+        **changes,
+    }
+
+
+def predict_body(dataset: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "dataset_name": dataset,
+        "model_name": "detection.pth",
+        "timepoint": 0,
+        "n_keep_axials": 0,
+        "scales": [1, 1, 1],
+        "c_ratio": 0.4,
+        "p_thresh": 0.5,
+        "r_min": 1,
+        "r_max": 50,
+        "debug": False,
+        "output_prediction": False,
+        "use_median": False,
+        "is_pad": False,
+        "cache_maxbytes": 1073741824,
+        "is_3d": True,
+        "use_2d": False,
+        "use_memmap": False,
+        "batch_size": 1,
+        "input_size": None,
+        "patch": [384, 384, 24],
+        **changes,
+    }
+
+
+class Ears:
+    """Consumes the queues as the client does: not durable, not exclusive, not auto-delete, automatic acknowledgement."""
+
+    def __init__(self, server: RunningServer) -> None:
+        self._parameters = pika.ConnectionParameters(
+            "127.0.0.1", server.rabbitmq_port, "/", pika.PlainCredentials("user", "user")
+        )
+        self.heard: dict[str, list[tuple[float, str]]] = defaultdict(list)
+        self.expirations: list[str | None] = []
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Ears":
+        self._thread.start()
+        assert self._ready.wait(30), "the broker does not let the client consume"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def bodies(self, queue: str) -> list[Any]:
+        texts = [text for _, text in self.heard[queue]]
+        return [json.loads(text) for text in texts] if queue in ("dataset", "log") else texts
+
+    def wait_for(self, condition: Callable[["Ears"], object], seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while not condition(self):
+            assert time.monotonic() < end, f"not heard; heard was {dict(self.heard)}"
+            time.sleep(0.05)
+
+    def _run(self) -> None:
+        connection = pika.BlockingConnection(self._parameters)
+        channel = connection.channel()
+        for queue in QUEUES:
+            channel.queue_declare(queue, durable=False, exclusive=False, auto_delete=False)
+            channel.queue_purge(queue)
+            channel.basic_consume(queue, self._hear, auto_ack=True)
+        self._ready.set()
+        while not self._stop.is_set():
+            connection.process_data_events(0.1)
+        connection.close()
+
+    def _hear(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        self.expirations.append(properties.expiration)
+        self.heard[method.routing_key].append((time.monotonic(), body.decode()))
