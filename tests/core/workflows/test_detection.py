@@ -1,0 +1,312 @@
+"""Whole pieces of work on small datasets that the tests make themselves."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from elephant.config.conversion import ConversionParams
+from elephant.config.detection import DetectionParams, PredictionParams, SpotParams
+from elephant.config.image import ImageParams
+from elephant.config.labels import LabelParams
+from elephant.config.training import AugmentationParams, DetectionTrainingParams, LoopParams, SelfSupervisedParams
+from elephant.dataset import Dataset, convert
+from elephant.errors import Cancelled, InvalidInputError, NotFoundError
+from elephant.images import normalise
+from elephant.models.ensemble import Ensemble
+from elephant.models.pretrained import ModelSource
+from elephant.models.shelf import ModelShelf
+from elephant.models.unet import DetectionNet
+from elephant.reporting import NeverCancelled, NoReporter
+from elephant.training.control import FixedControl, LiveSettings
+from elephant.types import Box, Spot, Tag
+from elephant.workflows.detection import DetectionWork, detect, ensure_model, reset_model, train
+from elephant.workflows.labels import update_labels
+
+VOXEL = (2.0, 1.0, 1.0)
+
+
+class CancelAfter:
+    """Ends work at its n-th check."""
+
+    def __init__(self, checks: int) -> None:
+        self.left = checks
+
+    def check(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Cancelled
+
+    def settings(self) -> LiveSettings:
+        return LiveSettings(1e-3, 2)
+
+
+class Steps:
+    """Keeps what is reported, and changes the settings after the first epoch."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int, dict[str, float]]] = []
+
+    def progress(self, stage: str, done: int, total: int, **values: float) -> None:
+        if stage == "step":
+            self.seen.append((done, total, values))
+
+
+def make_dataset(folder: Path, shape: tuple[int, ...], n_timepoints: int = 2) -> tuple[Dataset, list[Spot]]:
+    rng = np.random.default_rng(3)
+    n = len(shape)
+    voxel = np.array(VOXEL[-n:])
+    centres = np.stack([rng.uniform(4, s * v - 4, 8) for s, v in zip(shape, voxel, strict=True)], axis=1)
+    grid = np.stack(np.meshgrid(*(np.arange(s) * v for s, v in zip(shape, voxel, strict=True)), indexing="ij"), axis=-1)
+    image = rng.normal(10, 2, shape)
+    for centre in centres:
+        image += 200 * np.exp(-((grid - centre) ** 2).sum(-1) / (2 * 2.5**2))
+    cells = np.clip(image, 0, 255).astype(np.uint16).reshape((1,) * (3 - n) + shape).view(np.int16)
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "movie.h5", "w") as file:
+        file["s00/resolutions"], file["s00/subdivisions"] = np.ones((1, 3)), np.full((1, 3), 16)
+        for t in range(n_timepoints):
+            file[f"t{t:05d}/s00/0/cells"] = cells
+    convert(folder / "movie.h5", folder, ConversionParams(is_2d=n == 2), NoReporter(), NeverCancelled())
+    spots = [
+        Spot(0, np.concatenate([np.zeros(3 - n), centre]), np.eye(3) * 4.0**2, Tag.TP, i)
+        for i, centre in enumerate(centres)
+    ]
+    return Dataset(folder), spots
+
+
+@pytest.fixture(params=[(12, 40, 44), (40, 44)], ids=["3D", "2D"])
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[DetectionWork, list[Spot]]:
+    dataset, spots = make_dataset(tmp_path / "datasets" / "d", request.param)
+    shelf = ModelShelf(torch.device("cpu"))
+    return DetectionWork(dataset, tmp_path / "models" / "m.pth", shelf, NoReporter(), NeverCancelled()), spots
+
+
+def start_params(work: DetectionWork, **changes: object) -> SelfSupervisedParams:
+    crop = (8, 32, 32)[-work.dataset.n_dims :]
+    return SelfSupervisedParams(**{"crop_size": crop, "n_crops": 2, "seed": 0, **changes})
+
+
+def training_params(work: DetectionWork, **loop: object) -> DetectionTrainingParams:
+    return DetectionTrainingParams(
+        labels=LabelParams(voxel_size=VOXEL),
+        loop=LoopParams(**{"lr": 5e-3, "n_crops": 4, "n_epochs": 2, "seed": 0, **loop}),
+        augmentation=AugmentationParams(aug_rotation_angle=90, aug_scale_factor_base=0.2, aug_contrast=0.5),
+        crop_size=(8, 32, 32)[-work.dataset.n_dims :],
+    )
+
+
+def detection_params(n_dims: int, **changes: object) -> DetectionParams:
+    spots = SpotParams(voxel_size=VOXEL, r_min=1, r_max=20)
+    return DetectionParams(prediction=PredictionParams(**changes), spots=spots, output_prediction=True)
+
+
+def weights(path: Path) -> torch.Tensor:
+    return torch.cat([v.flatten() for v in torch.load(path, weights_only=True).values()])
+
+
+def reset(work: DetectionWork, source: ModelSource | None = None, **changes: object) -> None:
+    reset_model(work, work.model_path.parent, source or ModelSource(), start_params(work, **changes))
+
+
+def replaced(work: DetectionWork, **changes: object) -> DetectionWork:
+    values = {name: getattr(work, name) for name in ("dataset", "model_path", "shelf", "reporter", "cancel")}
+    return DetectionWork(**{**values, **changes})
+
+
+def test_a_model_learns_the_nuclei_and_finds_them(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, spots = made
+    steps = Steps()
+    work = replaced(work, reporter=steps)
+    reset(work)
+    saved = []
+    params = training_params(work, n_epochs=10)
+    train(work, spots, params, FixedControl(5e-3, 4), lambda: saved.append(weights(work.model_path)))
+    assert len(saved) == 10
+    losses = [values["loss"] for done, total, values in steps.seen if total == 40]
+    assert len(losses) == 40
+    assert np.mean(losses[-8:]) < 0.7 * np.mean(losses[:8])
+    found = detect(work, 1, detection_params(work.dataset.n_dims))
+    n = work.dataset.n_dims
+    truth = np.array([spot.pos[3 - n :] for spot in spots])
+    positions = np.array([spot.pos[3 - n :] for spot in found]).reshape(-1, n)
+    distances = np.linalg.norm(truth[:, None] - positions[None], axis=-1).min(axis=1)
+    assert (distances < 3).mean() >= 0.75
+    kept = work.dataset.read_probabilities(1).astype(np.float32)
+    np.testing.assert_allclose(kept.sum(-1).mean(), 1, atol=0.05)
+
+
+def test_the_same_seed_gives_the_same_model(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, spots = made
+    results = []
+    for _ in range(2):
+        reset(work)
+        train(work, spots, training_params(work, n_epochs=1), FixedControl(5e-3, 2), lambda: None)
+        results.append(weights(work.model_path))
+    assert torch.allclose(*results, atol=1e-3)
+    reset(work, seed=1)
+    assert not torch.allclose(results[0], weights(work.model_path), atol=1e-3)
+
+
+def test_a_start_from_intensities_tells_bright_from_dark(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, _ = made
+    reset(work, n_crops=20)
+    detect(work, 0, detection_params(work.dataset.n_dims))
+    centre = work.dataset.read_probabilities(0)[..., 2].astype(np.float64)
+    image = normalise(work.dataset.read_image(0))
+    assert centre[image > 0.6].mean() > centre[image < 0.2].mean() + 0.2
+
+
+def test_a_cancelled_training_keeps_the_last_finished_epoch(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, spots = made
+    reset(work)
+    saved = []
+    control = CancelAfter(150)
+    with pytest.raises(Cancelled):
+        train(work, spots, training_params(work, n_epochs=100), control, lambda: saved.append(weights(work.model_path)))
+    assert saved
+    assert torch.equal(weights(work.model_path), saved[-1])
+    model = work.shelf.get(work.model_path, DetectionNet, work.dataset.n_dims, 0)
+    assert torch.equal(torch.cat([v.flatten() for v in model.state_dicts()[0].values()]), saved[-1])
+
+
+def test_settings_are_taken_up_on_the_way(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, spots = made
+    reset(work)
+    steps = Steps()
+
+    class Changing(NeverCancelled):
+        def settings(self) -> LiveSettings:
+            return LiveSettings(0.0, 3 if steps.seen else 2)
+
+    params = training_params(work, n_epochs=2)
+    before = weights(work.model_path)
+    train(replaced(work, reporter=steps), spots, params, Changing(), lambda: None)
+    assert [values["epoch"] for _, _, values in steps.seen] == [1, 1, 2, 2, 2]
+    assert torch.equal(weights(work.model_path), before)
+
+
+@pytest.mark.parametrize("checks", [0, 5])
+def test_a_cancelled_reset_leaves_the_model(made: tuple[DetectionWork, list[Spot]], checks: int) -> None:
+    work, _ = made
+    reset(work)
+    before = work.model_path.read_bytes()
+    with pytest.raises(Cancelled):
+        reset(replaced(work, cancel=CancelAfter(checks)), seed=5)
+    assert work.model_path.read_bytes() == before
+
+
+def test_an_implicit_start_falls_back_and_says_so(
+    made: tuple[DetectionWork, list[Spot]], caplog: pytest.LogCaptureFixture
+) -> None:
+    work, _ = made
+    models = work.model_path.parent
+    with pytest.raises(NotFoundError):
+        reset(work, ModelSource("Versatile"))
+    assert not work.model_path.exists()
+    ensure_model(work, models, work.dataset.n_dims, start_params(work))
+    assert work.model_path.is_file()
+    assert any(r.levelname == "WARNING" and "intensities" in r.getMessage() for r in caplog.records)
+    before = work.model_path.read_bytes()
+    ensure_model(work, models, work.dataset.n_dims, start_params(work))
+    assert work.model_path.read_bytes() == before
+
+
+def test_an_implicit_start_takes_the_pretrained_model(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, _ = made
+    n = work.dataset.n_dims
+    pretrained = work.model_path.parent / "pretrained" / f"versatile{n}d.pth"
+    Ensemble([DetectionNet(n, 0), DetectionNet(n, 0)]).save(pretrained)
+    ensure_model(work, work.model_path.parent, n, start_params(work))
+    assert len(torch.load(work.model_path, weights_only=True)) == 2
+
+
+def test_a_box_agrees_with_the_whole(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, _ = made
+    reset(work)
+    n = work.dataset.n_dims
+    box = Box((0, 8, 4)[-n:], (12, 32, 32)[-n:])
+    detect(work, 0, detection_params(n, crop_box=box))
+    part = work.dataset.read_probabilities(0).astype(np.float32)
+    outside = np.ones(work.dataset.shape, bool)
+    outside[box.slices] = False
+    assert not part[outside].any()
+    image = normalise(work.dataset.read_image(0))[box.slices]
+    model = work.shelf.get(work.model_path, DetectionNet, n, 0)
+    with torch.no_grad():
+        expected = model(torch.from_numpy(np.ascontiguousarray(image))[None, None]).exp()[0].numpy()
+    np.testing.assert_allclose(np.moveaxis(part[box.slices], -1, 0), expected, atol=2e-3)
+
+
+def test_a_box_outside_is_refused(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, _ = made
+    n = work.dataset.n_dims
+    with pytest.raises(InvalidInputError, match="crop box"):
+        detect(work, 0, detection_params(n, crop_box=Box((0,) * n, (100,) * n)))
+    with pytest.raises(InvalidInputError, match="timepoint"):
+        detect(work, 2, detection_params(n))
+
+
+def test_a_rescaled_image_is_kept_at_the_stored_size(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, _ = made
+    reset(work)
+    n = work.dataset.n_dims
+    size = (6, 20, 22)[-n:]
+    found = detect(work, 0, detection_params(n, image=ImageParams(input_size=size)))
+    assert work.dataset.read_probabilities(0).shape == (*work.dataset.shape, 3)
+    limit = np.array(work.dataset.shape) * VOXEL[-n:]
+    assert all((0 <= spot.pos[3 - n :]).all() and (spot.pos[3 - n :] < limit).all() for spot in found)
+
+
+def test_a_2d_model_works_on_the_slices_of_a_volume(tmp_path: Path) -> None:
+    dataset, _ = make_dataset(tmp_path / "d", (4, 40, 44))
+    shelf = ModelShelf(torch.device("cpu"))
+    work = DetectionWork(dataset, tmp_path / "m.pth", shelf, NoReporter(), NeverCancelled())
+    start = SelfSupervisedParams(crop_size=(32, 32), n_crops=2, seed=0)
+    ensure_model(work, tmp_path, 2, start)
+    detect(work, 0, detection_params(3, use_2d=True, batch_size=2))
+    np.testing.assert_allclose(dataset.read_probabilities(0).astype(np.float32).sum(-1).mean(), 1, atol=0.05)
+
+
+def test_training_at_another_size(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, spots = made
+    reset(work)
+    n = work.dataset.n_dims
+    params = training_params(work, n_epochs=1).model_copy(update={"image": ImageParams(input_size=(6, 20, 22)[-n:])})
+    saved = []
+    train(work, spots, params, FixedControl(1e-3, 2), lambda: saved.append(True))
+    assert saved == [True]
+
+
+def test_labels_of_spots_that_cannot_be_leave_the_old_ones(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, spots = made
+    params = LabelParams(voxel_size=VOXEL)
+    update_labels(work.dataset, spots[:2], params, NoReporter(), NeverCancelled())
+    before = work.dataset.read_labels(0)
+    wrong = Spot(0, spots[0].pos, np.diag([1.0, -1.0, 1.0]), Tag.TP)
+    outside = Spot(9, spots[0].pos, np.eye(3), Tag.TP)
+    for bad in (wrong, outside):
+        with pytest.raises(InvalidInputError):
+            update_labels(work.dataset, [*spots, bad], params, NoReporter(), NeverCancelled())
+        np.testing.assert_array_equal(work.dataset.read_labels(0), before)
+
+
+def test_labels_of_other_timepoints_stay(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, spots = made
+    params = LabelParams(voxel_size=VOXEL, auto_bg_thresh=0.1)
+    update_labels(work.dataset, spots[:1], params, NoReporter(), NeverCancelled())
+    before = work.dataset.read_labels(0)
+    later = [Spot(1, spot.pos, spot.covariance, Tag.FN) for spot in spots]
+    assert update_labels(work.dataset, later, params, NoReporter(), NeverCancelled()) == [1]
+    np.testing.assert_array_equal(work.dataset.read_labels(0), before)
+    assert {1, 5, 6} <= set(np.unique(work.dataset.read_labels(1)))
+
+
+def test_nothing_to_train_is_said(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, spots = made
+    reset(work)
+    unlabeled = [Spot(0, spots[0].pos, spots[0].covariance, Tag.UNLABELED)]
+    with pytest.raises(InvalidInputError, match="nothing to train"):
+        train(work, unlabeled, training_params(work), FixedControl(1e-3, 2), lambda: None)
