@@ -62,7 +62,9 @@ def test_the_core_knows_no_web(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports(path)} & WEB
 
 
-@pytest.mark.parametrize(("package", "name", "order"), [(CORE, "elephant", CORE_ORDER), (APP, "elephant_server", APP_ORDER)])
+@pytest.mark.parametrize(
+    ("package", "name", "order"), [(CORE, "elephant", CORE_ORDER), (APP, "elephant_server", APP_ORDER)]
+)
 def test_each_room_knows_only_the_rooms_before_it(package: Path, name: str, order: list[set[str]]) -> None:
     rank = {room_name: i for i, rooms in enumerate(order) for room_name in rooms}
     wrong = []

@@ -138,7 +138,7 @@ def predict_body(dataset: str, **changes: Any) -> dict[str, Any]:
 
 
 class Ears:
-    """Consumes the queues as the client does: not durable, not exclusive, not auto-delete, automatic acknowledgement."""
+    """Consumes the queues as the client does: not durable, exclusive or auto-delete, acknowledged automatically."""
 
     def __init__(self, server: RunningServer) -> None:
         self._parameters = pika.ConnectionParameters(

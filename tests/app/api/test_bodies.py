@@ -8,7 +8,6 @@ from elephant.errors import InvalidInputError
 from elephant.types import Box, Tag, VoxelSize
 from elephant_server.api.bodies import parse
 from elephant_server.api.errors import reason_phrase
-from elephant_server.schemas.base import keep_axials
 from elephant_server.schemas.dataset import DatasetGenerateBody
 from elephant_server.schemas.seg import SegPredictBody, SegTrainBody, SegUpdateBody
 
@@ -82,12 +81,11 @@ def test_n_keep_axials_is_clamped(sent: int, meant: int) -> None:
     assert read(SegPredictBody, PREDICT, n_keep_axials=sent).n_keep_axials == meant
 
 
-@pytest.mark.parametrize(
-    ("anisotropy", "expected"), [(0.5, 0), (1, 0), (2, 0), (2.9, 2), (4, 2), (5.6, 2), (5.7, 3), (8, 3), (100, 4)]
-)
-def test_n_keep_axials_follows_from_the_voxels(anisotropy: float, expected: int) -> None:
-    assert keep_axials((1.0, 1.0, anisotropy), is_3d=True) == expected
-    assert keep_axials((1.0, 1.0, anisotropy), is_3d=False) == 0
+@pytest.mark.parametrize(("anisotropy", "expected"), [(2, 0), (2.9, 1), (3, 2), (100, 4)])
+def test_n_keep_axials_follows_from_the_voxels_where_it_is_not_sent(anisotropy: float, expected: int) -> None:
+    assert read(SegTrainBody, TRAIN, scales=[1, 1, anisotropy]).to_payload().params.n_keep_axials == expected
+    flat = read(SegTrainBody, TRAIN, scales=[1, 1, anisotropy], is_3d=False)
+    assert flat.to_payload().params.n_keep_axials == 0
 
 
 @pytest.mark.parametrize(
@@ -153,7 +151,7 @@ def test_paths_answer_with_and_without_a_slash_and_errors_are_json(redis_url: st
     from elephant_server.main import create_app
     from elephant_server.settings import Settings
 
-    port = int(redis_url.rsplit(":", 1)[1].split("/")[0])
+    port = int(redis_url.rsplit(":", 1)[1].split("/", maxsplit=1)[0])
     app: Flask = create_app(Settings(redis_port=port))
     with app.test_client() as client:
         for path in ("/state/process", "/state/process/", "/state", "/params", "/params/", "/openapi.json", "/docs"):

@@ -9,7 +9,7 @@ from matplotlib.image import imread
 from elephant.simulation import TrueNucleus, Truth
 from elephant.types import Spot
 from elephant_server.demo import bodies
-from elephant_server.demo.bodies import MovieFacts, background_threshold, n_keep_axials, radius_range
+from elephant_server.demo.bodies import MovieFacts, background_threshold, radius_range
 from elephant_server.demo.options import DemoOptions, parse
 from elephant_server.demo.picture import draw, outline
 from elephant_server.demo.scoring import compare
@@ -106,14 +106,6 @@ class TestBodies:
         wide = spot(0, 0, 0, np.diag([1.0, 16.0, 25.0]))
         assert radius_range([wide], 2) == (2.0, 6.25)
         assert radius_range([wide], 3) == (0.5, 6.25)
-
-    @pytest.mark.parametrize(
-        ("anisotropy", "expected"),
-        [(0.5, 0), (1, 0), (2, 0), (2.5, 1), (2.99, 1), (3, 2), (4, 2), (5.9, 2), (6, 3), (10, 3), (12, 4), (100, 4)],
-    )
-    def test_kept_poolings_follow_the_anisotropy(self, anisotropy: float, expected: int) -> None:
-        assert n_keep_axials((anisotropy * 0.5, 0.5, 0.5), is_2d=False) == expected
-        assert n_keep_axials((anisotropy * 0.5, 0.5, 0.5), is_2d=True) == 0
 
     def test_the_threshold_lies_above_the_background_and_below_the_nuclei(self) -> None:
         image = np.random.default_rng(0).normal(100, 10, size=(8, 64, 64))

@@ -1,7 +1,6 @@
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
@@ -9,8 +8,8 @@ from elephant_server.state import Kind, LiveParams, Outcome, ProcessState, Redis
 
 
 @pytest.fixture
-def board(redis_url: str) -> Iterator[RedisBoard]:
-    yield RedisBoard(redis_url, lease_s=0.3, prefix=f"test-{uuid.uuid4().hex}:")
+def board(redis_url: str) -> RedisBoard:
+    return RedisBoard(redis_url, lease_s=0.3, prefix=f"test-{uuid.uuid4().hex}:")
 
 
 def test_nothing_runs_at_first(board: RedisBoard) -> None:

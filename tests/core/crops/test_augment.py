@@ -90,7 +90,9 @@ def test_2d() -> None:
 def test_every_crop_keeps_a_label() -> None:
     labels = np.zeros(SHAPE, np.uint8)
     labels[9, 39, 35] = 3
-    source = LabelledVolume(np.random.default_rng(0).random(SHAPE, np.float32), labels, np.zeros((0, 3), int), (2, 1, 1))
+    source = LabelledVolume(
+        np.random.default_rng(0).random(SHAPE, np.float32), labels, np.zeros((0, 3), int), (2, 1, 1)
+    )
     params = AugmentationParams(aug_rotation_angle=180, aug_scale_factor_base=0.9)
     for seed in range(30):
         assert (cut_crop(source, (2, 5, 5), params, CPU, np.random.default_rng(seed)).labels > 0).any()

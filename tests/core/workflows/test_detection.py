@@ -257,7 +257,7 @@ def test_a_rescaled_image_is_kept_at_the_stored_size(made: tuple[DetectionWork, 
     found = detect(work, 0, detection_params(n, image=ImageParams(input_size=size)))
     assert work.dataset.read_probabilities(0).shape == (*work.dataset.shape, 3)
     limit = np.array(work.dataset.shape) * VOXEL[-n:]
-    assert all((0 <= spot.pos[3 - n :]).all() and (spot.pos[3 - n :] < limit).all() for spot in found)
+    assert all((spot.pos[3 - n :] >= 0).all() and (spot.pos[3 - n :] < limit).all() for spot in found)
 
 
 def test_a_2d_model_works_on_the_slices_of_a_volume(tmp_path: Path) -> None:

@@ -2,19 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, log2
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elephant.config.anisotropy import n_keep_axials
 from elephant.simulation import Truth
-from elephant.types import Spot
+from elephant.types import Spot, VoxelSize
 from elephant_server.demo.options import DemoOptions
 
 Body = dict[str, Any]
 
-C_RATIO = 0.4
+C_RATIO = 0.5
+P_THRESH = 0.3
 LARGEST_PATCH = (512, 512, 64)  # X, Y, Z: what a network takes at once on an ordinary machine
 
 
@@ -99,12 +100,12 @@ def predict(options: DemoOptions, facts: MovieFacts) -> Body:
     body = _common(options, facts) | {
         "timepoint": options.timepoint + 1,
         "c_ratio": C_RATIO,
-        "p_thresh": 0.5,
+        "p_thresh": P_THRESH,
         "r_min": smallest,
         "r_max": largest,
         "output_prediction": True,
         "use_median": False,
-        "is_pad": False,
+        "is_pad": True,
         "use_2d": False,
         "batch_size": 1,
         "debug": False,
@@ -112,19 +113,6 @@ def predict(options: DemoOptions, facts: MovieFacts) -> Body:
     if any(n > limit for n, limit in zip(facts.size, LARGEST_PATCH, strict=True)):
         body["patch"] = [min(n, limit) for n, limit in zip(facts.size, LARGEST_PATCH, strict=True)]
     return body
-
-
-def n_keep_axials(voxel: Sequence[float], is_2d: bool) -> int:
-    """Return how many poolings leave Z alone, as the client derives it from the voxel size (Z, Y, X), 0 to 4.
-
-    The client's -1 (voxels flat along X) is clamped to 0 as the server does.
-    """
-    anisotropy = voxel[0] / voxel[2]
-    if is_2d or anisotropy <= 2:
-        return 0
-    upper = ceil(log2(anisotropy))
-    nearest = upper if 2**upper - anisotropy <= anisotropy - 2 ** (upper - 1) else upper - 1
-    return min(nearest, 4)
 
 
 def radius_range(spots: Sequence[Spot], n_dims: int) -> tuple[float, float]:
@@ -152,7 +140,7 @@ def _common(options: DemoOptions, facts: MovieFacts) -> Body:
         "dataset_name": options.dataset,
         "model_name": f"{options.dataset}.pth",
         "scales": list(facts.truth.voxel[::-1]),
-        "n_keep_axials": n_keep_axials(facts.truth.voxel, facts.truth.is_2d),
+        "n_keep_axials": n_keep_axials(VoxelSize(*facts.truth.voxel), 2 if facts.truth.is_2d else 3),
         "is_3d": not facts.truth.is_2d,
         "use_memmap": False,
         "cache_maxbytes": 2**30,

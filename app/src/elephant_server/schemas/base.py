@@ -1,11 +1,11 @@
 """What all request bodies have in common."""
 
-import math
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from elephant.config.anisotropy import MAX_KEEP_AXIALS
 from elephant.types import Tag, VoxelSize
 from elephant_server.jobs.payloads import SpotPayload
 
@@ -15,8 +15,6 @@ Sizes = tuple[int, int, int]
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
 Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]
-
-MAX_KEEP_AXIALS = 4
 
 
 class Body(BaseModel):
@@ -55,16 +53,6 @@ def _clamp(value: Any) -> Any:
 
 
 KeepAxials = Annotated[int, BeforeValidator(_clamp)]
-
-
-def keep_axials(scales: Vector, is_3d: bool) -> int:
-    """Derive n_keep_axials from the anisotropy of the voxels, as the client does, clamped to 0 to 4."""
-    if not is_3d:
-        return 0
-    anisotropy = scales[2] / scales[0]
-    if anisotropy <= 2:
-        return 0
-    return min(math.floor(math.log2(anisotropy) + 0.5), MAX_KEEP_AXIALS)
 
 
 def _known_tag(value: Any) -> Any:

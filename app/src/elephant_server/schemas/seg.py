@@ -4,6 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from elephant.config.anisotropy import n_keep_axials
 from elephant.config.detection import DetectionParams, PredictionParams, SpotParams
 from elephant.config.image import ImageParams
 from elephant.config.labels import LabelParams
@@ -47,6 +48,7 @@ class SegBody(Body):
 
     dataset_name: Name = Field(description="dataset, below workspace/datasets")
     is_3d: bool = Field(True, description="whether the movie has volumes; otherwise whatever stands at Z is ignored")
+    scales: Scales = Field((1.0, 1.0, 1.0), description="physical voxel size, X, Y, Z")
 
     def _sizes(self, sizes: Sizes) -> tuple[int, ...]:
         """Return X, Y, Z sizes as (Z), Y, X, refusing what is below 1 on an axis that counts."""
@@ -65,13 +67,25 @@ class SegBody(Body):
         )
 
 
-class SegPredictBody(SegBody):
-    """``seg/predict``: find the nuclei of a timepoint."""
+class ModelBody(SegBody):
+    """What requests that use a model have."""
 
     model_name: Name = Field(description="model, below workspace/models")
+    n_keep_axials: KeepAxials | None = Field(
+        None, description="how many of the four poolings leave Z alone, clamped to 0 to 4; by default from `scales`"
+    )
+
+    def _keep_axials(self) -> int:
+        if self.n_keep_axials is not None:
+            return self.n_keep_axials
+        return n_keep_axials(voxel_size(self.scales, self.is_3d), 3 if self.is_3d else 2)
+
+
+class SegPredictBody(ModelBody):
+    """``seg/predict``: find the nuclei of a timepoint."""
+
     timepoint: Index = Field(description="timepoint, counted from 0")
     scales: Scales = Field(description="physical voxel size, X, Y, Z")
-    n_keep_axials: KeepAxials = Field(0, description="how many of the four poolings leave Z alone, clamped to 0 to 4")
     c_ratio: Ratio = Field(0.4, description="semi-axes of a nucleus' centre over those of the nucleus")
     p_thresh: Share = Field(0.5, description="centre probability above which a voxel is a centre's")
     r_min: NotNegative = Field(0.0, description="smallest semi-axis, physical")
@@ -94,7 +108,7 @@ class SegPredictBody(SegBody):
         """Return what a worker is given."""
         image = self._image(self.input_size, self.use_median)
         prediction = PredictionParams(
-            n_keep_axials=self.n_keep_axials,
+            n_keep_axials=self._keep_axials(),
             image=image,
             is_pad=self.is_pad,
             use_2d=self.use_2d and self.is_3d,
@@ -110,7 +124,7 @@ class SegPredictBody(SegBody):
             r_max=self.r_max,
         )
         params = DetectionParams(prediction=prediction, spots=spots, output_prediction=self.output_prediction)
-        start = self._start(self.n_keep_axials, ImageParams(), START_CROP, START_N_CROPS)
+        start = self._start(self._keep_axials(), ImageParams(), START_CROP, START_N_CROPS)
         return SegPredict(
             dataset_name=self.dataset_name,
             model_name=self.model_name,
@@ -129,7 +143,6 @@ class SegPredictBody(SegBody):
 class LabelsBody(SegBody):
     """What requests that write labels have."""
 
-    scales: Scales = Field((1.0, 1.0, 1.0), description="physical voxel size, X, Y, Z")
     spots: tuple[SpotBody, ...] = Field((), description="the annotated nuclei")
     c_ratio: Ratio = Field(0.4, description="semi-axes of a nucleus' centre over those of the nucleus")
     auto_bg_thresh: Share = Field(0.0, description="normalised intensity below which a voxel is background")
@@ -168,17 +181,15 @@ class SegUpdateBody(LabelsBody):
         return SegUpdate(dataset_name=self.dataset_name, spots=self._spots(), params=self._labels())
 
 
-class SegTrainBody(LabelsBody):
+class SegTrainBody(LabelsBody, ModelBody):
     """``seg/train``: write the labels of the spots, then train on their timepoints."""
 
-    model_name: Name = Field(description="model, below workspace/models")
     scales: Scales = Field(description="physical voxel size, X, Y, Z")
     crop_size: Sizes = Field(description="size of a crop, voxels, X, Y, Z")
     lr: NotNegative = Field(0.001, description="learning rate")
     batch_size: Count = Field(1, description="crops per step")
     n_crops: Count = Field(5, description="crops per labelled timepoint and epoch")
     n_epochs: Count = Field(10, description="epochs")
-    n_keep_axials: KeepAxials = Field(0, description="how many of the four poolings leave Z alone, clamped to 0 to 4")
     aug_scale_factor_base: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="relative change of the field of view"
     )
@@ -226,7 +237,7 @@ class SegTrainBody(LabelsBody):
             ),
             image=image,
             crop_size=self._sizes(self.crop_size),
-            n_keep_axials=self.n_keep_axials,
+            n_keep_axials=self._keep_axials(),
             class_weights=self.class_weights,
             false_weight=self.false_weight,
         )
@@ -235,19 +246,16 @@ class SegTrainBody(LabelsBody):
             model_name=self.model_name,
             spots=self._spots(),
             params=params,
-            start=self._start(self.n_keep_axials, image, self.crop_size, START_N_CROPS),
+            start=self._start(self._keep_axials(), image, self.crop_size, START_N_CROPS),
             cache_maxbytes=self.cache_maxbytes,
         )
 
 
-class SegResetBody(SegBody):
+class SegResetBody(ModelBody):
     """``seg/reset``: start a model anew."""
 
-    model_name: Name = Field(description="model, below workspace/models")
-    scales: Scales = Field((1.0, 1.0, 1.0), description="physical voxel size, X, Y, Z")
     crop_size: Sizes = Field(START_CROP, description="size of a crop, voxels, X, Y, Z")
     n_crops: Count = Field(START_N_CROPS, description="crops per epoch")
-    n_keep_axials: KeepAxials = Field(0, description="how many of the four poolings leave Z alone, clamped to 0 to 4")
     cache_maxbytes: Index | None = Field(None, description="bytes for keeping images in memory")
     url: str | None = Field(
         None, description='"Versatile" (pretrained), an address of a .pth, or null: from the dataset\'s intensities'
@@ -256,7 +264,7 @@ class SegResetBody(SegBody):
 
     def to_payload(self, file: str | None) -> SegReset:
         """Return what a worker is given; `file` is a model that came with the request."""
-        start = self._start(self.n_keep_axials, ImageParams(), self.crop_size, self.n_crops)
+        start = self._start(self._keep_axials(), ImageParams(), self.crop_size, self.n_crops)
         return SegReset(
             dataset_name=self.dataset_name,
             model_name=self.model_name,
