@@ -1,11 +1,35 @@
 """A labelled timepoint, ready for cutting crops out of it."""
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elephant.types import Box, FloatArray, Shape
+
+
+class Croppable(Protocol):
+    """What a crop's place is drawn from."""
+
+    @property
+    def shape(self) -> Shape:
+        """Size in voxels, (Z), Y, X."""
+
+    @property
+    def annotated(self) -> NDArray[Any]:
+        """Not 0 where a voxel is labelled, (Z), Y, X."""
+
+    @property
+    def anchors(self) -> NDArray[np.int64]:
+        """Voxels of the annotated spots, (N, n), (Z), Y, X, one of which each crop holds.
+
+        Where there are none, any labelled voxel serves.
+        """
+
+    @property
+    def voxel_size(self) -> tuple[float, ...]:
+        """Physical size of the voxels, n values, (Z), Y, X."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,8 +43,7 @@ class LabelledVolume:
     labels
         uint8, (Z), Y, X.
     anchors
-        Voxels of the annotated spots, (N, n), (Z), Y, X, one of which each crop holds; where there are none, any
-        labelled voxel serves.
+        As of :class:`Croppable`.
     voxel_size
         Physical size of these voxels, n values.
     """
@@ -36,6 +59,11 @@ class LabelledVolume:
         return tuple(self.image.shape)
 
     @property
+    def annotated(self) -> NDArray[np.uint8]:
+        """Not 0 where a voxel is labelled, (Z), Y, X."""
+        return self.labels
+
+    @property
     def n_bytes(self) -> int:
         """Memory that it takes."""
         return self.image.nbytes + self.labels.nbytes
@@ -49,7 +77,7 @@ def anchors_of(positions: FloatArray, voxel_size: tuple[float, ...], shape: Shap
     return kept
 
 
-def labelled_voxel(labels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.int64]:
+def labelled_voxel(labels: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
     """Return one labelled voxel at random, (n,).
 
     Raises

@@ -1,30 +1,21 @@
-"""Training a detection network on sparse labels.
+"""Training a detection network on sparse labels."""
 
-References
-----------
-Sugawara, Çevrim and Averof, eLife 2022, doi:10.7554/eLife.69380.
-"""
-
-import logging
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 
 from elephant.config.training import DetectionTrainingParams
 from elephant.crops import LabelledVolume, cut_crop
 from elephant.devices import mixed_precision
 from elephant.models.ensemble import Ensemble, interruptible
-from elephant.models.losses import DetectionLoss
-from elephant.reporting import ProgressReporter
-from elephant.training.control import TrainingControl
-
-logger = logging.getLogger(__name__)
+from elephant.models.losses import DetectionLoss, LossParts
+from elephant.reporting import CancelToken
+from elephant.training.loop import Trainer
 
 VolumeSource = Callable[[int], LabelledVolume]
 
 
-class DetectionTrainer:
+class DetectionTrainer(Trainer):
     """Trains the members of an ensemble on crops of labelled timepoints.
 
     Parameters
@@ -38,73 +29,19 @@ class DetectionTrainer:
     """
 
     def __init__(self, model: Ensemble, volumes: VolumeSource, params: DetectionTrainingParams, n_dims: int) -> None:
-        self._model = model
+        super().__init__(model, params.loop)
         self._volumes = volumes
         self._params = params
-        self._device = next(model.parameters()).device
         self._loss = DetectionLoss(n_dims, params.class_weights, params.false_weight).to(self._device)
-        self._optimiser = torch.optim.Adam(model.parameters(), lr=params.loop.lr)
-        self._rng = np.random.default_rng(params.loop.seed)
 
-    def run(
-        self,
-        timepoints: Sequence[int],
-        control: TrainingControl,
-        reporter: ProgressReporter,
-        after_epoch: Callable[[], None],
-    ) -> None:
-        """Train for the epochs of the parameters; each step and epoch takes the settings of its moment.
-
-        Raises
-        ------
-        elephant.errors.Cancelled
-            `control` asked for the end; `after_epoch` has been called for every finished epoch.
-        """
-        n_epochs = self._params.loop.n_epochs
-        for epoch in range(1, n_epochs + 1):
-            self._model.train()
-            batches = self._batches(timepoints, control.settings().n_crops)
-            for step, batch in enumerate(batches, start=1):
-                control.check()
-                values = self._step(batch, control)
-                done = (epoch - 1) * len(batches) + step
-                reporter.progress("step", done, n_epochs * len(batches), epoch=epoch, **values)
-                self._log(epoch, step, len(batches), values)
-            self._model.eval()
-            after_epoch()
-
-    def _batches(self, timepoints: Sequence[int], n_crops: int) -> list[list[int]]:
-        """Return the timepoint of each crop of an epoch in random order, in groups of a step."""
-        order = self._rng.permutation(np.repeat(list(timepoints), max(n_crops, 1)))
-        size = self._params.loop.batch_size
-        return [order[i : i + size].tolist() for i in range(0, len(order), size)]
-
-    def _step(self, timepoints: Sequence[int], control: TrainingControl) -> dict[str, float]:
+    def _batch_loss(self, timepoints: Sequence[int], cancel: CancelToken) -> LossParts:
         params = self._params
         crops = [
             cut_crop(self._volumes(t), params.crop_size, params.augmentation, self._device, self._rng)
             for t in timepoints
         ]
-        for group in self._optimiser.param_groups:
-            group["lr"] = control.settings().lr
-        self._optimiser.zero_grad(set_to_none=True)
         images = torch.stack([crop.image for crop in crops])
-        with mixed_precision(self._device), interruptible(self._model, control):
+        with mixed_precision(self._device), interruptible(self._model, cancel):
             log_prob = self._model(images)
-        loss = self._loss(log_prob, torch.stack([crop.labels for crop in crops]))
-        loss.total.backward()
-        self._optimiser.step()
-        return {
-            "loss": float(loss.total.detach()),
-            **{name: float(value) for name, value in loss.parts.items()},
-        }
-
-    def _log(self, epoch: int, step: int, n_steps: int, values: dict[str, float]) -> None:
-        interval = self._params.loop.log_interval or n_steps
-        if step % interval and step != n_steps:
-            return
-        parts = " ".join(f"{name} {value:.4f}" for name, value in values.items() if name != "loss")
-        logger.info(
-            "Training: epoch %d/%d, step %d/%d, loss %.4f (%s)",
-            *(epoch, self._params.loop.n_epochs, step, n_steps, values["loss"], parts),
-        )
+        loss: LossParts = self._loss(log_prob, torch.stack([crop.labels for crop in crops]))
+        return loss

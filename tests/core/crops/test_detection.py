@@ -4,8 +4,8 @@ import torch
 
 from elephant.config.training import AugmentationParams
 from elephant.crops import LabelledVolume, cut_crop
-from elephant.crops.augment import random_transform
 from elephant.crops.cache import TimepointCache
+from elephant.crops.draw import random_transform
 from elephant.crops.volume import anchors_of, crop_around
 
 CPU = torch.device("cpu")

@@ -1,0 +1,41 @@
+"""The normalised flow between two images."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from elephant.config.detection import PredictionParams
+from elephant.prediction.tiled import TiledNetwork
+from elephant.reporting import CancelToken, ProgressReporter
+
+Image = NDArray[np.float32]
+
+
+def predict_flow(
+    model: nn.Module, images: Image, params: PredictionParams, reporter: ProgressReporter, cancel: CancelToken
+) -> Image:
+    """Run a flow network over two prepared images.
+
+    Parameters
+    ----------
+    model
+        Maps (N, 2, (Z), Y, X) to the displacement over its norm, (N, n, (Z), Y, X), channels X, Y(, Z), on the device
+        of its parameters.
+    images
+        The earlier and the later timepoint, each normalised, (2, (Z), Y, X).
+    params
+        Tiles, batches and padding; its `crop_box` has been cut out already.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, (n, (Z), Y, X), -1 to 1: for each voxel of the later image where it was, minus where it is.
+
+    Raises
+    ------
+    elephant.errors.Cancelled
+        `cancel` asked for the end.
+    """
+    n_dims = images.ndim - 1
+    return TiledNetwork(model, n_dims, torch.Tensor.float).predict(images, params, reporter, cancel)

@@ -1,0 +1,99 @@
+"""The loop that all trainings share.
+
+References
+----------
+Sugawara, Çevrim and Averof, eLife 2022, doi:10.7554/eLife.69380.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from elephant.config.training import LoopParams
+from elephant.models.ensemble import Ensemble
+from elephant.models.losses import LossParts
+from elephant.reporting import CancelToken, ProgressReporter
+from elephant.training.control import TrainingControl
+
+logger = logging.getLogger(__name__)
+
+
+class Trainer(ABC):
+    """Trains the members of an ensemble with Adam on batches of crops; what a batch costs is a subclass' to say.
+
+    Parameters
+    ----------
+    model
+        Its weights are changed in place; on the device that trains.
+    loop
+        Learning rate, batches and epochs.
+    """
+
+    def __init__(self, model: Ensemble, loop: LoopParams) -> None:
+        self._model = model
+        self._loop = loop
+        self._device = next(model.parameters()).device
+        self._optimiser = torch.optim.Adam(model.parameters(), lr=loop.lr)
+        self._rng = np.random.default_rng(loop.seed)
+
+    @abstractmethod
+    def _batch_loss(self, timepoints: Sequence[int], cancel: CancelToken) -> LossParts:
+        """Cut a crop of each timepoint, run the model on them and return the loss."""
+
+    def run(
+        self,
+        timepoints: Sequence[int],
+        control: TrainingControl,
+        reporter: ProgressReporter,
+        after_epoch: Callable[[], None],
+    ) -> None:
+        """Train for the epochs of the parameters; each step and epoch takes the settings of its moment.
+
+        Raises
+        ------
+        elephant.errors.Cancelled
+            `control` asked for the end; `after_epoch` has been called for every finished epoch.
+        """
+        n_epochs = self._loop.n_epochs
+        for epoch in range(1, n_epochs + 1):
+            self._model.train()
+            batches = self._batches(timepoints, control.settings().n_crops)
+            for step, batch in enumerate(batches, start=1):
+                control.check()
+                values = self._step(batch, control)
+                done = (epoch - 1) * len(batches) + step
+                reporter.progress("step", done, n_epochs * len(batches), epoch=epoch, **values)
+                self._log(epoch, step, len(batches), values)
+            self._model.eval()
+            after_epoch()
+
+    def _batches(self, timepoints: Sequence[int], n_crops: int) -> list[list[int]]:
+        """Return the timepoint of each crop of an epoch in random order, in groups of a step."""
+        order = self._rng.permutation(np.repeat(list(timepoints), max(n_crops, 1)))
+        size = self._loop.batch_size
+        return [order[i : i + size].tolist() for i in range(0, len(order), size)]
+
+    def _step(self, timepoints: Sequence[int], control: TrainingControl) -> dict[str, float]:
+        for group in self._optimiser.param_groups:
+            group["lr"] = control.settings().lr
+        self._optimiser.zero_grad(set_to_none=True)
+        loss = self._batch_loss(timepoints, control)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        return {
+            "loss": float(loss.total.detach()),
+            **{name: float(value) for name, value in loss.parts.items()},
+        }
+
+    def _log(self, epoch: int, step: int, n_steps: int, values: dict[str, float]) -> None:
+        interval = self._loop.log_interval or n_steps
+        if step % interval and step != n_steps:
+            return
+        parts = " ".join(f"{name} {value:.4f}" for name, value in values.items() if name != "loss")
+        logger.info(
+            "Training: epoch %d/%d, step %d/%d, loss %.4f (%s)",
+            *(epoch, self._loop.n_epochs, step, n_steps, values["loss"], parts),
+        )
