@@ -21,7 +21,7 @@ CORE_ORDER: list[set[str]] = [
     {"config"},
     {"geometry"},
     {"dataset", "simulation", "images", "devices"},
-    {"labels"},
+    {"labels", "export"},
     {"crops", "spots"},
     {"models"},
     {"training", "prediction"},
