@@ -128,13 +128,45 @@ class Spot:
     id: int = -1
 
     def __post_init__(self) -> None:
-        if self.pos.shape != (3,) or not np.isfinite(self.pos).all():
-            raise InvalidInputError(f"{self._name()} needs a position of three finite numbers, not {self.pos}")
-        cov = self.covariance
-        if cov.shape != (3, 3) or not np.isfinite(cov).all():
-            raise InvalidInputError(f"{self._name()} needs a covariance of 3 x 3 finite numbers, not {cov.tolist()}")
-        if not np.allclose(cov, cov.T, rtol=1e-4, atol=1e-9 * float(np.abs(cov).max())):
-            raise InvalidInputError(f"{self._name()} needs a symmetric covariance, not {cov.tolist()}")
+        name = f"the spot at timepoint {self.t}" + ("" if self.id < 0 else f" with id {self.id}")
+        _check_ellipsoid(name, self.pos, self.covariance)
 
-    def _name(self) -> str:
-        return f"the spot at timepoint {self.t}" + ("" if self.id < 0 else f" with id {self.id}")
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Link:
+    """Where a nucleus was before.
+
+    Attributes
+    ----------
+    t
+        The earlier timepoint, counted from 0; the nucleus is where `pos` says at `t` + 1.
+    pos, covariance
+        The later spot, as of :class:`Spot`.
+    displacement
+        The earlier position minus the later one, physical, (3,), Z, Y, X.
+
+    Raises
+    ------
+    InvalidInputError
+        A number is not finite, or the covariance is not symmetric.
+    """
+
+    t: int
+    pos: FloatArray
+    covariance: FloatArray
+    displacement: FloatArray
+
+    def __post_init__(self) -> None:
+        name = f"the link from timepoint {self.t}"
+        _check_ellipsoid(name, self.pos, self.covariance)
+        if self.displacement.shape != (3,) or not np.isfinite(self.displacement).all():
+            raise InvalidInputError(f"{name} needs a displacement of three finite numbers, not {self.displacement}")
+
+
+def _check_ellipsoid(name: str, pos: FloatArray, covariance: FloatArray) -> None:
+    if pos.shape != (3,) or not np.isfinite(pos).all():
+        raise InvalidInputError(f"{name} needs a position of three finite numbers, not {pos}")
+    if covariance.shape != (3, 3) or not np.isfinite(covariance).all():
+        raise InvalidInputError(f"{name} needs a covariance of 3 x 3 finite numbers, not {covariance.tolist()}")
+    if not np.allclose(covariance, covariance.T, rtol=1e-4, atol=1e-9 * float(np.abs(covariance).max())):
+        raise InvalidInputError(f"{name} needs a symmetric covariance, not {covariance.tolist()}")

@@ -10,8 +10,9 @@ from elephant.errors import NotFoundError
 from elephant.models.pretrained import ModelSource
 from elephant.paths import resolve_inside
 from elephant.reporting import NoReporter
-from elephant.workflows.detection import DEFAULT_CACHE_BYTES, DetectionWork, detect, ensure_model, reset_model, train
+from elephant.workflows.detection import DetectionWork, detect, ensure_model, reset_model, train
 from elephant.workflows.labels import update_labels
+from elephant.workflows.work import DEFAULT_CACHE_BYTES
 from elephant_server.jobs.context import JobControl, WorkerContext
 from elephant_server.jobs.payloads import DatasetGenerate, SegPredict, SegReset, SegTrain, SegUpdate
 from elephant_server.jobs.reporters import DatasetReporter, TileReporter

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from elephant.errors import InvalidInputError
-from elephant.types import FloatArray, Spot
+from elephant.types import FloatArray, Link, Spot
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,8 +28,8 @@ class Ellipsoid:
     axes: FloatArray
 
     @classmethod
-    def from_spot(cls, spot: Spot, n_dims: int) -> Self:
-        """Decompose the covariance of a spot, keeping its last `n_dims` axes.
+    def from_spot(cls, spot: Spot | Link, n_dims: int) -> Self:
+        """Decompose the covariance of a spot, or of a link's later one, keeping its last `n_dims` axes.
 
         Raises
         ------

@@ -5,6 +5,8 @@ References
 Sugawara, Çevrim and Averof, eLife 2022, doi:10.7554/eLife.69380.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from elephant.config.image import ImageParams
 from elephant.types import Shape
 
 Image = NDArray[np.float32]
+L = TypeVar("L", np.uint8, np.float32)
 
 
 def normalise(image: NDArray[np.generic], use_median: bool = False) -> Image:
@@ -59,12 +62,12 @@ def rescale(image: Image, size: Shape | None) -> Image:
     return np.asarray(out[0, 0].numpy(), dtype=np.float32)
 
 
-def rescale_labels(labels: NDArray[np.uint8], size: Shape | None) -> NDArray[np.uint8]:
+def rescale_labels(labels: NDArray[L], size: Shape | None) -> NDArray[L]:
     """Rescale (Z), Y, X to `size` by nearest neighbour, voxel for voxel as :func:`rescale` does."""
     if size is None or labels.shape == tuple(size):
         return labels
     out = functional.interpolate(torch.from_numpy(labels)[None, None], size=tuple(size), mode="nearest-exact")
-    return np.asarray(out[0, 0].numpy(), dtype=np.uint8)
+    return np.asarray(out[0, 0].numpy(), dtype=labels.dtype)
 
 
 def prepare(image: NDArray[np.generic], params: ImageParams) -> Image:

@@ -4,6 +4,7 @@ import logging
 import shutil
 import tempfile
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,14 +15,15 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "pretrained"
 VERSATILE = "Versatile"
-_DETECTION_FILES = {3: "versatile3d.pth", 2: "versatile2d.pth"}
+DETECTION_FILES = {3: "versatile3d.pth", 2: "versatile2d.pth"}
+FLOW_FILES = {3: "Fluo-N3DH-CE_flow.pth"}
 _TIMEOUT_S = 30
 _LARGEST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """What a reset asks for: `file` wins over `url`; with neither, the dataset's own intensities.
+    """What a reset asks for: `file` wins over `url`; with neither, no trained weights are wanted.
 
     Attributes
     ----------
@@ -39,7 +41,7 @@ class ModelSource:
         """Whether the weights come from the dataset itself."""
         return self.url is None and self.file is None
 
-    def fetch(self, models: Path, n_dims: int) -> Path:
+    def fetch(self, models: Path, n_dims: int, pretrained: Mapping[int, str] = DETECTION_FILES) -> Path:
         """Return the model file asked for, downloading it where it is an address.
 
         Parameters
@@ -48,6 +50,8 @@ class ModelSource:
             Folder of all models; pretrained ones lie in its folder ``pretrained``.
         n_dims
             3 or 2.
+        pretrained
+            Names of the pretrained files for this kind of model, by number of axes.
 
         Raises
         ------
@@ -59,16 +63,16 @@ class ModelSource:
         if self.file is not None:
             return self.file
         if self.url == VERSATILE:
-            return _pretrained(models, n_dims)
+            return _pretrained(models, pretrained[n_dims])
         return _download(str(self.url), models)
 
 
-def _pretrained(models: Path, n_dims: int) -> Path:
-    path = models / FOLDER / _DETECTION_FILES[n_dims]
+def _pretrained(models: Path, name: str) -> Path:
+    path = models / FOLDER / name
     if not path.is_file():
         raise NotFoundError(
             f"the pretrained model {path.name} is not there: put the file into the workspace as models/{FOLDER}/"
-            f"{path.name}, or reset the model with the self-supervised initialisation"
+            f"{path.name}, or reset the model without it"
         )
     return path
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from elephant.config.detection import DetectionParams
-from elephant.config.labels import LabelParams
 from elephant.config.training import DetectionTrainingParams, SelfSupervisedParams
 from elephant.crops.cache import TimepointCache
 from elephant.crops.volume import LabelledVolume, anchors_of
@@ -19,43 +18,21 @@ from elephant.images import normalise, prepare, rescale, rescale_labels
 from elephant.models.ensemble import Ensemble, load_ensemble
 from elephant.models.losses import CENTRE
 from elephant.models.pretrained import VERSATILE, ModelSource
-from elephant.models.shelf import ModelShelf
 from elephant.models.unet import DetectionNet
 from elephant.prediction import predict_probabilities
-from elephant.reporting import CancelToken, ProgressReporter
 from elephant.spots import DetectedSpot, find_spots
 from elephant.training.control import TrainingControl
 from elephant.training.detection import DetectionTrainer
 from elephant.training.self_supervised import train_on_intensities
 from elephant.types import Box, Spot, Tag
 from elephant.workflows.labels import by_timepoint, update_labels
+from elephant.workflows.work import DEFAULT_CACHE_BYTES, ModelWork, chosen_box, seen_size, seen_voxel_size
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_CACHE_BYTES = 1 << 30
 
-
-@dataclass(frozen=True, slots=True)
-class DetectionWork:
-    """What every piece of work of detection needs.
-
-    Attributes
-    ----------
-    dataset
-        Whose images are used.
-    model_path
-        The model file.
-    shelf
-        Where models are kept warm; its device computes.
-    reporter, cancel
-        Who hears how far the work is and who may end it.
-    """
-
-    dataset: Dataset
-    model_path: Path
-    shelf: ModelShelf
-    reporter: ProgressReporter
-    cancel: CancelToken
+class DetectionWork(ModelWork):
+    """What every piece of work of detection needs."""
 
 
 def reset_model(work: DetectionWork, models: Path, source: ModelSource, start: SelfSupervisedParams) -> None:
@@ -157,15 +134,10 @@ def detect(work: DetectionWork, t: int, params: DetectionParams) -> list[Detecte
     """
     dataset, prediction = work.dataset, params.prediction
     image = dataset.read_image(t)
-    box = prediction.crop_box or Box.whole(dataset.shape)
-    if not box.fits(dataset.shape):
-        raise InvalidInputError(
-            f"the crop box from {box.origin} with size {box.size} is not inside the image of size {dataset.shape} "
-            "((Z), Y, X): choose a box inside the image"
-        )
+    box = chosen_box(prediction.crop_box, dataset.shape)
     work.cancel.check()
     seen = normalise(image, prediction.image.use_median)[box.slices]
-    size = _rescaled_size(dataset, prediction.image.input_size, box)
+    size = seen_size(dataset.shape, prediction.image.input_size, box)
     n_dims = 2 if prediction.use_2d else dataset.n_dims
     model = work.shelf.get(work.model_path, DetectionNet, n_dims, prediction.n_keep_axials)
     probabilities = predict_probabilities(model, rescale(seen, size), prediction, work.reporter, work.cancel)
@@ -207,25 +179,10 @@ def _labelled_volume(
 ) -> LabelledVolume:
     image = prepare(dataset.read_image(t), params.image)
     labels = rescale_labels(dataset.read_labels(t), params.image.input_size)
-    voxel_size = _voxel_size(params.labels, dataset, image.shape)
+    voxel_size = seen_voxel_size(params.labels.voxel_size, dataset.shape, image.shape)
     n = dataset.n_dims
     positions = np.array([spot.pos[3 - n :] for spot in spots if spot.tag is not Tag.UNLABELED])
     return LabelledVolume(image, labels, anchors_of(positions, voxel_size, image.shape), voxel_size)
-
-
-def _voxel_size(params: LabelParams, dataset: Dataset, shape: tuple[int, ...]) -> tuple[float, ...]:
-    """Return the physical size of the voxels that the network sees."""
-    stored = params.voxel_size.last(dataset.n_dims)
-    return tuple(v * a / b for v, a, b in zip(stored, dataset.shape, shape, strict=True))
-
-
-def _rescaled_size(dataset: Dataset, input_size: tuple[int, ...] | None, box: Box) -> tuple[int, ...]:
-    """Return the size of a box once the whole image is rescaled to `input_size`."""
-    whole = input_size or dataset.shape
-    return tuple(
-        max(1, round(size * wanted / stored))
-        for size, wanted, stored in zip(box.size, whole, dataset.shape, strict=True)
-    )
 
 
 def _keep(dataset: Dataset, t: int, box: Box, probabilities: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from elephant.config.labels import LabelParams
 from elephant.dataset import Dataset
@@ -11,20 +12,22 @@ from elephant.geometry import Ellipsoid
 from elephant.images import normalise
 from elephant.labels import detection_labels
 from elephant.reporting import CancelToken, ProgressReporter
-from elephant.types import Spot, Tag
+from elephant.types import Link, Spot, Tag
 
 logger = logging.getLogger(__name__)
 
+A = TypeVar("A", Spot, Link)
 
-def by_timepoint(spots: Iterable[Spot], n_timepoints: int) -> Mapping[int, Sequence[Spot]]:
-    """Sort spots by their timepoints, keeping their order within each.
+
+def by_timepoint(spots: Iterable[A], n_timepoints: int) -> Mapping[int, Sequence[A]]:
+    """Sort spots, or links, by their timepoints, keeping their order within each.
 
     Raises
     ------
     InvalidInputError
         A spot is outside of the movie.
     """
-    groups: dict[int, list[Spot]] = defaultdict(list)
+    groups: dict[int, list[A]] = defaultdict(list)
     for spot in spots:
         if not 0 <= spot.t < n_timepoints:
             raise InvalidInputError(
@@ -69,11 +72,12 @@ def update_labels(
         cancel.check()
         dataset.write_labels(t, labels)
         reporter.progress("timepoint", done, len(groups))
-    logger.info("Labels of %d spots written at %s", len(spots), _timepoints(list(groups)))
+    logger.info("Labels of %d spots written at %s", len(spots), in_words(list(groups)))
     return list(groups)
 
 
-def _timepoints(found: Sequence[int]) -> str:
+def in_words(found: Sequence[int]) -> str:
+    """Return timepoints, in order, as a person would name them."""
     if len(found) == 1:
         return f"timepoint {found[0]}"
     return f"{len(found)} timepoints from {found[0]} to {found[-1]}" if found else "no timepoint"

@@ -1,0 +1,67 @@
+"""What pieces of work on a model have in common."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from elephant.dataset import Dataset
+from elephant.errors import InvalidInputError
+from elephant.models.shelf import ModelShelf
+from elephant.reporting import CancelToken, ProgressReporter
+from elephant.types import Box, Shape, VoxelSize
+
+DEFAULT_CACHE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class ModelWork:
+    """What every piece of work with a model and a dataset needs.
+
+    Attributes
+    ----------
+    dataset
+        Whose images are used.
+    model_path
+        The model file.
+    shelf
+        Where models are kept warm; its device computes.
+    reporter, cancel
+        Who hears how far the work is and who may end it.
+    """
+
+    dataset: Dataset
+    model_path: Path
+    shelf: ModelShelf
+    reporter: ProgressReporter
+    cancel: CancelToken
+
+
+def chosen_box(crop_box: Box | None, shape: Shape) -> Box:
+    """Return the box, or the one that covers the image where none was given.
+
+    Raises
+    ------
+    InvalidInputError
+        It is not inside the image.
+    """
+    box = crop_box or Box.whole(shape)
+    if not box.fits(shape):
+        raise InvalidInputError(
+            f"the crop box from {box.origin} with size {box.size} is not inside the image of size {shape} "
+            "((Z), Y, X): choose a box inside the image"
+        )
+    return box
+
+
+def seen_voxel_size(stored: VoxelSize, stored_shape: Shape, seen_shape: Shape) -> tuple[float, ...]:
+    """Return the physical size of the voxels of a whole image as the network sees it, n values, (Z), Y, X."""
+    edges = stored.last(len(stored_shape))
+    return tuple(v * a / b for v, a, b in zip(edges, stored_shape, seen_shape, strict=True))
+
+
+def seen_size(stored_shape: Shape, input_size: Shape | None, box: Box) -> Shape:
+    """Return the size of a box once the whole image is rescaled to `input_size`."""
+    whole = input_size or stored_shape
+    return tuple(
+        max(1, round(size * wanted / stored))
+        for size, wanted, stored in zip(box.size, whole, stored_shape, strict=True)
+    )
