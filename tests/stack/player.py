@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pika
+import pika.exceptions
 import requests
 
 from stack.running import RunningServer
@@ -152,7 +153,7 @@ class Ears:
 
     def __enter__(self) -> "Ears":
         self._thread.start()
-        assert self._ready.wait(30), "the broker does not let the client consume"
+        assert self._ready.wait(15), "the broker does not let the client consume"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -170,6 +171,13 @@ class Ears:
             time.sleep(0.05)
 
     def _run(self) -> None:
+        try:
+            self._listen()
+        except pika.exceptions.AMQPError as error:
+            # The client's connection ends with the broker's: whoever waits for a message learns why none comes.
+            self.heard["error"].append((time.monotonic(), repr(error)))
+
+    def _listen(self) -> None:
         connection = pika.BlockingConnection(self._parameters)
         channel = connection.channel()
         for queue in QUEUES:

@@ -7,6 +7,7 @@ import time
 
 import h5py
 import numpy as np
+import pika.exceptions
 import pytest
 import requests
 import torch
@@ -309,12 +310,31 @@ def test_the_gpu_list_is_complete(player: Player) -> None:
 
 def test_a_movie_that_is_none_leaves_what_was_there(player: Player, nuclei: np.ndarray) -> None:
     folder = player.server.workspace / "datasets" / "broken"
-    write_movie(folder / "broken.h5", np.ones((2, 4, 8, 8)))
+    write_movie(folder / "broken.h5", np.ones((3, 4, 8, 8)))
     assert player.post("dataset/generate", {"dataset_name": "broken", "is_2d": False}).status_code == 200
     with h5py.File(folder / "broken.h5", "a") as file:
-        del file["t00000"]
+        del file["t00001"]
     answer = player.post("dataset/generate", {"dataset_name": "broken", "is_2d": False})
     assert answer.status_code == 400
     assert answer.json()["error"]
-    check = player.post("dataset/check", {"dataset_name": "broken", "shape": [2, 4, 8, 8]})
+    check = player.post("dataset/check", {"dataset_name": "broken", "shape": [3, 4, 8, 8]})
     assert check.json() == {"message": "ready"}
+
+
+def test_the_server_works_while_the_broker_is_away(player: Player, nuclei: np.ndarray) -> None:
+    os.kill(player.server.pid("rabbitmq"), signal.SIGKILL)
+    body = {"dataset_name": "small", "scales": [1, 1, 1], "spots": [spot(1, nuclei[0])]}
+    for _ in range(5):
+        assert player.post("seg/update", body, timeout=10).json() == {"completed": True}
+    assert player.post("seg/predict", predict_body("small")).json()["completed"] is True
+
+    def hears() -> bool:
+        try:
+            with Ears(player.server) as ears:
+                assert player.post("seg/update", body).json() == {"completed": True}
+                ears.wait_for(lambda e: any("Labels of 1 spots" in m["message"] for m in e.bodies("log")), 5)
+        except (AssertionError, pika.exceptions.AMQPError):
+            return False
+        return True
+
+    wait_until(hears, 90, "the messages to come back")
