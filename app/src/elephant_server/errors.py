@@ -15,5 +15,9 @@ class UnavailableError(ElephantError):
     """A service that the server needs cannot be reached."""
 
 
+class StorageError(ElephantError):
+    """Something could not be written or read: the disk is full, or a folder may not be written."""
+
+
 class UnexpectedError(ElephantError):
     """Something went wrong that nobody foresaw; the log has the details."""

@@ -4,6 +4,7 @@ from flask import Flask
 
 from elephant_server.api import register
 from elephant_server.jobs.broker import make_celery
+from elephant_server.jobs.following import Follower
 from elephant_server.jobs.submit import Dispatcher
 from elephant_server.jobs.waiting import Waiter
 from elephant_server.logs import messages_of
@@ -25,6 +26,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     board = RedisBoard(settings.redis_url)
-    app.extensions[KEY] = Services(settings, board, Dispatcher(board, send), Waiter(board), messages_of(settings))
+    app.extensions[KEY] = Services(
+        settings, board, Dispatcher(board, send), Waiter(board), Follower(board), messages_of(settings)
+    )
     register(app)
     return app

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from elephant_server.jobs.following import Follower
 from elephant_server.jobs.submit import Dispatcher
 from elephant_server.jobs.waiting import Waiter
 from elephant_server.messaging import Messages
@@ -21,6 +22,7 @@ class Services:
     board: Board
     dispatcher: Dispatcher
     waiter: Waiter
+    follower: Follower
     messages: Messages
 
 

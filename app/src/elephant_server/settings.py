@@ -158,6 +158,11 @@ class Settings(BaseSettings):
         return self.workspace / "models"
 
     @property
+    def exports_dir(self) -> Path:
+        """Folder of what is made for a download, for as long as that takes."""
+        return self.workspace / ".exports"
+
+    @property
     def logs_dir(self) -> Path:
         """Folder of the logs of trainings (not of the services, which log in :attr:`service_logs_dir`)."""
         return self.workspace / "logs"

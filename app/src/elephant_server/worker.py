@@ -12,7 +12,7 @@ from celery import signals
 
 from elephant.devices import best_device
 from elephant.models.shelf import ModelShelf
-from elephant_server.jobs import payloads, tasks
+from elephant_server.jobs import exports, payloads, tasks
 from elephant_server.jobs.broker import make_celery
 from elephant_server.jobs.context import JobControl, WorkerContext
 from elephant_server.jobs.running import end_current_job, run_job
@@ -58,6 +58,7 @@ _register(payloads.SEG_TRAIN, payloads.SegTrain, tasks.seg_train)
 _register(payloads.SEG_UPDATE, payloads.SegUpdate, tasks.seg_update)
 _register(payloads.SEG_RESET, payloads.SegReset, tasks.seg_reset)
 _register(payloads.DATASET_GENERATE, payloads.DatasetGenerate, tasks.dataset_generate)
+_register(payloads.CTC_EXPORT, payloads.CtcExport, exports.ctc_export)
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]

@@ -150,3 +150,23 @@ def test_params_are_changed_one_by_one(board: RedisBoard) -> None:
     assert board.write_params(n_crops=0) == LiveParams(1e-5, 0)
     board.open("a", Kind.TRAINING)
     assert board.look("a").params == LiveParams(1e-5, 0)
+
+
+def test_news_come_in_order_and_before_the_outcome(board: RedisBoard) -> None:
+    board.open("a", Kind.GUEST)
+    board.take("a")
+    board.announce("a", {"size": 1})
+    board.announce("a", {"size": 2})
+    board.finish("a", Outcome(result={}))
+    heard = [board.wait_for_news("a", 0.1) for _ in range(4)]
+    assert heard == [{"size": 1}, {"size": 2}, Outcome(result={}), None]
+
+
+def test_news_wake_whoever_follows_and_those_of_a_job_that_is_gone_are_dropped(board: RedisBoard) -> None:
+    board.open("a", Kind.GUEST)
+    threading.Timer(0.1, lambda: board.announce("a", {"size": 1})).start()
+    assert board.wait_for_news("a", 5) == {"size": 1}
+    board.cancel("a")
+    board.announce("a", {"size": 2})
+    assert board.wait_for_news("a", 5) == Outcome(cancelled=True)
+    assert board.wait_for_news("a", 0.1) is None

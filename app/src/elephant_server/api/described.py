@@ -17,32 +17,40 @@ class Description:
     Attributes
     ----------
     answer
-        The body with 200; `is_list` where it is a list of these.
+        The body with 200; `is_list` where it is a list of these. None where it is a file.
     body
         The JSON object that it takes, where it takes one.
     no_content
         What 204 means, where it is an answer.
     takes_upload
         Whether the same body also comes as the part `data` of a multipart request with a part `file`.
+    is_form
+        Whether the body is a form instead of JSON, multipart where it has a part `file`.
+    file_type
+        Media type of the answer where it is a file.
     """
 
-    answer: type[BaseModel]
+    answer: type[BaseModel] | None
     body: type[BaseModel] | None = None
     is_list: bool = False
     no_content: str | None = None
     takes_upload: bool = False
+    is_form: bool = False
+    file_type: str = "application/octet-stream"
 
 
 def described(
-    answer: type[BaseModel],
+    answer: type[BaseModel] | None,
     body: type[BaseModel] | None = None,
     *,
     is_list: bool = False,
     no_content: str | None = None,
     takes_upload: bool = False,
+    is_form: bool = False,
+    file_type: str = "application/octet-stream",
 ) -> Callable[[View], View]:
     """Say what a view takes and gives; see :class:`Description`."""
-    description = Description(answer, body, is_list, no_content, takes_upload)
+    description = Description(answer, body, is_list, no_content, takes_upload, is_form, file_type)
 
     def mark(view: View) -> View:
         setattr(view, ATTRIBUTE, description)

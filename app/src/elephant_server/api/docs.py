@@ -35,7 +35,7 @@ def page() -> str:
 def _body_fields(operation: dict[str, Any], schemas: dict[str, Any]) -> list[dict[str, Any]]:
     if "requestBody" not in operation:
         return []
-    reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    reference = next(c["schema"]["$ref"] for c in operation["requestBody"]["content"].values() if "$ref" in c["schema"])
     schema = schemas[reference.rsplit("/", 1)[1]]
     required = set(schema.get("required", ()))
     return [

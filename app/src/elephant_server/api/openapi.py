@@ -49,10 +49,7 @@ def _operations(app: Flask) -> list[tuple[str, str, str, Description, Any]]:
 
 
 def _operation(name: str, description: Description, view: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = _reference(description.answer)
-    if description.is_list:
-        answer = {"type": "array", "items": answer}
-    responses: dict[str, Any] = {"200": _response("Done", answer)}
+    responses: dict[str, Any] = {"200": _done(description)}
     if description.no_content:
         responses["204"] = {"description": description.no_content}
     for status, text in (("400", "Something in the request is wrong"), ("500", "It failed, or another one runs")):
@@ -65,8 +62,24 @@ def _operation(name: str, description: Description, view: Any) -> dict[str, Any]
         "responses": responses,
     }
     if description.body is not None:
-        operation["requestBody"] = _body(description.body, description.takes_upload)
+        make = _form if description.is_form else _body
+        operation["requestBody"] = make(description.body, description.takes_upload)
     return operation
+
+
+def _done(description: Description) -> dict[str, Any]:
+    if description.answer is None:
+        return {"description": "The file", "content": {description.file_type: {}}}
+    answer: dict[str, Any] = _reference(description.answer)
+    return _response("Done", {"type": "array", "items": answer} if description.is_list else answer)
+
+
+def _form(model: type[BaseModel], takes_file: bool) -> dict[str, Any]:
+    content = {"application/x-www-form-urlencoded": {"schema": _reference(model)}}
+    if takes_file:
+        part = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}, "required": ["file"]}
+        content["multipart/form-data"] = {"schema": {"allOf": [_reference(model), part]}}
+    return {"required": True, "content": content}
 
 
 def _body(model: type[BaseModel], takes_upload: bool) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from elephant.errors import Cancelled
 from elephant.models.shelf import ModelShelf
@@ -51,6 +52,10 @@ class JobControl:
         """Return learning rate and number of crops as they are now."""
         params = self._look().params
         return LiveSettings(params.lr, params.n_crops)
+
+    def announce(self, **news: Any) -> None:
+        """Tell whoever follows the job what is there of it already."""
+        self._board.announce(self._job_id, news)
 
     def end(self) -> None:
         """Make the next check raise; safe to call from a signal handler."""

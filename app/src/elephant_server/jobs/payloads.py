@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict
 
 from elephant.config.conversion import ConversionParams
 from elephant.config.detection import DetectionParams
+from elephant.config.export import CtcParams
 from elephant.config.labels import LabelParams
 from elephant.config.training import DetectionTrainingParams, SelfSupervisedParams
 from elephant.types import Spot, Tag
@@ -12,6 +13,7 @@ from elephant.types import Spot, Tag
 SEG_PREDICT, SEG_TRAIN = "elephant.seg_predict", "elephant.seg_train"
 SEG_UPDATE, SEG_RESET = "elephant.seg_update", "elephant.seg_reset"
 DATASET_GENERATE = "elephant.dataset_generate"
+CTC_EXPORT = "elephant.ctc_export"
 
 TRAINING_QUEUE, ANSWERING_QUEUE = "training", "answering"
 
@@ -82,3 +84,26 @@ class DatasetGenerate(Payload):
 
     dataset_name: str
     params: ConversionParams
+
+
+class MarkedSpot(Payload):
+    """A spot with the value that marks it in a mask, its numbers in the order Z, Y, X."""
+
+    t: int
+    pos: tuple[float, float, float]
+    covariance: tuple[float, ...]
+    value: int
+
+    def to_spot(self) -> Spot:
+        """Return it as the core knows it."""
+        covariance = np.array(self.covariance, dtype=np.float64).reshape(3, 3)
+        return Spot(self.t, np.array(self.pos, dtype=np.float64), covariance)
+
+
+class CtcExport(Payload):
+    """An export of masks into a file that is there, empty, for as long as somebody waits for it."""
+
+    dataset_name: str
+    spots: tuple[MarkedSpot, ...]
+    params: CtcParams
+    file: str

@@ -107,7 +107,7 @@ class Waiter:
                 return outcome
             if not self._board.is_alive(job.id):
                 # It may have finished between the two looks.
-                return self._board.wait_for_outcome(job.id, 0.1) or _lost(job)
+                return self._board.wait_for_outcome(job.id, 0.1) or lost(job)
         return None
 
 
@@ -127,7 +127,14 @@ def raise_failure(outcome: Outcome) -> Outcome:
     raise kind(outcome.message)
 
 
-def _lost(job: Job) -> Outcome:
+def lost(job: Job) -> Outcome:
+    """Raise for a job whose lease ran out.
+
+    Raises
+    ------
+    WorkerLostError
+        Always.
+    """
     raise WorkerLostError(
         f"the worker that did {job.task.removeprefix('elephant.')} died before it was done, and is started again: "
         "try once more; if it happens again, look into the server's log"

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any, Protocol
 
+News = dict[str, Any]
+
 
 class Kind(StrEnum):
     """What a job does, as far as others are concerned."""
@@ -94,6 +96,15 @@ class Board(Protocol):
 
     def wait_for_outcome(self, job_id: str, timeout_s: float) -> Outcome | None:
         """Block until the outcome is there, and take it; None after `timeout_s` seconds."""
+
+    def announce(self, job_id: str, news: News) -> None:
+        """Tell whoever follows a job what is there of it already; nothing where the job is gone."""
+
+    def wait_for_news(self, job_id: str, timeout_s: float) -> News | Outcome | None:
+        """Block until the job has announced something or its outcome is there, and take that; None after `timeout_s`.
+
+        Announcements come in their order, and all of them before the outcome.
+        """
 
     def is_alive(self, job_id: str) -> bool:
         """Tell whether the job is on the board."""

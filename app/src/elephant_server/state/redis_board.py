@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 from elephant_server.state import scripts
-from elephant_server.state.board import Checkpoint, Kind, LiveParams, Outcome, ProcessState
+from elephant_server.state.board import Checkpoint, Kind, LiveParams, News, Outcome, ProcessState
 
 LEASE_S = 10.0
 KEEP_OUTCOME_S = 3600.0
@@ -39,7 +39,7 @@ class RedisBoard:
         self._lease_ms = int(lease_s * 1000)
         self._scripts = {
             name: self._redis.register_script(getattr(scripts, name))
-            for name in ("OPEN", "TAKE", "RENEW", "FINISH", "CANCEL", "HOLD", "STATE", "LOOK")
+            for name in ("OPEN", "TAKE", "RENEW", "FINISH", "CANCEL", "HOLD", "STATE", "LOOK", "ANNOUNCE")
         }
 
     def open(self, job_id: str, kind: Kind) -> bool:
@@ -62,6 +62,20 @@ class RedisBoard:
         """See :meth:`Board.wait_for_outcome`."""
         found: Any = self._redis.blpop([f"{self._prefix}outcome:{job_id}"], timeout=timeout_s)
         return None if found is None else Outcome(**json.loads(found[1]))
+
+    def announce(self, job_id: str, news: News) -> None:
+        """See :meth:`Board.announce`."""
+        self._run("ANNOUNCE", job_id, json.dumps(news, allow_nan=False), int(KEEP_OUTCOME_S * 1000))
+
+    def wait_for_news(self, job_id: str, timeout_s: float) -> News | Outcome | None:
+        """See :meth:`Board.wait_for_news`."""
+        # Of several lists that hold something the first one is taken from.
+        keys = [f"{self._prefix}news:{job_id}", f"{self._prefix}outcome:{job_id}"]
+        found: Any = self._redis.blpop(keys, timeout=timeout_s)
+        if found is None:
+            return None
+        content: News = json.loads(found[1])
+        return content if found[0] == keys[0] else Outcome(**content)
 
     def is_alive(self, job_id: str) -> bool:
         """See :meth:`Board.is_alive`."""

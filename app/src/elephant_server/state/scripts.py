@@ -72,6 +72,17 @@ return 1
 """
 )
 
+# id, news, keep_ms
+ANNOUNCE = (
+    _COMMON
+    + """
+if redis.call('EXISTS', entry(ARGV[2])) == 0 then return 0 end
+redis.call('RPUSH', prefix .. 'news:' .. ARGV[2], ARGV[3])
+redis.call('PEXPIRE', prefix .. 'news:' .. ARGV[2], ARGV[4])
+return 1
+"""
+)
+
 # outcome of a cancelled job, keep_ms, id or '' for all
 CANCEL = (
     _COMMON

@@ -1,0 +1,45 @@
+"""``download/*``: models and masks, as files."""
+
+import os
+
+from flask import Blueprint, Response, send_file
+
+from elephant.paths import resolve_inside
+from elephant_server.api.bodies import read_body
+from elephant_server.api.described import described
+from elephant_server.jobs.following import growing_file
+from elephant_server.jobs.payloads import ANSWERING_QUEUE, CTC_EXPORT
+from elephant_server.schemas.download import CtcBody, ModelDownloadBody
+from elephant_server.services import services
+from elephant_server.state import Kind
+
+blueprint = Blueprint("download", __name__)
+
+
+@blueprint.post("/download/model")
+@blueprint.post("/model/download", endpoint="old_model")
+@described(None, ModelDownloadBody, no_content="There is no such model")
+def model() -> Response:
+    """Send a model's file; 204 where there is none."""
+    body = read_body(ModelDownloadBody)
+    path = resolve_inside(services().settings.models_dir, body.model_name)
+    try:
+        # Opened once: a training that replaces the file meanwhile changes nothing about this one.
+        file = path.open("rb")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return Response(status=204)
+    response = send_file(file, "application/octet-stream", as_attachment=True, download_name=path.name)
+    response.content_length = os.fstat(file.fileno()).st_size
+    return response
+
+
+@blueprint.post("/download/ctc")
+@blueprint.post("/export/ctc", endpoint="old_ctc")
+@described(None, CtcBody, no_content="It was aborted", file_type="application/zip")
+def ctc() -> Response:
+    """Send a .zip with one mask per timepoint, as they are made; 204 where it is aborted before the first one."""
+    body = read_body(CtcBody)
+    with growing_file(services().settings.exports_dir) as file:
+        payload = body.to_payload(str(file.path))
+        job = services().dispatcher.submit(CTC_EXPORT, payload, Kind.GUEST, ANSWERING_QUEUE)
+        return services().follower.respond(job, file, "application/zip")

@@ -1,0 +1,52 @@
+"""The jobs whose outcome is a file."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from elephant.dataset import Dataset
+from elephant.errors import Cancelled
+from elephant.export import Cell
+from elephant.workflows.export import export_ctc
+from elephant_server.errors import StorageError
+from elephant_server.jobs.context import JobControl, WorkerContext
+from elephant_server.jobs.payloads import CtcExport
+from elephant_server.jobs.reporters import LINE_INTERVAL_S
+
+logger = logging.getLogger(__name__)
+
+
+def ctc_export(context: WorkerContext, payload: CtcExport, control: JobControl) -> dict[str, Any]:
+    """Write masks into the file that is there for them, and tell after each one how much of it can be sent."""
+    dataset = Dataset.open(context.datasets, payload.dataset_name)
+    cells = [Cell(spot.to_spot(), spot.value) for spot in payload.spots]
+    try:
+        # Only where it is there: whoever made it removes it when nobody waits any more.
+        with Path(payload.file).open("r+b") as file:
+            export_ctc(dataset, cells, payload.params, file, SizeReporter(file, control), control)
+    except FileNotFoundError as error:
+        raise Cancelled("nobody waits for the export any more") from error
+    except OSError as error:
+        raise StorageError(
+            f"the masks cannot be written ({error.strerror}): make room on the disk of the workspace, then try again"
+        ) from error
+    return {}
+
+
+class SizeReporter:
+    """Tells after each mask how large the file is, and writes a line about it at a rate that a person can read."""
+
+    def __init__(self, file: BinaryIO, control: JobControl) -> None:
+        self._file = file
+        self._control = control
+        self._last = 0.0
+
+    def progress(self, stage: str, done: int, total: int, **values: float) -> None:
+        """See :meth:`elephant.reporting.ProgressReporter.progress`."""
+        del stage, values
+        self._control.announce(size=self._file.tell())
+        now = time.monotonic()
+        if done == total or now - self._last >= LINE_INTERVAL_S:
+            self._last = now
+            logger.info("Export: mask %d/%d", done, total)

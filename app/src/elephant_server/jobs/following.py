@@ -1,0 +1,144 @@
+"""Sending a file on while a job still writes it.
+
+The file is made here, so that the worker needs no leave to make one, and loses its name as soon as the worker has it
+open: from then on it is gone when the last of both processes has closed it, however they end.
+"""
+
+import logging
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from flask import Response
+from redis.exceptions import RedisError
+
+from elephant.errors import ElephantError
+from elephant_server.errors import StorageError
+from elephant_server.jobs.submit import Job
+from elephant_server.jobs.waiting import LOOK_INTERVAL_S, lost, raise_failure
+from elephant_server.state import Board, News, Outcome
+
+logger = logging.getLogger(__name__)
+
+STALE_AFTER_S = 86_400.0
+BLOCK = 1 << 18
+
+
+class GrowingFile:
+    """A file that a job writes and this process reads.
+
+    Parameters
+    ----------
+    folder
+        Where it lies while it has a name; what processes that were killed left there is removed after a day.
+
+    Raises
+    ------
+    StorageError
+        It cannot be made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _sweep(folder)
+            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as made:
+                self.path = Path(made.name)
+            self._file: BinaryIO = self.path.open("rb")
+        except OSError as error:
+            raise StorageError(
+                f"nothing can be written into {folder} ({error.strerror}): make room on the disk"
+            ) from error
+
+    def hide(self) -> None:
+        """Take its name away; whoever has it open goes on."""
+        self.path.unlink(missing_ok=True)
+
+    def read_to(self, end: int | None = None) -> Iterator[bytes]:
+        """Yield what comes next, to a position in the file, or else all that is there."""
+        while block := self._file.read(BLOCK if end is None else min(BLOCK, end - self._file.tell())):
+            yield block
+
+    def close(self) -> None:
+        """Remove it."""
+        self.hide()
+        self._file.close()
+
+
+@contextmanager
+def growing_file(folder: Path) -> Iterator[GrowingFile]:
+    """Make a :class:`GrowingFile` for a job; it is removed here where the block fails, else with the response."""
+    file = GrowingFile(folder)
+    try:
+        yield file
+    except BaseException:
+        file.close()
+        raise
+
+
+class Follower:
+    """Turns a job that writes a file, and announces its `size` so far, into a response.
+
+    Parameters
+    ----------
+    board
+        Where the job announces.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def respond(self, job: Job, file: GrowingFile, mimetype: str) -> Response:
+        """Wait for the beginning of the file and send it; 204 where the job was ended before there was one.
+
+        A job that fails or is ended later ends the answer early. A client that goes away ends the job.
+
+        Raises
+        ------
+        ElephantError
+            The job failed before it announced anything.
+        """
+        heard = self._next(job)
+        if isinstance(heard, Outcome) and raise_failure(heard).cancelled:
+            file.close()
+            return Response(status=204)
+        file.hide()
+        response = Response(self._stream(job, file, heard), mimetype=mimetype, headers={"X-Accel-Buffering": "no"})
+        response.call_on_close(lambda: self._end(job, file))
+        return response
+
+    def _stream(self, job: Job, file: GrowingFile, heard: News | Outcome) -> Iterator[bytes]:
+        try:
+            while not isinstance(heard, Outcome):
+                yield from file.read_to(int(heard["size"]))
+                heard = self._next(job)
+            if not raise_failure(heard).cancelled:
+                yield from file.read_to()
+        except (ElephantError, RedisError) as error:
+            logger.error("%s", error)  # noqa: TRY400 - the message is for the person, the traceback is the worker's
+
+    def _next(self, job: Job) -> News | Outcome:
+        while True:
+            heard = self._board.wait_for_news(job.id, LOOK_INTERVAL_S)
+            if heard is not None:
+                return heard
+            if not self._board.is_alive(job.id):
+                # It may have ended between the two looks.
+                heard = self._board.wait_for_news(job.id, 0.1)
+                return lost(job) if heard is None else heard
+
+    def _end(self, job: Job, file: GrowingFile) -> None:
+        file.close()
+        self._board.cancel(job.id)
+
+
+def _sweep(folder: Path) -> None:
+    for path in folder.iterdir():
+        try:
+            if time.time() - path.stat().st_mtime > STALE_AFTER_S:
+                path.unlink()
+        except OSError as error:
+            logger.debug("%s is left where it is: %s", path, error)

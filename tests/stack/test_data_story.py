@@ -1,0 +1,181 @@
+"""Movies in, models and masks out, on the real stack."""
+
+import io
+import os
+import signal
+import time
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+import tifffile
+
+from stack.player import Ears, Player
+from stack.running import RunningServer, wait_until
+
+pytestmark = pytest.mark.stack
+
+CHUNK = 10 * 2**20
+SHAPE = (8, 24, 28)  # Z, Y, X
+SCALES = [1, 1, 2]
+MANY = 500
+
+
+@pytest.fixture(scope="module")
+def player(server: RunningServer) -> Player:
+    return Player(server)
+
+
+@pytest.fixture(scope="module")
+def dataset(player: Player) -> str:
+    assert player.make_dataset("tracked", np.ones((4, *SHAPE), np.uint16)).json() == {"completed": True}
+    return "tracked"
+
+
+def cell(t: int, value: int, x: float = 14.0, radius: float = 4.0) -> dict[str, Any]:
+    return {"t": t, "pos": [x, 12, 8], "covariance": (np.eye(3) * radius**2).ravel().tolist(), "value": value}
+
+
+def ctc_body(dataset: str, *spots: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {
+        "dataset_name": dataset,
+        "scales": SCALES,
+        "spots": list(spots),
+        "t_start": 0,
+        "t_end": 3,
+        "is_3d": True,
+        **changes,
+    }
+
+
+def masks_of(content: bytes) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.testzip() is None
+        return {name: tifffile.imread(io.BytesIO(archive.read(name))) for name in archive.namelist()}
+
+
+def nothing_is_left(player: Player) -> None:
+    folder = player.server.workspace / ".exports"
+    wait_until(lambda: not list(folder.iterdir()), 10, f"{folder} to be empty")
+    player.wait_for_state(0, 10)
+
+
+@pytest.mark.parametrize("path", ["download/ctc", "export/ctc/"])
+def test_masks_come_as_a_zip(player: Player, dataset: str, path: str) -> None:
+    spots = [cell(0, 5), cell(2, 65535, x=6), cell(2, 7, x=20), cell(4, 9), cell(-1, 9)]
+    answer = player.post(path, ctc_body(dataset, *spots))
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/zip")
+    masks = masks_of(answer.content)
+    assert list(masks) == ["mask000.tif", "mask001.tif", "mask002.tif", "mask003.tif"]
+    assert {(mask.shape, mask.dtype.name) for mask in masks.values()} == {(SHAPE, "uint16")}
+    assert [set(np.unique(mask)) for mask in masks.values()] == [{0, 5}, {0}, {0, 7, 65535}, {0}]
+    z, y, x = np.meshgrid(*(np.arange(n) for n in SHAPE), indexing="ij")
+    ball = ((2 * z - 8) ** 2 + (y - 12) ** 2 + (x - 14) ** 2) < 16
+    np.testing.assert_array_equal(masks["mask000.tif"], np.where(ball, 5, 0))
+    nothing_is_left(player)
+
+
+def test_masks_without_spots_are_blank(player: Player, dataset: str) -> None:
+    masks = masks_of(player.post("download/ctc", ctc_body(dataset, t_start=2, t_end=2)).content)
+    assert {name: mask.any() for name, mask in masks.items()} == {"mask002.tif": False}
+
+
+def test_two_exports_do_not_meet(player: Player, dataset: str) -> None:
+    answers = [player.later("download/ctc", ctc_body(dataset, cell(1, value))) for value in (1, 2, 3)]
+    found = [set(np.unique(masks_of(answer.result(60).content)["mask001.tif"])) for answer in answers]
+    assert found == [{0, 1}, {0, 2}, {0, 3}]
+
+
+@pytest.fixture
+def export(player: Player, dataset: str) -> Iterator[requests.Response]:
+    """The answer of an export that would go on for long, when its first masks have come."""
+    spots = [cell(t, 1 + i, x=i, radius=8) for t in range(MANY) for i in range(28)]
+    body = ctc_body(dataset, *spots, t_end=MANY - 1)
+    with requests.post(player.server.base_url + "download/ctc", json=body, stream=True, timeout=60) as answer:
+        assert answer.status_code == 200
+        yield answer
+    player.abort()
+    nothing_is_left(player)
+
+
+def test_masks_come_while_others_are_made_and_abort_cuts_the_archive(player: Player, export: requests.Response) -> None:
+    pieces = export.iter_content(1 << 16)
+    beginning = next(pieces)
+    assert beginning.startswith(b"PK")
+    assert player.state() == 2
+    # Nothing has a name any more, so that nothing stays behind whatever is killed.
+    assert not list((player.server.workspace / ".exports").iterdir())
+    player.abort()
+    content = beginning + b"".join(pieces)
+    assert b"mask000.tif" in content
+    assert not zipfile.is_zipfile(io.BytesIO(content))
+
+
+def test_a_killed_worker_cuts_the_archive_and_says_so(player: Player, export: requests.Response) -> None:
+    with Ears(player.server) as ears:
+        os.kill(player.server.pid("answering"), signal.SIGKILL)
+        assert not zipfile.is_zipfile(io.BytesIO(export.content))
+        ears.wait_for(lambda e: any("died" in entry["message"] for entry in e.bodies("log")))
+    player.wait_for_state(0)
+
+
+def test_a_client_that_goes_away_ends_its_export(player: Player, export: requests.Response) -> None:
+    assert player.state() == 2
+    export.close()
+    player.wait_for_state(0, 20)
+
+
+def test_an_aborted_export_that_has_not_begun_is_204(player: Player, dataset: str) -> None:
+    spots = [cell(0, 1, x=i % 28, radius=50) for i in range(5000)]
+    answer = player.later("download/ctc", ctc_body(dataset, *spots))
+    player.wait_for_state(2)
+    time.sleep(0.5)
+    player.abort()
+    result = answer.result(10)
+    assert (result.status_code, result.content) == (204, b"")
+    nothing_is_left(player)
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "words"),
+    [
+        ({"spots": [cell(0, 65536)]}, 400, "65536"),
+        ({"spots": [{**cell(0, 1), "covariance": [1, 0, 0, 0, -1, 0, 0, 0, 1]}]}, 400, "positive definite"),
+        ({"t_start": 3, "t_end": 2}, 400, "t_end"),
+        ({"dataset_name": "absent"}, 404, "absent"),
+        ({"dataset_name": "../tracked"}, 400, "tracked"),
+    ],
+)
+def test_what_cannot_be_exported_is_said_in_the_status_line(
+    player: Player, dataset: str, changes: dict[str, Any], status: int, words: str
+) -> None:
+    answer = player.post("download/ctc", ctc_body(dataset, **changes))
+    assert (answer.status_code, words in answer.reason) == (status, True), answer.reason
+    nothing_is_left(player)
+
+
+@pytest.mark.parametrize("path", ["download/model", "model/download/"])
+def test_a_model_comes_as_it_is_stored(player: Player, path: str) -> None:
+    stored = np.random.default_rng(0).bytes(3_000_000)
+    file = player.server.workspace / "models" / "somebody" / "own.pth"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(stored)
+    answer = player.post(path, {"model_name": "somebody/own.pth"})
+    assert (answer.status_code, answer.headers["Content-Length"]) == (200, "3000000")
+    assert answer.content == stored
+
+
+@pytest.mark.parametrize("name", ["absent.pth", "absent/own.pth", "somebody", "somebody/own.pth/x"])
+def test_without_a_model_there_is_no_content(player: Player, name: str) -> None:
+    answer = player.post("download/model", {"model_name": name})
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+@pytest.mark.parametrize("name", ["../datasets/tracked/tracked.h5", "/etc/passwd", "a/../../x", ""])
+def test_nothing_but_models_is_sent(player: Player, name: str) -> None:
+    answer = player.post("download/model", {"model_name": name})
+    assert answer.status_code == 400
+    assert "name" in answer.reason
