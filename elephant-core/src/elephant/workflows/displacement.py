@@ -1,0 +1,135 @@
+"""Finding where spots were at the timepoint before."""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elephant.config.flow import FlowParams
+from elephant.geometry import Ellipsoid, Raster, rasterise
+from elephant.images import normalise, rescale
+from elephant.models.unet import FlowNet
+from elephant.prediction import predict_flow
+from elephant.spots import EarlierSpot, FlowField
+from elephant.spots.flow import covers, moved, unmoved
+from elephant.types import Box, FloatArray, Shape, Spot
+from elephant.workflows.flow import FlowWork
+from elephant.workflows.work import chosen_box, seen_size
+
+logger = logging.getLogger(__name__)
+
+# What a network should see around a spot that is predicted on its own, voxels, Z, Y, X.
+LEAST_REGION = (16, 96, 96)
+
+
+def displace(work: FlowWork, t: int, spots: Sequence[Spot], params: FlowParams) -> list[EarlierSpot]:
+    """Find where the spots of a timepoint were at the one before.
+
+    Spots outside of the crop box are predicted where they are. Those that have no voxel in the image stay where they
+    are, as do all at timepoint 0.
+
+    Returns
+    -------
+    list of EarlierSpot
+        One for each spot, in their order.
+
+    Raises
+    ------
+    elephant.errors.InvalidInputError
+        The timepoint or the box is outside of the movie, or a covariance is not positive definite.
+    elephant.errors.Cancelled
+        The work was ended; nothing was written.
+    """
+    shape, voxel_size = work.dataset.shape, params.displacement.voxel_size
+    box = chosen_box(params.prediction.crop_box, shape)
+    ellipsoids = [Ellipsoid.from_spot(spot, len(shape)) for spot in spots]
+    if t == 0:
+        return [unmoved(spot) for spot in spots]
+    rasters = [rasterise(ellipsoid, voxel_size.last(len(shape)), shape) for ellipsoid in ellipsoids]
+    found = _displacements(_Flow(work, t, params), box, rasters)
+    return [moved(s, found[i], voxel_size) if i in found else unmoved(s) for i, s in enumerate(spots)]
+
+
+def regions_around(rasters: Sequence[Raster], least: Shape, shape: Shape) -> list[Box]:
+    """Return boxes that together cover all spots; the whole image where they would not be smaller.
+
+    Parameters
+    ----------
+    rasters
+        Spots with voxels in the image.
+    least
+        Smallest size of a box, where the image is as large.
+    shape
+        Size of the image, (Z), Y, X.
+    """
+    boxes: list[Box] = []
+    for raster in rasters:
+        if any(covers(box, raster) for box in boxes):
+            continue
+        boxes.append(_box_around(raster, least, shape))
+        if sum(float(np.prod(box.size)) for box in boxes) >= np.prod(shape):
+            return [Box.whole(shape)]
+    return boxes
+
+
+class _Flow:
+    """Predicts the flow from timepoint `t` to the one before, where it is asked for."""
+
+    def __init__(self, work: FlowWork, t: int, params: FlowParams) -> None:
+        self.work = work
+        self.params = params
+        self._t = t
+        self._images = [normalise(work.dataset.read_image(at)) for at in (t - 1, t)]
+
+    def over(self, box: Box, keep: bool = False) -> FlowField:
+        """Return the flow in a box of the stored image, and keep it in the dataset where asked."""
+        work, prediction = self.work, self.params.prediction
+        work.cancel.check()
+        n_dims = len(box.size)
+        size = seen_size(work.dataset.shape, prediction.image.input_size, box)
+        images = np.stack([rescale(image[box.slices], size) for image in self._images])
+        model = work.shelf.get(work.model_path, FlowNet, n_dims, prediction.n_keep_axials)
+        seen = predict_flow(model, images, prediction, work.reporter, work.cancel)
+        flow = _stored(seen, box.size)
+        if keep:
+            work.dataset.write_flow(self._t - 1, flow, box)
+        norm = np.array(self.params.displacement.norm(n_dims), dtype=np.float32)
+        return FlowField(box, flow * norm.reshape(-1, *[1] * n_dims))
+
+
+def _displacements(flow: _Flow, box: Box, rasters: Sequence[Raster]) -> dict[int, FloatArray]:
+    """Return the displacement, voxels, (n,), (Z), Y, X, of each spot that has voxels, by its place in the list."""
+    shape, keep = flow.work.dataset.shape, flow.params.output_prediction
+    inside = {i for i, raster in enumerate(rasters) if covers(box, raster)}
+    outside = [raster for i, raster in enumerate(rasters) if i not in inside and not raster.is_empty]
+    found = {}
+    if inside or keep:
+        field = flow.over(box, keep)
+        found = {i: field.displacement(rasters[i]) for i in inside}
+    least = tuple(max(a, b) for a, b in zip(box.size, LEAST_REGION[-len(shape) :], strict=True))
+    for region in regions_around(outside, least, shape):
+        field = flow.over(region)
+        found |= {i: field.displacement(r) for i, r in enumerate(rasters) if i not in found and covers(region, r)}
+    logger.info("%d spots of %d moved, %d of them outside of the box", len(found), len(rasters), len(outside))
+    return found
+
+
+def _stored(flow: NDArray[np.float32], size: Shape) -> NDArray[np.float32]:
+    """Rescale a flow, (n, (Z), Y, X), from the size that the network saw; displacements are in voxels too."""
+    ratios = [wanted / seen for wanted, seen in zip(size, flow.shape[1:], strict=True)]
+    channels = zip(flow, reversed(ratios), strict=True)
+    return np.stack([rescale(np.ascontiguousarray(channel), size) * np.float32(ratio) for channel, ratio in channels])
+
+
+def _box_around(raster: Raster, least: Shape, shape: Shape) -> Box:
+    axes = zip(raster.slices, least, shape, strict=True)
+    origin, size = zip(*(_around(s, n, limit) for s, n, limit in axes), strict=True)
+    return Box(origin, size)
+
+
+def _around(s: slice, least: int, limit: int) -> tuple[int, int]:
+    """Return start and length of a piece of an axis with a spot in its middle."""
+    length = min(max(least, s.stop - s.start), limit)
+    start = (s.start + s.stop - length) // 2
+    return min(max(start, 0), limit - length), length

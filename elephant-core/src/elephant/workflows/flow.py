@@ -1,0 +1,199 @@
+"""Starting and training a flow model."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from elephant.config.flow import DisplacementParams, FlowStart, FlowTrainingParams
+from elephant.crops import LabelledPair
+from elephant.crops.cache import TimepointCache
+from elephant.crops.volume import anchors_of
+from elephant.dataset import Dataset
+from elephant.errors import InvalidInputError, NotFoundError
+from elephant.geometry import Ellipsoid
+from elephant.images import prepare, rescale_labels
+from elephant.labels import flow_labels
+from elephant.models.ensemble import Ensemble, load_ensemble
+from elephant.models.pretrained import FLOW_FILES, VERSATILE, ModelSource
+from elephant.models.shelf import ModelShelf
+from elephant.models.unet import FlowNet
+from elephant.reporting import CancelToken, ProgressReporter
+from elephant.training.control import TrainingControl
+from elephant.training.flow import FlowTrainer
+from elephant.types import Link
+from elephant.workflows.labels import by_timepoint, in_words
+from elephant.workflows.work import DEFAULT_CACHE_BYTES, ModelWork, seen_voxel_size
+
+logger = logging.getLogger(__name__)
+
+
+class FlowWork(ModelWork):
+    """What every piece of work with a flow model and a dataset needs."""
+
+
+def update_flow_labels(
+    dataset: Dataset,
+    links: Sequence[Link],
+    params: DisplacementParams,
+    reporter: ProgressReporter,
+    cancel: CancelToken,
+) -> list[int]:
+    """Replace the flow labels of every timepoint at which links begin.
+
+    All links are checked before the first timepoint is written; each timepoint is replaced at once.
+
+    Returns
+    -------
+    list of int
+        The earlier timepoints, in order.
+
+    Raises
+    ------
+    InvalidInputError
+        A link leaves the movie, or its covariance is not positive definite.
+    elephant.errors.Cancelled
+        `cancel` asked for the end: each timepoint has its old or its new labels.
+    """
+    groups = by_timepoint(links, dataset.n_timepoints)
+    for link in links:
+        _check(link, dataset)
+    for done, (t, group) in enumerate(groups.items(), start=1):
+        cancel.check()
+        labels = flow_labels(dataset.shape, group, params)
+        cancel.check()
+        dataset.write_flow_labels(t, labels)
+        reporter.progress("timepoint", done, len(groups))
+    logger.info("Flow labels of %d links written at %s", len(links), in_words(list(groups)))
+    return list(groups)
+
+
+def reset_flow_model(
+    path: Path, shelf: ModelShelf, models: Path, source: ModelSource, start: FlowStart, cancel: CancelToken
+) -> None:
+    """Start a flow model anew; the file is replaced whole at the end, or stays as it was.
+
+    Parameters
+    ----------
+    path
+        The model file.
+    shelf
+        Where models are kept warm.
+    models
+        Folder of all models.
+    source
+        Where the weights come from; where it says nothing, they are random. So they are for the pretrained model in
+        2D, of which there is none.
+
+    Raises
+    ------
+    NotFoundError, InvalidInputError, elephant.errors.ModelFileError
+        The weights asked for cannot be had, or are none of such a network.
+    elephant.errors.Cancelled
+        The work was ended.
+    """
+    is_trained = source.file is not None or source.url is not None
+    if source.file is None and start.n_dims not in FLOW_FILES and source.url in (None, VERSATILE):
+        model = _fresh(start, "There is no pretrained flow model for 2D")
+    elif is_trained:
+        model = load_ensemble(
+            source.fetch(models, start.n_dims, FLOW_FILES), FlowNet, start.n_dims, start.n_keep_axials
+        )
+    else:
+        model = _fresh(start)
+    cancel.check()
+    model.save(path)
+    shelf.forget(path)
+
+
+def ensure_flow_model(path: Path, models: Path, start: FlowStart) -> None:
+    """Start the model where its file is not there yet: pretrained, or else from random weights."""
+    if path.is_file():
+        return
+    try:
+        if start.n_dims not in FLOW_FILES:
+            raise NotFoundError("there is no pretrained flow model for 2D")
+        pretrained = ModelSource(url=VERSATILE).fetch(models, start.n_dims, FLOW_FILES)
+        model = load_ensemble(pretrained, FlowNet, start.n_dims, start.n_keep_axials)
+    except NotFoundError as error:
+        model = _fresh(start, str(error))
+    model.save(path)
+
+
+def train_flow(
+    work: FlowWork,
+    links: Sequence[Link],
+    params: FlowTrainingParams,
+    control: TrainingControl,
+    on_saved: Callable[[], None],
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
+) -> None:
+    """Label the timepoints of the links, then train the model on them; it is saved after each epoch.
+
+    Parameters
+    ----------
+    on_saved
+        Called after each time that the model was saved.
+    cache_bytes
+        Limit for the prepared pairs of timepoints that are kept in memory.
+
+    Raises
+    ------
+    InvalidInputError
+        No voxel is labelled, or a link is wrong.
+    elephant.errors.Cancelled
+        The work was ended: the file holds the last finished epoch.
+    """
+    dataset, path = work.dataset, work.model_path
+    update_flow_labels(dataset, links, params.displacement, work.reporter, work.cancel)
+    groups = by_timepoint(links, dataset.n_timepoints)
+    timepoints = [t for t in groups if dataset.read_flow_labels(t)[-1].any()]
+    if not timepoints:
+        raise InvalidInputError("nothing to train: none of the links has a spot in the image; link some nuclei first")
+    pairs = TimepointCache(lambda t: _labelled_pair(dataset, t, groups[t], params), cache_bytes)
+    model = work.shelf.get(path, FlowNet, dataset.n_dims, params.displacement.n_keep_axials)
+
+    def save() -> None:
+        model.save(path)
+        on_saved()
+
+    try:
+        FlowTrainer(model, pairs, params, dataset.n_dims).run(timepoints, control, work.reporter, save)
+    finally:
+        # An epoch that was not finished has changed the weights in memory, but not the file.
+        work.shelf.forget(path)
+
+
+def _check(link: Link, dataset: Dataset) -> None:
+    if link.t + 1 >= dataset.n_timepoints:
+        raise InvalidInputError(
+            f"a link begins at timepoint {link.t}, but its nucleus must be at {link.t + 1} and the dataset has "
+            f"timepoints 0 to {dataset.n_timepoints - 1}: choose the dataset that belongs to this project"
+        )
+    Ellipsoid.from_spot(link, dataset.n_dims)
+
+
+def _fresh(start: FlowStart, reason: str | None = None) -> Ensemble:
+    """Make a network from random weights; with a reason, warn that nothing better could be had."""
+    if reason is None:
+        logger.info("Starting the flow model from random weights")
+    else:
+        logger.warning("%s. Starting the flow model from random weights: train it before use.", reason)
+    if start.seed is not None:
+        torch.manual_seed(start.seed)
+    return Ensemble([FlowNet(start.n_dims, start.n_keep_axials)])
+
+
+def _labelled_pair(dataset: Dataset, t: int, links: Sequence[Link], params: FlowTrainingParams) -> LabelledPair:
+    images = np.stack([prepare(dataset.read_image(at), params.image) for at in (t, t + 1)])
+    shape = images.shape[1:]
+    labels = np.stack([rescale_labels(channel, params.image.input_size) for channel in dataset.read_flow_labels(t)])
+    # A displacement covers as many more voxels as the image has.
+    ratio = np.array(shape[::-1], dtype=np.float32) / dataset.shape[::-1]
+    labels[:-1] *= ratio.reshape(-1, *[1] * len(shape)).astype(np.float32)
+    voxel_size = seen_voxel_size(params.displacement.voxel_size, dataset.shape, shape)
+    positions = np.array([link.pos[3 - dataset.n_dims :] for link in links])
+    anchors = anchors_of(positions, voxel_size, shape)
+    return LabelledPair(images, labels, anchors, voxel_size, params.displacement.norm(dataset.n_dims))
