@@ -12,7 +12,7 @@ from celery import signals
 
 from elephant.devices import best_device
 from elephant.models.shelf import ModelShelf
-from elephant_server.jobs import exports, payloads, tasks
+from elephant_server.jobs import exports, flow_payloads, flow_tasks, payloads, tasks
 from elephant_server.jobs.broker import make_celery
 from elephant_server.jobs.context import JobControl, WorkerContext
 from elephant_server.jobs.running import end_current_job, run_job
@@ -59,6 +59,10 @@ _register(payloads.SEG_UPDATE, payloads.SegUpdate, tasks.seg_update)
 _register(payloads.SEG_RESET, payloads.SegReset, tasks.seg_reset)
 _register(payloads.DATASET_GENERATE, payloads.DatasetGenerate, tasks.dataset_generate)
 _register(payloads.CTC_EXPORT, payloads.CtcExport, exports.ctc_export)
+_register(flow_payloads.FLOW_PREDICT, flow_payloads.FlowPredict, flow_tasks.flow_predict)
+_register(flow_payloads.FLOW_TRAIN, flow_payloads.FlowTrain, flow_tasks.flow_train)
+_register(flow_payloads.FLOW_UPDATE, flow_payloads.FlowUpdate, flow_tasks.flow_update)
+_register(flow_payloads.FLOW_RESET, flow_payloads.FlowReset, flow_tasks.flow_reset)
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
-from elephant.errors import InvalidInputError
-from elephant_server.api.bodies import parse, read_body
+from elephant_server.api.bodies import read_body
 from elephant_server.api.described import described
+from elephant_server.api.resets import read_reset
 from elephant_server.jobs.payloads import (
     ANSWERING_QUEUE,
     SEG_PREDICT,
@@ -20,7 +20,6 @@ from elephant_server.schemas.answers import Completed, FoundSpots
 from elephant_server.schemas.seg import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.services import services
 from elephant_server.state import Kind, Outcome
-from elephant_server.uploads import kept_upload
 
 blueprint = Blueprint("seg", __name__)
 
@@ -60,18 +59,9 @@ def update() -> Response:
 @described(Completed, SegResetBody, takes_upload=True)
 def reset() -> Response:
     """Start a model anew: pretrained, from an address, from a file sent along, or from the dataset's intensities."""
-    if request.mimetype != "multipart/form-data":
-        return _submit_reset(read_body(SegResetBody), None)
-    if "data" not in request.form or "file" not in request.files:
-        raise InvalidInputError("expected multipart with the parts `data` (JSON) and `file` (a .pth)")
-    body = parse(SegResetBody, request.form["data"])
-    with kept_upload(request.files["file"], services().settings.models_dir) as path:
-        return _submit_reset(body, str(path))
-
-
-def _submit_reset(body: SegResetBody, file: str | None) -> Response:
-    job = services().dispatcher.submit(SEG_RESET, body.to_payload(file), Kind.TRAINING, TRAINING_QUEUE)
-    return services().waiter.respond(job, _completed, LATE_FIRST_BYTE_AFTER_S)
+    with read_reset(SegResetBody) as (body, file):
+        job = services().dispatcher.submit(SEG_RESET, body.to_payload(file), Kind.TRAINING, TRAINING_QUEUE)
+        return services().waiter.respond(job, _completed, LATE_FIRST_BYTE_AFTER_S)
 
 
 def _completed(outcome: Outcome) -> dict[str, Any]:

@@ -27,6 +27,20 @@ class FoundSpots(Completed):
     spots: list[FoundSpot]
 
 
+class EarlierSpot(BaseModel):
+    """Where a nucleus was."""
+
+    id: int = Field(description="the client's name of the spot")
+    pos: tuple[float, float, float] = Field(description="earlier centre, physical, X, Y, Z")
+    sqdisp: float = Field(description="squared physical distance to where it is")
+
+
+class EarlierSpots(Completed):
+    """Where nuclei were at the timepoint before, in the order of the request."""
+
+    spots: list[EarlierSpot]
+
+
 class Message(BaseModel):
     """Words for a person."""
 

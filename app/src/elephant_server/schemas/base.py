@@ -1,5 +1,6 @@
 """What all request bodies have in common."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -61,23 +62,38 @@ def _known_tag(value: Any) -> Any:
     return Tag(value) if isinstance(value, str) else value
 
 
-class SpotBody(Body):
-    """An annotated nucleus."""
+class EllipsoidBody(Body):
+    """A nucleus as an ellipsoid."""
 
-    t: Index = Field(description="timepoint, counted from 0")
     pos: Vector = Field(description="centre, physical, X, Y, Z")
     covariance: Annotated[tuple[Finite, ...], Field(min_length=9, max_length=9)] = Field(
         description="3 x 3 covariance of the ellipsoid, physical, row-major over X, Y, Z; its surface is at one sigma"
     )
+
+    @property
+    def counts(self) -> bool:
+        """Whether its shape is used."""
+        return True
+
+
+class SpotBody(EllipsoidBody):
+    """An annotated nucleus."""
+
+    t: Index = Field(description="timepoint, counted from 0")
     tag: Annotated[Tag, BeforeValidator(_known_tag)] = Field(Tag.UNLABELED, description="what a person says of it")
     id: int = Field(-1, description="the client's name of the spot")
+
+    @property
+    def counts(self) -> bool:
+        """Whether its shape is used."""
+        return self.tag is not Tag.UNLABELED
 
     def to_payload(self) -> SpotPayload:
         """Return it in the order Z, Y, X."""
         return SpotPayload(t=self.t, pos=zyx(self.pos), covariance=self.covariance[::-1], tag=self.tag, id=self.id)
 
 
-def check_covariances(spots: tuple[SpotBody, ...], is_3d: bool) -> None:
+def check_covariances(spots: Sequence[EllipsoidBody], is_3d: bool) -> None:
     """Check that the covariances of all spots that count are symmetric and positive definite.
 
     Raises
@@ -85,7 +101,7 @@ def check_covariances(spots: tuple[SpotBody, ...], is_3d: bool) -> None:
     ValueError
         One is not; the message names it.
     """
-    counted = [(i, spot) for i, spot in enumerate(spots) if spot.tag is not Tag.UNLABELED]
+    counted = [(i, spot) for i, spot in enumerate(spots) if spot.counts]
     if not counted:
         return
     n = 3 if is_3d else 2
@@ -98,5 +114,5 @@ def check_covariances(spots: tuple[SpotBody, ...], is_3d: bool) -> None:
         index, spot = counted[int(wrong[0])]
         raise ValueError(
             f"spots.{index}.covariance must be symmetric positive definite, but {list(spot.covariance)} came "
-            f"(timepoint {spot.t}, id {spot.id}): delete that spot and draw it again"
+            f"(at {list(spot.pos)}, X, Y, Z): delete that spot and draw it again"
         )

@@ -4,7 +4,6 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from elephant.config.anisotropy import n_keep_axials
 from elephant.config.detection import DetectionParams, PredictionParams, SpotParams
 from elephant.config.image import ImageParams
 from elephant.config.labels import LabelParams
@@ -14,52 +13,17 @@ from elephant.config.training import (
     LoopParams,
     SelfSupervisedParams,
 )
-from elephant.errors import InvalidInputError
-from elephant.types import Box
 from elephant_server.jobs.payloads import SegPredict, SegReset, SegTrain, SegUpdate, SpotPayload
-from elephant_server.schemas.base import (
-    Body,
-    Count,
-    Finite,
-    Index,
-    KeepAxials,
-    Name,
-    Scales,
-    Sizes,
-    SpotBody,
-    check_covariances,
-    sizes_zyx,
-    voxel_size,
-)
-
-PositiveSizes = tuple[Count, Count, Count]
-Ratio = Annotated[float, Field(gt=0, le=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[Finite, Field(gt=0)]
-NotNegative = Annotated[Finite, Field(ge=0)]
+from elephant_server.schemas.base import Count, Index, Scales, Sizes, SpotBody, check_covariances, voxel_size
+from elephant_server.schemas.movie import CropBox, ModelBody, MovieBody, NotNegative, Positive, Ratio, Share
 
 # Crops of a model that is started from intensities by a request that does not say how large they are, X, Y, Z.
 START_CROP = (96, 96, 16)
 START_N_CROPS = 5
 
 
-class SegBody(Body):
+class SegBody(MovieBody):
     """What most requests about detection have."""
-
-    dataset_name: Name = Field(description="dataset, below workspace/datasets")
-    is_3d: bool = Field(True, description="whether the movie has volumes; otherwise whatever stands at Z is ignored")
-    scales: Scales = Field((1.0, 1.0, 1.0), description="physical voxel size, X, Y, Z")
-
-    def _sizes(self, sizes: Sizes) -> tuple[int, ...]:
-        """Return X, Y, Z sizes as (Z), Y, X, refusing what is below 1 on an axis that counts."""
-        turned = sizes_zyx(sizes, self.is_3d)
-        if min(turned) < 1:
-            raise InvalidInputError(f"sizes must be at least 1, but {list(sizes)} (X, Y, Z) came")
-        return turned
-
-    def _image(self, input_size: Sizes | None, use_median: bool) -> ImageParams:
-        size = None if input_size is None else self._sizes(input_size)
-        return ImageParams(use_median=use_median, input_size=size)
 
     def _start(self, n_keep_axials: int, image: ImageParams, crop: Sizes, n_crops: int) -> SelfSupervisedParams:
         return SelfSupervisedParams(
@@ -67,21 +31,11 @@ class SegBody(Body):
         )
 
 
-class ModelBody(SegBody):
-    """What requests that use a model have."""
-
-    model_name: Name = Field(description="model, below workspace/models")
-    n_keep_axials: KeepAxials | None = Field(
-        None, description="how many of the four poolings leave Z alone, clamped to 0 to 4; by default from `scales`"
-    )
-
-    def _keep_axials(self) -> int:
-        if self.n_keep_axials is not None:
-            return self.n_keep_axials
-        return n_keep_axials(voxel_size(self.scales, self.is_3d), 3 if self.is_3d else 2)
+class SegModelBody(SegBody, ModelBody):
+    """What requests that use a detection model have."""
 
 
-class SegPredictBody(ModelBody):
+class SegPredictBody(SegModelBody):
     """``seg/predict``: find the nuclei of a timepoint."""
 
     timepoint: Index = Field(description="timepoint, counted from 0")
@@ -100,7 +54,7 @@ class SegPredictBody(ModelBody):
     use_memmap: bool = Field(False, description="accepted for compatibility")
     input_size: Sizes | None = Field(None, description="voxels, X, Y, Z, to which the image is rescaled")
     patch: Sizes | None = Field(None, description="largest tile, voxels, X, Y, Z")
-    crop_box: tuple[int, int, int, int, int, int] | None = Field(
+    crop_box: CropBox | None = Field(
         None, description="part to predict: origin X, Y, Z, then size X, Y, Z, voxels of the stored image"
     )
 
@@ -114,7 +68,7 @@ class SegPredictBody(ModelBody):
             use_2d=self.use_2d and self.is_3d,
             batch_size=self.batch_size,
             patch=None if self.patch is None else self._sizes(self.patch),
-            crop_box=self._box(),
+            crop_box=self._box(self.crop_box),
         )
         spots = SpotParams(
             voxel_size=voxel_size(self.scales, self.is_3d),
@@ -132,12 +86,6 @@ class SegPredictBody(ModelBody):
             params=params,
             start=start,
         )
-
-    def _box(self) -> Box | None:
-        if self.crop_box is None:
-            return None
-        origin, size = self.crop_box[:3], self.crop_box[3:]
-        return Box(sizes_zyx(origin, self.is_3d), sizes_zyx(size, self.is_3d))
 
 
 class LabelsBody(SegBody):
@@ -181,7 +129,7 @@ class SegUpdateBody(LabelsBody):
         return SegUpdate(dataset_name=self.dataset_name, spots=self._spots(), params=self._labels())
 
 
-class SegTrainBody(LabelsBody, ModelBody):
+class SegTrainBody(LabelsBody, SegModelBody):
     """``seg/train``: write the labels of the spots, then train on their timepoints."""
 
     scales: Scales = Field(description="physical voxel size, X, Y, Z")
@@ -251,7 +199,7 @@ class SegTrainBody(LabelsBody, ModelBody):
         )
 
 
-class SegResetBody(ModelBody):
+class SegResetBody(SegModelBody):
     """``seg/reset``: start a model anew."""
 
     crop_size: Sizes = Field(START_CROP, description="size of a crop, voxels, X, Y, Z")

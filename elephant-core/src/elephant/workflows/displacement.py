@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.config.flow import FlowParams
+from elephant.errors import ModelFileError
 from elephant.geometry import Ellipsoid, Raster, rasterise
 from elephant.images import normalise, rescale
 from elephant.models.unet import FlowNet
@@ -38,6 +39,8 @@ def displace(work: FlowWork, t: int, spots: Sequence[Spot], params: FlowParams) 
     ------
     elephant.errors.InvalidInputError
         The timepoint or the box is outside of the movie, or a covariance is not positive definite.
+    elephant.errors.ModelFileError
+        The model is none of such a network, or is ruined.
     elephant.errors.Cancelled
         The work was ended; nothing was written.
     """
@@ -91,6 +94,11 @@ class _Flow:
         images = np.stack([rescale(image[box.slices], size) for image in self._images])
         model = work.shelf.get(work.model_path, FlowNet, n_dims, prediction.n_keep_axials)
         seen = predict_flow(model, images, prediction, work.reporter, work.cancel)
+        if not np.isfinite(seen).all():
+            raise ModelFileError(
+                f"the model {work.model_path.name} gives numbers that are none: its training went astray; reset it and "
+                "train it with a smaller learning rate"
+            )
         flow = _stored(seen, box.size)
         if keep:
             work.dataset.write_flow(self._t - 1, flow, box)

@@ -1,0 +1,68 @@
+"""``flow/*``: linking over time."""
+
+from typing import Any
+
+from flask import Blueprint, Response
+
+from elephant_server.api.bodies import read_body
+from elephant_server.api.described import described
+from elephant_server.api.resets import read_reset
+from elephant_server.jobs.flow_payloads import FLOW_PREDICT, FLOW_RESET, FLOW_TRAIN, FLOW_UPDATE
+from elephant_server.jobs.payloads import ANSWERING_QUEUE, TRAINING_QUEUE
+from elephant_server.jobs.waiting import LATE_FIRST_BYTE_AFTER_S
+from elephant_server.schemas.answers import Completed, EarlierSpots
+from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
+from elephant_server.services import services
+from elephant_server.state import Kind, Outcome
+
+blueprint = Blueprint("flow", __name__)
+
+
+@blueprint.post("/flow/predict")
+@blueprint.post("/predict/flow", endpoint="old_predict")
+@described(EarlierSpots, FlowPredictBody)
+def predict() -> Response:
+    """Find where spots were at the timepoint before."""
+    body = read_body(FlowPredictBody)
+    job = services().dispatcher.submit(FLOW_PREDICT, body.to_payload(), Kind.GUEST, ANSWERING_QUEUE)
+    return services().waiter.respond(job, lambda outcome: _spots(outcome, body), drop_if_alone=True)
+
+
+@blueprint.post("/flow/train")
+@blueprint.post("/train/flow", endpoint="old_train")
+@described(Completed, FlowTrainBody)
+def train() -> Response:
+    """Write flow labels and train on them."""
+    payload = read_body(FlowTrainBody).to_payload()
+    job = services().dispatcher.submit(FLOW_TRAIN, payload, Kind.TRAINING, TRAINING_QUEUE)
+    return services().waiter.respond(job, _completed)
+
+
+@blueprint.post("/flow/update")
+@blueprint.post("/update/flow", endpoint="old_update")
+@described(Completed, FlowUpdateBody)
+def update() -> Response:
+    """Write or clear flow labels."""
+    payload = read_body(FlowUpdateBody).to_payload()
+    job = services().dispatcher.submit(FLOW_UPDATE, payload, Kind.GUEST, ANSWERING_QUEUE)
+    return services().waiter.respond(job, _completed)
+
+
+@blueprint.post("/flow/reset")
+@blueprint.post("/reset/flow", endpoint="old_reset")
+@described(Completed, FlowResetBody, takes_upload=True)
+def reset() -> Response:
+    """Start a flow model anew: pretrained, from an address, from a file sent along, or from random weights."""
+    with read_reset(FlowResetBody) as (body, file):
+        job = services().dispatcher.submit(FLOW_RESET, body.to_payload(file), Kind.TRAINING, TRAINING_QUEUE)
+        return services().waiter.respond(job, _completed, LATE_FIRST_BYTE_AFTER_S)
+
+
+def _completed(outcome: Outcome) -> dict[str, Any]:
+    return {"completed": not outcome.cancelled}
+
+
+def _spots(outcome: Outcome, body: FlowPredictBody) -> dict[str, Any]:
+    """Answer for every spot also where the work was aborted: the client reads them in any case."""
+    unmoved = [{"id": spot.id, "pos": list(spot.pos), "sqdisp": 0.0} for spot in body.spots]
+    return {"spots": (outcome.result or {}).get("spots", unmoved), **_completed(outcome)}

@@ -1,0 +1,36 @@
+"""Reading a request that starts a model anew, perhaps with a model file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from flask import request
+
+from elephant.errors import InvalidInputError
+from elephant_server.api.bodies import parse, read_body
+from elephant_server.schemas.base import Body
+from elephant_server.services import services
+from elephant_server.uploads import kept_upload
+
+B = TypeVar("B", bound=Body)
+
+
+@contextmanager
+def read_reset(model: type[B]) -> Iterator[tuple[B, str | None]]:
+    """Give the request's body as `model`, and the path of the model file that came with it.
+
+    Whoever takes the request inside the block removes the file; where the block fails, it is removed here.
+
+    Raises
+    ------
+    InvalidInputError
+        The request is neither JSON nor multipart with both parts, or something in it is not as it should be.
+    """
+    if request.mimetype != "multipart/form-data":
+        yield read_body(model), None
+        return
+    if "data" not in request.form or "file" not in request.files:
+        raise InvalidInputError("expected multipart with the parts `data` (JSON) and `file` (a .pth)")
+    body = parse(model, request.form["data"])
+    with kept_upload(request.files["file"], services().settings.models_dir) as path:
+        yield body, str(path)
