@@ -6,12 +6,16 @@ import signal
 import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import requests
 import tifffile
+import zarr
 
 from stack.player import Ears, Player
 from stack.running import RunningServer, wait_until
@@ -51,6 +55,33 @@ def ctc_body(dataset: str, *spots: dict[str, Any], **changes: Any) -> dict[str, 
     }
 
 
+class Uploader:
+    """Sends files as the client does: in pieces of 10 MiB, whatever it is answered."""
+
+    def __init__(self, server: RunningServer, dataset: str, path: str = "upload/image") -> None:
+        self.url = server.base_url + path
+        self.folder = server.workspace / "datasets" / dataset
+        self.dataset = dataset
+        self.staging = server.workspace / "datasets" / ".uploads"
+
+    def step(self, filename: str, action: str, piece: bytes | None = None) -> requests.Response:
+        fields = {"dataset_name": self.dataset, "filename": filename, "action": action}
+        files = None if piece is None else {"file": (filename, piece)}
+        return requests.post(self.url, data=fields, files=files, timeout=60)
+
+    def pieces(self, file: Path) -> Iterator[bytes]:
+        """Read into one buffer of 10 MiB: leftovers of the piece before stay behind the end of the last one."""
+        buffer = bytearray(CHUNK)
+        with file.open("rb") as source:
+            while source.readinto(buffer):
+                yield bytes(buffer)
+
+    def send(self, file: Path) -> list[int]:
+        """Send a file up to `complete`; return the statuses."""
+        steps = [self.step(file.name, "append" if i else "init", p) for i, p in enumerate(self.pieces(file))]
+        return [step.status_code for step in [*steps, self.step(file.name, "complete")]]
+
+
 def masks_of(content: bytes) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.testzip() is None
@@ -61,6 +92,123 @@ def nothing_is_left(player: Player) -> None:
     folder = player.server.workspace / ".exports"
     wait_until(lambda: not list(folder.iterdir()), 10, f"{folder} to be empty")
     player.wait_for_state(0, 10)
+
+
+@pytest.fixture(scope="module")
+def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A movie of 25 MiB."""
+    path = tmp_path_factory.mktemp("client") / "sent.h5"
+    values = np.random.default_rng(0).integers(0, 65536, (5, 10, 512, 512), dtype=np.uint16)
+    with h5py.File(path, "w") as file:
+        file["s00/resolutions"] = np.ones((1, 3))
+        for t, frame in enumerate(values):
+            file[f"t{t:05d}/s00/0/cells"] = frame.view(np.int16)
+    assert 25 * 2**20 < path.stat().st_size < 26 * 2**20
+    return path
+
+
+@pytest.mark.parametrize(("path", "dataset_name"), [("upload/image", "user/new"), ("upload/", "user/old")])
+def test_an_uploaded_movie_becomes_a_dataset(player: Player, movie: Path, path: str, dataset_name: str) -> None:
+    uploader = Uploader(player.server, dataset_name, path)
+    assert uploader.send(movie) == [200, 200, 200, 200]
+    stored = uploader.folder / "sent.h5"
+    assert stored.stat().st_size == 3 * CHUNK
+    assert stored.read_bytes().startswith(movie.read_bytes())
+    assert player.post("dataset/generate", {"dataset_name": uploader.dataset, "is_2d": False}).status_code == 200
+    check = player.post("dataset/check", {"dataset_name": uploader.dataset, "shape": [5, 10, 512, 512]})
+    assert check.json() == {"message": "ready"}
+    with h5py.File(movie) as file:
+        expected = file["t00004/s00/0/cells"][...].view(np.uint16)
+    images = zarr.open_array(uploader.folder / "imgs.zarr", mode="r")
+    np.testing.assert_array_equal(images[4], expected)
+
+
+def test_a_movie_in_partitions_is_uploaded_master_last(player: Player, tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (2, *SHAPE), dtype=np.uint16)
+    for t, frame in enumerate(frames):
+        with h5py.File(tmp_path / f"movie-{t:02d}-00.h5", "w") as file:
+            file[f"t{t:05d}/s00/0/cells"] = frame.view(np.int16)
+    with h5py.File(tmp_path / "movie.h5", "w") as file:
+        file["s00/resolutions"] = np.ones((1, 3))
+        for t in range(2):
+            file[f"t{t:05d}/s00/0"] = h5py.ExternalLink(f"movie-{t:02d}-00.h5", f"t{t:05d}/s00/0")
+    uploader = Uploader(player.server, "split")
+    assert uploader.send(tmp_path / "movie-00-00.h5") == [200, 200]
+    assert uploader.send(tmp_path / "movie.h5") == [200, 400]
+    assert uploader.send(tmp_path / "movie-01-00.h5") == [200, 200]
+    assert uploader.send(tmp_path / "movie.h5") == [200, 200]
+    assert (uploader.folder / "movie.h5").stat().st_size == CHUNK
+    assert player.post("dataset/generate", {"dataset_name": "split", "is_2d": False}).status_code == 200
+    np.testing.assert_array_equal(zarr.open_array(uploader.folder / "imgs.zarr", mode="r")[...], frames)
+
+
+def test_uploads_at_the_same_time_do_not_meet(player: Player, movie: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["t00000/s00/0/cells"] = np.random.default_rng(1).integers(0, 9, (20, 512, 600), dtype=np.int16)
+    uploader = Uploader(player.server, "together")
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(uploader.send, [movie, other])) == [[200] * 4, [200] * 3]
+    for file in (movie, other):
+        assert (uploader.folder / file.name).read_bytes().startswith(file.read_bytes())
+    assert sorted(path.name for path in uploader.folder.iterdir()) == ["other.h5", "sent.h5"]
+
+
+def test_a_piece_that_fails_keeps_the_file_from_its_place(player: Player, movie: Path) -> None:
+    uploader = Uploader(player.server, "full")
+    assert uploader.send(movie)[-1] == 200
+    first, second, third = uploader.pieces(movie)
+    assert uploader.step("sent.h5", "init", b"other").json() == {"completed": True}
+    (staged,) = uploader.staging.glob("*/sent.h5")
+    staged.unlink()
+    staged.symlink_to("/dev/full")
+    failed = uploader.step("sent.h5", "append", second)
+    assert failed.status_code == 500
+    assert "No space left on device" in failed.json()["error"]
+    assert uploader.step("sent.h5", "append", third).status_code == 400
+    with Ears(player.server) as ears:
+        refused = uploader.step("sent.h5", "complete")
+        assert (refused.status_code, "No space left on device" in refused.json()["error"]) == (400, True)
+        ears.wait_for(lambda e: any("given up" in entry["message"] for entry in e.bodies("log")))
+    assert (uploader.folder / "sent.h5").read_bytes() == first + second + third
+    assert uploader.send(movie)[-1] == 200
+
+
+def test_a_piece_that_is_lost_keeps_the_file_from_its_place(player: Player, movie: Path) -> None:
+    uploader = Uploader(player.server, "lost")
+    first, _, third = uploader.pieces(movie)
+    assert uploader.step("sent.h5", "init", first).status_code == 200
+    assert uploader.step("sent.h5", "append", third).status_code == 200
+    assert uploader.step("sent.h5", "complete").status_code == 400
+    assert not uploader.folder.exists()
+
+
+def test_an_upload_is_cancelled(player: Player) -> None:
+    uploader = Uploader(player.server, "cancelled")
+    assert uploader.step("a.h5", "init", b"a" * 100).status_code == 200
+    assert uploader.step("a.h5", "cancel").json() == {"completed": True}
+    refused = uploader.step("a.h5", "complete")
+    assert (refused.status_code, "has not begun" in refused.json()["error"]) == (400, True)
+    assert uploader.step("a.h5", "append", b"a").status_code == 400
+    assert not uploader.folder.exists()
+    assert not list(uploader.staging.glob("*/a.h5"))
+
+
+@pytest.mark.parametrize(
+    ("dataset_name", "filename", "action"),
+    [
+        ("../models", "a.h5", "init"),
+        ("a", "../../models/a.h5", "init"),
+        ("a", "a.pth", "init"),
+        ("a", "/tmp/a.h5", "init"),
+        ("", "a.h5", "init"),
+        ("a", "a.h5", "begin"),
+    ],
+)
+def test_an_upload_can_not_get_out(player: Player, dataset_name: str, filename: str, action: str) -> None:
+    answer = Uploader(player.server, dataset_name).step(filename, action, b"x")
+    assert answer.status_code == 400
+    assert answer.json()["error"]
 
 
 @pytest.mark.parametrize("path", ["download/ctc", "export/ctc/"])

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from elephant.errors import InvalidInputError
+from elephant_server.errors import StorageError
 from elephant_server.schemas.base import Body
 
 B = TypeVar("B", bound=Body)
@@ -28,6 +29,26 @@ def read_body(model: type[B]) -> B:
             f"expected a JSON object with Content-Type: application/json, but {request.mimetype or 'no type'!r} came"
         )
     return parse(model, request.get_data(cache=False))
+
+
+def read_form(model: type[B]) -> B:
+    """Return the fields of the request's form as `model`, of a repeated one the last.
+
+    Raises
+    ------
+    InvalidInputError
+        Something in it is not as it should be.
+    StorageError
+        The parts that came with it are too large to be kept.
+    """
+    try:
+        fields = {name: values[-1] for name, values in request.form.lists()}
+    except OSError as error:
+        raise StorageError(f"what came cannot be kept ({error.strerror}): make room on the server's disk") from error
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidInputError(explain(error)) from None
 
 
 def parse(model: type[B], text: bytes | str) -> B:

@@ -1,9 +1,10 @@
 """Datasets: what lies in their folders, how movies become datasets, reading, writing and checking them."""
 
+from elephant.dataset.arrival import check_arrived
 from elephant.dataset.check import check_dataset
 from elephant.dataset.colours import labels_as_rgb
 from elephant.dataset.conversion import convert
 from elephant.dataset.dataset import Dataset
 from elephant.dataset.finding import find_movie
 
-__all__ = ["Dataset", "check_dataset", "convert", "find_movie", "labels_as_rgb"]
+__all__ = ["Dataset", "check_arrived", "check_dataset", "convert", "find_movie", "labels_as_rgb"]

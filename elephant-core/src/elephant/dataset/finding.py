@@ -53,13 +53,13 @@ def _linked_files(path: Path) -> set[str]:
     """Return the names of the files that the timepoints of a movie lie in, other than its own."""
     try:
         with opened(path) as file:
-            return set(_external_links(file))
+            return set(external_links(file))
     except (DatasetError, NotFoundError):
         return set()
 
 
-def _external_links(group: h5py.Group, depth: int = 0) -> Iterator[str]:
-    """Yield the file names of the external links down to ``/tTTTTT/sSS/L``."""
+def external_links(group: h5py.Group, depth: int = 0) -> Iterator[str]:
+    """Yield the file names, without folders, of the external links of a movie down to ``/tTTTTT/sSS/L``."""
     for name in group:
         if depth == 0 and not TIMEPOINT.fullmatch(name):
             continue
@@ -67,4 +67,4 @@ def _external_links(group: h5py.Group, depth: int = 0) -> Iterator[str]:
         if isinstance(link, h5py.ExternalLink):
             yield Path(link.filename).name
         elif depth < 2 and isinstance(child := group.get(name), h5py.Group):
-            yield from _external_links(child, depth + 1)
+            yield from external_links(child, depth + 1)

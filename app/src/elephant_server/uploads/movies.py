@@ -1,0 +1,192 @@
+"""Movies that come in pieces, each in a request of its own that any process may get.
+
+So what is known of an upload lies in files: a folder for each, beside the datasets, with what came of the file so far.
+Where a piece could not be kept that folder has a reason in place of the file, because the client goes on whatever it
+is answered: nothing but a new start changes that.
+"""
+
+import errno
+import hashlib
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from filelock import FileLock
+
+from elephant.dataset import check_arrived
+from elephant.errors import InvalidInputError
+from elephant.paths import resolve_inside
+from elephant_server.errors import StorageError
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 10 * 2**20  # the client's pieces, the last one padded
+STALE_AFTER_S = 86_400.0
+SUFFIX = ".h5"
+_STAGING = ".uploads"
+_REASON = ".reason"  # no name of a movie
+_COPY_BLOCK = 1 << 20
+
+
+class MovieUpload:
+    """The upload of one file into the folder of a dataset; there is one of each name at a time.
+
+    Parameters
+    ----------
+    datasets
+        Folder of all datasets.
+    dataset_name
+        The dataset, which need not exist yet.
+    filename
+        Name of an ``.h5``, without folders.
+
+    Raises
+    ------
+    InvalidInputError
+        A name leads elsewhere, or is none of a movie.
+    """
+
+    def __init__(self, datasets: Path, dataset_name: str, filename: str) -> None:
+        self._folder = resolve_inside(datasets, dataset_name)
+        self._place = self._folder / _checked(filename)
+        self._staging = datasets.resolve() / _STAGING
+        if self._folder.is_relative_to(self._staging):
+            raise InvalidInputError(f"a dataset cannot be called {dataset_name!r}: choose another name")
+        resolve_inside(self._folder, filename)
+        key = hashlib.sha256(bytes(self._place)).hexdigest()
+        self._work = self._staging / key[:32]
+        self._file = self._work / filename
+        # A few for all, which stay: to remove a lock that others may wait for is not safe.
+        self._lock = self._staging / f"{key[:2]}.lock"
+
+    def receive(self, piece: IO[bytes] | None, *, restart: bool) -> None:
+        """Keep the first piece of the file, or the next one.
+
+        Parameters
+        ----------
+        piece
+            What came; None, where the request had none, is a failure as well.
+        restart
+            Whether the file begins with it, whatever there was before.
+
+        Raises
+        ------
+        InvalidInputError
+            There is no piece, or no beginning that it could follow.
+        StorageError
+            It could not be written.
+        """
+        with self._turn():
+            if restart:
+                self._sweep()
+                self._drop()
+            else:
+                self._check_begun()
+            with self._given_up_on_failure():
+                if piece is None:
+                    raise InvalidInputError("expected multipart with the part `file`, but there was none")
+                self._work.mkdir(exist_ok=True)
+                with self._file.open("wb" if restart else "ab") as file:
+                    shutil.copyfileobj(piece, file, _COPY_BLOCK)
+
+    def complete(self) -> None:
+        """Put the file into its place, in one step.
+
+        Raises
+        ------
+        InvalidInputError
+            There was no beginning, or a piece could not be kept.
+        DatasetError
+            It is no whole HDF5 file, or one that is split and lacks partitions. What was in its place is still there.
+        StorageError
+            It could not be put there.
+        """
+        with self._turn():
+            self._check_begun()
+            with self._given_up_on_failure():
+                check_arrived(self._file, self._folder, CHUNK)
+                self._folder.mkdir(parents=True, exist_ok=True)
+                _move(self._file, self._place)
+            self._drop()
+        logger.info("%s was uploaded", self._place.name)
+
+    def cancel(self) -> None:
+        """Drop what came, if anything did."""
+        with self._turn():
+            self._drop()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Keep others from the upload inside the block."""
+        try:
+            self._staging.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._lock):
+                yield
+        except OSError as error:
+            raise StorageError(
+                f"{self._place.name} cannot be written ({error.strerror}): make room on the disk of the workspace, or "
+                "see who may write there, then upload it again"
+            ) from error
+
+    @contextmanager
+    def _given_up_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._drop()
+            # On a full disk there may be no room for the reason either: then it is as if nothing had begun.
+            with suppress(OSError):
+                self._work.mkdir()
+                (self._work / _REASON).write_text(getattr(error, "strerror", None) or str(error), encoding="utf-8")
+            raise
+
+    def _check_begun(self) -> None:
+        if self._file.exists():
+            return
+        try:
+            what = f"was given up ({(self._work / _REASON).read_text(encoding='utf-8')})"
+        except OSError:
+            what = "has not begun"
+        raise InvalidInputError(f"the upload of {self._place.name} {what}: upload it again from its beginning")
+
+    def _drop(self) -> None:
+        shutil.rmtree(self._work, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Remove what uploads left that nobody went on with for a day."""
+        for work in self._staging.iterdir():
+            with suppress(OSError):
+                if work.is_dir() and time.time() - _last_change(work) > STALE_AFTER_S:
+                    shutil.rmtree(work)
+
+
+def _last_change(work: Path) -> float:
+    return max(path.lstat().st_mtime for path in (work, *work.iterdir()))
+
+
+def _checked(filename: str) -> str:
+    if "/" in filename or filename.startswith(".") or not filename.endswith(SUFFIX):
+        raise InvalidInputError(
+            f"a movie needs the plain name of an {SUFFIX}, but {filename!r} came: export the movie as HDF5 from "
+            "BigDataViewer or Mastodon"
+        )
+    return filename
+
+
+def _move(file: Path, place: Path) -> None:
+    """Rename a file, also onto another disk."""
+    try:
+        file.replace(place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        beside = place.with_name(f".{file.parent.name}.part")
+        try:
+            shutil.copyfile(file, beside)
+            beside.replace(place)
+        finally:
+            beside.unlink(missing_ok=True)
