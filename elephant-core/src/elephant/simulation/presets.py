@@ -9,8 +9,8 @@ from elephant.simulation.parameters import SimulationParameters
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        # Small enough to simulate within seconds and to train on within a minute without a GPU.
-        "demo": {},
+        # Small and sparse enough to simulate within seconds and to learn within a minute without a GPU.
+        "demo": {"clustering": 0.1},
         # A part of an embryo under a light sheet; docs/simulator.md compares it with a reference movie.
         "embryo": {
             "timepoints": 8,
