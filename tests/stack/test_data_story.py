@@ -183,6 +183,19 @@ def test_a_piece_that_is_lost_keeps_the_file_from_its_place(player: Player, movi
     assert not uploader.folder.exists()
 
 
+def test_a_piece_may_come_without_its_length(player: Player, movie: Path) -> None:
+    uploader = Uploader(player.server, "chunked")
+    for i, piece in enumerate(uploader.pieces(movie)):
+        fields = {"dataset_name": "chunked", "filename": "sent.h5", "action": "append" if i else "init"}
+        request = requests.Request("POST", uploader.url, data=fields, files={"file": ("sent.h5", piece)}).prepare()
+        headers = {"Content-Type": request.headers["Content-Type"]}
+        parts = (request.body[at : at + 65536] for at in range(0, len(request.body), 65536))
+        answer = requests.post(uploader.url, data=parts, headers=headers, timeout=60)
+        assert answer.json() == {"completed": True}
+    assert uploader.step("sent.h5", "complete").json() == {"completed": True}
+    assert (uploader.folder / "sent.h5").read_bytes().startswith(movie.read_bytes())
+
+
 def test_an_upload_is_cancelled(player: Player) -> None:
     uploader = Uploader(player.server, "cancelled")
     assert uploader.step("a.h5", "init", b"a" * 100).status_code == 200
