@@ -3,6 +3,9 @@
 import errno
 import io
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -116,6 +119,29 @@ def test_a_full_disk_is_said_and_remembered(datasets: Path, movie: bytes) -> Non
     assert not (datasets / "a").exists()
 
 
+def test_a_process_that_is_killed_within_a_piece_leaves_nothing_to_go_on_with(datasets: Path, movie: bytes) -> None:
+    code = """
+import os, signal, sys, pathlib
+from elephant_server.uploads import MovieUpload
+class Piece:
+    n = 0
+    def read(self, size):
+        self.n += 1
+        return b"half of it" if self.n == 1 else os.kill(os.getpid(), signal.SIGKILL)
+MovieUpload(pathlib.Path(sys.argv[1]), "a", "a.h5").receive(Piece(), restart=False)
+"""
+    upload = MovieUpload(datasets, "a", "a.h5")
+    send(upload, movie)
+    killed = subprocess.run([sys.executable, "-c", code, str(datasets)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    for go_on in (lambda: upload.receive(io.BytesIO(movie), restart=False), upload.complete):
+        with pytest.raises(InvalidInputError, match="was interrupted"):
+            go_on()
+    send(upload, movie)
+    upload.complete()
+    assert (datasets / "a/a.h5").read_bytes().startswith(movie)
+
+
 def test_what_is_no_movie_leaves_the_one_that_was_there(datasets: Path, movie: bytes) -> None:
     upload = MovieUpload(datasets, "a", "a.h5")
     send(upload, movie, 1)
@@ -149,7 +175,7 @@ def test_a_dataset_may_be_on_another_disk(datasets: Path, movie: bytes, monkeypa
     rename = Path.replace
 
     def refuse(self: Path, target: Path) -> Path:
-        if ".uploads" in self.parts:
+        if ".uploads" in self.parts and ".uploads" not in target.parts:
             raise OSError(errno.EXDEV, "Invalid cross-device link")
         return rename(self, target)
 

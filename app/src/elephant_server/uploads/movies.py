@@ -28,7 +28,7 @@ CHUNK = 10 * 2**20  # the client's pieces, the last one padded
 STALE_AFTER_S = 86_400.0
 SUFFIX = ".h5"
 _STAGING = ".uploads"
-_REASON = ".reason"  # no name of a movie
+_REASON, _GROWING = ".reason", ".growing"  # no names of movies
 _COPY_BLOCK = 1 << 20
 
 
@@ -89,9 +89,7 @@ class MovieUpload:
             with self._given_up_on_failure():
                 if piece is None:
                     raise InvalidInputError("expected multipart with the part `file`, but there was none")
-                self._work.mkdir(exist_ok=True)
-                with self._file.open("wb" if restart else "ab") as file:
-                    shutil.copyfileobj(piece, file, _COPY_BLOCK)
+                self._write(piece, restart)
 
     def complete(self) -> None:
         """Put the file into its place, in one step.
@@ -118,6 +116,16 @@ class MovieUpload:
         """Drop what came, if anything did."""
         with self._turn():
             self._drop()
+
+    def _write(self, piece: IO[bytes], restart: bool) -> None:
+        """Add a piece; the file has another name meanwhile, so that what a killed process left is not gone on with."""
+        self._work.mkdir(exist_ok=True)
+        growing = self._work / _GROWING
+        if not restart:
+            self._file.replace(growing)
+        with growing.open("wb" if restart else "ab") as file:
+            shutil.copyfileobj(piece, file, _COPY_BLOCK)
+        growing.replace(self._file)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -150,7 +158,7 @@ class MovieUpload:
         try:
             what = f"was given up ({(self._work / _REASON).read_text(encoding='utf-8')})"
         except OSError:
-            what = "has not begun"
+            what = "has not begun, or was interrupted"
         raise InvalidInputError(f"the upload of {self._place.name} {what}: upload it again from its beginning")
 
     def _drop(self) -> None:
