@@ -186,5 +186,12 @@ def test_the_description_names_every_path_and_field() -> None:
     assert {"/seg/predict", "/seg/train", "/seg/update", "/seg/reset", "/dataset/check"} <= set(description["paths"])
     fields = description["components"]["schemas"]["SegTrainBody"]["properties"]
     assert set(SegTrainBody.model_fields) == set(fields)
+    taken = description["paths"]["/upload/image"]["post"]["requestBody"]["content"]
+    assert taken["application/x-www-form-urlencoded"]["schema"] == {"$ref": "#/components/schemas/UploadForm"}
+    assert taken["multipart/form-data"]["schema"]["allOf"][1]["properties"]["file"]["format"] == "binary"
+    sent = description["paths"]["/download/ctc"]["post"]["responses"]
+    assert list(sent["200"]["content"]) == ["application/zip"]
+    assert "204" in sent
     assert "/seg/predict" in page
+    assert "/upload/image" in page
     assert "auto_bg_thresh" in page

@@ -1,0 +1,64 @@
+"""The export as the worker does it."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from elephant.config.conversion import ConversionParams
+from elephant.config.export import CtcParams
+from elephant.dataset import convert
+from elephant.errors import Cancelled
+from elephant.reporting import NeverCancelled, NoReporter
+from elephant_server.errors import StorageError
+from elephant_server.jobs.exports import ctc_export
+from elephant_server.jobs.payloads import CtcExport, MarkedSpot
+
+
+class Control(NeverCancelled):
+    """Keeps what is announced."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def announce(self, **news: Any) -> None:
+        self.sizes.append(news["size"])
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Any:
+    with h5py.File(tmp_path / "movie.h5", "w") as file:
+        file["t00000/s00/0/cells"] = np.ones((4, 20, 20), np.int16)
+        file["t00001/s00/0/cells"] = np.ones((4, 20, 20), np.int16)
+    convert(tmp_path / "movie.h5", tmp_path / "datasets" / "a", ConversionParams(), NoReporter(), NeverCancelled())
+    return SimpleNamespace(datasets=tmp_path / "datasets")
+
+
+def payload(file: Path) -> CtcExport:
+    spot = MarkedSpot(t=0, pos=(2.0, 10.0, 10.0), covariance=(9.0, 0, 0, 0, 9, 0, 0, 0, 9), value=3)
+    params = CtcParams(voxel_size=(1.0, 1.0, 1.0), t_end=1)
+    return CtcExport(dataset_name="a", spots=(spot,), params=params, file=str(file))
+
+
+def test_every_mask_is_announced_when_it_is_in_the_file(context: Any, tmp_path: Path) -> None:
+    file = tmp_path / "export"
+    file.touch()
+    control = Control()
+    assert ctc_export(context, payload(file), control) == {}
+    assert len(control.sizes) == 2
+    assert 0 < control.sizes[0] < control.sizes[1] < file.stat().st_size
+
+
+def test_a_full_disk_is_said(context: Any, tmp_path: Path) -> None:
+    (tmp_path / "export").symlink_to("/dev/full")
+    with pytest.raises(StorageError, match="No space left on device"):
+        ctc_export(context, payload(tmp_path / "export"), Control())
+
+
+def test_nothing_is_made_where_nobody_waits(context: Any, tmp_path: Path) -> None:
+    with pytest.raises(Cancelled, match="nobody waits"):
+        ctc_export(context, payload(tmp_path / "export"), Control())
+    assert not (tmp_path / "export").exists()
