@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,6 +164,26 @@ def test_paths_answer_with_and_without_a_slash_and_errors_are_json(redis_url: st
         refused = client.post("/seg/train", data=b"{}", content_type="application/json")
         assert refused.status.startswith("400 dataset_name: field required")
         assert client.get("/params").json == {"success": True, "lr": 0.001, "n_crops": 5}
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ({"json": {"dataset_name": "a"}}, "expected a form"),
+        ({"data": {"dataset_name": "a", "filename": "a.h5"}}, "action: field required"),
+        ({"data": {"dataset_name": "a", "filename": "a.h5", "action": "finish"}}, "'finish' came"),
+        ({"data": {"dataset_name": "a", "filename": "a.h5", "action": "init"}}, "expected multipart with the part"),
+        ({"data": {"dataset_name": "a", "filename": "a.h5", "action": ["init", "complete"]}}, "has not begun"),
+    ],
+)
+def test_forms_are_checked_as_bodies_are(tmp_path: Path, sent: dict[str, Any], words: str) -> None:
+    from elephant_server.main import create_app
+    from elephant_server.settings import Settings
+
+    with create_app(Settings(redis_port=1, workspace=tmp_path)).test_client() as client:
+        answer = client.post("/upload/image", **sent)
+    assert answer.status_code == 400
+    assert words in answer.json["error"]
 
 
 def test_without_redis_the_answer_is_503() -> None:

@@ -14,6 +14,7 @@ B = TypeVar("B", bound=Body)
 
 MAX_REPORTED = 3
 LONGEST_VALUE = 80
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 
 
 def read_body(model: type[B]) -> B:
@@ -37,10 +38,12 @@ def read_form(model: type[B]) -> B:
     Raises
     ------
     InvalidInputError
-        Something in it is not as it should be.
+        It is no form, or something in it is not as it should be.
     StorageError
         The parts that came with it are too large to be kept.
     """
+    if request.mimetype not in FORMS:
+        raise InvalidInputError(f"expected a form, {' or '.join(FORMS)}, but {request.mimetype or 'no type'!r} came")
     try:
         fields = {name: values[-1] for name, values in request.form.lists()}
     except OSError as error:
