@@ -170,3 +170,19 @@ def test_news_wake_whoever_follows_and_those_of_a_job_that_is_gone_are_dropped(b
     board.announce("a", {"size": 2})
     assert board.wait_for_news("a", 5) == Outcome(cancelled=True)
     assert board.wait_for_news("a", 0.1) is None
+
+
+def test_a_live_training_is_told_of_updates_in_order_and_none_else(board: RedisBoard) -> None:
+    board.open("a", Kind.TRAINING)
+    board.tell_live("before it listens")
+    board.open_live("a")
+    board.tell_live("one")
+    board.tell_live("two")
+    board.take("a")
+    assert board.wait_for_live("a", 1) == ["one", "two"]
+    assert board.wait_for_live("a", 0.1) == []
+    board.finish("a", Outcome(cancelled=True))
+    board.tell_live("nobody listens")
+    board.open("b", Kind.TRAINING)
+    board.open_live("b")
+    assert board.wait_for_live("b", 0.1) == []

@@ -41,6 +41,9 @@ def train() -> Response:
     """Write labels and train on them."""
     payload = read_body(SegTrainBody).to_payload()
     job = services().dispatcher.submit(SEG_TRAIN, payload, Kind.TRAINING, TRAINING_QUEUE)
+    if payload.is_livemode:
+        # From now on, not from when a worker begins: no update between is lost.
+        services().board.open_live(job.id)
     return services().waiter.respond(job, _completed)
 
 

@@ -26,8 +26,8 @@ class JobControl:
     """
 
     def __init__(self, board: Board, job_id: str) -> None:
+        self.job_id = job_id
         self._board = board
-        self._job_id = job_id
         self._seen: Checkpoint | None = None
         self._seen_at = 0.0
         self._is_shutting_down = threading.Event()
@@ -55,7 +55,7 @@ class JobControl:
 
     def announce(self, **news: Any) -> None:
         """Tell whoever follows the job what is there of it already."""
-        self._board.announce(self._job_id, news)
+        self._board.announce(self.job_id, news)
 
     def end(self) -> None:
         """Make the next check raise; safe to call from a signal handler."""
@@ -66,7 +66,7 @@ class JobControl:
             raise Cancelled("the server is stopping")
         now = time.monotonic()
         if fresh or self._seen is None or now - self._seen_at > LOOK_INTERVAL_S:
-            self._seen = self._board.look(self._job_id)
+            self._seen = self._board.look(self.job_id)
             self._seen_at = now
         if self._seen.is_cancelled:
             raise Cancelled("aborted")

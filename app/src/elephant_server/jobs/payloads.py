@@ -58,6 +58,7 @@ class SegTrain(Payload):
     params: DetectionTrainingParams
     start: SelfSupervisedParams
     cache_maxbytes: int | None
+    is_livemode: bool
 
 
 class SegUpdate(Payload):
@@ -66,6 +67,7 @@ class SegUpdate(Payload):
     dataset_name: str
     spots: tuple[SpotPayload, ...] = ()
     params: LabelParams | None = None
+    is_livemode: bool = False
 
 
 class SegReset(Payload):

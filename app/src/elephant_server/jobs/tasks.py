@@ -12,8 +12,10 @@ from elephant.paths import resolve_inside
 from elephant.reporting import NoReporter
 from elephant.workflows.detection import DetectionWork, detect, ensure_model, reset_model, train
 from elephant.workflows.labels import update_labels
+from elephant.workflows.live import LiveSession, train_live
 from elephant.workflows.work import DEFAULT_CACHE_BYTES
 from elephant_server.jobs.context import JobControl, WorkerContext
+from elephant_server.jobs.live import BoardUpdates, tell
 from elephant_server.jobs.payloads import DatasetGenerate, SegPredict, SegReset, SegTrain, SegUpdate
 from elephant_server.jobs.reporters import DatasetReporter, TileReporter
 
@@ -49,7 +51,11 @@ def seg_train(context: WorkerContext, payload: SegTrain, control: JobControl) ->
     _ensure(context, work, work.dataset.n_dims, payload.start)
     spots = [spot.to_spot() for spot in payload.spots]
     cache = DEFAULT_CACHE_BYTES if payload.cache_maxbytes is None else payload.cache_maxbytes
-    train(work, spots, payload.params, control, context.messages.model_updated, cache)
+    if payload.is_livemode:
+        updates = BoardUpdates(context.board, control, control.job_id, payload.dataset_name)
+        train_live(work, spots, payload.params, LiveSession(control, updates, context.messages.model_updated, cache))
+    else:
+        train(work, spots, payload.params, control, context.messages.model_updated, cache)
     return {}
 
 
@@ -60,7 +66,10 @@ def seg_update(context: WorkerContext, payload: SegUpdate, control: JobControl) 
         dataset.clear_labels()
         logger.info("Labels of %s cleared", payload.dataset_name)
     else:
-        update_labels(dataset, [s.to_spot() for s in payload.spots], payload.params, NoReporter(), control)
+        spots = [spot.to_spot() for spot in payload.spots]
+        update_labels(dataset, spots, payload.params, NoReporter(), control)
+        if payload.is_livemode:
+            tell(context.board, payload.dataset_name, spots, dataset.n_timepoints)
     return {}
 
 

@@ -126,7 +126,9 @@ class SegUpdateBody(LabelsBody):
         """Return what a worker is given."""
         if self.reset:
             return SegUpdate(dataset_name=self.dataset_name)
-        return SegUpdate(dataset_name=self.dataset_name, spots=self._spots(), params=self._labels())
+        return SegUpdate(
+            dataset_name=self.dataset_name, spots=self._spots(), params=self._labels(), is_livemode=self.is_livemode
+        )
 
 
 class SegTrainBody(LabelsBody, SegModelBody):
@@ -159,9 +161,7 @@ class SegTrainBody(LabelsBody, SegModelBody):
 
     @model_validator(mode="after")
     def _check_something_is_asked(self) -> Self:
-        if self.is_livemode:
-            raise ValueError("is_livemode: live training is not there yet; train without it")
-        if not self.spots:
+        if not self.spots and not self.is_livemode:
             raise ValueError("nothing to train: expected spots, but none came; annotate some nuclei first")
         return self
 
@@ -196,6 +196,7 @@ class SegTrainBody(LabelsBody, SegModelBody):
             params=params,
             start=self._start(self._keep_axials(), image, self.crop_size, START_N_CROPS),
             cache_maxbytes=self.cache_maxbytes,
+            is_livemode=self.is_livemode,
         )
 
 

@@ -106,6 +106,15 @@ class Board(Protocol):
         Announcements come in their order, and all of them before the outcome.
         """
 
+    def open_live(self, job_id: str) -> None:
+        """Let a training hear of labels that are written from now on."""
+
+    def tell_live(self, update: str) -> None:
+        """Tell the live training, where there is one, that labels were written."""
+
+    def wait_for_live(self, job_id: str, timeout_s: float) -> list[str]:
+        """Block until the live training was told something, and take all of it in order; nothing after `timeout_s`."""
+
     def is_alive(self, job_id: str) -> bool:
         """Tell whether the job is on the board."""
 

@@ -14,6 +14,8 @@ from elephant_server.state.board import Checkpoint, Kind, LiveParams, News, Outc
 LEASE_S = 10.0
 KEEP_OUTCOME_S = 3600.0
 CONNECT_TIMEOUT_S = 3.0
+MOST_UPDATES_AT_ONCE = 1000
+_LIVE = ("OPEN_LIVE", "TELL_LIVE")
 
 
 class RedisBoard:
@@ -39,7 +41,7 @@ class RedisBoard:
         self._lease_ms = int(lease_s * 1000)
         self._scripts = {
             name: self._redis.register_script(getattr(scripts, name))
-            for name in ("OPEN", "TAKE", "RENEW", "FINISH", "CANCEL", "HOLD", "STATE", "LOOK", "ANNOUNCE")
+            for name in ("OPEN", "TAKE", "RENEW", "FINISH", "CANCEL", "HOLD", "STATE", "LOOK", "ANNOUNCE", *_LIVE)
         }
 
     def open(self, job_id: str, kind: Kind) -> bool:
@@ -76,6 +78,23 @@ class RedisBoard:
             return None
         content: News = json.loads(found[1])
         return content if found[0] == keys[0] else Outcome(**content)
+
+    def open_live(self, job_id: str) -> None:
+        """See :meth:`Board.open_live`."""
+        self._run("OPEN_LIVE", job_id)
+
+    def tell_live(self, update: str) -> None:
+        """See :meth:`Board.tell_live`."""
+        self._run("TELL_LIVE", update, int(KEEP_OUTCOME_S * 1000))
+
+    def wait_for_live(self, job_id: str, timeout_s: float) -> list[str]:
+        """See :meth:`Board.wait_for_live`."""
+        key = f"{self._prefix}live:{job_id}"
+        first: Any = self._redis.blpop([key], timeout=timeout_s)
+        if first is None:
+            return []
+        more: Any = self._redis.lpop(key, MOST_UPDATES_AT_ONCE) or []
+        return [first[1], *more]
 
     def is_alive(self, job_id: str) -> bool:
         """See :meth:`Board.is_alive`."""

@@ -101,6 +101,27 @@ return 1
 """
 )
 
+# update, keep_ms
+TELL_LIVE = (
+    _COMMON
+    + """
+local id = any('training')
+if not id or redis.call('HGET', entry(id), 'live') ~= '1' then return 0 end
+redis.call('RPUSH', prefix .. 'live:' .. id, ARGV[2])
+redis.call('PEXPIRE', prefix .. 'live:' .. id, ARGV[3])
+return 1
+"""
+)
+
+# id
+OPEN_LIVE = (
+    _COMMON
+    + """
+if redis.call('EXISTS', entry(ARGV[2])) == 1 then redis.call('HSET', entry(ARGV[2]), 'live', '1') end
+return 1
+"""
+)
+
 # held: '1' or '0'
 HOLD = (
     _COMMON

@@ -57,18 +57,36 @@ class Trainer(ABC):
         elephant.errors.Cancelled
             `control` asked for the end; `after_epoch` has been called for every finished epoch.
         """
-        n_epochs = self._loop.n_epochs
-        for epoch in range(1, n_epochs + 1):
-            self._model.train()
-            batches = self._batches(timepoints, control.settings().n_crops)
-            for step, batch in enumerate(batches, start=1):
-                control.check()
-                values = self._step(batch, control)
-                done = (epoch - 1) * len(batches) + step
-                reporter.progress("step", done, n_epochs * len(batches), epoch=epoch, **values)
-                self._log(epoch, step, len(batches), values)
-            self._model.eval()
+        for epoch in range(1, self._loop.n_epochs + 1):
+            self.run_epoch(timepoints, control, reporter, epoch, self._loop.n_epochs)
             after_epoch()
+
+    def run_epoch(
+        self,
+        timepoints: Sequence[int],
+        control: TrainingControl,
+        reporter: ProgressReporter,
+        epoch: int,
+        n_epochs: int | None = None,
+    ) -> None:
+        """Train for one epoch, the `epoch`-th of `n_epochs`, or of as many as there will be.
+
+        Raises
+        ------
+        elephant.errors.Cancelled
+            `control` asked for the end.
+        """
+        self._model.train()
+        batches = self._batches(timepoints, control.settings().n_crops)
+        before, total = (0, 1) if n_epochs is None else (epoch - 1, n_epochs)
+        counted = f"{epoch}" if n_epochs is None else f"{epoch}/{n_epochs}"
+        for step, batch in enumerate(batches, start=1):
+            control.check()
+            values = self._step(batch, control)
+            done = before * len(batches) + step
+            reporter.progress("step", done, total * len(batches), epoch=epoch, **values)
+            self._log(counted, step, len(batches), values)
+        self._model.eval()
 
     def _batches(self, timepoints: Sequence[int], n_crops: int) -> list[list[int]]:
         """Return the timepoint of each crop of an epoch in random order, in groups of a step."""
@@ -88,12 +106,12 @@ class Trainer(ABC):
             **{name: float(value) for name, value in loss.parts.items()},
         }
 
-    def _log(self, epoch: int, step: int, n_steps: int, values: dict[str, float]) -> None:
+    def _log(self, epoch: str, step: int, n_steps: int, values: dict[str, float]) -> None:
         interval = self._loop.log_interval or n_steps
         if step % interval and step != n_steps:
             return
         parts = " ".join(f"{name} {value:.4f}" for name, value in values.items() if name != "loss")
         logger.info(
-            "Training: epoch %d/%d, step %d/%d, loss %.4f (%s)",
-            *(epoch, self._loop.n_epochs, step, n_steps, values["loss"], parts),
+            "Training: epoch %s, step %d/%d, loss %.4f (%s)",
+            *(epoch, step, n_steps, values["loss"], parts),
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from elephant.config.detection import DetectionParams
 from elephant.config.training import DetectionTrainingParams, SelfSupervisedParams
@@ -24,7 +25,7 @@ from elephant.spots import DetectedSpot, find_spots
 from elephant.training.control import TrainingControl
 from elephant.training.detection import DetectionTrainer
 from elephant.training.self_supervised import train_on_intensities
-from elephant.types import Box, Spot, Tag
+from elephant.types import Box, FloatArray, Spot, Tag
 from elephant.workflows.labels import by_timepoint, update_labels
 from elephant.workflows.work import DEFAULT_CACHE_BYTES, ModelWork, chosen_box, seen_size, seen_voxel_size
 
@@ -107,7 +108,12 @@ def train(
     timepoints = [t for t in groups if dataset.read_labels(t).any()]
     if not timepoints:
         raise InvalidInputError("nothing to train: none of the spots labels a voxel; annotate some nuclei first")
-    volumes = TimepointCache(lambda t: _labelled_volume(dataset, t, groups[t], params), cache_bytes)
+
+    def make(t: int) -> LabelledVolume:
+        image = prepare(dataset.read_image(t), params.image)
+        return labelled_volume(dataset, t, positions_of(groups[t]), image, params)
+
+    volumes = TimepointCache(make, cache_bytes)
     model = work.shelf.get(path, DetectionNet, dataset.n_dims, params.n_keep_axials)
 
     def save() -> None:
@@ -153,7 +159,7 @@ def _self_supervised(work: DetectionWork, n_dims: int, params: SelfSupervisedPar
         torch.manual_seed(params.seed)
     dataset = work.dataset
     model = Ensemble([DetectionNet(n_dims, params.n_keep_axials)]).to(work.shelf.device)
-    images = TimepointCache(lambda t: _Prepared(prepare(dataset.read_image(t), params.image)), DEFAULT_CACHE_BYTES)
+    images = TimepointCache(lambda t: PreparedImage(prepare(dataset.read_image(t), params.image)), DEFAULT_CACHE_BYTES)
 
     def image(t: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         volume = images(t).image
@@ -166,23 +172,38 @@ def _self_supervised(work: DetectionWork, n_dims: int, params: SelfSupervisedPar
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Prepared:
+class PreparedImage:
+    """A prepared timepoint, (Z), Y, X, for a cache."""
+
     image: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
     @property
     def n_bytes(self) -> int:
+        """Memory that it takes."""
         return self.image.nbytes
 
 
-def _labelled_volume(
-    dataset: Dataset, t: int, spots: Sequence[Spot], params: DetectionTrainingParams
+def positions_of(spots: Sequence[Spot]) -> FloatArray:
+    """Return the positions of the annotated spots, (N, 3), Z, Y, X."""
+    return np.array([spot.pos for spot in spots if spot.tag is not Tag.UNLABELED]).reshape(-1, 3)
+
+
+def labelled_volume(
+    dataset: Dataset, t: int, positions: FloatArray, image: NDArray[np.float32], params: DetectionTrainingParams
 ) -> LabelledVolume:
-    image = prepare(dataset.read_image(t), params.image)
+    """Return a timepoint ready for cutting crops, with its labels as they are now.
+
+    Parameters
+    ----------
+    positions
+        Of its annotated spots, (N, 3), Z, Y, X, physical.
+    image
+        The prepared timepoint, (Z), Y, X.
+    """
     labels = rescale_labels(dataset.read_labels(t), params.image.input_size)
     voxel_size = seen_voxel_size(params.labels.voxel_size, dataset.shape, image.shape)
-    n = dataset.n_dims
-    positions = np.array([spot.pos[3 - n :] for spot in spots if spot.tag is not Tag.UNLABELED])
-    return LabelledVolume(image, labels, anchors_of(positions, voxel_size, image.shape), voxel_size)
+    anchors = anchors_of(positions[:, 3 - dataset.n_dims :], voxel_size, image.shape)
+    return LabelledVolume(image, labels, anchors, voxel_size)
 
 
 def _keep(dataset: Dataset, t: int, box: Box, probabilities: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:

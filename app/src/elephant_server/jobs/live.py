@@ -1,0 +1,52 @@
+"""How a label update reaches the live training."""
+
+import json
+
+import numpy as np
+
+from elephant.types import FloatArray, Spot
+from elephant.workflows.detection import positions_of
+from elephant.workflows.labels import by_timepoint
+from elephant_server.jobs.context import JobControl
+from elephant_server.state import Board
+
+WAIT_S = 1.0
+
+
+def tell(board: Board, dataset_name: str, spots: list[Spot], n_timepoints: int) -> None:
+    """Tell the live training, where there is one, at which timepoints labels were written, and of which spots."""
+    for t, group in by_timepoint(spots, n_timepoints).items():
+        update = {"dataset_name": dataset_name, "t": t, "positions": positions_of(group).tolist()}
+        board.tell_live(json.dumps(update))
+
+
+class BoardUpdates:
+    """The board as a live session's :class:`~elephant.workflows.live.LiveUpdates`.
+
+    Parameters
+    ----------
+    board, control, job_id
+        Where updates are told, who ends the session, and the session itself.
+    dataset_name
+        Updates of other datasets are none of this session.
+    """
+
+    def __init__(self, board: Board, control: JobControl, job_id: str, dataset_name: str) -> None:
+        self._board = board
+        self._control = control
+        self._job_id = job_id
+        self._dataset_name = dataset_name
+        board.open_live(job_id)
+
+    def wait(self) -> dict[int, FloatArray]:
+        """See :meth:`elephant.workflows.live.LiveUpdates.wait`."""
+        while True:
+            found: dict[int, FloatArray] = {}
+            for text in self._board.wait_for_live(self._job_id, WAIT_S):
+                update = json.loads(text)
+                if update["dataset_name"] == self._dataset_name:
+                    found.pop(update["t"], None)
+                    found[update["t"]] = np.array(update["positions"], dtype=np.float64).reshape(-1, 3)
+            self._control.check()
+            if found:
+                return found
