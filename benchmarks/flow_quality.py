@@ -7,11 +7,9 @@ mean distances and their ratio: the lower the better, 1 is as bad as no flow.
 
 import argparse
 import json
-import logging
-import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ from elephant.devices import best_device
 from elephant.models.pretrained import ModelSource
 from elephant.models.shelf import ModelShelf
 from elephant.reporting import NeverCancelled, NoReporter
-from elephant.training.control import FixedControl
+from elephant.training.control import LiveSettings
 from elephant.types import FloatArray, Link, Spot
 from elephant.workflows.displacement import displace
 from elephant.workflows.flow import FlowWork, reset_flow_model, train_flow
@@ -37,6 +35,7 @@ JUDGED = range(5, 8)
 CROP = (16, 96, 96)
 PATCH = (32, 128, 128)
 N_CROPS = 5
+PRINTED = 20
 N_KEEP_AXIALS = 2
 Frame = list[dict[str, Any]]
 
@@ -68,22 +67,44 @@ def link(pair: Pair) -> Link:
     return Link(spot.t - 1, spot.pos, spot.covariance, pair.earlier - spot.pos)
 
 
+class Schedule(NeverCancelled):
+    """Lets the learning rate sink to 0 along a cosine, as a person might from the client, and prints the losses."""
+
+    def __init__(self, lr: float, n_steps: int) -> None:
+        self._lr = lr
+        self._n_steps = n_steps
+        self._losses: list[float] = []
+
+    def settings(self) -> LiveSettings:
+        """Return the settings for the next step."""
+        share = len(self._losses) / self._n_steps
+        return LiveSettings(self._lr * (1 + np.cos(np.pi * share)) / 2, N_CROPS)
+
+    def progress(self, stage: str, done: int, total: int, **values: float) -> None:
+        """Print the mean loss of some steps."""
+        if stage != "step":
+            return
+        self._losses.append(values["instance"])
+        if done % PRINTED == 0:
+            print(f"step {done}/{total}: instance loss {np.mean(self._losses[-PRINTED:]):.4f}", flush=True)
+
+
 def train(work: FlowWork, links: list[Link], displacement: DisplacementParams, options: argparse.Namespace) -> None:
     """Start the model from random weights and train it for the steps asked for."""
     start = FlowStart(n_dims=3, n_keep_axials=N_KEEP_AXIALS, seed=options.seed)
     reset_flow_model(work.model_path, work.shelf, work.model_path.parent, ModelSource(), start, work.cancel)
+    n_epochs = max(1, options.steps // (N_CROPS * len(LEARNT)))
+    n_steps = n_epochs * N_CROPS * len(LEARNT)
     params = FlowTrainingParams(
         displacement=displacement,
-        loop=LoopParams(
-            lr=options.lr, n_crops=N_CROPS, n_epochs=max(1, options.steps // (N_CROPS * len(LEARNT))), seed=options.seed
-        ),
-        augmentation=AugmentationParams(aug_rotation_angle=180),
+        loop=LoopParams(lr=options.lr, n_crops=N_CROPS, n_epochs=n_epochs, seed=options.seed),
+        augmentation=AugmentationParams(),
         crop_size=CROP,
     )
+    schedule = Schedule(options.lr, n_steps)
     begin = time.perf_counter()
-    train_flow(work, links, params, FixedControl(options.lr, N_CROPS), lambda: None)
-    steps = params.loop.n_epochs * N_CROPS * len(LEARNT)
-    print(f"trained: {steps} steps, {(time.perf_counter() - begin) / steps:.2f} s each")
+    train_flow(replace(work, reporter=schedule), links, params, schedule, lambda: None)
+    print(f"trained: {n_steps} steps, {(time.perf_counter() - begin) / n_steps:.2f} s each", flush=True)
 
 
 def judge(work: FlowWork, frames: list[Frame], displacement: DisplacementParams) -> float:
@@ -110,11 +131,10 @@ def main() -> None:
     parser.add_argument("movie", type=Path, help="BigDataViewer .h5 of at least 8 timepoints")
     parser.add_argument("truth", type=Path, help="JSON with `voxel` (Z, Y, X) and `frames` of nuclei, X, Y, Z")
     parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--max-displacement", type=float, default=6.0, help="voxels")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     truth = json.loads(options.truth.read_text())
     displacement = DisplacementParams(
         voxel_size=tuple(truth["voxel"]), max_displacement=options.max_displacement, n_keep_axials=N_KEEP_AXIALS

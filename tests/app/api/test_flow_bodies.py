@@ -1,0 +1,134 @@
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elephant.errors import InvalidInputError
+from elephant.types import Box, VoxelSize
+from elephant_server.api import flow
+from elephant_server.api.bodies import parse
+from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
+from elephant_server.state import Outcome
+
+COVARIANCE = [4.0, 0.1, 0.2, 0.1, 5, 0.3, 0.2, 0.3, 6]
+SPOT = {"id": 7, "pos": [1, 2.5, 3], "covariance": COVARIANCE}
+LINK = {"t": 3, "pos": [1, 2.5, 3], "covariance": COVARIANCE, "displacement": [4, 5.5, 6]}
+PREDICT = {
+    "dataset_name": "d",
+    "model_name": "m.pth",
+    "timepoint": 2,
+    "spots": [SPOT],
+    "scales": [0.5, 0.6, 2],
+    "max_displacement": 40,
+    "n_keep_axials": 6,
+}
+TRAIN = {
+    "dataset_name": "d",
+    "model_name": "m.pth",
+    "spots": [LINK],
+    "scales": [1, 1, 4],
+    "crop_size": [96, 80, 16],
+    "max_displacement": 12,
+    "dim_weights": [1, 2, 5],
+}
+UPDATE = {"dataset_name": "d", "scales": [1, 1, 4], "spots": [LINK], "max_displacement": 80, "is_3d": True}
+
+
+def read(model: Any, body: dict[str, Any], **changes: Any) -> Any:
+    return parse(model, json.dumps({**body, **changes}))
+
+
+def test_spots_and_sizes_are_turned_around() -> None:
+    body = read(FlowPredictBody, PREDICT, patch=[384, 300, 24], crop_box=[1, 2, 3, 10, 20, 30], input_size=[64, 65, 66])
+    payload = body.to_payload()
+    assert payload.params.prediction.patch == (24, 300, 384)
+    assert payload.params.prediction.crop_box == Box((3, 2, 1), (30, 20, 10))
+    assert payload.params.prediction.image.input_size == (66, 65, 64)
+    assert payload.params.displacement.voxel_size == VoxelSize(2, 0.6, 0.5)
+    assert payload.params.prediction.n_keep_axials == payload.params.displacement.n_keep_axials == 4
+    assert payload.start.n_dims == 3
+    spot = payload.spots[0].to_spot()
+    assert (spot.t, spot.id, spot.pos.tolist()) == (2, 7, [3, 2.5, 1])
+    assert spot.covariance[0].tolist() == [6, 0.3, 0.2]
+
+
+def test_links_are_turned_around() -> None:
+    payload = read(FlowTrainBody, TRAIN).to_payload()
+    link = payload.links[0].to_link()
+    assert (link.t, link.pos.tolist(), link.displacement.tolist()) == (3, [3, 2.5, 1], [6, 5.5, 4])
+    assert link.covariance[2].tolist() == [0.2, 0.1, 4]
+    assert payload.params.crop_size == (16, 80, 96)
+    assert payload.params.dim_weights == (1, 2, 5)
+
+
+@pytest.mark.parametrize(("anisotropy", "z_norm"), [(1, 80), (2.9, 40), (4, 20), (100, 5)])
+def test_n_keep_axials_follows_from_the_voxels_where_it_is_not_sent(anisotropy: float, z_norm: float) -> None:
+    payload = read(FlowUpdateBody, UPDATE, scales=[1, 1, anisotropy]).to_payload()
+    assert payload.params.norm(3) == (80, 80, z_norm)
+    sent = read(FlowUpdateBody, UPDATE, scales=[1, 1, anisotropy], n_keep_axials=1).to_payload()
+    assert sent.params.norm(3) == (80, 80, 40)
+    trained = read(FlowTrainBody, TRAIN, scales=[1, 1, anisotropy]).to_payload().params
+    assert trained.displacement.norm(3)[2] == pytest.approx(12 / 80 * z_norm)
+
+
+@pytest.mark.parametrize("z", [0, 1, -3, 24])
+def test_in_2d_whatever_stands_at_z_is_ignored(z: int) -> None:
+    link = {**LINK, "pos": [1, 2, z], "displacement": [4, 5, z]}
+    changes = {"scales": [0.5, 0.6, z], "crop_size": [96, 80, z], "spots": [link], "dim_weights": [1, 1, abs(z)]}
+    payload = read(FlowTrainBody, TRAIN, is_3d=False, **changes).to_payload()
+    assert payload.params.crop_size == (80, 96)
+    assert payload.params.displacement.norm(2) == (12, 12)
+    assert payload.start.n_dims == 2
+    body = read(FlowPredictBody, PREDICT, is_3d=False, scales=[1, 1, z], patch=[30, 20, z], crop_box=[1, 2, z, 3, 4, z])
+    assert body.to_payload().params.prediction.crop_box == Box((2, 1), (4, 3))
+
+
+def test_a_reset_of_labels_needs_no_links_and_one_of_a_model_no_dataset() -> None:
+    assert read(FlowUpdateBody, {"dataset_name": "d", "reset": True}).to_payload().params is None
+    payload = read(FlowResetBody, {"model_name": "m.pth", "n_keep_axials": -1, "is_3d": False, "url": None}).to_payload(
+        None
+    )
+    assert (payload.start.n_dims, payload.start.n_keep_axials, payload.url) == (2, 0, None)
+
+
+def test_older_clients_send_less() -> None:
+    small = {key: PREDICT[key] for key in ("dataset_name", "model_name", "timepoint", "scales", "spots")}
+    payload = read(FlowPredictBody, small).to_payload()
+    assert payload.start.n_dims == 3
+    assert payload.params.prediction.batch_size == 1
+    assert read(FlowPredictBody, small, spots=[]).to_payload().spots == ()
+
+
+def test_an_aborted_prediction_answers_every_spot_where_it_is() -> None:
+    body = read(FlowPredictBody, PREDICT, spots=[SPOT, {**SPOT, "id": 9, "pos": [0, 0, 0]}])
+    spots = [{"id": 7, "pos": [1, 2.5, 3], "sqdisp": 0}, {"id": 9, "pos": [0, 0, 0], "sqdisp": 0}]
+    assert flow._spots(Outcome(cancelled=True), body) == {"spots": spots, "completed": False}
+    found = [{"id": 7, "pos": [0.0, 0.0, 0.0], "sqdisp": 1.0}]
+    assert flow._spots(Outcome(result={"spots": found}), body) == {"spots": found, "completed": True}
+
+
+NOT_POSITIVE = np.diag([1.0, -1, 1]).ravel().tolist()
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "changes", "words"),
+    [
+        (FlowPredictBody, PREDICT, {"timepoint": -1}, "timepoint"),
+        (FlowPredictBody, PREDICT, {"max_displacement": 0}, "max_displacement"),
+        (FlowPredictBody, PREDICT, {"spots": [{"pos": [1, 2, 3], "covariance": COVARIANCE}]}, "spots.0.id"),
+        (FlowPredictBody, PREDICT, {"spots": [SPOT, {**SPOT, "covariance": NOT_POSITIVE}]}, "spots.1.covariance"),
+        (FlowTrainBody, TRAIN, {"spots": []}, "nothing to train"),
+        (FlowTrainBody, TRAIN, {"dim_weights": [0, 0, 0]}, "dim_weights"),
+        (FlowTrainBody, TRAIN, {"dim_weights": [1, -1, 0]}, "dim_weights"),
+        (FlowTrainBody, TRAIN, {"n_crops": 0}, "n_crops"),
+        (FlowTrainBody, TRAIN, {"spots": [{**LINK, "covariance": NOT_POSITIVE}]}, "positive definite"),
+        (FlowTrainBody, TRAIN, {"spots": [{**LINK, "displacement": [1, 2]}]}, "displacement"),
+        (FlowUpdateBody, UPDATE, {"spots": []}, "nothing to update"),
+        (FlowUpdateBody, UPDATE, {"spots": [{**LINK, "t": -1}]}, "spots.0.t"),
+        (FlowResetBody, {}, {}, "model_name"),
+    ],
+)
+def test_what_is_wrong_is_said(model: Any, body: dict[str, Any], changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidInputError, match=words):
+        read(model, body, **changes)

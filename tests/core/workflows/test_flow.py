@@ -1,0 +1,370 @@
+"""Whole pieces of flow work on small movies that the tests make themselves."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from elephant.config.conversion import ConversionParams
+from elephant.config.detection import PredictionParams
+from elephant.config.flow import DisplacementParams, FlowParams, FlowStart, FlowTrainingParams
+from elephant.config.image import ImageParams
+from elephant.config.training import AugmentationParams, LoopParams
+from elephant.dataset import Dataset, convert
+from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFoundError
+from elephant.geometry import Ellipsoid, rasterise
+from elephant.images import normalise
+from elephant.models.ensemble import Ensemble
+from elephant.models.pretrained import ModelSource
+from elephant.models.shelf import ModelShelf
+from elephant.models.unet import FlowNet
+from elephant.reporting import NeverCancelled, NoReporter
+from elephant.training.control import FixedControl, LiveSettings
+from elephant.types import Box, Link, Spot
+from elephant.workflows.displacement import displace, regions_around
+from elephant.workflows.flow import FlowWork, ensure_flow_model, reset_flow_model, train_flow, update_flow_labels
+
+VOXEL = (2.0, 1.0, 1.0)
+STEP = np.array([0.0, 2.0, -3.0])  # what every nucleus moves from timepoint to timepoint, physical
+KEEP = 1
+LARGEST = 8.0
+
+
+class CancelAfter:
+    """Ends work at its n-th check."""
+
+    def __init__(self, checks: int) -> None:
+        self.left = checks
+
+    def check(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Cancelled
+
+    def settings(self) -> LiveSettings:
+        return LiveSettings(1e-3, 2)
+
+
+class Losses:
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def progress(self, stage: str, done: int, total: int, **values: float) -> None:
+        if stage == "step":
+            self.seen.append(values["instance"])
+
+
+def make_dataset(folder: Path, shape: tuple[int, ...], n_timepoints: int = 3) -> tuple[Dataset, list[Spot]]:
+    """Return a movie of nuclei that all move by `STEP`, and the spots of its timepoint 1."""
+    rng = np.random.default_rng(3)
+    n = len(shape)
+    voxel, step = np.array(VOXEL[-n:]), STEP[-n:]
+    centres = np.stack([rng.uniform(6, s * v - 6, 6) for s, v in zip(shape, voxel, strict=True)], axis=1)
+    grid = np.stack(np.meshgrid(*(np.arange(s) * v for s, v in zip(shape, voxel, strict=True)), indexing="ij"), axis=-1)
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "movie.h5", "w") as file:
+        file["s00/resolutions"], file["s00/subdivisions"] = np.ones((1, 3)), np.full((1, 3), 16)
+        for t in range(n_timepoints):
+            image = np.full(shape, 10.0)
+            for centre in centres:
+                image += 200 * np.exp(-((grid - centre - (t - 1) * step) ** 2).sum(-1) / (2 * 2.5**2))
+            cells = np.clip(image, 0, 255).astype(np.uint16).reshape((1,) * (3 - n) + shape).view(np.int16)
+            file[f"t{t:05d}/s00/0/cells"] = cells
+    convert(folder / "movie.h5", folder, ConversionParams(is_2d=n == 2), NoReporter(), NeverCancelled())
+    spots = [
+        Spot(1, np.concatenate([np.full(3 - n, 7.0), centre]), np.eye(3) * 4.0**2, id=i)
+        for i, centre in enumerate(centres)
+    ]
+    return Dataset(folder), spots
+
+
+@pytest.fixture(params=[(12, 40, 44), (40, 44)], ids=["3D", "2D"])
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[FlowWork, list[Spot]]:
+    dataset, spots = make_dataset(tmp_path / "datasets" / "d", request.param)
+    shelf = ModelShelf(torch.device("cpu"))
+    return FlowWork(dataset, tmp_path / "models" / "m.pth", shelf, NoReporter(), NeverCancelled()), spots
+
+
+def links_of(spots: list[Spot], t: int = 0) -> list[Link]:
+    return [Link(t, spot.pos, spot.covariance, -STEP) for spot in spots]
+
+
+def displacement_params() -> DisplacementParams:
+    return DisplacementParams(voxel_size=VOXEL, max_displacement=LARGEST, n_keep_axials=KEEP)
+
+
+def training_params(work: FlowWork, **loop: object) -> FlowTrainingParams:
+    return FlowTrainingParams(
+        displacement=displacement_params(),
+        loop=LoopParams(**{"n_crops": 4, "n_epochs": 2, "seed": 0, **loop}),
+        augmentation=AugmentationParams(flip=False),
+        crop_size=(8, 32, 32)[-work.dataset.n_dims :],
+    )
+
+
+def flow_params(keep: bool = False, **prediction: object) -> FlowParams:
+    return FlowParams(
+        displacement=displacement_params(),
+        prediction=PredictionParams(n_keep_axials=KEEP, **prediction),
+        output_prediction=keep,
+    )
+
+
+def start_of(work: FlowWork, seed: int = 0) -> FlowStart:
+    return FlowStart(n_dims=work.dataset.n_dims, n_keep_axials=KEEP, seed=seed)
+
+
+def reset(work: FlowWork, source: ModelSource | None = None, seed: int = 0) -> None:
+    models = work.model_path.parent
+    reset_flow_model(work.model_path, work.shelf, models, source or ModelSource(), start_of(work, seed), work.cancel)
+
+
+def constant_model(work: FlowWork, *value: float) -> None:
+    """A model that answers the same everywhere, X, Y(, Z)."""
+    network = FlowNet(work.dataset.n_dims, KEEP)
+    torch.nn.init.zeros_(network.out_conv.weight)
+    with torch.no_grad():
+        network.out_conv.bias.copy_(torch.atanh(torch.tensor(value[: work.dataset.n_dims])))
+    Ensemble([network]).save(work.model_path)
+
+
+def replaced(work: FlowWork, **changes: object) -> FlowWork:
+    values = {name: getattr(work, name) for name in ("dataset", "model_path", "shelf", "reporter", "cancel")}
+    return FlowWork(**{**values, **changes})
+
+
+def weights(path: Path) -> torch.Tensor:
+    return torch.cat([v.flatten() for v in torch.load(path, weights_only=True).values()])
+
+
+def test_a_model_learns_where_nuclei_were(made: tuple[FlowWork, list[Spot]]) -> None:
+    work, spots = made
+    losses = Losses()
+    reset(work)
+    saved: list[bool] = []
+    params = training_params(work, n_epochs=10)
+    train_flow(
+        replaced(work, reporter=losses), links_of(spots), params, FixedControl(1e-3, 4), lambda: saved.append(True)
+    )
+    assert len(saved) == 10
+    assert len(losses.seen) == 40
+    assert np.mean(losses.seen[-8:]) < 0.5 * np.mean(losses.seen[:8])
+    later = [Spot(2, s.pos + STEP, s.covariance, id=s.id) for s in spots]
+    found = displace(work, 2, later, flow_params())
+    off = [np.linalg.norm(f.pos - s.pos) for f, s in zip(found, spots, strict=True)]
+    assert np.mean(off) < 0.5 * np.linalg.norm(STEP)
+
+
+def test_every_spot_is_answered_in_the_order_given(made: tuple[FlowWork, list[Spot]]) -> None:
+    work, spots = made
+    constant_model(work, 0.5, -0.25, 0.75)
+    outside = Spot(1, np.array([7.0, 900.0, 5.0]), np.eye(3), id=99)
+    asked = [spots[3], outside, *spots[:3]]
+    found = displace(work, 1, asked, flow_params())
+    # X: 0.5 of 8 voxels of 1; Y: -0.25 of 8; Z: 0.75 of 4 voxels of 2
+    expected = np.array([6.0 if work.dataset.is_3d else 0.0, -2.0, 4.0])
+    assert [f.id for f in found] == [3, 99, 0, 1, 2]
+    for spot, answer in zip(asked, found, strict=True):
+        moved = np.zeros(3) if spot is outside else expected
+        np.testing.assert_allclose(answer.pos, spot.pos + moved, atol=1e-4)
+        assert answer.sqdisp == pytest.approx(float((moved**2).sum()), abs=1e-3)
+
+
+def test_nothing_was_before_the_first_timepoint_and_no_spots_are_fine(made: tuple[FlowWork, list[Spot]]) -> None:
+    work, spots = made
+    constant_model(work, 0.5, 0.5, 0.5)
+    found = displace(work, 0, spots, flow_params(keep=True))
+    assert [(f.id, f.sqdisp) for f in found] == [(s.id, 0.0) for s in spots]
+    assert all(np.array_equal(f.pos, s.pos) for f, s in zip(found, spots, strict=True))
+    assert displace(work, 1, [], flow_params()) == []
+    assert not work.dataset.read_flow(0).any()
+
+
+def test_a_spot_outside_the_box_is_predicted_where_it_is(
+    made: tuple[FlowWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from elephant.workflows import displacement
+
+    work, _ = made
+    n = work.dataset.n_dims
+    constant_model(work, 0.5, -0.25, 0.75)
+    monkeypatch.setattr(displacement, "LEAST_REGION", (12, 8, 8))
+    box = Box((0, 4, 4)[-n:], (12, 16, 16)[-n:])
+    places = [(12.0, 12.0, 10.0), (12.0, 34.0, 36.0), (12.0, 12.0, 20.0)]
+    asked = [Spot(1, np.array(pos), np.eye(3) * 2.0**2, id=i) for i, pos in enumerate(places)]
+    found = displace(work, 1, asked, flow_params(keep=True, crop_box=box))
+    assert all(f.sqdisp == pytest.approx(found[0].sqdisp) and f.sqdisp > 1 for f in found)
+    kept = work.dataset.read_flow(0)
+    np.testing.assert_allclose(kept[0][box.slices], 0.5, atol=1e-3)
+    outside = np.ones(work.dataset.shape, bool)
+    outside[box.slices] = False
+    assert not kept[:, outside].any()
+
+
+def test_a_box_gives_what_the_whole_gives_to_a_spot_in_its_middle(tmp_path: Path) -> None:
+    dataset, _ = make_dataset(tmp_path / "d", (208, 240))
+    shelf = ModelShelf(torch.device("cpu"))
+    work = FlowWork(dataset, tmp_path / "m.pth", shelf, NoReporter(), NeverCancelled())
+    reset(work)
+    spot = Spot(1, np.array([0.0, 104.0, 112.0]), np.eye(3) * 9.0, id=1)
+    (whole,) = displace(work, 1, [spot], flow_params())
+    (part,) = displace(work, 1, [spot], flow_params(crop_box=Box((16, 32), (176, 160))))
+    assert whole.sqdisp > 0
+    np.testing.assert_allclose(part.pos, whole.pos, atol=0.02)
+
+
+def test_the_flow_is_kept_as_the_network_gives_it(made: tuple[FlowWork, list[Spot]]) -> None:
+    work, spots = made
+    reset(work)
+    displace(work, 2, spots, flow_params(keep=True))
+    images = np.stack([normalise(work.dataset.read_image(t)) for t in (1, 2)])
+    model = work.shelf.get(work.model_path, FlowNet, work.dataset.n_dims, KEEP)
+    with torch.no_grad():
+        expected = model(torch.from_numpy(images)[None])[0].numpy()
+    np.testing.assert_allclose(work.dataset.read_flow(1).astype(np.float32), expected, atol=2e-3)
+    assert not work.dataset.read_flow(0).any()
+
+
+def test_in_a_rescaled_image_displacements_are_in_its_voxels(made: tuple[FlowWork, list[Spot]]) -> None:
+    work, spots = made
+    constant_model(work, 0.25, 0.25, 0.25)
+    n = work.dataset.n_dims
+    size = (6, 20, 88)[-n:]
+    found = displace(work, 1, spots[:1], flow_params(keep=True, image=ImageParams(input_size=size)))
+    # 2 voxels of the half as long X axis are 1 stored one; of the Y axis, seen at half the size, they are 4.
+    expected = np.array([2 * 1.0 * 2 if n == 3 else 0, 4.0, 1.0])
+    np.testing.assert_allclose(found[0].pos - spots[0].pos, expected, atol=1e-4)
+    kept = work.dataset.read_flow(0).astype(np.float32)
+    factors = [0.5, 2.0, 2.0][:n]
+    np.testing.assert_allclose(kept.mean(axis=tuple(range(1, n + 1))), 0.25 * np.array(factors), atol=1e-3)
+
+
+def test_training_at_another_size_teaches_displacements_in_its_voxels(
+    made: tuple[FlowWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from elephant.training import flow as training
+
+    work, spots = made
+    reset(work)
+    n = work.dataset.n_dims
+    crops = []
+
+    def keeping(*args: object) -> object:
+        crops.append(original(*args))
+        return crops[-1]
+
+    original = training.cut_flow_crop
+    monkeypatch.setattr(training, "cut_flow_crop", keeping)
+    size = (6, 20, 88)[-n:]
+    params = training_params(work, n_epochs=1).model_copy(update={"image": ImageParams(input_size=size)})
+    train_flow(work, links_of(spots), params, FixedControl(1e-3, 2), lambda: None)
+    labels = crops[0].labels.numpy()
+    inside = labels[:-1][:, labels[-1] > 0]
+    # X: 3 voxels, seen twice as long, over 8; Y: -2, seen half as long.
+    np.testing.assert_allclose(inside.max(axis=1)[:2], [3 * 2 / 8, -2 / 2 / 8], atol=1e-6)
+
+
+def test_labels_of_links_that_cannot_be_leave_the_old_ones(made: tuple[FlowWork, list[Spot]]) -> None:
+    work, spots = made
+    params = displacement_params()
+    assert update_flow_labels(work.dataset, links_of(spots[:2]), params, NoReporter(), NeverCancelled()) == [0]
+    before = work.dataset.read_flow_labels(0)
+    assert before[-1].any()
+    pos, covariance = spots[0].pos, spots[0].covariance
+    ill = Link(1, pos, np.diag([1.0, -1.0, 1.0]), STEP)
+    for bad in (ill, Link(2, pos, covariance, STEP), Link(9, pos, covariance, STEP)):
+        with pytest.raises(InvalidInputError):
+            update_flow_labels(work.dataset, [*links_of(spots), bad], params, NoReporter(), NeverCancelled())
+        np.testing.assert_array_equal(work.dataset.read_flow_labels(0), before)
+    assert update_flow_labels(work.dataset, links_of(spots, 1), params, NoReporter(), NeverCancelled()) == [1]
+    np.testing.assert_array_equal(work.dataset.read_flow_labels(0), before)
+
+
+def test_a_cancelled_training_keeps_the_last_finished_epoch(made: tuple[FlowWork, list[Spot]]) -> None:
+    work, spots = made
+    reset(work)
+    saved: list[torch.Tensor] = []
+    params = training_params(work, n_epochs=100)
+    with pytest.raises(Cancelled):
+        train_flow(work, links_of(spots), params, CancelAfter(150), lambda: saved.append(weights(work.model_path)))
+    assert saved
+    assert torch.equal(weights(work.model_path), saved[-1])
+    with pytest.raises(Cancelled):
+        displace(replaced(work, cancel=CancelAfter(1)), 1, spots, flow_params(keep=True))
+    assert not work.dataset.read_flow(0).any()
+
+
+def test_links_without_a_voxel_are_nothing_to_train(made: tuple[FlowWork, list[Spot]]) -> None:
+    work, _ = made
+    reset(work)
+    outside = Link(0, np.array([5.0, 900.0, 900.0]), np.eye(3), STEP)
+    with pytest.raises(InvalidInputError, match="nothing to train"):
+        train_flow(work, [outside], training_params(work), FixedControl(1e-3, 2), lambda: None)
+
+
+def test_what_lies_outside_of_the_movie_is_refused(made: tuple[FlowWork, list[Spot]]) -> None:
+    work, spots = made
+    reset(work)
+    n = work.dataset.n_dims
+    with pytest.raises(InvalidInputError, match="crop box"):
+        displace(work, 1, spots, flow_params(crop_box=Box((0,) * n, (100,) * n)))
+    with pytest.raises(InvalidInputError, match="timepoint"):
+        displace(work, 3, spots, flow_params())
+
+
+def test_a_ruined_model_is_said_to_be_ruined(made: tuple[FlowWork, list[Spot]]) -> None:
+    work, spots = made
+    constant_model(work, float("nan"), 0, 0)
+    with pytest.raises(ModelFileError, match=r"m\.pth"):
+        displace(work, 1, spots, flow_params())
+
+
+def test_a_start_without_pretrained_weights(
+    made: tuple[FlowWork, list[Spot]], caplog: pytest.LogCaptureFixture
+) -> None:
+    work, _ = made
+    models = work.model_path.parent
+    versatile = ModelSource("Versatile")
+    if work.dataset.is_3d:
+        with pytest.raises(NotFoundError, match=r"Fluo-N3DH-CE_flow\.pth"):
+            reset(work, versatile)
+        assert not work.model_path.exists()
+    else:
+        reset(work, versatile)
+        assert any(r.levelname == "WARNING" and "random weights" in r.getMessage() for r in caplog.records)
+        work.model_path.unlink()
+    caplog.clear()
+    ensure_flow_model(work.model_path, models, start_of(work))
+    assert any(r.levelname == "WARNING" and "random weights" in r.getMessage() for r in caplog.records)
+    before = work.model_path.read_bytes()
+    ensure_flow_model(work.model_path, models, start_of(work, seed=1))
+    assert work.model_path.read_bytes() == before
+
+
+def test_pretrained_weights_are_taken_where_they_are(tmp_path: Path) -> None:
+    pretrained = tmp_path / "pretrained" / "Fluo-N3DH-CE_flow.pth"
+    Ensemble([FlowNet(3, 0)]).save(pretrained)
+    start = FlowStart(n_dims=3, seed=5)
+    ensure_flow_model(tmp_path / "a.pth", tmp_path, start)
+    shelf = ModelShelf(torch.device("cpu"))
+    reset_flow_model(tmp_path / "b.pth", shelf, tmp_path, ModelSource("Versatile"), start, NeverCancelled())
+    reset_flow_model(tmp_path / "c.pth", shelf, tmp_path, ModelSource(), start, NeverCancelled())
+    found = [torch.equal(weights(tmp_path / f"{name}.pth"), weights(pretrained)) for name in "abc"]
+    assert found == [True, True, False]
+
+
+def test_regions_cover_their_spots_and_end_in_the_whole() -> None:
+    shape = (10, 200, 200)
+    spots = [Spot(0, np.array(p, dtype=float), np.eye(3) * 9) for p in ((5, 20, 20), (5, 25, 30), (5, 180, 190))]
+    rasters = [rasterise(Ellipsoid.from_spot(spot, 3), (1, 1, 1), shape) for spot in spots]
+    boxes = regions_around(rasters, (4, 60, 60), shape)
+    assert [box.size[1:] for box in boxes] == [(60, 60), (60, 60)]
+    assert all(box.fits(shape) for box in boxes)
+    for raster, box in zip(rasters, (boxes[0], boxes[0], boxes[1]), strict=True):
+        covered = np.zeros(shape, bool)
+        covered[box.slices] = True
+        assert covered[tuple(raster.indices().T)].all()
+    assert regions_around(rasters, (10, 150, 150), shape) == [Box.whole(shape)]
+    assert regions_around([], (4, 60, 60), shape) == []
