@@ -132,3 +132,15 @@ NOT_POSITIVE = np.diag([1.0, -1, 1]).ravel().tolist()
 def test_what_is_wrong_is_said(model: Any, body: dict[str, Any], changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidInputError, match=words):
         read(model, body, **changes)
+
+
+def test_the_paths_and_their_old_names_are_there() -> None:
+    from elephant_server.main import create_app
+    from elephant_server.settings import Settings
+
+    with create_app(Settings(redis_port=1)).test_client() as client:
+        description = client.get("/openapi.json").json
+    names = ("predict", "train", "update", "reset")
+    assert {f"/flow/{name}" for name in names} | {f"/{name}/flow" for name in names} <= set(description["paths"])
+    fields = description["components"]["schemas"]["FlowTrainBody"]["properties"]
+    assert set(FlowTrainBody.model_fields) == set(fields)
