@@ -63,8 +63,8 @@ def test_a_movie_becomes_a_dataset_and_the_client_hears_of_every_timepoint(playe
         assert answer.status_code == 200
         ears.wait_for(lambda e: len(e.heard["dataset"]) == 5)
         assert ears.bodies("dataset") == [{"t_max": 5, "t_current": k} for k in range(1, 6)]
-        # Handed to the broker before the answer: on their way at most for a moment.
-        assert max(at for at, _ in ears.heard["dataset"]) < answered + 1
+        # Handed to the broker before the answer: on their way only for a moment, on a busy machine too.
+        assert max(at for at, _ in ears.heard["dataset"]) < answered + 5
         assert all(expiration is not None for expiration in ears.expirations)
     stored = zarr.open_array(player.server.workspace / "datasets/user/movie/imgs.zarr", mode="r")[...]
     np.testing.assert_array_equal(stored, frames)
@@ -105,6 +105,7 @@ def test_training_and_detection(player: Player, nuclei: np.ndarray) -> None:
     positions = np.array([s["pos"][::-1] for s in found["spots"]])
     distances = np.linalg.norm(nuclei[:, None] - positions[None], axis=-1).min(axis=1)
     assert (distances < 3).mean() > 0.7
+    assert list((player.server.workspace / "logs" / "run").glob("events.out.tfevents.*"))
     labels = zarr.open_array(player.server.workspace / "datasets/small/seg_labels.zarr", mode="r")
     assert set(np.unique(labels[0])) == {0, 2, 3}
     assert not labels[1].any()
@@ -246,7 +247,9 @@ def test_a_long_answer_stays_alive(player: Player, nuclei: np.ndarray) -> None:
         ("seg/predict", predict_body("small", timepoint=99), 400, "timepoint"),
         ("seg/predict", predict_body("small", crop_box=[0, 0, 0, 999, 9, 9]), 400, "crop box"),
         ("seg/predict", predict_body("small", model_name="../../x.pth"), 400, "x.pth"),
+        ("seg/predict", predict_body("small", is_3d=False), 400, "3D"),
         ("seg/train", train_body("small", []), 400, "nothing to train"),
+        ("seg/train", train_body("small", [spot(0, np.full(3, 8.0))], log_dir="../../x"), 400, "../../x"),
         ("seg/train", train_body("small", [spot(7, np.full(3, 8.0))]), 400, "timepoint"),
         ("seg/update", {"dataset_name": "small", "spots": []}, 400, "nothing to update"),
         ("seg/reset", {"dataset_name": "small", "model_name": "a.pth", "url": "Versatile"}, 404, "versatile3d.pth"),

@@ -36,6 +36,7 @@ def worker_context() -> WorkerContext:
     return WorkerContext(
         datasets=settings.datasets_dir,
         models=settings.models_dir,
+        logs=settings.logs_dir,
         shelf=ModelShelf(device),
         board=RedisBoard(settings.redis_url),
         messages=messages_of(settings),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elephant.errors import Cancelled
+from elephant.dataset import Dataset
+from elephant.errors import Cancelled, InvalidInputError
 from elephant.models.shelf import ModelShelf
 from elephant.training.control import LiveSettings
 from elephant_server.messaging import Messages
@@ -79,6 +80,26 @@ class WorkerContext:
 
     datasets: Path
     models: Path
+    logs: Path
     shelf: ModelShelf
     board: Board
     messages: Messages
+
+
+def open_dataset(context: WorkerContext, name: str, is_3d: bool) -> Dataset:
+    """Open a dataset that must have volumes, or planes, as the request says.
+
+    Raises
+    ------
+    InvalidInputError
+        It has the other.
+    elephant.errors.NotFoundError, elephant.errors.DatasetError
+        There is none of this name, or it is damaged.
+    """
+    dataset = Dataset.open(context.datasets, name)
+    if dataset.is_3d != is_3d:
+        raise InvalidInputError(
+            f"{name} is {dataset.n_dims}D, but the request is for {3 if is_3d else 2}D: generate the dataset as the "
+            "project needs it, or choose another"
+        )
+    return dataset

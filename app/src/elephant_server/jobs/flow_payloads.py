@@ -46,6 +46,7 @@ class FlowTrain(Payload):
     params: FlowTrainingParams
     start: FlowStart
     cache_maxbytes: int | None
+    log_dir: str | None = None
 
 
 class FlowUpdate(Payload):

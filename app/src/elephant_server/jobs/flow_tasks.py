@@ -1,21 +1,22 @@
 """The jobs about flow: a payload in, an answer out, the core's workflows between."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from elephant.config.flow import FlowStart
 from elephant.dataset import Dataset
-from elephant.errors import InvalidInputError
 from elephant.models.pretrained import ModelSource
 from elephant.paths import resolve_inside
 from elephant.reporting import NoReporter
 from elephant.workflows.displacement import displace
 from elephant.workflows.flow import FlowWork, ensure_flow_model, reset_flow_model, train_flow, update_flow_labels
 from elephant.workflows.work import DEFAULT_CACHE_BYTES
-from elephant_server.jobs.context import JobControl, WorkerContext
+from elephant_server.jobs.context import JobControl, WorkerContext, open_dataset
 from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowTrain, FlowUpdate
 from elephant_server.jobs.reporters import TileReporter
+from elephant_server.jobs.scalars import training_reporter
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,9 @@ def flow_train(context: WorkerContext, payload: FlowTrain, control: JobControl) 
     work = _work(context, payload.dataset_name, payload.model_name, payload.start, control)
     links = [link.to_link() for link in payload.links]
     cache = DEFAULT_CACHE_BYTES if payload.cache_maxbytes is None else payload.cache_maxbytes
-    train_flow(work, links, payload.params, control, context.messages.model_updated, cache)
+    with training_reporter(context, payload.log_dir, "flow") as reporter:
+        work = replace(work, reporter=reporter)
+        train_flow(work, links, payload.params, control, context.messages.model_updated, cache)
     return {}
 
 
@@ -68,12 +71,7 @@ def flow_reset(context: WorkerContext, payload: FlowReset, control: JobControl) 
 def _work(
     context: WorkerContext, dataset_name: str, model_name: str, start: FlowStart, control: JobControl
 ) -> FlowWork:
-    dataset = Dataset.open(context.datasets, dataset_name)
-    if dataset.n_dims != start.n_dims:
-        raise InvalidInputError(
-            f"{dataset_name} is {dataset.n_dims}D, but the request is for {start.n_dims}D: set is_3d as the dataset "
-            "was generated"
-        )
+    dataset = open_dataset(context, dataset_name, start.n_dims == 3)
     path = resolve_inside(context.models, model_name)
     ensure_flow_model(path, context.models, start)
     return FlowWork(dataset, path, context.shelf, TileReporter(), control)

@@ -44,6 +44,7 @@ class SegPredict(Payload):
 
     dataset_name: str
     model_name: str
+    is_3d: bool
     timepoint: int
     params: DetectionParams
     start: SelfSupervisedParams
@@ -54,11 +55,13 @@ class SegTrain(Payload):
 
     dataset_name: str
     model_name: str
+    is_3d: bool
     spots: tuple[SpotPayload, ...]
     params: DetectionTrainingParams
     start: SelfSupervisedParams
     cache_maxbytes: int | None
     is_livemode: bool
+    log_dir: str | None = None
 
 
 class SegUpdate(Payload):
@@ -67,6 +70,7 @@ class SegUpdate(Payload):
     dataset_name: str
     spots: tuple[SpotPayload, ...] = ()
     params: LabelParams | None = None
+    is_3d: bool = True
     is_livemode: bool = False
 
 

@@ -1,6 +1,7 @@
 """The jobs themselves: a payload in, an answer out, the core's workflows between."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,18 @@ from elephant.workflows.detection import DetectionWork, detect, ensure_model, re
 from elephant.workflows.labels import update_labels
 from elephant.workflows.live import LiveSession, train_live
 from elephant.workflows.work import DEFAULT_CACHE_BYTES
-from elephant_server.jobs.context import JobControl, WorkerContext
+from elephant_server.jobs.context import JobControl, WorkerContext, open_dataset
 from elephant_server.jobs.live import BoardUpdates, tell
 from elephant_server.jobs.payloads import DatasetGenerate, SegPredict, SegReset, SegTrain, SegUpdate
 from elephant_server.jobs.reporters import DatasetReporter, TileReporter
+from elephant_server.jobs.scalars import training_reporter
 
 logger = logging.getLogger(__name__)
 
 
 def seg_predict(context: WorkerContext, payload: SegPredict, control: JobControl) -> dict[str, Any]:
     """Find the nuclei of a timepoint; answers spots in the client's order."""
-    work = _work(context, payload.dataset_name, payload.model_name, control)
+    work = _work(context, payload, control)
     n_dims = 2 if payload.params.prediction.use_2d else work.dataset.n_dims
     _ensure(context, work, n_dims, payload.start)
     logger.info("Prediction: timepoint %d of %s", payload.timepoint, payload.dataset_name)
@@ -47,25 +49,28 @@ def seg_train(context: WorkerContext, payload: SegTrain, control: JobControl) ->
     """Label the spots' timepoints and train on them."""
     loop = payload.params.loop
     context.board.write_params(loop.lr, loop.n_crops)
-    work = _work(context, payload.dataset_name, payload.model_name, control)
+    work = _work(context, payload, control)
     _ensure(context, work, work.dataset.n_dims, payload.start)
     spots = [spot.to_spot() for spot in payload.spots]
     cache = DEFAULT_CACHE_BYTES if payload.cache_maxbytes is None else payload.cache_maxbytes
-    if payload.is_livemode:
-        updates = BoardUpdates(context.board, control, control.job_id, payload.dataset_name)
-        train_live(work, spots, payload.params, LiveSession(control, updates, context.messages.model_updated, cache))
-    else:
-        train(work, spots, payload.params, control, context.messages.model_updated, cache)
+    with training_reporter(context, payload.log_dir, "seg") as reporter:
+        work = replace(work, reporter=reporter)
+        if payload.is_livemode:
+            updates = BoardUpdates(context.board, control, control.job_id, payload.dataset_name)
+            session = LiveSession(control, updates, context.messages.model_updated, cache)
+            train_live(work, spots, payload.params, session)
+        else:
+            train(work, spots, payload.params, control, context.messages.model_updated, cache)
     return {}
 
 
 def seg_update(context: WorkerContext, payload: SegUpdate, control: JobControl) -> dict[str, Any]:
     """Replace or clear labels."""
-    dataset = Dataset.open(context.datasets, payload.dataset_name)
     if payload.params is None:
-        dataset.clear_labels()
+        Dataset.open(context.datasets, payload.dataset_name).clear_labels()
         logger.info("Labels of %s cleared", payload.dataset_name)
     else:
+        dataset = open_dataset(context, payload.dataset_name, payload.is_3d)
         spots = [spot.to_spot() for spot in payload.spots]
         update_labels(dataset, spots, payload.params, NoReporter(), control)
         if payload.is_livemode:
@@ -77,7 +82,7 @@ def seg_reset(context: WorkerContext, payload: SegReset, control: JobControl) ->
     """Start a model anew."""
     file = None if payload.file is None else Path(payload.file)
     try:
-        work = _work(context, payload.dataset_name, payload.model_name, control)
+        work = _work(context, payload, control)
         reset_model(work, context.models, ModelSource(payload.url, file), payload.start)
     finally:
         if file is not None:
@@ -98,9 +103,9 @@ def dataset_generate(context: WorkerContext, payload: DatasetGenerate, control: 
     return {}
 
 
-def _work(context: WorkerContext, dataset_name: str, model_name: str, control: JobControl) -> DetectionWork:
-    dataset = Dataset.open(context.datasets, dataset_name)
-    path = resolve_inside(context.models, model_name)
+def _work(context: WorkerContext, payload: SegPredict | SegTrain | SegReset, control: JobControl) -> DetectionWork:
+    dataset = open_dataset(context, payload.dataset_name, payload.is_3d)
+    path = resolve_inside(context.models, payload.model_name)
     return DetectionWork(dataset, path, context.shelf, TileReporter(), control)
 
 

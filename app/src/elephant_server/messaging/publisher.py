@@ -7,7 +7,6 @@ messages are dropped, and the connection is tried again at growing intervals.
 import logging
 import os
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +51,8 @@ class Publisher:
         self._buffer: deque[Message] = deque(maxlen=BUFFER_SIZE)
         self._unsent = 0
         self._is_away = False
+        self._n_failures = 0
+        self._retry = threading.Event()
         self._thread: threading.Thread | None = None
 
     def publish(self, message: Message) -> None:
@@ -71,10 +72,13 @@ class Publisher:
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything published so far has been handed to the broker; False after `timeout_s` seconds.
 
-        Returns at once where the broker is away.
+        Where the broker is away, it is tried once more at once, and no longer waited for if that fails.
         """
         with self._changed:
-            return self._changed.wait_for(lambda: self._unsent == 0 or self._is_away, timeout_s) and not self._unsent
+            failures = self._n_failures
+            self._retry.set()
+            self._changed.wait_for(lambda: not self._unsent or self._n_failures > failures, timeout_s)
+            return not self._unsent
 
     def _run(self) -> None:
         pause = FIRST_PAUSE_S
@@ -87,7 +91,8 @@ class Publisher:
                 self._send_until_it_breaks(connection, channel)
             except _ERRORS as error:
                 self._set_away(True, error)
-                time.sleep(pause)
+                self._retry.wait(pause)
+                self._retry.clear()
                 pause = min(2 * pause, LONGEST_PAUSE_S)
 
     def _send_until_it_breaks(self, connection: Any, channel: Any) -> None:
@@ -116,6 +121,7 @@ class Publisher:
     def _set_away(self, is_away: bool, error: Exception | None = None) -> None:
         with self._changed:
             was_away, self._is_away = self._is_away, is_away
+            self._n_failures += int(is_away)
             self._changed.notify_all()
         if is_away and not was_away:
             reason = str(error) or type(error).__name__

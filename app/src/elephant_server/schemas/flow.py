@@ -159,7 +159,7 @@ class FlowTrainBody(LinksBody, ModelBody):
     )
     cache_maxbytes: Index | None = Field(None, description="bytes for keeping images in memory")
     log_interval: Index = Field(0, description="steps between two lines in the log; 0: once an epoch")
-    log_dir: str | None = Field(None, description="folder below workspace/logs")
+    log_dir: str | None = Field(None, description="folder below workspace/logs for TensorBoard scalars")
     input_size: Sizes | None = Field(None, description="voxels, X, Y, Z, to which the image is rescaled")
     debug: bool = Field(False, description="accepted for compatibility")
     seed: Index | None = Field(None, description="start of the random numbers, for repeatable trainings")
@@ -198,6 +198,7 @@ class FlowTrainBody(LinksBody, ModelBody):
             params=params,
             start=_start(self.is_3d, self._keep_axials(), self.seed),
             cache_maxbytes=self.cache_maxbytes,
+            log_dir=self.log_dir,
         )
 
 

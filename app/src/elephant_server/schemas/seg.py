@@ -82,6 +82,7 @@ class SegPredictBody(SegModelBody):
         return SegPredict(
             dataset_name=self.dataset_name,
             model_name=self.model_name,
+            is_3d=self.is_3d,
             timepoint=self.timepoint,
             params=params,
             start=start,
@@ -127,7 +128,11 @@ class SegUpdateBody(LabelsBody):
         if self.reset:
             return SegUpdate(dataset_name=self.dataset_name)
         return SegUpdate(
-            dataset_name=self.dataset_name, spots=self._spots(), params=self._labels(), is_livemode=self.is_livemode
+            dataset_name=self.dataset_name,
+            spots=self._spots(),
+            params=self._labels(),
+            is_3d=self.is_3d,
+            is_livemode=self.is_livemode,
         )
 
 
@@ -154,7 +159,7 @@ class SegTrainBody(LabelsBody, SegModelBody):
     false_weight: NotNegative = Field(1.0, description="weight of a voxel labelled by a false annotation")
     cache_maxbytes: Index | None = Field(None, description="bytes for keeping images in memory")
     log_interval: Index = Field(0, description="steps between two lines in the log; 0: once an epoch")
-    log_dir: str | None = Field(None, description="folder below workspace/logs")
+    log_dir: str | None = Field(None, description="folder below workspace/logs for TensorBoard scalars")
     input_size: Sizes | None = Field(None, description="voxels, X, Y, Z, to which the image is rescaled")
     debug: bool = Field(False, description="accepted for compatibility")
     seed: Index | None = Field(None, description="start of the random numbers, for repeatable trainings")
@@ -192,11 +197,13 @@ class SegTrainBody(LabelsBody, SegModelBody):
         return SegTrain(
             dataset_name=self.dataset_name,
             model_name=self.model_name,
+            is_3d=self.is_3d,
             spots=self._spots(),
             params=params,
             start=self._start(self._keep_axials(), image, self.crop_size, START_N_CROPS),
             cache_maxbytes=self.cache_maxbytes,
             is_livemode=self.is_livemode,
+            log_dir=self.log_dir,
         )
 
 
