@@ -155,3 +155,16 @@ def test_reading_settings_imports_nothing_heavy() -> None:
     code = "import sys, elephant_server.settings; print({'torch', 'flask', 'celery', 'numpy'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert answer.stdout == "set()\n"
+
+
+def test_checksums_of_pretrained_models_are_read_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    checksum = "ab" * 32
+    found = Settings(pretrained_checksums=f"versatile3d.pth={checksum}, b.pth={checksum}")
+    assert found.pretrained_checksums_by_name == {"versatile3d.pth": checksum, "b.pth": checksum}
+    assert Settings(pretrained_url="").pretrained_url == ""
+    assert Settings(pretrained_url="https://a.b/c").pretrained_url == "https://a.b/c/"
+    for wrong in ("versatile3d.pth", "a=12", f"../a={checksum}"):
+        with pytest.raises(ValidationError, match="64 hexadecimal"):
+            Settings(pretrained_checksums=wrong)
+    with pytest.raises(ValidationError, match="http"):
+        Settings(pretrained_url="file:///models/")

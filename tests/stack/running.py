@@ -44,6 +44,7 @@ def settings_of(folder: Path) -> dict[str, str]:
         "ELEPHANT_REDIS_PORT": str(redis),
         "ELEPHANT_RABBITMQ_NODE_PORT": str(rabbitmq),
         "ELEPHANT_WORKSPACE": str(folder / "workspace"),
+        "ELEPHANT_PRETRAINED_URL": "",
     }
 
 

@@ -21,8 +21,10 @@ from elephant.errors import InvalidInputError
 
 PREFIX = "ELEPHANT_"
 # Values for which an empty variable says something; elsewhere it means that the default counts.
-_MAY_BE_EMPTY = frozenset({"gpu"})
+_MAY_BE_EMPTY = frozenset({"gpu", "pretrained_url"})
 _GPU_LIST = re.compile(r"^(\d+|(GPU|MIG)-[0-9a-fA-F-]+)(,(\d+|(GPU|MIG)-[0-9a-fA-F-]+))*$")
+
+_CHECKSUM = re.compile(r"^[^=,/]+=[0-9a-fA-F]{64}$")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -100,6 +102,14 @@ class Settings(BaseSettings):
         description="Folder that holds `supervisord.conf` and `nginx.conf`; the checkout by default.",
     )
     gpu: str = Field("all", description="GPUs to use: `all`, an index, a list of them (`0,1`), or empty for none.")
+    pretrained_url: str = Field(
+        "https://github.com/elephant-track/elephant-server/releases/download/data/",
+        description="Address below which pretrained models are that are not in `models/pretrained`; empty for none.",
+    )
+    pretrained_checksums: str = Field(
+        "",
+        description="SHA-256 of pretrained models that are fetched, as `name=checksum`, separated by commas.",
+    )
     log_level: LogLevel = Field(
         "INFO", description="Least level that is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL."
     )
@@ -136,6 +146,21 @@ class Settings(BaseSettings):
             raise ValueError("expected `all`, an index (0), a list (0,1), or nothing for no GPU")
         return wanted
 
+    @field_validator("pretrained_url")
+    @classmethod
+    def _check_pretrained_url(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("expected an address that starts with http:// or https://, or nothing")
+        return url if not url or url.endswith("/") else url + "/"
+
+    @field_validator("pretrained_checksums")
+    @classmethod
+    def _check_checksums(cls, text: str) -> str:
+        for entry in filter(None, (part.strip() for part in text.split(","))):
+            if not _CHECKSUM.match(entry):
+                raise ValueError("expected entries like versatile3d.pth=<64 hexadecimal digits>, separated by commas")
+        return text
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _raise_case(cls, level: object) -> object:
@@ -166,6 +191,12 @@ class Settings(BaseSettings):
     def logs_dir(self) -> Path:
         """Folder of the logs of trainings (not of the services, which log in :attr:`service_logs_dir`)."""
         return self.workspace / "logs"
+
+    @property
+    def pretrained_checksums_by_name(self) -> dict[str, str]:
+        """SHA-256 of pretrained models by their names."""
+        entries = filter(None, (part.strip() for part in self.pretrained_checksums.split(",")))
+        return dict(entry.split("=", 1) for entry in entries)
 
     @property
     def runtime_dir(self) -> Path:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from celery import signals
 
 from elephant.devices import best_device
+from elephant.models.pretrained import Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant_server.jobs import exports, flow_payloads, flow_tasks, payloads, tasks
 from elephant_server.jobs.broker import make_celery
@@ -37,6 +38,9 @@ def worker_context() -> WorkerContext:
         datasets=settings.datasets_dir,
         models=settings.models_dir,
         logs=settings.logs_dir,
+        pretrained=Pretrained(
+            settings.models_dir / "pretrained", settings.pretrained_url, settings.pretrained_checksums_by_name
+        ),
         shelf=ModelShelf(device),
         board=RedisBoard(settings.redis_url),
         messages=messages_of(settings),

@@ -1,4 +1,8 @@
+import hashlib
 import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -7,7 +11,7 @@ import torch
 from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
 from elephant.models.checkpoint import load_state_dicts, save_state_dicts
 from elephant.models.ensemble import Ensemble, load_ensemble
-from elephant.models.pretrained import ModelSource
+from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.models.unet import DetectionNet, FlowNet
 
@@ -100,27 +104,92 @@ def test_the_shelf_keeps_the_last_few(path: Path) -> None:
     assert shelf.get(path, DetectionNet, 2, 0) is not first
 
 
+CONTENT = b"weights" * 1000
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """A server of files, of which there is one."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path == "/models/versatile3d.pth"
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Length", str(len(CONTENT) if found else 0))
+            self.end_headers()
+            if found:
+                self.wfile.write(CONTENT)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/models/"
+    server.shutdown()
+    server.server_close()
+
+
 def test_a_file_wins_over_an_address(tmp_path: Path) -> None:
     file = tmp_path / "sent.pth"
-    assert ModelSource("Versatile", file).fetch(tmp_path, 3) == file
-    assert ModelSource().is_self_supervised
+    with ModelSource("Versatile", file).weights(Pretrained(tmp_path), "x.pth") as path:
+        assert path == file
+    assert ModelSource().is_empty
+    assert not ModelSource(file=file).is_empty
 
 
 def test_the_pretrained_model_is_looked_for_in_its_folder(tmp_path: Path) -> None:
+    pretrained = Pretrained(tmp_path / "pretrained")
     with pytest.raises(NotFoundError, match=r"models/pretrained/versatile2d\.pth"):
-        ModelSource("Versatile").fetch(tmp_path, 2)
-    (tmp_path / "pretrained").mkdir()
-    (tmp_path / "pretrained" / "versatile3d.pth").touch()
-    assert ModelSource("Versatile").fetch(tmp_path, 3).name == "versatile3d.pth"
+        pretrained.get("versatile2d.pth")
+    pretrained.folder.mkdir()
+    (pretrained.folder / "versatile3d.pth").touch()
+    with ModelSource("Versatile").weights(pretrained, "versatile3d.pth") as path:
+        assert path == pretrained.folder / "versatile3d.pth"
+
+
+def test_a_pretrained_model_is_fetched_once_and_kept(
+    tmp_path: Path, address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    checksum = hashlib.sha256(CONTENT).hexdigest()
+    pretrained = Pretrained(tmp_path / "pretrained", address, {"versatile3d.pth": checksum.upper()})
+    assert pretrained.get("versatile3d.pth").read_bytes() == CONTENT
+    assert checksum in caplog.text
+    away = Pretrained(tmp_path / "pretrained", "http://127.0.0.1:1/")
+    assert away.get("versatile3d.pth").read_bytes() == CONTENT
+    assert [path.name for path in pretrained.folder.iterdir()] == ["versatile3d.pth"]
+
+
+def test_another_file_than_the_one_meant_is_not_kept(tmp_path: Path, address: str) -> None:
+    pretrained = Pretrained(tmp_path / "pretrained", address, {"versatile3d.pth": "0" * 64})
+    with pytest.raises(ModelFileError, match="SHA-256"):
+        pretrained.get("versatile3d.pth")
+    assert list(pretrained.folder.iterdir()) == []
+
+
+def test_a_model_that_is_not_at_the_address_is_said_to_be_missing(tmp_path: Path, address: str) -> None:
+    pretrained = Pretrained(tmp_path / "pretrained", address)
+    with pytest.raises(NotFoundError, match=r"versatile2d\.pth.*404.*models/pretrained"):
+        pretrained.get("versatile2d.pth")
+    assert list(pretrained.folder.iterdir()) == []
+
+
+def test_what_is_fetched_from_an_address_is_gone_afterwards(tmp_path: Path, address: str) -> None:
+    pretrained = Pretrained(tmp_path / "pretrained")
+    with ModelSource(address + "versatile3d.pth").weights(pretrained, "x.pth") as path:
+        assert path.read_bytes() == CONTENT
+    assert list(pretrained.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x/y.pth", "nonsense", ""])
 def test_addresses_are_http(tmp_path: Path, url: str) -> None:
-    with pytest.raises(InvalidInputError, match="http"):
-        ModelSource(url).fetch(tmp_path, 3)
+    with pytest.raises(InvalidInputError, match="http"), ModelSource(url).weights(Pretrained(tmp_path), "x.pth"):
+        pass
 
 
 def test_an_address_that_cannot_be_reached_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="could not be fetched"):
-        ModelSource("http://127.0.0.1:1/x.pth").fetch(tmp_path, 3)
-    assert list((tmp_path / "pretrained").iterdir()) == []
+    source = ModelSource("http://127.0.0.1:1/x.pth")
+    with pytest.raises(NotFoundError, match="could not be fetched"), source.weights(Pretrained(tmp_path), "x.pth"):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError, NotFoundError
 from elephant.images import normalise
 from elephant.models.ensemble import Ensemble
-from elephant.models.pretrained import ModelSource
+from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.models.unet import DetectionNet
 from elephant.reporting import NeverCancelled, NoReporter
@@ -107,8 +107,12 @@ def weights(path: Path) -> torch.Tensor:
     return torch.cat([v.flatten() for v in torch.load(path, weights_only=True).values()])
 
 
+def pretrained_of(work: DetectionWork) -> Pretrained:
+    return Pretrained(work.model_path.parent / "pretrained")
+
+
 def reset(work: DetectionWork, source: ModelSource | None = None, **changes: object) -> None:
-    reset_model(work, work.model_path.parent, source or ModelSource(), start_params(work, **changes))
+    reset_model(work, pretrained_of(work), source or ModelSource(), start_params(work, **changes))
 
 
 def replaced(work: DetectionWork, **changes: object) -> DetectionWork:
@@ -202,15 +206,14 @@ def test_an_implicit_start_falls_back_and_says_so(
     made: tuple[DetectionWork, list[Spot]], caplog: pytest.LogCaptureFixture
 ) -> None:
     work, _ = made
-    models = work.model_path.parent
     with pytest.raises(NotFoundError):
         reset(work, ModelSource("Versatile"))
     assert not work.model_path.exists()
-    ensure_model(work, models, work.dataset.n_dims, start_params(work))
+    ensure_model(work, pretrained_of(work), work.dataset.n_dims, start_params(work))
     assert work.model_path.is_file()
     assert any(r.levelname == "WARNING" and "intensities" in r.getMessage() for r in caplog.records)
     before = work.model_path.read_bytes()
-    ensure_model(work, models, work.dataset.n_dims, start_params(work))
+    ensure_model(work, pretrained_of(work), work.dataset.n_dims, start_params(work))
     assert work.model_path.read_bytes() == before
 
 
@@ -219,7 +222,7 @@ def test_an_implicit_start_takes_the_pretrained_model(made: tuple[DetectionWork,
     n = work.dataset.n_dims
     pretrained = work.model_path.parent / "pretrained" / f"versatile{n}d.pth"
     Ensemble([DetectionNet(n, 0), DetectionNet(n, 0)]).save(pretrained)
-    ensure_model(work, work.model_path.parent, n, start_params(work))
+    ensure_model(work, pretrained_of(work), n, start_params(work))
     assert len(torch.load(work.model_path, weights_only=True)) == 2
 
 
@@ -265,7 +268,7 @@ def test_a_2d_model_works_on_the_slices_of_a_volume(tmp_path: Path) -> None:
     shelf = ModelShelf(torch.device("cpu"))
     work = DetectionWork(dataset, tmp_path / "m.pth", shelf, NoReporter(), NeverCancelled())
     start = SelfSupervisedParams(crop_size=(32, 32), n_crops=2, seed=0)
-    ensure_model(work, tmp_path, 2, start)
+    ensure_model(work, pretrained_of(work), 2, start)
     detect(work, 0, detection_params(3, use_2d=True, batch_size=2))
     np.testing.assert_allclose(dataset.read_probabilities(0).astype(np.float32).sum(-1).mean(), 1, atol=0.05)
 

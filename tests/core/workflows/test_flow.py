@@ -17,7 +17,7 @@ from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFou
 from elephant.geometry import Ellipsoid, rasterise
 from elephant.images import normalise
 from elephant.models.ensemble import Ensemble
-from elephant.models.pretrained import ModelSource
+from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.models.unet import FlowNet
 from elephant.reporting import NeverCancelled, NoReporter
@@ -118,7 +118,14 @@ def start_of(work: FlowWork, seed: int = 0) -> FlowStart:
 
 def reset(work: FlowWork, source: ModelSource | None = None, seed: int = 0) -> None:
     models = work.model_path.parent
-    reset_flow_model(work.model_path, work.shelf, models, source or ModelSource(), start_of(work, seed), work.cancel)
+    reset_flow_model(
+        work.model_path,
+        work.shelf,
+        Pretrained(models / "pretrained"),
+        source or ModelSource(),
+        start_of(work, seed),
+        work.cancel,
+    )
 
 
 def constant_model(work: FlowWork, *value: float) -> None:
@@ -336,10 +343,10 @@ def test_a_start_without_pretrained_weights(
         assert any(r.levelname == "WARNING" and "random weights" in r.getMessage() for r in caplog.records)
         work.model_path.unlink()
     caplog.clear()
-    ensure_flow_model(work.model_path, models, start_of(work))
+    ensure_flow_model(work.model_path, Pretrained(models / "pretrained"), start_of(work))
     assert any(r.levelname == "WARNING" and "random weights" in r.getMessage() for r in caplog.records)
     before = work.model_path.read_bytes()
-    ensure_flow_model(work.model_path, models, start_of(work, seed=1))
+    ensure_flow_model(work.model_path, Pretrained(models / "pretrained"), start_of(work, seed=1))
     assert work.model_path.read_bytes() == before
 
 
@@ -347,10 +354,10 @@ def test_pretrained_weights_are_taken_where_they_are(tmp_path: Path) -> None:
     pretrained = tmp_path / "pretrained" / "Fluo-N3DH-CE_flow.pth"
     Ensemble([FlowNet(3, 0)]).save(pretrained)
     start = FlowStart(n_dims=3, seed=5)
-    ensure_flow_model(tmp_path / "a.pth", tmp_path, start)
+    ensure_flow_model(tmp_path / "a.pth", Pretrained(tmp_path / "pretrained"), start)
     shelf = ModelShelf(torch.device("cpu"))
-    reset_flow_model(tmp_path / "b.pth", shelf, tmp_path, ModelSource("Versatile"), start, NeverCancelled())
-    reset_flow_model(tmp_path / "c.pth", shelf, tmp_path, ModelSource(), start, NeverCancelled())
+    reset_flow_model(tmp_path / "b.pth", shelf, Pretrained(tmp_path / "pretrained"), ModelSource("Versatile"), start, NeverCancelled())
+    reset_flow_model(tmp_path / "c.pth", shelf, Pretrained(tmp_path / "pretrained"), ModelSource(), start, NeverCancelled())
     found = [torch.equal(weights(tmp_path / f"{name}.pth"), weights(pretrained)) for name in "abc"]
     assert found == [True, True, False]
 

@@ -9,7 +9,7 @@ import torch
 
 from core.workflows.test_detection import make_dataset, start_params, training_params, weights
 from elephant.errors import Cancelled
-from elephant.models.pretrained import ModelSource
+from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.reporting import NeverCancelled, NoReporter
 from elephant.training.control import FixedControl
@@ -45,7 +45,7 @@ def made(tmp_path: Path) -> tuple[DetectionWork, list[Spot]]:
     dataset, spots = make_dataset(tmp_path / "d", (40, 44))
     shelf = ModelShelf(torch.device("cpu"))
     work = DetectionWork(dataset, tmp_path / "m.pth", shelf, NoReporter(), NeverCancelled())
-    reset_model(work, tmp_path, ModelSource(), start_params(work))
+    reset_model(work, Pretrained(tmp_path), ModelSource(), start_params(work))
     return work, spots
 
 

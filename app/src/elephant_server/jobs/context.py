@@ -9,6 +9,7 @@ from typing import Any
 
 from elephant.dataset import Dataset
 from elephant.errors import Cancelled, InvalidInputError
+from elephant.models.pretrained import Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.training.control import LiveSettings
 from elephant_server.messaging import Messages
@@ -81,6 +82,7 @@ class WorkerContext:
     datasets: Path
     models: Path
     logs: Path
+    pretrained: Pretrained
     shelf: ModelShelf
     board: Board
     messages: Messages

@@ -60,7 +60,7 @@ def flow_reset(context: WorkerContext, payload: FlowReset, control: JobControl) 
     try:
         path = resolve_inside(context.models, payload.model_name)
         source = ModelSource(payload.url, file)
-        reset_flow_model(path, context.shelf, context.models, source, payload.start, control)
+        reset_flow_model(path, context.shelf, context.pretrained, source, payload.start, control)
     finally:
         if file is not None:
             file.unlink(missing_ok=True)
@@ -73,5 +73,5 @@ def _work(
 ) -> FlowWork:
     dataset = open_dataset(context, dataset_name, start.n_dims == 3)
     path = resolve_inside(context.models, model_name)
-    ensure_flow_model(path, context.models, start)
+    ensure_flow_model(path, context.pretrained, start)
     return FlowWork(dataset, path, context.shelf, TileReporter(), control)

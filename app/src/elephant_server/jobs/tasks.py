@@ -83,7 +83,7 @@ def seg_reset(context: WorkerContext, payload: SegReset, control: JobControl) ->
     file = None if payload.file is None else Path(payload.file)
     try:
         work = _work(context, payload, control)
-        reset_model(work, context.models, ModelSource(payload.url, file), payload.start)
+        reset_model(work, context.pretrained, ModelSource(payload.url, file), payload.start)
     finally:
         if file is not None:
             file.unlink(missing_ok=True)
@@ -110,4 +110,4 @@ def _work(context: WorkerContext, payload: SegPredict | SegTrain | SegReset, con
 
 
 def _ensure(context: WorkerContext, work: DetectionWork, n_dims: int, start: SelfSupervisedParams) -> None:
-    ensure_model(work, context.models, n_dims, start)
+    ensure_model(work, context.pretrained, n_dims, start)

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,11 +13,11 @@ from elephant.config.training import DetectionTrainingParams, SelfSupervisedPara
 from elephant.crops.cache import TimepointCache
 from elephant.crops.volume import LabelledVolume, anchors_of
 from elephant.dataset import Dataset
-from elephant.errors import InvalidInputError, NotFoundError
+from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
 from elephant.images import normalise, prepare, rescale, rescale_labels
 from elephant.models.ensemble import Ensemble, load_ensemble
 from elephant.models.losses import CENTRE
-from elephant.models.pretrained import VERSATILE, ModelSource
+from elephant.models.pretrained import DETECTION_FILES, ModelSource, Pretrained
 from elephant.models.unet import DetectionNet
 from elephant.prediction import predict_probabilities
 from elephant.spots import DetectedSpot, find_spots
@@ -36,13 +35,13 @@ class DetectionWork(ModelWork):
     """What every piece of work of detection needs."""
 
 
-def reset_model(work: DetectionWork, models: Path, source: ModelSource, start: SelfSupervisedParams) -> None:
+def reset_model(work: DetectionWork, pretrained: Pretrained, source: ModelSource, start: SelfSupervisedParams) -> None:
     """Start a model anew; the file is replaced whole at the end, or stays as it was.
 
     Parameters
     ----------
-    models
-        Folder of all models.
+    pretrained
+        The pretrained models.
     source
         Where the weights come from.
     start
@@ -56,23 +55,24 @@ def reset_model(work: DetectionWork, models: Path, source: ModelSource, start: S
         The work was ended.
     """
     n_dims = work.dataset.n_dims
-    if source.is_self_supervised:
+    if source.is_empty:
         model = _self_supervised(work, n_dims, start)
     else:
-        model = load_ensemble(source.fetch(models, n_dims), DetectionNet, n_dims, start.n_keep_axials)
+        with source.weights(pretrained, DETECTION_FILES[n_dims]) as file:
+            model = load_ensemble(file, DetectionNet, n_dims, start.n_keep_axials)
     work.cancel.check()
     model.save(work.model_path)
     work.shelf.forget(work.model_path)
 
 
-def ensure_model(work: DetectionWork, models: Path, n_dims: int, start: SelfSupervisedParams) -> None:
+def ensure_model(work: DetectionWork, pretrained: Pretrained, n_dims: int, start: SelfSupervisedParams) -> None:
     """Start the model where its file is not there yet: pretrained, or else from the dataset's intensities."""
     if work.model_path.is_file():
         return
     try:
-        path = ModelSource(url=VERSATILE).fetch(models, n_dims)
-        model = load_ensemble(path, DetectionNet, n_dims, start.n_keep_axials)
-    except NotFoundError as error:
+        file = pretrained.get(DETECTION_FILES[n_dims])
+        model = load_ensemble(file, DetectionNet, n_dims, start.n_keep_axials)
+    except (NotFoundError, ModelFileError) as error:
         logger.warning("%s. Starting it from the intensities of the dataset instead.", error)
         model = _self_supervised(work, n_dims, start)
     model.save(work.model_path)

@@ -12,12 +12,12 @@ from elephant.crops import LabelledPair
 from elephant.crops.cache import TimepointCache
 from elephant.crops.volume import anchors_of
 from elephant.dataset import Dataset
-from elephant.errors import InvalidInputError, NotFoundError
+from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
 from elephant.geometry import Ellipsoid
 from elephant.images import prepare, rescale_labels
 from elephant.labels import flow_labels
 from elephant.models.ensemble import Ensemble, load_ensemble
-from elephant.models.pretrained import FLOW_FILES, VERSATILE, ModelSource
+from elephant.models.pretrained import FLOW_FILES, VERSATILE, ModelSource, Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.models.unet import FlowNet
 from elephant.reporting import CancelToken, ProgressReporter
@@ -71,7 +71,7 @@ def update_flow_labels(
 
 
 def reset_flow_model(
-    path: Path, shelf: ModelShelf, models: Path, source: ModelSource, start: FlowStart, cancel: CancelToken
+    path: Path, shelf: ModelShelf, pretrained: Pretrained, source: ModelSource, start: FlowStart, cancel: CancelToken
 ) -> None:
     """Start a flow model anew; the file is replaced whole at the end, or stays as it was.
 
@@ -81,8 +81,8 @@ def reset_flow_model(
         The model file.
     shelf
         Where models are kept warm.
-    models
-        Folder of all models.
+    pretrained
+        The pretrained models.
     source
         Where the weights come from; where it says nothing, they are random. So they are for the pretrained model in
         2D, of which there is none.
@@ -94,30 +94,28 @@ def reset_flow_model(
     elephant.errors.Cancelled
         The work was ended.
     """
-    is_trained = source.file is not None or source.url is not None
     if source.file is None and start.n_dims not in FLOW_FILES and source.url in (None, VERSATILE):
         model = _fresh(start, "There is no pretrained flow model for 2D")
-    elif is_trained:
-        model = load_ensemble(
-            source.fetch(models, start.n_dims, FLOW_FILES), FlowNet, start.n_dims, start.n_keep_axials
-        )
-    else:
+    elif source.is_empty:
         model = _fresh(start)
+    else:
+        with source.weights(pretrained, FLOW_FILES.get(start.n_dims, "")) as file:
+            model = load_ensemble(file, FlowNet, start.n_dims, start.n_keep_axials)
     cancel.check()
     model.save(path)
     shelf.forget(path)
 
 
-def ensure_flow_model(path: Path, models: Path, start: FlowStart) -> None:
+def ensure_flow_model(path: Path, pretrained: Pretrained, start: FlowStart) -> None:
     """Start the model where its file is not there yet: pretrained, or else from random weights."""
     if path.is_file():
         return
     try:
         if start.n_dims not in FLOW_FILES:
             raise NotFoundError("there is no pretrained flow model for 2D")
-        pretrained = ModelSource(url=VERSATILE).fetch(models, start.n_dims, FLOW_FILES)
-        model = load_ensemble(pretrained, FlowNet, start.n_dims, start.n_keep_axials)
-    except NotFoundError as error:
+        file = pretrained.get(FLOW_FILES[start.n_dims])
+        model = load_ensemble(file, FlowNet, start.n_dims, start.n_keep_axials)
+    except (NotFoundError, ModelFileError) as error:
         model = _fresh(start, str(error))
     model.save(path)
 
