@@ -356,8 +356,17 @@ def test_pretrained_weights_are_taken_where_they_are(tmp_path: Path) -> None:
     start = FlowStart(n_dims=3, seed=5)
     ensure_flow_model(tmp_path / "a.pth", Pretrained(tmp_path / "pretrained"), start)
     shelf = ModelShelf(torch.device("cpu"))
-    reset_flow_model(tmp_path / "b.pth", shelf, Pretrained(tmp_path / "pretrained"), ModelSource("Versatile"), start, NeverCancelled())
-    reset_flow_model(tmp_path / "c.pth", shelf, Pretrained(tmp_path / "pretrained"), ModelSource(), start, NeverCancelled())
+    reset_flow_model(
+        tmp_path / "b.pth",
+        shelf,
+        Pretrained(tmp_path / "pretrained"),
+        ModelSource("Versatile"),
+        start,
+        NeverCancelled(),
+    )
+    reset_flow_model(
+        tmp_path / "c.pth", shelf, Pretrained(tmp_path / "pretrained"), ModelSource(), start, NeverCancelled()
+    )
     found = [torch.equal(weights(tmp_path / f"{name}.pth"), weights(pretrained)) for name in "abc"]
     assert found == [True, True, False]
 
