@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask import Response, jsonify
+from redis.exceptions import RedisError
 
 from elephant import errors as core_errors
 from elephant.errors import ElephantError
 from elephant_server import errors as app_errors
-from elephant_server.errors import UnexpectedError, WorkerLostError
+from elephant_server.errors import UnavailableError, UnexpectedError, WorkerLostError
 from elephant_server.jobs.submit import Job
 from elephant_server.state import Board, Outcome
 
@@ -91,6 +92,9 @@ class Waiter:
             return self._wait(job, self._next_byte_after_s)
         except ElephantError as error:
             return Outcome(error=type(error).__name__, message=str(error))
+        except RedisError as error:
+            message = f"the state cannot be reached any more ({error}): Redis is down or starting, try again"
+            return Outcome(error=UnavailableError.__name__, message=message)
 
     def _wait(self, job: Job, timeout_s: float) -> Outcome | None:
         """Block until the outcome is there, for `timeout_s` seconds at most.
