@@ -26,7 +26,7 @@ from elephant.training.detection import DetectionTrainer
 from elephant.training.self_supervised import train_on_intensities
 from elephant.types import Box, FloatArray, Spot, Tag
 from elephant.workflows.labels import by_timepoint, update_labels
-from elephant.workflows.work import DEFAULT_CACHE_BYTES, ModelWork, chosen_box, seen_size, seen_voxel_size
+from elephant.workflows.work import DEFAULT_CACHE_BYTES, ModelWork, chosen_box, in_training, seen_size, seen_voxel_size
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def train(
     elephant.errors.Cancelled
         The work was ended: the file holds the last finished epoch.
     """
-    dataset, path = work.dataset, work.model_path
+    dataset = work.dataset
     update_labels(dataset, spots, params.labels, work.reporter, work.cancel)
     groups = by_timepoint(spots, dataset.n_timepoints)
     timepoints = [t for t in groups if dataset.read_labels(t).any()]
@@ -114,18 +114,10 @@ def train(
         return labelled_volume(dataset, t, positions_of(groups[t]), image, params)
 
     volumes = TimepointCache(make, cache_bytes)
-    model = work.shelf.get(path, DetectionNet, dataset.n_dims, params.n_keep_axials)
-
-    def save() -> None:
-        model.save(path)
-        on_saved()
-
-    try:
+    model = work.shelf.get(work.model_path, DetectionNet, dataset.n_dims, params.n_keep_axials)
+    with in_training(work, model, on_saved) as save:
         trainer = DetectionTrainer(model, volumes, params, dataset.n_dims)
         trainer.run(timepoints, control, work.reporter, save)
-    finally:
-        # An epoch that was not finished has changed the weights in memory, but not the file.
-        work.shelf.forget(path)
 
 
 def detect(work: DetectionWork, t: int, params: DetectionParams) -> list[DetectedSpot]:

@@ -25,7 +25,7 @@ from elephant.training.control import TrainingControl
 from elephant.training.flow import FlowTrainer
 from elephant.types import Link
 from elephant.workflows.labels import by_timepoint, in_words
-from elephant.workflows.work import DEFAULT_CACHE_BYTES, ModelWork, seen_voxel_size
+from elephant.workflows.work import DEFAULT_CACHE_BYTES, ModelWork, in_training, seen_voxel_size
 
 logger = logging.getLogger(__name__)
 
@@ -144,24 +144,16 @@ def train_flow(
     elephant.errors.Cancelled
         The work was ended: the file holds the last finished epoch.
     """
-    dataset, path = work.dataset, work.model_path
+    dataset = work.dataset
     update_flow_labels(dataset, links, params.displacement, work.reporter, work.cancel)
     groups = by_timepoint(links, dataset.n_timepoints)
     timepoints = [t for t in groups if dataset.read_flow_labels(t)[-1].any()]
     if not timepoints:
         raise InvalidInputError("nothing to train: none of the links has a spot in the image; link some nuclei first")
     pairs = TimepointCache(lambda t: _labelled_pair(dataset, t, groups[t], params), cache_bytes)
-    model = work.shelf.get(path, FlowNet, dataset.n_dims, params.displacement.n_keep_axials)
-
-    def save() -> None:
-        model.save(path)
-        on_saved()
-
-    try:
+    model = work.shelf.get(work.model_path, FlowNet, dataset.n_dims, params.displacement.n_keep_axials)
+    with in_training(work, model, on_saved) as save:
         FlowTrainer(model, pairs, params, dataset.n_dims).run(timepoints, control, work.reporter, save)
-    finally:
-        # An epoch that was not finished has changed the weights in memory, but not the file.
-        work.shelf.forget(path)
 
 
 def _check(link: Link, dataset: Dataset) -> None:

@@ -16,7 +16,7 @@ from elephant.training.detection import DetectionTrainer
 from elephant.types import FloatArray, Spot
 from elephant.workflows.detection import DetectionWork, PreparedImage, labelled_volume, positions_of
 from elephant.workflows.labels import by_timepoint, update_labels
-from elephant.workflows.work import DEFAULT_CACHE_BYTES
+from elephant.workflows.work import DEFAULT_CACHE_BYTES, in_training
 
 logger = logging.getLogger(__name__)
 
@@ -79,15 +79,15 @@ def train_live(
     elephant.errors.Cancelled
         The session was ended, as every one is; the file holds the last finished epoch.
     """
-    dataset, path = work.dataset, work.model_path
+    dataset = work.dataset
     update_labels(dataset, spots, params.labels, work.reporter, work.cancel)
     groups = by_timepoint(spots, dataset.n_timepoints)
     pending: Positions = {t: positions_of(group) for t, group in groups.items()}
-    model = work.shelf.get(path, DetectionNet, dataset.n_dims, params.n_keep_axials)
+    model = work.shelf.get(work.model_path, DetectionNet, dataset.n_dims, params.n_keep_axials)
     volumes = _NewestLabels(dataset, params, session.cache_bytes)
     trainer = DetectionTrainer(model, volumes, params, dataset.n_dims)
     epoch = 0
-    try:
+    with in_training(work, model, session.on_saved) as save:
         while True:
             for t, positions in pending.items():
                 if not volumes.renew(t, positions):
@@ -95,12 +95,8 @@ def train_live(
                     continue
                 epoch += 1
                 trainer.run_epoch([t], session.control, work.reporter, epoch)
-                model.save(path)
-                session.on_saved()
+                save()
             pending = session.updates.wait()
-    finally:
-        # An epoch that was not finished has changed the weights in memory, but not the file.
-        work.shelf.forget(path)
 
 
 class _NewestLabels:
