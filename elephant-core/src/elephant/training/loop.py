@@ -6,6 +6,7 @@ Sugawara, Çevrim and Averof, eLife 2022, doi:10.7554/eLife.69380.
 """
 
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -19,6 +20,9 @@ from elephant.reporting import CancelToken, ProgressReporter
 from elephant.training.control import TrainingControl
 
 logger = logging.getLogger(__name__)
+
+# More lines in a second than this allows nobody can read; the last step of an epoch has one in any case.
+LINE_INTERVAL_S = 0.2
 
 
 class Trainer(ABC):
@@ -38,6 +42,7 @@ class Trainer(ABC):
         self._device = next(model.parameters()).device
         self._optimiser = torch.optim.Adam(model.parameters(), lr=loop.lr)
         self._rng = np.random.default_rng(loop.seed)
+        self._logged_at = -LINE_INTERVAL_S
 
     @abstractmethod
     def _batch_loss(self, timepoints: Sequence[int], cancel: CancelToken) -> LossParts:
@@ -108,8 +113,10 @@ class Trainer(ABC):
 
     def _log(self, epoch: str, step: int, n_steps: int, values: dict[str, float]) -> None:
         interval = self._loop.log_interval or n_steps
-        if step % interval and step != n_steps:
+        is_last, now = step == n_steps, time.monotonic()
+        if not is_last and (step % interval or now - self._logged_at < LINE_INTERVAL_S):
             return
+        self._logged_at = now
         parts = " ".join(f"{name} {value:.4f}" for name, value in values.items() if name != "loss")
         logger.info(
             "Training: epoch %s, step %d/%d, loss %.4f (%s)",
