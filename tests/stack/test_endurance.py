@@ -50,7 +50,14 @@ def bodies(centres: np.ndarray) -> list[tuple[str, dict[str, Any], int]]:
     train = train_body("endurance", spots, **model, log_dir=None)
     predict = predict_body("endurance", model_name="endurance.pth")
     masks = [{"t": 0, "pos": s["pos"], "covariance": s["covariance"], "value": 7} for s in spots]
+    links = [{**s, "displacement": [1, 0, 0]} for s in spots]
+    flow = {**name, "scales": [1, 1, 1], "max_displacement": 5, "is_3d": True}
+    displaced = {**flow, "model_name": "endurance-flow.pth", "timepoint": 1, "spots": spots}
     return [
+        ("flow/update", {**flow, "spots": links}, 200),
+        ("flow/predict", displaced, 200),
+        ("flow/predict", {**displaced, "timepoint": 0}, 200),
+        ("flow/predict", {**displaced, "spots": []}, 200),
         ("dataset/check", {**name, "shape": [2, 8, 32, 32]}, 200),
         ("params", {"lr": 0.001, "n_crops": 5}, 200),
         ("state/process", {"state": 1}, 200),

@@ -313,3 +313,28 @@ def test_nothing_to_train_is_said(made: tuple[DetectionWork, list[Spot]]) -> Non
     unlabeled = [Spot(0, spots[0].pos, spots[0].covariance, Tag.UNLABELED)]
     with pytest.raises(InvalidInputError, match="nothing to train"):
         train(work, unlabeled, training_params(work), FixedControl(1e-3, 2), lambda: None)
+
+
+def test_all_members_of_an_ensemble_are_kept_trained_and_averaged(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, spots = made
+    n = work.dataset.n_dims
+    torch.manual_seed(0)
+    members = Ensemble([DetectionNet(n, 0), DetectionNet(n, 0)])
+    before = [torch.cat([v.flatten() for v in state.values()]) for state in members.state_dicts()]
+    sent = work.model_path.parent / "sent.pth"
+    members.save(sent)
+    reset(work, ModelSource(file=sent))
+    train(work, spots, training_params(work, n_epochs=1), FixedControl(5e-3, 2), lambda: None)
+    states = torch.load(work.model_path, weights_only=True)
+    after = [torch.cat([v.flatten() for v in state.values()]) for state in states]
+    assert len(after) == 2
+    assert all(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
+    detect(work, 0, detection_params(n))
+    kept = torch.from_numpy(np.moveaxis(work.dataset.read_probabilities(0).astype(np.float32), -1, 0))
+    image = torch.from_numpy(normalise(work.dataset.read_image(0)))[None, None]
+    single = [DetectionNet(n, 0).eval() for _ in states]
+    for network, state in zip(single, states, strict=True):
+        network.load_state_dict(state)
+    with torch.no_grad():
+        expected = ((single[0](image) + single[1](image)) / 2).exp()[0]
+    torch.testing.assert_close(kept, expected, atol=2e-3, rtol=0)
