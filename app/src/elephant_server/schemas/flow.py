@@ -154,9 +154,7 @@ class FlowTrainBody(LinksBody, ModelBody):
     aug_rotation_angle: Annotated[float, Field(ge=0, le=180)] = Field(
         0.0, description="largest turn in the XY plane, degrees"
     )
-    dim_weights: tuple[NotNegative, NotNegative, NotNegative] = Field(
-        (1.0, 1.0, 1.0), description="what the errors along X, Y, Z weigh"
-    )
+    dim_weights: Vector = Field((1.0, 1.0, 1.0), description="what the errors along X, Y, Z weigh")
     cache_maxbytes: Index | None = Field(None, description="bytes for keeping images in memory")
     log_interval: Index = Field(0, description="steps between two lines in the log; 0: once an epoch")
     log_dir: str | None = Field(None, description="folder below workspace/logs for TensorBoard scalars")
@@ -168,8 +166,11 @@ class FlowTrainBody(LinksBody, ModelBody):
     def _check_something_is_asked(self) -> Self:
         if not self.spots:
             raise ValueError("nothing to train: expected spots, but none came; link some nuclei first")
-        if not any(self.dim_weights[: 3 if self.is_3d else 2]):
-            raise ValueError(f"dim_weights: expected one above 0 along an axis that counts, not {self.dim_weights}")
+        counted = self.dim_weights[: 3 if self.is_3d else 2]
+        if min(counted) < 0 or not any(counted):
+            raise ValueError(
+                f"dim_weights: expected at least 0 along the axes that count, and one above 0, not {self.dim_weights}"
+            )
         return self
 
     def to_payload(self) -> FlowTrain:
@@ -189,7 +190,7 @@ class FlowTrainBody(LinksBody, ModelBody):
             ),
             image=self._image(self.input_size, use_median=False),
             crop_size=self._sizes(self.crop_size),
-            dim_weights=self.dim_weights,
+            dim_weights=self.dim_weights if self.is_3d else (*self.dim_weights[:2], 0.0),
         )
         return FlowTrain(
             dataset_name=self.dataset_name,
