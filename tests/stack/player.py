@@ -1,10 +1,12 @@
-"""The parts of the client that these tests play: its requests and its ears."""
+"""The parts of the client that these tests play: its requests, its files and its ears."""
 
+import io
 import json
 import threading
 import time
+import zipfile
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,12 @@ import numpy as np
 import pika
 import pika.exceptions
 import requests
+import tifffile
 
 from stack.running import RunningServer
 
 QUEUES = ("update", "dataset", "log", "prediction")
+CHUNK = 10 * 2**20
 
 
 def write_movie(path: Path, frames: np.ndarray) -> None:
@@ -138,10 +142,44 @@ def predict_body(dataset: str, **changes: Any) -> dict[str, Any]:
     }
 
 
+class Uploader:
+    """Sends files as the client does: in pieces of 10 MiB, whatever it is answered."""
+
+    def __init__(self, server: RunningServer, dataset: str, path: str = "upload/image") -> None:
+        self.url = server.base_url + path
+        self.folder = server.workspace / "datasets" / dataset
+        self.dataset = dataset
+        self.staging = server.workspace / "datasets" / ".uploads"
+
+    def step(self, filename: str, action: str, piece: bytes | None = None) -> requests.Response:
+        fields = {"dataset_name": self.dataset, "filename": filename, "action": action}
+        files = None if piece is None else {"file": (filename, piece)}
+        return requests.post(self.url, data=fields, files=files, timeout=60)
+
+    def pieces(self, file: Path) -> Iterator[bytes]:
+        """Read into one buffer of 10 MiB: leftovers of the piece before stay behind the end of the last one."""
+        buffer = bytearray(CHUNK)
+        with file.open("rb") as source:
+            while source.readinto(buffer):
+                yield bytes(buffer)
+
+    def send(self, file: Path) -> list[int]:
+        """Send a file up to `complete`; return the statuses."""
+        steps = [self.step(file.name, "append" if i else "init", p) for i, p in enumerate(self.pieces(file))]
+        return [step.status_code for step in [*steps, self.step(file.name, "complete")]]
+
+
+def masks_of(content: bytes) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.testzip() is None
+        return {name: tifffile.imread(io.BytesIO(archive.read(name))) for name in archive.namelist()}
+
+
 class Ears:
     """Consumes the queues as the client does: not durable, exclusive or auto-delete, acknowledged automatically."""
 
-    def __init__(self, server: RunningServer) -> None:
+    def __init__(self, server: RunningServer, queues: tuple[str, ...] = QUEUES) -> None:
+        self._queues = queues
         self._parameters = pika.ConnectionParameters(
             "127.0.0.1", server.rabbitmq_port, "/", pika.PlainCredentials("user", "user")
         )
@@ -180,7 +218,7 @@ class Ears:
     def _listen(self) -> None:
         connection = pika.BlockingConnection(self._parameters)
         channel = connection.channel()
-        for queue in QUEUES:
+        for queue in self._queues:
             channel.queue_declare(queue, durable=False, exclusive=False, auto_delete=False)
             channel.queue_purge(queue)
             channel.basic_consume(queue, self._hear, auto_ack=True)

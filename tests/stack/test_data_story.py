@@ -14,15 +14,13 @@ import h5py
 import numpy as np
 import pytest
 import requests
-import tifffile
 import zarr
 
-from stack.player import Ears, Player
+from stack.player import CHUNK, Ears, Player, Uploader, masks_of
 from stack.running import RunningServer, wait_until
 
 pytestmark = pytest.mark.stack
 
-CHUNK = 10 * 2**20
 SHAPE = (8, 24, 28)  # Z, Y, X
 SCALES = [1, 1, 2]
 MANY = 500
@@ -53,39 +51,6 @@ def ctc_body(dataset: str, *spots: dict[str, Any], **changes: Any) -> dict[str, 
         "is_3d": True,
         **changes,
     }
-
-
-class Uploader:
-    """Sends files as the client does: in pieces of 10 MiB, whatever it is answered."""
-
-    def __init__(self, server: RunningServer, dataset: str, path: str = "upload/image") -> None:
-        self.url = server.base_url + path
-        self.folder = server.workspace / "datasets" / dataset
-        self.dataset = dataset
-        self.staging = server.workspace / "datasets" / ".uploads"
-
-    def step(self, filename: str, action: str, piece: bytes | None = None) -> requests.Response:
-        fields = {"dataset_name": self.dataset, "filename": filename, "action": action}
-        files = None if piece is None else {"file": (filename, piece)}
-        return requests.post(self.url, data=fields, files=files, timeout=60)
-
-    def pieces(self, file: Path) -> Iterator[bytes]:
-        """Read into one buffer of 10 MiB: leftovers of the piece before stay behind the end of the last one."""
-        buffer = bytearray(CHUNK)
-        with file.open("rb") as source:
-            while source.readinto(buffer):
-                yield bytes(buffer)
-
-    def send(self, file: Path) -> list[int]:
-        """Send a file up to `complete`; return the statuses."""
-        steps = [self.step(file.name, "append" if i else "init", p) for i, p in enumerate(self.pieces(file))]
-        return [step.status_code for step in [*steps, self.step(file.name, "complete")]]
-
-
-def masks_of(content: bytes) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        assert archive.testzip() is None
-        return {name: tifffile.imread(io.BytesIO(archive.read(name))) for name in archive.namelist()}
 
 
 def nothing_is_left(player: Player) -> None:

@@ -1,0 +1,67 @@
+"""Movies on the client's disk, datasets made of them, and a client that is listening."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from client.movies import Movie
+from client.pulse import Pulse
+from client.released import ReleasedClient, heard_all
+from elephant.simulation import preset
+from stack.player import Ears
+from stack.running import RunningServer, wait_until
+
+QUEUES = ("update", "dataset", "log")
+KINDS = {
+    "volume": (preset("demo", shape=(12, 48, 48), timepoints=6, nuclei=8), 2),
+    "plane": (preset("flat", shape=(1, 64, 64), timepoints=6, nuclei=8, radius=3.0), -1),
+}
+
+
+@pytest.fixture(scope="session")
+def movies(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Movie]:
+    """Give the movie of a kind, simulated when it is first asked for."""
+    folder, made = tmp_path_factory.mktemp("movies"), dict[str, Movie]()
+
+    def movie(kind: str) -> Movie:
+        if kind not in made:
+            parameters, n_keep_axials = KINDS[kind]
+            made[kind] = Movie.simulated(parameters, folder / f"{kind}.h5", n_keep_axials)
+        return made[kind]
+
+    return movie
+
+
+@pytest.fixture
+def ears(server: RunningServer) -> Iterator[Ears]:
+    """Give what a client hears while the test runs; nothing of it may end its channel."""
+    with Ears(server, QUEUES) as ears:
+        yield ears
+    heard_all(ears.heard)
+
+
+@pytest.fixture
+def start(server: RunningServer, movies: Callable[[str], Movie], ears: Ears) -> Iterator[Callable[..., ReleasedClient]]:
+    """Give what starts a client; it looks for the server each second until the test ends, and leaves it idle."""
+    with Pulse(server) as pulse:
+
+        def client(kind: str, dataset: str, **changes: float) -> ReleasedClient:
+            movie = replace(movies(kind), **changes)
+            return ReleasedClient(server, movie, dataset, f"{dataset}/detection.pth", f"{dataset}/flow.pth")
+
+        yield client
+        client("volume", "any").set_state(0)
+        wait_until(lambda: client("volume", "any").state() == 0, 30, "the server to be idle")
+    assert pulse.beats
+    assert not pulse.failures, pulse.failures
+
+
+@pytest.fixture(params=KINDS)
+def client(request: pytest.FixtureRequest, start: Callable[..., ReleasedClient]) -> ReleasedClient:
+    """Give a client whose dataset was uploaded and made, of a volume and of a plane."""
+    client = start(request.param, f"stories/{request.param}")
+    if client.check() != "ready":
+        assert set(client.upload()) == {200}
+        assert client.generate().status_code == 200
+    return client
