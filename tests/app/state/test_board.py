@@ -59,6 +59,15 @@ def test_guests_hold_a_training_and_are_all_let_in(board: RedisBoard) -> None:
     assert board.process_state() is ProcessState.RUNNING
 
 
+def test_a_training_that_is_asked_for_while_guests_work_waits_for_them(board: RedisBoard) -> None:
+    board.open("guest", Kind.GUEST)
+    assert board.open("training", Kind.TRAINING)
+    board.take("training")
+    assert board.look("training").must_wait
+    board.finish("guest", Outcome(result={}))
+    assert not board.look("training").must_wait
+
+
 def test_a_lease_that_nobody_renews_ends(board: RedisBoard) -> None:
     board.open("a", Kind.TRAINING)
     board.take("a")
