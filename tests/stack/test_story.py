@@ -42,7 +42,7 @@ def nuclei(player: Player) -> np.ndarray:
     answer = player.make_dataset("small", np.stack([image, image]))
     assert answer.json() == {"completed": True}
     reset = {"dataset_name": "small", "model_name": "detection.pth", "scales": [1, 1, 1], "crop_size": [32, 32, 16]}
-    answer = player.post("seg/reset", {**reset, "n_crops": 2, "n_keep_axials": 0, "is_3d": True, "url": None})
+    answer = player.post("seg/reset", {**reset, "n_crops": 2, "n_keep_axials": 0, "is_3d": True, "url": None, "seed": 0})
     assert answer.json() == {"completed": True}
     return centres
 
@@ -89,7 +89,7 @@ def test_without_a_movie_there_is_nothing_to_generate(player: Player) -> None:
 def test_training_and_detection(player: Player, nuclei: np.ndarray) -> None:
     with Ears(player.server) as ears:
         spots = [spot(0, centre) for centre in nuclei]
-        answer = player.post("seg/train", train_body("small", spots, n_epochs=12, n_crops=5, lr=0.005))
+        answer = player.post("seg/train", train_body("small", spots, n_epochs=12, n_crops=5, lr=0.005, seed=0))
         assert (answer.status_code, answer.json()) == (200, {"completed": True})
         assert player.state() == 0
         answer = player.post("seg/predict", predict_body("small", timepoint=1))
