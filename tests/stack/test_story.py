@@ -42,7 +42,9 @@ def nuclei(player: Player) -> np.ndarray:
     answer = player.make_dataset("small", np.stack([image, image]))
     assert answer.json() == {"completed": True}
     reset = {"dataset_name": "small", "model_name": "detection.pth", "scales": [1, 1, 1], "crop_size": [32, 32, 16]}
-    answer = player.post("seg/reset", {**reset, "n_crops": 2, "n_keep_axials": 0, "is_3d": True, "url": None, "seed": 0})
+    answer = player.post(
+        "seg/reset", {**reset, "n_crops": 2, "n_keep_axials": 0, "is_3d": True, "url": None, "seed": 0}
+    )
     assert answer.json() == {"completed": True}
     return centres
 
