@@ -72,8 +72,9 @@ def test_annotate_train_predict_correct_and_train_again(client: ReleasedClient, 
     assert client.label([*again, *client.annotated(1, client.movie.drawn(1)[:1], "unlabeled")])
     assert client.train([*first, *again], n_epochs=2, n_crops=2, timepoint=1)
     ears.wait_for(lambda e: e.bodies("update").count("Model updated") >= 5)
-    # So short a training may find nothing yet: what counts is that the answer is one that the client can read.
+    # So short a training may find nothing yet. Without a threshold all is one nucleus: an answer to be read has spots.
     client.detect(2)
+    assert client.detect(2, p_thresh=0.0)
     assert client.state() == 0
     assert any("Training: epoch 2/2" in entry["message"] for entry in ears.bodies("log"))
     assert client.clear_labels()
