@@ -21,8 +21,10 @@ def movie(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("padding", [0, 1, PADDING])
 def test_a_whole_movie_arrives_padded_or_not(movie: Path, padding: int) -> None:
-    movie.write_bytes(movie.read_bytes() + b"x" * padding)
+    content = movie.read_bytes() + b"x" * padding
+    movie.write_bytes(content)
     check_arrived(movie, movie.parent, PADDING)
+    assert movie.read_bytes() == content
 
 
 def test_a_movie_that_lacks_its_end_is_refused(movie: Path) -> None:
@@ -49,6 +51,8 @@ def test_a_file_that_does_not_begin_with_its_table_of_contents_may_be_of_any_len
     with (tmp_path / "a.h5").open("ab") as raw:
         raw.write(b"x" * 2 * PADDING)
     check_arrived(tmp_path / "a.h5", tmp_path, PADDING)
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["x"][()] == 1
 
 
 def test_a_master_needs_its_partitions_where_it_is_going_to_be(tmp_path: Path) -> None:
@@ -65,4 +69,6 @@ def test_a_master_needs_its_partitions_where_it_is_going_to_be(tmp_path: Path) -
 
 
 def test_a_movie_of_one_file_needs_no_other(tmp_path: Path) -> None:
-    check_arrived(write_movie(tmp_path / "movie.h5", ramp()), tmp_path / "elsewhere", PADDING)
+    alone = write_movie(tmp_path / "movie.h5", ramp())
+    check_arrived(alone, tmp_path / "elsewhere", PADDING)
+    assert not (tmp_path / "elsewhere").exists()
