@@ -60,3 +60,13 @@ def test_what_is_logged_goes_to_the_client_but_not_the_publishers_own_words() ->
     for name in ("elephant.training", "elephant_server.messaging.publisher"):
         handler.emit(logging.LogRecord(name, logging.INFO, "", 0, "%d of %d", (1, 2), None))
     assert [m.body for m in publisher.kept] == ['{"level": "INFO", "message": "1 of 2"}']
+
+
+def test_a_forked_process_sends_its_own_messages_alone() -> None:
+    publisher = Publisher("amqp://user:user@127.0.0.1:1/%2F")
+    publisher.publish(Message("log", "the parent's", 1000))
+    parents = publisher._thread
+    publisher._pid = -1  # what a child finds: the pid of another process
+    publisher.publish(Message("log", "the child's", 1000))
+    assert [message.body for message in publisher._buffer] == ["the child's"]
+    assert publisher._thread is not parents

@@ -44,21 +44,18 @@ class Publisher:
         The broker, amqp://user:password@host:port/vhost.
     """
 
+    _thread: threading.Thread | None
+    _buffer: deque[Message]
+
     def __init__(self, url: str) -> None:
         self._url = url
-        self._pid = os.getpid()
-        self._changed = threading.Condition()
-        self._buffer: deque[Message] = deque(maxlen=BUFFER_SIZE)
-        self._unsent = 0
-        self._is_away = False
-        self._n_failures = 0
-        self._retry = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._start_afresh()
 
     def publish(self, message: Message) -> None:
         """Put a message into the buffer; returns at once."""
         if self._pid != os.getpid():
-            self.__init__(self._url)  # type: ignore[misc]
+            # A fork has copied the buffer and the lock, but not the thread.
+            self._start_afresh()
         with self._changed:
             if len(self._buffer) == BUFFER_SIZE:
                 self._unsent -= 1
@@ -79,6 +76,16 @@ class Publisher:
             self._retry.set()
             self._changed.wait_for(lambda: not self._unsent or self._n_failures > failures, timeout_s)
             return not self._unsent
+
+    def _start_afresh(self) -> None:
+        self._pid = os.getpid()
+        self._changed = threading.Condition()
+        self._buffer = deque(maxlen=BUFFER_SIZE)
+        self._unsent = 0
+        self._is_away = False
+        self._n_failures = 0
+        self._retry = threading.Event()
+        self._thread = None
 
     def _run(self) -> None:
         pause = FIRST_PAUSE_S
