@@ -1,0 +1,28 @@
+"""What the suite of bad inputs and faults is made of: cases, each of them one thing that must not break the server."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+# A bad input is answered, and after a fault the server works again, within so many seconds.
+INPUT_LIMIT_S = 10.0
+RECOVERY_LIMIT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One bad input or one fault.
+
+    Attributes
+    ----------
+    name
+        What is done, in words that make a line of the report: ``"seg/train: n_crops is 0"``.
+    play
+        Does it to a running server and asserts what has to hold; takes the ground that its module provides.
+    is_short
+        Whether it is part of ``make test``; the whole suite plays all of them.
+    """
+
+    name: str
+    play: Callable[[Any], None]
+    is_short: bool = False
