@@ -79,9 +79,12 @@ class Player:
         return self.post("state/process", {"state": 0})
 
     def make_dataset(self, name: str, frames: np.ndarray, **body: Any) -> requests.Response:
+        return self.later_dataset(name, frames, **body).result()
+
+    def later_dataset(self, name: str, frames: np.ndarray, **body: Any) -> "Future[requests.Response]":
         folder = self.server.workspace / "datasets" / name
         write_movie(folder / f"{Path(name).name}.h5", frames)
-        return self.post("dataset/generate", {"dataset_name": name, "is_2d": False, **body})
+        return self.later("dataset/generate", {"dataset_name": name, "is_2d": False, **body})
 
 
 def train_body(dataset: str, spots: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:

@@ -80,6 +80,15 @@ def test_a_2d_movie_becomes_a_2d_dataset(player: Player) -> None:
     assert player.post("dataset/check", {"dataset_name": "flat", "shape": [3, 20, 30]}).json() == {"message": "ready"}
 
 
+def test_the_state_is_2_while_a_dataset_is_made(player: Player) -> None:
+    frames = np.random.default_rng(1).integers(0, 256, (24, 32, 128, 128), dtype=np.uint16)
+    making = player.later_dataset("long", frames)
+    player.wait_for_state(2)
+    assert not making.done()
+    assert making.result(60).status_code == 200
+    assert player.state() == 0
+
+
 def test_without_a_movie_there_is_nothing_to_generate(player: Player) -> None:
     (player.server.workspace / "datasets" / "empty").mkdir(parents=True)
     for name in ("empty", "absent"):
@@ -228,7 +237,7 @@ def test_a_killed_training_worker_leaves_the_model_and_the_next_training_succeed
 
 
 def test_a_long_answer_stays_alive(player: Player, nuclei: np.ndarray) -> None:
-    """From 30 s on the answer begins: status 200 and white space, through NGINX and uWSGI."""
+    """From 30 s on the answer begins: status 200, then white space every 15 s, through NGINX and uWSGI."""
     body = train_body("small", [spot(0, nuclei[0])], n_epochs=ENDLESS)
     begin = time.monotonic()
     with requests.post(player.server.base_url + "seg/train", json=body, stream=True, timeout=60) as answer:
@@ -237,6 +246,8 @@ def test_a_long_answer_stays_alive(player: Player, nuclei: np.ndarray) -> None:
         chunks = answer.iter_content(1)
         assert next(chunks) == b" "
         assert 28 < first_header < 45
+        assert next(chunks) == b" "
+        assert 13 < time.monotonic() - begin - first_header < 30
         player.abort()
         assert json.loads(b"".join(chunks)) == {"completed": False}
 
