@@ -5,18 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from client.movies import Movie
+from client.movies import KINDS, Movie
 from client.pulse import Pulse
 from client.released import ReleasedClient, heard_all
-from elephant.simulation import preset
 from stack.player import Ears
 from stack.running import RunningServer, wait_until
 
 QUEUES = ("update", "dataset", "log")
-KINDS = {
-    "volume": (preset("demo", shape=(12, 48, 48), timepoints=6, nuclei=8), 2),
-    "plane": (preset("flat", shape=(1, 64, 64), timepoints=6, nuclei=8, radius=3.0), -1),
-}
 
 
 @pytest.fixture(scope="session")
@@ -26,8 +21,7 @@ def movies(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Movie]:
 
     def movie(kind: str) -> Movie:
         if kind not in made:
-            parameters, n_keep_axials = KINDS[kind]
-            made[kind] = Movie.simulated(parameters, folder / f"{kind}.h5", n_keep_axials)
+            made[kind] = Movie.of_kind(kind, folder / f"{kind}.h5")
         return made[kind]
 
     return movie

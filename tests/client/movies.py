@@ -7,11 +7,17 @@ from typing import Any
 import h5py
 import numpy as np
 
-from elephant.simulation import SimulationParameters, TrueNucleus, read_truth, write_movie
+from elephant.simulation import SimulationParameters, TrueNucleus, preset, read_truth, write_movie
 
 # In 2D three numbers are sent all the same, and what stands at Z means nothing.
 ANY_Z = -7.5
 ANY_SIZE_Z = -3
+
+# What is simulated, and the n_keep_axials that the client derives for it.
+KINDS = {
+    "volume": (preset("demo", shape=(12, 48, 48), timepoints=6, nuclei=8), 2),
+    "plane": (preset("flat", shape=(1, 64, 64), timepoints=6, nuclei=8, radius=3.0), -1),
+}
 
 Drawn = dict[str, Any]
 
@@ -39,6 +45,12 @@ class Movie:
     is_3d: bool
     n_keep_axials: int
     stretch: float = 1.0
+
+    @classmethod
+    def of_kind(cls, kind: str, file: Path) -> "Movie":
+        """Simulate a movie of a kind, one of `KINDS`, into a file."""
+        parameters, n_keep_axials = KINDS[kind]
+        return cls.simulated(parameters, file, n_keep_axials)
 
     @classmethod
     def simulated(cls, parameters: SimulationParameters, file: Path, n_keep_axials: int) -> "Movie":

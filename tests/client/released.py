@@ -70,15 +70,20 @@ class ReleasedClient:
 
     # The dataset
 
-    def check(self) -> str:
+    def check_body(self) -> dict[str, Any]:
         n_timepoints, shape = self.movie.n_timepoints, self.movie.shape[0 if self.movie.is_3d else 1 :]
-        body = {"dataset_name": self.dataset, "shape": [n_timepoints, *shape]}
-        message = read(self.send("dataset/check", body))["message"]
+        return {"dataset_name": self.dataset, "shape": [n_timepoints, *shape]}
+
+    def check(self) -> str:
+        message = read(self.send("dataset/check", self.check_body()))["message"]
         assert isinstance(message, str)
         return message
 
+    def generate_body(self) -> dict[str, Any]:
+        return {"dataset_name": self.dataset, "is_2d": not self.movie.is_3d}
+
     def generate(self) -> requests.Response:
-        return self.send("dataset/generate", {"dataset_name": self.dataset, "is_2d": not self.movie.is_3d})
+        return self.send("dataset/generate", self.generate_body())
 
     def upload(self) -> list[int]:
         """Send the movie in pieces of 10 MiB, each as long as the others."""
@@ -204,8 +209,8 @@ class ReleasedClient:
     def train(self, spots: list[Drawn], **changes: Any) -> bool:
         return self.completes("seg/train", self.seg_train_body(spots, **changes))
 
-    def reset_detection(self, url: str | None = None, file: Path | None = None) -> requests.Response:
-        body = {
+    def seg_reset_body(self, url: str | None = None) -> dict[str, Any]:
+        return {
             "dataset_name": self.dataset,
             "model_name": self.detection,
             "scales": self.movie.scales,
@@ -216,7 +221,9 @@ class ReleasedClient:
             "cache_maxbytes": 1073741824,
             "url": url,
         }
-        return self._reset("seg/reset", body, file)
+
+    def reset_detection(self, url: str | None = None, file: Path | None = None) -> requests.Response:
+        return self._reset("seg/reset", self.seg_reset_body(url), file)
 
     # Linking
 
@@ -273,8 +280,8 @@ class ReleasedClient:
     def clear_flow(self) -> bool:
         return self.completes("flow/update", {"dataset_name": self.dataset, "reset": True})
 
-    def train_flow(self, links: list[Drawn], **changes: Any) -> bool:
-        body = {
+    def flow_train_body(self, links: list[Drawn], **changes: Any) -> dict[str, Any]:
+        return {
             "dataset_name": self.dataset,
             "model_name": self.flow,
             "spots": links,
@@ -298,21 +305,25 @@ class ReleasedClient:
             "debug": False,
             **changes,
         }
-        return self.completes("flow/train", body)
 
-    def reset_flow(self, url: str | None = None, file: Path | None = None) -> requests.Response:
-        body = {
+    def train_flow(self, links: list[Drawn], **changes: Any) -> bool:
+        return self.completes("flow/train", self.flow_train_body(links, **changes))
+
+    def flow_reset_body(self, url: str | None = None) -> dict[str, Any]:
+        return {
             "model_name": self.flow,
             "n_keep_axials": self.movie.n_keep_axials,
             "is_3d": self.movie.is_3d,
             "url": url,
         }
-        return self._reset("flow/reset", body, file)
+
+    def reset_flow(self, url: str | None = None, file: Path | None = None) -> requests.Response:
+        return self._reset("flow/reset", self.flow_reset_body(url), file)
 
     # Files
 
-    def export(self, spots: list[Drawn], t_start: int, t_end: int) -> requests.Response:
-        body = {
+    def export_body(self, spots: list[Drawn], t_start: int, t_end: int) -> dict[str, Any]:
+        return {
             "dataset_name": self.dataset,
             "scales": self.movie.scales,
             "spots": spots,
@@ -320,7 +331,9 @@ class ReleasedClient:
             "t_end": t_end,
             "is_3d": self.movie.is_3d,
         }
-        return self.act("download/ctc", body)
+
+    def export(self, spots: list[Drawn], t_start: int, t_end: int) -> requests.Response:
+        return self.act("download/ctc", self.export_body(spots, t_start, t_end))
 
     def download_model(self, name: str) -> requests.Response:
         return self.send("download/model", {"model_name": name})
