@@ -1,0 +1,84 @@
+"""All settings, and how they are read."""
+
+import functools
+import json
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator
+
+from elephant.errors import InvalidInputError
+from elephant_server.settings.base import PREFIX, variable
+from elephant_server.settings.folders import FolderSettings, checkout_root
+from elephant_server.settings.models import ModelSettings
+from elephant_server.settings.services import ServiceSettings
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+class SettingsError(InvalidInputError):
+    """A variable has a value that cannot be used; the message names it, what was expected and what came."""
+
+
+class Settings(ServiceSettings, FolderSettings, ModelSettings):
+    """The settings of a server: from variables and, through :func:`load_settings`, from ``.env`` files.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If a value cannot be used. :func:`load_settings` turns it into a :class:`SettingsError`.
+    """
+
+    log_level: LogLevel = Field(
+        "INFO", description="Least level that is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL."
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _raise_case(cls, level: object) -> object:
+        return level.upper() if isinstance(level, str) else level
+
+    def as_environment(self) -> dict[str, str]:
+        """Return variables from which another process reads the same settings, wherever it was started."""
+        values = ((variable(name), getattr(self, name)) for name in type(self).model_fields)
+        return {name: "" if value is None else str(value) for name, value in values}
+
+
+def load_settings() -> Settings:
+    """Read the settings anew from the environment and the ``.env`` files.
+
+    Raises
+    ------
+    SettingsError
+        If a value cannot be used, or a ``.env`` file cannot be read.
+    """
+    home = Path(os.environ.get(variable("home")) or checkout_root())
+    try:
+        return Settings(_env_file=(home / ".env", Path(".env")))
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"A .env file cannot be read: {error}.") from None
+
+
+@functools.cache
+def get_settings() -> Settings:
+    """Return the settings of this process, read once."""
+    return load_settings()
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors(include_url=False):
+        expected = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        expected = expected.removeprefix("expected ")
+        if not problem["loc"]:
+            lines.append(f"{PREFIX}...: expected {expected}.")
+            continue
+        field = str(problem["loc"][0])
+        came = json.dumps(problem["input"], default=str)
+        # What is not shown in `repr` is a secret, and this may end in a log.
+        shown = came if Settings.model_fields[field].repr else "something else"
+        lines.append(f"{variable(field)}: expected {expected}; got {shown}.")
+    return "\n".join(lines)

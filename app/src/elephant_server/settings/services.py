@@ -1,0 +1,89 @@
+"""Where HTTP, Redis and RabbitMQ are."""
+
+import ipaddress
+from urllib.parse import quote
+
+from pydantic import Field, field_validator
+
+from elephant_server.settings.base import Port, SettingsGroup
+from elephant_server.settings.hosts import in_url, is_this_machine, is_unspecified
+
+
+class ServiceSettings(SettingsGroup):
+    """Ports, addresses and users of the services."""
+
+    http_port: Port = Field(8080, description="Port of the address that the client is given.")
+    bind_address: str = Field(
+        "127.0.0.1",
+        description="IP address on which HTTP and RabbitMQ listen; 0.0.0.0 opens them to the whole network.",
+    )
+    http_processes: int = Field(2, ge=1, le=64, description="Processes that answer HTTP requests.")
+    http_threads: int = Field(
+        48, ge=2, le=1024, description="Requests that one of those processes can hold open at a time."
+    )
+    redis_host: str = Field(
+        "127.0.0.1", description="Machine on which Redis runs; none is started when it is another machine."
+    )
+    redis_port: Port = Field(6379, description="Port of Redis, which keeps the jobs and the state.")
+    rabbitmq_host: str = Field(
+        "localhost", description="Machine on which RabbitMQ runs; none is started when it is another machine."
+    )
+    rabbitmq_node_port: Port = Field(5672, description="Port of RabbitMQ, from which the client gets its messages.")
+    rabbitmq_management_port: Port | None = Field(
+        None, description="Port of RabbitMQ's management page; without it the page is not started."
+    )
+    rabbitmq_virtual_host: str = Field("/", min_length=1, description="Virtual host of RabbitMQ.")
+    rabbitmq_user: str = Field("user", min_length=1, description="User of RabbitMQ.")
+    rabbitmq_password: str = Field("user", min_length=1, repr=False, description="Password of RabbitMQ.")
+
+    @field_validator("bind_address")
+    @classmethod
+    def _check_address(cls, address: str) -> str:
+        if address.lower() == "localhost":
+            return "127.0.0.1"
+        try:
+            return str(ipaddress.ip_address(address.strip("[]")))
+        except ValueError:
+            raise ValueError("expected an IP address such as 127.0.0.1 or 0.0.0.0") from None
+
+    @property
+    def http_url(self) -> str:
+        """Address to give to a client on this machine."""
+        local = self.bind_address == "127.0.0.1" or is_unspecified(self.bind_address)
+        host = "localhost" if local else in_url(self.bind_address)
+        return f"http://{host}:{self.http_port}/"
+
+    @property
+    def redis_url(self) -> str:
+        """Database of the state: leases, progress, requests to stop."""
+        return self._redis_database(0)
+
+    @property
+    def redis_broker_url(self) -> str:
+        """Database of the jobs that wait for a worker."""
+        return self._redis_database(1)
+
+    @property
+    def redis_result_url(self) -> str:
+        """Database of the answers of the workers."""
+        return self._redis_database(2)
+
+    @property
+    def rabbitmq_url(self) -> str:
+        """Address of RabbitMQ, with user, password and virtual host."""
+        user, password = quote(self.rabbitmq_user, safe=""), quote(self.rabbitmq_password, safe="")
+        virtual_host = quote(self.rabbitmq_virtual_host, safe="")
+        return f"amqp://{user}:{password}@{in_url(self.rabbitmq_host)}:{self.rabbitmq_node_port}/{virtual_host}"
+
+    @property
+    def starts_redis(self) -> bool:
+        """Whether Redis runs on this machine, so that the launcher starts it."""
+        return is_this_machine(self.redis_host)
+
+    @property
+    def starts_rabbitmq(self) -> bool:
+        """Whether RabbitMQ runs on this machine, so that the launcher starts it."""
+        return is_this_machine(self.rabbitmq_host)
+
+    def _redis_database(self, number: int) -> str:
+        return f"redis://{in_url(self.redis_host)}:{self.redis_port}/{number}"
