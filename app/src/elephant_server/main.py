@@ -3,7 +3,8 @@
 from flask import Flask
 
 from elephant_server.api import register
-from elephant_server.jobs.broker import make_celery
+from elephant_server.api.places import Places
+from elephant_server.jobs.broker import Post
 from elephant_server.jobs.following import Follower
 from elephant_server.jobs.submit import Dispatcher
 from elephant_server.jobs.waiting import Waiter
@@ -16,18 +17,14 @@ from elephant_server.state import RedisBoard
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the application; it connects to Redis and RabbitMQ when the first request needs them."""
     settings = settings or get_settings()
-    celery = make_celery(settings)
-
-    def send(task: str, job_id: str, payload: str, queue: str) -> None:
-        celery.send_task(task, args=[job_id, payload], queue=queue)
-
     app = Flask(__name__)
     # A POST is never sent again after a redirect: with and without a trailing slash is the same.
     app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     board = RedisBoard(settings.redis_url)
     app.extensions[KEY] = Services(
-        settings, board, Dispatcher(board, send), Waiter(board), Follower(board), messages_of(settings)
+        settings, board, Dispatcher(board, Post(settings)), Waiter(board), Follower(board), messages_of(settings)
     )
     register(app)
+    Places(settings.http_threads).guard(app)
     return app

@@ -53,7 +53,7 @@ def _register(name: str, model: type[P], work: Callable[[WorkerContext, P, JobCo
     def task(job_id: str, payload: str) -> None:
         context = worker_context()
         parsed = model.model_validate_json(payload)
-        run_job(context.board, job_id, lambda control: work(context, parsed, control))
+        run_job(context.board, job_id, lambda control: work(context, parsed, control), parsed.discard)
 
     app.task(name=name)(task)
 

@@ -1,8 +1,6 @@
 """Files that are sent while a job writes them; the jobs are played by threads."""
 
-import os
 import threading
-import time
 import uuid
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import pytest
 
 from elephant.errors import NotFoundError
 from elephant_server.errors import StorageError
-from elephant_server.jobs.following import STALE_AFTER_S, Follower, GrowingFile, growing_file
+from elephant_server.jobs.following import Follower, GrowingFile, growing_file
 from elephant_server.jobs.submit import Job
 from elephant_server.state import Kind, Outcome, RedisBoard
 
@@ -19,7 +17,7 @@ JOB = Job("a", Kind.GUEST, "elephant.ctc_export")
 
 @pytest.fixture
 def board(redis_url: str) -> RedisBoard:
-    board = RedisBoard(redis_url, lease_s=5, prefix=f"test-{uuid.uuid4().hex}:")
+    board = RedisBoard(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
     board.open("a", Kind.GUEST)
     board.take("a")
     return board
@@ -88,15 +86,6 @@ def test_announcements_are_waited_for(board: RedisBoard, file: GrowingFile) -> N
     response = Follower(board).respond(JOB, file, "application/zip")
     assert response.get_data() == b"one"
     response.close()
-
-
-def test_what_killed_processes_left_is_removed_after_a_day(tmp_path: Path) -> None:
-    for name, age in (("old", STALE_AFTER_S + 60), ("new", 60)):
-        (tmp_path / name).touch()
-        os.utime(tmp_path / name, (time.time() - age,) * 2)
-    with growing_file(tmp_path) as file:
-        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["new", file.path.name])
-    file.close()
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from flask import Flask
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from elephant.errors import InvalidInputError, NotFoundError
-from elephant_server.errors import UnexpectedError, WorkerLostError
+from elephant_server.errors import UnavailableError, UnexpectedError, WorkerLostError
+from elephant_server.jobs import patience
 from elephant_server.jobs.submit import Job
 from elephant_server.jobs.waiting import Waiter, raise_failure
 from elephant_server.state import Kind, Outcome
@@ -61,13 +62,19 @@ def test_a_quick_failure_is_raised() -> None:
         respond(ToldBoard(Outcome(error="NotFoundError", message="gone")))
 
 
-def test_a_worker_that_is_gone_is_said_to_be() -> None:
+@pytest.fixture(autouse=True)
+def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience.Patience.__init__, "__defaults__", (0.5, 0.5))
+
+
+def test_a_job_that_stays_missing_is_said_to_be_lost() -> None:
     with pytest.raises(WorkerLostError, match="seg_predict"):
         respond(ToldBoard(alive=False))
 
 
-def test_an_outcome_that_came_between_two_looks_counts() -> None:
-    assert respond(ToldBoard(None, DONE, alive=False)).json == {"completed": True}
+def test_a_job_that_comes_back_is_waited_for() -> None:
+    board = ToldBoard(None, None, DONE, alive=False)
+    assert respond(board).json == {"completed": True}
 
 
 def test_a_long_answer_begins_with_white_space() -> None:
@@ -80,8 +87,17 @@ def test_a_late_failure_is_part_of_the_answer(caplog: pytest.LogCaptureFixture) 
     assert any(r.levelname == "ERROR" and r.getMessage() == "no" for r in caplog.records)
 
 
+def test_a_short_absence_of_redis_is_waited_for() -> None:
+    assert respond(ToldBoard(RedisConnectionError("refused"), DONE)).json == {"completed": True}
+
+
+def test_a_redis_that_stays_away_is_said_to_be() -> None:
+    with pytest.raises(UnavailableError, match="Redis is down"):
+        respond(ToldBoard(*[RedisConnectionError("refused")] * 5))
+
+
 def test_a_state_that_is_lost_on_the_way_ends_the_answer_whole() -> None:
-    found = streamed(None, RedisConnectionError("refused"))
+    found = streamed(None, *[RedisConnectionError("refused")] * 500)
     assert found["completed"] is False
     assert "Redis" in found["error"]
 

@@ -1,15 +1,18 @@
+import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 
 import pytest
+import redis
 
-from elephant_server.state import Kind, LiveParams, Outcome, ProcessState, RedisBoard
+from elephant_server.state import Entry, Kind, LiveParams, Outcome, ProcessState, RedisBoard
 
 
 @pytest.fixture
 def board(redis_url: str) -> RedisBoard:
-    return RedisBoard(redis_url, lease_s=0.3, prefix=f"test-{uuid.uuid4().hex}:")
+    return RedisBoard(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
 
 
 def test_nothing_runs_at_first(board: RedisBoard) -> None:
@@ -68,36 +71,109 @@ def test_a_training_that_is_asked_for_while_guests_work_waits_for_them(board: Re
     assert not board.look("training").must_wait
 
 
-def test_a_lease_that_nobody_renews_ends(board: RedisBoard) -> None:
-    board.open("a", Kind.TRAINING)
-    board.take("a")
-    for _ in range(5):
-        time.sleep(0.1)
-        assert board.renew("a", queued=False)
-    assert board.is_alive("a")
-    time.sleep(0.5)
-    assert not board.renew("a", queued=False)
+def test_a_job_that_was_dropped_is_gone_for_good(board: RedisBoard) -> None:
+    board.open("a", Kind.TRAINING, "task")
+    lease = board.take("a", "me")
+    assert lease is not None
+    [entry] = board.entries()
+    assert entry == Entry("a", Kind.TRAINING, "running", 0, "me", "task")
+    assert board.drop(entry, Outcome(error="WorkerLostError"))
     assert board.process_state() is ProcessState.IDLE
-    assert board.look("a").is_cancelled
+    assert board.wait_for_outcome("a", 1) == Outcome(error="WorkerLostError")
+    assert not board.renew(lease)
+    board.finish("a", Outcome(result={}))
+    assert board.wait_for_outcome("a", 0.1) is None
+    assert board.look("a").is_missing
     assert board.open("b", Kind.TRAINING)
 
 
-def test_a_given_up_job_can_not_be_taken_and_leaves_no_outcome(board: RedisBoard) -> None:
+def test_a_job_that_was_renewed_meanwhile_is_not_dropped(board: RedisBoard) -> None:
     board.open("a", Kind.GUEST)
-    time.sleep(0.5)
-    assert not board.take("a")
+    [queued] = board.entries()
+    assert board.renew_queued("a")
+    assert not board.drop(queued, Outcome(error="WorkerLostError"))
+    [renewed] = board.entries()
+    lease = board.take("a")
+    assert lease is not None
+    assert not board.drop(renewed, Outcome(error="WorkerLostError"))
+    [running] = board.entries()
+    assert board.renew(lease)
+    assert not board.drop(running, Outcome(error="WorkerLostError"))
+    assert board.is_alive("a")
+
+
+def test_a_dropped_job_can_not_be_taken(board: RedisBoard) -> None:
+    board.open("a", Kind.GUEST)
+    board.drop(board.entries()[0], Outcome(error="WorkerLostError"))
+    assert board.take("a") is None
+
+
+def test_a_running_job_is_entered_again_on_a_board_that_was_emptied(board: RedisBoard, redis_url: str) -> None:
+    board.open("a", Kind.TRAINING, "task")
+    lease = board.take("a", "me")
+    assert lease is not None
+    board.write_params(0.5, 7)
+    redis.Redis.from_url(redis_url).flushdb()
+    assert board.look("a").is_missing
+    assert not board.look("a").is_cancelled
+    assert board.renew(lease, LiveParams(0.5, 7))
+    assert board.process_state() is ProcessState.RUNNING
+    assert board.entries() == [Entry("a", Kind.TRAINING, "running", 0, "me", "task")]
+    assert board.look("a").params == LiveParams(0.5, 7)
     board.finish("a", Outcome(result={}))
-    assert board.wait_for_outcome("a", 0.1) is None
+    assert board.wait_for_outcome("a", 1) == Outcome(result={})
+
+
+def test_what_was_set_since_is_not_undone_by_a_job_that_comes_back(board: RedisBoard, redis_url: str) -> None:
+    board.open("a", Kind.TRAINING)
+    lease = board.take("a")
+    assert lease is not None
+    redis.Redis.from_url(redis_url).flushdb()
+    board.write_params(lr=0.25)
+    assert board.renew(lease, LiveParams(0.5, 7))
+    assert board.look("a").params == LiveParams(0.25, 5)
+
+
+def test_a_training_does_not_come_back_beside_another(board: RedisBoard, redis_url: str) -> None:
+    board.open("a", Kind.TRAINING)
+    lease = board.take("a")
+    assert lease is not None
+    redis.Redis.from_url(redis_url).flushdb()
+    board.open("b", Kind.TRAINING)
+    assert not board.renew(lease)
+    assert [entry.id for entry in board.entries()] == ["b"]
+
+
+def test_to_open_a_training_twice_is_to_open_it_once(board: RedisBoard) -> None:
+    assert board.open("a", Kind.TRAINING)
+    assert board.open("a", Kind.TRAINING)
+    assert len(board.entries()) == 1
 
 
 def test_only_the_phase_that_was_meant_is_renewed(board: RedisBoard) -> None:
     board.open("a", Kind.GUEST)
-    assert not board.renew("a", queued=False)
-    assert board.renew("a", queued=True)
-    assert board.take("a")
-    assert not board.take("a")
-    assert not board.renew("a", queued=True)
-    assert board.renew("a", queued=False)
+    assert board.renew_queued("a")
+    lease = board.take("a")
+    assert lease is not None
+    assert board.take("a") is None
+    assert not board.renew_queued("a")
+    assert board.renew(lease)
+
+
+def test_a_redis_that_does_not_answer_is_given_up_in_seconds(silent_redis: str) -> None:
+    board = RedisBoard(silent_redis)
+    for ask in (board.process_state, lambda: board.wait_for_outcome("a", 60)):
+        begin = time.monotonic()
+        with pytest.raises(redis.RedisError):
+            ask()
+        assert time.monotonic() - begin < 10
+
+
+@pytest.fixture
+def silent_redis() -> Iterator[str]:
+    """Give the address of what accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"redis://127.0.0.1:{listening.getsockname()[1]}/0"
 
 
 def test_an_outcome_wakes_whoever_waits_and_the_state_is_right_by_then(board: RedisBoard) -> None:
@@ -116,7 +192,7 @@ def test_abort_ends_queued_jobs_at_once_and_asks_running_ones(board: RedisBoard)
     board.take("running")
     board.cancel_all()
     assert board.wait_for_outcome("queued", 1) == Outcome(cancelled=True)
-    assert not board.take("queued")
+    assert board.take("queued") is None
     assert board.look("running").is_cancelled
     assert board.is_alive("running")
 

@@ -1,11 +1,51 @@
 """The Celery application: how tasks travel to the workers. It knows them by name alone."""
 
+from typing import Any
+
+import redis
 from celery import Celery
+from kombu.connection import Connection
 
 from elephant_server.settings import Settings
 
 # A message that a worker took off the queue, but died before it could begin, is given to the next one.
 VISIBILITY_TIMEOUT_S = 30
+CONNECT_TIMEOUT_S = 3
+# Of a Redis that accepts connections and does not answer.
+ANSWER_TIMEOUT_S = 4
+# Between attempts to reach a Redis that is away: a worker is there seconds after Redis is.
+RETRY = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 2.0}
+
+
+class PatientConnection(Connection):
+    """A connection to the broker that is tried again every few seconds, for as long as it takes."""
+
+    def _ensure_connection(self, *args: Any, **options: Any) -> Any:
+        return super()._ensure_connection(*args, **{**RETRY, **options})  # type: ignore[no-untyped-call]
+
+
+class Post:
+    """Carries tasks to the workers.
+
+    Parameters
+    ----------
+    settings
+        Where Redis is.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._celery = make_celery(settings)
+        self._queues = redis.Redis.from_url(
+            settings.redis_broker_url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=ANSWER_TIMEOUT_S
+        )
+
+    def __call__(self, task: str, job_id: str, payload: str, queue: str) -> None:
+        """See :class:`elephant_server.jobs.submit.Sender`."""
+        self._celery.send_task(task, args=[job_id, payload], queue=queue)
+
+    def is_empty(self, queue: str) -> bool:
+        """See :class:`elephant_server.jobs.submit.Sender`."""
+        return not self._queues.llen(queue)
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -25,7 +65,13 @@ def make_celery(settings: Settings) -> Celery:
         worker_send_task_events=False,
         worker_enable_remote_control=False,
         broker_connection_retry_on_startup=True,
-        broker_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S, "socket_connect_timeout": 3},
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "socket_connect_timeout": CONNECT_TIMEOUT_S,
+            "socket_timeout": ANSWER_TIMEOUT_S,
+        },
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0.1},
     )
+    celery.amqp.Connection = PatientConnection
     return celery

@@ -7,31 +7,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from elephant.dataset import Dataset
 from elephant.errors import Cancelled, InvalidInputError
 from elephant.models.pretrained import Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.training.control import LiveSettings
 from elephant_server.messaging import Messages
-from elephant_server.state import Board, Checkpoint
+from elephant_server.state import Board, Checkpoint, Lease
 
 logger = logging.getLogger(__name__)
 
 LOOK_INTERVAL_S = 0.05
+AWAY_INTERVAL_S = 1.0
 WAIT_S = 1.0
 
 
 class JobControl:
     """The board as one job's :class:`~elephant.training.control.TrainingControl`.
 
-    Looks at most every `LOOK_INTERVAL_S` seconds, so that it may be asked as often as one likes.
+    Looks at most every `LOOK_INTERVAL_S` seconds, so that it may be asked as often as one likes. While Redis is away
+    the job goes on as it was; when it is back with nothing in it, the job is entered again.
     """
 
-    def __init__(self, board: Board, job_id: str) -> None:
-        self.job_id = job_id
+    def __init__(self, board: Board, lease: Lease) -> None:
+        self.job_id = lease.id
         self._board = board
+        self._lease = lease
         self._seen: Checkpoint | None = None
-        self._seen_at = 0.0
+        self._look_again_at = 0.0
         self._is_shutting_down = threading.Event()
 
     def check(self) -> None:
@@ -40,15 +45,15 @@ class JobControl:
         Raises
         ------
         Cancelled
-            The job was aborted, its lease ran out, or its worker is asked to end.
+            The job was aborted or given up, or its worker is asked to end.
         """
-        seen = self._look()
-        if not seen.must_wait:
-            return
-        logger.debug("Training is held")
-        with self._board.watch() as wait:
-            while self._look(fresh=True).must_wait:
-                wait(WAIT_S)
+        while self._look().must_wait:
+            logger.debug("Training is held")
+            try:
+                self._wait_while_held()
+            except RedisError:
+                # It stays held: what it is held for is on the board that is away.
+                self.is_shutting_down(AWAY_INTERVAL_S)
 
     def settings(self) -> LiveSettings:
         """Return learning rate and number of crops as they are now."""
@@ -57,22 +62,60 @@ class JobControl:
 
     def announce(self, **news: Any) -> None:
         """Tell whoever follows the job what is there of it already."""
-        self._board.announce(self.job_id, news)
+        try:
+            self._board.announce(self.job_id, news)
+        except RedisError as error:
+            # Each announcement says all that the ones before said.
+            logger.warning("Whoever waits for a file hears of it later: the state cannot be reached (%s)", error)
+
+    def renew(self) -> bool:
+        """Prolong the job's lease; False where it was given up.
+
+        Raises
+        ------
+        redis.exceptions.RedisError
+            The board cannot be reached.
+        """
+        return self._board.renew(self._lease, None if self._seen is None else self._seen.params)
 
     def end(self) -> None:
         """Make the next check raise; safe to call from a signal handler."""
         self._is_shutting_down.set()
 
+    def is_shutting_down(self, wait_s: float = 0) -> bool:
+        """Tell whether the worker is asked to end, within some seconds."""
+        return self._is_shutting_down.wait(wait_s)
+
+    def _wait_while_held(self) -> None:
+        with self._board.watch() as wait:
+            while self._look(fresh=True).must_wait:
+                wait(WAIT_S)
+
     def _look(self, fresh: bool = False) -> Checkpoint:
         if self._is_shutting_down.is_set():
             raise Cancelled("the server is stopping")
-        now = time.monotonic()
-        if fresh or self._seen is None or now - self._seen_at > LOOK_INTERVAL_S:
-            self._seen = self._board.look(self.job_id)
-            self._seen_at = now
+        if fresh or self._seen is None or time.monotonic() > self._look_again_at:
+            self._seen = self._ask()
         if self._seen.is_cancelled:
             raise Cancelled("aborted")
         return self._seen
+
+    def _ask(self) -> Checkpoint:
+        """Look at the board; where it is away, what was seen last still counts for a while."""
+        pause = LOOK_INTERVAL_S
+        try:
+            seen = self._board.look(self.job_id)
+            if seen.is_missing:
+                if not self.renew():
+                    raise Cancelled("it was given up, because it did not answer")
+                seen = self._board.look(self.job_id)
+        except RedisError as error:
+            if self._seen is None:
+                raise
+            logger.debug("The state cannot be reached (%s)", error)
+            seen, pause = self._seen, AWAY_INTERVAL_S
+        self._look_again_at = time.monotonic() + pause
+        return seen
 
 
 @dataclass(frozen=True, slots=True)

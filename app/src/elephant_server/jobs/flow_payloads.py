@@ -4,7 +4,7 @@ import numpy as np
 
 from elephant.config.flow import DisplacementParams, FlowParams, FlowStart, FlowTrainingParams
 from elephant.types import Link
-from elephant_server.jobs.payloads import Payload, SpotPayload
+from elephant_server.jobs.payloads import Payload, SpotPayload, WithUpload
 
 FLOW_PREDICT, FLOW_TRAIN = "elephant.flow_predict", "elephant.flow_train"
 FLOW_UPDATE, FLOW_RESET = "elephant.flow_update", "elephant.flow_reset"
@@ -57,10 +57,9 @@ class FlowUpdate(Payload):
     params: DisplacementParams | None = None
 
 
-class FlowReset(Payload):
+class FlowReset(WithUpload):
     """A new start of a flow model."""
 
     model_name: str
     url: str | None
-    file: str | None
     start: FlowStart

@@ -62,8 +62,7 @@ def flow_reset(context: WorkerContext, payload: FlowReset, control: JobControl) 
         source = ModelSource(payload.url, file)
         reset_flow_model(path, context.shelf, context.pretrained, source, payload.start, control)
     finally:
-        if file is not None:
-            file.unlink(missing_ok=True)
+        payload.discard()
     context.messages.model_updated()
     return {}
 

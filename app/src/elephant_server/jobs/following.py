@@ -6,24 +6,22 @@ open: from then on it is gone when the last of both processes has closed it, how
 
 import logging
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from flask import Response
-from redis.exceptions import RedisError
 
 from elephant.errors import ElephantError
 from elephant_server.errors import StorageError
+from elephant_server.jobs.patience import LOOK_INTERVAL_S, Patience
 from elephant_server.jobs.submit import Job
-from elephant_server.jobs.waiting import LOOK_INTERVAL_S, lost, raise_failure
+from elephant_server.jobs.waiting import give_up, raise_failure
 from elephant_server.state import Board, News, Outcome
 
 logger = logging.getLogger(__name__)
 
-STALE_AFTER_S = 86_400.0
 BLOCK = 1 << 18
 
 
@@ -33,7 +31,7 @@ class GrowingFile:
     Parameters
     ----------
     folder
-        Where it lies while it has a name; what processes that were killed left there is removed after a day.
+        Where it lies while it has a name.
 
     Raises
     ------
@@ -44,7 +42,6 @@ class GrowingFile:
     def __init__(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _sweep(folder)
             with tempfile.NamedTemporaryFile(dir=folder, delete=False) as made:
                 self.path = Path(made.name)
             self._file: BinaryIO = self.path.open("rb")
@@ -101,44 +98,32 @@ class Follower:
         ElephantError
             The job failed before it announced anything.
         """
-        heard = self._next(job)
+        patience = Patience(self._board, job)
+        heard = self._next(patience)
         if isinstance(heard, Outcome) and raise_failure(heard).cancelled:
             file.close()
             return Response(status=204)
         file.hide()
-        response = Response(self._stream(job, file, heard), mimetype=mimetype, headers={"X-Accel-Buffering": "no"})
+        response = Response(self._stream(patience, file, heard), mimetype=mimetype, headers={"X-Accel-Buffering": "no"})
         response.call_on_close(lambda: self._end(job, file))
         return response
 
-    def _stream(self, job: Job, file: GrowingFile, heard: News | Outcome) -> Iterator[bytes]:
+    def _stream(self, patience: Patience, file: GrowingFile, heard: News | Outcome) -> Iterator[bytes]:
         try:
             while not isinstance(heard, Outcome):
                 yield from file.read_to(int(heard["size"]))
-                heard = self._next(job)
+                heard = self._next(patience)
             if not raise_failure(heard).cancelled:
                 yield from file.read_to()
-        except (ElephantError, RedisError) as error:
+        except ElephantError as error:
             logger.error("%s", error)  # noqa: TRY400 - the message is for the person, the traceback is the worker's
 
-    def _next(self, job: Job) -> News | Outcome:
+    def _next(self, patience: Patience) -> News | Outcome:
         while True:
-            heard = self._board.wait_for_news(job.id, LOOK_INTERVAL_S)
+            heard = patience.look(self._board.wait_for_news, LOOK_INTERVAL_S)
             if heard is not None:
                 return heard
-            if not self._board.is_alive(job.id):
-                # It may have ended between the two looks.
-                heard = self._board.wait_for_news(job.id, 0.1)
-                return lost(job) if heard is None else heard
 
     def _end(self, job: Job, file: GrowingFile) -> None:
         file.close()
-        self._board.cancel(job.id)
-
-
-def _sweep(folder: Path) -> None:
-    for path in folder.iterdir():
-        try:
-            if time.time() - path.stat().st_mtime > STALE_AFTER_S:
-                path.unlink()
-        except OSError as error:
-            logger.debug("%s is left where it is: %s", path, error)
+        give_up(self._board, job)

@@ -1,14 +1,19 @@
 """How a label update reaches the live training."""
 
 import json
+import logging
+import time
 
 import numpy as np
+from redis.exceptions import RedisError
 
 from elephant.types import FloatArray, Spot
 from elephant.workflows.detection import positions_of
 from elephant.workflows.labels import by_timepoint
 from elephant_server.jobs.context import JobControl
 from elephant_server.state import Board
+
+logger = logging.getLogger(__name__)
 
 WAIT_S = 1.0
 
@@ -42,7 +47,7 @@ class BoardUpdates:
         """See :meth:`elephant.workflows.live.LiveUpdates.wait`."""
         while True:
             found: dict[int, FloatArray] = {}
-            for text in self._board.wait_for_live(self._job_id, WAIT_S):
+            for text in self._heard():
                 update = json.loads(text)
                 if update["dataset_name"] == self._dataset_name:
                     found.pop(update["t"], None)
@@ -50,3 +55,13 @@ class BoardUpdates:
             self._control.check()
             if found:
                 return found
+
+    def _heard(self) -> list[str]:
+        try:
+            # Again each time: a board that was emptied knows of no session.
+            self._board.open_live(self._job_id)
+            return self._board.wait_for_live(self._job_id, WAIT_S)
+        except RedisError as error:
+            logger.debug("The state cannot be reached (%s)", error)
+            time.sleep(WAIT_S)
+            return []

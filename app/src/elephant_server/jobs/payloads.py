@@ -1,5 +1,7 @@
 """What travels from the HTTP processes to the workers: validated, frozen, in the order Z, Y, X."""
 
+from pathlib import Path
+
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
@@ -22,6 +24,9 @@ class Payload(BaseModel):
     """Parameters of one job."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def discard(self) -> None:
+        """Remove what came with it, where the job is not to be done."""
 
 
 class SpotPayload(Payload):
@@ -74,14 +79,24 @@ class SegUpdate(Payload):
     is_livemode: bool = False
 
 
-class SegReset(Payload):
+class WithUpload(Payload):
+    """A job for which a file may have been uploaded, which is the job's to remove."""
+
+    file: str | None
+
+    def discard(self) -> None:
+        """See :meth:`Payload.discard`."""
+        if self.file is not None:
+            Path(self.file).unlink(missing_ok=True)
+
+
+class SegReset(WithUpload):
     """A new start of a detection model."""
 
     dataset_name: str
     model_name: str
     is_3d: bool
     url: str | None
-    file: str | None
     start: SelfSupervisedParams
 
 

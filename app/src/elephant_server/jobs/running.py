@@ -8,38 +8,65 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from elephant.errors import Cancelled, ElephantError
-from elephant_server.errors import UnexpectedError
+from elephant_server.errors import UnavailableError, UnexpectedError
 from elephant_server.jobs.context import JobControl
-from elephant_server.state import Board, Outcome
+from elephant_server.state import Board, Lease, Outcome
+from elephant_server.state.owners import this_process
 
 logger = logging.getLogger(__name__)
 
-RENEW_INTERVAL_S = 3.0
+RENEW_INTERVAL_S = 2.0
+FINISH_PAUSE_S = 1.0
 
 Work = Callable[[JobControl], dict[str, Any]]
 
 _current: JobControl | None = None
 
 
-def run_job(board: Board, job_id: str, work: Work) -> None:
+def run_job(board: Board, job_id: str, work: Work, give_up: Callable[[], None] = lambda: None) -> None:
     """Do a job that was handed over, and leave its outcome on the board.
 
-    A job that is no longer on the board, because it was aborted while it waited, is left alone.
+    A job that is no longer on the board, because it was aborted while it waited, is given up: `give_up` removes what
+    came with it. So is one that comes twice.
     """
     global _current  # noqa: PLW0603 - the process does one job at a time, and its end is asked for by a signal
-    if not board.take(job_id):
+    lease = _take(board, job_id)
+    if lease is None:
         logger.info("A job was given up before it began")
+        give_up()
         return
-    control = JobControl(board, job_id)
+    control = JobControl(board, lease)
     _current = control
-    renewer = _Renewer(board, job_id)
+    renewer = _Renewer(control)
     renewer.start()
     try:
         outcome = _outcome_of(work, control)
+        _finish(board, control, outcome)
     finally:
         renewer.stop()
         _current = None
-    board.finish(job_id, outcome)
+
+
+def _take(board: Board, job_id: str) -> Lease | None:
+    try:
+        return board.take(job_id, this_process())
+    except RedisError as error:
+        # Whoever waits learns that it is lost: nobody renews it.
+        logger.warning("A job could not be begun: the state cannot be reached (%s)", error)
+        return None
+
+
+def _finish(board: Board, control: JobControl, outcome: Outcome) -> None:
+    """Leave the outcome, as soon as Redis is there: without it nothing else could be done either."""
+    while True:
+        try:
+            board.finish(control.job_id, outcome)
+        except RedisError as error:
+            logger.warning("The outcome of a job waits: the state cannot be reached (%s)", error)
+            if control.is_shutting_down(FINISH_PAUSE_S):
+                return
+        else:
+            return
 
 
 def end_current_job() -> None:
@@ -56,6 +83,9 @@ def _outcome_of(work: Work, control: JobControl) -> Outcome:
         return Outcome(cancelled=True)
     except ElephantError as error:
         return Outcome(error=type(error).__name__, message=str(error))
+    except RedisError as error:
+        message = f"the state cannot be reached ({error}): Redis is down or starting, try again in some seconds"
+        return Outcome(error=UnavailableError.__name__, message=message)
     except Exception as error:
         logger.exception("Unexpected error")
         message = f"{type(error).__name__}: {error}; this is a fault of the server, its log has the details"
@@ -65,9 +95,8 @@ def _outcome_of(work: Work, control: JobControl) -> Outcome:
 class _Renewer:
     """Renews a running job's lease from a thread of its own."""
 
-    def __init__(self, board: Board, job_id: str) -> None:
-        self._board = board
-        self._job_id = job_id
+    def __init__(self, control: JobControl) -> None:
+        self._control = control
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
@@ -81,6 +110,6 @@ class _Renewer:
     def _run(self) -> None:
         while not self._stopped.wait(RENEW_INTERVAL_S):
             try:
-                self._board.renew(self._job_id, queued=False)
+                self._control.renew()
             except RedisError as error:
                 logger.warning("The lease of the running job could not be renewed: %s", error)

@@ -3,6 +3,7 @@
 import logging
 import threading
 import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +15,9 @@ from elephant_server.state import Board, Kind
 
 logger = logging.getLogger(__name__)
 
-RENEW_INTERVAL_S = 3.0
+RENEW_INTERVAL_S = 2.0
+# So many looks in a row at an empty queue, with nothing running: the message is lost, not on its way.
+LOOKS_UNTIL_LOST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,9 @@ class Sender(Protocol):
     def __call__(self, task: str, job_id: str, payload: str, queue: str) -> None:
         """Send it; raises where that cannot be done."""
 
+    def is_empty(self, queue: str) -> bool:
+        """Tell whether nothing waits in a queue; raises where that cannot be known."""
+
 
 class Dispatcher:
     """Enters jobs on the board and hands them to the workers.
@@ -47,7 +53,7 @@ class Dispatcher:
     def __init__(self, board: Board, send: Sender) -> None:
         self._board = board
         self._send = send
-        self._keeper = QueuedJobsKeeper(board)
+        self._keeper = QueuedJobsKeeper(board, send.is_empty)
 
     def submit(self, task: str, payload: Payload, kind: Kind, queue: str) -> Job:
         """Enter a job and hand it over.
@@ -60,53 +66,106 @@ class Dispatcher:
             It could not be handed over.
         """
         job = Job(uuid.uuid4().hex, kind, task)
-        if not self._board.open(job.id, kind):
+        if not self._board.open(job.id, kind, task):
             raise AlreadyRunningError(
                 "a process is running: expected no other training or model reset, but one is under way; "
                 "wait for its end or abort it, then try again"
             )
+        text = payload.model_dump_json()
         try:
-            self._send(task, job.id, payload.model_dump_json(), queue)
+            self._send(task, job.id, text, queue)
         except Exception as error:
-            self._board.cancel(job.id)
+            self._take_back(job)
             raise UnavailableError(f"the work could not be handed to a worker ({error}): try again") from error
-        self._keeper.add(job.id)
+        self._keeper.add(QueuedJob(job.id, kind, queue, lambda: self._send(task, job.id, text, queue)))
         return job
+
+    def _take_back(self, job: Job) -> None:
+        try:
+            self._board.cancel(job.id)
+        except RedisError as error:
+            # Nobody renews it.
+            logger.warning("The state cannot be reached (%s)", error)
+
+
+@dataclass(eq=False)
+class QueuedJob:
+    """A job that waits for a worker.
+
+    Attributes
+    ----------
+    id, kind, queue
+        The job, and where it waits.
+    send_again
+        Puts it before the workers once more; the board lets it begin only once.
+    n_lost
+        How often in a row nothing was found that will begin it.
+    """
+
+    id: str
+    kind: Kind
+    queue: str
+    send_again: Callable[[], None]
+    n_lost: int = 0
 
 
 class QueuedJobsKeeper:
     """Renews the leases of the jobs that this process accepted, until a worker takes them.
 
-    It does so whether or not the client still waits: a label update goes on without it.
+    It does so whether or not the client still waits: a label update goes on without it. A worker that is killed in the
+    moment in which it takes a message loses it; then it is sent again.
+
+    Parameters
+    ----------
+    board
+        Where the jobs are.
+    is_empty
+        Tells whether nothing waits in a queue.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, is_empty: Callable[[str], bool]) -> None:
         self._board = board
-        self._jobs: set[str] = set()
+        self._is_empty = is_empty
+        self._jobs: set[QueuedJob] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def add(self, job_id: str) -> None:
+    def add(self, job: QueuedJob) -> None:
         """Keep a job's lease alive while it is queued."""
         with self._changed:
-            self._jobs.add(job_id)
+            self._jobs.add(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="queued-jobs", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
 
+    def look(self) -> None:
+        """Renew all leases once, and let go of the jobs that are queued no more."""
+        with self._changed:
+            jobs = list(self._jobs)
+        queued = [job for job in jobs if self._board.renew_queued(job.id)]
+        with self._changed:
+            self._jobs.difference_update(set(jobs).difference(queued))
+        if queued:
+            self._send_lost(queued)
+
+    def _send_lost(self, queued: Sequence[QueuedJob]) -> None:
+        """Send those again that will not begin: nothing of their kind runs, and nothing waits in their queue."""
+        busy = {entry.kind for entry in self._board.entries() if entry.phase == "running"}
+        for job in queued:
+            is_lost = job.kind not in busy and self._is_empty(job.queue)
+            job.n_lost = job.n_lost + 1 if is_lost else 0
+            if job.n_lost >= LOOKS_UNTIL_LOST:
+                logger.warning("A job was lost on its way to the worker, and is sent again")
+                job.n_lost = 0
+                job.send_again()
+
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._jobs))
-                jobs = list(self._jobs)
-            for job_id in jobs:
-                try:
-                    is_queued = self._board.renew(job_id, queued=True)
-                except RedisError as error:
-                    logger.warning("The state cannot be reached (%s)", error)
-                    continue
-                if not is_queued:
-                    with self._changed:
-                        self._jobs.discard(job_id)
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - what carries the jobs has errors of many kinds; none may end this
+                logger.warning("The queued jobs cannot be looked at (%s)", error)
             threading.Event().wait(RENEW_INTERVAL_S)

@@ -85,8 +85,7 @@ def seg_reset(context: WorkerContext, payload: SegReset, control: JobControl) ->
         work = _work(context, payload, control)
         reset_model(work, context.pretrained, ModelSource(payload.url, file), payload.start)
     finally:
-        if file is not None:
-            file.unlink(missing_ok=True)
+        payload.discard()
     context.messages.model_updated()
     return {}
 

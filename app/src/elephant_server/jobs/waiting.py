@@ -16,7 +16,8 @@ from redis.exceptions import RedisError
 from elephant import errors as core_errors
 from elephant.errors import ElephantError
 from elephant_server import errors as app_errors
-from elephant_server.errors import UnavailableError, UnexpectedError, WorkerLostError
+from elephant_server.errors import UnexpectedError
+from elephant_server.jobs.patience import Patience
 from elephant_server.jobs.submit import Job
 from elephant_server.state import Board, Outcome
 
@@ -25,7 +26,6 @@ logger = logging.getLogger(__name__)
 FIRST_BYTE_AFTER_S = 30.0
 LATE_FIRST_BYTE_AFTER_S = 50.0
 NEXT_BYTE_AFTER_S = 15.0
-LOOK_INTERVAL_S = 2.0
 
 Answer = Callable[[Outcome], dict[str, Any]]
 
@@ -64,21 +64,22 @@ class Waiter:
         ElephantError
             The job failed before the answer began.
         """
-        outcome = self._wait(job, first_byte_after_s)
+        patience = Patience(self._board, job)
+        outcome = self._wait(patience, first_byte_after_s)
         if outcome is not None:
             return jsonify(answer(raise_failure(outcome)))
-        stream = self._stream(job, answer, drop_if_alone)
+        stream = self._stream(job, patience, answer, drop_if_alone)
         return Response(stream, mimetype="application/json", headers={"X-Accel-Buffering": "no"})
 
-    def _stream(self, job: Job, answer: Answer, drop_if_alone: bool) -> Iterator[bytes]:
+    def _stream(self, job: Job, patience: Patience, answer: Answer, drop_if_alone: bool) -> Iterator[bytes]:
         try:
             yield b" "
-            while (outcome := self._wait_or_fail(job)) is None:
+            while (outcome := self._wait_or_fail(patience)) is None:
                 yield b" "
         except GeneratorExit:
             logger.info("The client of %s went away", job.task)
             if drop_if_alone:
-                self._board.cancel(job.id)
+                give_up(self._board, job)
             raise
         try:
             body = answer(raise_failure(outcome))
@@ -87,32 +88,34 @@ class Waiter:
             body = {"completed": False, "error": str(error)}
         yield json.dumps(body).encode()
 
-    def _wait_or_fail(self, job: Job) -> Outcome | None:
+    def _wait_or_fail(self, patience: Patience) -> Outcome | None:
         try:
-            return self._wait(job, self._next_byte_after_s)
+            return self._wait(patience, self._next_byte_after_s)
         except ElephantError as error:
             return Outcome(error=type(error).__name__, message=str(error))
-        except RedisError as error:
-            message = f"the state cannot be reached any more ({error}): Redis is down or starting, try again"
-            return Outcome(error=UnavailableError.__name__, message=message)
 
-    def _wait(self, job: Job, timeout_s: float) -> Outcome | None:
+    def _wait(self, patience: Patience, timeout_s: float) -> Outcome | None:
         """Block until the outcome is there, for `timeout_s` seconds at most.
 
         Raises
         ------
-        WorkerLostError
-            The job's lease ran out.
+        WorkerLostError, UnavailableError
+            There is nothing to wait for any more.
         """
         end = time.monotonic() + timeout_s
         while (left := end - time.monotonic()) > 0:
-            outcome = self._board.wait_for_outcome(job.id, min(left, LOOK_INTERVAL_S))
+            outcome = patience.look(self._board.wait_for_outcome, left)
             if outcome is not None:
                 return outcome
-            if not self._board.is_alive(job.id):
-                # It may have finished between the two looks.
-                return self._board.wait_for_outcome(job.id, 0.1) or lost(job)
         return None
+
+
+def give_up(board: Board, job: Job) -> None:
+    """End a job that nobody waits for any more; where Redis is away it goes on."""
+    try:
+        board.cancel(job.id)
+    except RedisError as error:
+        logger.warning("%s goes on, though nobody waits for it: the state cannot be reached (%s)", job.task, error)
 
 
 def raise_failure(outcome: Outcome) -> Outcome:
@@ -129,17 +132,3 @@ def raise_failure(outcome: Outcome) -> Outcome:
     if not (isinstance(kind, type) and issubclass(kind, ElephantError)):
         kind = UnexpectedError
     raise kind(outcome.message)
-
-
-def lost(job: Job) -> Outcome:
-    """Raise for a job whose lease ran out.
-
-    Raises
-    ------
-    WorkerLostError
-        Always.
-    """
-    raise WorkerLostError(
-        f"the worker that did {job.task.removeprefix('elephant.')} died before it was done, and is started again: "
-        "try once more; if it happens again, look into the server's log"
-    )

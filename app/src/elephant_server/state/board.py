@@ -2,8 +2,9 @@
 
 A *job* is a piece of work from the moment it is asked for until its outcome is known. Its entry on the board is a
 lease: whoever is responsible for it (the process that accepted it while it is queued, the worker while it runs) renews
-it, and an entry that nobody renews is gone. The state that the client sees is derived from the entries, so that a
-process that dies can never leave it stuck.
+it, which counts its beats. An entry whose beats stand still, or whose worker is gone, is dropped by whoever watches the
+board. The state that the client sees is derived from the entries, so that a process that dies can never leave it stuck.
+No clock of the machine decides anything: it may be set at any time.
 """
 
 from collections.abc import Callable
@@ -45,7 +46,9 @@ class Checkpoint:
     Attributes
     ----------
     is_cancelled
-        It must end: somebody asked for it, or its lease ran out.
+        It must end: somebody asked for it.
+    is_missing
+        It is not on the board: it was given up, or Redis has lost its data.
     must_wait
         It is a training, and a guest works or a person holds it.
     params
@@ -55,6 +58,7 @@ class Checkpoint:
     is_cancelled: bool
     must_wait: bool
     params: LiveParams
+    is_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +83,73 @@ class Outcome:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A job as whoever watches the board sees it.
+
+    Attributes
+    ----------
+    id, kind
+        The job.
+    phase
+        ``queued`` or ``running``.
+    beat
+        How often it was renewed in this phase.
+    owner
+        The process that runs it; empty while it is queued.
+    task
+        What it does, by the name of its task.
+    """
+
+    id: str
+    kind: Kind
+    phase: str
+    beat: int
+    owner: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What a worker keeps of the job that it runs: enough to enter it again on a board that was emptied.
+
+    Attributes
+    ----------
+    id, kind, task
+        The job.
+    owner
+        The process that runs it.
+    """
+
+    id: str
+    kind: Kind
+    task: str
+    owner: str
+
+
 class Board(Protocol):
     """Jobs and their leases; every method is one atomic step."""
 
-    def open(self, job_id: str, kind: Kind) -> bool:
+    def open(self, job_id: str, kind: Kind, task: str = "") -> bool:
         """Enter a queued job; False, and nothing changed, where it is a training and another one is there."""
 
-    def take(self, job_id: str) -> bool:
-        """Start a queued job; False where it is gone, because it was cancelled or nobody waited for it any more."""
+    def take(self, job_id: str, owner: str = "") -> Lease | None:
+        """Start a queued job; None where it is gone, because it was cancelled or nobody waited for it any more."""
 
-    def renew(self, job_id: str, queued: bool) -> bool:
-        """Prolong the lease of a job that is queued (or runs); False where it is not, or not in that phase."""
+    def renew_queued(self, job_id: str) -> bool:
+        """Prolong the lease of a job that is queued; False where it is not, or not any more."""
+
+    def renew(self, lease: Lease, params: LiveParams | None = None) -> bool:
+        """Prolong the lease of a job that runs; False where it was given up.
+
+        Where Redis has lost its data meanwhile, it is entered again, with the settings that it runs with.
+        """
+
+    def entries(self) -> list[Entry]:
+        """Return the jobs that are there."""
+
+    def drop(self, entry: Entry, outcome: Outcome) -> bool:
+        """End a job for good, unless it has been renewed since; False where it was."""
 
     def finish(self, job_id: str, outcome: Outcome) -> None:
         """Take a job off the board and leave its outcome, both at once."""

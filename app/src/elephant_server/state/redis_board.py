@@ -1,20 +1,29 @@
 """The board in Redis, where all processes of a server see it."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from elephant_server.state import scripts
-from elephant_server.state.board import Checkpoint, Kind, LiveParams, News, Outcome, ProcessState
+from elephant_server.state.board import Checkpoint, Entry, Kind, Lease, LiveParams, News, Outcome, ProcessState
 
-LEASE_S = 10.0
 KEEP_OUTCOME_S = 3600.0
 CONNECT_TIMEOUT_S = 3.0
+# Of a Redis that accepts connections and does not answer; longer than any of the blocking reads.
+ANSWER_TIMEOUT_S = 4.0
+LONGEST_BLOCK_S = 2.0
 MOST_UPDATES_AT_ONCE = 1000
+_JOBS = (
+    *("OPEN", "TAKE", "RENEW_QUEUED", "RENEW", "ENTRIES", "DROP"),
+    *("FINISH", "CANCEL", "HOLD", "STATE", "LOOK", "ANNOUNCE"),
+)
 _LIVE = ("OPEN_LIVE", "TELL_LIVE")
 
 
@@ -27,34 +36,49 @@ class RedisBoard:
     ----------
     url
         The database.
-    lease_s
-        Seconds after which a job that nobody renews is gone.
     prefix
         What all keys start with.
     """
 
-    def __init__(self, url: str, lease_s: float = LEASE_S, prefix: str = "elephant:") -> None:
+    def __init__(self, url: str, prefix: str = "elephant:") -> None:
         self._redis = redis.Redis.from_url(
-            url, decode_responses=True, socket_connect_timeout=CONNECT_TIMEOUT_S, health_check_interval=30
+            url,
+            decode_responses=True,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            # A kept connection of a Redis that was restarted fails once; one that does not answer fails at once.
+            retry=Retry(ConstantBackoff(0.1), 1, (redis.ConnectionError,)),
+            health_check_interval=30,
         )
         self._prefix = prefix
-        self._lease_ms = int(lease_s * 1000)
-        self._scripts = {
-            name: self._redis.register_script(getattr(scripts, name))
-            for name in ("OPEN", "TAKE", "RENEW", "FINISH", "CANCEL", "HOLD", "STATE", "LOOK", "ANNOUNCE", *_LIVE)
-        }
+        self._scripts = {name: self._redis.register_script(getattr(scripts, name)) for name in (*_JOBS, *_LIVE)}
 
-    def open(self, job_id: str, kind: Kind) -> bool:
+    def open(self, job_id: str, kind: Kind, task: str = "") -> bool:
         """See :meth:`Board.open`."""
-        return bool(self._run("OPEN", job_id, kind.value, self._lease_ms))
+        return bool(self._run("OPEN", job_id, kind.value, task))
 
-    def take(self, job_id: str) -> bool:
+    def take(self, job_id: str, owner: str = "") -> Lease | None:
         """See :meth:`Board.take`."""
-        return bool(self._run("TAKE", job_id, self._lease_ms))
+        found = self._run("TAKE", job_id, owner)
+        return None if found is None else Lease(job_id, Kind(found[0]), found[1], owner)
 
-    def renew(self, job_id: str, queued: bool) -> bool:
+    def renew_queued(self, job_id: str) -> bool:
+        """See :meth:`Board.renew_queued`."""
+        return bool(self._run("RENEW_QUEUED", job_id))
+
+    def renew(self, lease: Lease, params: LiveParams | None = None) -> bool:
         """See :meth:`Board.renew`."""
-        return bool(self._run("RENEW", job_id, self._lease_ms, "queued" if queued else "running"))
+        settings = ("", "") if params is None else (repr(params.lr), params.n_crops)
+        return bool(self._run("RENEW", lease.id, lease.kind.value, lease.task, lease.owner, *settings))
+
+    def entries(self) -> list[Entry]:
+        """See :meth:`Board.entries`."""
+        return [Entry(job_id, Kind(kind), *values) for job_id, kind, *values in self._run("ENTRIES")]
+
+    def drop(self, entry: Entry, outcome: Outcome) -> bool:
+        """See :meth:`Board.drop`."""
+        text = json.dumps(asdict(outcome), allow_nan=False)
+        return bool(self._run("DROP", entry.id, entry.phase, entry.beat, text, int(KEEP_OUTCOME_S * 1000)))
 
     def finish(self, job_id: str, outcome: Outcome) -> None:
         """See :meth:`Board.finish`."""
@@ -62,7 +86,7 @@ class RedisBoard:
 
     def wait_for_outcome(self, job_id: str, timeout_s: float) -> Outcome | None:
         """See :meth:`Board.wait_for_outcome`."""
-        found: Any = self._redis.blpop([f"{self._prefix}outcome:{job_id}"], timeout=timeout_s)
+        found = self._pop([f"{self._prefix}outcome:{job_id}"], timeout_s)
         return None if found is None else Outcome(**json.loads(found[1]))
 
     def announce(self, job_id: str, news: News) -> None:
@@ -73,7 +97,7 @@ class RedisBoard:
         """See :meth:`Board.wait_for_news`."""
         # Of several lists that hold something the first one is taken from.
         keys = [f"{self._prefix}news:{job_id}", f"{self._prefix}outcome:{job_id}"]
-        found: Any = self._redis.blpop(keys, timeout=timeout_s)
+        found = self._pop(keys, timeout_s)
         if found is None:
             return None
         content: News = json.loads(found[1])
@@ -90,7 +114,7 @@ class RedisBoard:
     def wait_for_live(self, job_id: str, timeout_s: float) -> list[str]:
         """See :meth:`Board.wait_for_live`."""
         key = f"{self._prefix}live:{job_id}"
-        first: Any = self._redis.blpop([key], timeout=timeout_s)
+        first = self._pop([key], timeout_s)
         if first is None:
             return []
         more: Any = self._redis.lpop(key, MOST_UPDATES_AT_ONCE) or []
@@ -118,8 +142,8 @@ class RedisBoard:
 
     def look(self, job_id: str) -> Checkpoint:
         """See :meth:`Board.look`."""
-        cancelled, wait, lr, n_crops = self._run("LOOK", job_id)
-        return Checkpoint(bool(cancelled), bool(wait), _params(lr, n_crops))
+        cancelled, wait, missing, lr, n_crops = self._run("LOOK", job_id)
+        return Checkpoint(bool(cancelled), bool(wait), _params(lr, n_crops), bool(missing))
 
     @contextmanager
     def watch(self) -> Iterator[Callable[[float], None]]:
@@ -150,6 +174,16 @@ class RedisBoard:
     def _cancel(self, job_id: str) -> None:
         outcome = json.dumps(asdict(Outcome(cancelled=True)))
         self._run("CANCEL", outcome, int(KEEP_OUTCOME_S * 1000), job_id)
+
+    def _pop(self, keys: list[str], timeout_s: float) -> Any:
+        """Take the first element of the first list that holds one; blocks until there is one, or returns None."""
+        end = time.monotonic() + timeout_s
+        while (left := end - time.monotonic()) > 0:
+            # Never longer than the connection waits for an answer; and 0 would mean without end.
+            found = self._redis.blpop(keys, timeout=max(min(left, LONGEST_BLOCK_S), 0.001))
+            if found is not None:
+                return found
+        return None
 
     def _run(self, script: str, *arguments: str | int) -> Any:
         keys = [f"{self._prefix}jobs", f"{self._prefix}params"]

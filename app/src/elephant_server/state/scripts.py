@@ -29,44 +29,90 @@ local function any(kind)
 end
 """
 
-# id, kind, lease_ms
+# id, kind, task; to ask twice is to ask once, because an answer may be lost on its way
 OPEN = (
     _COMMON
     + """
-if ARGV[3] == 'training' and any('training') then return 0 end
-redis.call('HSET', entry(ARGV[2]), 'kind', ARGV[3], 'phase', 'queued')
-redis.call('PEXPIRE', entry(ARGV[2]), ARGV[4])
+local other = ARGV[3] == 'training' and any('training')
+if other and other ~= ARGV[2] then return 0 end
+redis.call('HSET', entry(ARGV[2]), 'kind', ARGV[3], 'phase', 'queued', 'task', ARGV[4], 'beat', 0, 'owner', '')
 redis.call('SADD', KEYS[1], ARGV[2])
 changed()
 return 1
 """
 )
 
-# id, lease_ms
+# id, owner
 TAKE = (
     _COMMON
     + """
+if redis.call('HGET', entry(ARGV[2]), 'phase') ~= 'queued' then return false end
+redis.call('HSET', entry(ARGV[2]), 'phase', 'running', 'owner', ARGV[3], 'beat', 0)
+return redis.call('HMGET', entry(ARGV[2]), 'kind', 'task')
+"""
+)
+
+# id
+RENEW_QUEUED = (
+    _COMMON
+    + """
 if redis.call('HGET', entry(ARGV[2]), 'phase') ~= 'queued' then return 0 end
-redis.call('HSET', entry(ARGV[2]), 'phase', 'running')
-redis.call('PEXPIRE', entry(ARGV[2]), ARGV[3])
+redis.call('HINCRBY', entry(ARGV[2]), 'beat', 1)
 return 1
 """
 )
 
-# id, lease_ms, phase
+# id, kind, task, owner, lr and n_crops or '' and ''; what was not dropped, and is not there, was lost by Redis
 RENEW = (
     _COMMON
     + """
-if redis.call('HGET', entry(ARGV[2]), 'phase') ~= ARGV[4] then return 0 end
-return redis.call('PEXPIRE', entry(ARGV[2]), ARGV[3])
+local id = ARGV[2]
+local phase = redis.call('HGET', entry(id), 'phase')
+if phase == 'running' then
+  redis.call('HINCRBY', entry(id), 'beat', 1)
+  return 1
+end
+if phase or redis.call('EXISTS', prefix .. 'dropped:' .. id) == 1 then return 0 end
+if ARGV[3] == 'training' and any('training') then return 0 end
+redis.call('HSET', entry(id), 'kind', ARGV[3], 'phase', 'running', 'task', ARGV[4], 'owner', ARGV[5], 'beat', 0)
+redis.call('SADD', KEYS[1], id)
+if ARGV[6] ~= '' and redis.call('EXISTS', KEYS[2]) == 0 then
+  redis.call('HSET', KEYS[2], 'lr', ARGV[6], 'n_crops', ARGV[7])
+end
+changed()
+return 1
 """
 )
 
-# id, outcome, keep_ms; a job whose lease ran out has been given up: nobody waits for its outcome
+ENTRIES = (
+    _COMMON
+    + """
+local found = {}
+for _, job in ipairs(alive()) do
+  local values = redis.call('HMGET', entry(job.id), 'phase', 'beat', 'owner', 'task')
+  found[#found + 1] = {job.id, job.kind, values[1], tonumber(values[2]), values[3], values[4]}
+end
+return found
+"""
+)
+
+# id, phase, beat, outcome, keep_ms
+DROP = (
+    _COMMON
+    + """
+local job = redis.call('HMGET', entry(ARGV[2]), 'phase', 'beat')
+if job[1] ~= ARGV[3] or job[2] ~= ARGV[4] then return 0 end
+redis.call('SET', prefix .. 'dropped:' .. ARGV[2], '1', 'PX', ARGV[6])
+finish(ARGV[2], ARGV[5], ARGV[6])
+return 1
+"""
+)
+
+# id, outcome, keep_ms; nobody waits any more for the outcome of a job that was dropped
 FINISH = (
     _COMMON
     + """
-if redis.call('EXISTS', entry(ARGV[2])) == 0 then return 0 end
+if redis.call('EXISTS', prefix .. 'dropped:' .. ARGV[2]) == 1 then return 0 end
 finish(ARGV[2], ARGV[3], ARGV[4])
 return 1
 """
@@ -149,9 +195,9 @@ LOOK = (
     _COMMON
     + """
 local job = redis.call('HMGET', entry(ARGV[2]), 'kind', 'cancelled', 'held')
-local cancelled = (not job[1]) or job[2] == '1'
+local cancelled = job[2] == '1'
 local wait = job[1] == 'training' and (job[3] == '1' or any('guest') ~= false)
 local params = redis.call('HMGET', KEYS[2], 'lr', 'n_crops')
-return {cancelled and 1 or 0, wait and 1 or 0, params[1], params[2]}
+return {cancelled and 1 or 0, wait and 1 or 0, job[1] and 0 or 1, params[1], params[2]}
 """
 )

@@ -8,13 +8,19 @@ from pathlib import Path
 from werkzeug.datastructures import FileStorage
 
 
+def uploads_folder(models: Path) -> Path:
+    """Return where uploaded models are until the worker has read them."""
+    return models / ".uploads"
+
+
 @contextmanager
 def kept_upload(upload: FileStorage, models: Path) -> Iterator[Path]:
     """Keep an uploaded file in the workspace, where the workers see it, for the one that takes the request.
 
-    It is removed here where the request fails before a worker has it; afterwards it is the worker's to remove.
+    It is removed here where the request fails before a worker has it; afterwards it is the worker's to remove, also
+    where the request was aborted meanwhile.
     """
-    folder = models / ".uploads"
+    folder = uploads_folder(models)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".pth", delete=False) as file:
         upload.save(file)

@@ -1,0 +1,136 @@
+"""A job in its worker, while Redis goes away, comes back empty, or gives it up."""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from elephant_server.jobs.context import JobControl
+from elephant_server.jobs.running import run_job
+from elephant_server.state import Kind, LiveParams, Outcome, RedisBoard
+from elephant_server.state.board import Checkpoint
+
+
+class Leaving(RedisBoard):
+    """A board whose Redis is away where a test says so."""
+
+    is_away = False
+
+    def _run(self, script: str, *arguments: str | int) -> Any:
+        if self.is_away:
+            raise redis.ConnectionError("refused")
+        return super()._run(script, *arguments)
+
+
+@pytest.fixture
+def board(redis_url: str) -> Leaving:
+    return Leaving(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
+
+
+def run(board: RedisBoard, work: Callable[[JobControl], None], kind: Kind = Kind.TRAINING) -> Outcome | None:
+    def answer(control: JobControl) -> dict[str, Any]:
+        work(control)
+        return {}
+
+    board.open("a", kind)
+    run_job(board, "a", answer)
+    return board.wait_for_outcome("a", 1)
+
+
+def look_again(control: JobControl) -> None:
+    """Check when the board is asked again, not what is remembered of it."""
+    control._look_again_at = 0
+    control.check()
+
+
+def test_a_training_goes_on_through_an_absence_and_its_outcome_arrives(board: Leaving, redis_url: str) -> None:
+    board.write_params(0.5, 7)
+
+    def work(control: JobControl) -> None:
+        control.check()
+        board.is_away = True
+        look_again(control)
+        assert control.settings().lr == 0.5
+        redis.Redis.from_url(redis_url).flushdb()
+        board.is_away = False
+        look_again(control)
+        assert board.is_alive("a")
+        assert board.read_params() == LiveParams(0.5, 7)
+
+    assert run(board, work) == Outcome(result={})
+
+
+def test_an_outcome_waits_for_redis(board: Leaving, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    def come_back(self: JobControl, wait_s: float = 0) -> bool:
+        pauses.append(wait_s)
+        board.is_away = False
+        return False
+
+    monkeypatch.setattr(JobControl, "is_shutting_down", come_back)
+
+    def work(control: JobControl) -> None:
+        board.is_away = True
+
+    assert run(board, work) == Outcome(result={})
+    assert pauses
+
+
+def test_a_job_that_was_given_up_ends_and_leaves_nothing(board: Leaving) -> None:
+    def work(control: JobControl) -> None:
+        board.drop(board.entries()[0], Outcome(error="WorkerLostError"))
+        look_again(control)
+        pytest.fail("it goes on")
+
+    assert run(board, work) == Outcome(error="WorkerLostError")
+    assert board.wait_for_outcome("a", 0.1) is None
+    assert not board.entries()
+
+
+def test_an_abort_is_heard_after_an_absence(board: Leaving) -> None:
+    def work(control: JobControl) -> None:
+        control.check()
+        board.is_away = True
+        look_again(control)
+        board.is_away = False
+        board.cancel_all()
+        look_again(control)
+        pytest.fail("it goes on")
+
+    assert run(board, work) == Outcome(cancelled=True)
+
+
+def test_a_held_training_stays_held_while_redis_is_away(board: Leaving, monkeypatch: pytest.MonkeyPatch) -> None:
+    paused: list[float] = []
+
+    def come_back(self: JobControl, wait_s: float = 0) -> bool:
+        paused.append(wait_s)
+        board.is_away = False
+        board.hold(False)
+        return False
+
+    monkeypatch.setattr(JobControl, "is_shutting_down", come_back)
+
+    def work(control: JobControl) -> None:
+        control._seen = Checkpoint(is_cancelled=False, must_wait=True, params=LiveParams())
+        board.is_away = True
+        monkeypatch.setattr(board, "watch", _refuse)
+        control.check()
+
+    assert run(board, work) == Outcome(result={})
+    assert paused
+
+
+def _refuse() -> Any:
+    raise redis.ConnectionError("refused")
+
+
+def test_what_came_with_a_job_that_was_given_up_is_removed(board: Leaving) -> None:
+    given_up = []
+    board.open("a", Kind.TRAINING)
+    board.cancel_all()
+    run_job(board, "a", lambda _: pytest.fail("it begins"), lambda: given_up.append("a"))
+    assert given_up == ["a"]

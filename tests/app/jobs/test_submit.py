@@ -1,0 +1,83 @@
+"""Jobs on their way to a worker, and those that are lost on it."""
+
+import uuid
+
+import pytest
+import redis
+
+from elephant_server.errors import AlreadyRunningError, UnavailableError
+from elephant_server.jobs.payloads import Payload
+from elephant_server.jobs.submit import LOOKS_UNTIL_LOST, Dispatcher, QueuedJob, QueuedJobsKeeper
+from elephant_server.state import Kind, Outcome, RedisBoard
+
+
+class Queue:
+    """A queue that keeps what it is given."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.sent: list[str] = []
+        self._error = error
+
+    def __call__(self, task: str, job_id: str, payload: str, queue: str) -> None:
+        if self._error is not None:
+            raise self._error
+        self.sent.append(job_id)
+
+    def is_empty(self, queue: str) -> bool:
+        return not self.sent
+
+
+@pytest.fixture
+def board(redis_url: str) -> RedisBoard:
+    return RedisBoard(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
+
+
+def test_a_second_training_is_refused_and_a_guest_is_not(board: RedisBoard) -> None:
+    queue = Queue()
+    dispatcher = Dispatcher(board, queue)
+    first = dispatcher.submit("train", Payload(), Kind.TRAINING, "training")
+    with pytest.raises(AlreadyRunningError):
+        dispatcher.submit("train", Payload(), Kind.TRAINING, "training")
+    second = dispatcher.submit("predict", Payload(), Kind.GUEST, "answering")
+    assert queue.sent == [first.id, second.id]
+
+
+def test_what_cannot_be_sent_is_taken_back(board: RedisBoard) -> None:
+    dispatcher = Dispatcher(board, Queue(redis.ConnectionError("refused")))
+    with pytest.raises(UnavailableError, match="refused"):
+        dispatcher.submit("train", Payload(), Kind.TRAINING, "training")
+    assert not board.entries()
+
+
+def test_a_message_that_was_lost_is_sent_again(board: RedisBoard) -> None:
+    queue, sent_again = Queue(), []
+    keeper = QueuedJobsKeeper(board, queue.is_empty)
+    board.open("a", Kind.GUEST)
+    keeper._jobs.add(QueuedJob("a", Kind.GUEST, "answering", lambda: sent_again.append("a")))
+    board.open("b", Kind.GUEST)
+    board.take("b")
+    for _ in range(2 * LOOKS_UNTIL_LOST):
+        keeper.look()
+    assert not sent_again, "another guest runs: it waits for that one"
+    board.cancel_all()
+    board.drop(next(e for e in board.entries() if e.id == "b"), Outcome())
+    board.open("a", Kind.GUEST)
+    queue.sent.append("a")
+    for _ in range(2 * LOOKS_UNTIL_LOST):
+        keeper.look()
+    assert not sent_again, "it is in the queue"
+    queue.sent.clear()
+    for _ in range(LOOKS_UNTIL_LOST):
+        keeper.look()
+    assert sent_again == ["a"]
+
+
+def test_a_job_that_is_queued_no_more_is_let_go_of(board: RedisBoard) -> None:
+    keeper = QueuedJobsKeeper(board, lambda _: True)
+    board.open("a", Kind.GUEST)
+    keeper._jobs.add(QueuedJob("a", Kind.GUEST, "answering", lambda: None))
+    keeper.look()
+    assert board.entries()[0].beat == 1
+    board.take("a")
+    keeper.look()
+    assert not keeper._jobs
