@@ -4,16 +4,15 @@ from typing import TypeVar
 
 from flask import request
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from werkzeug.datastructures import FileStorage
 
 from elephant.errors import InvalidInputError
+from elephant_server.api.explaining import explain, explain_no_json, shortened
 from elephant_server.errors import StorageError
 from elephant_server.schemas.base import Body
 
 B = TypeVar("B", bound=Body)
 
-MAX_REPORTED = 3
-LONGEST_VALUE = 80
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 
 
@@ -27,7 +26,12 @@ def read_body(model: type[B]) -> B:
     """
     if request.mimetype != "application/json":
         raise InvalidInputError(
-            f"expected a JSON object with Content-Type: application/json, but {request.mimetype or 'no type'!r} came"
+            f"expected a JSON object with Content-Type: application/json, but {_type()} came: send it as such"
+        )
+    if request.content_encoding:
+        raise InvalidInputError(
+            f"expected plain JSON, but a body came that is said to be {shortened(request.content_encoding)}: send it "
+            "without a Content-Encoding"
         )
     return parse(model, request.get_data(cache=False))
 
@@ -43,7 +47,7 @@ def read_form(model: type[B]) -> B:
         The parts that came with it are too large to be kept.
     """
     if request.mimetype not in FORMS:
-        raise InvalidInputError(f"expected a form, {' or '.join(FORMS)}, but {request.mimetype or 'no type'!r} came")
+        raise InvalidInputError(f"expected a form, {' or '.join(FORMS)}, but {_type()} came: send it as such")
     try:
         fields = {name: values[-1] for name, values in request.form.lists()}
     except OSError as error:
@@ -65,24 +69,27 @@ def parse(model: type[B], text: bytes | str) -> B:
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
+        (first, *_) = error.errors(include_url=False, include_input=False)
+        if first["type"] == "json_invalid":
+            raise InvalidInputError(explain_no_json(text, first["ctx"]["error"])) from None
         raise InvalidInputError(explain(error)) from None
     except RecursionError:
-        raise InvalidInputError("the JSON is nested too deeply") from None
+        raise InvalidInputError(explain_no_json(text, "recursion")) from None
 
 
-def explain(error: ValidationError) -> str:
-    """Return what is wrong, where, and what came instead, the first few problems."""
-    problems = error.errors(include_url=False)
-    lines = [_explain_one(problem) for problem in problems[:MAX_REPORTED]]
-    more = len(problems) - len(lines)
-    return "; ".join(lines) + (f"; and {more} more" if more > 0 else "")
+def one_part(name: str) -> FileStorage | None:
+    """Return the file that came as a part of the request's form; None where there is none.
+
+    Raises
+    ------
+    InvalidInputError
+        There is more than one of them: which is meant?
+    """
+    parts = request.files.getlist(name)
+    if len(parts) > 1:
+        raise InvalidInputError(f"expected one part `{name}`, but {len(parts)} came: send one file at a time")
+    return parts[0] if parts else None
 
 
-def _explain_one(problem: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "value_error":
-        return message if not where or message.startswith(where) else f"{where}: {message}"
-    value = repr(problem["input"])
-    shown = value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 3] + "..."
-    return f"{where or 'the body'}: {message[:1].lower()}{message[1:]}, but {shown} came"
+def _type() -> str:
+    return repr(request.mimetype) if request.mimetype else "no type"

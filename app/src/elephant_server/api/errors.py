@@ -9,7 +9,7 @@ import logging
 from flask import Flask, Response, jsonify, request
 from pydantic import ValidationError
 from redis.exceptions import RedisError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from elephant.errors import (
     DatasetError,
@@ -18,7 +18,7 @@ from elephant.errors import (
     ModelFileError,
     NotFoundError,
 )
-from elephant_server.api.bodies import explain
+from elephant_server.api.explaining import explain, shortened
 from elephant_server.errors import AlreadyRunningError, UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,26 @@ def _answer_redis(error: RedisError) -> Response:
 
 
 def _answer_http(error: HTTPException) -> Response:
-    return error_response(f"{error.name}: {error.description}", error.code or 500)
+    """Answer for what Flask and Werkzeug refuse before a view has it."""
+    response = error_response(_in_words(error), error.code or 500)
+    if isinstance(error, MethodNotAllowed):
+        response.allow.update(error.valid_methods or ())
+    return response
+
+
+def _in_words(error: HTTPException) -> str:
+    if isinstance(error, MethodNotAllowed):
+        expected = " or ".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
+        return f"expected {expected} at {_path()}, but {request.method} came: is the address the right one?"
+    if isinstance(error, NotFound):
+        return f"there is nothing at the path {_path()}: check the address; /docs lists what there is"
+    if isinstance(error, RequestEntityTooLarge):
+        return "the form is too large: expected fields of at most 500 kB and at most 1000 parts; send less at a time"
+    return f"{error.name}: {error.description}"
+
+
+def _path() -> str:
+    return shortened(request.path)
 
 
 def _answer_unexpected(error: Exception) -> Response:

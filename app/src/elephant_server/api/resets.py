@@ -7,12 +7,14 @@ from typing import TypeVar
 from flask import request
 
 from elephant.errors import InvalidInputError
-from elephant_server.api.bodies import parse, read_body
+from elephant_server.api.bodies import one_part, parse, read_body
 from elephant_server.schemas.base import Body
 from elephant_server.services import services
 from elephant_server.uploads import kept_upload
 
 B = TypeVar("B", bound=Body)
+
+MOST_NAMED = 5
 
 
 @contextmanager
@@ -29,8 +31,12 @@ def read_reset(model: type[B]) -> Iterator[tuple[B, str | None]]:
     if request.mimetype != "multipart/form-data":
         yield read_body(model), None
         return
-    if "data" not in request.form or "file" not in request.files:
-        raise InvalidInputError("expected multipart with the parts `data` (JSON) and `file` (a .pth)")
+    upload = one_part("file")
+    if "data" not in request.form or upload is None:
+        came = ", ".join(f"`{name}`" for name in [*request.form, *request.files][:MOST_NAMED]) or "none"
+        raise InvalidInputError(
+            f"expected multipart with the parts `data` (JSON) and `file` (a .pth), but what came has {came}: send both"
+        )
     body = parse(model, request.form["data"])
-    with kept_upload(request.files["file"], services().settings.models_dir) as path:
+    with kept_upload(upload, services().settings.models_dir) as path:
         yield body, str(path)

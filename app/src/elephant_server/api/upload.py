@@ -1,8 +1,8 @@
 """``upload/*``: movies, in pieces."""
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
-from elephant_server.api.bodies import read_form
+from elephant_server.api.bodies import one_part, read_form
 from elephant_server.api.described import described
 from elephant_server.schemas.answers import Completed
 from elephant_server.schemas.upload import UploadForm
@@ -24,6 +24,6 @@ def image() -> Response:
     elif form.action == "cancel":
         upload.cancel()
     else:
-        part = request.files.get("file")
+        part = one_part("file")
         upload.receive(None if part is None else part.stream, restart=form.action == "init")
     return jsonify(completed=True)

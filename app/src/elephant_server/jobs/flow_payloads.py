@@ -55,6 +55,7 @@ class FlowUpdate(Payload):
     dataset_name: str
     links: tuple[LinkPayload, ...] = ()
     params: DisplacementParams | None = None
+    is_3d: bool = True
 
 
 class FlowReset(WithUpload):

@@ -128,3 +128,4 @@ class CtcExport(Payload):
     spots: tuple[MarkedSpot, ...]
     params: CtcParams
     file: str
+    is_3d: bool = True

@@ -6,14 +6,17 @@ from pydantic import Field
 
 from elephant.config.conversion import ConversionParams
 from elephant_server.jobs.payloads import DatasetGenerate
-from elephant_server.schemas.base import Body, Finite, Name
+from elephant_server.schemas.base import Body, Name
+from elephant_server.schemas.numbers import LARGEST_INT, Positive
+
+Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=LARGEST_INT)], ...], Field(min_length=3, max_length=4)]
 
 
 class DatasetCheckBody(Body):
     """``dataset/check``: is the dataset there, whole, and that of this movie?"""
 
     dataset_name: Name = Field(description="dataset, below workspace/datasets")
-    shape: tuple[int, ...] | None = Field(None, description="T, Z, Y, X; T, Y, X for 2D")
+    shape: Shape | None = Field(None, description="T, Z, Y, X; T, Y, X for 2D")
 
 
 class DatasetGenerateBody(Body):
@@ -22,7 +25,7 @@ class DatasetGenerateBody(Body):
     dataset_name: Name = Field(description="dataset, below workspace/datasets")
     is_2d: bool = Field(False, description="store timepoints as planes")
     is_uint16: bool | None = Field(None, description="store 16 bits; otherwise the values decide")
-    divisor: Annotated[Finite, Field(gt=0)] = Field(1.0, description="what all values are divided by")
+    divisor: Positive = Field(1.0, description="what all values are divided by")
 
     def to_payload(self) -> DatasetGenerate:
         """Return what a worker is given."""

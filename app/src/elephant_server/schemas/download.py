@@ -1,14 +1,20 @@
 """Bodies of ``download/*``."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from elephant.config.export import CtcParams
 from elephant_server.jobs.payloads import CtcExport, MarkedSpot
-from elephant_server.schemas.base import Body, Finite, Index, Name, Scales, Vector, voxel_size, zyx
+from elephant_server.schemas.base import Body, Name, voxel_size, zyx
+from elephant_server.schemas.movie import MovieBody
+from elephant_server.schemas.numbers import Whole
+from elephant_server.schemas.spots import EllipsoidBody, check_spots
 
 LARGEST_VALUE = 65535
+LAST_MASK = 99_999
+
+Timepoint = Annotated[int, Field(ge=0, le=LAST_MASK)]
 
 
 class ModelDownloadBody(Body):
@@ -17,33 +23,32 @@ class ModelDownloadBody(Body):
     model_name: Name = Field(description="model, below workspace/models")
 
 
-class MarkedSpotBody(Body):
+class MarkedSpotBody(EllipsoidBody):
     """A nucleus and the value that marks it in a mask."""
 
-    t: int = Field(description="timepoint, counted from 0")
-    pos: Vector = Field(description="centre, physical, X, Y, Z")
-    covariance: Annotated[tuple[Finite, ...], Field(min_length=9, max_length=9)] = Field(
-        description="3 x 3 covariance of the ellipsoid, physical, row-major over X, Y, Z; its surface is at one sigma"
-    )
+    t: Whole = Field(description="timepoint, counted from 0")
     value: Annotated[int, Field(ge=0, le=LARGEST_VALUE)] = Field(description="what its voxels hold")
 
-    def to_payload(self) -> MarkedSpot:
+    def to_payload(self, is_3d: bool) -> MarkedSpot:
         """Return it in the order Z, Y, X."""
-        return MarkedSpot(t=self.t, pos=zyx(self.pos), covariance=self.covariance[::-1], value=self.value)
+        return MarkedSpot(t=self.t, pos=zyx(self.pos), covariance=self.covariance_zyx(is_3d), value=self.value)
 
 
-class CtcBody(Body):
+class CtcBody(MovieBody):
     """``download/ctc``: masks of the Cell Tracking Challenge, one per timepoint."""
 
-    dataset_name: Name = Field(description="dataset, below workspace/datasets")
-    scales: Scales = Field((1.0, 1.0, 1.0), description="physical voxel size, X, Y, Z")
     spots: tuple[MarkedSpotBody, ...] = Field((), description="the nuclei; those of other timepoints are left out")
-    t_start: Index = Field(0, description="first timepoint")
-    t_end: Index = Field(description="last timepoint, inclusive")
-    is_3d: bool = Field(True, description="whether the movie has volumes; otherwise whatever stands at Z is ignored")
+    t_start: Timepoint = Field(0, description="first timepoint")
+    t_end: Timepoint = Field(description="last timepoint, inclusive; masks beyond the movie are blank")
+
+    @model_validator(mode="after")
+    def _check_spots(self) -> Self:
+        # All of them at once: the first masks are on their way before the last ones are painted.
+        check_spots(self.spots, self.is_3d, lambda spot: self.t_start <= spot.t <= self.t_end)
+        return self
 
     def to_payload(self, file: str) -> CtcExport:
         """Return what a worker is given; `file` is where it writes."""
         params = CtcParams(voxel_size=voxel_size(self.scales, self.is_3d), t_start=self.t_start, t_end=self.t_end)
-        spots = tuple(spot.to_payload() for spot in self.spots if spot.t in params.timepoints)
-        return CtcExport(dataset_name=self.dataset_name, spots=spots, params=params, file=file)
+        spots = tuple(spot.to_payload(self.is_3d) for spot in self.spots if spot.t in params.timepoints)
+        return CtcExport(dataset_name=self.dataset_name, spots=spots, params=params, file=file, is_3d=self.is_3d)

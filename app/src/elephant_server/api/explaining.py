@@ -1,0 +1,105 @@
+"""What is wrong with a body, in words for the person at the client."""
+
+import reprlib
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+MAX_REPORTED = 3
+LONGEST_VALUE = 80
+
+# By the kind of a problem: what was expected, with the numbers that belong to it.
+_EXPECTED = {
+    "bool_type": "true or false (bool)",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "int_from_float": "an integer",
+    "int_parsing": "an integer",
+    "int_parsing_size": "an integer of usual size",
+    "int_type": "an integer",
+    "is_instance_of": "one of the known words",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "literal_error": "{expected}",
+    "model_type": "an object",
+    "string_too_long": "at most {max_length} characters",
+    "string_too_short": "at least {min_length} character",
+    "string_type": "a text (string)",
+    "too_long": "at most {max_length} elements",
+    "too_short": "at least {min_length} elements",
+    "tuple_type": "a list",
+}
+_GZIP = b"\x1f\x8b"
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxtuple, _SHORT.maxlist = 3, 10, 10
+_SHORT.maxstring = _SHORT.maxother = LONGEST_VALUE
+
+
+def explain(error: ValidationError) -> str:
+    """Return what was expected, where, and what came instead, of the first few problems."""
+    problems = error.errors(include_url=False)
+    lines = [_explain_one(problem) for problem in problems[:MAX_REPORTED]]
+    more = len(problems) - len(lines)
+    return "; ".join(lines) + (f"; and {more} more" if more > 0 else "")
+
+
+def explain_no_json(text: bytes | str, reason: str) -> str:
+    """Return why a body is no JSON.
+
+    Parameters
+    ----------
+    text
+        What came.
+    reason
+        What the parser says of it.
+    """
+    shown = shortened(text)
+    if not text.strip():
+        why = "it is empty"
+    elif isinstance(text, bytes) and text.startswith(_GZIP):
+        why = "it is compressed (gzip)"
+    elif "recursion" in reason:
+        why = "it is nested too deeply"
+    elif "EOF" in reason:
+        why = f"it is cut off ({reason})"
+    else:
+        why = f"it begins with {shown} ({reason})"
+    return f"expected a JSON object in UTF-8, but the body is no JSON: {why}; send it again, as plain JSON"
+
+
+def shortened(value: Any) -> str:
+    """Return how a value is written, cut where it is long; large ones are not written out before that."""
+    if isinstance(value, bytes):
+        value = value[: LONGEST_VALUE * 2]
+    try:
+        text = _SHORT.repr(value)
+    except ValueError:  # Python does not write out integers of more than some thousand digits
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
+
+
+def _explain_one(problem: ErrorDetails) -> str:
+    place, kind = problem["loc"], problem["type"]
+    where = ".".join(str(part) for part in place)
+    if kind == "missing":
+        return _explain_missing(place, where)
+    if kind == "value_error":
+        message = problem["msg"].removeprefix("Value error, ")
+        return message if not where or message.startswith(where) else f"{where}: {message}"
+    if kind in _EXPECTED:
+        expected = _EXPECTED[kind].format(**problem.get("ctx", {}))
+    else:
+        expected = problem["msg"][:1].lower() + problem["msg"][1:]
+    return f"{where or 'the body'}: expected {expected}, but {shortened(problem['input'])} came"
+
+
+def _explain_missing(place: tuple[int | str, ...], where: str) -> str:
+    last = place[-1] if place else ""
+    if isinstance(last, int):
+        whole = ".".join(str(part) for part in place[:-1])
+        return f"{whole}: expected more than {last} elements, but only {last} came"
+    return f"{where}: field required, but it is missing"
