@@ -35,6 +35,7 @@ APP_ORDER: list[set[str]] = [
     {"schemas"},
     {"services"},
     {"api"},
+    {"gate"},
     {"main", "worker"},
     {"wsgi", "stack", "demo"},
 ]

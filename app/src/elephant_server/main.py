@@ -4,6 +4,7 @@ from flask import Flask
 
 from elephant_server.api import register
 from elephant_server.api.places import Places
+from elephant_server.gate import Gate, limit_bodies
 from elephant_server.jobs.broker import Post
 from elephant_server.jobs.following import Follower
 from elephant_server.jobs.submit import Dispatcher
@@ -26,5 +27,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings, board, Dispatcher(board, Post(settings)), Waiter(board), Follower(board), messages_of(settings)
     )
     register(app)
+    limit_bodies(app, settings)
     Places(settings.http_threads).guard(app)
+    app.wsgi_app = Gate.of(app.wsgi_app, settings)  # type: ignore[method-assign]
     return app

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, field_validator
 
 from elephant.errors import InvalidInputError
+from elephant_server.settings.access import AccessSettings
 from elephant_server.settings.base import PREFIX, variable
 from elephant_server.settings.folders import FolderSettings, checkout_root
 from elephant_server.settings.models import ModelSettings
@@ -21,7 +22,7 @@ class SettingsError(InvalidInputError):
     """A variable has a value that cannot be used; the message names it, what was expected and what came."""
 
 
-class Settings(ServiceSettings, FolderSettings, ModelSettings):
+class Settings(ServiceSettings, AccessSettings, FolderSettings, ModelSettings):
     """The settings of a server: from variables and, through :func:`load_settings`, from ``.env`` files.
 
     Raises
@@ -38,6 +39,24 @@ class Settings(ServiceSettings, FolderSettings, ModelSettings):
     @classmethod
     def _raise_case(cls, level: object) -> object:
         return level.upper() if isinstance(level, str) else level
+
+    @property
+    def requires_token(self) -> bool:
+        """Whether only who knows a token may use the server."""
+        return self.is_open or self.token is not None or self.token_file is not None
+
+    @property
+    def token_path(self) -> Path | None:
+        """File that holds the token; None where it is a variable, or none is required."""
+        if self.token_file is None and self.token is None and self.is_open:
+            return self.runtime_dir / "token"
+        return self.token_file
+
+    @property
+    def password_path(self) -> Path | None:
+        """File that holds RabbitMQ's password; None where it is a variable."""
+        is_default = "rabbitmq_password" not in self.model_fields_set
+        return self.runtime_dir / "rabbitmq.password" if self.is_open and is_default else None
 
     def as_environment(self) -> dict[str, str]:
         """Return variables from which another process reads the same settings, wherever it was started."""

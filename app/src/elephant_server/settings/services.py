@@ -1,12 +1,15 @@
 """Where HTTP, Redis and RabbitMQ are."""
 
 import ipaddress
+from pathlib import Path
+from typing import Self
 from urllib.parse import quote
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from elephant_server.settings.base import Port, SettingsGroup
-from elephant_server.settings.hosts import in_url, is_this_machine, is_unspecified
+from elephant_server.settings.folders import absolute
+from elephant_server.settings.hosts import in_url, is_loopback, is_this_machine, is_unspecified
 
 
 class ServiceSettings(SettingsGroup):
@@ -15,8 +18,13 @@ class ServiceSettings(SettingsGroup):
     http_port: Port = Field(8080, description="Port of the address that the client is given.")
     bind_address: str = Field(
         "127.0.0.1",
-        description="IP address on which HTTP and RabbitMQ listen; 0.0.0.0 opens them to the whole network.",
+        description="IP address on which HTTP and RabbitMQ listen; any but this machine's own, such as 0.0.0.0 for "
+        "the whole network, requires a token.",
     )
+    tls_cert: Path | None = Field(
+        None, description="Certificate (PEM, with its chain): HTTP becomes https, and RabbitMQ amqps."
+    )
+    tls_key: Path | None = Field(None, description="Key of the certificate (PEM, without a passphrase).")
     http_processes: int = Field(2, ge=1, le=64, description="Processes that answer HTTP requests.")
     http_threads: int = Field(
         48, ge=2, le=1024, description="Requests that one of those processes can hold open at a time."
@@ -36,6 +44,8 @@ class ServiceSettings(SettingsGroup):
     rabbitmq_user: str = Field("user", min_length=1, description="User of RabbitMQ.")
     rabbitmq_password: str = Field("user", min_length=1, repr=False, description="Password of RabbitMQ.")
 
+    _make_tls_absolute = field_validator("tls_cert", "tls_key")(absolute)
+
     @field_validator("bind_address")
     @classmethod
     def _check_address(cls, address: str) -> str:
@@ -46,12 +56,35 @@ class ServiceSettings(SettingsGroup):
         except ValueError:
             raise ValueError("expected an IP address such as 127.0.0.1 or 0.0.0.0") from None
 
+    @field_validator("redis_host")
+    @classmethod
+    def _check_redis_host(cls, host: str) -> str:
+        if is_unspecified(host):
+            raise ValueError("expected 127.0.0.1, since Redis never listens beyond this machine, or another machine")
+        return host
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("expected both ELEPHANT_TLS_CERT and ELEPHANT_TLS_KEY, or neither")
+        return self
+
+    @property
+    def is_open(self) -> bool:
+        """Whether HTTP and RabbitMQ listen beyond this machine."""
+        return not is_loopback(self.bind_address)
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether there is a certificate, so that HTTP and RabbitMQ are encrypted."""
+        return self.tls_cert is not None
+
     @property
     def http_url(self) -> str:
         """Address to give to a client on this machine."""
         local = self.bind_address == "127.0.0.1" or is_unspecified(self.bind_address)
         host = "localhost" if local else in_url(self.bind_address)
-        return f"http://{host}:{self.http_port}/"
+        return f"{'https' if self.uses_tls else 'http'}://{host}:{self.http_port}/"
 
     @property
     def redis_url(self) -> str:

@@ -1,0 +1,76 @@
+"""Who may use the server, how much they may send, and as whom it runs."""
+
+import os
+import re
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from elephant_server.settings.base import SettingsGroup
+from elephant_server.settings.folders import absolute
+
+# What stands in a URL as it is, and is too long to be guessed.
+TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,256}")
+EXPECTED_TOKEN = "expected 16 to 256 letters, digits or any of . _ ~ -"  # noqa: S105 - what one looks like
+_HOST = re.compile(r"\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+")
+_NO_USER = (None, "", "0")
+
+
+def _given_id(*names: str) -> int | None:
+    """Return a user's or group's number from the first variable that has one."""
+    text = next((os.environ[name] for name in names if os.environ.get(name) not in _NO_USER), "")
+    return int(text) if text.isdecimal() else None
+
+
+class AccessSettings(SettingsGroup):
+    """Tokens, hosts, limits and the user."""
+
+    token: str | None = Field(
+        None, repr=False, description="What a client has to know; required when the server listens beyond this machine."
+    )
+    token_file: Path | None = Field(
+        None,
+        description="File with the token, or several, one a line; read again when it changes. One is made in the run "
+        "folder where a token is required and none is given.",
+    )
+    allowed_hosts: str = Field(
+        "",
+        description="Names, besides localhost and the bind address, by which the server may be asked, separated by "
+        "commas.",
+    )
+    max_body_mib: int = Field(
+        64, ge=11, le=65536, description="Largest request with spots, or piece of an upload, in MiB."
+    )
+    max_model_mib: int = Field(1024, ge=1, le=65536, description="Largest model that can be uploaded, in MiB.")
+    uid: int | None = Field(
+        default_factory=lambda: _given_id("LOCAL_UID", "SUDO_UID"),
+        ge=0,
+        description="User as whom everything runs when root starts it; `LOCAL_UID` or the user of sudo by default.",
+    )
+    gid: int | None = Field(
+        default_factory=lambda: _given_id("LOCAL_GID", "SUDO_GID"),
+        ge=0,
+        description="Its group; `LOCAL_GID` or that of the user by default.",
+    )
+
+    _make_token_absolute = field_validator("token_file")(absolute)
+
+    @field_validator("token")
+    @classmethod
+    def _check_token(cls, token: str | None) -> str | None:
+        if token is not None and not TOKEN.fullmatch(token):
+            raise ValueError(EXPECTED_TOKEN)
+        return token
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, text: str) -> str:
+        for host in filter(None, (part.strip() for part in text.split(","))):
+            if not _HOST.fullmatch(host):
+                raise ValueError("expected names without a port, such as gpu7.example.org, separated by commas")
+        return text
+
+    @property
+    def allowed_host_names(self) -> frozenset[str]:
+        """The names of :attr:`allowed_hosts`, in small letters."""
+        return frozenset(filter(None, (part.strip().lower() for part in self.allowed_hosts.split(","))))
