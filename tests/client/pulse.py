@@ -20,7 +20,7 @@ class Pulse:
     def __init__(self, server: RunningServer) -> None:
         self._server = server
         self._parameters = pika.ConnectionParameters(
-            "localhost", server.rabbitmq_port, "/", pika.PlainCredentials("user", "user")
+            "localhost", server.rabbitmq_port, "/", pika.PlainCredentials("user", server.rabbitmq_password)
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)

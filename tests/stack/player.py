@@ -184,7 +184,7 @@ class Ears:
     def __init__(self, server: RunningServer, queues: tuple[str, ...] = QUEUES) -> None:
         self._queues = queues
         self._parameters = pika.ConnectionParameters(
-            "127.0.0.1", server.rabbitmq_port, "/", pika.PlainCredentials("user", "user")
+            "127.0.0.1", server.rabbitmq_port, "/", pika.PlainCredentials("user", server.rabbitmq_password)
         )
         self.heard: dict[str, list[tuple[float, str]]] = defaultdict(list)
         self.expirations: list[str | None] = []

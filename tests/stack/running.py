@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import requests
@@ -88,8 +89,21 @@ class RunningServer:
 
     @property
     def base_url(self) -> str:
-        """What the client is given, with a slash at its end."""
-        return f"http://localhost:{self.http_port}/"
+        """What the client is given, with a slash at its end; it carries the token, where one is required."""
+        scheme = "https" if "ELEPHANT_TLS_CERT" in self.values else "http"
+        return f"{scheme}://localhost:{self.http_port}/" + (f"t/{self.token}/" if self.token else "")
+
+    @property
+    def token(self) -> str:
+        """The token that is good now."""
+        file = Path(self.values.get("ELEPHANT_TOKEN_FILE", self.workspace / ".run" / "token"))
+        return file.read_text().strip() if file.exists() else self.values.get("ELEPHANT_TOKEN", "")
+
+    @property
+    def rabbitmq_password(self) -> str:
+        """What the client is given beside the user."""
+        made = self.workspace / ".run" / "rabbitmq.password"
+        return made.read_text().strip() if made.exists() else self.values.get("ELEPHANT_RABBITMQ_PASSWORD", "user")
 
     @property
     def http_port(self) -> int:
@@ -110,6 +124,14 @@ class RunningServer:
     @property
     def service_logs(self) -> Path:
         return self.workspace / ".run" / "logs"
+
+    def ask(self, option: str) -> str:
+        """Return what the launcher's command prints about this server when it is asked with an option."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ELEPHANT_")}
+        command = [sys.executable, "-m", "elephant_server.stack", option]
+        return subprocess.run(
+            command, cwd=self.folder, env=kept | dict(self.values), capture_output=True, text=True, check=True
+        ).stdout
 
     def output(self) -> str:
         """Return what the launcher has printed."""
@@ -136,6 +158,15 @@ class RunningServer:
         return [
             process for process in psutil.process_iter() if _cwd(process) == run and process.pid != self.process.pid
         ]
+
+    def listening(self) -> set[tuple[str, int]]:
+        """Return the addresses and ports on which its processes listen."""
+        connections = [found for process in self.processes() for found in _connections(process)]
+        return {(c.laddr.ip, c.laddr.port) for c in connections if c.status == psutil.CONN_LISTEN}
+
+    def listens(self, port: int) -> bool:
+        """Say whether one of its processes listens on a port."""
+        return port in {found for _, found in self.listening()}
 
     def pid(self, name: str) -> int:
         """Return the process of a program, such as ``training`` or ``answering``; 0 where there is none."""
@@ -167,6 +198,13 @@ def _cwd(process: psutil.Process) -> str:
         return "" if process.status() == psutil.STATUS_ZOMBIE else process.cwd()
     except psutil.Error:
         return ""
+
+
+def _connections(process: psutil.Process) -> list[Any]:
+    try:
+        return list(process.net_connections("tcp"))
+    except psutil.Error:
+        return []
 
 
 def _first_words(process: psutil.Process) -> str:

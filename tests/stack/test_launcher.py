@@ -51,12 +51,7 @@ def test_says_where_it_serves(own_server: RunningServer) -> None:
 
 
 def test_listens_on_this_machine_only(own_server: RunningServer) -> None:
-    listening = {
-        (connection.laddr.ip, connection.laddr.port)
-        for process in own_server.processes()
-        for connection in process.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    listening = own_server.listening()
     assert {ip for ip, _ in listening} <= {"127.0.0.1", "::1"}
     assert {own_server.http_port, own_server.redis_port, own_server.rabbitmq_port} <= {port for _, port in listening}
 
@@ -68,6 +63,7 @@ def test_starts_a_killed_program_again(own_server: RunningServer, name: str) -> 
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: own_server.pid(name) not in (0, before), 60, f"{name} to be started again")
     wait_until(own_server.answers, 60, "an answer")
+    wait_until(lambda: own_server.listens(own_server.rabbitmq_port), 60, "RabbitMQ, whose port looks free till then")
     wait_until(lambda: f"{name} has ended unexpectedly" in own_server.output(), 10, "the news of it")
 
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from elephant_server.settings import Settings, SettingsError, checkout_root
-from elephant_server.stack import files, lock, ports, programs
+from elephant_server.stack import files, lock, ports, programs, rendering
 from elephant_server.stack.errors import StackError
 from elephant_server.stack.programs import Programs
 from elephant_server.stack.supervision import GUARD, ProgramState, child_environment
@@ -96,14 +96,16 @@ def test_sockets_go_elsewhere_where_the_path_is_too_long(tmp_path: Path) -> None
 
 
 def test_nginx_listens_where_it_is_told(settings: Settings) -> None:
-    text = files.nginx_configuration(settings.model_copy(update={"bind_address": "::1", "http_port": 81}), Path("/s"))
+    text = rendering.nginx_configuration(
+        settings.model_copy(update={"bind_address": "::1", "http_port": 81}), Path("/s")
+    )
     assert "listen [::1]:81;" in text
     assert 'uwsgi_pass "unix:/s/uwsgi.sock";' in text
     assert "${" not in text
 
 
 def test_rabbitmq_takes_any_password() -> None:
-    text = files.rabbitmq_configuration(Settings(rabbitmq_password='"}é', rabbitmq_management_port=99))
+    text = rendering.rabbitmq_configuration(Settings(rabbitmq_password='"}é', rabbitmq_management_port=99), 1)
     assert "{default_pass, <<34,125,195,169>>}" in text
     assert '{tcp_listeners, [{"127.0.0.1", 5672}]}' in text
     assert '{rabbitmq_management, [{tcp_config, [{ip, "127.0.0.1"}, {port, 99}]}]}' in text

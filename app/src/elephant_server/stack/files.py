@@ -1,8 +1,6 @@
-"""The folders of a server, and the configuration files that are rendered into them."""
+"""The folders of a server."""
 
 import contextlib
-import os
-import re
 import shutil
 import socket
 import tempfile
@@ -11,7 +9,6 @@ from pathlib import Path
 
 from elephant_server.settings import Settings, SettingsError, variable
 from elephant_server.stack.errors import StackError
-from elephant_server.stack.ports import reachable
 
 # They would end a quoted path in supervisord.conf or nginx.conf.
 _NOT_IN_PATHS = frozenset("\"'\\$\n")
@@ -27,7 +24,7 @@ def make_folders(settings: Settings) -> None:
     SettingsError
         If a path has a character that the configuration files cannot hold.
     """
-    for field in ("workspace", "run_dir", "home"):
+    for field in ("workspace", "run_dir", "home", "tls_cert", "tls_key"):
         path = str(getattr(settings, field))
         if _NOT_IN_PATHS.intersection(path):
             raise SettingsError(f"{variable(field)}: expected a path without quotes, \\ and $; got {path}.")
@@ -53,85 +50,12 @@ def socket_folder(settings: Settings) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_configuration(settings: Settings, sockets: Path) -> None:
-    """Render the configuration of NGINX and RabbitMQ into the run folder."""
-    run = settings.runtime_dir
-    _write(run / "nginx.conf", nginx_configuration(settings, sockets))
-    if settings.starts_rabbitmq:
-        plugins = "[]." if settings.rabbitmq_management_port is None else "[rabbitmq_management]."
-        _write(run / "rabbitmq" / "enabled_plugins", plugins)
-        _write(run / "rabbitmq" / "rabbitmq.conf", "# All is in advanced.config.\n")
-        _write(run / "rabbitmq" / "advanced.config", rabbitmq_configuration(settings))
-
-
-def configuration_file(settings: Settings, name: str) -> Path:
-    """Return ``supervisord.conf`` or ``nginx.conf`` of the checkout.
-
-    Raises
-    ------
-    StackError
-        If it is not there.
-    """
-    path = settings.home / name
-    if not path.is_file():
-        raise StackError(f"{path} is not there. Start in the checkout, or set {variable('home')} to the checkout.")
-    return path
-
-
-def nginx_configuration(settings: Settings, sockets: Path) -> str:
-    """Return ``nginx.conf`` with the names in capital letters filled in."""
-    address = f"[{settings.bind_address}]" if ":" in settings.bind_address else settings.bind_address
-    values = {
-        # Only root can choose a user, and then has to: the default one could not read the sockets.
-        "USER": "user root;" if os.geteuid() == 0 else "",
-        "LISTEN": f"{address}:{settings.http_port}",
-        "UWSGI_SOCKET": str(sockets / "uwsgi.sock"),
-    }
-    text = configuration_file(settings, "nginx.conf").read_text(encoding="utf-8")
-    # NGINX's own variables have small letters.
-    return re.sub(r"\$\{([A-Z_]+)\}", lambda name: values[name[1]], text)
-
-
-def rabbitmq_configuration(settings: Settings) -> str:
-    """Return RabbitMQ's ``advanced.config``: Erlang terms, which hold any password as it is."""
-    address, everything = settings.bind_address, _binary(".*")
-    rabbit = [
-        f'{{tcp_listeners, [{{"{address}", {settings.rabbitmq_node_port}}}]}}',
-        f"{{default_user, {_binary(settings.rabbitmq_user)}}}",
-        f"{{default_pass, {_binary(settings.rabbitmq_password)}}}",
-        f"{{default_vhost, {_binary(settings.rabbitmq_virtual_host)}}}",
-        f"{{default_permissions, [{everything}, {everything}, {everything}]}}",
-        "{default_user_tags, [administrator]}",
-        # The user may be called guest, whom RabbitMQ would not let in from another machine.
-        "{loopback_users, []}",
-    ]
-    sections = [f"{{rabbit, [{', '.join(rabbit)}]}}"]
-    if settings.rabbitmq_management_port is not None:
-        tcp = f'[{{ip, "{address}"}}, {{port, {settings.rabbitmq_management_port}}}]'
-        sections.append(f"{{rabbitmq_management, [{{tcp_config, {tcp}}}]}}")
-    return f"[{', '.join(sections)}].\n"
-
-
-def rabbitmq_address(settings: Settings) -> str:
-    """Return the host at which the server itself reaches RabbitMQ."""
-    return reachable(settings.bind_address) if settings.starts_rabbitmq else settings.rabbitmq_host
-
-
-def _binary(text: str) -> str:
-    return f"<<{','.join(str(byte) for byte in text.encode())}>>"
-
-
 def _make(folder: Path, name: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = error.strerror
         raise StackError(f"{name}: {folder} cannot be made ({reason}). Choose another folder.") from None
-
-
-def _write(path: Path, text: str) -> None:
-    path.touch(mode=0o600)  # the password of RabbitMQ is nobody else's business
-    path.write_text(text, encoding="utf-8")
 
 
 def _holds_sockets(folder: Path) -> bool:

@@ -6,15 +6,18 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 
 from elephant_server.settings import Settings, variable
-from elephant_server.stack import files, lock, ports
+from elephant_server.stack import files, lock, ports, rendering, users
+from elephant_server.stack.announcement import announcement
+from elephant_server.stack.certificate import check_certificate
 from elephant_server.stack.errors import StackError
 from elephant_server.stack.programs import Programs, find_programs
 from elephant_server.stack.readiness import Readiness
+from elephant_server.stack.secret_files import with_secrets
 from elephant_server.stack.supervision import GUARD, Supervision, child_environment
 from elephant_server.stack.watch import Watch, last_lines
 
@@ -32,22 +35,24 @@ def serve(settings: Settings) -> None:
         If it cannot start, or one of its programs keeps failing.
     """
     programs = find_programs(settings)
-    files.configuration_file(settings, "supervisord.conf")
+    rendering.configuration_file(settings, "supervisord.conf")
     files.make_folders(settings)
+    users.become_user(settings)
+    check_certificate(settings)
     with _stop_on_signals() as stop, contextlib.ExitStack() as stack:
         stack.enter_context(lock.hold(settings.workspace, variable("workspace")))
         if settings.runtime_dir != settings.workspace:
             stack.enter_context(lock.hold(settings.runtime_dir, variable("run_dir")))
+        settings = with_secrets(settings)
         ports.require_free(ports.wanted(settings))
-        sockets = stack.enter_context(files.socket_folder(settings))
-        files.write_configuration(settings, sockets)
+        sockets, own = stack.enter_context(files.socket_folder(settings)), ports.OwnPorts.chosen()
+        rendering.write_configuration(settings, sockets, own)
         _say("Starting Redis, RabbitMQ, the workers, uWSGI and NGINX ...")
-        _run(settings, _supervision(settings, programs, sockets), stop)
+        _run(settings, _supervision(settings, stack_variables(settings, programs, sockets, own), sockets), stop)
 
 
-def stack_variables(settings: Settings, programs: Programs, sockets: Path) -> dict[str, str]:
+def stack_variables(settings: Settings, programs: Programs, sockets: Path, own: ports.OwnPorts) -> dict[str, str]:
     """Return the variables that ``supervisord.conf`` needs: the settings, and what was found out for it."""
-    epmd_port, distribution_port = ports.free_ports(2)
     values = settings.as_environment() | {
         "STACK_PYTHON": sys.executable,
         "STACK_GUARD": str(GUARD),
@@ -57,13 +62,15 @@ def stack_variables(settings: Settings, programs: Programs, sockets: Path) -> di
         "STACK_RABBITMQ_SERVER": programs.rabbitmq_server,
         "STACK_EPMD": programs.epmd,
         "STACK_SOCKETS": str(sockets),
-        "STACK_EPMD_PORT": str(epmd_port),
-        "STACK_DIST_PORT": str(distribution_port),
+        "STACK_EPMD_PORT": str(own.epmd),
+        "STACK_DIST_PORT": str(own.distribution),
         "STACK_START_REDIS": str(settings.starts_redis).lower(),
         "STACK_START_RABBITMQ": str(settings.starts_rabbitmq).lower(),
         # Where they listen, whatever name of this machine the settings have.
-        variable("rabbitmq_host"): files.rabbitmq_address(settings),
+        variable("rabbitmq_host"): rendering.rabbitmq_address(settings),
     }
+    if settings.starts_rabbitmq and settings.uses_tls:
+        values[variable("rabbitmq_node_port")] = str(own.amqp)
     if settings.starts_redis:
         values[variable("redis_host")] = ports.redis_address(settings)
     if settings.cuda_visible_devices is not None:
@@ -71,10 +78,10 @@ def stack_variables(settings: Settings, programs: Programs, sockets: Path) -> di
     return values
 
 
-def _supervision(settings: Settings, programs: Programs, sockets: Path) -> Supervision:
+def _supervision(settings: Settings, variables: Mapping[str, str], sockets: Path) -> Supervision:
     return Supervision(
-        configuration=files.configuration_file(settings, "supervisord.conf"),
-        environment=child_environment(stack_variables(settings, programs, sockets)),
+        configuration=rendering.configuration_file(settings, "supervisord.conf"),
+        environment=child_environment(variables),
         control=sockets / "supervisor.sock",
         folder=settings.runtime_dir,
     )
@@ -86,7 +93,9 @@ def _run(settings: Settings, supervision: Supervision, stop: threading.Event) ->
         with supervision:
             device = _wait_until_ready(settings, supervision, watch, stop)
             if not stop.is_set():
-                _announce(settings, device)
+                # What is not shown to a person ends in a log file: secrets are for a terminal alone.
+                for line in announcement(settings, device, with_secrets=sys.stdout.isatty()):
+                    _say(line)
             while not stop.wait(_RUNNING_POLL_SECONDS):
                 _look(supervision, watch)
             _say("Stopping ...")
@@ -121,13 +130,6 @@ def _describe_missing(settings: Settings, missing: list[str]) -> str:
         log = settings.service_logs_dir / f"{'uwsgi' if name == 'http' else name}.log"
         lines += [f"The last lines of {log}:", *(f"    {line}" for line in last_lines(log))]
     return "\n".join(lines)
-
-
-def _announce(settings: Settings, device: str) -> None:
-    _say(f"Serving on {settings.http_url} - press Ctrl-C to stop")
-    _say(f"    device     {device}")
-    _say(f"    workspace  {settings.workspace}")
-    _say(f"    logs       {settings.service_logs_dir}")
 
 
 @contextlib.contextmanager

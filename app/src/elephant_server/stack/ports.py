@@ -30,6 +30,20 @@ class Listener:
     port: int
 
 
+@dataclass(frozen=True)
+class OwnPorts:
+    """Ports of this machine that the services use among themselves."""
+
+    epmd: int
+    distribution: int
+    amqp: int
+
+    @classmethod
+    def chosen(cls) -> "OwnPorts":
+        """Return ports that nothing listens on."""
+        return cls(*free_ports(3))
+
+
 def wanted(settings: Settings) -> list[Listener]:
     """Return what the services of these settings will listen on, on this machine."""
     listeners = [Listener("http_port", settings.bind_address, settings.http_port)]

@@ -5,8 +5,8 @@ import json
 import socket
 from collections.abc import Iterable
 
+from elephant_server.gate.asking import token_of, trust_of
 from elephant_server.settings import Settings
-from elephant_server.stack.files import rabbitmq_address
 from elephant_server.stack.ports import reachable, redis_address
 from elephant_server.stack.supervision import ProgramState
 
@@ -31,7 +31,7 @@ class Readiness:
         if settings.starts_redis and not self._listens("redis", redis_address(settings), settings.redis_port):
             names.append("redis")
         if settings.starts_rabbitmq and not self._listens(
-            "rabbitmq", rabbitmq_address(settings), settings.rabbitmq_node_port
+            "rabbitmq", reachable(settings.bind_address), settings.rabbitmq_node_port
         ):
             names.append("rabbitmq")
         if not names:
@@ -50,9 +50,11 @@ class Readiness:
 
 def gpu_names(settings: Settings) -> str:
     """Return the names of the GPUs as the server answers them; empty while it does not answer with 200."""
-    connection = http.client.HTTPConnection(reachable(settings.bind_address), settings.http_port, timeout=_SECONDS)
+    connection = _connection(settings)
+    token = token_of(settings)
+    headers = {"Host": "localhost"} | ({"Authorization": f"Bearer {token}"} if token else {})
     try:
-        connection.request("GET", "/state/gpus")
+        connection.request("GET", "/state/gpus", headers=headers)
         answer = connection.getresponse()
         body = answer.read()
         if answer.status != http.client.OK:
@@ -62,3 +64,10 @@ def gpu_names(settings: Settings) -> str:
         return ""
     finally:
         connection.close()
+
+
+def _connection(settings: Settings) -> http.client.HTTPConnection:
+    host, trust = reachable(settings.bind_address), trust_of(settings)
+    if trust is None:
+        return http.client.HTTPConnection(host, settings.http_port, timeout=_SECONDS)
+    return http.client.HTTPSConnection(host, settings.http_port, timeout=_SECONDS, context=trust)

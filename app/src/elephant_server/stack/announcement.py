@@ -1,0 +1,64 @@
+"""What a person is told about a server that runs: where it answers, and what a client needs to know."""
+
+import socket
+
+from elephant_server.gate.asking import url_with_token
+from elephant_server.settings import Settings, in_url
+from elephant_server.settings.hosts import is_unspecified
+from elephant_server.stack.users import ROOT_WARNING, runs_as_root_unasked
+
+
+def announcement(settings: Settings, device: str, *, with_secrets: bool) -> list[str]:
+    """Return the lines that a start ends with; without secrets they say where those are."""
+    url = url_with_token(settings.http_url, settings) if with_secrets else settings.http_url
+    return [
+        *([ROOT_WARNING] if runs_as_root_unasked(settings) else []),
+        f"Serving on {url} - press Ctrl-C to stop",
+        *_access(settings, with_secrets),
+        f"    device     {device}",
+        f"    workspace  {settings.workspace}",
+        f"    logs       {settings.service_logs_dir}",
+    ]
+
+
+def access(settings: Settings) -> list[str]:
+    """Return what a person enters into the client, secrets and all."""
+    scheme = "amqps" if settings.uses_tls and settings.starts_rabbitmq else "amqp"
+    host = _name(settings) if settings.starts_rabbitmq else settings.rabbitmq_host
+    return [
+        f"ELEPHANT server URL     {url_with_token(network_url(settings), settings)}",
+        f"RabbitMQ                {scheme}, host {host}, port {settings.rabbitmq_node_port}",
+        f"RabbitMQ user           {settings.rabbitmq_user}",
+        f"RabbitMQ password       {settings.rabbitmq_password}",
+        f"RabbitMQ virtual host   {settings.rabbitmq_virtual_host}",
+    ]
+
+
+def network_url(settings: Settings) -> str:
+    """Return the address for other machines, where the server listens beyond this one."""
+    if not is_unspecified(settings.bind_address):
+        return settings.http_url
+    scheme = "https" if settings.uses_tls else "http"
+    return f"{scheme}://{in_url(_name(settings))}:{settings.http_port}/"
+
+
+def _access(settings: Settings, with_secrets: bool) -> list[str]:
+    if not settings.requires_token:
+        return []
+    if with_secrets:
+        return ["    For the client:", *(f"        {line}" for line in access(settings))] if settings.is_open else []
+    return [f"    token      required, and not shown where it could be logged: make access ({_where(settings)})"]
+
+
+def _where(settings: Settings) -> str:
+    return str(settings.token_path or "ELEPHANT_TOKEN")
+
+
+def _name(settings: Settings) -> str:
+    """Return the name or address by which other machines know this one."""
+    if not settings.is_open:
+        return "localhost"
+    if not is_unspecified(settings.bind_address):
+        return settings.bind_address
+    name = socket.getfqdn()
+    return socket.gethostname() if name.startswith("localhost") else name

@@ -1,0 +1,63 @@
+"""The token and RabbitMQ's password of a server that listens beyond this machine, where nobody has set them."""
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+from elephant_server.gate import read_tokens
+from elephant_server.gate.asking import password_of
+from elephant_server.settings import Settings, variable
+from elephant_server.stack.errors import StackError
+
+_BYTES = 32
+
+
+def with_secrets(settings: Settings) -> Settings:
+    """Return the settings with all that a client needs to know; make what is missing, in files that stay.
+
+    Raises
+    ------
+    StackError
+        The token's file cannot be used, or RabbitMQ would listen beyond this machine with a password that everybody
+        knows.
+    """
+    if settings.token_path is not None:
+        if settings.token_file is None:
+            _make(settings.token_path)
+        _check_tokens(settings.token_path)
+    if settings.password_path is not None:
+        _make(settings.password_path)
+    given = settings.model_copy(update={"rabbitmq_password": password_of(settings)})
+    _check_password(given)
+    return given
+
+
+def _make(path: Path) -> None:
+    """Write a new secret, which only this user can read, unless one is there from an earlier run."""
+    if path.exists():
+        path.chmod(0o600)
+        return
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # for this user alone
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secrets.token_urlsafe(_BYTES) + "\n")
+    Path(name).replace(path)
+
+
+def _check_tokens(path: Path) -> None:
+    name = variable("token_file")
+    try:
+        read_tokens(path)
+    except OSError as error:
+        raise StackError(f"{name}: {path} cannot be read ({error.strerror}) by user {os.geteuid()}.") from None
+    except ValueError as error:
+        raise StackError(f"{name}: {error}. Correct it, or delete it to have one made.") from None
+
+
+def _check_password(settings: Settings) -> None:
+    is_known = settings.rabbitmq_password in ("user", "guest", settings.rabbitmq_user)
+    if is_known and settings.is_open and settings.starts_rabbitmq:
+        raise StackError(
+            f"{variable('rabbitmq_password')}: expected one that nobody can guess, since RabbitMQ listens on "
+            f"{settings.bind_address}; got one that everybody knows. Set another, or leave it out to have one made."
+        )

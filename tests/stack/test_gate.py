@@ -1,0 +1,183 @@
+"""A server that listens beyond this machine: who gets in, what listens where, and what the logs know."""
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pika
+import pika.exceptions
+import pytest
+import requests
+
+from client.released import OLD_PATHS
+from stack.player import Ears, Player
+from stack.running import START_SECONDS, RunningServer, settings_of, wait_until
+
+pytestmark = pytest.mark.stack
+OTHER = "another-token-0123456789"
+
+
+def open_settings(folder: Path) -> dict[str, str]:
+    return settings_of(folder) | {"ELEPHANT_BIND_ADDRESS": "0.0.0.0"}  # noqa: S104
+
+
+@pytest.fixture(scope="module")
+def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Give a server that is opened by one variable, and nothing else."""
+    folder = tmp_path_factory.mktemp("open")
+    running = RunningServer.start(folder, open_settings(folder))
+    try:
+        yield running.wait_until_serving()
+    finally:
+        running.stop()
+
+
+def plain_url(server: RunningServer) -> str:
+    return f"http://localhost:{server.http_port}/"
+
+
+def test_a_token_and_a_password_are_made_and_stay_out_of_what_is_printed(open_server: RunningServer) -> None:
+    run = open_server.workspace / ".run"
+    assert {(run / name).stat().st_mode & 0o777 for name in ("token", "rabbitmq.password")} == {0o600}
+    assert len(open_server.token) >= 43
+    assert len(open_server.rabbitmq_password) >= 43
+    printed = open_server.output()
+    assert open_server.token not in printed
+    assert open_server.rabbitmq_password not in printed
+    assert "make access" in printed
+    assert str(run / "token") in printed
+
+
+def test_a_person_and_a_health_check_ask_for_what_they_need(open_server: RunningServer) -> None:
+    access = open_server.ask("--access")
+    assert f":{open_server.http_port}/t/{open_server.token}/" in access
+    assert open_server.rabbitmq_password in access
+    assert open_server.ask("--url").strip() == open_server.base_url
+    assert "answers (" in open_server.ask("--health")
+
+
+def test_only_http_and_rabbitmq_listen_beyond_this_machine(open_server: RunningServer) -> None:
+    beyond = {port for ip, port in open_server.listening() if ip not in ("127.0.0.1", "::1")}
+    assert beyond == {open_server.http_port, open_server.rabbitmq_port}
+
+
+@pytest.mark.parametrize("path", ["state/gpus", "gpus/", "state/process", "docs", "nowhere", "t/wrong/state/gpus", ""])
+def test_nobody_gets_in_without_the_token(open_server: RunningServer, path: str) -> None:
+    answer = requests.get(plain_url(open_server) + path, timeout=10)
+    assert answer.status_code == 401
+    assert "token" in answer.json()["error"]
+    assert "token" in answer.reason
+
+
+@pytest.mark.parametrize("path", sorted({*OLD_PATHS, *OLD_PATHS.values(), "params", "dataset/check"} - {"gpus"}))
+def test_with_the_token_every_path_is_what_it_is_without(open_server: RunningServer, path: str) -> None:
+    for url in (f"{open_server.base_url}{path}", f"{open_server.base_url}{path}/"):
+        answer = requests.get(url, timeout=10) if "gpus" in url else requests.post(url, json=[], timeout=10)
+        assert answer.status_code == (200 if "gpus" in url else 400), url
+    header = {"Authorization": f"Bearer {open_server.token}"}
+    assert requests.get(plain_url(open_server) + "state/gpus/", headers=header, timeout=10).status_code == 200
+
+
+def test_rabbitmq_lets_nobody_in_with_the_password_that_everybody_knows(open_server: RunningServer) -> None:
+    for user, password in (("user", "user"), ("guest", "guest")):
+        credentials = pika.PlainCredentials(user, password)
+        parameters = pika.ConnectionParameters("127.0.0.1", open_server.rabbitmq_port, "/", credentials)
+        with pytest.raises(pika.exceptions.AMQPConnectionError):
+            pika.BlockingConnection(parameters)
+    with Ears(open_server) as ears:
+        Player(open_server).post("dataset/generate", {"dataset_name": "../out"})
+        ears.wait_for(lambda e: e.bodies("log"))
+        assert open_server.token not in str(ears.heard)
+
+
+def test_the_token_is_in_no_log_whatever_goes_wrong(open_server: RunningServer) -> None:
+    base, token = open_server.base_url, open_server.token
+    player = Player(open_server)
+    assert player.make_dataset("logs", np.ones((1, 4, 16, 16), np.uint16)).status_code == 200
+    assert requests.post(base + "seg/train", data=b"x" * 12_000_000, timeout=30).status_code == 400
+    assert requests.post(base + "state/process", data=b"x" * 100_000, timeout=30).status_code == 413
+    assert requests.get(f"{base}nowhere/{token}", timeout=10).status_code == 404
+    assert requests.get(f"{plain_url(open_server)}{token}/gpus", timeout=10).status_code == 401
+    assert requests.get(f"{base}state/process?token={token}", timeout=10).status_code == 200
+    assert requests.get(f"{plain_url(open_server)}%74/{token}/state/process", timeout=10).status_code == 200
+    assert requests.get(base + "a" * 70_000, timeout=10).status_code in (400, 414)
+    _say(open_server, f"GET /t/{token}/ x\r\n\r\n")
+    _say(open_server, f"POST /t/{token}/upload HTTP/1.1\r\nHost: a\r\nContent-Length: 999\r\n\r\nthe client is gone")
+    os.kill(open_server.pid("answering"), signal.SIGKILL)
+    player.post("dataset/check", {"dataset_name": "logs", "shape": [1, 1, 1, 1]})
+    stopped = open_server.pid("uwsgi")
+    os.kill(stopped, signal.SIGKILL)
+    statuses = [requests.post(base + "seg/train", json={}, timeout=30).status_code for _ in range(20)]
+    assert 502 in statuses or 500 in statuses
+    wait_until(open_server.answers, 60, "uWSGI")
+    assert requests.get(base + "state/process?last", timeout=10).status_code == 200
+    log = open_server.service_logs / "nginx.log"
+    wait_until(lambda: "/t/***/state/process?last" in log.read_text(), 10, "the line of a request")
+    found = {path.name for path in (open_server.workspace / ".run").rglob("*") if _holds(path, token)}
+    assert found == {"token"}
+    password = open_server.rabbitmq_password
+    assert not [path for path in open_server.service_logs.iterdir() if _holds(path, password)]
+
+
+def test_bodies_are_as_long_as_makes_sense(open_server: RunningServer) -> None:
+    limits = {"params": 64 << 10, "dataset/check": 64 << 10, "seg/update": 64 << 20, "upload": 64 << 20}
+    for path, limit in (limits | {"seg/reset": 1 << 30, "reset/flow/": 1 << 30}).items():
+        head = f"POST /t/{open_server.token}/{path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        answer = _say(open_server, f"{head}Content-Length: {limit + 1}\r\n\r\n")
+        assert answer.startswith("HTTP/1.1 413"), path
+        assert "ELEPHANT_MAX_BODY_MIB" in answer
+        assert "Server: nginx\r\n" in answer
+    chunk = {"file": ("a.h5", bytes(10 << 20))}
+    fields = {"dataset_name": "large", "filename": "a.h5", "action": "init"}
+    assert requests.post(f"{open_server.base_url}upload/image", fields, files=chunk, timeout=60).status_code == 200
+
+
+def test_a_token_is_changed_without_a_restart(open_server: RunningServer) -> None:
+    before, file = open_server.base_url, open_server.workspace / ".run" / "token"
+    old = file.read_text()
+    try:
+        file.write_text(OTHER)
+        # Each of the processes is asked: none may still know the old one.
+        assert {requests.get(before + "state/gpus", timeout=10).status_code for _ in range(20)} == {401}
+        assert {requests.get(open_server.base_url + "state/gpus", timeout=10).status_code for _ in range(20)} == {200}
+    finally:
+        file.write_text(old)
+    assert open_server.answers()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"ELEPHANT_RABBITMQ_PASSWORD": "user"}, "ELEPHANT_RABBITMQ_PASSWORD: expected one that nobody can guess"),
+        ({"ELEPHANT_RABBITMQ_USER": "lab", "ELEPHANT_RABBITMQ_PASSWORD": "lab"}, "that nobody can guess"),
+        ({"ELEPHANT_TOKEN": "short"}, "ELEPHANT_TOKEN: expected 16 to 256 letters"),
+        ({"ELEPHANT_TOKEN_FILE": "/nowhere/token"}, "ELEPHANT_TOKEN_FILE: /nowhere/token cannot be read"),
+        ({"ELEPHANT_REDIS_HOST": "0.0.0.0"}, "ELEPHANT_REDIS_HOST: expected 127.0.0.1"),  # noqa: S104
+        ({"ELEPHANT_TLS_CERT": "cert.pem"}, "expected both ELEPHANT_TLS_CERT and ELEPHANT_TLS_KEY"),
+    ],
+)
+def test_refuses_what_would_let_others_in(tmp_path: Path, values: dict[str, str], expected: str) -> None:
+    refused = RunningServer.start(tmp_path, open_settings(tmp_path) | values)
+    assert refused.process.wait(START_SECONDS) == 1
+    assert expected in refused.output()
+    assert "short" not in refused.output()
+    assert refused.processes() == []
+
+
+def _say(server: RunningServer, text: str) -> str:
+    """Send bytes, no more of them, and return what comes back, until a second passes without anything."""
+    answer = b""
+    with socket.create_connection(("localhost", server.http_port), timeout=1) as connection:
+        connection.sendall(text.encode())
+        with contextlib.suppress(TimeoutError):
+            while piece := connection.recv(65536):
+                answer += piece
+    return answer.decode()
+
+
+def _holds(path: Path, secret: str) -> bool:
+    return path.is_file() and secret.encode() in path.read_bytes()
