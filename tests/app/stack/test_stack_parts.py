@@ -140,6 +140,13 @@ def test_gives_up_on_a_program_that_ends_again_and_again(tmp_path: Path) -> None
     assert str(caught.value).endswith("line 98\n    line 99")
 
 
+def test_does_not_give_up_on_a_program_of_a_server_that_has_served(tmp_path: Path) -> None:
+    watch = Watch()
+    watch.has_served = True
+    assert [watch.look([_program(tmp_path, pid=pid)]) for pid in range(1, 8)] == [[], *[["training"]] * 6]
+    watch.look([_program(tmp_path, pid=0, state="FATAL")])
+
+
 def test_says_why_a_program_has_failed(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"training keeps failing \(Exited too quickly\)"):
         Watch().look([_program(tmp_path, pid=0, state="FATAL")])

@@ -96,6 +96,7 @@ def _run(settings: Settings, supervision: Supervision, stop: threading.Event) ->
                 # What is not shown to a person ends in a log file: secrets are for a terminal alone.
                 for line in announcement(settings, device, with_secrets=sys.stdout.isatty()):
                     _say(line)
+            watch.has_served = True
             while not stop.wait(_RUNNING_POLL_SECONDS):
                 _look(supervision, watch)
             _say("Stopping ...")
@@ -120,8 +121,13 @@ def _wait_until_ready(settings: Settings, supervision: Supervision, watch: Watch
 def _look(supervision: Supervision, watch: Watch) -> None:
     if supervision.has_ended:
         raise StackError(f"supervisord has ended. {supervision.output()}".strip())
-    for name in watch.look(supervision.programs().values()):
+    programs = supervision.programs()
+    for name in watch.look(programs.values()):
         _say(f"{name} has ended unexpectedly and is started again.")
+    for program in programs.values():
+        if program.has_failed:
+            _say(f"{program.name} keeps failing ({program.problem}) and is tried again; {program.log} says why.")
+            supervision.start(program)
 
 
 def _describe_missing(settings: Settings, missing: list[str]) -> str:

@@ -29,6 +29,7 @@ class ProgramState:
     pid: int
     log: Path
     problem: str
+    group: str = ""
 
     @property
     def is_running(self) -> bool:
@@ -105,6 +106,11 @@ class Supervision:
         # Those that were never to start, as RabbitMQ when it is on another machine.
         return {state.name: state for state in states if state.state != "STOPPED"}
 
+    def start(self, program: ProgramState) -> None:
+        """Have supervisord try again a program that it has given up; returns at once."""
+        with contextlib.suppress(OSError, HTTPException, xmlrpc.client.Error):
+            self._server().supervisor.startProcess(f"{program.group}:{program.name}", False)
+
     def stop(self) -> None:
         """End all programs, then supervisord; return when they are gone."""
         if self._process is None or self.has_ended:
@@ -136,4 +142,5 @@ def _program_state(entry: Mapping[str, Any]) -> ProgramState:
         pid=entry["pid"],
         log=Path(entry["stdout_logfile"]),
         problem=entry["spawnerr"] or entry["description"],
+        group=entry["group"],
     )

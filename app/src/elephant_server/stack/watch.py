@@ -15,9 +15,19 @@ _LOG_LINES = 20
 
 
 class Watch:
-    """Compares what programs are doing now with what they did when last looked at."""
+    """Compares what programs are doing now with what they did when last looked at.
+
+    While the server starts, a program that keeps failing is an error of its configuration. Later it is not: a server
+    that has served goes on trying for as long as it runs.
+
+    Attributes
+    ----------
+    has_served
+        Whether the server has started.
+    """
 
     def __init__(self) -> None:
+        self.has_served = False
         self._pids: dict[str, int] = {}
         self._ends: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_TOO_OFTEN))
 
@@ -27,7 +37,7 @@ class Watch:
         Raises
         ------
         StackError
-            If one keeps failing; the message has the last lines of its log.
+            If one keeps failing while the server starts; the message has the last lines of its log.
         """
         ended = []
         for program in programs:
@@ -36,7 +46,7 @@ class Watch:
                 ended.append(program.name)
                 self._ends[program.name].append(time.monotonic())
             self._pids[program.name] = program.pid
-            if program.has_failed or self._ends_too_often(program.name):
+            if not self.has_served and (program.has_failed or self._ends_too_often(program.name)):
                 raise StackError(describe_failure(program))
         return ended
 
