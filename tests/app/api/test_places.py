@@ -1,0 +1,60 @@
+"""Long requests leave threads to those that answer at once."""
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Blueprint, Flask, Response
+
+from elephant_server.api import errors
+from elephant_server.api.places import Places
+
+
+def make_app(n_threads: int) -> Flask:
+    app = Flask(__name__)
+    seg, state = Blueprint("seg", __name__), Blueprint("state", __name__)
+
+    @seg.get("/long")
+    def long() -> Response:
+        def answer() -> Iterator[bytes]:
+            yield b" "
+            yield b"{}"
+
+        return Response(answer())
+
+    @seg.get("/failing")
+    def failing() -> Response:
+        raise ZeroDivisionError
+
+    @state.get("/quick")
+    def quick() -> str:
+        return "quick"
+
+    app.register_blueprint(seg)
+    app.register_blueprint(state)
+    errors.register(app)
+    Places(n_threads).guard(app)
+    return app
+
+
+def test_what_would_take_the_last_places_is_refused_and_quick_requests_are_not() -> None:
+    client = make_app(10).test_client()
+    held = [client.get("/long", buffered=False) for _ in range(5)]
+    assert {answer.status_code for answer in held} == {200}
+    refused = client.get("/long", buffered=True)
+    assert refused.status_code == 503
+    assert "ELEPHANT_HTTP_THREADS" in refused.json["error"]
+    assert client.get("/quick").text == "quick"
+    held[0].close()
+    assert client.get("/long").status_code == 200
+
+
+def test_a_place_is_given_back_whatever_happens() -> None:
+    client = make_app(4).test_client()
+    for _ in range(5):
+        assert client.get("/failing", buffered=True).status_code == 500
+        assert client.get("/long", buffered=True).text == " {}"
+
+
+@pytest.mark.parametrize(("n_threads", "n_places"), [(2, 1), (10, 5), (48, 40)])
+def test_some_threads_are_kept_free(n_threads: int, n_places: int) -> None:
+    assert Places(n_threads).n_places == n_places
