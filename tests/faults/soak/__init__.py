@@ -1,0 +1,1 @@
+"""Half an hour of mixed use while programs are killed: nothing acknowledged is lost, and nothing grows."""
