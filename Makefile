@@ -7,7 +7,7 @@ PYTHON_OF_VENV := .venv/bin/python
 # For the demonstration: MOVIE=x.h5 TRUTH=x.truth.json SEED=1
 export MOVIE TRUTH SEED
 
-.PHONY: help serve test demo lint types check clean setup setup-dev
+.PHONY: help serve test test-faults soak demo lint types check clean setup setup-dev
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -20,6 +20,12 @@ demo: setup-dev ## drive the running server as the client would; MOVIE, TRUTH an
 
 test: setup-dev ## run the tests; ARGS="-k name" goes to pytest
 	@exec $(PYTHON_OF_VENV) -m pytest $(ARGS)
+
+test-faults: setup-dev ## break the running server in every way that we know; ONLY="words of a case's name"
+	@cd tests && exec ../$(PYTHON_OF_VENV) -m faults --only "$(ONLY)"
+
+soak: setup-dev ## use the server in all ways while its programs are killed; MINUTES=30
+	@cd tests && exec ../$(PYTHON_OF_VENV) -m faults.soak --minutes $(or $(MINUTES),30)
 
 lint: setup-dev ## check the style of the code
 	@$(PYTHON_OF_VENV) -m ruff check .

@@ -9,6 +9,10 @@ INPUT_LIMIT_S = 10.0
 RECOVERY_LIMIT_S = 30.0
 
 
+class NotPossibleError(Exception):
+    """A case cannot be played on this machine; it says what is missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One bad input or one fault.

@@ -1,0 +1,14 @@
+"""Breakdowns: what dies, hangs, goes away or is full, and clients that do as they like."""
+
+from faults.breakdowns import broker_away, clients, clock, disk, power, programs, redis_away
+from faults.cases import Case
+
+CASES: list[Case] = [
+    *programs.CASES,
+    *redis_away.CASES,
+    *broker_away.CASES,
+    *clients.CASES,
+    *disk.CASES,
+    *clock.CASES,
+    *power.CASES,
+]

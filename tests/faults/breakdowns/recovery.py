@@ -1,0 +1,162 @@
+"""What every breakdown ends with: the server works again, within the limit, and nothing acknowledged is lost."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import redis
+import requests
+import torch
+
+from client.released import ReleasedClient
+from faults.breakdowns.ledger import Ledger
+from faults.cases import RECOVERY_LIMIT_S
+from faults.ground import Ground
+from stack.running import RunningServer, wait_until
+
+# An answer to whoever waits for what has broken.
+ANSWER_LIMIT_S = 20.0
+# A server that is gone is said to be within seconds.
+REFUSAL_LIMIT_S = 10.0
+
+
+def kill(ground: Ground, *names: str) -> None:
+    """End programs as the kernel would that has no memory left."""
+    for name in names:
+        pid = ground.server.pid(name)
+        assert pid, f"{name} does not run"
+        os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def frozen(ground: Ground, name: str) -> Iterator[None]:
+    """Keep a program from running inside the block; its connections stay open."""
+    pid = ground.server.pid(name)
+    assert pid, f"{name} does not run"
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def gone(ground: Ground, name: str) -> Iterator[None]:
+    """Have a program away inside the block: supervisord, who would start it again, is held."""
+    supervisord = next(
+        p for p in ground.server.processes() if "supervisor.supervisord" in " ".join(p.cmdline()) and p.is_running()
+    )
+    supervisord.suspend()
+    try:
+        kill(ground, name)
+        yield
+    finally:
+        supervisord.resume()
+
+
+def recovery_limit_s() -> float:
+    """Return the limit; longer on a machine whose processors have more to do than they can."""
+    load, processors = os.getloadavg()[0], os.cpu_count() or 1
+    return RECOVERY_LIMIT_S * min(max(1.0, load / processors / 2), 3.0)
+
+
+def assert_works(ground: Ground, ledger: Ledger | None = None, *, training: bool = False) -> None:
+    """Fail where the server does not predict and label, and train if asked for, within the limit.
+
+    Each request may be refused on the way, with a reason; none may hang.
+    """
+    end = time.monotonic() + recovery_limit_s()
+    ledger = ledger or Ledger(ground.volume)
+    _until_completed(ground, "seg/predict", ground.volume.seg_predict_body(0), end)
+    for t, variant in ((1, 2), (2, 1)):
+        _until_completed(ground, "seg/update", ledger.body(t, variant), end)
+        ledger.acknowledge(t, variant)
+    if training:
+        spots = ground.volume.annotated(0, ground.volume.movie.drawn(0))
+        body = ground.volume.seg_train_body(spots, n_crops=1, log_dir=None)
+        _until_completed(ground, "seg/train", body, end)
+    ground.wait_until_idle(max(1.0, end - time.monotonic()))
+    ledger.assert_kept()
+    assert_models_are_whole(ground)
+
+
+def assert_models_are_whole(ground: Ground) -> None:
+    """Fail where a model cannot be read."""
+    for path in (ground.workspace / "models").rglob("*.pth"):
+        if ".uploads" not in path.parts:
+            torch.load(path, weights_only=True, map_location="cpu")
+
+
+def assert_explained(answer: requests.Response) -> str:
+    """Fail where an answer is no JSON that says what has happened; return it."""
+    found = answer.json()
+    assert isinstance(found, dict), found
+    assert found.get("error"), f"{answer.status_code} {answer.text[:300]}"
+    return str(found["error"])
+
+
+def train_long(ground: Ground, **changes: Any) -> "Future[requests.Response]":
+    """Start a training that goes on for minutes, and return when it is under way."""
+    client = ground.volume
+    body = client.seg_train_body(
+        client.annotated(0, client.movie.drawn(0)), n_epochs=1000, n_crops=1, **{"log_dir": None, **changes}
+    )
+    asked = ground.player.later("seg/train", body)
+    model = ground.workspace / "models" / client.detection
+    before = changed_at(model)
+    if changes.get("is_livemode"):
+        wait_until(lambda: ground.player.state() == 1 or asked.done(), 30, "the session")
+    else:
+        wait_until(lambda: changed_at(model) != before or asked.done(), 30, "the first epoch")
+    assert not asked.done(), asked.result().text
+    return asked
+
+
+def changed_at(path: Path) -> int:
+    """Return when a file was changed."""
+    return path.stat().st_mtime_ns
+
+
+def slow_predict_body(client: ReleasedClient) -> dict[str, Any]:
+    """Return a prediction that takes seconds, because the network sees the image many times as large."""
+    return client.seg_predict_body(0, input_size=[320, 320, 48], patch=[96, 96, 24])
+
+
+def board(server: RunningServer, database: int = 0) -> "redis.Redis[str]":
+    """Return a connection to the server's Redis: the board, or the queues with database 1."""
+    return redis.Redis(port=server.redis_port, db=database, decode_responses=True, socket_timeout=5)
+
+
+def wait_until_queued_or_running(ground: Ground, phase: str, task: str = "") -> None:
+    """Return when a job is in a phase."""
+
+    def is_there() -> bool:
+        client = board(ground.server)
+        jobs = [client.hgetall(key) for key in client.scan_iter("elephant:job:*")]
+        return any(job.get("phase") == phase and job.get("task", "").endswith(task) for job in jobs)
+
+    wait_until(is_there, 30, f"a job that is {phase}")
+
+
+def is_alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def _until_completed(ground: Ground, path: str, body: dict[str, Any], end: float) -> None:
+    last = "nothing was answered"
+    while (left := end - time.monotonic()) > 0:
+        try:
+            answer = ground.post(path, body, timeout=left)
+            if answer.status_code == requests.codes.ok and answer.json().get("completed") is True:
+                return
+            last = f"{answer.status_code} {assert_explained(answer)}"
+        except requests.RequestException as error:
+            last = repr(error)
+        time.sleep(0.3)
+    raise AssertionError(f"{path} does not work after {recovery_limit_s():.0f} s: {last}")
