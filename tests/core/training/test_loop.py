@@ -68,3 +68,22 @@ def test_nobody_has_to_read_more_than_some_lines_a_second(
     caplog.set_level(logging.INFO)
     run([0], n_crops=5, n_epochs=2, log_interval=1)
     assert [line.split("epoch ")[1] for line in lines(caplog)] == ["1/2, step 1/5", "1/2, step 5/5", "2/2, step 5/5"]
+
+
+class Steep(Trainer):
+    """Has a loss that falls a million per unit of each weight."""
+
+    def _batch_loss(self, timepoints: Sequence[int], cancel: CancelToken) -> LossParts:
+        return LossParts(sum(p.sum() for p in self._model.parameters()) * 1e6, {})  # type: ignore[arg-type]
+
+    def lengths(self) -> list[float]:
+        self.run([0], FixedControl(0.0, 1), NoReporter(), lambda: None)
+        norms = [torch.stack([p.grad.norm() for p in m.parameters()]).norm() for m in self._model.members]
+        return [float(norm) for norm in norms]
+
+
+def test_the_gradient_of_each_member_is_limited_on_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Steep(Ensemble([DetectionNet(2, 0), DetectionNet(2, 0)]), LoopParams(n_crops=1))
+    assert min(trainer.lengths()) > 1e6
+    monkeypatch.setattr(Steep, "max_gradient", 0.5)
+    assert trainer.lengths() == pytest.approx([0.5, 0.5], rel=1e-3)

@@ -29,6 +29,10 @@ class FlowTrainer(Trainer):
         The loop, the augmentations and the loss.
     """
 
+    # The network has no normalisation: the first gradients from random weights are some twenty times as long as those
+    # that follow, and Adam, which divides by what it remembers of them, would stand almost still for hundreds of steps.
+    max_gradient = 0.1
+
     def __init__(self, model: Ensemble, pairs: PairSource, params: FlowTrainingParams, n_dims: int) -> None:
         super().__init__(model, params.loop)
         self._pairs = pairs

@@ -34,7 +34,14 @@ class Trainer(ABC):
         Its weights are changed in place; on the device that trains.
     loop
         Learning rate, batches and epochs.
+
+    Attributes
+    ----------
+    max_gradient
+        Longest gradient (L2) that a step follows; none: any.
     """
+
+    max_gradient: float | None = None
 
     def __init__(self, model: Ensemble, loop: LoopParams) -> None:
         self._model = model
@@ -105,11 +112,19 @@ class Trainer(ABC):
         self._optimiser.zero_grad(set_to_none=True)
         loss = self._batch_loss(timepoints, control)
         loss.total.backward()  # type: ignore[no-untyped-call]
+        self._limit_gradients()
         self._optimiser.step()
         return {
             "loss": float(loss.total.detach()),
             **{name: float(value) for name, value in loss.parts.items()},
         }
+
+    def _limit_gradients(self) -> None:
+        """Shorten the gradient of each member to `max_gradient`, where that is set; members learn independently."""
+        if self.max_gradient is None:
+            return
+        for member in self._model.members:
+            torch.nn.utils.clip_grad_norm_(member.parameters(), self.max_gradient)
 
     def _log(self, epoch: str, step: int, n_steps: int, values: dict[str, float]) -> None:
         interval = self._loop.log_interval or n_steps
