@@ -7,13 +7,31 @@ PYTHON_OF_VENV := .venv/bin/python
 # For the demonstration: MOVIE=x.h5 TRUTH=x.truth.json SEED=1
 export MOVIE TRUTH SEED
 
-.PHONY: help serve test test-faults soak demo lint types check clean setup setup-dev
+.PHONY: help build rebuild launch stop bash bashroot test-image serve test test-faults soak demo lint types check clean setup setup-dev
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 serve: setup ## start the server, at http://localhost:8080/ unless told otherwise; Ctrl-C stops it
 	@exec $(PYTHON_OF_VENV) -m elephant_server.stack
+
+build: ## build the container's image; ELEPHANT_TORCH=cpu makes it some GB smaller
+	@script/container.sh build
+
+rebuild: ## build it from nothing, with what is new in its base
+	@script/container.sh rebuild
+
+launch: ## start the server in a container; Ctrl-C, or make stop elsewhere, stops it
+	@script/container.sh launch
+
+stop: ## stop the container
+	@script/container.sh stop
+
+bash: ## open a shell in the running container, as you
+	@script/container.sh bash
+
+bashroot: ## open a shell in the running container, as root
+	@script/container.sh bashroot
 
 demo: setup-dev ## drive the running server as the client would; MOVIE, TRUTH and SEED choose the movie
 	@exec $(PYTHON_OF_VENV) script/demo.py
@@ -26,6 +44,9 @@ test-faults: setup-dev ## break the running server in every way that we know; ON
 
 soak: setup-dev ## use the server in all ways while its programs are killed; MINUTES=30
 	@cd tests && exec ../$(PYTHON_OF_VENV) -m faults.soak --minutes $(or $(MINUTES),30)
+
+test-image: setup-dev ## build the image from nothing and use it; as root, with buildah and debootstrap
+	@ELEPHANT_TEST_IMAGE=1 exec $(PYTHON_OF_VENV) -m pytest tests/image $(ARGS)
 
 lint: setup-dev ## check the style of the code
 	@$(PYTHON_OF_VENV) -m ruff check .

@@ -21,6 +21,11 @@ class ServiceSettings(SettingsGroup):
         description="IP address on which HTTP and RabbitMQ listen; any but this machine's own, such as 0.0.0.0 for "
         "the whole network, requires a token.",
     )
+    listen_address: str | None = Field(
+        None,
+        description="IP address on which HTTP and RabbitMQ listen where that is another: in a container, whose ports "
+        "are published on the bind address.",
+    )
     tls_cert: Path | None = Field(
         None, description="Certificate (PEM, with its chain): HTTP becomes https, and RabbitMQ amqps."
     )
@@ -46,11 +51,11 @@ class ServiceSettings(SettingsGroup):
 
     _make_tls_absolute = field_validator("tls_cert", "tls_key")(absolute)
 
-    @field_validator("bind_address")
+    @field_validator("bind_address", "listen_address")
     @classmethod
-    def _check_address(cls, address: str) -> str:
-        if address.lower() == "localhost":
-            return "127.0.0.1"
+    def _check_address(cls, address: str | None) -> str | None:
+        if address is None or address.lower() == "localhost":
+            return address and "127.0.0.1"
         try:
             return str(ipaddress.ip_address(address.strip("[]")))
         except ValueError:
@@ -70,8 +75,13 @@ class ServiceSettings(SettingsGroup):
         return self
 
     @property
+    def listens_at(self) -> str:
+        """IP address on which HTTP and RabbitMQ listen."""
+        return self.listen_address or self.bind_address
+
+    @property
     def is_open(self) -> bool:
-        """Whether HTTP and RabbitMQ listen beyond this machine."""
+        """Whether HTTP and RabbitMQ are there for other machines."""
         return not is_loopback(self.bind_address)
 
     @property

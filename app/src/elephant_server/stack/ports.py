@@ -46,11 +46,11 @@ class OwnPorts:
 
 def wanted(settings: Settings) -> list[Listener]:
     """Return what the services of these settings will listen on, on this machine."""
-    listeners = [Listener("http_port", settings.bind_address, settings.http_port)]
+    listeners = [Listener("http_port", settings.listens_at, settings.http_port)]
     if settings.starts_redis:
         listeners.append(Listener("redis_port", redis_address(settings), settings.redis_port))
     if settings.starts_rabbitmq:
-        address = settings.bind_address
+        address = settings.listens_at
         listeners.append(Listener("rabbitmq_node_port", address, settings.rabbitmq_node_port))
         if settings.rabbitmq_management_port is not None:
             listeners.append(Listener("rabbitmq_management_port", address, settings.rabbitmq_management_port))

@@ -31,7 +31,7 @@ class Readiness:
         if settings.starts_redis and not self._listens("redis", redis_address(settings), settings.redis_port):
             names.append("redis")
         if settings.starts_rabbitmq and not self._listens(
-            "rabbitmq", reachable(settings.bind_address), settings.rabbitmq_node_port
+            "rabbitmq", reachable(settings.listens_at), settings.rabbitmq_node_port
         ):
             names.append("rabbitmq")
         if not names:
@@ -67,7 +67,7 @@ def gpu_names(settings: Settings) -> str:
 
 
 def _connection(settings: Settings) -> http.client.HTTPConnection:
-    host, trust = reachable(settings.bind_address), trust_of(settings)
+    host, trust = reachable(settings.listens_at), trust_of(settings)
     if trust is None:
         return http.client.HTTPConnection(host, settings.http_port, timeout=_SECONDS)
     return http.client.HTTPSConnection(host, settings.http_port, timeout=_SECONDS, context=trust)

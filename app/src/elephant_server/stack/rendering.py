@@ -39,7 +39,7 @@ def nginx_configuration(settings: Settings, sockets: Path) -> str:
     values = {
         # Only root can choose a user, and then has to: the default one could not read the sockets.
         "USER": "user root;" if os.geteuid() == 0 else "",
-        "LISTEN": f"{in_url(settings.bind_address)}:{settings.http_port}{' ssl' if settings.uses_tls else ''}",
+        "LISTEN": f"{in_url(settings.listens_at)}:{settings.http_port}{' ssl' if settings.uses_tls else ''}",
         "TLS": _nginx_tls(settings),
         "REQUEST_ERRORS": "emerg" if settings.requires_token else "error",
         "UWSGI_SOCKET": str(sockets / "uwsgi.sock"),
@@ -77,7 +77,7 @@ def rabbitmq_address(settings: Settings) -> str:
     """Return the host at which the server itself reaches RabbitMQ."""
     if not settings.starts_rabbitmq:
         return settings.rabbitmq_host
-    return "127.0.0.1" if settings.uses_tls else reachable(settings.bind_address)
+    return "127.0.0.1" if settings.uses_tls else reachable(settings.listens_at)
 
 
 def _nginx_tls(settings: Settings) -> str:
@@ -90,7 +90,7 @@ def _nginx_tls(settings: Settings) -> str:
 
 
 def _listeners(settings: Settings, amqp_port: int) -> list[str]:
-    public = f'[{{"{settings.bind_address}", {settings.rabbitmq_node_port}}}]'
+    public = f'[{{"{settings.listens_at}", {settings.rabbitmq_node_port}}}]'
     if not settings.uses_tls:
         return [f"{{tcp_listeners, {public}}}"]
     return [
@@ -102,7 +102,7 @@ def _listeners(settings: Settings, amqp_port: int) -> list[str]:
 
 def _management(settings: Settings) -> str:
     """Return where the management page is; with a certificate it is encrypted too."""
-    where = f'{{ip, "{settings.bind_address}"}}, {{port, {settings.rabbitmq_management_port}}}'
+    where = f'{{ip, "{settings.listens_at}"}}, {{port, {settings.rabbitmq_management_port}}}'
     return f"{{ssl_config, [{where}, {_tls(settings)}]}}" if settings.uses_tls else f"{{tcp_config, [{where}]}}"
 
 

@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# The server in a container: what the Makefile's targets of the same names do.
+#
+# usage: script/container.sh build | rebuild | launch | stop | bash | bashroot
+#
+# Settings are variables, or lines NAME=value of a file .env in the checkout; the variable wins. All that begin with
+# ELEPHANT_ go into the container. These matter here:
+#   ELEPHANT_DOCKER       how Docker is called (docker); "sudo docker" where your user may not
+#   ELEPHANT_IMAGE_NAME   name of the image and of the container (elephant-server)
+#   ELEPHANT_TORCH        cuda, or cpu for an image without CUDA that is some GB smaller (cuda)
+#   ELEPHANT_BASE         image to begin with (debian:bookworm-slim)
+#   ELEPHANT_WORKSPACE    folder of datasets, models and logs (workspace in the checkout)
+#   ELEPHANT_GPU          all, an index, a list (0,1), or empty for none (all; none where there is none)
+#   ELEPHANT_BIND_ADDRESS address of this machine on which the ports are published (127.0.0.1)
+#   ELEPHANT_HTTP_PORT, ELEPHANT_RABBITMQ_NODE_PORT (8080, 5672)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf '%s\n' "$*"; }
+fail() { printf '%s\n' "$*" >&2; exit 1; }
+
+# Take the lines of .env for which there is no variable.
+read_env_file() {
+    local line name
+    [ -f .env ] || return 0
+    while IFS= read -r line || [ -n "$line" ]; do
+        [[ "$line" =~ ^[[:space:]]*(export[[:space:]]+)?(ELEPHANT_[A-Z_]+)=(.*)$ ]] || continue
+        name=${BASH_REMATCH[2]}
+        [ -n "${!name+set}" ] || export "$name=$(unquoted "${BASH_REMATCH[3]}")"
+    done <.env
+}
+unquoted() {
+    if [[ "$1" =~ ^\"(.*)\"$ || "$1" =~ ^\'(.*)\'$ ]]; then printf '%s' "${BASH_REMATCH[1]}"; else printf '%s' "$1"; fi
+}
+
+read_env_file
+read -ra DOCKER <<<"${ELEPHANT_DOCKER:-docker}"
+NAME=${ELEPHANT_IMAGE_NAME:-elephant-server}
+WORKSPACE=${ELEPHANT_WORKSPACE:-workspace}
+ADDRESS=${ELEPHANT_BIND_ADDRESS:-127.0.0.1}
+HTTP_PORT=${ELEPHANT_HTTP_PORT:-8080}
+RABBITMQ_PORT=${ELEPHANT_RABBITMQ_NODE_PORT:-5672}
+
+need_docker() {
+    command -v "${DOCKER[0]}" >/dev/null ||
+        fail "Docker is not installed: see https://docs.docker.com/engine/install/, or run the server without it: make serve"
+}
+
+build() {
+    need_docker
+    "${DOCKER[@]}" build --build-arg "TORCH=${ELEPHANT_TORCH:-cuda}" \
+        --build-arg "BASE=${ELEPHANT_BASE:-debian:bookworm-slim}" -t "$NAME" "$@" .
+}
+
+has_image() { "${DOCKER[@]}" image inspect "$NAME" >/dev/null 2>&1; }
+is_running() { [ -n "$("${DOCKER[@]}" ps -q --filter "name=^$NAME\$")" ]; }
+
+# The GPUs as Docker wants to hear of them; nothing where there is none.
+gpu_options() {
+    local wanted=${ELEPHANT_GPU-all}
+    [ -n "$wanted" ] && [ "$wanted" != none ] || return 0
+    if ! nvidia-smi -L >/dev/null 2>&1; then
+        say "No NVIDIA GPU is to be seen on this machine: the server runs on the CPU." >&2
+        return 0
+    fi
+    printf '%s\n' --gpus
+    if [ "$wanted" = all ]; then printf 'all\n'; else printf '"device=%s"\n' "$wanted"; fi
+}
+
+# What the server in the container gets: in a file, so that no password is in the list of processes.
+environment() {
+    local name
+    for name in $(compgen -v ELEPHANT_); do
+        case $name in
+            ELEPHANT_DOCKER | ELEPHANT_IMAGE_NAME | ELEPHANT_TORCH | ELEPHANT_BASE | ELEPHANT_WORKSPACE) ;;
+            ELEPHANT_HOME | ELEPHANT_RUN_DIR | ELEPHANT_GPU | ELEPHANT_BIND_ADDRESS) ;;
+            *) printf '%s=%s\n' "$name" "${!name}" ;;
+        esac
+    done
+    # Docker has chosen the GPUs already: all that are to be seen inside are meant.
+    printf 'ELEPHANT_GPU=%s\n' "$1"
+    printf 'ELEPHANT_BIND_ADDRESS=%s\n' "$ADDRESS"
+    printf 'LOCAL_UID=%s\nLOCAL_GID=%s\n' "${LOCAL_UID:-$(id -u)}" "${LOCAL_GID:-$(id -g)}"
+}
+
+launch() {
+    local gpu file terminal=()
+    need_docker
+    has_image || build
+    ! is_running || fail "The container $NAME is running already; make stop ends it."
+    mkdir -p "$WORKSPACE"
+    mapfile -t gpu < <(gpu_options)
+    file=$(mktemp)
+    # shellcheck disable=SC2064 # the name is known now
+    trap "rm -f '$file'" EXIT
+    environment "${gpu[*]:+all}" >"$file"
+    [ ! -t 0 ] || terminal=(-it)
+    "${DOCKER[@]}" run --rm --init "${terminal[@]}" --name "$NAME" "${gpu[@]}" --env-file "$file" \
+        --publish "$ADDRESS:$HTTP_PORT:$HTTP_PORT" --publish "$ADDRESS:$RABBITMQ_PORT:$RABBITMQ_PORT" \
+        --volume "$(realpath "$WORKSPACE"):/workspace" "$NAME"
+}
+
+stop() {
+    need_docker
+    is_running || fail "The container $NAME is not running."
+    "${DOCKER[@]}" stop --time 60 "$NAME" >/dev/null
+    say "The container $NAME is stopped."
+}
+
+enter() {
+    need_docker
+    is_running || fail "The container $NAME is not running; make launch starts it."
+    "${DOCKER[@]}" exec -it --user "$1" "$NAME" bash
+}
+
+case ${1:-} in
+    build) build ;;
+    rebuild) build --no-cache --pull ;;
+    launch) launch ;;
+    stop) stop ;;
+    bash) enter "$(id -u):$(id -g)" ;;
+    bashroot) enter 0:0 ;;
+    *) fail "usage: script/container.sh build | rebuild | launch | stop | bash | bashroot" ;;
+esac
