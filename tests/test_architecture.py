@@ -17,10 +17,10 @@ WEB = {"flask", "werkzeug", "celery", "kombu", "redis", "pika", "elephant_server
 # Each room may import from itself and from those before it. Rooms in one line do not know each other.
 CORE_ORDER: list[set[str]] = [
     {"errors", "reporting"},
-    {"types", "paths"},
+    {"types", "paths", "files"},
     {"config"},
     {"geometry"},
-    {"dataset", "simulation", "images", "devices"},
+    {"dataset", "simulation", "images", "devices", "memory"},
     {"labels", "export"},
     {"crops", "spots"},
     {"models"},

@@ -1,6 +1,8 @@
 """Errors of the service."""
 
-from elephant.errors import ElephantError
+from elephant.errors import ElephantError, StorageError
+
+__all__ = ["AlreadyRunningError", "StorageError", "UnavailableError", "UnexpectedError", "WorkerLostError"]
 
 
 class AlreadyRunningError(ElephantError):
@@ -13,10 +15,6 @@ class WorkerLostError(ElephantError):
 
 class UnavailableError(ElephantError):
     """A service that the server needs cannot be reached."""
-
-
-class StorageError(ElephantError):
-    """Something could not be written or read: the disk is full, or a folder may not be written."""
 
 
 class UnexpectedError(ElephantError):

@@ -21,5 +21,13 @@ class ModelFileError(ElephantError):
     """A model file is damaged, is not a model file, or holds a model of another architecture."""
 
 
+class StorageError(ElephantError):
+    """Something could not be written or read: the disk is full, or a folder may not be written."""
+
+
+class MemoryLimitError(ElephantError):
+    """A piece of work needs more memory than the device, or the machine, has."""
+
+
 class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
     """Raised from a :class:`elephant.reporting.CancelToken` where work was asked to end."""

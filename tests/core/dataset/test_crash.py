@@ -126,7 +126,11 @@ def test_recovery_may_be_killed_as_well(tmp_path: Path) -> None:
 def test_a_new_conversion_tidies_up_after_a_killed_one(tmp_path: Path) -> None:
     (tmp_path / ".conversion" / "stale" / "imgs.zarr").mkdir(parents=True)
     make(write_movie(tmp_path / "m.h5", ramp()), tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == [".conversion.lock"]
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == [
+        ".conversion.lock",
+        ".labels.lock",
+        ".outputs.lock",
+    ]
 
 
 def test_readers_leave_a_running_conversion_alone(tmp_path: Path) -> None:

@@ -1,24 +1,24 @@
 """A dataset to read from and write to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from elephant.dataset import layout
 from elephant.dataset.check import READY, check_dataset
 from elephant.dataset.colours import labels_as_rgb
+from elephant.dataset.journal import Journal, labels_journal, outputs_journal
 from elephant.dataset.storage import TimeSeries, open_array
 from elephant.errors import DatasetError, InvalidInputError, NotFoundError
+from elephant.files import explained_storage
 from elephant.paths import resolve_inside
 from elephant.types import Box, Shape
 
-_LABELS_LOCK = ".labels.lock"
 _LARGEST_LABEL = 6
 
 
@@ -100,23 +100,23 @@ class Dataset:
 
     def read_probabilities(self, t: int, box: Box | None = None) -> NDArray[np.float16]:
         """Return the kept probabilities of background, border and centre, ((Z), Y, X, 3)."""
-        return self._probabilities.read(t, box)
+        return _read_settled(self._probabilities, self._outputs_journal, t, box)
 
     def write_probabilities(self, t: int, values: NDArray[np.floating[Any]], box: Box | None = None) -> None:
         """Keep probabilities, ((Z), Y, X, 3), for a timepoint or for a box of it."""
-        self._probabilities.write(t, values, box)
+        self._write(self._outputs_journal, t, {self._probabilities: values}, box)
 
     def read_flow(self, t: int, box: Box | None = None) -> NDArray[np.float16]:
         """Return the kept flow from `t` + 1 back to `t`, (n, (Z), Y, X), channels X, Y(, Z), normalised."""
-        return self._flow.read(t, box)
+        return _read_settled(self._flow, self._outputs_journal, t, box)
 
     def write_flow(self, t: int, values: NDArray[np.floating[Any]], box: Box | None = None) -> None:
         """Keep a flow, (n, (Z), Y, X), for the earlier timepoint `t` or for a box of it."""
-        self._flow.write(t, values, box)
+        self._write(self._outputs_journal, t, {self._flow: values}, box)
 
     def read_labels(self, t: int, box: Box | None = None) -> NDArray[np.uint8]:
         """Return the labels of a timepoint, or of a box of it, ((Z), Y, X), 0 to 6."""
-        return self._read_settled(self._labels, t, box)
+        return _read_settled(self._labels, self._labels_journal, t, box)
 
     def write_labels(self, t: int, labels: NDArray[np.uint8]) -> None:
         """Replace the labels of a timepoint, ((Z), Y, X), 0 to 6, and their colours."""
@@ -125,15 +125,11 @@ class Dataset:
                 f"labels must be uint8 from 0 to {_LARGEST_LABEL}, but {labels.dtype} up to "
                 f"{labels.max(initial=0)} came: give labels as they are stored"
             )
-        with self.labels_lock():
-            self._labels.write(t, labels)
-            self._labels_rgb.write(t, labels_as_rgb(labels))
+        self._write(self._labels_journal, t, {self._labels: labels, self._labels_rgb: labels_as_rgb(labels)})
 
     def clear_labels(self) -> None:
         """Set the labels of all timepoints to 0."""
-        with self.labels_lock():
-            self._labels.clear()
-            self._labels_rgb.clear()
+        self._clear(self._labels, self._labels_rgb)
 
     def labelled_timepoints(self) -> list[int]:
         """Return the timepoints that have any label, in order."""
@@ -141,17 +137,15 @@ class Dataset:
 
     def read_flow_labels(self, t: int, box: Box | None = None) -> NDArray[np.float32]:
         """Return the flow labels of the earlier timepoint `t`, (n + 1, (Z), Y, X): X, Y(, Z), weight."""
-        return self._read_settled(self._flow_labels, t, box)
+        return _read_settled(self._flow_labels, self._labels_journal, t, box)
 
     def write_flow_labels(self, t: int, labels: NDArray[np.float32]) -> None:
         """Replace the flow labels of the earlier timepoint `t`, (n + 1, (Z), Y, X)."""
-        with self.labels_lock():
-            self._flow_labels.write(t, labels)
+        self._write(self._labels_journal, t, {self._flow_labels: labels})
 
     def clear_flow_labels(self) -> None:
         """Set the flow labels of all timepoints to 0."""
-        with self.labels_lock():
-            self._flow_labels.clear()
+        self._clear(self._flow_labels)
 
     def flow_labelled_timepoints(self) -> list[int]:
         """Return the earlier timepoints that have any flow label, in order."""
@@ -160,23 +154,35 @@ class Dataset:
     @contextmanager
     def labels_lock(self) -> Iterator[None]:
         """Keep every other writer of labels of this dataset waiting; may be nested."""
-        with self._lock:
+        with self._labels_journal.lock():
             yield
 
-    def _read_settled(self, series: TimeSeries, t: int, box: Box | None) -> NDArray[Any]:
-        """Read what no writer is in the middle of replacing."""
-        if series.is_read_at_once(box):
-            return series.read(t, box)
-        with self.labels_lock():
-            return series.read(t, box)
+    def _write(
+        self, journal: Journal, t: int, values: Mapping[TimeSeries, NDArray[Any]], box: Box | None = None
+    ) -> None:
+        """Replace a timepoint, or a box of it, in some arrays, in all of them or in none."""
+        what = f"timepoint {t} of {' and '.join(series.name for series in values)}"
+        needed = sum(array.nbytes for array in values.values())
+        with explained_storage(what, self._folder, needed), journal.transaction() as changes:
+            for series, array in values.items():
+                series.stage(changes, t, array, box)
+
+    def _clear(self, *arrays: TimeSeries) -> None:
+        what = f"cleared {' and '.join(series.name for series in arrays)}"
+        with explained_storage(what, self._folder, 0), self._labels_journal.transaction() as changes:
+            for series in arrays:
+                series.stage_clear(changes)
 
     def __reduce__(self) -> tuple[type["Dataset"], tuple[Path]]:
         return (type(self), (self._folder,))
 
     @cached_property
-    def _lock(self) -> FileLock:
-        # One object per folder and process, so that nesting works for two datasets of the same folder too.
-        return FileLock(self._folder / _LABELS_LOCK, is_singleton=True, poll_interval=0.01)
+    def _labels_journal(self) -> Journal:
+        return labels_journal(self._folder)
+
+    @cached_property
+    def _outputs_journal(self) -> Journal:
+        return outputs_journal(self._folder)
 
     @cached_property
     def _images(self) -> TimeSeries:
@@ -204,3 +210,11 @@ class Dataset:
 
     def _series(self, name: str) -> TimeSeries:
         return TimeSeries(self._folder / name, self._specs[name])
+
+
+def _read_settled(series: TimeSeries, journal: Journal, t: int, box: Box | None) -> NDArray[Any]:
+    """Read what no writer is in the middle of replacing."""
+    if series.is_read_at_once(box):
+        return series.read(t, box)
+    with journal.lock():
+        return series.read(t, box)

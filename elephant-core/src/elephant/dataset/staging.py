@@ -16,7 +16,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from elephant.dataset.journal import labels_journal, outputs_journal
 from elephant.errors import DatasetError
+from elephant.files import replacing, sync_folder, sync_tree
 
 _WORK = ".conversion"
 _LOCK = ".conversion.lock"
@@ -62,20 +64,21 @@ def staging(folder: Path) -> Iterator[Path]:
 
 
 def recover(folder: Path) -> None:
-    """Carry on or throw away what a killed conversion left; leave a running one alone.
+    """Carry on or throw away what a killed conversion, or a killed update, left; leave a running one alone.
 
     A swap that is under way in another process is waited for. A folder that cannot be written stays as it is.
     """
-    if not (folder / _WORK).is_dir():
-        return
-    wait = _LONGEST_SWAP_S if is_swapping(folder) else 0
     try:
-        with FileLock(folder / _LOCK, timeout=wait):
+        for journal in (labels_journal(folder), outputs_journal(folder)):
+            journal.recover()
+        if not (folder / _WORK).is_dir():
+            return
+        with FileLock(folder / _LOCK, timeout=_LONGEST_SWAP_S if is_swapping(folder) else 0):
             _finish_or_sweep(folder)
     except Timeout:
         return
     except OSError as error:
-        logger.warning("what an interrupted conversion left in %s cannot be tidied: %s", folder, error)
+        logger.warning("what was interrupted in %s cannot be tidied: %s", folder, error)
 
 
 def is_swapping(folder: Path) -> bool:
@@ -84,9 +87,11 @@ def is_swapping(folder: Path) -> bool:
 
 
 def _put_marker(folder: Path, staged: Path) -> None:
-    draft = staged.with_suffix(".marker")
-    draft.write_text(staged.name, encoding="ascii")
-    draft.replace(folder / _WORK / _MARKER)
+    sync_tree(staged)
+    sync_folder(staged.parent)
+    sync_folder(folder)
+    with replacing(folder / _WORK / _MARKER) as marker:
+        marker.write(staged.name.encode("ascii"))
 
 
 def _finish_or_sweep(folder: Path) -> None:
@@ -94,7 +99,9 @@ def _finish_or_sweep(folder: Path) -> None:
     work = folder / _WORK
     marker = work / _MARKER
     if marker.exists():
-        _swap(folder, work / marker.read_text(encoding="ascii"))
+        # What is being written to the old arrays goes to them, and never to the new ones.
+        with labels_journal(folder).lock(), outputs_journal(folder).lock():
+            _swap(folder, work / marker.read_text(encoding="ascii"))
         marker.unlink()
     shutil.rmtree(work, ignore_errors=True)
 
@@ -108,3 +115,4 @@ def _swap(folder: Path, staged: Path) -> None:
         if os.path.lexists(place):
             place.replace(aside / new.name)
         new.replace(place)
+    sync_folder(folder)

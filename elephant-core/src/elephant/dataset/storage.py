@@ -2,7 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,12 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
+from elephant.dataset.journal import Changes
 from elephant.dataset.layout import FLOW_HASHES, ArraySpec, regions
 from elephant.errors import DatasetError, InvalidInputError
 from elephant.types import Box
 
+_METADATA = ("zarr.json", ".zarray")
 _CHUNK_FILE = re.compile(r"(?:c[./])?(\d+)(?:[./]\d+)*")
 
 
@@ -89,6 +93,11 @@ class TimeSeries:
         self._spec = spec
         self._array = open_array(path, writable=True)
 
+    @property
+    def name(self) -> str:
+        """Name of the array's folder."""
+        return self._path.name
+
     def read(self, t: int, box: Box | None = None) -> NDArray[Any]:
         """Return a timepoint, or a box of it, with its channels where the array has them.
 
@@ -110,15 +119,15 @@ class TimeSeries:
                 "make the dataset again from its movie"
             ) from error
 
-    def write(self, t: int, values: NDArray[Any], box: Box | None = None) -> None:
-        """Store a timepoint, or a box of it.
-
-        A timepoint that lies in one file (see :attr:`is_atomic`) appears to readers whole or not at all.
+    def stage(self, changes: Changes, t: int, values: NDArray[Any], box: Box | None = None) -> None:
+        """Add to changes that a timepoint, or a box of it, gets new values.
 
         Raises
         ------
         InvalidInputError
             The timepoint or the box lies outside, or the values have another shape.
+        DatasetError
+            The array was replaced by another one meanwhile.
         """
         selection = self._selection(t, box)
         expected = self._spec.with_channels(self._spec.spatial if box is None else box.size)
@@ -127,16 +136,44 @@ class TimeSeries:
                 f"{self._path.name} takes values of shape {expected} here, but {values.shape} came: "
                 "give it the values of the box, or of the whole timepoint"
             )
-        self._array[selection] = values
+        names = self._names_at(t)
+        is_whole = box is None and self._file_shape[0] == 1
+        self._staged(changes, () if is_whole else names)[selection] = values
+        changes.names.extend(f"{self._path.name}/{name}" for name in names)
 
-    def clear(self) -> None:
-        """Set every value to 0 by removing what is stored."""
+    def stage_clear(self, changes: Changes) -> None:
+        """Add to changes that every value becomes 0."""
         if self._array.fill_value not in (0, None):
+            array = self._staged(changes, ())
             for t in range(self._spec.n_timepoints):
-                self._array[t] = 0
-            return
-        for path, _ in self._files():
-            path.unlink(missing_ok=True)
+                array[t] = 0
+        stored = {path.relative_to(self._path.parent).as_posix() for path, _ in self._files()}
+        new = changes.folder / self._path.name
+        written = {path.relative_to(changes.folder).as_posix() for path, _ in _chunk_files(new)}
+        changes.names.extend(sorted(stored | written))
+
+    def _staged(self, changes: Changes, names: Iterable[str]) -> zarr.Array[Any]:
+        """Return an array like this one among new files, which begins with some of its files."""
+        folder = changes.folder / self._path.name
+        folder.mkdir(exist_ok=True)
+        for name in _METADATA:
+            if (self._path / name).is_file():
+                shutil.copyfile(self._path / name, folder / name)
+        for name in names:
+            if (self._path / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                _name_again(self._path / name, folder / name)
+        array = open_array(folder, writable=True)
+        if array.metadata != self._array.metadata:
+            raise DatasetError(f"{self._path} was made again meanwhile: try again")
+        return array
+
+    def _names_at(self, t: int) -> list[str]:
+        """Return the names, in the array's folder, of the files that can hold values of a timepoint."""
+        per_axis = zip(self._array.shape[1:], self._file_shape[1:], strict=True)
+        counts = (range(-(-size // most)) for size, most in per_axis)
+        first = t // self._file_shape[0]
+        return [self._array.metadata.encode_chunk_key((first, *rest)) for rest in product(*counts)]
 
     @property
     def is_atomic(self) -> bool:
@@ -169,13 +206,8 @@ class TimeSeries:
         return False
 
     def _files(self) -> Iterator[tuple[Path, int]]:
-        """Yield the files that hold values, each with its place along the first axis."""
-        for folder, _, names in os.walk(self._path):
-            for name in names:
-                path = Path(folder, name)
-                match = _CHUNK_FILE.fullmatch(path.relative_to(self._path).as_posix())
-                if match:
-                    yield path, int(match[1])
+        """Return the files that hold values, each with its place along the first axis."""
+        return _chunk_files(self._path)
 
     def _selection(self, t: int, box: Box | None) -> tuple[int | slice, ...]:
         spec = self._spec
@@ -193,3 +225,21 @@ class TimeSeries:
             )
         channels = (slice(None),) if spec.channels and spec.channel_axis == "first" else ()
         return (t, *channels, *box.slices)
+
+
+def _chunk_files(array: Path) -> Iterator[tuple[Path, int]]:
+    """Yield the files of an array's folder that hold values, each with its place along the first axis."""
+    for folder, _, names in os.walk(array):
+        for name in names:
+            path = Path(folder, name)
+            match = _CHUNK_FILE.fullmatch(path.relative_to(array).as_posix())
+            if match:
+                yield path, int(match[1])
+
+
+def _name_again(path: Path, other: Path) -> None:
+    """Give a file another name, or copy it where the file system has no second names; it is never changed in place."""
+    try:
+        os.link(path, other)
+    except OSError:
+        shutil.copyfile(path, other)

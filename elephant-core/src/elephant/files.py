@@ -1,0 +1,139 @@
+"""Files that are whole whenever the power goes: written beside their place, forced to the disk, then renamed."""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import repeat
+from pathlib import Path
+from typing import BinaryIO
+
+from elephant.errors import StorageError
+
+TEMPORARY_SUFFIX = ".tmp"
+_MOST_AT_ONCE = 16
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file that takes the place of another one when the block ends without an error.
+
+    Whoever opens `path` meets the old content or the new one, whole, also after a power cut. The file gets the leave
+    that any new file of its owner has.
+
+    Parameters
+    ----------
+    path
+        The place; its folder is made where it does not exist.
+
+    Raises
+    ------
+    OSError
+        It cannot be written. What was there before is still there, and nothing else.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The name says nothing of the file's own, which may be as long as a name can be.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=TEMPORARY_SUFFIX)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_files(paths: Sequence[Path]) -> None:
+    """Return once the content of files is on the disk; many are forced together, which takes little longer than one."""
+    if len(paths) == 1:
+        _sync(paths[0], os.O_RDONLY)
+    elif paths:
+        with ThreadPoolExecutor(min(len(paths), _MOST_AT_ONCE), "sync") as pool:
+            list(pool.map(_sync, paths, repeat(os.O_RDONLY)))
+
+
+def sync_folder(folder: Path) -> None:
+    """Return once the names in a folder are on the disk."""
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def sync_tree(folder: Path) -> None:
+    """Return once a folder, and all files and folders below it, are on the disk."""
+    for parent, _, names in os.walk(folder):
+        sync_files([Path(parent, name) for name in names])
+        sync_folder(Path(parent))
+
+
+@contextmanager
+def explained_storage(what: str, folder: Path, needed: int, kind: type[StorageError] = StorageError) -> Iterator[None]:
+    """Turn what the file system refuses inside the block into an error that says what to do.
+
+    Parameters
+    ----------
+    what
+        What is written: the beginning of the sentence.
+    folder
+        Where.
+    needed
+        How much room it takes at most, bytes.
+    kind
+        The error to raise.
+
+    Raises
+    ------
+    StorageError
+        The disk is full, or the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise kind(_explain(error, what, folder, needed)) from error
+
+
+def _explain(error: OSError, what: str, folder: Path, needed: int) -> str:
+    unchanged = "what was there before is unchanged"
+    if error.errno not in _FULL:
+        reason = error.strerror or str(error)
+        return f"{what} cannot be written into {folder} ({reason}): see who may write there; {unchanged}"
+    return (
+        f"{what} needs up to {in_mib(needed)}, but {folder} has {in_mib(_free(folder))} left ({error.strerror}): make "
+        f"room on that disk and try again; {unchanged}"
+    )
+
+
+def in_mib(n_bytes: int) -> str:
+    """Return an amount as a person reads it."""
+    return f"{n_bytes / 2**20:.1f} MiB" if n_bytes < 100 * 2**20 else f"{n_bytes / 2**20:.0f} MiB"
+
+
+def _free(folder: Path) -> int:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:  # the folder itself may be what could not be made
+        return 0
+
+
+def _sync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems have nothing to force
+            raise
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
