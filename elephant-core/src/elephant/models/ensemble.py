@@ -7,7 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from elephant.models.checkpoint import StateDict, fill, load_state_dicts, save_state_dicts
+from elephant.errors import ModelFileError
+from elephant.models.checkpoint import StateDict, fill, load_state_dicts
+from elephant.models.generations import ModelFile, way_back
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.reporting import CancelToken
 
@@ -35,8 +37,8 @@ class Ensemble(nn.Module):
         return [member.state_dict() for member in self.members]
 
     def save(self, path: Path) -> None:
-        """Write the model file, whole or not at all."""
-        save_state_dicts(path, self.state_dicts())
+        """Write the model file, whole or not at all; what it held before is kept as a generation."""
+        ModelFile(path).save(self.state_dicts())
 
 
 def load_ensemble(path: Path, network: type[DetectionNet] | type[FlowNet], n_dims: int, n_keep_axials: int) -> Ensemble:
@@ -47,8 +49,16 @@ def load_ensemble(path: Path, network: type[DetectionNet] | type[FlowNet], n_dim
     NotFoundError
         The file is not there.
     ModelFileError
-        It is damaged or holds another architecture.
+        It is damaged or holds another architecture; it says to which generation one can go back, if there is any.
     """
+    try:
+        return _load(path, network, n_dims, n_keep_axials)
+    except ModelFileError as error:
+        way = way_back(path, lambda generation: _load(generation, network, n_dims, n_keep_axials))
+        raise ModelFileError(f"{error}{way}") from error
+
+
+def _load(path: Path, network: type[DetectionNet] | type[FlowNet], n_dims: int, n_keep_axials: int) -> Ensemble:
     members = []
     for weights in load_state_dicts(path):
         member = network(n_dims, n_keep_axials)

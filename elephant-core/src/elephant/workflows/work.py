@@ -8,11 +8,19 @@ from pathlib import Path
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
 from elephant.models.ensemble import Ensemble
+from elephant.models.generations import ModelFile
 from elephant.models.shelf import ModelShelf
 from elephant.reporting import CancelToken, ProgressReporter
 from elephant.types import Box, Shape, VoxelSize
 
 DEFAULT_CACHE_BYTES = 1 << 30
+# What a person can change where there is too little memory, named as in the client's settings.
+TRAINING_REMEDY = (
+    "make crop_size or batch_size smaller, or cache_maxbytes where the machine's own memory is short; the model is "
+    "what it was after its last finished epoch"
+)
+START_REMEDY = "make crop_size or cache_maxbytes smaller; the model is what it was before"
+PREDICTION_REMEDY = "make patch, batch_size or the crop box smaller, or end other programs that use the device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +50,15 @@ class ModelWork:
 def in_training(work: ModelWork, model: Ensemble, on_saved: Callable[[], None]) -> Iterator[Callable[[], None]]:
     """Give a function that saves a model of the shelf while it is trained, and says so.
 
+    What the file held before the first time is kept as a generation.
+
     The shelf lets go of it after the block: an epoch that was not finished has changed the weights in memory, but not
     the file.
     """
+    file = ModelFile(work.model_path)
 
     def save() -> None:
-        model.save(work.model_path)
+        file.save(model.state_dicts())
         on_saved()
 
     try:
