@@ -1,5 +1,6 @@
 """A job in its worker, while Redis goes away, comes back empty, or gives it up."""
 
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 import redis
 
+from elephant_server.jobs import running
 from elephant_server.jobs.context import JobControl
 from elephant_server.jobs.running import run_job
 from elephant_server.state import Kind, LiveParams, Outcome, RedisBoard
@@ -77,6 +79,19 @@ def test_an_outcome_waits_for_redis(board: Leaving, monkeypatch: pytest.MonkeyPa
 
     assert run(board, work) == Outcome(result={})
     assert pauses
+
+
+def test_a_job_that_has_ended_is_not_entered_again(board: Leaving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "RENEW_INTERVAL_S", 0.001)
+    finish = board.finish
+
+    def finish_slowly(job_id: str, outcome: Outcome) -> None:
+        finish(job_id, outcome)
+        time.sleep(0.1)
+
+    monkeypatch.setattr(board, "finish", finish_slowly)
+    assert run(board, lambda _: time.sleep(0.05)) == Outcome(result={})
+    assert not board.entries()
 
 
 def test_a_job_that_was_given_up_ends_and_leaves_nothing(board: Leaving) -> None:

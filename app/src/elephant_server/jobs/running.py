@@ -41,9 +41,12 @@ def run_job(board: Board, job_id: str, work: Work, give_up: Callable[[], None] =
     renewer.start()
     try:
         outcome = _outcome_of(work, control)
+    finally:
+        # Before the outcome is left: a job that has ended must not be entered again.
+        renewer.stop()
+    try:
         _finish(board, control, outcome)
     finally:
-        renewer.stop()
         _current = None
 
 
