@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from faults.ground import Ground
+from faults.ground import MODEST, Ground
 from faults.suite import chosen, play
 from stack.running import RunningServer, settings_of
 
@@ -25,7 +25,7 @@ def main() -> int:
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="elephant-faults-", ignore_cleanup_errors=True) as place:
         folder = Path(place)
-        server = RunningServer.start(folder, settings_of(folder))
+        server = RunningServer.start(folder, settings_of(folder) | MODEST)
         try:
             ground = Ground.prepared(server.wait_until_serving(), folder)
             played = []

@@ -19,6 +19,9 @@ WATCHED = ("datasets", "models", "logs", ".exports")
 PASSING_SUFFIX, PASSING_NAME = ".lock", ".reason"
 UPLOADS = ".uploads"
 
+# For the workers: networks this small gain nothing from threads, which wait for each other on a busy machine.
+MODEST = {"OMP_NUM_THREADS": "1"}
+
 Body = dict[str, Any]
 
 

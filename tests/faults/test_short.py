@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from faults.cases import Case
-from faults.ground import Ground
+from faults.ground import MODEST, Ground
 from faults.suite import chosen, play
 from stack.running import RunningServer, settings_of
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.stack
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     """Give a server of its own: its programs are killed."""
     folder = tmp_path_factory.mktemp("faults")
-    server = RunningServer.start(folder, settings_of(folder))
+    server = RunningServer.start(folder, settings_of(folder) | MODEST)
     try:
         yield Ground.prepared(server.wait_until_serving(), folder)
     finally:

@@ -16,7 +16,7 @@ from faults.breakdowns.recovery import (
     wait_until_queued_or_running,
 )
 from faults.cases import Case, NotPossibleError
-from faults.ground import Ground
+from faults.ground import MODEST, Ground
 from stack.running import RunningServer, settings_of, wait_until
 
 LIBRARY = "*/faketime/libfaketimeMT.so.1"
@@ -53,7 +53,7 @@ def own_clock(g: Ground) -> Iterator[tuple[Ground, Clock]]:
     folder = g.folder / "clock"
     folder.mkdir(exist_ok=True)
     clock = Clock(folder / "time")
-    values = settings_of(folder)
+    values = settings_of(folder) | MODEST
     server = RunningServer.start(folder, values, variables={**values, **clock.variables})
     try:
         yield Ground.prepared(server.wait_until_serving(), folder), clock

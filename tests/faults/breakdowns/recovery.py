@@ -125,7 +125,7 @@ def changed_at(path: Path) -> int:
 
 def slow_predict_body(client: ReleasedClient) -> dict[str, Any]:
     """Return a prediction that takes seconds, because the network sees the image many times as large."""
-    return client.seg_predict_body(0, input_size=[320, 320, 48], patch=[96, 96, 24])
+    return client.seg_predict_body(0, input_size=[192, 192, 24], patch=[96, 96, 24])
 
 
 def board(server: RunningServer, database: int = 0) -> "redis.Redis[str]":

@@ -53,7 +53,7 @@ def killed_while_training(g: Ground) -> None:
 
 def killed_and_the_outcome_arrives(g: Ground) -> None:
     spots = g.volume.annotated(0, g.volume.movie.drawn(0))
-    asked = g.player.later("seg/train", g.volume.seg_train_body(spots, n_epochs=12, n_crops=4, log_dir=None))
+    asked = g.player.later("seg/train", g.volume.seg_train_body(spots, n_epochs=3, n_crops=3, log_dir=None))
     wait_until_queued_or_running(g, "running")
     kill(g, "redis")
     assert asked.result(90).json() == {"completed": True}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from faults.breakdowns.power import cut
 from faults.breakdowns.recovery import assert_models_are_whole, recovery_limit_s
-from faults.ground import Ground
+from faults.ground import MODEST, Ground
 from faults.soak.measuring import growth, measure, wait_until_nothing_is_left
 from faults.soak.use import Records, Use
 from stack.running import RunningServer, settings_of, wait_until
@@ -155,7 +155,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="elephant-soak-", ignore_cleanup_errors=True) as place:
         folder = Path(place)
-        server = RunningServer.start(folder, settings_of(folder))
+        server = RunningServer.start(folder, settings_of(folder) | MODEST)
         try:
             ground = Ground.prepared(server.wait_until_serving(), folder)
             held = Soak(ground, 60 * options.minutes, options.seed).run()
