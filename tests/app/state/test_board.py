@@ -7,20 +7,26 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from elephant_server.state import Entry, Kind, LiveParams, Outcome, ProcessState, RedisBoard
+from elephant_server.state import Board, Entry, Kind, LiveParams, MemoryBoard, Outcome, ProcessState, RedisBoard
 
 
 @pytest.fixture
-def board(redis_url: str) -> RedisBoard:
+def redis_board(redis_url: str) -> RedisBoard:
     return RedisBoard(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
 
 
-def test_nothing_runs_at_first(board: RedisBoard) -> None:
+@pytest.fixture(params=["redis", "memory"])
+def board(request: pytest.FixtureRequest) -> Board:
+    """Give an empty board of each kind: both keep the same contract."""
+    return MemoryBoard() if request.param == "memory" else request.getfixturevalue("redis_board")
+
+
+def test_nothing_runs_at_first(board: Board) -> None:
     assert board.process_state() is ProcessState.IDLE
     assert board.read_params() == LiveParams(0.001, 5)
 
 
-def test_one_training_at_a_time(board: RedisBoard) -> None:
+def test_one_training_at_a_time(board: Board) -> None:
     assert board.open("a", Kind.TRAINING)
     assert not board.open("b", Kind.TRAINING)
     assert not board.is_alive("b")
@@ -30,7 +36,7 @@ def test_one_training_at_a_time(board: RedisBoard) -> None:
     assert board.open("b", Kind.TRAINING)
 
 
-def test_of_many_that_ask_at_once_one_gets_the_training(board: RedisBoard) -> None:
+def test_of_many_that_ask_at_once_one_gets_the_training(board: Board) -> None:
     granted: list[str] = []
     start = threading.Barrier(8)
 
@@ -47,7 +53,7 @@ def test_of_many_that_ask_at_once_one_gets_the_training(board: RedisBoard) -> No
     assert len(granted) == 1
 
 
-def test_guests_hold_a_training_and_are_all_let_in(board: RedisBoard) -> None:
+def test_guests_hold_a_training_and_are_all_let_in(board: Board) -> None:
     board.open("training", Kind.TRAINING)
     board.take("training")
     assert not board.look("training").must_wait
@@ -62,7 +68,7 @@ def test_guests_hold_a_training_and_are_all_let_in(board: RedisBoard) -> None:
     assert board.process_state() is ProcessState.RUNNING
 
 
-def test_a_training_that_is_asked_for_while_guests_work_waits_for_them(board: RedisBoard) -> None:
+def test_a_training_that_is_asked_for_while_guests_work_waits_for_them(board: Board) -> None:
     board.open("guest", Kind.GUEST)
     assert board.open("training", Kind.TRAINING)
     board.take("training")
@@ -71,7 +77,7 @@ def test_a_training_that_is_asked_for_while_guests_work_waits_for_them(board: Re
     assert not board.look("training").must_wait
 
 
-def test_a_job_that_was_dropped_is_gone_for_good(board: RedisBoard) -> None:
+def test_a_job_that_was_dropped_is_gone_for_good(board: Board) -> None:
     board.open("a", Kind.TRAINING, "task")
     lease = board.take("a", "me")
     assert lease is not None
@@ -87,7 +93,7 @@ def test_a_job_that_was_dropped_is_gone_for_good(board: RedisBoard) -> None:
     assert board.open("b", Kind.TRAINING)
 
 
-def test_a_job_that_was_renewed_meanwhile_is_not_dropped(board: RedisBoard) -> None:
+def test_a_job_that_was_renewed_meanwhile_is_not_dropped(board: Board) -> None:
     board.open("a", Kind.GUEST)
     [queued] = board.entries()
     assert board.renew_queued("a")
@@ -102,55 +108,55 @@ def test_a_job_that_was_renewed_meanwhile_is_not_dropped(board: RedisBoard) -> N
     assert board.is_alive("a")
 
 
-def test_a_dropped_job_can_not_be_taken(board: RedisBoard) -> None:
+def test_a_dropped_job_can_not_be_taken(board: Board) -> None:
     board.open("a", Kind.GUEST)
     board.drop(board.entries()[0], Outcome(error="WorkerLostError"))
     assert board.take("a") is None
 
 
-def test_a_running_job_is_entered_again_on_a_board_that_was_emptied(board: RedisBoard, redis_url: str) -> None:
-    board.open("a", Kind.TRAINING, "task")
-    lease = board.take("a", "me")
+def test_a_running_job_is_entered_again_on_a_board_that_was_emptied(redis_board: RedisBoard, redis_url: str) -> None:
+    redis_board.open("a", Kind.TRAINING, "task")
+    lease = redis_board.take("a", "me")
     assert lease is not None
-    board.write_params(0.5, 7)
+    redis_board.write_params(0.5, 7)
     redis.Redis.from_url(redis_url).flushdb()
-    assert board.look("a").is_missing
-    assert not board.look("a").is_cancelled
-    assert board.renew(lease, LiveParams(0.5, 7))
-    assert board.process_state() is ProcessState.RUNNING
-    assert board.entries() == [Entry("a", Kind.TRAINING, "running", 0, "me", "task")]
-    assert board.look("a").params == LiveParams(0.5, 7)
-    board.finish("a", Outcome(result={}))
-    assert board.wait_for_outcome("a", 1) == Outcome(result={})
+    assert redis_board.look("a").is_missing
+    assert not redis_board.look("a").is_cancelled
+    assert redis_board.renew(lease, LiveParams(0.5, 7))
+    assert redis_board.process_state() is ProcessState.RUNNING
+    assert redis_board.entries() == [Entry("a", Kind.TRAINING, "running", 0, "me", "task")]
+    assert redis_board.look("a").params == LiveParams(0.5, 7)
+    redis_board.finish("a", Outcome(result={}))
+    assert redis_board.wait_for_outcome("a", 1) == Outcome(result={})
 
 
-def test_what_was_set_since_is_not_undone_by_a_job_that_comes_back(board: RedisBoard, redis_url: str) -> None:
-    board.open("a", Kind.TRAINING)
-    lease = board.take("a")
-    assert lease is not None
-    redis.Redis.from_url(redis_url).flushdb()
-    board.write_params(lr=0.25)
-    assert board.renew(lease, LiveParams(0.5, 7))
-    assert board.look("a").params == LiveParams(0.25, 5)
-
-
-def test_a_training_does_not_come_back_beside_another(board: RedisBoard, redis_url: str) -> None:
-    board.open("a", Kind.TRAINING)
-    lease = board.take("a")
+def test_what_was_set_since_is_not_undone_by_a_job_that_comes_back(redis_board: RedisBoard, redis_url: str) -> None:
+    redis_board.open("a", Kind.TRAINING)
+    lease = redis_board.take("a")
     assert lease is not None
     redis.Redis.from_url(redis_url).flushdb()
-    board.open("b", Kind.TRAINING)
-    assert not board.renew(lease)
-    assert [entry.id for entry in board.entries()] == ["b"]
+    redis_board.write_params(lr=0.25)
+    assert redis_board.renew(lease, LiveParams(0.5, 7))
+    assert redis_board.look("a").params == LiveParams(0.25, 5)
 
 
-def test_to_open_a_training_twice_is_to_open_it_once(board: RedisBoard) -> None:
+def test_a_training_does_not_come_back_beside_another(redis_board: RedisBoard, redis_url: str) -> None:
+    redis_board.open("a", Kind.TRAINING)
+    lease = redis_board.take("a")
+    assert lease is not None
+    redis.Redis.from_url(redis_url).flushdb()
+    redis_board.open("b", Kind.TRAINING)
+    assert not redis_board.renew(lease)
+    assert [entry.id for entry in redis_board.entries()] == ["b"]
+
+
+def test_to_open_a_training_twice_is_to_open_it_once(board: Board) -> None:
     assert board.open("a", Kind.TRAINING)
     assert board.open("a", Kind.TRAINING)
     assert len(board.entries()) == 1
 
 
-def test_only_the_phase_that_was_meant_is_renewed(board: RedisBoard) -> None:
+def test_only_the_phase_that_was_meant_is_renewed(board: Board) -> None:
     board.open("a", Kind.GUEST)
     assert board.renew_queued("a")
     lease = board.take("a")
@@ -176,7 +182,7 @@ def silent_redis() -> Iterator[str]:
         yield f"redis://127.0.0.1:{listening.getsockname()[1]}/0"
 
 
-def test_an_outcome_wakes_whoever_waits_and_the_state_is_right_by_then(board: RedisBoard) -> None:
+def test_an_outcome_wakes_whoever_waits_and_the_state_is_right_by_then(board: Board) -> None:
     board.open("a", Kind.GUEST)
     board.take("a")
     threading.Timer(0.1, lambda: board.finish("a", Outcome(result={"spots": [1]}))).start()
@@ -186,7 +192,7 @@ def test_an_outcome_wakes_whoever_waits_and_the_state_is_right_by_then(board: Re
     assert board.wait_for_outcome("a", 0.1) is None
 
 
-def test_abort_ends_queued_jobs_at_once_and_asks_running_ones(board: RedisBoard) -> None:
+def test_abort_ends_queued_jobs_at_once_and_asks_running_ones(board: Board) -> None:
     board.open("queued", Kind.GUEST)
     board.open("running", Kind.TRAINING)
     board.take("running")
@@ -197,7 +203,7 @@ def test_abort_ends_queued_jobs_at_once_and_asks_running_ones(board: RedisBoard)
     assert board.is_alive("running")
 
 
-def test_one_job_can_be_cancelled_alone(board: RedisBoard) -> None:
+def test_one_job_can_be_cancelled_alone(board: Board) -> None:
     for name in ("a", "b"):
         board.open(name, Kind.GUEST)
         board.take(name)
@@ -206,7 +212,7 @@ def test_one_job_can_be_cancelled_alone(board: RedisBoard) -> None:
     assert not board.look("b").is_cancelled
 
 
-def test_a_person_holds_a_training_and_only_that_one(board: RedisBoard) -> None:
+def test_a_person_holds_a_training_and_only_that_one(board: Board) -> None:
     board.open("a", Kind.TRAINING)
     board.hold(True)
     assert board.look("a").must_wait
@@ -220,7 +226,7 @@ def test_a_person_holds_a_training_and_only_that_one(board: RedisBoard) -> None:
     assert board.process_state() is ProcessState.RUNNING
 
 
-def test_a_change_wakes_a_watcher(board: RedisBoard) -> None:
+def test_a_change_wakes_a_watcher(board: Board) -> None:
     board.open("guest", Kind.GUEST)
     with board.watch() as wait:
         threading.Timer(0.1, lambda: board.finish("guest", Outcome(result={}))).start()
@@ -230,14 +236,14 @@ def test_a_change_wakes_a_watcher(board: RedisBoard) -> None:
         assert not board.is_alive("guest")
 
 
-def test_params_are_changed_one_by_one(board: RedisBoard) -> None:
+def test_params_are_changed_one_by_one(board: Board) -> None:
     assert board.write_params(lr=1e-5) == LiveParams(1e-5, 5)
     assert board.write_params(n_crops=0) == LiveParams(1e-5, 0)
     board.open("a", Kind.TRAINING)
     assert board.look("a").params == LiveParams(1e-5, 0)
 
 
-def test_news_come_in_order_and_before_the_outcome(board: RedisBoard) -> None:
+def test_news_come_in_order_and_before_the_outcome(board: Board) -> None:
     board.open("a", Kind.GUEST)
     board.take("a")
     board.announce("a", {"size": 1})
@@ -247,7 +253,7 @@ def test_news_come_in_order_and_before_the_outcome(board: RedisBoard) -> None:
     assert heard == [{"size": 1}, {"size": 2}, Outcome(result={}), None]
 
 
-def test_news_wake_whoever_follows_and_those_of_a_job_that_is_gone_are_dropped(board: RedisBoard) -> None:
+def test_news_wake_whoever_follows_and_those_of_a_job_that_is_gone_are_dropped(board: Board) -> None:
     board.open("a", Kind.GUEST)
     threading.Timer(0.1, lambda: board.announce("a", {"size": 1})).start()
     assert board.wait_for_news("a", 5) == {"size": 1}
@@ -257,7 +263,7 @@ def test_news_wake_whoever_follows_and_those_of_a_job_that_is_gone_are_dropped(b
     assert board.wait_for_news("a", 0.1) is None
 
 
-def test_a_live_training_is_told_of_updates_in_order_and_none_else(board: RedisBoard) -> None:
+def test_a_live_training_is_told_of_updates_in_order_and_none_else(board: Board) -> None:
     board.open("a", Kind.TRAINING)
     board.tell_live("before it listens")
     board.open_live("a")

@@ -11,6 +11,7 @@ from elephant_server.state.board import (
     Outcome,
     ProcessState,
 )
+from elephant_server.state.memory_board import MemoryBoard
 from elephant_server.state.redis_board import RedisBoard
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Kind",
     "Lease",
     "LiveParams",
+    "MemoryBoard",
     "News",
     "Outcome",
     "ProcessState",
