@@ -10,11 +10,13 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from elephant.dataset import Dataset
+from elephant.devices import best_device
 from elephant.errors import Cancelled, InvalidInputError
 from elephant.models.pretrained import Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.training.control import LiveSettings
 from elephant_server.messaging import Messages
+from elephant_server.settings import Settings
 from elephant_server.state import Board, Checkpoint, Lease
 
 logger = logging.getLogger(__name__)
@@ -129,6 +131,23 @@ class WorkerContext:
     shelf: ModelShelf
     board: Board
     messages: Messages
+
+
+def make_context(settings: Settings, board: Board, messages: Messages) -> WorkerContext:
+    """Return what a worker keeps between jobs, on the best device that there is."""
+    device = best_device()
+    logger.info("Computing on %s", device)
+    return WorkerContext(
+        datasets=settings.datasets_dir,
+        models=settings.models_dir,
+        logs=settings.logs_dir,
+        pretrained=Pretrained(
+            settings.models_dir / "pretrained", settings.pretrained_url, settings.pretrained_checksums_by_name
+        ),
+        shelf=ModelShelf(device),
+        board=board,
+        messages=messages,
+    )
 
 
 def open_dataset(context: WorkerContext, name: str, is_3d: bool) -> Dataset:

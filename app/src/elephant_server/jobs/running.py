@@ -20,7 +20,8 @@ FINISH_PAUSE_S = 1.0
 
 Work = Callable[[JobControl], dict[str, Any]]
 
-_current: JobControl | None = None
+# The jobs of this process, whose end is asked for by a signal: one in a worker, more where workers are threads.
+_current: set[JobControl] = set()
 
 
 def run_job(board: Board, job_id: str, work: Work, give_up: Callable[[], None] = lambda: None) -> None:
@@ -29,14 +30,13 @@ def run_job(board: Board, job_id: str, work: Work, give_up: Callable[[], None] =
     A job that is no longer on the board, because it was aborted while it waited, is given up: `give_up` removes what
     came with it. So is one that comes twice.
     """
-    global _current  # noqa: PLW0603 - the process does one job at a time, and its end is asked for by a signal
     lease = _take(board, job_id)
     if lease is None:
         logger.info("A job was given up before it began")
         give_up()
         return
     control = JobControl(board, lease)
-    _current = control
+    _current.add(control)
     renewer = _Renewer(control)
     renewer.start()
     try:
@@ -47,7 +47,7 @@ def run_job(board: Board, job_id: str, work: Work, give_up: Callable[[], None] =
     try:
         _finish(board, control, outcome)
     finally:
-        _current = None
+        _current.discard(control)
 
 
 def _take(board: Board, job_id: str) -> Lease | None:
@@ -72,10 +72,10 @@ def _finish(board: Board, control: JobControl, outcome: Outcome) -> None:
             return
 
 
-def end_current_job() -> None:
-    """Make the job of this process, if there is one, end at its next check."""
-    if _current is not None:
-        _current.end()
+def end_current_jobs() -> None:
+    """Make the jobs of this process end at their next checks."""
+    for control in list(_current):
+        control.end()
 
 
 def _outcome_of(work: Work, control: JobControl) -> Outcome:

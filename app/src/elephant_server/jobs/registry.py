@@ -1,0 +1,47 @@
+"""Which work each task does, whatever carries it to a worker."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from elephant_server.jobs import exports, flow_payloads, flow_tasks, payloads, tasks
+from elephant_server.jobs.context import WorkerContext
+from elephant_server.jobs.running import run_job
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task's payload, and what does it: a function of the worker's context, the payload and the job's control."""
+
+    payload: type[payloads.Payload]
+    work: Callable[..., dict[str, Any]]
+
+
+TASKS = MappingProxyType(
+    {
+        payloads.SEG_PREDICT: Task(payloads.SegPredict, tasks.seg_predict),
+        payloads.SEG_TRAIN: Task(payloads.SegTrain, tasks.seg_train),
+        payloads.SEG_UPDATE: Task(payloads.SegUpdate, tasks.seg_update),
+        payloads.SEG_RESET: Task(payloads.SegReset, tasks.seg_reset),
+        payloads.DATASET_GENERATE: Task(payloads.DatasetGenerate, tasks.dataset_generate),
+        payloads.CTC_EXPORT: Task(payloads.CtcExport, exports.ctc_export),
+        flow_payloads.FLOW_PREDICT: Task(flow_payloads.FlowPredict, flow_tasks.flow_predict),
+        flow_payloads.FLOW_TRAIN: Task(flow_payloads.FlowTrain, flow_tasks.flow_train),
+        flow_payloads.FLOW_UPDATE: Task(flow_payloads.FlowUpdate, flow_tasks.flow_update),
+        flow_payloads.FLOW_RESET: Task(flow_payloads.FlowReset, flow_tasks.flow_reset),
+    }
+)
+
+
+def perform(context: WorkerContext, name: str, job_id: str, payload: str) -> None:
+    """Do the job of a task with its payload, under the job's lease.
+
+    Raises
+    ------
+    KeyError
+        There is no such task.
+    """
+    task = TASKS[name]
+    parsed = task.payload.model_validate_json(payload)
+    run_job(context.board, job_id, lambda control: task.work(context, parsed, control), parsed.discard)
