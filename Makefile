@@ -7,7 +7,7 @@ PYTHON_OF_VENV := .venv/bin/python
 # For the demonstration: MOVIE=x.h5 TRUTH=x.truth.json SEED=1
 export MOVIE TRUTH SEED
 
-.PHONY: help build rebuild launch stop bash bashroot test-image serve test test-faults soak demo lint types check clean setup setup-dev
+.PHONY: help build rebuild launch stop bash bashroot test-image serve access test test-faults soak demo lint types audit check clean setup setup-dev
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -33,6 +33,9 @@ bash: ## open a shell in the running container, as you
 bashroot: ## open a shell in the running container, as root
 	@script/container.sh bashroot
 
+access: setup ## print what to enter into the client: the address with its token, RabbitMQ's user and password
+	@$(PYTHON_OF_VENV) -m elephant_server.stack --access
+
 demo: setup-dev ## drive the running server as the client would; MOVIE, TRUTH and SEED choose the movie
 	@exec $(PYTHON_OF_VENV) script/demo.py
 
@@ -54,6 +57,9 @@ lint: setup-dev ## check the style of the code
 
 types: setup-dev ## check the types of both packages
 	@$(PYTHON_OF_VENV) -m mypy
+
+audit: setup-dev ## look for known vulnerabilities in the pinned packages; needs a network
+	@script/audit.sh
 
 check: lint types test ## all of the above, as the project's checks do
 

@@ -12,6 +12,7 @@
 #   ELEPHANT_WORKSPACE    folder of datasets, models and logs (workspace in the checkout)
 #   ELEPHANT_GPU          all, an index, a list (0,1), or empty for none (all; none where there is none)
 #   ELEPHANT_BIND_ADDRESS address of this machine on which the ports are published (127.0.0.1)
+#   ELEPHANT_TLS_CERT, ELEPHANT_TLS_KEY, ELEPHANT_TOKEN_FILE   files of this machine, which are mounted
 #   ELEPHANT_HTTP_PORT, ELEPHANT_RABBITMQ_NODE_PORT (8080, 5672)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -73,6 +74,8 @@ environment() {
     for name in $(compgen -v ELEPHANT_); do
         case $name in
             ELEPHANT_DOCKER | ELEPHANT_IMAGE_NAME | ELEPHANT_TORCH | ELEPHANT_BASE | ELEPHANT_WORKSPACE) ;;
+            ELEPHANT_TLS_CERT | ELEPHANT_TLS_KEY | ELEPHANT_TOKEN_FILE)
+                [ -z "${!name}" ] || printf '%s=/run/elephant/%s\n' "$name" "${name,,}" ;;
             ELEPHANT_HOME | ELEPHANT_RUN_DIR | ELEPHANT_GPU | ELEPHANT_BIND_ADDRESS) ;;
             *) printf '%s=%s\n' "$name" "${!name}" ;;
         esac
@@ -83,13 +86,25 @@ environment() {
     printf 'LOCAL_UID=%s\nLOCAL_GID=%s\n' "${LOCAL_UID:-$(id -u)}" "${LOCAL_GID:-$(id -g)}"
 }
 
+# The files that settings name, as Docker mounts them: read only, where `environment` says.
+mounted_files() {
+    local name
+    for name in ELEPHANT_TLS_CERT ELEPHANT_TLS_KEY ELEPHANT_TOKEN_FILE; do
+        [ -n "${!name:-}" ] || continue
+        [ -f "${!name}" ] || fail "$name: ${!name} is no file."
+        printf -- '--volume\n%s:/run/elephant/%s:ro\n' "$(realpath "${!name}")" "${name,,}"
+    done
+}
+
 launch() {
-    local gpu file terminal=()
+    local gpu file files mounts terminal=()
     need_docker
     has_image || build
     ! is_running || fail "The container $NAME is running already; make stop ends it."
     mkdir -p "$WORKSPACE"
     mapfile -t gpu < <(gpu_options)
+    mounts=$(mounted_files)
+    mapfile -t files < <(printf '%s' "$mounts")
     file=$(mktemp)
     # shellcheck disable=SC2064 # the name is known now
     trap "rm -f '$file'" EXIT
@@ -97,7 +112,7 @@ launch() {
     [ ! -t 0 ] || terminal=(-it)
     "${DOCKER[@]}" run --rm --init "${terminal[@]}" --name "$NAME" "${gpu[@]}" --env-file "$file" \
         --publish "$ADDRESS:$HTTP_PORT:$HTTP_PORT" --publish "$ADDRESS:$RABBITMQ_PORT:$RABBITMQ_PORT" \
-        --volume "$(realpath "$WORKSPACE"):/workspace" "$NAME"
+        --volume "$(realpath "$WORKSPACE"):/workspace" "${files[@]}" "$NAME"
 }
 
 stop() {

@@ -168,3 +168,67 @@ def test_checksums_of_pretrained_models_are_read_and_checked(monkeypatch: pytest
             Settings(pretrained_checksums=wrong)
     with pytest.raises(ValidationError, match="http"):
         Settings(pretrained_url="file:///models/")
+
+
+def test_secrets_are_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELEPHANT_TOKEN", "a secret!")
+    with pytest.raises(SettingsError, match="ELEPHANT_TOKEN: expected 16 to 256") as caught:
+        load_settings()
+    assert "a secret!" not in str(caught.value)
+    assert "0123456789abcdef" not in repr(Settings(token="0123456789abcdef"))
+
+
+@pytest.mark.parametrize(
+    ("values", "requires", "where"),
+    [
+        ({}, False, None),
+        ({"bind_address": "127.0.0.2"}, False, None),
+        ({"bind_address": "::1"}, False, None),
+        ({"bind_address": "::"}, True, "/w/.run/token"),
+        ({"bind_address": "192.0.2.7"}, True, "/w/.run/token"),
+        ({"bind_address": "0.0.0.0", "token": "x" * 16}, True, None),  # noqa: S104
+        ({"token": "x" * 16}, True, None),
+        ({"token_file": Path("/f")}, True, "/f"),
+        ({"token_file": Path("/f"), "token": "x" * 16}, True, "/f"),
+    ],
+)
+def test_when_a_token_is_required(values: dict[str, object], requires: bool, where: str | None) -> None:
+    settings = Settings(workspace=Path("/w"), **values)  # type: ignore[arg-type]
+    assert settings.requires_token is requires
+    assert (str(settings.token_path) if settings.token_path else None) == where
+
+
+@pytest.mark.parametrize(
+    ("variables", "uid", "gid"),
+    [
+        ({}, None, None),
+        ({"SUDO_UID": "1000", "SUDO_GID": "1001"}, 1000, 1001),
+        ({"SUDO_UID": "0", "SUDO_GID": "0"}, None, None),
+        ({"SUDO_UID": "1000", "LOCAL_UID": "2000"}, 2000, None),
+        ({"LOCAL_UID": "2000", "ELEPHANT_UID": "3000", "ELEPHANT_GID": "4000"}, 3000, 4000),
+        ({"LOCAL_UID": "2000", "ELEPHANT_UID": "0"}, 0, None),
+    ],
+)
+def test_as_whom_root_runs_it(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], uid: int | None, gid: int | None
+) -> None:
+    for name in ("LOCAL_UID", "LOCAL_GID", "SUDO_UID", "SUDO_GID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert (settings.uid, settings.gid) == (uid, gid)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]"])  # noqa: S104
+def test_redis_never_listens_beyond_this_machine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("ELEPHANT_REDIS_HOST", host)
+    with pytest.raises(SettingsError, match=r"ELEPHANT_REDIS_HOST: expected 127\.0\.0\.1"):
+        load_settings()
+
+
+def test_names_of_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings(allowed_hosts="A.b, [::2],c").allowed_host_names == {"a.b", "[::2]", "c"}
+    monkeypatch.setenv("ELEPHANT_ALLOWED_HOSTS", "http://a.b")
+    with pytest.raises(SettingsError, match="expected names without a port"):
+        load_settings()

@@ -67,7 +67,12 @@ class RunningServer:
 
     @classmethod
     def start(
-        cls, folder: Path, values: Mapping[str, str], *, variables: Mapping[str, str] | None = None
+        cls,
+        folder: Path,
+        values: Mapping[str, str],
+        *,
+        variables: Mapping[str, str] | None = None,
+        python: str = sys.executable,
     ) -> "RunningServer":
         """Start the launcher in ``folder``.
 
@@ -77,7 +82,7 @@ class RunningServer:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ELEPHANT_")}
         with (folder / "output.txt").open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "elephant_server.stack"],
+                [python, "-m", "elephant_server.stack"],
                 cwd=folder,
                 env=kept | dict(values if variables is None else variables),
                 stdin=subprocess.DEVNULL,
@@ -125,12 +130,13 @@ class RunningServer:
     def service_logs(self) -> Path:
         return self.workspace / ".run" / "logs"
 
-    def ask(self, option: str) -> str:
-        """Return what the launcher's command prints about this server when it is asked with an option."""
+    def ask(self, what: str) -> str:
+        """Return what the launcher prints about this server: by an option, such as ``--url``, or its `health`."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ELEPHANT_")}
-        command = [sys.executable, "-m", "elephant_server.stack", option]
+        asked = ["elephant_server.stack.health"] if what == "health" else ["elephant_server.stack", what]
+        command, variables = [sys.executable, "-m", *asked], kept | dict(self.values)
         return subprocess.run(
-            command, cwd=self.folder, env=kept | dict(self.values), capture_output=True, text=True, check=True
+            command, cwd=self.folder, env=variables, capture_output=True, text=True, check=True
         ).stdout
 
     def output(self) -> str:

@@ -57,7 +57,7 @@ def test_a_person_and_a_health_check_ask_for_what_they_need(open_server: Running
     assert f":{open_server.http_port}/t/{open_server.token}/" in access
     assert open_server.rabbitmq_password in access
     assert open_server.ask("--url").strip() == open_server.base_url
-    assert "answers (" in open_server.ask("--health")
+    assert "computes on " in open_server.ask("health")
 
 
 def test_only_http_and_rabbitmq_listen_beyond_this_machine(open_server: RunningServer) -> None:
@@ -134,6 +134,23 @@ def test_bodies_are_as_long_as_makes_sense(open_server: RunningServer) -> None:
     chunk = {"file": ("a.h5", bytes(10 << 20))}
     fields = {"dataset_name": "large", "filename": "a.h5", "action": "init"}
     assert requests.post(f"{open_server.base_url}upload/image", fields, files=chunk, timeout=60).status_code == 200
+
+
+def test_a_stranger_sends_nothing_large(open_server: RunningServer) -> None:
+    """Who is unknown is refused before the body is taken, and learns why."""
+    for path in ("seg/reset", "t/wrong-wrong-wrong-wrong/upload/image"):
+        head = f"POST /{path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        answer = _say(open_server, f"{head}Content-Length: 1000000\r\n\r\n")
+        assert answer.startswith("HTTP/1.1 401"), answer
+        assert "WWW-Authenticate: Bearer" in answer
+        assert "The token is missing, wrong or was changed" in answer
+    elsewhere = {"Origin": "http://evil.example"}
+    refused = requests.post(open_server.base_url + "seg/reset", data=bytes(1_000_000), headers=elsewhere, timeout=10)
+    assert refused.status_code == 403
+    assert "another site" in refused.json()["error"]
+    bearer = {"Authorization": f"Bearer {open_server.token}"}
+    let_in = requests.post(plain_url(open_server) + "seg/reset", data=bytes(1_000_000), headers=bearer, timeout=10)
+    assert let_in.status_code == 400
 
 
 def test_a_token_is_changed_without_a_restart(open_server: RunningServer) -> None:

@@ -4,7 +4,8 @@ from flask import Flask
 
 from elephant_server.api import register
 from elephant_server.api.places import Places
-from elephant_server.gate import Gate, limit_bodies
+from elephant_server.gate.limits import limit_bodies
+from elephant_server.gate.middleware import Gate
 from elephant_server.jobs.broker import Post
 from elephant_server.jobs.following import Follower
 from elephant_server.jobs.submit import Dispatcher

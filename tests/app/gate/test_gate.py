@@ -12,8 +12,8 @@ import pytest
 from flask import Flask, Response
 from werkzeug.test import TestResponse
 
-from elephant_server.gate import Gate
 from elephant_server.gate.limits import limit_of
+from elephant_server.gate.middleware import Gate
 from elephant_server.gate.tokens import TokenFile, is_good
 from elephant_server.main import create_app
 from elephant_server.settings import Settings, checkout_root

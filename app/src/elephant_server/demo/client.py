@@ -1,7 +1,8 @@
 """Asks the server as the client does, and turns everything that goes wrong into one clear line."""
 
 import json
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+import ssl
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,13 +17,15 @@ SILENCE = 120.0  # seconds without a byte after which a server that sends white 
 
 
 class ServerClient:
-    """A server at the address `url`."""
+    """A server at the address `url`, which may ask for a token, and have a certificate that `trust` trusts."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str = "", trust: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(url)
         self._host = parts.hostname or "localhost"
-        self._port = parts.port or 80
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._is_encrypted, self._trust = parts.scheme == "https", trust
         self._base = parts.path.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.url = url
 
     def gpus(self) -> list[dict[str, Any]]:
@@ -50,8 +53,8 @@ class ServerClient:
         return answer
 
     def _ask(self, method: str, path: str, body: Body | None) -> Any:
-        connection = HTTPConnection(self._host, self._port, timeout=SILENCE)
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        connection = self._connection()
+        headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})
         try:
             connection.request(method, f"{self._base}/{path}", None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
@@ -65,6 +68,11 @@ class ServerClient:
             raise DemoError(f"{path} at {self.url} was cut off ({error!r}): look into the server's logs.") from error
         finally:
             connection.close()
+
+    def _connection(self) -> HTTPConnection:
+        if self._is_encrypted:
+            return HTTPSConnection(self._host, self._port, timeout=SILENCE, context=self._trust)
+        return HTTPConnection(self._host, self._port, timeout=SILENCE)
 
 
 def spots_of(answer: dict[str, Any]) -> list[Spot]:

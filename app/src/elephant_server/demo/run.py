@@ -12,6 +12,7 @@ from elephant_server.demo.movie import Movie, provide
 from elephant_server.demo.options import DemoOptions, parse
 from elephant_server.demo.scoring import Scores, compare
 from elephant_server.demo.watching import LogQueue, watch
+from elephant_server.gate.asking import password_of, token_of, trust_of
 from elephant_server.settings import Settings, SettingsError, load_settings
 
 
@@ -39,11 +40,13 @@ def demonstrate(options: DemoOptions, settings: Settings) -> tuple[Scores, Path]
     DemoError
         Something that the message says how to put right.
     """
-    client = ServerClient(settings.http_url)
+    trust = trust_of(settings)
+    client = ServerClient(settings.http_url, token_of(settings), trust)
     device = client.gpus()[0]
     print(f"Server: {client.url} ({device.get('name', 'unknown device')})")
     movie = provide(options, settings.datasets_dir)
-    log = LogQueue(settings.rabbitmq_url)
+    known = settings.model_copy(update={"rabbitmq_password": password_of(settings)})
+    log = LogQueue(known.rabbitmq_url, trust if settings.starts_rabbitmq else None)
     if not log.is_open:
         print("RabbitMQ is not reachable: you see the time that passes instead of the loss.")
     try:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,13 +56,14 @@ def read_line(message: str) -> TrainingLine | None:
 class LogQueue:
     """Listens to what the server logs, as the client does; silent where no broker can be reached."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, trust: ssl.SSLContext | None = None) -> None:
         logging.getLogger("pika").setLevel(logging.CRITICAL)  # that nobody answers is said once, by who asks
         self._connection: Any = None
         try:
             parameters = pika.URLParameters(url)
             parameters.socket_timeout = parameters.blocked_connection_timeout = 3
             parameters.connection_attempts = 1
+            parameters.ssl_options = None if trust is None else pika.SSLOptions(trust)
             self._connection = pika.BlockingConnection(parameters)
             channel = self._connection.channel()
             for queue in QUEUES:

@@ -14,6 +14,8 @@ from elephant_server.settings import Settings
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
+# Set by NGINX, which asks before it takes a large body; no header of a request is called so.
+GATE_ONLY = "ELEPHANT_GATE_ONLY"
 NOTHING_GIVEN = (
     "this server requires a token: use http://HOST:PORT/t/TOKEN/ as its address, or the header "
     "Authorization: Bearer TOKEN; who started the server has the token"
@@ -55,6 +57,9 @@ class Gate:
         start = with_headers(start_response)
         count_body(environ)
         refusal = self._refusal(environ, take_token(environ))
+        if refusal is None and environ.get(GATE_ONLY):
+            start("204 No Content", [])
+            return []
         if refusal is None:
             return self._application(environ, start)
         drain_body(environ)

@@ -3,21 +3,37 @@
 import socket
 
 from elephant_server.gate.asking import url_with_token
-from elephant_server.settings import Settings, in_url
+from elephant_server.settings import Settings, in_url, is_loopback
 from elephant_server.settings.hosts import is_unspecified
 from elephant_server.stack.users import ROOT_WARNING, runs_as_root_unasked
+
+OPEN_WARNING = (
+    "Warning: it listens on {address} without a token, since ELEPHANT_LISTEN_ADDRESS says that this is a container "
+    "whose ports are published on {published} alone."
+)
 
 
 def announcement(settings: Settings, device: str, *, with_secrets: bool) -> list[str]:
     """Return the lines that a start ends with; without secrets they say where those are."""
+    # What a container prints is kept by its engine.
+    with_secrets = with_secrets and settings.listen_address is None
     url = url_with_token(settings.http_url, settings) if with_secrets else settings.http_url
     return [
-        *([ROOT_WARNING] if runs_as_root_unasked(settings) else []),
+        *_warnings(settings),
         f"Serving on {url} - press Ctrl-C to stop",
         *_access(settings, with_secrets),
         f"    device     {device}",
         f"    workspace  {settings.workspace}",
         f"    logs       {settings.service_logs_dir}",
+    ]
+
+
+def _warnings(settings: Settings) -> list[str]:
+    address = settings.listens_at
+    is_open_without = not is_loopback(address) and not settings.requires_token
+    return [
+        *([ROOT_WARNING] if runs_as_root_unasked(settings) else []),
+        *([OPEN_WARNING.format(address=address, published=settings.bind_address)] if is_open_without else []),
     ]
 
 
@@ -47,11 +63,10 @@ def _access(settings: Settings, with_secrets: bool) -> list[str]:
         return []
     if with_secrets:
         return ["    For the client:", *(f"        {line}" for line in access(settings))] if settings.is_open else []
-    return [f"    token      required, and not shown where it could be logged: make access ({_where(settings)})"]
-
-
-def _where(settings: Settings) -> str:
-    return str(settings.token_path or "ELEPHANT_TOKEN")
+    # In a container there is no `make`, but its shell is one command away.
+    command = "make access" if settings.listen_address is None else "python -m elephant_server.stack --access inside"
+    where = settings.token_path or "ELEPHANT_TOKEN"
+    return [f"    token      required, and not shown where it could be logged: {command} ({where})"]
 
 
 def _name(settings: Settings) -> str:
@@ -60,5 +75,7 @@ def _name(settings: Settings) -> str:
         return "localhost"
     if not is_unspecified(settings.bind_address):
         return settings.bind_address
+    if settings.listen_address is not None:
+        return "NAME-OF-THE-MACHINE"  # a container does not know it
     name = socket.getfqdn()
     return socket.gethostname() if name.startswith("localhost") else name

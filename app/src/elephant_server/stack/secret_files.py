@@ -5,8 +5,8 @@ import secrets
 import tempfile
 from pathlib import Path
 
-from elephant_server.gate import read_tokens
 from elephant_server.gate.asking import password_of
+from elephant_server.gate.tokens import read_tokens
 from elephant_server.settings import Settings, variable
 from elephant_server.stack.errors import StackError
 

@@ -1,0 +1,121 @@
+"""A server with a certificate: HTTP and AMQP are encrypted, and nothing else is to be had from another machine."""
+
+import socket
+import ssl
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pika
+import pika.exceptions
+import pytest
+import requests
+
+from elephant_server.demo.client import ServerClient
+from elephant_server.demo.errors import DemoError
+from elephant_server.demo.watching import LogQueue
+from elephant_server.gate.asking import trust_only
+from stack.certificates import make_certificate
+from stack.player import write_movie
+from stack.running import RunningServer, settings_of
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def tls_server(tmp_path_factory: pytest.TempPathFactory, certificate: tuple[Path, Path]) -> Iterator[RunningServer]:
+    """Give a server that is open to the network, and encrypted."""
+    folder = tmp_path_factory.mktemp("tls server")
+    tls = {"ELEPHANT_TLS_CERT": str(certificate[0]), "ELEPHANT_TLS_KEY": str(certificate[1])}
+    values = settings_of(folder) | tls | {"ELEPHANT_BIND_ADDRESS": "0.0.0.0"}  # noqa: S104
+    running = RunningServer.start(folder, values)
+    try:
+        yield running.wait_until_serving()
+    finally:
+        running.stop()
+
+
+def test_http_is_encrypted(tls_server: RunningServer, certificate: tuple[Path, Path]) -> None:
+    url = tls_server.base_url + "state/gpus"
+    assert url.startswith("https://localhost:")
+    assert requests.get(url, verify=certificate[0], timeout=10).json()
+    with pytest.raises(requests.exceptions.SSLError):
+        requests.get(url, timeout=10)
+
+
+def test_http_without_encryption_is_told_so(tls_server: RunningServer) -> None:
+    answer = requests.get(tls_server.base_url.replace("https:", "http:") + "state/gpus", timeout=10)
+    assert answer.status_code == 400
+    assert "https://" in answer.json()["error"]
+
+
+def test_no_old_version_of_tls_is_spoken(tls_server: RunningServer, certificate: tuple[Path, Path]) -> None:
+    for port in (tls_server.http_port, tls_server.rabbitmq_port):
+        context = ssl.create_default_context(cafile=certificate[0])
+        assert _greet(context, port) == "TLSv1.3"
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with pytest.raises(OSError, match=r"(?i)version|alert|reset|EOF"):
+            _greet(context, port)
+
+
+def test_messages_come_encrypted(tls_server: RunningServer, certificate: tuple[Path, Path]) -> None:
+    write_movie(tls_server.workspace / "datasets" / "d" / "d.h5", np.ones((2, 4, 16, 16)))
+    options = pika.SSLOptions(ssl.create_default_context(cafile=certificate[0]), "localhost")
+    connection = pika.BlockingConnection(_parameters(tls_server, options))
+    channel = connection.channel()
+    channel.queue_declare("log", durable=False, exclusive=False, auto_delete=False)
+    heard: list[bytes] = []
+    channel.basic_consume("log", lambda *message: heard.append(message[3]), auto_ack=True)
+    url, body = tls_server.base_url + "dataset/generate", {"dataset_name": "d", "is_2d": False}
+    assert requests.post(url, json=body, verify=certificate[0], timeout=60).status_code == 200
+    end = time.monotonic() + 20
+    while not heard and time.monotonic() < end:
+        connection.process_data_events(0.2)
+    connection.close()
+    assert heard
+
+
+def test_amqp_without_encryption_is_refused(tls_server: RunningServer) -> None:
+    with pytest.raises(pika.exceptions.AMQPConnectionError):
+        pika.BlockingConnection(_parameters(tls_server, None))
+    beyond = {port for ip, port in tls_server.listening() if ip not in ("127.0.0.1", "::1")}
+    assert beyond == {tls_server.http_port, tls_server.rabbitmq_port}
+
+
+def test_the_demonstration_gets_in(tls_server: RunningServer, certificate: tuple[Path, Path]) -> None:
+    trust = trust_only(certificate[0])
+    url = f"https://localhost:{tls_server.http_port}/"
+    assert ServerClient(url, tls_server.token, trust).gpus()
+    with pytest.raises(DemoError, match="401"):
+        ServerClient(url, "", trust).gpus()
+    log = LogQueue(f"amqp://user:{tls_server.rabbitmq_password}@localhost:{tls_server.rabbitmq_port}/%2F", trust)
+    assert log.is_open
+    log.close()
+
+
+def test_a_person_and_a_health_check_are_told(tls_server: RunningServer) -> None:
+    assert "amqps" in tls_server.ask("--access")
+    assert "computes on " in tls_server.ask("health")
+
+
+def _greet(context: ssl.SSLContext, port: int) -> str | None:
+    """Return the version that is spoken at a port."""
+    with (
+        socket.create_connection(("localhost", port), 10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        return connection.version()
+
+
+def _parameters(server: RunningServer, options: pika.SSLOptions | None) -> pika.ConnectionParameters:
+    credentials = pika.PlainCredentials("user", server.rabbitmq_password)
+    return pika.ConnectionParameters("localhost", server.rabbitmq_port, "/", credentials, ssl_options=options)

@@ -1,0 +1,130 @@
+"""As whom everything runs."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elephant_server.settings import checkout_root
+from stack.player import Player, Uploader, write_movie
+from stack.running import START_SECONDS, RunningServer, settings_of
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a server for another user"),
+]
+UID, GID = 65534, 65534
+SOURCES = ("elephant-core/src", "app/src")
+
+
+@pytest.fixture(scope="module")
+def readable() -> Iterator[Path]:
+    """Give a folder that every user can read; pytest's own are for who runs it."""
+    with tempfile.TemporaryDirectory(prefix="elephant-users-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def python(readable: Path) -> str:
+    """Give a Python with the server's packages that an ordinary user can run: this one, or one beside it."""
+    command = [sys.executable, "-c", "import elephant_server.stack.launcher, torch"]
+    if _as_user(command) == 0:
+        return sys.executable
+    system = f"/usr/bin/python3.{sys.version_info.minor}"
+    if not Path(system).exists() or not os.access(checkout_root(), os.R_OK) or _as_user([system, "-c", ""]) != 0:
+        pytest.skip(f"user {UID} can run neither {sys.executable} nor {system}")
+    return _make_environment(readable / "venv", system)
+
+
+@pytest.fixture(scope="module")
+def handed_over(readable: Path, python: str) -> Iterator[RunningServer]:
+    """Give a server that root has started for another user, in a workspace with files of root's."""
+    folder = readable / "server"
+    left = folder / "workspace" / "datasets" / "old" / "imgs.zarr"
+    left.mkdir(parents=True)
+    (left / "zarr.json").write_text("{}")
+    (folder / "secret").write_text("root's")
+    (left / "link").symlink_to(folder / "secret")
+    os.link(folder / "secret", left / "other name")
+    values = settings_of(folder) | {"ELEPHANT_BIND_ADDRESS": "0.0.0.0"}  # noqa: S104
+    running = RunningServer.start(folder, values | {"LOCAL_UID": str(UID), "LOCAL_GID": str(GID)}, python=python)
+    try:
+        yield running.wait_until_serving()
+    finally:
+        running.stop()
+
+
+def test_all_of_it_runs_as_the_user(handed_over: RunningServer) -> None:
+    processes = handed_over.processes()
+    assert {name for name in ("redis-server", "nginx", "beam.smp", "epmd") if any(p.name() == name for p in processes)}
+    assert len(processes) > 8
+    assert {(*process.uids(), *process.gids()) for process in processes} == {(UID,) * 3 + (GID,) * 3}
+    assert "Warning: everything runs as root" not in handed_over.output()
+
+
+def test_what_is_in_the_workspace_is_the_users(handed_over: RunningServer) -> None:
+    movie = handed_over.folder / "new.h5"
+    write_movie(movie, np.ones((1, 4, 16, 16)))
+    assert set(Uploader(handed_over, "new").send(movie)) == {200}
+    body = {"dataset_name": "new", "is_2d": False}
+    assert Player(handed_over).post("dataset/generate", body).status_code == 200
+    workspace = handed_over.workspace
+    roots = {path.name for path in (workspace, *workspace.rglob("*")) if path.lstat().st_uid != UID}
+    # What has another name elsewhere is not given away.
+    assert roots == {"other name"}
+    assert (handed_over.folder / "secret").stat().st_uid == 0
+
+
+def test_who_starts_it_as_root_is_warned(readable: Path) -> None:
+    folder = readable / "root"
+    running = RunningServer.start(folder, settings_of(folder))
+    try:
+        running.wait_until_serving()
+        assert "ELEPHANT_UID" in running.output()
+        assert {process.uids().real for process in running.processes()} == {0}
+    finally:
+        running.stop()
+
+
+def test_a_user_who_cannot_read_what_has_to_run_is_named(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("nginx.conf", "supervisord.conf"):
+        shutil.copy(checkout_root() / name, home)
+    refused = RunningServer.start(
+        tmp_path, settings_of(tmp_path) | {"ELEPHANT_HOME": str(home), "ELEPHANT_UID": str(UID)}
+    )
+    assert refused.process.wait(START_SECONDS) == 1
+    assert f"User {UID} cannot read " in refused.output()
+    assert refused.processes() == []
+
+
+def _as_user(command: list[str]) -> int:
+    try:
+        return subprocess.call(command, user=UID, group=GID, extra_groups=[], stderr=subprocess.DEVNULL, cwd="/")
+    except OSError:
+        return 1
+
+
+def _make_environment(folder: Path, system: str) -> str:
+    """Make a virtual environment of the system's Python that has the packages of this one."""
+    subprocess.run([system, "-m", "venv", "--without-pip", folder], check=True)
+    packages = next(folder.glob("lib/python3*/site-packages"))
+    paths = [sysconfig.get_path("purelib"), *(str(checkout_root() / source) for source in SOURCES)]
+    (packages / "elephant.pth").write_text("\n".join(paths))
+    script = Path(sysconfig.get_path("scripts")) / "uwsgi"
+    lines = script.read_text().splitlines()
+    own = folder / "bin" / "uwsgi"
+    own.write_text("\n".join([f"#!{folder}/bin/python", *lines[1:]]))
+    own.chmod(0o755)
+    # Redis' client asks for this before 3.11.3, and it is installed with it there.
+    (packages / "async_timeout.py").write_text("from asyncio import timeout as timeout\n")
+    return str(folder / "bin" / "python")
