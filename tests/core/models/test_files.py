@@ -1,7 +1,11 @@
 import hashlib
 import os
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -11,6 +15,7 @@ import torch
 from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
 from elephant.models.checkpoint import load_state_dicts, save_state_dicts
 from elephant.models.ensemble import Ensemble, load_ensemble
+from elephant.models.fetching import FetchRules
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.models.unet import DetectionNet, FlowNet
@@ -46,6 +51,63 @@ def test_nothing_half_written_stays(path: Path) -> None:
         save_state_dicts(path, [Bad()])
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_numbers_that_are_none_are_never_saved(path: Path) -> None:
+    before = path.read_bytes()
+    network = DetectionNet(2, 0)
+    torch.nn.init.constant_(network.out_conv.bias, float("nan"))
+    with pytest.raises(ModelFileError, match=r"out_conv\.bias.*smaller learning rate"):
+        save_state_dicts(path, [network.state_dict()])
+    assert path.read_bytes() == before
+
+
+def test_a_name_as_long_as_can_be(tmp_path: Path) -> None:
+    file = tmp_path / ("x" * 251 + ".pth")
+    for _ in range(2):
+        Ensemble([DetectionNet(2, 0)]).save(file)
+    assert load_ensemble(file, DetectionNet, 2, 0)
+
+
+READER = """
+    import sys
+    from pathlib import Path
+    from elephant.models.checkpoint import load_state_dicts
+    path, sums = Path(sys.argv[1]), set()
+    while True:
+        with path.open("rb") as file:  # as download/model does
+            content = file.read()
+        assert content.startswith(b"PK"), "the file is not whole"
+        (member,) = load_state_dicts(path)
+        values = {float(v.flatten()[0]) for v in member.values()}
+        assert len(values) == 1, values
+        sums |= values
+        print(len(sums), flush=True)
+"""
+
+
+def test_a_reader_never_meets_half_a_file(path: Path, tmp_path: Path) -> None:
+    def members(value: float) -> list[dict[str, torch.Tensor]]:
+        return [{str(i): torch.full((150, 200), value) for i in range(8)}]
+
+    save_state_dicts(path, members(0))
+    script = tmp_path / "reader.py"
+    script.write_text(textwrap.dedent(READER))
+    reader = subprocess.Popen([sys.executable, script, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert reader.stdout is not None
+    assert reader.stderr is not None
+    seen, value = 0, 0.0
+    try:
+        while seen < 15 and reader.poll() is None:
+            seen = int(reader.stdout.readline() or 0)
+            for _ in range(3):
+                value += 1
+                save_state_dicts(path, members(value))
+        assert reader.poll() is None, reader.stderr.read()
+    finally:
+        reader.kill()
+        reader.communicate()
+    assert seen >= 15
 
 
 class Evil:
@@ -177,6 +239,7 @@ def test_a_model_that_is_not_at_the_address_is_said_to_be_missing(tmp_path: Path
 
 def test_what_is_fetched_from_an_address_is_gone_afterwards(tmp_path: Path, address: str) -> None:
     pretrained = Pretrained(tmp_path / "pretrained")
+    pretrained = replace(pretrained, rules=FetchRules(allow_private=True))
     with ModelSource(address + "versatile3d.pth").weights(pretrained, "x.pth") as path:
         assert path.read_bytes() == CONTENT
     assert list(pretrained.folder.iterdir()) == []
@@ -190,6 +253,7 @@ def test_addresses_are_http(tmp_path: Path, url: str) -> None:
 
 def test_an_address_that_cannot_be_reached_leaves_nothing(tmp_path: Path) -> None:
     source = ModelSource("http://127.0.0.1:1/x.pth")
-    with pytest.raises(NotFoundError, match="could not be fetched"), source.weights(Pretrained(tmp_path), "x.pth"):
+    pretrained = Pretrained(tmp_path, rules=FetchRules(allow_private=True))
+    with pytest.raises(NotFoundError, match="could not be fetched"), source.weights(pretrained, "x.pth"):
         pass
     assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from elephant.dataset import Dataset
 from elephant.devices import best_device
 from elephant.errors import Cancelled, InvalidInputError
+from elephant.models.fetching import FetchRules
 from elephant.models.pretrained import Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.training.control import LiveSettings
@@ -142,11 +143,22 @@ def make_context(settings: Settings, board: Board, messages: Messages) -> Worker
         models=settings.models_dir,
         logs=settings.logs_dir,
         pretrained=Pretrained(
-            settings.models_dir / "pretrained", settings.pretrained_url, settings.pretrained_checksums_by_name
+            settings.models_dir / "pretrained",
+            settings.pretrained_url,
+            settings.pretrained_checksums_by_name,
+            _fetch_rules(settings),
         ),
         shelf=ModelShelf(device),
         board=board,
         messages=messages,
+    )
+
+
+def _fetch_rules(settings: Settings) -> FetchRules:
+    return FetchRules(
+        allow_private=settings.allow_private_addresses,
+        largest_bytes=settings.largest_model_mib << 20,
+        longest_s=settings.longest_fetch_seconds,
     )
 
 

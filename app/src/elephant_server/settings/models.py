@@ -23,6 +23,17 @@ class ModelSettings(SettingsGroup):
         description="SHA-256 of pretrained models that are fetched, as `name=checksum`, separated by commas.",
     )
 
+    allow_private_addresses: bool = Field(
+        False,
+        description="Whether a model may be fetched from an address of this machine or its network.",
+    )
+    largest_model_mib: int = Field(
+        1024, ge=1, le=1024, description="Size, in MiB, up to which a model is fetched from an address."
+    )
+    longest_fetch_seconds: int = Field(
+        600, ge=1, le=86400, description="Time, in seconds, after which fetching a model from an address is given up."
+    )
+
     @field_validator("gpu")
     @classmethod
     def _check_gpu(cls, gpu: str) -> str:

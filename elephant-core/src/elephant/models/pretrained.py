@@ -4,25 +4,24 @@ import hashlib
 import logging
 import os
 import tempfile
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO
 from urllib.parse import urljoin, urlsplit
 
-from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
+from elephant.errors import ModelFileError, NotFoundError
+from elephant.files import explained_storage, sync_files, sync_folder
+from elephant.models.fetching import FetchRules, fetch
+from elephant.reporting import CancelToken
 
 logger = logging.getLogger(__name__)
 
 VERSATILE = "Versatile"
 DETECTION_FILES = MappingProxyType({3: "versatile3d.pth", 2: "versatile2d.pth"})
 FLOW_FILES = MappingProxyType({3: "Fluo-N3DH-CE_flow.pth"})
-_TIMEOUT_S = 10
-_LARGEST_BYTES = 1 << 30
-_PIECE_BYTES = 1 << 20
+DOWNLOAD_SUFFIX = ".download"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +36,14 @@ class Pretrained:
         What their names are appended to; without it none is fetched.
     checksums
         SHA-256 by name, hexadecimal; a fetched file whose name is here must have it.
+    rules
+        What may be fetched from addresses. The host of `address` is allowed in any case.
     """
 
     folder: Path
     address: str | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
+    rules: FetchRules = field(default_factory=FetchRules)
 
     def get(self, name: str) -> Path:
         """Return the file of a pretrained model, fetching it where it is not there.
@@ -60,11 +62,17 @@ class Pretrained:
         if not self.address:
             raise NotFoundError(f"the pretrained model {name} is not there: {place}, or reset the model without it")
         try:
-            with fetched(urljoin(self.address, name), self.folder, self.checksums.get(name)) as file:
+            with fetched(urljoin(self.address, name), self.folder, self._rules, self.checksums.get(name)) as file:
+                sync_files([file])
                 file.replace(path)
+                sync_folder(self.folder)
         except NotFoundError as error:
             raise NotFoundError(f"the pretrained model {name} is not there, and {error}; or {place}") from error
         return path
+
+    @property
+    def _rules(self) -> FetchRules:
+        return replace(self.rules, trusted_host=urlsplit(self.address or "").hostname)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,7 @@ class ModelSource:
         return self.url is None and self.file is None
 
     @contextmanager
-    def weights(self, pretrained: Pretrained, name: str) -> Iterator[Path]:
+    def weights(self, pretrained: Pretrained, name: str, cancel: CancelToken | None = None) -> Iterator[Path]:
         """Give the model file asked for; one that is fetched from an address is there inside the block only.
 
         Parameters
@@ -97,68 +105,63 @@ class ModelSource:
             The pretrained models.
         name
             That of the pretrained file for this kind of model.
+        cancel
+            Asked while a file is fetched from an address.
 
         Raises
         ------
         NotFoundError
             The pretrained model, or the address, cannot be had.
         InvalidInputError
-            The address is none, or its file is too large.
+            The address is none that may be fetched, or its file is too large.
         """
         if self.file is not None:
             yield self.file
         elif self.url == VERSATILE:
             yield pretrained.get(name)
         else:
-            with fetched(str(self.url), pretrained.folder) as file:
+            with fetched(str(self.url), pretrained.folder, pretrained.rules, cancel=cancel) as file:
                 yield file
 
 
 @contextmanager
-def fetched(url: str, folder: Path, checksum: str | None = None) -> Iterator[Path]:
+def fetched(
+    url: str, folder: Path, rules: FetchRules, checksum: str | None = None, cancel: CancelToken | None = None
+) -> Iterator[Path]:
     """Fetch a file into a folder, whole, under a name of its own; gone after the block unless it was moved.
 
     Raises
     ------
     NotFoundError
-        The address does not answer with a file.
+        The address does not answer with a file, or not in time.
     InvalidInputError
-        It is no http(s) address, or the file is too large.
+        It is none that may be fetched, or the file is too large.
     ModelFileError
         The file has another SHA-256 than `checksum`.
+    StorageError
+        There is no room for the file.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise InvalidInputError(f"a model's address must start with http:// or https://, but {url!r} came")
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".download")
-    path = Path(name)
+    with explained_storage("a model from an address", folder, rules.largest_bytes):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=DOWNLOAD_SUFFIX)
+    path, digest = Path(name), hashlib.sha256()
     try:
         with os.fdopen(handle, "wb") as file:
-            found = _copy(url, file)
-        logger.info("Fetched the model at %s, SHA-256 %s", url, found)
+
+            def write(piece: bytes) -> None:
+                digest.update(piece)
+                with explained_storage("a model from an address", folder, rules.largest_bytes):
+                    file.write(piece)
+                    file.flush()
+
+            fetch(url, write, rules, cancel)
+        found, shown = digest.hexdigest(), url.split("?", maxsplit=1)[0]
+        logger.info("Fetched the model at %s, SHA-256 %s", shown, found)
         if checksum is not None and found != checksum.lower():
             raise ModelFileError(
-                f"the model at {url} has the SHA-256 {found}, but expected was {checksum}: it is another file than the "
-                "one meant; check the address, or ELEPHANT_PRETRAINED_CHECKSUMS"
+                f"the model at {shown} has the SHA-256 {found}, but expected was {checksum}: it is another file than "
+                "the one meant; check the address, or ELEPHANT_PRETRAINED_CHECKSUMS"
             )
         yield path
     finally:
         path.unlink(missing_ok=True)
-
-
-def _copy(url: str, file: IO[bytes]) -> str:
-    """Write what is at an address into a file, and return its SHA-256."""
-    digest, n_bytes = hashlib.sha256(), 0
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - the scheme was checked
-            while piece := answer.read(_PIECE_BYTES):
-                n_bytes += len(piece)
-                if n_bytes > _LARGEST_BYTES:
-                    raise InvalidInputError(f"the file at {url} is larger than {_LARGEST_BYTES >> 20} MiB: is it one?")
-                digest.update(piece)
-                file.write(piece)
-    except OSError as error:
-        raise NotFoundError(
-            f"the model at {url} could not be fetched ({error}): check the address, or download the file and upload it"
-        ) from error
-    return digest.hexdigest()
