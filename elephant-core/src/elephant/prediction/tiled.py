@@ -1,5 +1,6 @@
 """Running a network over an image, tile by tile."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,11 +10,15 @@ from torch import Tensor, nn
 
 from elephant.config.detection import PredictionParams
 from elephant.devices import mixed_precision
+from elephant.errors import MemoryLimitError
+from elephant.memory import first_line, is_out_of_memory, release_memory
 from elephant.models.ensemble import interruptible
 from elephant.models.unet import dividing_size
-from elephant.prediction.tiling import Blender, batches, tile_boxes
+from elephant.prediction.tiling import Blender, Tiles, batches
 from elephant.reporting import CancelToken, ProgressReporter
 from elephant.types import Box
+
+logger = logging.getLogger(__name__)
 
 Image = NDArray[np.float32]
 
@@ -57,22 +62,47 @@ class TiledNetwork:
 
         Raises
         ------
+        elephant.errors.MemoryLimitError
+            There is not enough memory, not even for the smallest tiles; larger ones are tried before.
         elephant.errors.Cancelled
             `cancel` asked for the end.
         """
         shape = channels.shape[1:]
         n_network = 2 if params.use_2d else len(shape)
-        divisor = dividing_size(n_network, params.n_keep_axials)
-        # A 2D network sees a volume slice by slice: tiles one voxel deep.
-        depth = (1,) * (len(shape) - n_network)
-        patch = None if params.patch is None else params.patch[-n_network:]
-        boxes = tile_boxes(shape, (*depth, *(patch or shape[-n_network:])), (*depth, *divisor))
+        patch = shape[-n_network:] if params.patch is None else params.patch[-n_network:]
+        tiles = Tiles(patch, dividing_size(n_network, params.n_keep_axials), params.batch_size)
+        while True:
+            try:
+                return self._predict(channels, tiles, params.is_pad, reporter, cancel)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = first_line(error)
+            release_memory()  # outside of the handler, which holds what was computed
+            smaller = tiles.smaller(shape)
+            if smaller is None:
+                raise MemoryLimitError(
+                    f"the prediction needs more memory than there is, even in tiles of {tiles.size(shape)} ({reason}): "
+                    "choose a smaller crop box or input size, or end other programs that use the device"
+                )
+            logger.warning(
+                "Not enough memory for %d x %s at once (%s): trying %d x %s. A smaller patch size or batch size in the "
+                "settings spares this attempt.",
+                *(tiles.batch_size, tiles.size(shape), reason, smaller.batch_size, smaller.size(shape)),
+            )
+            tiles = smaller
+
+    def _predict(
+        self, channels: Image, tiles: Tiles, is_pad: bool, reporter: ProgressReporter, cancel: CancelToken
+    ) -> Image:
+        shape = channels.shape[1:]
+        boxes = tiles.boxes(shape)
         blender = Blender(shape, boxes, self._n_outputs)
         done = 0
         with torch.inference_mode(), interruptible(self._model, cancel):
-            for group in batches(boxes, params.batch_size):
+            for group in batches(boxes, tiles.batch_size):
                 cancel.check()
-                for box, values in zip(group, self._run(channels, group, n_network, params.is_pad), strict=True):
+                for box, values in zip(group, self._run(channels, group, tiles.n_dims, is_pad), strict=True):
                     blender.add(box, values.reshape(self._n_outputs, *box.size))
                 done += len(group)
                 reporter.progress("tile", done, len(boxes))

@@ -2,6 +2,8 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from elephant.types import Box, Shape
 
 OVERLAP_SHARE = 8
+LEAST_PARTS = 2  # of what the network divides an axis by; smaller tiles would be mostly overlap
 
 
 def tile_boxes(shape: Shape, patch: Shape | None, divisor: Shape) -> list[Box]:
@@ -47,6 +50,55 @@ def _tile_axis(length: int, limit: int, divisor: int) -> tuple[int, list[int]]:
     # Spread evenly: what the tiles are longer than needed goes into wider overlaps.
     starts = [round(i * (length - size) / (n_tiles - 1)) for i in range(n_tiles)]
     return size, starts
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """How an image is given to a network: in pieces of at most `patch`, so many at a time.
+
+    Attributes
+    ----------
+    patch
+        Largest tile along the network's axes, voxels, (Z), Y, X. A 2D network sees a volume slice by slice.
+    divisor
+        What the network's poolings divide each of these axes by.
+    batch_size
+        Tiles that go through the network together.
+    """
+
+    patch: Shape
+    divisor: Shape
+    batch_size: int
+
+    @property
+    def n_dims(self) -> int:
+        """How many axes the network has."""
+        return len(self.divisor)
+
+    def boxes(self, shape: Shape) -> list[Box]:
+        """Cover an image, (Z), Y, X, with tiles."""
+        depth = (1,) * (len(shape) - self.n_dims)
+        return tile_boxes(shape, (*depth, *self.patch), (*depth, *self.divisor))
+
+    def size(self, shape: Shape) -> Shape:
+        """Return the size of the tiles of an image."""
+        return self.boxes(shape)[0].size
+
+    def smaller(self, shape: Shape) -> Self | None:
+        """Return what needs about half of the memory; None where tiles would be too small to see a nucleus in.
+
+        First fewer tiles at a time, then half of the longest axis, in multiples of what the network divides.
+        """
+        if self.batch_size > 1 and len(self.boxes(shape)) > 1:
+            return replace(self, batch_size=max(min(self.batch_size, len(self.boxes(shape))) // 2, 1))
+        size = self.size(shape)[-self.n_dims :]
+        axes = [axis for axis in range(self.n_dims) if size[axis] > LEAST_PARTS * self.divisor[axis]]
+        if not axes:
+            return None
+        axis = max(axes, key=lambda a: size[a])
+        parts = max(-(-size[axis] // (2 * self.divisor[axis])), LEAST_PARTS)
+        patch = (*size[:axis], parts * self.divisor[axis], *size[axis + 1 :])
+        return replace(self, patch=patch)
 
 
 class Blender:

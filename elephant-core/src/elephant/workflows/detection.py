@@ -15,6 +15,7 @@ from elephant.crops.volume import LabelledVolume, anchors_of
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
 from elephant.images import normalise, prepare, rescale, rescale_labels
+from elephant.memory import needs_memory
 from elephant.models.ensemble import Ensemble, load_ensemble
 from elephant.models.losses import CENTRE
 from elephant.models.pretrained import DETECTION_FILES, ModelSource, Pretrained
@@ -26,7 +27,17 @@ from elephant.training.detection import DetectionTrainer
 from elephant.training.self_supervised import train_on_intensities
 from elephant.types import Box, FloatArray, Spot, Tag
 from elephant.workflows.labels import by_timepoint, update_labels
-from elephant.workflows.work import DEFAULT_CACHE_BYTES, ModelWork, chosen_box, in_training, seen_size, seen_voxel_size
+from elephant.workflows.work import (
+    DEFAULT_CACHE_BYTES,
+    PREDICTION_REMEDY,
+    START_REMEDY,
+    TRAINING_REMEDY,
+    ModelWork,
+    chosen_box,
+    in_training,
+    seen_size,
+    seen_voxel_size,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +46,7 @@ class DetectionWork(ModelWork):
     """What every piece of work of detection needs."""
 
 
+@needs_memory("the start of the model", START_REMEDY)
 def reset_model(work: DetectionWork, pretrained: Pretrained, source: ModelSource, start: SelfSupervisedParams) -> None:
     """Start a model anew; the file is replaced whole at the end, or stays as it was.
 
@@ -58,13 +70,14 @@ def reset_model(work: DetectionWork, pretrained: Pretrained, source: ModelSource
     if source.is_empty:
         model = _self_supervised(work, n_dims, start)
     else:
-        with source.weights(pretrained, DETECTION_FILES[n_dims]) as file:
+        with source.weights(pretrained, DETECTION_FILES[n_dims], work.cancel) as file:
             model = load_ensemble(file, DetectionNet, n_dims, start.n_keep_axials)
     work.cancel.check()
     model.save(work.model_path)
     work.shelf.forget(work.model_path)
 
 
+@needs_memory("the start of the model", START_REMEDY)
 def ensure_model(work: DetectionWork, pretrained: Pretrained, n_dims: int, start: SelfSupervisedParams) -> None:
     """Start the model where its file is not there yet: pretrained, or else from the dataset's intensities."""
     if work.model_path.is_file():
@@ -78,6 +91,7 @@ def ensure_model(work: DetectionWork, pretrained: Pretrained, n_dims: int, start
     model.save(work.model_path)
 
 
+@needs_memory("the training", TRAINING_REMEDY)
 def train(
     work: DetectionWork,
     spots: Sequence[Spot],
@@ -120,6 +134,7 @@ def train(
         trainer.run(timepoints, control, work.reporter, save)
 
 
+@needs_memory("the prediction", PREDICTION_REMEDY)
 def detect(work: DetectionWork, t: int, params: DetectionParams) -> list[DetectedSpot]:
     """Find the nuclei of a timepoint.
 

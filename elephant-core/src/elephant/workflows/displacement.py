@@ -10,13 +10,14 @@ from elephant.config.flow import FlowParams
 from elephant.errors import ModelFileError
 from elephant.geometry import Ellipsoid, Raster, rasterise
 from elephant.images import normalise, rescale
+from elephant.memory import needs_memory
 from elephant.models.unet import FlowNet
 from elephant.prediction import predict_flow
 from elephant.spots import EarlierSpot, FlowField
 from elephant.spots.flow import covers, moved, unmoved
 from elephant.types import Box, FloatArray, Shape, Spot
 from elephant.workflows.flow import FlowWork
-from elephant.workflows.work import chosen_box, seen_size
+from elephant.workflows.work import PREDICTION_REMEDY, chosen_box, seen_size
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 LEAST_REGION = (16, 96, 96)
 
 
+@needs_memory("the prediction", PREDICTION_REMEDY)
 def displace(work: FlowWork, t: int, spots: Sequence[Spot], params: FlowParams) -> list[EarlierSpot]:
     """Find where the spots of a timepoint were at the one before.
 

@@ -16,6 +16,7 @@ from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
 from elephant.geometry import Ellipsoid
 from elephant.images import prepare, rescale_labels
 from elephant.labels import flow_labels
+from elephant.memory import needs_memory
 from elephant.models.ensemble import Ensemble, load_ensemble
 from elephant.models.pretrained import FLOW_FILES, VERSATILE, ModelSource, Pretrained
 from elephant.models.shelf import ModelShelf
@@ -25,7 +26,7 @@ from elephant.training.control import TrainingControl
 from elephant.training.flow import FlowTrainer
 from elephant.types import Link
 from elephant.workflows.labels import by_timepoint, in_words
-from elephant.workflows.work import DEFAULT_CACHE_BYTES, ModelWork, in_training, seen_voxel_size
+from elephant.workflows.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, ModelWork, in_training, seen_voxel_size
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def reset_flow_model(
     elif source.is_empty:
         model = _fresh(start)
     else:
-        with source.weights(pretrained, FLOW_FILES.get(start.n_dims, "")) as file:
+        with source.weights(pretrained, FLOW_FILES.get(start.n_dims, ""), cancel) as file:
             model = load_ensemble(file, FlowNet, start.n_dims, start.n_keep_axials)
     cancel.check()
     model.save(path)
@@ -120,6 +121,7 @@ def ensure_flow_model(path: Path, pretrained: Pretrained, start: FlowStart) -> N
     model.save(path)
 
 
+@needs_memory("the training", TRAINING_REMEDY)
 def train_flow(
     work: FlowWork,
     links: Sequence[Link],

@@ -10,13 +10,14 @@ from elephant.crops.cache import TimepointCache
 from elephant.crops.volume import LabelledVolume
 from elephant.dataset import Dataset
 from elephant.images import prepare
+from elephant.memory import needs_memory
 from elephant.models.unet import DetectionNet
 from elephant.training.control import TrainingControl
 from elephant.training.detection import DetectionTrainer
 from elephant.types import FloatArray, Spot
 from elephant.workflows.detection import DetectionWork, PreparedImage, labelled_volume, positions_of
 from elephant.workflows.labels import by_timepoint, update_labels
-from elephant.workflows.work import DEFAULT_CACHE_BYTES, in_training
+from elephant.workflows.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, in_training
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class LiveSession:
     cache_bytes: int = DEFAULT_CACHE_BYTES
 
 
+@needs_memory("the live training", TRAINING_REMEDY)
 def train_live(
     work: DetectionWork, spots: Sequence[Spot], params: DetectionTrainingParams, session: LiveSession
 ) -> None:

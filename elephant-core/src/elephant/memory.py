@@ -1,0 +1,86 @@
+"""Running out of memory: telling it from other failures, letting go of what is held, saying what to change."""
+
+import gc
+import logging
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import torch
+
+from elephant.errors import MemoryLimitError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+logger = logging.getLogger(__name__)
+
+# What the libraries below PyTorch say; of some there is no class of their own.
+_SIGNS = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "bad_alloc",
+    "alloc_failed",
+    "could not create a memory object",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether something failed because the device, or the machine, has no memory left."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS)
+
+
+def release_memory() -> None:
+    """Let go of what nobody holds any more: here, and in the device's cache, for others that compute on it."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def needs_memory(what: str, remedy: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a function raise an error that a person can act on where it runs out of memory.
+
+    What it held is let go of before, so that the process can go on with other work.
+
+    Parameters
+    ----------
+    what
+        What needs the memory: the beginning of the sentence.
+    remedy
+        What to do: its end.
+
+    Raises
+    ------
+    MemoryLimitError
+        Instead of what the libraries raise.
+    """
+
+    def decorate(work: Callable[P, R]) -> Callable[P, R]:
+        @wraps(work)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return work(*args, **kwargs)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = first_line(error)
+                traceback.clear_frames(error.__traceback__)  # they hold what was computed
+            # Outside of the handler, which holds the error.
+            release_memory()
+            logger.warning("%s ran out of memory (%s)", what, reason)
+            raise MemoryLimitError(f"{what} needs more memory than there is ({reason}): {remedy}")
+
+        return wrapper
+
+    return decorate
+
+
+def first_line(error: BaseException) -> str:
+    """Return the beginning of what an error says, without the advice for programmers that follows."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
