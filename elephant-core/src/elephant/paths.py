@@ -1,10 +1,18 @@
 """Names that come from outside, turned into paths that stay inside their root."""
 
+import os
+import unicodedata
 from pathlib import Path
+from typing import BinaryIO
 
 from elephant.errors import InvalidInputError
 
 _LONGEST_PART = 255  # bytes: what the usual file systems take
+_LONGEST_PATH = 3800  # bytes: Linux takes 4096, and arrays have files below
+# Where a workspace is shared with Windows they open something else, whatever follows their first dot.
+_DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{kind}{n}" for kind in ("COM", "LPT") for n in range(1, 10))})
+# They end a line for some programs, or turn around how a name is shown.
+_MISLEADING = frozenset({"\u2028", "\u2029", *(chr(c) for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A)))})
 
 
 def resolve_inside(root: Path, name: str) -> Path:
@@ -25,8 +33,9 @@ def resolve_inside(root: Path, name: str) -> Path:
     Raises
     ------
     InvalidInputError
-        The name is empty, absolute, too long, holds ``..``, a backslash or control characters, or leads out
-        of the root through a symbolic link.
+        The name is empty, absolute, too long, holds ``..``, a backslash or control characters, has a part that begins
+        with a dot (as folders of the server's own do) or is a device of Windows, or leads out of the root, or to what
+        is the server's own, through a symbolic link.
     """
     problem = _problem_of(name)
     if problem:
@@ -42,7 +51,36 @@ def resolve_inside(root: Path, name: str) -> Path:
         raise InvalidInputError(
             f"the name {name!r} must stay inside its folder, but leads out of it: choose another name"
         )
+    if any(part.startswith(".") for part in path.relative_to(base).parts):
+        raise InvalidInputError(f"the name {name!r} leads to a folder of the server's own: choose another name")
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise InvalidInputError(f"the name {name[:40]!r}... is too long, together with its folder: choose another name")
     return path
+
+
+def open_inside(root: Path, name: str) -> BinaryIO:
+    """Open the file that a relative name stands for, if what is opened lies below a root folder.
+
+    Looks at what was opened: a link that is put in the way after the name was judged changes nothing.
+
+    Raises
+    ------
+    InvalidInputError
+        As for :func:`resolve_inside`.
+    OSError
+        There is no such file, or it cannot be read.
+    """
+    file = resolve_inside(root, name).open("rb")
+    opened = Path(f"/proc/self/fd/{file.fileno()}")
+    try:
+        place = opened.readlink()
+    except OSError:  # a system without such names
+        return file
+    # A file that was replaced since has its old name here, and a remark.
+    if not place.is_relative_to(root.resolve()):
+        file.close()
+        raise InvalidInputError(f"the name {name!r} must stay inside its folder, but leads out of it: choose another")
+    return file
 
 
 def _problem_of(name: str) -> str:
@@ -51,12 +89,15 @@ def _problem_of(name: str) -> str:
         longest = max(len(part.encode()) for part in name.split("/"))
     except UnicodeEncodeError:
         return "holds characters that no file name can have"
+    parts = name.split("/")
     problems = {
         "is empty": not name.strip(),
         "is absolute": name.startswith("/"),
-        "holds '..'": ".." in name.split("/"),
+        "holds '..'": ".." in parts,
+        "has a part that begins with a dot": any(part.startswith(".") and part != "." for part in parts),
+        "has a part that is a device of Windows": any(part.split(".")[0].strip().upper() in _DEVICES for part in parts),
         "holds a backslash": "\\" in name,
-        "holds control characters": any(ord(c) < 32 or ord(c) == 127 for c in name),
+        "holds control characters": any(unicodedata.category(c) == "Cc" or c in _MISLEADING for c in name),
         f"has a part of more than {_LONGEST_PART} bytes": longest > _LONGEST_PART,
     }
     return next((words for words, is_so in problems.items() if is_so), "")

@@ -1,10 +1,11 @@
 """``download/*``: models and masks, as files."""
 
 import os
+from pathlib import Path
 
 from flask import Blueprint, Response, send_file
 
-from elephant.paths import resolve_inside
+from elephant.paths import open_inside
 from elephant_server.api.bodies import read_body
 from elephant_server.api.described import described
 from elephant_server.jobs.following import growing_file
@@ -22,13 +23,12 @@ blueprint = Blueprint("download", __name__)
 def model() -> Response:
     """Send a model's file; 204 where there is none."""
     body = read_body(ModelDownloadBody)
-    path = resolve_inside(services().settings.models_dir, body.model_name)
     try:
         # Opened once: a training that replaces the file meanwhile changes nothing about this one.
-        file = path.open("rb")
+        file = open_inside(services().settings.models_dir, body.model_name)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return Response(status=204)
-    response = send_file(file, "application/octet-stream", as_attachment=True, download_name=path.name)
+    response = send_file(file, "application/octet-stream", as_attachment=True, download_name=Path(body.model_name).name)
     response.content_length = os.fstat(file.fileno()).st_size
     return response
 
