@@ -1,10 +1,11 @@
-"""Logging of the service's processes: to standard error, and to the client's log window."""
+"""Logging of the service's processes: to standard error, to the client's log window, and to the dashboard."""
 
 import functools
 import logging
 
 from elephant_server.messaging import Messages, Publisher, QueueLogHandler
 from elephant_server.settings import Settings
+from elephant_server.state import Poster, RedisBulletin
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 OURS = ("elephant", "elephant_server")
@@ -16,10 +17,32 @@ def messages_of(settings: Settings) -> Messages:
     return Messages(Publisher(settings.rabbitmq_url))
 
 
+@functools.cache
+def poster_of(settings: Settings) -> Poster:
+    """Return this process's way to the dashboard; connects when the first news is put up."""
+    return Poster(RedisBulletin(settings.redis_url))
+
+
+class BulletinHandler(logging.Handler):
+    """Puts records up on the bulletin, without tracebacks."""
+
+    def __init__(self, poster: Poster, level: int = logging.INFO) -> None:
+        super().__init__(level)
+        self._poster = poster
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Leave the record's text with the poster; never waits, never raises."""
+        try:
+            self._poster.line(record.levelname, record.getMessage())
+        except Exception:  # noqa: BLE001 - a log record must never break the work that it is about
+            self.handleError(record)
+
+
 def set_up_logging(settings: Settings) -> None:
-    """Log to standard error at the settings' level, and what the packages of the project say also to the client."""
+    """Log to standard error at the settings' level, and what the project's packages say to client and dashboard."""
     logging.basicConfig(level=settings.log_level, format=FORMAT, force=True)
-    handler = QueueLogHandler(messages_of(settings), logging.getLevelNamesMapping()[settings.log_level])
+    level = logging.getLevelNamesMapping()[settings.log_level]
+    handlers = [QueueLogHandler(messages_of(settings), level), BulletinHandler(poster_of(settings), level)]
     for name in OURS:
         ours = logging.getLogger(name)
-        ours.handlers = [handler]
+        ours.handlers = list(handlers)

@@ -11,7 +11,7 @@ from elephant_server.jobs.broker import make_celery
 from elephant_server.jobs.context import WorkerContext, make_context
 from elephant_server.jobs.registry import TASKS, perform
 from elephant_server.jobs.running import end_current_jobs
-from elephant_server.logs import messages_of, set_up_logging
+from elephant_server.logs import messages_of, poster_of, set_up_logging
 from elephant_server.settings import get_settings
 from elephant_server.state import RedisBoard
 
@@ -22,7 +22,7 @@ app = make_celery(get_settings())
 def worker_context() -> WorkerContext:
     """Return what this process keeps between jobs; made on first use."""
     settings = get_settings()
-    return make_context(settings, RedisBoard(settings.redis_url), messages_of(settings))
+    return make_context(settings, RedisBoard(settings.redis_url), messages_of(settings), poster_of(settings))
 
 
 def _register(name: str) -> None:

@@ -18,7 +18,7 @@ from elephant.models.shelf import ModelShelf
 from elephant.training.control import LiveSettings
 from elephant_server.messaging import Messages
 from elephant_server.settings import Settings
-from elephant_server.state import Board, Checkpoint, Lease
+from elephant_server.state import Board, Checkpoint, Lease, Poster
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class JobControl:
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """What lives as long as the worker: folders, warm models, the board and the messages."""
+    """What lives as long as the worker: folders, warm models, the board, the messages and what the dashboard shows."""
 
     datasets: Path
     models: Path
@@ -132,9 +132,10 @@ class WorkerContext:
     shelf: ModelShelf
     board: Board
     messages: Messages
+    poster: Poster
 
 
-def make_context(settings: Settings, board: Board, messages: Messages) -> WorkerContext:
+def make_context(settings: Settings, board: Board, messages: Messages, poster: Poster) -> WorkerContext:
     """Return what a worker keeps between jobs, on the best device that there is."""
     device = best_device()
     logger.info("Computing on %s", device)
@@ -151,6 +152,7 @@ def make_context(settings: Settings, board: Board, messages: Messages) -> Worker
         shelf=ModelShelf(device),
         board=board,
         messages=messages,
+        poster=poster,
     )
 
 

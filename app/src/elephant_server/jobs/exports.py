@@ -13,6 +13,7 @@ from elephant_server.errors import StorageError
 from elephant_server.jobs.context import JobControl, WorkerContext
 from elephant_server.jobs.payloads import CtcExport
 from elephant_server.jobs.reporters import LINE_INTERVAL_S
+from elephant_server.jobs.showing import Shown
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,8 @@ def ctc_export(context: WorkerContext, payload: CtcExport, control: JobControl) 
     try:
         # Only where it is there: whoever made it removes it when nobody waits any more.
         with Path(payload.file).open("r+b") as file:
-            export_ctc(dataset, cells, payload.params, file, SizeReporter(file, control), control)
+            reporter = Shown(context.poster, control.job_id, SizeReporter(file, control))
+            export_ctc(dataset, cells, payload.params, file, reporter, control)
     except FileNotFoundError as error:
         raise Cancelled("nobody waits for the export any more") from error
     except OSError as error:

@@ -17,6 +17,7 @@ from elephant_server.jobs.context import JobControl, WorkerContext, open_dataset
 from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowTrain, FlowUpdate
 from elephant_server.jobs.reporters import TileReporter
 from elephant_server.jobs.scalars import training_reporter
+from elephant_server.jobs.showing import Shown
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def flow_train(context: WorkerContext, payload: FlowTrain, control: JobControl) 
     links = [link.to_link() for link in payload.links]
     cache = DEFAULT_CACHE_BYTES if payload.cache_maxbytes is None else payload.cache_maxbytes
     with training_reporter(context, payload.log_dir, "flow") as reporter:
-        work = replace(work, reporter=reporter)
+        work = replace(work, reporter=Shown(context.poster, control.job_id, reporter))
         train_flow(work, links, payload.params, control, context.messages.model_updated, cache)
     return {}
 
@@ -50,7 +51,7 @@ def flow_update(context: WorkerContext, payload: FlowUpdate, control: JobControl
         logger.info("Flow labels of %s cleared", payload.dataset_name)
     else:
         links = [link.to_link() for link in payload.links]
-        update_flow_labels(dataset, links, payload.params, NoReporter(), control)
+        update_flow_labels(dataset, links, payload.params, Shown(context.poster, control.job_id, NoReporter()), control)
     return {}
 
 
@@ -73,4 +74,4 @@ def _work(
     dataset = open_dataset(context, dataset_name, start.n_dims == 3)
     path = resolve_inside(context.models, model_name)
     ensure_flow_model(path, context.pretrained, start)
-    return FlowWork(dataset, path, context.shelf, TileReporter(), control)
+    return FlowWork(dataset, path, context.shelf, Shown(context.poster, control.job_id, TileReporter()), control)

@@ -6,8 +6,9 @@ from types import MappingProxyType
 from typing import Any
 
 from elephant_server.jobs import exports, flow_payloads, flow_tasks, payloads, tasks
-from elephant_server.jobs.context import WorkerContext
+from elephant_server.jobs.context import JobControl, WorkerContext
 from elephant_server.jobs.running import run_job
+from elephant_server.jobs.showing import show_begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +45,9 @@ def perform(context: WorkerContext, name: str, job_id: str, payload: str) -> Non
     """
     task = TASKS[name]
     parsed = task.payload.model_validate_json(payload)
-    run_job(context.board, job_id, lambda control: task.work(context, parsed, control), parsed.discard)
+
+    def work(control: JobControl) -> dict[str, Any]:
+        show_begin(context.poster, job_id, parsed)
+        return task.work(context, parsed, control)
+
+    run_job(context.board, job_id, work, parsed.discard)

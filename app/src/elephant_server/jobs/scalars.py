@@ -16,7 +16,7 @@ from elephant_server.jobs.context import WorkerContext
 
 logger = logging.getLogger(__name__)
 
-FLUSH_S = 10
+FLUSH_S = 2
 _LENGTH_BYTES, _CHECKSUM_BYTES = 8, 4
 
 

@@ -20,6 +20,7 @@ from elephant_server.jobs.live import BoardUpdates, tell
 from elephant_server.jobs.payloads import DatasetGenerate, SegPredict, SegReset, SegTrain, SegUpdate
 from elephant_server.jobs.reporters import DatasetReporter, TileReporter
 from elephant_server.jobs.scalars import training_reporter
+from elephant_server.jobs.showing import Shown
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def seg_train(context: WorkerContext, payload: SegTrain, control: JobControl) ->
     spots = [spot.to_spot() for spot in payload.spots]
     cache = DEFAULT_CACHE_BYTES if payload.cache_maxbytes is None else payload.cache_maxbytes
     with training_reporter(context, payload.log_dir, "seg") as reporter:
-        work = replace(work, reporter=reporter)
+        work = replace(work, reporter=Shown(context.poster, control.job_id, reporter))
         if payload.is_livemode:
             updates = BoardUpdates(context.board, control, control.job_id, payload.dataset_name)
             session = LiveSession(control, updates, context.messages.model_updated, cache)
@@ -72,7 +73,7 @@ def seg_update(context: WorkerContext, payload: SegUpdate, control: JobControl) 
     else:
         dataset = open_dataset(context, payload.dataset_name, payload.is_3d)
         spots = [spot.to_spot() for spot in payload.spots]
-        update_labels(dataset, spots, payload.params, NoReporter(), control)
+        update_labels(dataset, spots, payload.params, Shown(context.poster, control.job_id, NoReporter()), control)
         if payload.is_livemode:
             tell(context.board, payload.dataset_name, spots, dataset.n_timepoints)
     return {}
@@ -96,7 +97,8 @@ def dataset_generate(context: WorkerContext, payload: DatasetGenerate, control: 
     movie = find_movie(folder)
     if movie is None:
         raise NotFoundError(f"there is no .h5 in {payload.dataset_name}: put the movie into the dataset's folder")
-    convert(movie, folder, payload.params, DatasetReporter(context.messages), control)
+    reporter = Shown(context.poster, control.job_id, DatasetReporter(context.messages))
+    convert(movie, folder, payload.params, reporter, control)
     # The dialog in the client closes with the answer: nothing about it may come later.
     context.messages.flush()
     return {}
@@ -105,7 +107,7 @@ def dataset_generate(context: WorkerContext, payload: DatasetGenerate, control: 
 def _work(context: WorkerContext, payload: SegPredict | SegTrain | SegReset, control: JobControl) -> DetectionWork:
     dataset = open_dataset(context, payload.dataset_name, payload.is_3d)
     path = resolve_inside(context.models, payload.model_name)
-    return DetectionWork(dataset, path, context.shelf, TileReporter(), control)
+    return DetectionWork(dataset, path, context.shelf, Shown(context.poster, control.job_id, TileReporter()), control)
 
 
 def _ensure(context: WorkerContext, work: DetectionWork, n_dims: int, start: SelfSupervisedParams) -> None:

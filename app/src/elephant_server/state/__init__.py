@@ -11,19 +11,26 @@ from elephant_server.state.board import (
     Outcome,
     ProcessState,
 )
+from elephant_server.state.bulletin import Bulletin, Line
 from elephant_server.state.memory_board import MemoryBoard
+from elephant_server.state.poster import Poster
 from elephant_server.state.redis_board import RedisBoard
+from elephant_server.state.redis_bulletin import RedisBulletin
 
 __all__ = [
     "Board",
+    "Bulletin",
     "Checkpoint",
     "Entry",
     "Kind",
     "Lease",
+    "Line",
     "LiveParams",
     "MemoryBoard",
     "News",
     "Outcome",
+    "Poster",
     "ProcessState",
     "RedisBoard",
+    "RedisBulletin",
 ]

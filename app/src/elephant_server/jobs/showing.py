@@ -1,0 +1,107 @@
+"""What the dashboard is told of a job: what it is about, how far it is, and how long it will take."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from elephant.reporting import ProgressReporter
+from elephant_server.jobs.payloads import Payload
+from elephant_server.state import Poster
+
+_ABOUT = ("dataset_name", "model_name", "timepoint", "log_dir", "is_livemode")
+_PACE_WEIGHT = 0.1
+_LONGEST_PAUSE = 5.0
+
+
+class Pace:
+    """How long what is left of a piece of work will take, from how long its units took lately.
+
+    A pause, while a training is held for instance, counts little: it is no longer than a few units.
+
+    Parameters
+    ----------
+    clock
+        Seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._stage = ""
+        self._done = 0
+        self._at = 0.0
+        self._unit_s: float | None = None
+
+    def remaining_s(self, stage: str, done: int, total: int) -> float | None:
+        """Take note that `done` of `total` units are finished; return the seconds left, None where nobody can tell."""
+        now, before = self._clock(), self._done
+        if stage == self._stage and done > before:
+            self._learn((now - self._at) / (done - before))
+        elif stage != self._stage:
+            self._unit_s = None
+        self._stage, self._done, self._at = stage, done, now
+        return None if self._unit_s is None else self._unit_s * max(total - done, 0)
+
+    def _learn(self, unit_s: float) -> None:
+        if self._unit_s is None:
+            self._unit_s = unit_s
+        else:
+            self._unit_s += _PACE_WEIGHT * (min(unit_s, _LONGEST_PAUSE * self._unit_s) - self._unit_s)
+
+
+class Shown:
+    """A :class:`~elephant.reporting.ProgressReporter` that tells the dashboard, then another reporter.
+
+    Parameters
+    ----------
+    poster, job_id
+        Where it is put up, and the job's id.
+    inner
+        Who else is told.
+    """
+
+    def __init__(self, poster: Poster, job_id: str, inner: ProgressReporter) -> None:
+        self._poster = poster
+        self._job_id = job_id
+        self._inner = inner
+        self._pace = Pace()
+
+    def progress(self, stage: str, done: int, total: int, **values: float) -> None:
+        """See :meth:`elephant.reporting.ProgressReporter.progress`."""
+        left = self._pace.remaining_s(stage, done, total)
+        # What is not finite is no JSON.
+        numbers = {name: float(value) for name, value in values.items() if math.isfinite(value)}
+        self._poster.job(self._job_id, stage=stage, done=done, total=total, remaining_s=left, values=numbers)
+        self._inner.progress(stage, done, total, **values)
+
+
+def show_begin(poster: Poster, job_id: str, payload: Payload) -> None:
+    """Put up what a job is about, and what its request says of its dataset."""
+    about = {name: getattr(payload, name) for name in _ABOUT if getattr(payload, name, None) is not None}
+    poster.job(job_id, started=time.time(), **about)
+    said = facts_of(payload)
+    if said:
+        poster.dataset(about["dataset_name"], **said)
+
+
+def facts_of(payload: Payload) -> dict[str, Any]:
+    """Return what a request says of its dataset: the voxel size (Z, Y, X), and how spots were last asked for."""
+    found = payload.model_dump(mode="json", include={"dataset_name", "params", "start"})
+    if "dataset_name" not in found:
+        return {}
+    said: dict[str, Any] = {}
+    spots = ((found.get("params") or {}).get("spots")) or {}
+    for name in ("p_thresh", "c_ratio", "r_min", "r_max"):
+        if name in spots:
+            said[name] = spots[name]
+    size = _first(found, "voxel_size")
+    return {**said, "voxel_size": [size["z"], size["y"], size["x"]]} if size is not None else said
+
+
+def _first(value: Any, key: str) -> Any:
+    """Return the first value of a key in nested dictionaries."""
+    if not isinstance(value, dict):
+        return None
+    if value.get(key) is not None:
+        return value[key]
+    return next((found for nested in value.values() if (found := _first(nested, key)) is not None), None)

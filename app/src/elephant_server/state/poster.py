@@ -1,0 +1,120 @@
+"""Putting up a process's news on the bulletin, from a thread in the background.
+
+Whoever has something to say leaves it here and goes on: nothing waits for Redis. What is left in a short while is put
+up at once, and of what is said of a job only the newest, so that a training of a thousand steps a second costs no more
+than a slow one. While Redis is away the oldest lines are dropped.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+
+from redis.exceptions import RedisError
+
+from elephant_server.state.bulletin import Bulletin, Fields, Line, News
+
+INTERVAL_S = 0.3
+AWAY_S = 2.0
+MOST_LINES = 500
+
+
+class Poster:
+    """Puts up what it is told, in order, from a thread of its own, which starts with the first news.
+
+    Making one connects to nothing. It survives a fork: the child gets a thread of its own.
+
+    Parameters
+    ----------
+    bulletin
+        Where news are put up.
+    """
+
+    def __init__(self, bulletin: Bulletin) -> None:
+        self._bulletin = bulletin
+        self._start_afresh()
+
+    def line(self, level: str, text: str) -> None:
+        """Put up a line of the log; returns at once."""
+        self._check_process()
+        with self._changed:
+            self._lines.append(Line(time.time(), level, text))
+            self._wake()
+
+    def job(self, job_id: str, **fields: object) -> None:
+        """Put up what is known of a job, beside what was put up before; returns at once."""
+        self._check_process()
+        with self._changed:
+            self._jobs.setdefault(job_id, {}).update(fields)
+            self._wake()
+
+    def dataset(self, name: str, **fields: object) -> None:
+        """Put up what a request said of a dataset; returns at once."""
+        self._check_process()
+        with self._changed:
+            self._datasets.setdefault(name, {}).update(fields)
+            self._wake()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything has been put up; False after so many seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._is_all_up, timeout_s)
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():  # a fork has copied the lock and what was left, but not the thread
+            self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._pid = os.getpid()
+        self._changed = threading.Condition()
+        self._lines: deque[Line] = deque(maxlen=MOST_LINES)
+        self._jobs: dict[str, Fields] = {}
+        self._datasets: dict[str, Fields] = {}
+        self._is_all_up = True
+        self._thread: threading.Thread | None = None
+
+    def _wake(self) -> None:
+        self._is_all_up = False
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="poster", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            news = self._take()
+            try:
+                self._bulletin.put(news)
+            except RedisError:
+                # It is said elsewhere, by those who need Redis; here it would only become one more line.
+                self._put_back(news)
+                time.sleep(AWAY_S)
+            else:
+                with self._changed:
+                    self._is_all_up = not self._has_news()
+                    self._changed.notify_all()
+                time.sleep(INTERVAL_S)
+
+    def _has_news(self) -> bool:
+        return bool(self._lines or self._jobs or self._datasets)
+
+    def _take(self) -> News:
+        with self._changed:
+            self._changed.wait_for(self._has_news)
+            news = News(list(self._lines), self._jobs, self._datasets)
+            self._lines.clear()
+            self._jobs, self._datasets = {}, {}
+            return news
+
+    def _put_back(self, news: News) -> None:
+        """Keep what could not be put up: what was left meanwhile is newer and wins."""
+        with self._changed:
+            newer = list(self._lines)
+            self._lines.clear()
+            self._lines.extend((*news.lines, *newer))
+            self._jobs = _merged(dict(news.jobs or {}), self._jobs)
+            self._datasets = _merged(dict(news.datasets or {}), self._datasets)
+
+
+def _merged(older: dict[str, Fields], newer: dict[str, Fields]) -> dict[str, Fields]:
+    return {name: {**older.get(name, {}), **newer.get(name, {})} for name in {**older, **newer}}

@@ -1,0 +1,95 @@
+"""The bulletin in Redis, where all processes of a server put it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import redis
+
+from elephant_server.state.bulletin import Fields, Line, News
+
+MOST_LINES = 500
+LONGEST_TEXT = 4000
+KEEP_S = 24 * 3600
+CONNECT_TIMEOUT_S = 3.0
+# Of a Redis that does not answer; longer than any of the blocking reads.
+ANSWER_TIMEOUT_S = 4.0
+BEFORE_ALL = "0-0"
+
+
+class RedisBulletin:
+    """A :class:`~elephant_server.state.bulletin.Bulletin` over Redis.
+
+    Making one connects to nothing; every method may raise :class:`redis.exceptions.RedisError`.
+
+    Parameters
+    ----------
+    url
+        The database.
+    prefix
+        What all keys start with.
+    """
+
+    def __init__(self, url: str, prefix: str = "elephant:shown:") -> None:
+        self._redis = redis.Redis.from_url(
+            url, decode_responses=True, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=ANSWER_TIMEOUT_S
+        )
+        self._prefix = prefix
+
+    def put(self, news: News) -> None:
+        """See :meth:`Bulletin.put`."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for line in news.lines:
+                fields: Any = {"at": repr(line.at), "level": line.level, "text": line.text[:LONGEST_TEXT]}
+                pipe.xadd(self._log, fields, maxlen=MOST_LINES, approximate=False)
+            for key, values in (*_keyed("job:", news.jobs), *_keyed("dataset:", news.datasets)):
+                mapping: Any = {name: json.dumps(value) for name, value in values.items()}
+                pipe.hset(self._prefix + key, mapping=mapping)
+                pipe.expire(self._prefix + key, KEEP_S)
+            pipe.execute()
+
+    def lines(self, after: str = "") -> list[Line]:
+        """See :meth:`Bulletin.lines`."""
+        found: Any = self._redis.xrange(self._log, min=f"({after}" if after else "-")
+        return [_line(*entry) for entry in found]
+
+    def wait_for_lines(self, after: str, timeout_s: float) -> list[Line]:
+        """See :meth:`Bulletin.wait_for_lines`."""
+        found: Any = self._redis.xread({self._log: after}, block=max(1, int(1000 * timeout_s)))
+        # One stream was asked for: in a list of pairs with protocol 2, in a dictionary with protocol 3.
+        streams = list(found.values()) if isinstance(found, dict) else [entries for _, entries in found or []]
+        if streams and isinstance(found, dict):
+            streams = [entries for nested in streams for entries in nested]
+        return [_line(*entry) for entries in streams for entry in entries]
+
+    def last_id(self) -> str:
+        """See :meth:`Bulletin.last_id`."""
+        newest: Any = self._redis.xrevrange(self._log, count=1)
+        return str(newest[0][0]) if newest else BEFORE_ALL
+
+    def jobs(self, ids: Sequence[str]) -> list[Fields]:
+        """See :meth:`Bulletin.jobs`."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hgetall(f"{self._prefix}job:{job_id}")
+            return [_fields(found) for found in pipe.execute()]
+
+    def dataset(self, name: str) -> Fields:
+        """See :meth:`Bulletin.dataset`."""
+        return _fields(self._redis.hgetall(f"{self._prefix}dataset:{name}"))
+
+    @property
+    def _log(self) -> str:
+        return f"{self._prefix}log"
+
+
+def _keyed(kind: str, about: Mapping[str, Fields] | None) -> list[tuple[str, Fields]]:
+    return [(kind + name, fields) for name, fields in (about or {}).items() if fields]
+
+
+def _line(line_id: str, fields: dict[str, str]) -> Line:
+    return Line(float(fields["at"]), fields["level"], fields["text"], line_id)
+
+
+def _fields(found: Any) -> Fields:
+    return {name: json.loads(text) for name, text in found.items()}

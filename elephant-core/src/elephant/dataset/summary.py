@@ -1,0 +1,139 @@
+"""What lies in the folders of datasets, told without reading images: shapes, sizes, and what timepoints hold."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from elephant.dataset import layout
+from elephant.dataset.storage import open_array
+from elephant.types import Shape, VoxelSize
+
+_CHUNK = re.compile(r"(?:c[./])?(\d+)(?:[./]\d+)*")
+_VOXEL_SIZE = re.compile(rb"<voxelSize>.*?<size>\s*([^<]+?)\s*</size>", re.DOTALL)
+_ARRAYS = (
+    *(layout.IMAGES, layout.LABELS, layout.LABELS_RGB, layout.PROBABILITIES),
+    *(layout.FLOW_LABELS, layout.FLOW),
+)
+_LARGEST_XML = 4 << 20
+_DEEPEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSummary:
+    """What a dataset's folder holds.
+
+    Attributes
+    ----------
+    n_timepoints, shape, dtype
+        T, the shape of a timepoint's image, (Z, Y, X) or (Y, X), and its type.
+    n_bytes
+        Room on disk that the arrays take, and that everything else in the folder takes: the movie, most of all.
+    labelled, predicted
+        Timepoints that hold labels, or kept probabilities.
+    flow_labelled, flow_predicted
+        Earlier timepoints that hold flow labels, or a kept flow.
+    version
+        Changes when the image is made again.
+    """
+
+    n_timepoints: int
+    shape: Shape
+    dtype: str
+    n_bytes: tuple[int, int]
+    labelled: list[int]
+    predicted: list[int]
+    flow_labelled: list[int]
+    flow_predicted: list[int]
+    version: int
+
+
+def find_datasets(root: Path, most: int) -> list[str]:
+    """Return the names of the datasets below a folder, in order, at most so many; hidden folders hold none."""
+    names: list[str] = []
+    for folder, folders, _ in os.walk(root):
+        name = Path(folder).relative_to(root)
+        is_dataset = layout.IMAGES in folders
+        if is_dataset:
+            names.append(name.as_posix())
+        is_deepest = is_dataset or len(name.parts) == _DEEPEST or len(names) == most
+        folders[:] = [] if is_deepest else sorted(f for f in folders if not f.startswith("."))
+        if len(names) == most:
+            break
+    return sorted(names)
+
+
+def summarise(folder: Path) -> DatasetSummary:
+    """Summarise a dataset. What is stored counts: an array's files are listed, not read.
+
+    Raises
+    ------
+    elephant.errors.DatasetError
+        There is no image, or its metadata cannot be read.
+    """
+    images = open_array(folder / layout.IMAGES)
+    held, n_bytes = {}, 0
+    for name in _ARRAYS:
+        held[name], size = _stored(folder / name)
+        n_bytes += size
+    others = sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
+    return DatasetSummary(
+        n_timepoints=images.shape[0],
+        shape=tuple(images.shape[1:]),
+        dtype=images.dtype.name,
+        n_bytes=(n_bytes, others),
+        labelled=held[layout.LABELS],
+        predicted=held[layout.PROBABILITIES],
+        flow_labelled=held[layout.FLOW_LABELS],
+        flow_predicted=held[layout.FLOW],
+        version=image_version(folder),
+    )
+
+
+def image_version(folder: Path) -> int:
+    """Return a number that changes when a dataset's image is made again."""
+    path = folder / layout.IMAGES
+    described = next((path / name for name in ("zarr.json", ".zarray") if (path / name).is_file()), path)
+    return described.stat().st_mtime_ns
+
+
+def voxel_size_of_movie(folder: Path) -> VoxelSize | None:
+    """Return the voxel size that a BigDataViewer .xml beside the movie tells, if there is one."""
+    for path in sorted(folder.glob("*.xml")):
+        with path.open("rb") as file:
+            found = _VOXEL_SIZE.search(file.read(_LARGEST_XML))
+        numbers = [float(n) for n in found[1].split() if _is_positive(n)] if found else []
+        if len(numbers) == 3:
+            return VoxelSize(*reversed(numbers))
+    return None
+
+
+def _is_positive(text: bytes) -> bool:
+    try:
+        return 0 < float(text) < float("inf")
+    except ValueError:
+        return False
+
+
+def _stored(path: Path) -> tuple[list[int], int]:
+    """Return the timepoints of which an array has files, in order, and how many bytes all files of it take."""
+    if not path.is_dir():
+        return [], 0
+    array = open_array(path)
+    per_file, n_timepoints = (array.shards or array.chunks)[0], array.shape[0]
+    files = list(_files(path))
+    places = {int(found[1]) for name, _ in files if (found := _CHUNK.fullmatch(name))}
+    held = {t for place in places for t in range(place * per_file, min((place + 1) * per_file, n_timepoints))}
+    return sorted(held), sum(size for _, size in files)
+
+
+def _files(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield the name, from the array's folder on, and the size of every file."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            file = Path(folder, name)
+            try:
+                yield file.relative_to(path).as_posix(), file.stat().st_size
+            except FileNotFoundError:  # replaced meanwhile
+                continue
