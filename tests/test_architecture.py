@@ -36,6 +36,7 @@ APP_ORDER: list[set[str]] = [
     {"services"},
     {"api"},
     {"gate"},
+    {"dashboard"},
     {"main", "worker"},
     {"wsgi", "stack", "demo"},
 ]

@@ -2,6 +2,7 @@
 
 from flask import Flask
 
+from elephant_server import dashboard
 from elephant_server.api import register
 from elephant_server.api.places import Places
 from elephant_server.gate.limits import limit_bodies
@@ -13,7 +14,7 @@ from elephant_server.jobs.waiting import Waiter
 from elephant_server.logs import messages_of
 from elephant_server.services import KEY, Services
 from elephant_server.settings import Settings, get_settings
-from elephant_server.state import RedisBoard
+from elephant_server.state import RedisBoard, RedisBulletin
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -25,10 +26,17 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     board = RedisBoard(settings.redis_url)
     app.extensions[KEY] = Services(
-        settings, board, Dispatcher(board, Post(settings)), Waiter(board), Follower(board), messages_of(settings)
+        settings,
+        board,
+        RedisBulletin(settings.redis_url),
+        Dispatcher(board, Post(settings)),
+        Waiter(board),
+        Follower(board),
+        messages_of(settings),
     )
     register(app)
     limit_bodies(app, settings)
+    dashboard.register(app)
     Places(settings.http_threads).guard(app)
     app.wsgi_app = Gate.of(app.wsgi_app, settings)  # type: ignore[method-assign]
     return app

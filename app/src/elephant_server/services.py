@@ -9,7 +9,7 @@ from elephant_server.jobs.submit import Dispatcher
 from elephant_server.jobs.waiting import Waiter
 from elephant_server.messaging import Messages
 from elephant_server.settings import Settings
-from elephant_server.state import Board
+from elephant_server.state import Board, Bulletin
 
 KEY = "elephant"
 
@@ -20,6 +20,7 @@ class Services:
 
     settings: Settings
     board: Board
+    bulletin: Bulletin
     dispatcher: Dispatcher
     waiter: Waiter
     follower: Follower

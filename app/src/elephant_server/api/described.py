@@ -28,6 +28,8 @@ class Description:
         Whether the body is a form instead of JSON, multipart where it has a part `file`.
     file_type
         Media type of the answer where it is a file.
+    query
+        The parameters of the address, where it takes some.
     """
 
     answer: type[BaseModel] | None
@@ -37,6 +39,7 @@ class Description:
     takes_upload: bool = False
     is_form: bool = False
     file_type: str = "application/octet-stream"
+    query: type[BaseModel] | None = None
 
 
 def described(
@@ -48,9 +51,10 @@ def described(
     takes_upload: bool = False,
     is_form: bool = False,
     file_type: str = "application/octet-stream",
+    query: type[BaseModel] | None = None,
 ) -> Callable[[View], View]:
     """Say what a view takes and gives; see :class:`Description`."""
-    description = Description(answer, body, is_list, no_content, takes_upload, is_form, file_type)
+    description = Description(answer, body, is_list, no_content, takes_upload, is_form, file_type, query)
 
     def mark(view: View) -> View:
         setattr(view, ATTRIBUTE, description)

@@ -65,7 +65,7 @@ def status_of(error: ElephantError) -> int:
 
 
 def _answer_known(error: ElephantError) -> Response:
-    logger.error("%s: %s", request.path.strip("/"), error)
+    _log(str(error))
     return error_response(str(error), status_of(error))
 
 
@@ -76,8 +76,14 @@ def _answer_invalid(error: ValidationError) -> Response:
 
 def _answer_redis(error: RedisError) -> Response:
     message = f"the state cannot be reached ({error}): Redis is down or starting, try again in some seconds"
-    logger.error("%s: %s", request.path.strip("/"), message)
+    _log(message)
     return error_response(message, 503)
+
+
+def _log(message: str) -> None:
+    """Tell the client's log window; what the dashboard asks again and again it shows itself."""
+    is_of_dashboard = (request.blueprint or "").startswith("dashboard")
+    logger.log(logging.DEBUG if is_of_dashboard else logging.ERROR, "%s: %s", request.path.strip("/"), message)
 
 
 def _answer_http(error: HTTPException) -> Response:

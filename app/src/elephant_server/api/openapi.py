@@ -61,10 +61,30 @@ def _operation(name: str, description: Description, view: Any) -> dict[str, Any]
         "deprecated": ".old_" in name,
         "responses": responses,
     }
+    if description.query is not None:
+        operation["parameters"] = _parameters(description.query)
+        responses["404"] = _response("There is no such thing", _reference(Error))
+    if name.startswith("dashboard"):
+        responses["503"] = _response("Too many ask at once, or the state cannot be reached", _reference(Error))
     if description.body is not None:
         make = _form if description.is_form else _body
         operation["requestBody"] = make(description.body, description.takes_upload)
     return operation
+
+
+def _parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
+    schema = model.model_json_schema(ref_template=REF)
+    required = set(schema.get("required", ()))
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in required,
+            "description": field.get("description", ""),
+            "schema": {key: value for key, value in field.items() if key not in ("title", "description")},
+        }
+        for name, field in schema["properties"].items()
+    ]
 
 
 def _done(description: Description) -> dict[str, Any]:

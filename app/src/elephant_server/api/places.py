@@ -13,7 +13,7 @@ from elephant_server.settings import variable
 
 KEPT_FREE = 8
 LONG = frozenset({"seg", "flow", "download", "upload"})
-LONG_ENDPOINTS = frozenset({"dataset.generate"})
+LONG_ENDPOINTS = frozenset({"dataset.generate", "dashboard_events.events"})
 
 
 class Places:

@@ -1,0 +1,84 @@
+"""``dashboard/api/runs`` and ``dashboard/api/curves``: the scalars of past and running trainings."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from flask import Blueprint, Response, jsonify
+
+from elephant.paths import resolve_inside
+from elephant_server.api.described import described
+from elephant_server.dashboard.event_files import EventFile, Series
+from elephant_server.dashboard.query import read_query
+from elephant_server.dashboard.schemas import Curve, CurvesAnswer, RunAnswer, RunQuery
+from elephant_server.dashboard.turns import in_turn
+from elephant_server.services import services
+
+blueprint = Blueprint("dashboard_curves", __name__)
+
+PATTERN = "events.out.tfevents.*"
+MOST_RUNS, MOST_FILES, DEEPEST = 200, 50, 3
+MOST_POINTS = 300
+# What is read for one request, about a fifth of a second's work; who wants more asks again.
+MOST_BYTES = 1 << 20
+_kept: OrderedDict[tuple[Path, int], EventFile] = OrderedDict()
+
+
+@blueprint.get("/dashboard/api/runs")
+@described(RunAnswer, is_list=True)
+@in_turn
+def get_runs() -> Response:
+    """List the folders with scalars of trainings, the last one first."""
+    root = services().settings.logs_dir
+    found = []
+    for folder, folders, _ in os.walk(root):
+        name = Path(folder).relative_to(root)
+        folders[:] = sorted(f for f in folders if not f.startswith(".")) if len(name.parts) < DEEPEST else []
+        files = list(Path(folder).glob(PATTERN))
+        if files and name.parts:
+            changed = max(file.stat().st_mtime for file in files)
+            found.append(RunAnswer(name=name.as_posix(), changed=changed, n_trainings=len(files)))
+    found.sort(key=lambda run: run.changed, reverse=True)
+    return jsonify([run.model_dump() for run in found[:MOST_RUNS]])
+
+
+@blueprint.get("/dashboard/api/curves")
+@described(CurvesAnswer, query=RunQuery)
+@in_turn
+def get_curves() -> Response:
+    """Send the curves of a folder, thinned out."""
+    folder = resolve_inside(services().settings.logs_dir, read_query(RunQuery).run)
+    files = sorted(folder.glob(PATTERN), key=lambda path: path.stat().st_mtime)[-MOST_FILES:]
+    read = [_file(path) for path in files]
+    is_complete = [file.read(MOST_BYTES // max(1, len(read))) for file in read]
+    tags = sorted({tag for file in read for tag in file.series})
+    starts = {min(series.steps[0] for series in file.series.values()) for file in read if file.series}
+    curves = [curve(tag, [file.series[tag] for file in read if tag in file.series]) for tag in tags]
+    answer = CurvesAnswer(curves=curves, starts=sorted(starts), is_complete=all(is_complete))
+    return jsonify(answer.model_dump())
+
+
+def curve(tag: str, parts: Sequence[Series], most: int = MOST_POINTS) -> Curve:
+    """Return the parts of a scalar as one curve of at most so many points, each the mean of its neighbours."""
+    steps = np.concatenate([np.asarray(part.steps, dtype=np.int64) for part in parts])
+    values = np.concatenate([np.asarray(part.values, dtype=np.float64) for part in parts])
+    order = np.argsort(steps, kind="stable")
+    pieces = np.array_split(order, min(most, len(order)))
+    means = [float(values[piece].mean()) for piece in pieces]
+    return Curve(
+        tag=tag,
+        steps=[int(steps[piece[-1]]) for piece in pieces],
+        values=[round(mean, 6) if np.isfinite(mean) else None for mean in means],
+    )
+
+
+def _file(path: Path) -> EventFile:
+    """Return a file with what was read of it before; the least used ones are let go."""
+    key = (path, path.stat().st_ino)
+    file = _kept.pop(key, None) or EventFile(path)
+    _kept[key] = file
+    while len(_kept) > 2 * MOST_FILES:
+        _kept.popitem(last=False)
+    return file

@@ -1,0 +1,81 @@
+"""``dashboard/api/events``: status and log as they come, and ``dashboard/api/log`` for who has to ask."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+from redis.exceptions import RedisError
+
+from elephant_server.api.described import described
+from elephant_server.dashboard.query import read_query
+from elephant_server.dashboard.schemas import LogLine, LogQuery
+from elephant_server.dashboard.status import status_of
+from elephant_server.dashboard.turns import BusyError, Turns, busy
+from elephant_server.services import Services, services
+
+blueprint = Blueprint("dashboard_events", __name__)
+
+TICK_S = 1.0
+BEAT_S = 15.0
+# A page takes up its stream again by itself: so none holds its place for good.
+LONGEST_S = 600.0
+# Each stream holds a thread of this process: one in eight may.
+SHARE = 8
+
+
+@cache
+def _streams(n_threads: int) -> Turns:
+    return Turns(max(1, n_threads // SHARE))
+
+
+@blueprint.get("/dashboard/api/log")
+@described(LogLine, query=LogQuery, is_list=True)
+def log() -> Response:
+    """List the last lines of the log, or those after one that is known."""
+    return jsonify([asdict(line) for line in services().bulletin.lines(read_query(LogQuery).after)])
+
+
+@blueprint.get("/dashboard/api/events")
+def events() -> Response:
+    """Send status and log as they change, as server-sent events; 503 where too many pages are open."""
+    after = LogQuery.model_validate({"after": request.headers.get("Last-Event-ID", "")}).after
+    parts = services()
+    try:
+        release = _streams(parts.settings.http_threads).take()
+    except BusyError:
+        return busy()
+    response = Response(_stream(parts, after), mimetype="text/event-stream")
+    response.headers.update({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    response.call_on_close(release)
+    return response
+
+
+def _stream(parts: Services, after: str) -> Iterator[str]:
+    """Yield what is new until the page is gone, Redis is away, or it was long enough."""
+    end, said, said_at = time.monotonic() + LONGEST_S, "", 0.0
+    try:
+        lines = parts.bulletin.lines(after)
+        known = lines[-1].id if lines else after or parts.bulletin.last_id()
+        yield "retry: 3000\n\n"
+        while time.monotonic() < end:
+            status = status_of(parts).model_dump()
+            text = json.dumps({**status, "now": None})
+            if text != said or time.monotonic() - said_at > BEAT_S:
+                said, said_at = text, time.monotonic()
+                yield _event("status", status)
+            if lines:
+                known = lines[-1].id
+                yield _event("log", [asdict(line) for line in lines], known)
+            lines = parts.bulletin.wait_for_lines(known, TICK_S)
+            time.sleep(TICK_S / 4)  # what comes in quick succession is sent at once
+    except RedisError:
+        return  # the page comes again, and learns then why there is nothing to see
+
+
+def _event(name: str, data: Any, event_id: str = "") -> str:
+    head = f"id: {event_id}\n" if event_id else ""
+    return f"{head}event: {name}\ndata: {json.dumps(data)}\n\n"

@@ -1,0 +1,81 @@
+"""``dashboard/api/models``: model files, what they are and what they held before."""
+
+import os
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+from flask import Blueprint, Response, jsonify
+
+from elephant.models.peek import ModelKind, peek
+from elephant_server.api.described import described
+from elephant_server.dashboard.schemas import GenerationAnswer, ModelAnswer
+from elephant_server.dashboard.turns import in_turn
+from elephant_server.services import services
+
+blueprint = Blueprint("dashboard_models", __name__)
+
+MOST = 200
+DEEPEST = 3
+# As elephant.models.generations names them; it is the workers', since it loads weights.
+GENERATIONS = ".generations"
+_GENERATION = re.compile(r"(\d{6,})(-interim)?\.pth")
+
+
+@blueprint.get("/dashboard/api/models")
+@described(ModelAnswer, is_list=True)
+@in_turn
+def get_models() -> Response:
+    """List the model files, the newest first."""
+    root = services().settings.models_dir
+    found = [answer for path in islice(_files(root), MOST) if (answer := _describe(root, path)) is not None]
+    found.sort(key=lambda model: model.saved, reverse=True)
+    return jsonify([model.model_dump() for model in found])
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        depth = len(Path(folder).relative_to(root).parts)
+        folders[:] = sorted(f for f in folders if not f.startswith(".")) if depth < DEEPEST else []
+        yield from (Path(folder, name) for name in sorted(names) if name.endswith(".pth") and not name.startswith("."))
+
+
+def _describe(root: Path, path: Path) -> ModelAnswer | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:  # gone meanwhile
+        return None
+    kind = _kind(path, status.st_mtime_ns, status.st_size)
+    return ModelAnswer(
+        name=path.relative_to(root).as_posix(),
+        kind=kind.kind if kind else None,
+        n_dims=kind.n_dims if kind else None,
+        n_members=kind.n_members if kind else None,
+        n_bytes=status.st_size,
+        saved=status.st_mtime,
+        generations=_generations(path),
+    )
+
+
+@lru_cache(maxsize=2 * MOST)
+def _kind(path: Path, changed: int, size: int) -> ModelKind | None:
+    del changed, size  # another file of the same name is looked at anew
+    return peek(path)
+
+
+def _generations(path: Path) -> list[GenerationAnswer]:
+    """Return what a model's file held before, the newest first."""
+    found = []
+    for file in path.parent.joinpath(GENERATIONS, path.name).glob("*.pth"):
+        match = _GENERATION.fullmatch(file.name)
+        if match and file.is_file():
+            status = file.stat()
+            is_interim = match[2] is not None
+            found.append(
+                GenerationAnswer(
+                    number=int(match[1]), saved=status.st_mtime, n_bytes=status.st_size, is_interim=is_interim
+                )
+            )
+    return sorted(found, key=lambda generation: generation.number, reverse=True)

@@ -1,0 +1,182 @@
+"""What the page asks for, and what it is answered."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from elephant_server.schemas.answers import Device
+
+Axis = Literal["xy", "xz", "yz"]
+
+
+class Query(BaseModel):
+    """Parameters of an address."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class DatasetQuery(Query):
+    """A dataset."""
+
+    dataset: str = Field(min_length=1, max_length=1000, description="its name")
+
+
+class PlaneQuery(DatasetQuery):
+    """A plane of a dataset."""
+
+    layer: Literal["image", "labels", "probabilities"] = Field("image", description="what is shown")
+    t: int = Field(ge=0, le=10**6, description="timepoint, counted from 0")
+    axis: Axis = Field("xy", description="which plane; of 2D data there is xy alone")
+    index: int = Field(0, ge=0, le=10**6, description="voxel along the axis that the plane stands on")
+    most: int = Field(1024, ge=16, le=4096, description="longest edge; of larger planes every n-th voxel is given")
+
+
+class SpotsQuery(DatasetQuery):
+    """Spots in the kept probabilities of a timepoint."""
+
+    t: int = Field(ge=0, le=10**6, description="timepoint, counted from 0")
+    axis: Axis = Field("xy", description="of large volumes only the surroundings of this plane are searched")
+    index: int = Field(0, ge=0, le=10**6, description="voxel along the axis that the plane stands on")
+    voxel_size: str = Field("1,1,1", max_length=100, description="physical voxel size, X, Y, Z")
+    p_thresh: float = Field(0.5, ge=0, le=1, description="centre probability above which a voxel is a centre's")
+    c_ratio: float = Field(0.4, gt=0, le=1, description="semi-axes of a nucleus' centre over those of the nucleus")
+    r_min: float = Field(0.0, ge=0, le=1e6, description="smallest semi-axis, physical")
+    r_max: float = Field(1e6, gt=0, le=1e6, description="largest semi-axis, physical")
+
+
+class RunQuery(Query):
+    """A folder of logs."""
+
+    run: str = Field(min_length=1, max_length=1000, description="its name")
+
+
+class LogQuery(Query):
+    """Lines of the log."""
+
+    after: str = Field("", max_length=50, pattern=r"^(\d+-\d+)?$", description="id of the last line that is known")
+
+
+class JobStatus(BaseModel):
+    """A job, and what is known of it."""
+
+    id: str
+    kind: str = Field(description="`training` or `guest`")
+    phase: str = Field(description="`queued` or `running`")
+    task: str
+    dataset_name: str | None = None
+    model_name: str | None = None
+    timepoint: int | None = None
+    log_dir: str | None = None
+    is_livemode: bool | None = None
+    started: float | None = Field(None, description="seconds since 1970")
+    stage: str | None = Field(None, description="what is counted")
+    done: int | None = None
+    total: int | None = None
+    remaining_s: float | None = None
+    values: dict[str, float] = Field(default_factory=dict, description="numbers of the last unit, such as losses")
+
+
+class Status(BaseModel):
+    """What the server does."""
+
+    state: int = Field(ge=0, le=2, description="0 idle, 1 running, 2 waiting")
+    is_held: bool = Field(description="a person holds the training")
+    jobs: list[JobStatus]
+    devices: list[Device]
+    now: float = Field(description="the server's clock, seconds since 1970")
+    version: str
+
+
+class LogLine(BaseModel):
+    """A line of the log."""
+
+    id: str
+    at: float = Field(description="seconds since 1970")
+    level: str
+    text: str
+
+
+class Names(BaseModel):
+    """Names, in order."""
+
+    names: list[str]
+
+
+class DatasetAnswer(BaseModel):
+    """What a dataset's folder holds."""
+
+    name: str
+    n_timepoints: int
+    shape: list[int] = Field(description="(Z), Y, X")
+    dtype: str
+    array_bytes: int
+    other_bytes: int = Field(description="the movie, most of all")
+    labelled: list[int] = Field(description="timepoints with labels")
+    predicted: list[int] = Field(description="timepoints with kept probabilities")
+    flow_labelled: list[int]
+    flow_predicted: list[int]
+    voxel_size: list[float] | None = Field(description="Z, Y, X, where anybody has told")
+    spots: dict[str, float] = Field(description="how spots were last asked for")
+    version: str = Field(description="changes when the image is made again")
+
+
+class GenerationAnswer(BaseModel):
+    """What a model's file held before."""
+
+    number: int
+    saved: float = Field(description="seconds since 1970")
+    n_bytes: int
+    is_interim: bool = Field(description="kept within a long training rather than before one")
+
+
+class ModelAnswer(BaseModel):
+    """A model file."""
+
+    name: str
+    kind: str | None = Field(description="`detection` or `flow`; none where it is not known")
+    n_dims: int | None
+    n_members: int | None = Field(description="number of networks, more than one for an ensemble")
+    n_bytes: int
+    saved: float = Field(description="seconds since 1970")
+    generations: list[GenerationAnswer]
+
+
+class RunAnswer(BaseModel):
+    """A folder of logs."""
+
+    name: str
+    changed: float = Field(description="seconds since 1970")
+    n_trainings: int
+
+
+class Curve(BaseModel):
+    """The values of a scalar over the steps, thinned out by means."""
+
+    tag: str
+    steps: list[int]
+    values: list[float | None]
+
+
+class CurvesAnswer(BaseModel):
+    """The curves of a folder of logs."""
+
+    curves: list[Curve]
+    starts: list[int] = Field(description="first step of each training")
+    is_complete: bool = Field(description="false: there is more than could be read at once, ask again")
+
+
+class FoundEllipsoid(BaseModel):
+    """A nucleus, in voxels."""
+
+    pos: list[float] = Field(description="Z, Y, X")
+    covariance: list[float] = Field(description="row-major, Z, Y, X; the surface is at one sigma")
+    quality: float
+
+
+class FoundEllipsoids(BaseModel):
+    """The nuclei of a timepoint."""
+
+    spots: list[FoundEllipsoid]
+    first: int = Field(description="first voxel along the axis that was searched")
+    end: int = Field(description="voxel behind the last one")
+    is_whole: bool = Field(description="the whole timepoint was searched")

@@ -1,0 +1,94 @@
+"""``dashboard/api/spots``: the nuclei in the kept probabilities of a timepoint."""
+
+import numpy as np
+from flask import Blueprint, Response, jsonify
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from elephant.config.detection import SpotParams
+from elephant.dataset import Dataset
+from elephant.errors import InvalidInputError
+from elephant.spots.detection import DetectedSpot, find_spots
+from elephant.types import Box, VoxelSize
+from elephant_server.api.described import described
+from elephant_server.api.explaining import explain
+from elephant_server.dashboard.planes import plane_box
+from elephant_server.dashboard.query import asked_dataset, read_query
+from elephant_server.dashboard.schemas import Axis, FoundEllipsoid, FoundEllipsoids, SpotsQuery
+from elephant_server.dashboard.turns import in_turn
+
+blueprint = Blueprint("dashboard_spots", __name__)
+
+# A search takes about ten bytes for each voxel, and a second for so many.
+MOST_VOXELS = 1 << 24
+MOST_SPOTS = 5000
+READ_VOXELS = 1 << 22
+
+
+@blueprint.get("/dashboard/api/spots")
+@described(FoundEllipsoids, query=SpotsQuery)
+@in_turn
+def get_spots() -> Response:
+    """Find the nuclei in the kept probabilities; of large volumes around a plane alone."""
+    query = read_query(SpotsQuery)
+    dataset = asked_dataset(query)
+    params = _params(query)
+    box = searched_box(dataset.shape, query.axis, query.index)
+    found = find_spots(centre_probabilities(dataset, query.t, box), params, tuple(map(float, box.origin)))
+    along = _along(dataset.shape, query.axis)
+    answer = FoundEllipsoids(
+        spots=[_in_voxels(spot, params.voxel_size) for spot in found[:MOST_SPOTS]],
+        first=box.origin[along],
+        end=box.end[along],
+        is_whole=box == Box.whole(dataset.shape),
+    )
+    return jsonify(answer.model_dump())
+
+
+def searched_box(shape: tuple[int, ...], axis: Axis, index: int) -> Box:
+    """Return the whole image, or of a large one a slab around a plane."""
+    plane = plane_box(shape, axis, index)
+    across = _along(shape, axis)
+    thickness = MOST_VOXELS * shape[across] // int(np.prod(shape)) if len(shape) == 3 else 1
+    if len(shape) == 2 or thickness >= shape[across]:
+        return Box.whole(shape)
+    size = max(1, thickness)
+    first = min(max(0, index - size // 2), shape[across] - size)
+    origin = tuple(first if i == across else o for i, o in enumerate(plane.origin))
+    return Box(origin, tuple(size if i == across else s for i, s in enumerate(plane.size)))
+
+
+def centre_probabilities(dataset: Dataset, t: int, box: Box) -> NDArray[np.float16]:
+    """Return the kept centre probabilities of a box, read bit by bit: stored are three for each voxel."""
+    found = np.empty(box.size, dtype=np.float16)
+    rows = max(1, READ_VOXELS * box.size[0] // found.size)
+    for first in range(0, box.size[0], rows):
+        n = min(rows, box.size[0] - first)
+        part = Box((box.origin[0] + first, *box.origin[1:]), (n, *box.size[1:]))
+        found[first : first + n] = dataset.read_probabilities(t, part)[..., 2]
+    return found
+
+
+def _along(shape: tuple[int, ...], axis: Axis) -> int:
+    return ("xy", "xz", "yz").index(axis) if len(shape) == 3 else 0
+
+
+def _params(query: SpotsQuery) -> SpotParams:
+    try:
+        edges = [float(edge) for edge in query.voxel_size.split(",")]
+        voxel_size = VoxelSize(*reversed(edges))
+    except (ValueError, TypeError):
+        raise InvalidInputError(f"expected a voxel size as X,Y,Z, but {query.voxel_size!r} came") from None
+    limits = query.model_dump(include={"p_thresh", "c_ratio", "r_min", "r_max"})
+    try:
+        return SpotParams(voxel_size=voxel_size, **limits)
+    except ValidationError as error:
+        raise InvalidInputError(explain(error)) from None
+
+
+def _in_voxels(spot: DetectedSpot, voxel_size: VoxelSize) -> FoundEllipsoid:
+    edges = np.array(voxel_size.zyx)
+    covariance = spot.covariance / np.outer(edges, edges)
+    return FoundEllipsoid(
+        pos=(spot.pos / edges).round(3).tolist(), covariance=covariance.ravel().round(4).tolist(), quality=spot.quality
+    )

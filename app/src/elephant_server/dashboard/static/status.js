@@ -1,0 +1,129 @@
+// What the server does now: state, jobs, devices, and the buttons that change it.
+
+import { setState } from './api.js';
+import { byId, duration, make, number, setText } from './dom.js';
+
+const TASKS = {
+  'elephant.seg_predict': 'Detecting nuclei', 'elephant.seg_train': 'Training detection',
+  'elephant.seg_update': 'Writing labels', 'elephant.seg_reset': 'Resetting the detection model',
+  'elephant.flow_predict': 'Linking', 'elephant.flow_train': 'Training linking',
+  'elephant.flow_update': 'Writing flow labels', 'elephant.flow_reset': 'Resetting the flow model',
+  'elephant.dataset_generate': 'Making a dataset', 'elephant.ctc_export': 'Exporting masks',
+};
+const STATES = ['Idle', 'Running', 'Waiting'];
+const CONNECTIONS = { live: 'live', polling: 'connected', lost: 'connection lost' };
+
+export class StatusView {
+  #isHeld = false;
+  #rows = new Map();
+
+  constructor() {
+    byId('abort').addEventListener('click', () => byId('confirm').showModal());
+    byId('confirm').addEventListener('close', () => {
+      if (byId('confirm').returnValue === 'yes') this.#change(0);
+      byId('confirm').returnValue = '';
+    });
+    byId('hold').addEventListener('click', () => this.#change(this.#isHeld ? 1 : 2));
+  }
+
+  connection(kind) {
+    const pill = byId('connection');
+    pill.dataset.is = kind;
+    setText(pill, CONNECTIONS[kind]);
+  }
+
+  show(status) {
+    this.#isHeld = status.is_held;
+    const state = byId('state');
+    state.dataset.state = status.state;
+    setText(state, status.is_held ? 'Held' : STATES[status.state]);
+    document.title = status.state === 0 ? 'ELEPHANT' : `${status.is_held ? 'Held' : STATES[status.state]} · ELEPHANT`;
+    setText(byId('version'), status.version);
+    const isTraining = status.jobs.some((job) => job.kind === 'training' && job.phase === 'running');
+    byId('hold').hidden = !isTraining;
+    setText(byId('hold'), status.is_held ? 'Continue' : 'Hold');
+    byId('abort').hidden = status.jobs.length === 0;
+    this.#showJobs(status);
+    byId('devices').replaceChildren(...status.devices.map(device));
+  }
+
+  #showJobs(status) {
+    const list = byId('jobs');
+    for (const id of this.#rows.keys()) if (!status.jobs.some((job) => job.id === id)) this.#rows.delete(id);
+    for (const job of status.jobs) {
+      if (!this.#rows.has(job.id)) this.#rows.set(job.id, new JobRow());
+      this.#rows.get(job.id).show(job, status);
+    }
+    const rows = status.jobs.map((job) => this.#rows.get(job.id).element);
+    const wanted = rows.length ? rows : [make('li', { class: 'quiet' }, 'Nothing runs. The server waits for the client.')];
+    const isSame = list.children.length === wanted.length && wanted.every((row, i) => list.children[i] === row);
+    if (!isSame && !(rows.length === 0 && list.querySelector('.quiet'))) list.replaceChildren(...wanted);
+  }
+
+  async #change(state) {
+    try {
+      await setState(state);
+    } catch (error) {
+      setText(byId('state'), error.message);
+    }
+  }
+}
+
+class JobRow {
+  constructor() {
+    this.title = make('strong');
+    this.left = make('span', { class: 'soft number' });
+    this.about = make('p', { class: 'soft' });
+    this.fill = make('i');
+    this.bar = make('div', { class: 'bar', role: 'progressbar', 'aria-valuemin': '0', 'aria-valuemax': '100' }, this.fill);
+    this.values = make('p', { class: 'values soft number' });
+    this.element = make('li', { class: 'job' }, make('div', { class: 'head' }, this.title, this.left), this.about, this.bar, this.values);
+  }
+
+  show(job, status) {
+    const title = TASKS[job.task] || job.task || 'A job';
+    setText(this.title, job.is_livemode ? `${title}, live` : title);
+    this.bar.setAttribute('aria-label', `Progress: ${title}`);
+    setText(this.about, about(job).join(' · '));
+    const part = job.total ? Math.min(1, job.done / job.total) : 0;
+    this.bar.hidden = job.phase === 'queued' || !job.total;
+    this.bar.setAttribute('aria-valuenow', Math.round(100 * part));
+    this.fill.style.transform = `scaleX(${part})`;
+    setText(this.left, timing(job, status));
+    const { epoch, ...values } = job.values;
+    const texts = Object.entries(values).map(([name, value]) => `${name} ${number(value)}`);
+    const counted = job.total ? [`${job.stage} ${job.done} of ${job.total}`] : [];
+    const epochs = epoch ? [`epoch ${epoch}`] : [];
+    this.values.replaceChildren(...[...epochs, ...counted, ...texts].map((text) => make('span', {}, text)));
+  }
+}
+
+function about(job) {
+  const found = [];
+  if (job.dataset_name) found.push(job.dataset_name);
+  if (job.timepoint !== null) found.push(`timepoint ${job.timepoint}`);
+  if (job.model_name) found.push(job.model_name);
+  return found;
+}
+
+function timing(job, status) {
+  if (job.phase === 'queued') return 'queued';
+  if (status.is_held && job.kind === 'training') return 'held';
+  const parts = [];
+  if (job.started) parts.push(`for ${duration(Math.max(0, status.now - job.started))}`);
+  if (job.remaining_s !== null && !job.is_livemode && job.done < job.total) parts.push(`about ${duration(job.remaining_s)} left`);
+  return parts.join(', ');
+}
+
+function device(entry) {
+  const part = entry.mem_total ? entry.mem_used / entry.mem_total : 0;
+  const isHost = entry.id === 'GPU is not available';
+  const name = isHost ? 'Memory of this machine (no GPU)' : `GPU ${entry.id}: ${entry.name}`;
+  const fill = make('i');
+  fill.style.transform = `scaleX(${part})`;
+  const gib = (mib) => (mib / 1024).toFixed(1);
+  return make('div', { class: 'device' },
+    make('div', { class: 'head soft' }, make('span', {}, name),
+      make('span', { class: 'number' }, `${gib(entry.mem_used)} of ${gib(entry.mem_total)} GiB`)),
+    make('div', { class: 'bar', role: 'meter', 'aria-label': name, 'aria-valuemin': '0', 'aria-valuemax': '100', 'aria-valuenow': Math.round(100 * part) }, fill));
+}

@@ -1,0 +1,94 @@
+// Lists of what lies in the workspace: datasets and models.
+
+import { ask } from './api.js';
+import { colour, fit, onLookChange } from './canvas.js';
+import { byId, bytes, make, ranges, when } from './dom.js';
+
+/** The datasets; `choose` is called with a name when somebody wants to see one. */
+export class DatasetsView {
+  #known = new Map();
+  #isAsking = false;
+
+  constructor(choose) {
+    this.choose = choose;
+    onLookChange(() => this.#drawStrips());
+  }
+
+  /** Ask anew, one dataset after the other; returns what is known of all. */
+  async refresh() {
+    if (this.#isAsking) return [...this.#known.values()];
+    this.#isAsking = true;
+    try {
+      const { names } = await ask('datasets');
+      for (const name of this.#known.keys()) if (!names.includes(name)) this.#known.delete(name);
+      for (const name of names) this.#known.set(name, await ask('dataset', { dataset: name }).catch((error) => ({ name, error: error.message })));
+      this.#show();
+    } catch { /* the pill at the top tells when the server is away */ } finally {
+      this.#isAsking = false;
+    }
+    return [...this.#known.values()].filter((entry) => !entry.error);
+  }
+
+  #show() {
+    const focused = document.activeElement?.dataset?.dataset;
+    const entries = [...this.#known.values()];
+    const rows = entries.map((entry) => (entry.error ? broken(entry) : this.#row(entry)));
+    byId('datasets').replaceChildren(...(rows.length ? rows : [make('li', { class: 'quiet' }, 'There is no dataset yet.')]));
+    if (focused) byId('datasets').querySelector(`[data-dataset="${CSS.escape(focused)}"]`)?.focus();
+    this.#drawStrips();
+  }
+
+  #row(entry) {
+    const open = make('button', { type: 'button', class: 'link', 'data-dataset': entry.name, onclick: () => this.choose(entry.name) }, entry.name);
+    const strip = make('canvas', { class: 'strip', role: 'img', 'aria-label': `Timepoints with labels: ${ranges(entry.labelled)}; with predictions: ${ranges(entry.predicted)}` });
+    strip.entry = entry;
+    return make('li', { class: 'thing' },
+      make('div', { class: 'head' }, make('h3', {}, open), make('span', { class: 'tag' }, `${entry.shape.length}D`), make('span', { class: 'tag' }, entry.dtype)),
+      facts({
+        Size: `${entry.n_timepoints} timepoints of ${[...entry.shape].reverse().join(' × ')} (X × Y${entry.shape.length === 3 ? ' × Z' : ''})`,
+        'On disk': `${bytes(entry.array_bytes)} and a movie of ${bytes(entry.other_bytes)}`,
+        Labels: `${ranges(entry.labelled)}${entry.flow_labelled.length ? `; flow ${ranges(entry.flow_labelled)}` : ''}`,
+        Predictions: `${ranges(entry.predicted)}${entry.flow_predicted.length ? `; flow ${ranges(entry.flow_predicted)}` : ''}`,
+      }), strip);
+  }
+
+  #drawStrips() {
+    for (const strip of byId('datasets').querySelectorAll('canvas')) drawStrip(strip, strip.entry);
+  }
+}
+
+/** Draw a dataset's timepoints from left to right: above which have labels, below which have predictions. */
+function drawStrip(canvas, entry) {
+  if (!canvas.clientWidth) return;
+  const { context, width, height } = fit(canvas);
+  context.fillStyle = colour('line');
+  context.fillRect(0, 0, width, height);
+  const one = width / entry.n_timepoints;
+  const fill = (list, name, top) => {
+    context.fillStyle = colour(name);
+    for (const t of list) context.fillRect(t * one, top, Math.max(1.5, one - (one > 4 ? 1 : 0)), height / 2 - 0.5);
+  };
+  fill(entry.labelled, 'c1', 0);
+  fill(entry.predicted, 'c2', height / 2 + 0.5);
+}
+
+export async function showModels() {
+  const models = await ask('models').catch(() => null);
+  if (!models) return;
+  const rows = models.map((model) => {
+    const kind = model.kind ? `${model.kind}, ${model.n_dims}D` : 'kind not known';
+    const before = model.generations.map((g) => `${when(g.saved)}${g.is_interim ? ' (within a training)' : ''}`);
+    return make('li', { class: 'thing' },
+      make('div', { class: 'head' }, make('h3', {}, model.name), make('span', { class: 'tag' }, kind), model.n_members > 1 ? make('span', { class: 'tag' }, `${model.n_members} networks`) : null),
+      facts({ Saved: `${when(model.saved)}, ${bytes(model.n_bytes)}`, ...(before.length ? { Before: before.join('; ') } : {}) }));
+  });
+  byId('models').replaceChildren(...(rows.length ? rows : [make('li', { class: 'quiet' }, 'There is no model yet. The first training or prediction makes one.')]));
+}
+
+function broken(entry) {
+  return make('li', { class: 'thing' }, make('h3', {}, entry.name), make('p', { class: 'soft' }, entry.error));
+}
+
+function facts(entries) {
+  return make('dl', {}, ...Object.entries(entries).flatMap(([name, text]) => [make('dt', {}, name), make('dd', {}, text)]));
+}

@@ -1,0 +1,48 @@
+"""``dashboard/api/status``: what the server does at the moment."""
+
+import time
+
+from flask import Blueprint, Response, jsonify
+
+from elephant_server import __version__
+from elephant_server.api.described import described
+from elephant_server.dashboard.schemas import JobStatus, Status
+from elephant_server.hardware import device_memory
+from elephant_server.schemas.answers import Device
+from elephant_server.services import Services, services
+from elephant_server.state import Entry, Kind, ProcessState
+
+blueprint = Blueprint("dashboard_status", __name__)
+
+
+@blueprint.get("/dashboard/api/status")
+@described(Status)
+def get_status() -> Response:
+    """Tell what runs, how far it is, and how much memory is taken."""
+    return jsonify(status_of(services()).model_dump())
+
+
+def status_of(parts: Services) -> Status:
+    """Return what the server does.
+
+    Raises
+    ------
+    redis.exceptions.RedisError
+        The state cannot be reached.
+    """
+    entries = sorted(parts.board.entries(), key=lambda entry: (entry.phase != "running", entry.kind != Kind.GUEST))
+    known = parts.bulletin.jobs([entry.id for entry in entries]) if entries else []
+    state = parts.board.process_state()
+    return Status(
+        state=int(state),
+        is_held=state is ProcessState.WAITING and bool(entries) and all(e.kind is Kind.TRAINING for e in entries),
+        jobs=[_job(entry, fields) for entry, fields in zip(entries, known, strict=True)],
+        devices=[Device(**entry.as_json()) for entry in device_memory(parts.settings.gpu)],
+        now=time.time(),
+        version=__version__,
+    )
+
+
+def _job(entry: Entry, fields: dict[str, object]) -> JobStatus:
+    own = {"id": entry.id, "kind": entry.kind.value, "phase": entry.phase, "task": entry.task}
+    return JobStatus.model_validate({**fields, **own})

@@ -1,0 +1,98 @@
+"""Work of the page that takes its turn, so that looking never keeps those waiting who work."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec
+
+from flask import Response
+
+from elephant_server.api.errors import error_response
+
+P = ParamSpec("P")
+WAIT_S = 10.0
+
+
+# Reading for the page, in this process: the quick requests of the client need the threads that are left.
+N_READING, N_WAITING = 2, 2
+
+
+class BusyError(Exception):
+    """Too many ask for the same kind of work."""
+
+
+class Turns:
+    """Lets a few at a time work and a few more wait, in this process; sends the others away.
+
+    Parameters
+    ----------
+    n_working, n_waiting
+        How many.
+    wait_s
+        How long one waits before it is sent away too.
+    """
+
+    def __init__(self, n_working: int, n_waiting: int = 0, wait_s: float = WAIT_S) -> None:
+        self._places = threading.BoundedSemaphore(n_working + n_waiting)
+        self._working = threading.BoundedSemaphore(n_working)
+        self._wait_s = wait_s
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for a turn and keep it inside the block.
+
+        Raises
+        ------
+        BusyError
+            Too many wait already, or it took too long.
+        """
+        release = self.take()
+        try:
+            yield
+        finally:
+            release()
+
+    def take(self) -> Callable[[], None]:
+        """Wait for a turn; return the function that ends it.
+
+        Raises
+        ------
+        BusyError
+            As for :meth:`turn`.
+        """
+        if not self._places.acquire(blocking=False):
+            raise BusyError
+        if not self._working.acquire(timeout=self._wait_s):
+            self._places.release()
+            raise BusyError
+
+        def release() -> None:
+            self._working.release()
+            self._places.release()
+
+        return release
+
+
+_reading = Turns(N_READING, N_WAITING)
+
+
+def in_turn(view: Callable[P, Response]) -> Callable[P, Response]:
+    """Make a view that reads files wait for its turn; it answers 503 where too many wait."""
+
+    @wraps(view)
+    def waiting(*args: P.args, **kwargs: P.kwargs) -> Response:
+        try:
+            with _reading.turn():
+                return view(*args, **kwargs)
+        except BusyError:
+            return busy()
+
+    return waiting
+
+
+def busy() -> Response:
+    """Return the answer for whom there is no turn."""
+    response = error_response("too many ask for this at once: try again in some seconds", 503)
+    response.headers["Retry-After"] = "3"
+    return response

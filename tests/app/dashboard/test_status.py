@@ -1,0 +1,248 @@
+import json
+import logging
+import threading
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import torch
+from flask import Flask
+from flask.testing import FlaskClient
+
+from elephant.models.ensemble import Ensemble
+from elephant.models.peek import ModelKind, peek
+from elephant.models.unet import DetectionNet, FlowNet
+from elephant_server.dashboard.curves import MOST_POINTS
+from elephant_server.dashboard.turns import BusyError, Turns
+from elephant_server.jobs.showing import Pace, Shown, show_begin
+from elephant_server.logs import BulletinHandler
+from elephant_server.main import create_app
+from elephant_server.schemas.seg import SegPredictBody
+from elephant_server.services import KEY
+from elephant_server.settings import Settings
+from elephant_server.state import Board, Kind, Outcome, Poster, RedisBulletin
+from elephant_server.state.redis_bulletin import MOST_LINES
+
+
+@pytest.fixture
+def board(app: Flask) -> Board:
+    found: Board = app.extensions[KEY].board
+    return found
+
+
+@pytest.fixture
+def bulletin(redis_url: str) -> RedisBulletin:
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    return RedisBulletin(redis_url)
+
+
+def status(page: FlaskClient) -> dict[str, Any]:
+    answer = page.get("/dashboard/api/status")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json  # type: ignore[assignment]
+    return found
+
+
+class Told:
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def progress(self, stage: str, done: int, total: int, **values: float) -> None:
+        self.steps.append(done)
+
+
+def test_a_job_is_shown_with_its_progress(page: FlaskClient, board: Board, bulletin: RedisBulletin) -> None:
+    assert status(page)["jobs"] == []
+    board.open("a", Kind.TRAINING, "elephant.seg_train")
+    assert status(page)["jobs"][0]["phase"] == "queued"
+    board.take("a", "owner")
+    poster, inner = Poster(bulletin), Told()
+    poster.job("a", started=5.0, dataset_name="movie")
+    shown = Shown(poster, "a", inner)
+    for step in range(1, 1001):
+        shown.progress("step", step, 2000, loss=0.5, bad=float("nan"))
+    assert poster.flush(10)
+    found = status(page)
+    assert (found["state"], found["is_held"]) == (1, False)
+    job = found["jobs"][0]
+    assert (job["task"], job["dataset_name"], job["phase"]) == ("elephant.seg_train", "movie", "running")
+    assert (job["stage"], job["done"], job["total"], job["values"]) == ("step", 1000, 2000, {"loss": 0.5})
+    assert job["remaining_s"] is not None
+    assert inner.steps == list(range(1, 1001))
+    board.hold(True)
+    assert status(page)["is_held"]
+    board.finish("a", Outcome(result={}))
+    assert status(page)["jobs"] == []
+
+
+def test_the_time_left_follows_the_pace_and_pauses_count_little() -> None:
+    now = [0.0]
+    pace = Pace(lambda: now[0])
+    assert pace.remaining_s("step", 1, 100) is None
+    for step in range(2, 51):
+        now[0] += 2
+        left = pace.remaining_s("step", step, 100)
+    assert left == pytest.approx(100)
+    now[0] += 3600
+    left = pace.remaining_s("step", 51, 100)
+    assert left is not None
+    assert left < 200
+    assert pace.remaining_s("tile", 1, 5) is None
+
+
+def test_what_requests_say_of_a_dataset_is_remembered(page: FlaskClient, bulletin: RedisBulletin, dataset: Any) -> None:
+    body = SegPredictBody.model_validate_json(
+        '{"dataset_name": "user/movie", "model_name": "m", "timepoint": 2, "scales": [0.5, 0.6, 2], "p_thresh": 0.3}'
+    )
+    poster = Poster(bulletin)
+    show_begin(poster, "a", body.to_payload())
+    assert poster.flush(10)
+    found: Any = page.get("/dashboard/api/dataset", query_string={"dataset": "user/movie"}).json
+    assert found["voxel_size"] == [2, 0.6, 0.5]
+    assert found["spots"]["p_thresh"] == 0.3
+    known = bulletin.jobs(["a"])[0]
+    assert (known["dataset_name"], known["model_name"], known["timepoint"]) == ("user/movie", "m", 2)
+
+
+def test_the_log_is_kept_short_and_read_on(page: FlaskClient, bulletin: RedisBulletin) -> None:
+    poster = Poster(bulletin)
+    logger = logging.getLogger("elephant.test_of_the_bulletin")
+    handler = BulletinHandler(poster)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        for i in range(MOST_LINES):
+            logger.info("line %d", i)
+        assert poster.flush(10)
+        logger.warning("line %d", MOST_LINES)
+        assert poster.flush(10)
+    finally:
+        logger.removeHandler(handler)
+    lines: list[dict[str, Any]] = page.get("/dashboard/api/log").json  # type: ignore[assignment]
+    assert [line["text"] for line in lines] == [f"line {i}" for i in range(1, MOST_LINES + 1)]
+    after: Any = page.get("/dashboard/api/log", query_string={"after": lines[-2]["id"]}).json
+    assert [(line["level"], line["text"]) for line in after] == [("WARNING", f"line {MOST_LINES}")]
+    assert page.get("/dashboard/api/log", query_string={"after": "x"}).status_code == 400
+
+
+def test_nobody_waits_for_a_redis_that_is_away() -> None:
+    poster = Poster(RedisBulletin("redis://127.0.0.1:1/0"))
+    begin = time.monotonic()
+    for i in range(20_000):
+        poster.line("INFO", str(i))
+        poster.job("a", done=i)
+    assert time.monotonic() - begin < 5
+    assert not poster.flush(0.1)
+
+
+def test_status_and_log_come_as_events(app: Flask, board: Board, bulletin: RedisBulletin) -> None:
+    poster = Poster(bulletin)
+    poster.line("INFO", "first")
+    assert poster.flush(10)
+    answer = app.test_client().get("/dashboard/api/events")
+    assert answer.mimetype == "text/event-stream"
+    events = (event.decode() for event in answer.response)  # type: ignore[union-attr]
+    head, *begin = islice(events, 3)
+    assert head.startswith("retry: ")
+    assert [event.splitlines()[-3].removeprefix("event: ") for event in begin] == ["status", "log"]
+    poster.line("ERROR", "second")
+    said = next(event for event in events if "event: log" in event)
+    assert [line["text"] for line in json.loads(said.split("data: ")[1])] == ["second"]
+    known = said.splitlines()[0].removeprefix("id: ")
+    answer.close()
+    poster.line("INFO", "third")
+    assert poster.flush(10)
+    again = app.test_client().get("/dashboard/api/events", headers={"Last-Event-ID": known})
+    said = next(event.decode() for event in again.response if b"event: log" in event)  # type: ignore[operator, union-attr]
+    assert [line["text"] for line in json.loads(said.split("data: ")[1])] == ["third"]
+    again.close()
+
+
+def test_streams_leave_threads_for_requests(settings: Settings, bulletin: RedisBulletin) -> None:
+    app = create_app(settings)
+    streams = [app.test_client().get("/dashboard/api/events") for _ in range(3)]
+    assert [stream.status_code for stream in streams] == [200, 200, 503]
+    streams[0].close()
+    again = app.test_client().get("/dashboard/api/events")
+    assert again.status_code == 200
+    for stream in (*streams[1:], again):
+        stream.close()
+
+
+def test_turns_are_given_back_and_a_crowd_is_sent_away() -> None:
+    turns = Turns(1, 1, wait_s=10)
+    release = turns.take()
+    heard: list[str] = []
+
+    def wait() -> None:
+        with turns.turn():
+            heard.append("mine")
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        try:
+            turns.take()()
+        except BusyError:
+            break
+    else:
+        pytest.fail("the crowd was not sent away")
+    release()
+    waiting.join(10)
+    assert heard == ["mine"]
+    turns.take()()
+
+
+def test_curves_are_means_of_all_trainings_of_a_folder(page: FlaskClient, run: Path) -> None:
+    runs: Any = page.get("/dashboard/api/runs").json
+    assert [(entry["name"], entry["n_trainings"]) for entry in runs] == [("user/run", 2)]
+    found: Any = page.get("/dashboard/api/curves", query_string={"run": "user/run"}).json
+    assert found["is_complete"]
+    assert found["starts"] == [1, 501]
+    loss, nll = found["curves"]
+    assert (loss["tag"], nll["tag"]) == ("seg/loss", "seg/nll")
+    assert len(loss["steps"]) == len(loss["values"]) == MOST_POINTS
+    assert loss["steps"][-1] == 1000
+    assert loss["values"][-1] == pytest.approx(1 / 499, rel=0.01)
+    assert set(nll["values"]) == {0.5}
+
+
+def test_a_file_that_is_cut_off_is_read_up_to_there(page: FlaskClient, run: Path) -> None:
+    last = max(run.glob("events.*"), key=lambda path: path.stat().st_mtime)
+    last.write_bytes(last.read_bytes()[:-7])
+    found: Any = page.get("/dashboard/api/curves", query_string={"run": "user/run"}).json
+    assert found["curves"][0]["steps"][-1] in (999, 1000)
+    assert page.get("/dashboard/api/curves", query_string={"run": "../x"}).status_code == 400
+    nothing: Any = page.get("/dashboard/api/curves", query_string={"run": "x"}).json
+    assert nothing["curves"] == []
+
+
+def test_models_are_known_without_loading_them(page: FlaskClient, settings: Settings) -> None:
+    folder = settings.models_dir
+    Ensemble([DetectionNet(3, 2)]).save(folder / "user" / "detection.pth")
+    Ensemble([FlowNet(2, 0), FlowNet(2, 0)]).save(folder / "flow.pth")
+    (folder / "broken.pth").write_bytes(b"nothing")
+    (folder / ".generations" / "flow.pth").mkdir(parents=True)
+    (folder / ".generations" / "flow.pth" / "000001.pth").write_bytes(b"old")
+    found: Any = page.get("/dashboard/api/models").json
+    kinds = {model["name"]: (model["kind"], model["n_dims"], model["n_members"]) for model in found}
+    assert kinds == {
+        "user/detection.pth": ("detection", 3, 1),
+        "flow.pth": ("flow", 2, 2),
+        "broken.pth": (None, None, None),
+    }
+    flow = next(model for model in found if model["name"] == "flow.pth")
+    assert [(g["number"], g["n_bytes"]) for g in flow["generations"]] == [(1, 3)]
+
+
+def test_a_model_file_that_asks_for_more_than_weights_is_not_obeyed(tmp_path: Path) -> None:
+    path = tmp_path / "evil.pth"
+    torch.save({"out_conv.weight": Path}, path)
+    assert peek(path) is None
+    torch.save(DetectionNet(2, 0).state_dict(), path)
+    assert peek(path) == ModelKind("detection", 2, 1)
