@@ -21,11 +21,12 @@ CORE_ORDER: list[set[str]] = [
     {"config"},
     {"geometry"},
     {"dataset", "simulation", "images", "devices", "memory"},
-    {"labels", "export"},
+    {"labels", "export", "tracking"},
     {"crops", "spots"},
     {"models"},
     {"training", "prediction"},
     {"workflows"},
+    {"cli"},
 ]
 APP_ORDER: list[set[str]] = [
     {"errors", "settings", "hardware"},
@@ -39,6 +40,7 @@ APP_ORDER: list[set[str]] = [
     {"dashboard"},
     {"main", "worker"},
     {"wsgi", "stack", "demo"},
+    {"doctor"},
 ]
 
 
