@@ -4,6 +4,8 @@ from contextlib import AbstractContextManager
 
 import torch
 
+from elephant.errors import InvalidInputError
+
 
 def best_device() -> torch.device:
     """Return the first CUDA device where there is one, else the CPU."""
@@ -16,3 +18,25 @@ def mixed_precision(device: torch.device) -> AbstractContextManager[None]:
     bfloat16 has the range of float32, so that gradients need no scaling.
     """
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that a person names: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for the best.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such device on this machine, or its name is none.
+    """
+    if name == "auto":
+        return best_device()
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        reason = str(error).strip().splitlines()[0][:120]
+        raise InvalidInputError(
+            f"the device {name!r} cannot be used ({reason}): choose auto, cpu, cuda, cuda:1 or mps; `elephant doctor` "
+            "says what is there"
+        ) from error
+    return device
