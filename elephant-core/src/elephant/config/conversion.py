@@ -10,11 +10,8 @@ from elephant.config.base import Params
 class ConversionParams(Params):
     """What :func:`elephant.dataset.convert` makes of the values and axes of a movie."""
 
-    divisor: float = Field(default=1.0, gt=0)
-    """Every value is divided by it, then rounded down. No unit."""
-
-    is_2d: bool = False
-    """Store timepoints as (Y, X). Only for movies with a single plane."""
-
-    dtype: Literal["uint8", "uint16", "auto"] = "auto"
-    """Stored type. ``auto``: uint8 where every divided value is at most 255, else uint16."""
+    divisor: float = Field(1.0, gt=0, description="what every value is divided by, then rounded down")
+    is_2d: bool = Field(False, description="store timepoints as planes; only for movies with a single plane")
+    dtype: Literal["uint8", "uint16", "auto"] = Field(
+        "auto", description="stored type; auto: uint8 where every divided value is at most 255, else uint16"
+    )
