@@ -1,0 +1,50 @@
+"""``elephant convert``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from elephant.cli import options
+from elephant.cli.framework import Command, Option
+from elephant.cli.parameters import build, options_of
+from elephant.config.conversion import ConversionParams
+
+_HELP = """Make a dataset from a BigDataViewer movie.
+
+MOVIE is the .h5 file, the master file of a split one. DATASET is the folder to make, or a name below the workspace.
+Labels and predictions start empty. An interrupted conversion leaves what was there before.
+
+\b
+Examples:
+  elephant convert movie.h5 movie
+  elephant convert movie.h5 /data/movie --uint16
+"""
+
+
+def convert(movie: Path, dataset: str, workspace: Path | None, uint16: bool, as_path: bool, **rest: Any) -> int:
+    """Run the command."""
+    from elephant.cli.work.datasets import convert_movie
+
+    overwrite, as_json = rest.pop("overwrite"), rest.pop("as_json")
+    values = rest | {"dtype": "uint16" if uint16 else rest["dtype"]}
+    params = build(ConversionParams, values, 3)
+    name = str(Path(dataset).absolute()) if as_path else dataset
+    return convert_movie(movie, name, workspace, params, overwrite, as_json)
+
+
+command = Command(
+    "convert",
+    callback=convert,
+    help=_HELP,
+    params=[
+        click.Argument(["movie"], type=click.Path(path_type=Path), metavar="MOVIE.h5"),
+        options.dataset_argument(),
+        Option(["--uint16"], is_flag=True, help="Store 16 bits, whatever the values are: --dtype uint16."),
+        *options_of(ConversionParams, section="Options"),
+        Option(["--overwrite"], is_flag=True, help="Replace a dataset that is there, with its labels and predictions."),
+        Option(["--as-path"], is_flag=True, hidden=True, help="Take DATASET as a path, never as a name."),
+        options.as_json("Print what was made as JSON."),
+        options.workspace(),
+    ],
+)

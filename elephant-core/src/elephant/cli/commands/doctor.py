@@ -1,0 +1,31 @@
+"""``elephant doctor``."""
+
+from pathlib import Path
+
+from elephant.cli import options
+from elephant.cli.framework import Command
+
+_HELP = """Say what is installed, what is wrong, and how to mend it.
+
+Looks at Python and its packages, at GPUs and their driver, cores, memory, the disk, the workspace and its locks, and,
+where the server is installed, at its programs and ports. The exit status is 1 where there is a problem.
+
+\b
+Example:
+  elephant doctor --workspace /data/elephant
+"""
+
+
+def doctor(workspace: Path | None, as_json: bool) -> int:
+    """Run the command."""
+    from elephant.cli.work.doctor import examine
+
+    return examine(workspace, as_json)
+
+
+command = Command(
+    "doctor",
+    callback=doctor,
+    help=_HELP,
+    params=[options.as_json("Print the findings as JSON."), options.workspace()],
+)

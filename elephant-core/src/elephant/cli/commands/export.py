@@ -1,0 +1,62 @@
+"""``elephant export``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from elephant.cli import options
+from elephant.cli.framework import Command, Option
+
+_HELP = """Write masks of the Cell Tracking Challenge.
+
+DATASET is a folder, or a name below the workspace. OUTPUT that ends with .zip is an archive, anything else a folder, of
+mask000.tif, mask001.tif and so on. The voxels of a nucleus hold its `value` of the file, else its `track`; where there
+is neither, nuclei are numbered from 1 at each timepoint. Where tracks are known, res_track.txt lists them. What is
+written is whole or not there.
+
+\b
+Examples:
+  elephant export movie --spots tracked.json --voxel-size 0.4 0.4 2 -o masks.zip
+  elephant export movie --spots tracked.csv --voxel-size 0.4 0.4 2 -o 01_RES -t 0-49
+"""
+
+
+def export(dataset: str, spots: Path, output: Path, **rest: Any) -> int:
+    """Run the command."""
+    from elephant.cli.work.exporting import export_masks
+
+    return export_masks(dataset, spots, output, rest)
+
+
+command = Command(
+    "export",
+    callback=export,
+    help=_HELP,
+    params=[
+        options.dataset_argument(),
+        Option(
+            ["--spots"],
+            type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+            required=True,
+            metavar="FILE",
+            help="The nuclei: .json, .csv, or - for standard input.",
+        ),
+        options.voxel_size(),
+        Option(
+            ["-o", "--output"],
+            type=click.Path(path_type=Path),
+            required=True,
+            metavar="OUTPUT",
+            help="An archive (.zip) or a folder.",
+        ),
+        Option(
+            ["-t", "--timepoints"],
+            metavar="FIRST-LAST",
+            help="Which ones, counted from 0, without gaps. By default all of them.",
+        ),
+        Option(["--overwrite"], is_flag=True, help="Replace an archive or a folder that is there."),
+        options.as_json("Print what was written as JSON."),
+        options.workspace(),
+    ],
+)

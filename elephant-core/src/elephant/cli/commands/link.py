@@ -1,0 +1,83 @@
+"""``elephant link``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from elephant.cli import options
+from elephant.cli.framework import Command, Option
+from elephant.cli.parameters import options_of
+from elephant.config.detection import PredictionParams
+from elephant.config.flow import DisplacementParams
+
+_HELP = """Find where nuclei were at the timepoint before, and join them to tracks.
+
+DATASET is a folder, or a name below the workspace; the spots are those of --spots, a .json or .csv file, or - for
+standard input. They are written again with `earlier`, where each was (X, Y, Z), and `sqdisp`, the squared distance to
+there. With --join each also gets `parent`, the id of the spot at the timepoint before that lies nearest to `earlier`,
+one to one, and `track`. A division begins two tracks.
+
+\b
+Examples:
+  elephant link movie --spots found.json --model flow.pth --voxel-size 0.4 0.4 2 --join 3 -o tracked.json
+"""
+
+_LEFT_OUT = ("voxel_size", "n_keep_axials", "is_pad", "use_2d", "use_median")
+
+
+def link(dataset: str, spots: Path, model: str, **rest: Any) -> int:
+    """Run the command."""
+    if rest["output"] is None and not rest["as_json"]:
+        raise click.UsageError("expected -o FILE, or --json for standard output: where do the spots go?")
+    from elephant.cli.work.linking import link_spots
+
+    return link_spots(dataset, spots, model, rest)
+
+
+command = Command(
+    "link",
+    callback=link,
+    help=_HELP,
+    params=[
+        options.dataset_argument(),
+        Option(
+            ["--spots"],
+            type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+            required=True,
+            metavar="FILE",
+            help="The nuclei.",
+        ),
+        options.model("Flow model: a path, or a name below the workspace."),
+        options.voxel_size(),
+        options.timepoints(),
+        options.output("Where the spots go: a .json or a .csv file."),
+        options.as_json("Write the spots to standard output as JSON."),
+        Option(
+            ["--join"],
+            type=float,
+            metavar="DISTANCE",
+            section="Tracks",
+            help="Join spots to the nearest of the timepoint before, not further than this, physical.",
+        ),
+        Option(
+            ["--children"],
+            type=click.IntRange(1, 2),
+            default=2,
+            show_default=True,
+            metavar="N",
+            section="Tracks",
+            help="How many spots may come from one: 2 allows divisions.",
+        ),
+        *options_of(
+            DisplacementParams, section=options.IMAGE_SECTION, leave_out=_LEFT_OUT, defaults={"max_displacement": 80.0}
+        ),
+        *options_of(PredictionParams, section=options.IMAGE_SECTION, leave_out=_LEFT_OUT),
+        options.keep_axials(),
+        Option(
+            ["--output-prediction"], is_flag=True, section=options.IMAGE_SECTION, help="Keep the flow in the dataset."
+        ),
+        options.workspace(),
+        options.device(),
+    ],
+)

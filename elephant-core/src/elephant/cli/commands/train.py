@@ -1,0 +1,107 @@
+"""``elephant train``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from elephant.cli import options
+from elephant.cli.framework import Command, Option
+from elephant.cli.parameters import flag, options_of
+from elephant.config.flow import FlowTrainingParams
+from elephant.config.training import DetectionTrainingParams
+
+_HELP = """Train a detection model on spots, or a flow model on links.
+
+DATASET is a folder, or a name below the workspace. The labels of the timepoints of the spots (or links) are written
+into it, then the model is trained on them. The model is saved after each epoch; an interrupted training leaves the
+last finished one. A model that is not there is started as --start says.
+
+--spots and --links read .json and .csv files, and - for standard input: the columns t,x,y,z,radius,tag are enough.
+Tags are tp, fp, tn, fn, tb, fb and unlabeled. Links are spots with a parent, as `elephant link --join` writes them, or
+with a displacement, as the server is sent them.
+
+\b
+Examples:
+  elephant train movie --spots annotated.csv --model nuclei.pth --voxel-size 0.4 0.4 2 --n-epochs 20
+  elephant train movie --links tracked.json --model flow.pth --voxel-size 0.4 0.4 2 --lr 1e-4
+"""
+
+# Chosen from the voxel size, or given in another way.
+_LEFT_OUT = ("voxel_size", "n_keep_axials")
+_DEFAULTS = {"crop_size": (96, 96, 16), "n_epochs": 10, "max_displacement": 80.0}
+_DETECTION, _FLOW = "Detection alone (--spots)", "Flow alone (--links)"
+
+
+def _names(params: list[click.Parameter]) -> set[str]:
+    return {str(param.name) for param in params}
+
+
+_of_detection = options_of(DetectionTrainingParams, section="Training", leave_out=_LEFT_OUT, defaults=_DEFAULTS)
+_of_flow = options_of(FlowTrainingParams, section="Training", leave_out=_LEFT_OUT, defaults=_DEFAULTS)
+_shared = _names(_of_detection) & _names(_of_flow)
+_detection_only, _flow_only = _names(_of_detection) - _shared, _names(_of_flow) - _shared
+
+
+def _training_options() -> list[click.Parameter]:
+    for params, only, section in ((_of_detection, _detection_only, _DETECTION), (_of_flow, _flow_only, _FLOW)):
+        for param in params:
+            if isinstance(param, Option) and param.name in only:
+                param.section = section
+    return [*_of_detection, *(param for param in _of_flow if param.name in _flow_only)]
+
+
+def train(dataset: str, spots: Path | None, links: Path | None, model: str, **rest: Any) -> int:
+    """Run the command."""
+    if (spots is None) == (links is None):
+        raise click.UsageError("expected one of --spots (to train detection) and --links (to train flow)")
+    _refuse_others(_flow_only if links is None else _detection_only, "--links" if links is None else "--spots")
+    from elephant.cli.work.training import Order, train_detection, train_flow_model
+
+    order = Order(dataset, spots or links or Path(), model, rest)
+    return train_detection(order) if links is None else train_flow_model(order)
+
+
+def _refuse_others(names: set[str], belongs_to: str) -> None:
+    context = click.get_current_context()
+    for name in sorted(names):
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{flag(name)} has a meaning with {belongs_to} only: leave it out")
+
+
+_file = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+
+command = Command(
+    "train",
+    callback=train,
+    help=_HELP,
+    params=[
+        options.dataset_argument(),
+        Option(["--spots"], type=_file, metavar="FILE", help="Annotated nuclei: trains a detection model."),
+        Option(["--links"], type=_file, metavar="FILE", help="Tracked nuclei: trains a flow model."),
+        options.model("Model to train: a path, or a name below the workspace."),
+        options.voxel_size(),
+        Option(
+            ["--start"],
+            type=click.Choice(["auto", "pretrained", "scratch"]),
+            default="auto",
+            show_default=True,
+            help="Where a model begins that is not there: with the pretrained one in the folder pretrained beside it, "
+            "from scratch (detection: from the movie's intensities), or auto: the first of these that can be had.",
+        ),
+        Option(["--anew"], is_flag=True, help="Start as --start says although the model is there."),
+        Option(
+            ["--tag"],
+            type=click.Choice(["tp", "fp", "tn", "fn", "tb", "fb"]),
+            default="tp",
+            show_default=True,
+            section=_DETECTION,
+            help="Tag of spots that have none in the file.",
+        ),
+        *_training_options(),
+        options.keep_axials(),
+        options.as_json("Print the result as JSON."),
+        options.workspace(),
+        options.device(),
+    ],
+)

@@ -1,0 +1,104 @@
+"""A spot as it is in a file, in the order X, Y, Z, and what it means inside.
+
+The names are those of the protocol; ``earlier``, ``parent`` and ``track`` are added by ``elephant link``.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from elephant.errors import InvalidInputError
+from elephant.types import FloatArray, Link, Spot, Tag
+
+Vector = tuple[float, float, float]
+Covariance = tuple[float, float, float, float, float, float, float, float, float]
+
+
+class SpotRecord(BaseModel):
+    """A spot with whatever is known of it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    t: Annotated[int, Field(ge=0)] = Field(description="timepoint, counted from 0")
+    id: int | None = Field(None, description="its name, by which `parent` refers to it")
+    pos: Vector = Field(description="centre, physical, X, Y, Z")
+    covariance: Covariance = Field(description="3 x 3, row-major over X, Y, Z, physical; the surface is at one sigma")
+    tag: Tag | None = Field(None, description="what a person says of it")
+    quality: float | None = Field(None, description="mean centre probability, 0 to 1")
+    displacement: Vector | None = Field(None, description="of a link: the earlier position minus `pos`, X, Y, Z")
+    earlier: Vector | None = Field(None, description="where it was at the timepoint before, X, Y, Z")
+    sqdisp: float | None = Field(None, description="squared distance to there")
+    parent: int | None = Field(None, description="`id` of the spot at the timepoint before that it came from")
+    track: int | None = Field(None, description="number of its track, from 1; a division begins two new ones")
+    value: int | None = Field(None, description="what its voxels hold in a mask; by default `track`")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sphere(cls, values: Any) -> Any:
+        """Take a ``radius`` in place of a covariance."""
+        if not isinstance(values, dict) or values.get("radius") is None or values.get("covariance") is not None:
+            return values
+        try:
+            radius = float(values["radius"])
+        except (TypeError, ValueError):
+            radius = 0.0
+        if not 0 < radius < math.inf:
+            raise ValueError(f"radius: expected a number above 0, but {values['radius']!r} came")
+        return values | {"covariance": np.diag([radius**2] * 3).ravel().tolist()}
+
+
+def spot_of(record: SpotRecord, tag: Tag = Tag.UNLABELED) -> Spot:
+    """Return a record in the order Z, Y, X; `tag` is that of a spot that has none."""
+    pos, covariance = _turned(record)
+    return Spot(record.t, pos, covariance, record.tag or tag, -1 if record.id is None else record.id)
+
+
+def record_of(spot: Spot, **more: Any) -> SpotRecord:
+    """Return a spot as it is written, with what else is known of it."""
+    return SpotRecord(
+        t=spot.t,
+        id=None if spot.id < 0 else spot.id,
+        pos=spot.pos[::-1].tolist(),
+        covariance=spot.covariance[::-1, ::-1].ravel().tolist(),
+        **more,
+    )
+
+
+def links_of(records: Sequence[SpotRecord]) -> list[Link]:
+    """Return the links that records tell of.
+
+    A record with a ``displacement`` is a link as the server is sent it, and its ``t`` is the earlier timepoint. One
+    with a ``parent`` is a spot at its own timepoint that came from another spot of the file. Others tell of none.
+
+    Raises
+    ------
+    InvalidInputError
+        A parent is not in the file, or not at the timepoint before.
+    """
+    by_id = {record.id: record for record in records if record.id is not None}
+    links = []
+    for record in records:
+        pos, covariance = _turned(record)
+        if record.displacement is not None:
+            links.append(Link(record.t, pos, covariance, np.array(record.displacement[::-1])))
+        elif record.parent is not None:
+            parent = _parent(record, by_id.get(record.parent))
+            links.append(Link(parent.t, pos, covariance, np.array(parent.pos[::-1]) - pos))
+    return links
+
+
+def _parent(record: SpotRecord, parent: SpotRecord | None) -> SpotRecord:
+    if parent is None or parent.t != record.t - 1:
+        found = "is not in the file" if parent is None else f"is at timepoint {parent.t}"
+        raise InvalidInputError(
+            f"the spot {record.id} at timepoint {record.t} has the parent {record.parent}, which {found}: expected a "
+            f"spot at timepoint {record.t - 1}; ids must be unique in a file"
+        )
+    return parent
+
+
+def _turned(record: SpotRecord) -> tuple[FloatArray, FloatArray]:
+    return np.array(record.pos[::-1]), np.array(record.covariance[::-1]).reshape(3, 3)

@@ -1,0 +1,64 @@
+"""What all commands have in common: `--quiet`, `--verbose`, `--debug`, and help in sections."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import click
+
+from elephant.cli.session import Session
+
+
+class Option(click.Option):
+    """An option that stands in a section of its command's help.
+
+    Parameters
+    ----------
+    section
+        Heading of the section.
+    """
+
+    def __init__(self, names: Sequence[str], *, section: str = "Options", **settings: Any) -> None:
+        super().__init__(names, **settings)
+        self.section = section
+
+
+class Command(click.Command):
+    """A command with the options that all of them have."""
+
+    def __init__(self, name: str, *, params: Sequence[click.Parameter] = (), **settings: Any) -> None:
+        super().__init__(name, params=[*params, *_common()], **settings)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the options by their sections, in the order in which they were declared."""
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        sections = list(dict.fromkeys(map(_section, options)))
+        ordered = sorted(options, key=lambda option: sections.index(_section(option)))
+        for section, members in groupby(ordered, key=_section):
+            rows = [row for row in (option.get_help_record(ctx) for option in members) if row]
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Set up logging as the options say, then run."""
+        ctx.ensure_object(Session).start_logging()
+        return super().invoke(ctx)
+
+
+def _section(option: click.Option) -> str:
+    return option.section if isinstance(option, Option) else "Other"
+
+
+def _common() -> list[click.Parameter]:
+    return [
+        _switch(["-q", "--quiet"], "quiet", "Neither progress nor notes."),
+        _switch(["-v", "--verbose"], "verbose", "Say more: what is logged."),
+        _switch(["--debug"], "debug", "Show where an error comes from."),
+    ]
+
+
+def _switch(names: list[str], field: str, words: str) -> click.Option:
+    def take(ctx: click.Context, _param: click.Parameter, is_set: bool) -> None:
+        setattr(ctx.ensure_object(Session), field, is_set)
+
+    return Option([*names, field], is_flag=True, expose_value=False, callback=take, help=words, section="Other")

@@ -1,0 +1,101 @@
+"""Cores, memory, and the folder that everything is kept in."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+from filelock import FileLock
+
+from elephant.cli.health.findings import Finding, ok, problem, warning
+from elephant.cli.output import counted, in_bytes
+
+_GIB = 2**30
+_LITTLE_MEMORY, _LITTLE_ROOM, _NO_ROOM = 4 * _GIB, 10 * _GIB, _GIB
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+# Exits with 1 where it gets a lock that another process holds.
+_TRY_TO_LOCK = """
+import sys, filelock
+try:
+    filelock.FileLock(sys.argv[1]).acquire(timeout=0)
+except filelock.Timeout:
+    sys.exit(0)
+sys.exit(1)
+"""
+
+
+def check_machine(_workspace: Path | None) -> Iterator[Finding]:
+    """Look at cores and memory."""
+    yield ok("cores", f"{counted(n_cores(), 'core')} for this process")
+    memory = psutil.virtual_memory()
+    total = min(memory.total, _limit())
+    text = f"{in_bytes(total)}, {in_bytes(min(memory.available, total))} free"
+    if min(memory.available, total) < _LITTLE_MEMORY:
+        yield warning("memory", text, "End other programs, or use a small --patch and --crop-size.")
+    else:
+        yield ok("memory", text)
+
+
+def check_workspace(workspace: Path | None) -> Iterator[Finding]:
+    """Look at the workspace, or at the current folder where there is none."""
+    folder = Path.cwd() if workspace is None else workspace
+    name = "folder" if workspace is None else "workspace"
+    if not folder.is_dir():
+        yield problem(name, f"there is no folder {folder}", f"Make it: mkdir -p {folder}")
+        return
+    yield check_room(folder)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".doctor-") as trial:
+            yield ok(name, f"{folder.absolute()} can be written")
+            yield check_locks(Path(trial))
+    except OSError as error:
+        yield problem(
+            name,
+            f"{folder.absolute()} cannot be written: {error.strerror}",
+            "Give it to the user who runs this (chown), or choose another --workspace.",
+        )
+
+
+def check_room(folder: Path) -> Finding:
+    """Look at how much room is left on the disk."""
+    free = shutil.disk_usage(folder).free
+    text, remedy = f"{in_bytes(free)} free at {folder.absolute()}", "Make room, or choose a --workspace elsewhere."
+    if free < _NO_ROOM:
+        return problem("disk", text, remedy)
+    return warning("disk", text, remedy) if free < _LITTLE_ROOM else ok("disk", text)
+
+
+def check_locks(folder: Path) -> Finding:
+    """Look whether a lock that this process holds keeps another one out."""
+    lock = folder / "lock"
+    try:
+        with FileLock(lock, timeout=5):
+            other = subprocess.run([sys.executable, "-c", _TRY_TO_LOCK, str(lock)], timeout=60, check=False)  # noqa: S603
+    except (OSError, NotImplementedError, TimeoutError) as error:
+        return _no_locks(str(error))
+    return _no_locks("two processes got the same one") if other.returncode else ok("locks", "file locks work there")
+
+
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _limit() -> int:
+    """Return the memory that a container, or a cluster's job, may use."""
+    try:
+        return int(_CGROUP_LIMIT.read_text(encoding="ascii"))
+    except (OSError, ValueError):  # no such limit here, or "max"
+        return sys.maxsize
+
+
+def _no_locks(reason: str) -> Finding:
+    return problem(
+        "locks",
+        f"file locks do not work there: {reason}",
+        "Choose a --workspace on a local disk, or have the network file system mounted with locks (flock).",
+    )

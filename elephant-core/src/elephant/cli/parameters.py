@@ -1,0 +1,180 @@
+"""Options made from the core's parameters: their names, meanings, bounds and defaults are written once, there.
+
+Sizes turn from X, Y, Z, as a person gives them, to (Z), Y, X here, and nowhere else on the command line.
+"""
+
+import json
+import types
+import typing
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, TypeVar
+
+import annotated_types
+import click
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from elephant.cli.framework import Option
+from elephant.config.base import Params
+from elephant.config.image import Size
+from elephant.types import Box
+
+P = TypeVar("P", bound=Params)
+
+_VECTOR = "X Y Z"
+_BOX = "X Y Z SX SY SZ"
+
+
+def options_of(
+    model: type[Params], *, section: str, leave_out: Collection[str] = (), defaults: Mapping[str, Any] | None = None
+) -> list[click.Parameter]:
+    """Return an option for each parameter of a model and of the models within it.
+
+    Parameters
+    ----------
+    model
+        The parameters.
+    section
+        Heading in the help.
+    leave_out
+        Names that get no option.
+    defaults
+        Defaults that are better on the command line, or where the model has none; X, Y, Z.
+    """
+    fields = {name: field for name, field in _fields(model) if name not in leave_out}
+    return [_option(name, field, section, defaults or {}) for name, field in fields.items()]
+
+
+def build(model: type[P], values: Mapping[str, Any], n_dims: int) -> P:
+    """Return the parameters that options and other values by name stand for.
+
+    Parameters
+    ----------
+    model
+        The parameters wanted.
+    values
+        By name of the parameter, wherever it is within the model; None where nothing was chosen. Sizes and boxes are
+        in the order X, Y, Z.
+    n_dims
+        3 or 2: whether Z counts.
+
+    Raises
+    ------
+    click.UsageError
+        A value is refused; the message names the option.
+    """
+    try:
+        return model.model_validate(_nested(model, values, n_dims))
+    except ValidationError as error:
+        words = dict.fromkeys(_in_words(problem) for problem in error.errors(include_url=False))
+        raise click.UsageError("; ".join(words)) from error
+
+
+def flag(name: str) -> str:
+    """Return the option of a parameter: ``--crop-size`` for ``crop_size``, ``--pad`` for ``is_pad``."""
+    return "--" + name.removeprefix("is_").replace("_", "-")
+
+
+def _fields(model: type[Params]) -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        inner = _model_in(field)
+        if inner is None:
+            yield name, field
+        else:
+            yield from _fields(inner)
+
+
+def _nested(model: type[Params], values: Mapping[str, Any], n_dims: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        inner = _model_in(field)
+        if inner is not None:
+            found[name] = _nested(inner, values, n_dims)
+        elif values.get(name) is not None:
+            found[name] = _turned(field, values[name], n_dims)
+    return found
+
+
+def _turned(field: FieldInfo, value: Any, n_dims: int) -> Any:
+    if _is_size(field):
+        return tuple(reversed(value[:n_dims]))
+    if _is_box(field) and not isinstance(value, Box):
+        return Box(tuple(reversed(value[:3][:n_dims])), tuple(reversed(value[3:][:n_dims])))
+    return value
+
+
+def _option(name: str, field: FieldInfo, section: str, defaults: Mapping[str, Any]) -> Option:
+    default = defaults.get(name, None if field.is_required() else field.default)
+    kind = _plain(field)
+    settings: dict[str, Any] = {"help": _help(field), "default": default, "show_default": default is not None}
+    if kind is bool:
+        names = f"{flag(name)}/--no-{flag(name)[2:]}" if default else flag(name)
+        settings |= {"is_flag": True, "show_default": False}
+        return Option([names, name], section=section, **settings)
+    if _is_size(field):
+        settings |= {"nargs": 3, "type": int, "metavar": _VECTOR}
+    elif _is_box(field):
+        settings |= {"nargs": 6, "type": int, "metavar": _BOX}
+    elif typing.get_origin(kind) is typing.Literal:
+        settings |= {"type": click.Choice(typing.get_args(kind))}
+    elif typing.get_origin(kind) is tuple:
+        count = len(typing.get_args(kind))
+        settings |= {"nargs": count, "type": float, "metavar": " ".join(["NUMBER"] * count)}
+    else:
+        settings |= {"type": kind, "metavar": "N" if kind is int else "NUMBER"}
+    return Option([flag(name), name], section=section, **settings)
+
+
+def _help(field: FieldInfo) -> str:
+    words = (field.description or "").replace("(Z), Y, X", "X Y Z").replace("Z, Y, X", "X Y Z")
+    bounds = _bounds(field)
+    sentence = words[:1].upper() + words[1:] + (f" ({bounds})" if bounds else "")
+    return sentence + "."
+
+
+def _bounds(field: FieldInfo) -> str:
+    low = high = ""
+    for limit in field.metadata:
+        match limit:
+            case annotated_types.Ge(ge):
+                low = f"at least {ge}"
+            case annotated_types.Gt(gt):
+                low = f"above {gt}"
+            case annotated_types.Le(le):
+                high = f"at most {le}"
+            case annotated_types.Lt(lt):
+                high = f"below {lt}"
+    if low.startswith("at least") and high.startswith("at most"):
+        return f"{low.removeprefix('at least ')} to {high.removeprefix('at most ')}"
+    return ", ".join(filter(None, (low, high)))
+
+
+def _in_words(problem: ErrorDetails) -> str:
+    names = [part for part in problem["loc"] if isinstance(part, str)]
+    message = problem["msg"].removeprefix("Value error, ")
+    if not names:
+        return message
+    came = json.dumps(problem["input"], default=str)
+    return f"{flag(names[-1])}: {message[:1].lower()}{message[1:]}, but {came} came"
+
+
+def _plain(field: FieldInfo) -> Any:
+    """Return the type of a parameter without None and without its bounds."""
+    kind = field.annotation
+    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    return typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
+
+
+def _is_size(field: FieldInfo) -> bool:
+    return bool(_plain(field) == Size)
+
+
+def _is_box(field: FieldInfo) -> bool:
+    return _plain(field) is Box
+
+
+def _model_in(field: FieldInfo) -> type[Params] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Params) else None

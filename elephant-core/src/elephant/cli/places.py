@@ -1,0 +1,80 @@
+"""Datasets and models as a person names them: paths, or names below a workspace."""
+
+from pathlib import Path
+
+from elephant.errors import InvalidInputError, NotFoundError
+
+DATASETS, MODELS = "datasets", "models"
+_USUAL = Path("workspace")
+
+
+def find(kind: str, name: str, workspace: Path | None) -> Path:
+    """Return what is there of a name.
+
+    Parameters
+    ----------
+    kind
+        ``datasets`` or ``models``: the folder of the workspace.
+    name
+        What the person wrote. A name below the workspace wins over a path, unless it begins with ``/``, ``./`` or
+        ``~``, or holds ``..``.
+    workspace
+        The workspace, or none: then the folder ``workspace`` where there is one.
+
+    Raises
+    ------
+    NotFoundError
+        There is neither; the message says where it was looked for.
+    """
+    candidates = _candidates(kind, name, workspace)
+    for path in candidates:
+        if path.exists():
+            return path
+    places = " nor at ".join(str(path) for path in candidates)
+    raise NotFoundError(
+        f"there is no {kind.removesuffix('s')} {name}, neither at {places}: check the name, or give --workspace"
+        if len(candidates) > 1
+        else f"there is no {kind.removesuffix('s')} at {places}: check the path, or give --workspace and a name"
+    )
+
+
+def place(kind: str, name: str, workspace: Path | None) -> Path:
+    """Return where something of a name is, or is going to be made.
+
+    What is there already is found as by :func:`find`. Otherwise a path is one whose folder is there; anything else is
+    a name below the workspace, where there is one.
+    """
+    candidates = _candidates(kind, name, workspace)
+    there = next((path for path in candidates if path.exists()), None)
+    if there is not None:
+        return there
+    as_path = candidates[-1]
+    return as_path if "/" in name and as_path.parent.is_dir() else candidates[0]
+
+
+def folder_of(kind: str, workspace: Path | None) -> Path:
+    """Return the folder of all datasets, or models, of the workspace.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no workspace.
+    """
+    chosen = chosen_workspace(workspace)
+    if chosen is None:
+        raise InvalidInputError("there is no workspace here: give --workspace FOLDER, or set ELEPHANT_WORKSPACE")
+    return chosen / kind
+
+
+def chosen_workspace(workspace: Path | None) -> Path | None:
+    """Return the workspace that was given, else the folder ``workspace`` where there is one."""
+    if workspace is not None:
+        return workspace.expanduser()
+    return _USUAL if _USUAL.is_dir() else None
+
+
+def _candidates(kind: str, name: str, workspace: Path | None) -> list[Path]:
+    as_path = Path(name).expanduser()
+    chosen = chosen_workspace(workspace)
+    is_path = as_path.is_absolute() or name.startswith(("./", "~")) or name == "." or ".." in as_path.parts
+    return [as_path] if chosen is None or is_path else [chosen / kind / name, as_path]

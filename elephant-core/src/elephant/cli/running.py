@@ -1,0 +1,71 @@
+"""Running a command: what ends it, in words and as an exit status."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from elephant.cli.session import Session
+from elephant.errors import Cancelled, ElephantError
+
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+EXIT_STATUSES = "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
+
+
+def run(command: click.Command, argv: Sequence[str], name: str = "elephant") -> int:
+    """Run a command and return its exit status; whatever goes wrong is a line or two on standard error.
+
+    Parameters
+    ----------
+    command
+        What to run; its function returns an exit status, or None for 0.
+    argv
+        Its arguments.
+    name
+        What the command is called in its help.
+    """
+    session = Session()
+    try:
+        status = command.main(list(argv), prog_name=name, standalone_mode=False, obj=session)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        _show(error)
+        return error.exit_code
+    except (Cancelled, click.Abort, KeyboardInterrupt) as error:
+        click.secho(f"interrupted: {error}" if str(error) else "interrupted", fg="yellow", err=True)
+        return INTERRUPTED
+    except (ElephantError, OSError, MemoryError) as error:
+        return _fail(error, _in_words(error), session)
+    except Exception as error:  # noqa: BLE001 - a person gets a line, and --debug the rest
+        words = f"this should not have happened: {type(error).__name__}: {error}; --debug shows where"
+        return _fail(error, words, session)
+    return status if isinstance(status, int) else DONE
+
+
+def _show(error: click.ClickException) -> None:
+    """Say what is wrong with the use of a command, and where its help is."""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(error.ctx.get_usage(), err=True)
+        click.echo(f"Try '{error.ctx.command_path} --help'.", err=True)
+    _say_error(error.format_message())
+
+
+def _say_error(words: str) -> None:
+    click.echo(click.style("error: ", fg="red") + words, err=True)
+
+
+def _fail(error: BaseException, words: str, session: Session) -> int:
+    if session.debug:
+        traceback.print_exception(error)
+    _say_error(words)
+    return FAILED
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({error}): use a smaller --patch, --crop-size or --batch-size"
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    return str(error)

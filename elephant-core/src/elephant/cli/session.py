@@ -1,0 +1,61 @@
+"""What the options that every command has say about one run."""
+
+import logging
+import sys
+from dataclasses import dataclass
+
+import click
+from tqdm import tqdm
+
+
+@dataclass(slots=True)
+class Session:
+    """How much a person wants to see.
+
+    Attributes
+    ----------
+    quiet
+        Neither progress nor notes.
+    verbose
+        What the core logs, too.
+    debug
+        Where an error came from.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+    debug: bool = False
+
+    def note(self, text: str) -> None:
+        """Say something on standard error, unless nobody wants to hear it."""
+        if not self.quiet:
+            tqdm.write(text, file=sys.stderr)
+
+    def start_logging(self) -> None:
+        """Send what is logged to standard error: warnings, and with `verbose` the rest."""
+        handler = _AboveTheBars()
+        handler.setFormatter(_Words())
+        logger = logging.getLogger("elephant")
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(logging.INFO if self.verbose else logging.ERROR if self.quiet else logging.WARNING)
+
+
+def current() -> Session:
+    """Return the session of the command that runs."""
+    return click.get_current_context().ensure_object(Session)
+
+
+class _AboveTheBars(logging.Handler):
+    """Writes to standard error as it is now, without tearing the progress bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+class _Words(logging.Formatter):
+    """``warning: ...``; what is only for information stands for itself."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        return prefix + record.getMessage()

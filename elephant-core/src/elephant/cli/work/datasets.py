@@ -1,0 +1,98 @@
+"""Making and describing datasets."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from elephant.cli.interruption import interruptible
+from elephant.cli.output import counted, in_bytes, print_json
+from elephant.cli.places import DATASETS, find, place
+from elephant.cli.progress import Bars
+from elephant.cli.running import DONE, FAILED
+from elephant.cli.session import current
+from elephant.config.conversion import ConversionParams
+from elephant.dataset import Dataset, check_dataset, convert
+from elephant.dataset.check import READY
+from elephant.dataset.layout import IMAGES
+from elephant.errors import InvalidInputError
+
+
+def convert_movie(
+    movie: Path, name: str, workspace: Path | None, params: ConversionParams, overwrite: bool, as_json: bool
+) -> int:
+    """Make a dataset and say what it holds."""
+    folder = place(DATASETS, name, workspace)
+    if (folder / IMAGES).exists() and not overwrite:
+        raise InvalidInputError(
+            f"there is a dataset at {folder} already, whose labels would be lost: give --overwrite, or another name"
+        )
+    with interruptible(lambda: "the dataset's folder is as it was") as cancel, Bars(current()) as bars:
+        convert(movie, folder, params, bars, cancel)
+    found = {"dataset": str(folder), **_content(Dataset(folder))}
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(f"{folder}: {counted(found['n_timepoints'], 'timepoint')} of {_size(found)}, {found['dtype']}")
+    return DONE
+
+
+def check_named(name: str, workspace: Path | None, as_json: bool) -> int:
+    """Say whether a dataset is ready, and what it holds."""
+    folder = find(DATASETS, name, workspace)
+    message = check_dataset(folder)
+    is_ready = message == READY
+    found: dict[str, Any] = {"dataset": str(folder), "ready": is_ready, "message": message}
+    if is_ready:
+        found |= _content(Dataset(folder)) | {"bytes": _on_disk(folder)}
+    if as_json:
+        print_json(found)
+    else:
+        click.secho(f"{folder}: {message}", fg="green" if is_ready else "red")
+        _print_content(found)
+    return DONE if is_ready else FAILED
+
+
+def in_ranges(numbers: list[int]) -> str:
+    """Return numbers in order as ``0-4, 7``."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1][1:] = [number]
+        else:
+            parts.append([number])
+    return ", ".join("-".join(map(str, part)) for part in parts)
+
+
+def _content(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "n_timepoints": dataset.n_timepoints,
+        "size": list(dataset.shape[::-1]),
+        "n_dims": dataset.n_dims,
+        "dtype": dataset.dtype.name,
+        "labelled_timepoints": dataset.labelled_timepoints(),
+        "flow_labelled_timepoints": dataset.flow_labelled_timepoints(),
+    }
+
+
+def _print_content(found: dict[str, Any]) -> None:
+    if not found["ready"]:
+        return
+    rows = {
+        "timepoints": found["n_timepoints"],
+        "size": _size(found),
+        "type": found["dtype"],
+        "labels at": in_ranges(found["labelled_timepoints"]) or "none",
+        "links from": in_ranges(found["flow_labelled_timepoints"]) or "none",
+        "on disk": in_bytes(found["bytes"]),
+    }
+    for name, value in rows.items():
+        click.echo(f"  {name:12}{value}")
+
+
+def _size(found: dict[str, Any]) -> str:
+    return f"{' x '.join(map(str, found['size']))} voxels ({', '.join('XYZ'[: found['n_dims']])})"
+
+
+def _on_disk(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,66 @@
+"""All checks, and what they found."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+import click
+
+from elephant.cli.health.findings import Check, Finding, Status, problem
+from elephant.cli.health.machine import check_machine, check_workspace
+from elephant.cli.health.software import check_software
+from elephant.cli.output import counted, print_json
+from elephant.cli.places import chosen_workspace
+from elephant.cli.running import DONE, FAILED
+
+GROUP = "elephant.doctor"
+_COLOURS = {Status.OK: "green", Status.WARNING: "yellow", Status.PROBLEM: "red"}
+
+
+def examine(workspace: Path | None, as_json: bool) -> int:
+    """Run all checks and say what they found."""
+    found = list(findings(chosen_workspace(workspace)))
+    n_problems = sum(finding.status is Status.PROBLEM for finding in found)
+    if as_json:
+        print_json({"healthy": not n_problems, "findings": [asdict(finding) for finding in found]})
+    else:
+        _print(found)
+    return FAILED if n_problems else DONE
+
+
+def findings(workspace: Path | None) -> Iterator[Finding]:
+    """Yield what all checks find, those of other packages last."""
+    for check in (check_software, _check_devices, check_machine, check_workspace):
+        yield from check(workspace)
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        yield from _of_others(entry, workspace)
+
+
+def _check_devices(workspace: Path | None) -> Iterable[Finding]:
+    try:
+        from elephant.cli.health.devices import check_devices  # noqa: PLC0415 - a PyTorch that is broken fails here
+    except (ImportError, OSError):
+        return []  # the packages' finding says it
+    return check_devices(workspace)
+
+
+def _of_others(entry: EntryPoint, workspace: Path | None) -> Iterator[Finding]:
+    try:
+        check: Check = entry.load()
+        yield from check(workspace)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with another package is a finding
+        yield problem(
+            entry.name, f"the checks of {entry.value} failed: {error!r}", "Install the package that they are of again."
+        )
+
+
+def _print(found: list[Finding]) -> None:
+    width = max(len(finding.name) for finding in found)
+    for finding in found:
+        status = click.style(f"{finding.status:8}", fg=_COLOURS[finding.status])
+        click.echo(f"{status} {finding.name:{width}}  {finding.message}")
+        if finding.remedy:
+            click.echo(f"{'':8} {'':{width}}  -> {finding.remedy}")
+    counts = {status: sum(finding.status is status for finding in found) for status in Status}
+    click.echo(f"\n{counted(counts[Status.PROBLEM], 'problem')}, {counted(counts[Status.WARNING], 'warning')}")

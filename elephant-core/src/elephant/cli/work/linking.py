@@ -1,0 +1,118 @@
+"""Finding where nuclei were, and joining them to tracks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from elephant.cli.files import SpotRecord, read_spots, spot_of
+from elephant.cli.interruption import interruptible
+from elephant.cli.options import as_voxel_size, chosen_keep_axials, parse_timepoints
+from elephant.cli.output import counted
+from elephant.cli.parameters import build
+from elephant.cli.places import DATASETS, MODELS, find
+from elephant.cli.progress import Bars
+from elephant.cli.running import DONE
+from elephant.cli.session import current
+from elephant.cli.work.prediction import outputs_of, write_all
+from elephant.config.flow import FlowParams
+from elephant.dataset import Dataset
+from elephant.devices import choose_device
+from elephant.errors import InvalidInputError
+from elephant.models.shelf import ModelShelf
+from elephant.tracking import join, tracks_of
+from elephant.workflows.displacement import displace
+from elephant.workflows.flow import FlowWork
+from elephant.workflows.labels import by_timepoint
+
+Groups = Mapping[int, Sequence[SpotRecord]]
+
+
+def link_spots(name: str, file: Path, model: str, values: Mapping[str, Any]) -> int:
+    """Write the spots with where they were, and with their tracks where that is asked for."""
+    outputs = outputs_of(values)
+    largest = values["join"]
+    if largest is not None and not 0 < largest < float("inf"):
+        raise click.UsageError(f"--join: expected a distance above 0, but {largest} came")
+    dataset = Dataset(find(DATASETS, name, values["workspace"]))
+    path = find(MODELS, model, values["workspace"])
+    groups = _numbered(read_spots(file), dataset)
+    timepoints = [t for t in parse_timepoints(values["timepoints"], dataset.n_timepoints) if t in groups]
+    work_on = {t: groups[t] for t in timepoints}
+    found: dict[int, list[SpotRecord]] = {}
+
+    def promise() -> str:
+        write_all(outputs, _all(found), is_completed=False)
+        return f"{counted(len(found), 'timepoint')} of {len(timepoints)} done, not joined to tracks"
+
+    with Bars(current()) as bars, interruptible(promise) as cancel:
+        shelf = ModelShelf(choose_device(values["device"]))
+        work = FlowWork(dataset, path, shelf, bars, cancel)
+        params = _params(values, dataset)
+        for t, records in work_on.items():
+            found[t] = _displaced(work, t, records, params)
+            bars.progress("timepoint", len(found), len(timepoints))
+    records = _all(found) if largest is None else _joined(found, largest, values["children"])
+    write_all(outputs, records)
+    if not values["as_json"]:
+        click.echo(f"{values['output']}: {_summary(records, largest is not None)}")
+    return DONE
+
+
+def _params(values: Mapping[str, Any], dataset: Dataset) -> FlowParams:
+    voxel = as_voxel_size(values["voxel_size"], dataset.n_dims)
+    fixed = {"voxel_size": voxel, "n_keep_axials": chosen_keep_axials(values, voxel, dataset.shape)}
+    return build(FlowParams, {**values, **fixed}, dataset.n_dims)
+
+
+def _numbered(records: Sequence[SpotRecord], dataset: Dataset) -> Groups:
+    """Return the spots by timepoint, each with an id that no other has."""
+    ids = [record.id for record in records if record.id is not None]
+    if len(ids) < len(records):
+        records = [record.model_copy(update={"id": i}) for i, record in enumerate(records)]
+    elif len(set(ids)) < len(ids):
+        raise InvalidInputError(
+            "spots have ids, but some are the same: give each spot an id of its own, or none of them any"
+        )
+    groups: dict[int, list[SpotRecord]] = {}
+    for record in records:
+        groups.setdefault(record.t, []).append(record)
+    by_timepoint([spot_of(record) for record in records], dataset.n_timepoints)  # refuses what is outside
+    return dict(sorted(groups.items()))
+
+
+def _displaced(work: FlowWork, t: int, records: Sequence[SpotRecord], params: FlowParams) -> list[SpotRecord]:
+    earlier = displace(work, t, [spot_of(record) for record in records], params)
+    return [
+        record.model_copy(update={"earlier": tuple(was.pos[::-1].tolist()), "sqdisp": was.sqdisp})
+        for record, was in zip(records, earlier, strict=True)
+    ]
+
+
+def _joined(found: Groups, largest: float, n_children: int) -> list[SpotRecord]:
+    parents: dict[int, int] = {}
+    for t, records in found.items():
+        before = found.get(t - 1)
+        if before is None:
+            continue
+        earlier, spots = (np.array(v) for v in ([r.earlier for r in records], [r.pos for r in before]))
+        joined = join(earlier, spots, largest, n_children)
+        parents |= {_id(r): _id(before[j]) for r, j in zip(records, joined, strict=True) if j >= 0}
+    everything = _all(found)
+    numbers, _ = tracks_of({_id(r): r.t for r in everything}, parents)
+    return [r.model_copy(update={"parent": parents.get(_id(r)), "track": numbers[_id(r)]}) for r in everything]
+
+
+def _summary(records: Sequence[SpotRecord], is_joined: bool) -> str:
+    text = counted(len(records), "spot")
+    return f"{text}, {counted(len({r.track for r in records}), 'track')}" if is_joined else text
+
+
+def _all(found: Groups) -> list[SpotRecord]:
+    return [record for t in sorted(found) for record in found[t]]
+
+
+def _id(record: SpotRecord) -> int:
+    return -1 if record.id is None else record.id

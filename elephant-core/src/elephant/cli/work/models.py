@@ -1,0 +1,126 @@
+"""Listing, describing and taking over models."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from elephant.cli.output import counted, in_bytes, print_json, print_table
+from elephant.cli.places import MODELS, find, folder_of, place
+from elephant.cli.running import DONE
+from elephant.errors import ElephantError, InvalidInputError, ModelFileError, NotFoundError
+from elephant.models.checkpoint import StateDict, load_state_dicts, save_state_dicts
+from elephant.models.recognition import recognise
+
+
+def list_all(workspace: Path | None, as_json: bool) -> int:
+    """List the models of a workspace; those that cannot be read too."""
+    folder = folder_of(MODELS, workspace)
+    files = sorted(path for path in folder.rglob("*.pth") if not _is_hidden(path.relative_to(folder)))
+    found = [_summary(path) | {"name": path.relative_to(folder).as_posix()} for path in files]
+    if as_json:
+        print_json({"folder": str(folder), "models": found})
+    elif found:
+        headings = ("model", "kind", "axes", "members", "size", "changed")
+        print_table(headings, [_row(model) for model in found])
+    else:
+        click.echo(f"no models in {folder}")
+    return DONE
+
+
+def describe(name: str, workspace: Path | None, as_json: bool) -> int:
+    """Say what is in a model file."""
+    path = find(MODELS, name, workspace)
+    members = load_state_dicts(path)
+    found = _summary(path) | {
+        "parameters": sum(value.numel() for value in members[0].values()),
+        "finite": all(map(_is_finite, members)),
+    }
+    if as_json:
+        print_json(found)
+        return DONE
+    click.secho(str(path), bold=True)
+    rows = {
+        "kind": found["kind"] or "unknown: another architecture",
+        "axes": _axes(found),
+        "members": found["members"],
+        "parameters": f"{found['parameters']:,} each",
+        "numbers": "all finite" if found["finite"] else "some are none: its training went astray",
+        "size": in_bytes(found["bytes"]),
+        "changed": found["changed"],
+    }
+    for label, value in rows.items():
+        click.echo(f"  {label:12}{value}")
+    return DONE
+
+
+def import_file(file: Path, name: str | None, workspace: Path | None, overwrite: bool, as_json: bool) -> int:
+    """Take over a model file after a look at what is in it."""
+    path = folder_of(MODELS, workspace) / file.name if name is None else place(MODELS, name, workspace)
+    if path.suffix != ".pth":
+        raise InvalidInputError(f"a model's name must end with .pth, but {path.name!r} came")
+    if path.exists() and not overwrite:
+        raise InvalidInputError(f"there is a model at {path} already: give --overwrite, or another name")
+    if not file.is_file():
+        raise NotFoundError(f"there is no file {file}: check the path")
+    members = load_state_dicts(file)
+    _check(members, file.name)
+    save_state_dicts(path, members)
+    found = _summary(path)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(f"{path}: {found['kind']}, {_axes(found)}, {counted(found['members'], 'member')}")
+    return DONE
+
+
+def _check(members: list[StateDict], name: str) -> None:
+    kinds = {recognise(member) for member in members}
+    if None in kinds or len(kinds) > 1:
+        raise ModelFileError(
+            f"{name} holds another architecture than the detection and flow networks in 3D and 2D, or several: choose "
+            "a file of this server or of the original one"
+        )
+    if not all(map(_is_finite, members)):
+        raise ModelFileError(
+            f"{name} holds numbers that are none (NaN or infinite): its training went astray; choose an earlier file"
+        )
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    status = path.stat()
+    found: dict[str, Any] = {
+        "model": str(path),
+        "bytes": status.st_size,
+        "changed": datetime.fromtimestamp(status.st_mtime, UTC).astimezone().isoformat(" ", "minutes"),
+    }
+    try:
+        members = load_state_dicts(path)
+    except ElephantError as error:
+        return found | {"kind": None, "n_dims": None, "members": 0, "error": str(error)}
+    kind = recognise(members[0])
+    return found | {
+        "kind": kind.name if kind else None,
+        "n_dims": kind.n_dims if kind else None,
+        "members": len(members),
+        "error": None,
+    }
+
+
+def _row(model: dict[str, Any]) -> tuple[object, ...]:
+    kind = "damaged" if model["error"] else model["kind"] or "unknown"
+    changed = model["changed"][:16]
+    return model["name"], kind, _axes(model), model["members"] or "-", in_bytes(model["bytes"]), changed
+
+
+def _axes(model: dict[str, Any]) -> str:
+    return f"{model['n_dims']}D" if model["n_dims"] else "-"
+
+
+def _is_finite(member: StateDict) -> bool:
+    return all(bool(value.isfinite().all()) for value in member.values())
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)

@@ -1,0 +1,79 @@
+"""Finding nuclei."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from elephant.cli.files import SpotRecord, check_output, write_spots
+from elephant.cli.interruption import interruptible
+from elephant.cli.options import as_voxel_size, chosen_keep_axials, parse_timepoints
+from elephant.cli.output import counted
+from elephant.cli.parameters import build
+from elephant.cli.places import DATASETS, MODELS, find
+from elephant.cli.progress import Bars
+from elephant.cli.running import DONE
+from elephant.cli.session import current
+from elephant.config.detection import DetectionParams
+from elephant.dataset import Dataset
+from elephant.devices import choose_device
+from elephant.models.shelf import ModelShelf
+from elephant.spots import DetectedSpot
+from elephant.workflows.detection import DetectionWork, detect
+
+
+def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
+    """Find the nuclei of the timepoints and write them."""
+    outputs = outputs_of(values)
+    dataset = Dataset(find(DATASETS, name, values["workspace"]))
+    path = find(MODELS, model, values["workspace"])
+    voxel = as_voxel_size(values["voxel_size"], dataset.n_dims)
+    fixed = {"voxel_size": voxel, "n_keep_axials": chosen_keep_axials(values, voxel, dataset.shape)}
+    params = build(DetectionParams, {**values, **fixed}, dataset.n_dims)
+    timepoints = parse_timepoints(values["timepoints"], dataset.n_timepoints)
+    shelf = ModelShelf(choose_device(values["device"]))
+    found: list[SpotRecord] = []
+    done: list[int] = []
+
+    def promise() -> str:
+        write_all(outputs, found, is_completed=False)
+        return f"{counted(len(done), 'timepoint')} of {len(timepoints)} done, with {counted(len(found), 'spot')}"
+
+    with Bars(current()) as bars, interruptible(promise) as cancel:
+        work = DetectionWork(dataset, path, shelf, bars, cancel)
+        for t in timepoints:
+            found += _records(t, detect(work, t, params), len(found))
+            done.append(t)
+            bars.progress("timepoint", len(done), len(timepoints), spots=len(found))
+    write_all(outputs, found)
+    if not values["as_json"]:
+        click.echo(f"{values['output']}: {counted(len(found), 'spot')} at {counted(len(done), 'timepoint')}")
+    return DONE
+
+
+def outputs_of(values: Mapping[str, Any]) -> list[Path]:
+    """Return where spots go, refusing what could not be written."""
+    outputs = [values["output"]] if values["output"] is not None else []
+    for output in outputs:
+        check_output(output)
+    return [*outputs, *([Path("-")] if values["as_json"] and Path("-") not in outputs else [])]
+
+
+def write_all(outputs: list[Path], records: list[SpotRecord], is_completed: bool = True) -> None:
+    """Write the spots everywhere they go."""
+    for output in outputs:
+        write_spots(output, records, is_completed)
+
+
+def _records(t: int, found: list[DetectedSpot], first_id: int) -> list[SpotRecord]:
+    return [
+        SpotRecord(
+            t=t,
+            id=first_id + i,
+            pos=spot.pos[::-1].tolist(),
+            covariance=spot.covariance[::-1, ::-1].ravel().tolist(),
+            quality=spot.quality,
+        )
+        for i, spot in enumerate(found)
+    ]

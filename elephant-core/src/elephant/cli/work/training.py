@@ -1,0 +1,174 @@
+"""Training from files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from elephant.cli.files import links_of, read_spots, spot_of
+from elephant.cli.interruption import Interruption, interruptible
+from elephant.cli.options import as_voxel_size, chosen_keep_axials
+from elephant.cli.output import counted, print_json
+from elephant.cli.parameters import build
+from elephant.cli.places import DATASETS, MODELS, find, place
+from elephant.cli.progress import Bars
+from elephant.cli.running import DONE
+from elephant.cli.session import current
+from elephant.config.flow import FlowStart, FlowTrainingParams
+from elephant.config.training import DetectionTrainingParams, LoopParams, SelfSupervisedParams
+from elephant.dataset import Dataset
+from elephant.devices import choose_device
+from elephant.errors import InvalidInputError
+from elephant.models.pretrained import VERSATILE, ModelSource, Pretrained
+from elephant.models.shelf import ModelShelf
+from elephant.training.control import FixedControl
+from elephant.types import Tag, VoxelSize
+from elephant.workflows.detection import DetectionWork, ensure_model, reset_model, train
+from elephant.workflows.flow import FlowWork, ensure_flow_model, reset_flow_model, train_flow
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person asked for.
+
+    Attributes
+    ----------
+    dataset, file, model
+        As they were named.
+    values
+        All other options.
+    """
+
+    dataset: str
+    file: Path
+    model: str
+    values: Mapping[str, Any]
+
+    def source(self) -> ModelSource | None:
+        """Return where a model is to begin; None for what is best."""
+        start = self.values["start"]
+        if start == "auto" and not self.values["anew"]:
+            return None
+        return ModelSource() if start == "scratch" else ModelSource(VERSATILE)
+
+
+@dataclass
+class _Course:
+    """What becomes of a training; also its reporter."""
+
+    bars: Bars
+    path: Path
+    n_epochs: int = 0
+    losses: list[float] = field(default_factory=list)
+
+    def progress(self, stage: str, done: int, total: int, **values: float) -> None:
+        """Remember the loss and move the bar."""
+        if "loss" in values and "epoch" in values:
+            self.losses.append(values["loss"])
+        self.bars.progress(stage, done, total, **values)
+
+    def saved(self) -> None:
+        """Take note of an epoch."""
+        self.n_epochs += 1
+
+    def promise(self) -> str:
+        """Say what an interrupted training leaves."""
+        if not self.n_epochs:
+            return f"{self.path} is as it was before the training"
+        return f"{self.path} holds {counted(self.n_epochs, 'finished epoch')}"
+
+    def report(self, as_json: bool) -> int:
+        """Say what a finished training has made."""
+        last = self.losses[-max(1, len(self.losses) // max(1, self.n_epochs)) :]
+        loss = sum(last) / len(last)
+        if as_json:
+            print_json({"model": str(self.path), "completed": True, "epochs": self.n_epochs, "loss": loss})
+        else:
+            click.echo(f"{self.path}: {counted(self.n_epochs, 'epoch')}, mean loss of the last one {loss:.4g}")
+        return DONE
+
+
+class _Control(FixedControl):
+    """The settings as they were given, and the interruption."""
+
+    def __init__(self, loop: LoopParams, cancel: Interruption) -> None:
+        super().__init__(loop.lr, loop.n_crops)
+        self._cancel = cancel
+
+    def check(self) -> None:
+        self._cancel.check()
+
+
+def train_detection(order: Order) -> int:
+    """Train a detection model on spots."""
+    dataset, path, fixed = _prepared(order)
+    params = build(DetectionTrainingParams, {**order.values, **fixed}, dataset.n_dims)
+    spots = [spot_of(record, Tag(order.values["tag"])) for record in read_spots(order.file)]
+    if not spots:
+        raise InvalidInputError(f"nothing to train: {order.file.name} has no spots; annotate some nuclei first")
+    shelf = ModelShelf(choose_device(order.values["device"]))
+    with Bars(current()) as bars:
+        course = _Course(bars, path)
+        with interruptible(course.promise) as cancel:
+            work = DetectionWork(dataset, path, shelf, course, cancel)
+            _start_detection(order, work, params)
+            train(work, spots, params, _Control(params.loop, cancel), course.saved)
+    return course.report(order.values["as_json"])
+
+
+def train_flow_model(order: Order) -> int:
+    """Train a flow model on links."""
+    dataset, path, fixed = _prepared(order)
+    params = build(FlowTrainingParams, {**order.values, **fixed}, dataset.n_dims)
+    links = links_of(read_spots(order.file))
+    if not links:
+        raise InvalidInputError(
+            f"nothing to train: {order.file.name} tells of no links; give its spots a parent, as "
+            "`elephant link --join` does, or a displacement"
+        )
+    shelf = ModelShelf(choose_device(order.values["device"]))
+    with Bars(current()) as bars:
+        course = _Course(bars, path)
+        with interruptible(course.promise) as cancel:
+            work = FlowWork(dataset, path, shelf, course, cancel)
+            _start_flow(order, work, params)
+            train_flow(work, links, params, _Control(params.loop, cancel), course.saved)
+    return course.report(order.values["as_json"])
+
+
+def _prepared(order: Order) -> tuple[Dataset, Path, dict[str, Any]]:
+    """Return the dataset, the model's place, and the parameters that follow from both."""
+    workspace = order.values["workspace"]
+    dataset = Dataset(find(DATASETS, order.dataset, workspace))
+    voxel: VoxelSize = as_voxel_size(order.values["voxel_size"], dataset.n_dims)
+    keep = chosen_keep_axials(order.values, voxel, dataset.shape)
+    return dataset, place(MODELS, order.model, workspace), {"voxel_size": voxel, "n_keep_axials": keep}
+
+
+def _start_detection(order: Order, work: DetectionWork, params: DetectionTrainingParams) -> None:
+    start = SelfSupervisedParams(
+        crop_size=params.crop_size, n_keep_axials=params.n_keep_axials, image=params.image, seed=params.loop.seed
+    )
+    source, pretrained = order.source(), _pretrained(work.model_path)
+    if source is None:
+        ensure_model(work, pretrained, work.dataset.n_dims, start)
+    elif order.values["anew"] or not work.model_path.exists():
+        reset_model(work, pretrained, source, start)
+
+
+def _start_flow(order: Order, work: FlowWork, params: FlowTrainingParams) -> None:
+    start = FlowStart(
+        n_dims=work.dataset.n_dims, n_keep_axials=params.displacement.n_keep_axials, seed=params.loop.seed
+    )
+    source, pretrained = order.source(), _pretrained(work.model_path)
+    if source is None:
+        ensure_flow_model(work.model_path, pretrained, start)
+    elif order.values["anew"] or not work.model_path.exists():
+        reset_flow_model(work.model_path, work.shelf, pretrained, source, start, work.cancel)
+
+
+def _pretrained(path: Path) -> Pretrained:
+    """Return the pretrained models beside a model; none is fetched from here."""
+    return Pretrained(path.parent / "pretrained")

@@ -1,0 +1,117 @@
+"""Which commands there are, what their help says, and how they end."""
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import click
+import pytest
+
+from core.cli.shell import Shell
+from elephant.cli.main import BUILT_IN, elephant
+
+ALL = [*BUILT_IN, "models list", "models info", "models import"]
+
+
+def test_the_command_is_installed_under_its_name() -> None:
+    (entry,) = entry_points(group="console_scripts", name="elephant")
+    assert entry.value == "elephant.cli.main:main"
+
+
+def test_help_is_there_at_once() -> None:
+    code = (
+        "import sys; from elephant.cli.main import main; main(['--help']);"
+        "print([x for x in ('torch', 'zarr', 'numpy', 'pydantic') if x in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip().endswith("[]")
+    assert all(f"  {name} " in found.stdout for name in BUILT_IN)
+
+
+@pytest.mark.parametrize("name", ["train", "predict", "link", "doctor", "models"])
+def test_help_of_a_command_does_not_wait_for_pytorch(name: str) -> None:
+    code = f"import sys; from elephant.cli.main import main; main(['{name}', '--help']); print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip().endswith("False")
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_list_says_of_a_command_what_its_own_help_says(name: str) -> None:
+    command = elephant.get_command(click.Context(elephant), name)
+    assert command is not None
+    assert command.get_short_help_str(200) == BUILT_IN[name]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_help_has_an_example(name: str, shell: Shell) -> None:
+    shown = shell(*name.split(), "--help")
+    assert (shown.status, shown.err) == (0, "")
+    assert f"elephant {name} " in shown.out or name == "models"
+
+
+@pytest.mark.parametrize("name", ["convert", "train", "predict", "link", "export"])
+def test_vectors_of_every_option_are_named_in_their_order(name: str, shell: Shell) -> None:
+    shown = shell(name, "--help").out
+    assert "Z, Y, X" not in shown
+    assert "Z Y X" not in shown
+    assert name == "convert" or "--voxel-size X Y Z" in shown
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["nothing"],
+        ["check"],
+        ["train", "d", "--model", "m.pth", "--voxel-size", "1", "1", "1"],
+        ["train", "d", "--spots", "s", "--links", "l", "--model", "m.pth", "--voxel-size", "1", "1", "1"],
+        ["train", "d", "--spots", "s", "--max-displacement", "3", "--model", "m.pth", "--voxel-size", "1", "1", "1"],
+        ["predict", "d", "--model", "m.pth", "--voxel-size", "1", "1", "1"],
+        ["predict", "d", "--model", "m.pth", "--voxel-size", "1", "1", "1", "-o", "spots.txt"],
+        ["predict", "d", "--model", "m.pth", "--voxel-size", "1", "1", "-o", "s.csv"],
+        ["link", "d", "--spots", "s", "--model", "m.pth", "--voxel-size", "1", "1", "1", "--join", "0", "--json"],
+        ["link", "d", "--spots", "s", "--model", "m.pth", "--voxel-size", "1", "1", "1", "--children", "3", "--json"],
+    ],
+)
+def test_wrong_usage_is_said_in_three_lines(args: list[str], shell: Shell) -> None:
+    done = shell(*args)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.splitlines()[-1].startswith("error: ")
+    assert done.err.startswith("Usage: elephant")
+    assert len(done.err.splitlines()) <= 4
+
+
+def test_a_failure_is_one_line_and_the_traceback_is_for_debugging(shell: Shell) -> None:
+    done = shell("check", "nowhere")
+    assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+    assert done.err.startswith("error: there is no dataset")
+    assert "NotFoundError" in shell("check", "nowhere", "--debug").err
+
+
+def package(folder: Path, content: str, entries: str) -> None:
+    (folder / "visitor.py").write_text(content)
+    info = folder / "visitor-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: visitor\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(entries)
+
+
+def test_other_packages_bring_commands(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = (
+        "import click\n"
+        "command = click.Command('greet', callback=lambda: click.echo('hello'), help='Say hello.')\n"
+        "nonsense = 3\n"
+    )
+    entries = "[elephant.commands]\ngreet = visitor:command\nbroken = visitor:nothing\nnonsense = visitor:nonsense\n"
+    package(shell.folder, content, entries)
+    monkeypatch.syspath_prepend(str(shell.folder))
+    assert shell("greet").out == "hello\n"
+    shown = shell("--help")
+    assert (shown.status, shown.err) == (0, "")
+    assert "greet" in shown.out
+    assert "Say hello." in shown.out
+    for name in ("broken", "nonsense"):
+        done = shell(name)
+        assert (done.status, done.err.count("\n")) == (1, 1)
+        assert f"the command {name} of visitor" in done.err
+    assert shell("check", "nowhere").status == 1

@@ -1,0 +1,100 @@
+"""What the doctor finds."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from core.cli.shell import Shell
+from core.cli.test_commands import package
+from elephant.cli.health import machine
+from elephant.cli.health.devices import Seen, explain
+from elephant.cli.health.findings import Status
+from elephant.cli.health.machine import check_locks, check_room, check_workspace
+from elephant.cli.health.software import check_packages
+
+GPU = ("NVIDIA X, 24576 MiB, driver 550.1",)
+
+
+def test_a_healthy_machine(shell: Shell) -> None:
+    workspace = shell.folder / "ws"
+    workspace.mkdir()
+    done = shell("doctor", "--json", "--workspace", workspace)
+    found = {finding["name"]: finding for finding in done.json["findings"]}
+    assert {"python", "packages", "device", "cores", "memory", "disk", "workspace", "locks"} <= set(found)
+    assert found["locks"]["status"] == "ok"
+    assert "torch " in found["packages"]["message"]
+    assert list(workspace.iterdir()) == []
+    assert all(finding["remedy"] for finding in found.values() if finding["status"] != "ok")
+
+
+def test_a_problem_is_an_exit_status(shell: Shell) -> None:
+    done = shell("doctor", "--workspace", "nowhere")
+    assert done.status == 1
+    (line,) = [line for line in done.out.splitlines() if line.startswith("problem  workspace")]
+    assert "there is no folder nowhere" in line
+    assert "-> Make it: mkdir -p nowhere" in done.out
+
+
+@pytest.mark.parametrize(
+    ("seen", "environment", "status", "words"),
+    [
+        (Seen(("cuda:0 X, 24 GiB",), "2", "12.4", GPU), {}, Status.OK, "cuda:0 X"),
+        (Seen((), "2", None), {}, Status.WARNING, "no GPU was found"),
+        (Seen((), "2.6+cpu", None, GPU), {}, Status.PROBLEM, "built without CUDA"),
+        (Seen((), "2.6", "12.4", GPU), {}, Status.PROBLEM, "for CUDA 12.4 cannot use it"),
+        (Seen((), "2.6", "12.4", GPU), {"CUDA_VISIBLE_DEVICES": ""}, Status.WARNING, "hides it"),
+        (Seen((), "2.6", "12.4", (), "Driver/library version mismatch"), {}, Status.PROBLEM, "version mismatch"),
+    ],
+)
+def test_gpus_are_explained(seen: Seen, environment: Mapping[str, str], status: Status, words: str) -> None:
+    finding = explain(seen, environment)
+    assert finding.status is status
+    assert words in finding.message
+    assert bool(finding.remedy) == (status is not Status.OK)
+
+
+def test_packages_that_do_not_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torn.py").write_text("raise OSError('libthing.so: cannot open shared object file')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    missing, torn, rest = check_packages({"absent": "absent_module", "torn": "torn", "numpy": "numpy"})
+    assert (missing.status, torn.status, rest.status) == (Status.PROBLEM, Status.PROBLEM, Status.OK)
+    assert "libthing.so" in torn.message
+    assert rest.message.startswith("numpy ")
+
+
+def test_little_room_is_a_warning_and_none_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_room(tmp_path).status in set(Status)
+    monkeypatch.setattr(machine, "_LITTLE_ROOM", 2**80)
+    monkeypatch.setattr(machine, "_NO_ROOM", 0)
+    assert check_room(tmp_path).status is Status.WARNING
+    monkeypatch.setattr(machine, "_NO_ROOM", 2**80)
+    assert check_room(tmp_path).status is Status.PROBLEM
+
+
+def test_a_file_system_whose_locks_hold_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_TRY_TO_LOCK", "import sys; sys.exit(1)")
+    finding = check_locks(tmp_path)
+    assert finding.status is Status.PROBLEM
+    assert "same one" in finding.message
+
+
+def test_a_folder_that_cannot_be_written() -> None:
+    findings = list(check_workspace(Path("/proc/self")))
+    assert findings[-1].status is Status.PROBLEM
+    assert "cannot be written" in findings[-1].message
+
+
+def test_other_packages_add_checks(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = (
+        "from elephant.cli.health.findings import warning\n"
+        "def check(workspace):\n    yield warning('visitor', f'sees {workspace}', 'look away')\n"
+    )
+    package(shell.folder, content, "[elephant.doctor]\na = visitor:check\nb = visitor:nothing\n")
+    monkeypatch.syspath_prepend(str(shell.folder))
+    (shell.folder / "ws").mkdir()
+    done = shell("doctor", "--json", "--workspace", "ws")
+    found = {finding["name"]: finding for finding in done.json["findings"]}
+    assert found["visitor"] == {"name": "visitor", "status": "warning", "message": "sees ws", "remedy": "look away"}
+    assert found["b"]["status"] == "problem"
+    assert done.status == 1

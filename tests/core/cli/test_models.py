@@ -1,0 +1,104 @@
+"""Listing, describing and importing models."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.cli.shell import Shell
+from elephant.models.checkpoint import load_state_dicts
+from elephant.models.recognition import Kind, recognise
+from elephant.models.unet import DetectionNet, FlowNet
+
+NETWORKS = [("detection", 3, DetectionNet), ("detection", 2, DetectionNet), ("flow", 3, FlowNet), ("flow", 2, FlowNet)]
+
+
+@pytest.fixture
+def models(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = shell.folder / "ws" / "models"
+    (folder / "user").mkdir(parents=True)
+    monkeypatch.setenv("ELEPHANT_WORKSPACE", str(shell.folder / "ws"))
+    flat = DetectionNet(2, 0).state_dict()
+    torch.save([flat, flat], folder / "user" / "pair.pth")
+    torch.save(FlowNet(2, 0).state_dict(), folder / "flow.pth")
+    (folder / "torn.pth").write_bytes((folder / "flow.pth").read_bytes()[:5000])
+    (folder / ".hidden.pth").write_bytes(b"")
+    return folder
+
+
+@pytest.mark.parametrize(("name", "n_dims", "network"), NETWORKS)
+@pytest.mark.parametrize("n_keep_axials", [0, 3])
+def test_every_network_is_recognised(
+    name: str, n_dims: int, network: type[DetectionNet] | type[FlowNet], n_keep_axials: int
+) -> None:
+    assert recognise(network(n_dims, n_keep_axials).state_dict()) == Kind(name, n_dims)
+
+
+def test_others_are_not() -> None:
+    weights = DetectionNet(2, 0).state_dict()
+    assert recognise(torch.nn.Linear(2, 2).state_dict()) is None
+    assert recognise({**weights, "more": torch.zeros(1)}) is None
+    weights.popitem()
+    assert recognise(weights) is None
+
+
+def test_list(models: Path, shell: Shell) -> None:
+    found = {model["name"]: model for model in shell("models", "list", "--json").json["models"]}
+    assert list(found) == ["flow.pth", "torn.pth", "user/pair.pth"]
+    assert {"kind": "detection", "n_dims": 2, "members": 2, "error": None}.items() <= found["user/pair.pth"].items()
+    assert found["flow.pth"]["bytes"] == (models / "flow.pth").stat().st_size
+    assert found["torn.pth"]["kind"] is None
+    assert "damaged" in found["torn.pth"]["error"]
+    lines = shell("models", "list").out.splitlines()
+    assert lines[0].split()[:3] == ["model", "kind", "axes"]
+    assert lines[1].split()[:4] == ["flow.pth", "flow", "2D", "1"]
+    assert lines[2].split()[:2] == ["torn.pth", "damaged"]
+
+
+def test_list_without_models_or_a_workspace(shell: Shell) -> None:
+    assert shell("models", "list").status == 1
+    (shell.folder / "workspace").mkdir()
+    assert shell("models", "list", "--json").json["models"] == []
+
+
+def test_info(models: Path, shell: Shell) -> None:
+    found = shell("models", "info", "user/pair.pth", "--json").json
+    n_parameters = sum(value.numel() for value in DetectionNet(2, 0).state_dict().values())
+    assert {"kind": "detection", "members": 2, "parameters": n_parameters, "finite": True}.items() <= found.items()
+    assert "all finite" in shell("models", "info", "flow.pth").out
+    assert shell("models", "info", "torn.pth").status == 1
+
+
+def test_import(models: Path, shell: Shell) -> None:
+    source = shell.folder / "theirs.pth"
+    weights = FlowNet(2, 0).state_dict()
+    torch.save(weights, source)
+    assert shell("models", "import", source).status == 0
+    assert shell("models", "import", source, "lab/ours.pth", "--json").json["kind"] == "flow"
+    (taken,) = load_state_dicts(models / "lab" / "ours.pth")
+    assert all(torch.equal(taken[name], value) for name, value in weights.items())
+    again = shell("models", "import", source)
+    assert (again.status, "give --overwrite" in again.err) == (1, True)
+    assert shell("models", "import", source, "--overwrite").status == 0
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (Path("ran"),)
+
+
+@pytest.mark.parametrize("case", ["code", "another", "nan", "torn", "missing", "name"])
+def test_what_is_no_model_is_refused(case: str, models: Path, shell: Shell) -> None:
+    weights = DetectionNet(2, 0).state_dict()
+    weights["out_conv.bias"] = weights["out_conv.bias"] * float("nan")
+    content = {"code": Malicious(), "another": torch.nn.Linear(2, 2).state_dict(), "nan": weights}
+    source = shell.folder / ("x.pt" if case == "name" else "x.pth")
+    if case in content:
+        torch.save(content[case], source)
+    elif case != "missing":
+        source.write_bytes((models / ("torn.pth" if case == "torn" else "flow.pth")).read_bytes())
+    before = sorted(models.rglob("*"))
+    done = shell("models", "import", source)
+    assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+    assert sorted(models.rglob("*")) == before
+    assert not (shell.folder / "ran").exists()

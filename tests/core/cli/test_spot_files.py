@@ -1,0 +1,119 @@
+"""Files of spots."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elephant.cli.files import SpotRecord, links_of, read_spots, record_of, spot_of, write_spots
+from elephant.errors import InvalidInputError, NotFoundError
+from elephant.types import Spot, Tag
+
+COVARIANCE = (4.0, 0.5, 0.25, 0.5, 9.0, -1.0, 0.25, -1.0, 16.0)
+FULL = SpotRecord(
+    t=3, id=7, pos=(1, 2, 3), covariance=COVARIANCE, tag=Tag.TP, quality=0.5, displacement=(0.1, 0.2, 0.3),
+    earlier=(1.5, 2.5, 3.5), sqdisp=0.75, parent=2, track=4, value=5,
+)  # fmt: skip
+BARE = SpotRecord(t=0, pos=(0.1, 0.2, 0.3), covariance=COVARIANCE)
+
+
+@pytest.mark.parametrize("name", ["spots.json", "spots.csv", "SPOTS.CSV"])
+def test_what_is_written_is_read_again(name: str, tmp_path: Path) -> None:
+    write_spots(tmp_path / name, [FULL, BARE])
+    assert read_spots(tmp_path / name) == [FULL, BARE]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["none.json", "none.csv"])
+def test_no_spots_are_a_file_too(name: str, tmp_path: Path) -> None:
+    write_spots(tmp_path / name, [])
+    assert read_spots(tmp_path / name) == []
+
+
+def test_json_is_that_of_the_server(tmp_path: Path) -> None:
+    write_spots(tmp_path / "s.json", [BARE], is_completed=False)
+    expected = {"spots": [{"t": 0, "pos": [0.1, 0.2, 0.3], "covariance": list(COVARIANCE)}], "completed": False}
+    assert json.loads((tmp_path / "s.json").read_text()) == expected
+    sent = {"spots": [{**expected["spots"][0], "tag": "fn", "label": "a", "id": 3}], "dataset_name": "x"}  # type: ignore[index]
+    (tmp_path / "sent.json").write_text(json.dumps(sent))
+    (record,) = read_spots(tmp_path / "sent.json")
+    assert (record.tag, record.id) == (Tag.FN, 3)
+
+
+def test_a_csv_made_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text(
+        "\ufeffT, X ,y,z,Radius,tag,note\n0,1,2,3,2,tp,ours\n\n1,4,5,,3,,\n", encoding="utf-8"
+    )
+    first, second = read_spots(tmp_path / "s.csv")
+    assert (first.t, first.pos, first.tag) == (0, (1, 2, 3), Tag.TP)
+    assert first.covariance == (4, 0, 0, 0, 4, 0, 0, 0, 4)
+    assert (second.pos, second.tag, second.covariance[0]) == ((4, 5, 0), None, 9)
+
+
+def test_vectors_are_xyz_in_files_and_zyx_inside() -> None:
+    spot = spot_of(FULL)
+    assert spot.pos.tolist() == [3, 2, 1]
+    assert np.diag(spot.covariance).tolist() == [16, 9, 4]
+    assert spot.covariance[0, 1] == -1
+    again = record_of(Spot(3, spot.pos, spot.covariance, id=7))
+    assert (again.pos, again.covariance, again.id) == (FULL.pos, FULL.covariance, 7)
+
+
+def test_a_spot_without_a_tag_gets_the_one_asked_for() -> None:
+    assert spot_of(BARE).tag is Tag.UNLABELED
+    assert spot_of(BARE, Tag.TP).tag is Tag.TP
+    assert spot_of(BARE.model_copy(update={"tag": Tag.UNLABELED}), Tag.TP).tag is Tag.UNLABELED
+
+
+def test_links_come_from_parents_and_from_displacements() -> None:
+    parent = SpotRecord(t=2, id=1, pos=(1, 1, 1), covariance=COVARIANCE)
+    child = SpotRecord(t=3, id=2, pos=(2, 4, 8), covariance=COVARIANCE, parent=1)
+    sent = SpotRecord(t=5, pos=(0, 0, 0), covariance=COVARIANCE, displacement=(1, 2, 3))
+    links = links_of([child, parent, sent])
+    assert [link.t for link in links] == [2, 5]
+    assert links[0].pos.tolist() == [8, 4, 2]
+    assert [link.displacement.tolist() for link in links] == [[-7, -3, -1], [3, 2, 1]]
+
+
+@pytest.mark.parametrize("parent", [9, 2])
+def test_a_parent_must_be_at_the_timepoint_before(parent: int) -> None:
+    spots = [SpotRecord(t=3, id=2, pos=(0, 0, 0), covariance=COVARIANCE, parent=parent)]
+    with pytest.raises(InvalidInputError, match="expected a spot at timepoint 2"):
+        links_of(spots)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("s.json", "{", "is no JSON"),
+        ("s.json", "[" * 100_000, "is no JSON"),
+        ("s.json", "{}", "has no list of spots"),
+        ("s.json", "3", "has no list of spots"),
+        ("s.json", "[3]", r"spots\[0\]"),
+        ("s.json", '[{"t": 0, "pos": [1, 2], "covariance": []}]', r"spots\[0\]: pos"),
+        ("s.json", '[{"t": -1, "pos": [1, 2, 3], "radius": 1}]', r"spots\[0\]: t"),
+        ("s.json", '[{"t": 0, "pos": [1, 2, NaN], "radius": 1}]', r"pos\.2: .*finite"),
+        ("s.json", '[{"t": 0, "pos": [1, 2, 3], "radius": "wide"}]', r"spots\[0\]: radius: .*wide"),
+        ("s.json", '[{"t": 0, "pos": [1, 2, 3], "radius": 1, "tag": "good"}]', "'tp'"),
+        ("s.csv", "", "needs a header"),
+        ("s.csv", "a,b\n1,2\n", "needs a header"),
+        ("s.csv", "t,x,y,z,size\n0,1,2,3,4\n", "size instead"),
+        ("s.csv", "t,x,y,radius\n0,1,2,3\n0,1,wide,3\n", "line 3: pos.1.*wide"),
+        ("s.csv", "t,x,y,radius\n0,1,2,\n", "line 2: covariance: field required"),
+        ("s.csv", "t,x,y,cxx\n0,1,2,3\n", "line 2: covariance"),
+    ],
+)
+def test_what_is_wrong_is_named(name: str, text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InvalidInputError, match=words) as caught:
+        read_spots(tmp_path / name)
+    assert name in str(caught.value)
+
+
+def test_a_file_that_is_not_there_and_one_that_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no file of spots"):
+        read_spots(tmp_path / "s.json")
+    (tmp_path / "s.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InvalidInputError, match="UTF-8"):
+        read_spots(tmp_path / "s.csv")
