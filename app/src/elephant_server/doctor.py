@@ -1,0 +1,93 @@
+"""What `elephant doctor` looks at where the server is installed: its settings, programs and ports."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from elephant.cli.health.findings import Finding, ok, problem
+from elephant.cli.health.software import check_packages
+from elephant.errors import ElephantError
+from elephant_server.settings import Settings, load_settings, variable
+from elephant_server.stack import ports
+from elephant_server.stack.errors import StackError
+from elephant_server.stack.programs import find_programs
+from elephant_server.stack.readiness import gpu_names
+
+_PACKAGES = {"Flask": "flask", "celery": "celery", "redis": "redis", "pika": "pika", "supervisor": "supervisor"}
+_SECONDS = 3.0
+
+
+def check_server(_workspace: Path | None) -> Iterator[Finding]:
+    """Look at what the server needs on this machine, as its settings say."""
+    yield from check_packages(_PACKAGES, "server's packages")
+    try:
+        settings = load_settings()
+    except ElephantError as error:
+        yield problem("settings", str(error), "Correct the variable, or the line of .env.")
+        return
+    yield check_programs(settings)
+    yield check_ports(settings)
+    yield from check_other_machines(settings)
+
+
+def check_programs(settings: Settings) -> Finding:
+    """Look whether NGINX, Redis and RabbitMQ are installed, as far as they are needed here."""
+    try:
+        found = find_programs(settings)
+    except StackError as error:
+        what, _, remedy = str(error).partition(". ")
+        return problem("programs", what, " ".join(remedy.split()))
+    return ok("programs", ", ".join(filter(None, (found.nginx, found.redis_server, found.rabbitmq_server))))
+
+
+def check_ports(settings: Settings) -> Finding:
+    """Look whether the server answers, or could take its ports."""
+    wanted = ports.wanted(settings)
+    numbers = ", ".join(str(listener.port) for listener in wanted)
+    if _answers(settings):
+        silent = [at for at in wanted if not _listens(ports.reachable(at.address), at.port)]
+        if not silent:
+            return ok("ports", f"a server answers at {settings.http_url}, with {numbers}")
+        words = ", ".join(f"{at.port} ({variable(at.field)})" for at in silent)
+        return problem("ports", f"a server answers, but nothing listens at {words}", _logs(settings))
+    try:
+        ports.require_free(wanted)
+    except StackError as error:
+        words, _, remedy = " ".join(str(error).split()).partition(" Set ")
+        return problem("ports", words, f"Set {remedy}" if remedy else "Change the settings.")
+    return ok("ports", f"{numbers} are free; no server runs with these settings")
+
+
+def check_other_machines(settings: Settings) -> Iterator[Finding]:
+    """Look whether Redis and RabbitMQ can be reached where they are on other machines."""
+    others = {
+        "redis": (settings.starts_redis, settings.redis_host, settings.redis_port),
+        "rabbitmq": (settings.starts_rabbitmq, settings.rabbitmq_host, settings.rabbitmq_node_port),
+    }
+    for name, (is_here, host, port) in others.items():
+        if is_here:
+            continue
+        if _listens(host.strip("[]"), port):
+            yield ok(name, f"something answers at {host}, port {port}")
+        else:
+            remedy = f"Start it, open the port, or change {variable(f'{name}_host')}."
+            yield problem(name, f"nothing answers at {host}, port {port}", remedy)
+
+
+def _answers(settings: Settings) -> bool:
+    try:
+        return bool(gpu_names(settings))
+    except (ElephantError, OSError):  # a token or a certificate that cannot be read: no server of ours is up
+        return False
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), _SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _logs(settings: Settings) -> str:
+    return f"The logs in {settings.service_logs_dir} say why."
