@@ -11,7 +11,7 @@ import pytest
 from core.cli.shell import Shell
 from elephant.cli.main import BUILT_IN, elephant
 
-ALL = [*BUILT_IN, "models list", "models info", "models import"]
+ALL = [*BUILT_IN, "models list", "models info", "models import", "models restore"]
 
 
 def test_the_command_is_installed_under_its_name() -> None:
@@ -88,12 +88,15 @@ def test_a_failure_is_one_line_and_the_traceback_is_for_debugging(shell: Shell) 
     assert "NotFoundError" in shell("check", "nowhere", "--debug").err
 
 
-def package(folder: Path, content: str, entries: str) -> None:
+def install(folder: Path, content: str, entries: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a package called visitor for the length of a test."""
     (folder / "visitor.py").write_text(content)
     info = folder / "visitor-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: visitor\nVersion: 1\n")
     (info / "entry_points.txt").write_text(entries)
+    monkeypatch.delitem(sys.modules, "visitor", raising=False)
+    monkeypatch.syspath_prepend(str(folder))
 
 
 def test_other_packages_bring_commands(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,8 +106,7 @@ def test_other_packages_bring_commands(shell: Shell, monkeypatch: pytest.MonkeyP
         "nonsense = 3\n"
     )
     entries = "[elephant.commands]\ngreet = visitor:command\nbroken = visitor:nothing\nnonsense = visitor:nonsense\n"
-    package(shell.folder, content, entries)
-    monkeypatch.syspath_prepend(str(shell.folder))
+    install(shell.folder, content, entries, monkeypatch)
     assert shell("greet").out == "hello\n"
     shown = shell("--help")
     assert (shown.status, shown.err) == (0, "")

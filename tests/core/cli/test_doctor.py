@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.cli.shell import Shell
-from core.cli.test_commands import package
+from core.cli.test_commands import install
 from elephant.cli.health import machine
 from elephant.cli.health.devices import Seen, explain
 from elephant.cli.health.findings import Status
@@ -90,8 +90,8 @@ def test_other_packages_add_checks(shell: Shell, monkeypatch: pytest.MonkeyPatch
         "from elephant.cli.health.findings import warning\n"
         "def check(workspace):\n    yield warning('visitor', f'sees {workspace}', 'look away')\n"
     )
-    package(shell.folder, content, "[elephant.doctor]\na = visitor:check\nb = visitor:nothing\n")
-    monkeypatch.syspath_prepend(str(shell.folder))
+    entries = "[elephant.doctor]\na = visitor:check\nb = visitor:nothing\n"
+    install(shell.folder, content, entries, monkeypatch)
     (shell.folder / "ws").mkdir()
     done = shell("doctor", "--json", "--workspace", "ws")
     found = {finding["name"]: finding for finding in done.json["findings"]}

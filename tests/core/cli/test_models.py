@@ -82,6 +82,35 @@ def test_import(models: Path, shell: Shell) -> None:
     assert shell("models", "import", source, "--overwrite").status == 0
 
 
+def bias(path: Path) -> float:
+    (weights,) = load_state_dicts(path)
+    return float(weights["out_conv.bias"][0])
+
+
+def test_restore(models: Path, shell: Shell) -> None:
+    for value in (1, 2, 3):
+        weights = FlowNet(2, 0).state_dict()
+        weights["out_conv.bias"].fill_(value)
+        torch.save(weights, shell.folder / "new.pth")
+        assert shell("models", "import", "new.pth", "flow.pth", "--overwrite").status == 0
+    found = {model["name"]: model for model in shell("models", "list", "--json").json["models"]}
+    assert [generation["number"] for generation in found["flow.pth"]["generations"]] == [3, 2, 1]
+    assert found["torn.pth"]["generations"] == []
+    assert shell("models", "list").out.splitlines()[1].split()[-1] == "3"
+    assert "    3  saved " in shell("models", "info", "flow.pth").out
+
+    assert shell("models", "restore", "flow.pth", "--json").json["restored"] == 3
+    assert bias(models / "flow.pth") == 2
+    assert "generation 2" in shell("models", "restore", "flow.pth", "--generation", "2").out
+    assert bias(models / "flow.pth") == 1
+    done = shell("models", "restore", "flow.pth", "--generation", "99")
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert "no such generation" in done.err
+    (models / "flow.pth").unlink()
+    assert shell("models", "restore", "flow.pth").status == 0
+    assert bias(models / "flow.pth") == 2
+
+
 class Malicious:
     def __reduce__(self) -> tuple[object, ...]:
         return Path.touch, (Path("ran"),)

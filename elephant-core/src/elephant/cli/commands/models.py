@@ -34,6 +34,17 @@ Example:
   elephant models import ~/Downloads/detection.pth user/detection.pth
 """
 
+_RESTORE = """Go back to an earlier generation of a model.
+
+A generation is what a model held before a training, a reset or an import; `elephant models info` lists them. What the
+model holds now becomes one itself, so that this can be taken back.
+
+\b
+Examples:
+  elephant models restore nuclei.pth
+  elephant models restore nuclei.pth --generation 3
+"""
+
 
 def list_models(workspace: Path | None, as_json: bool) -> int:
     """Run ``elephant models list``."""
@@ -54,6 +65,13 @@ def take_over(file: Path, name: str | None, workspace: Path | None, overwrite: b
     from elephant.cli.work.models import import_file
 
     return import_file(file, name, workspace, overwrite, as_json)
+
+
+def restore(model: str, generation: int | None, workspace: Path | None, as_json: bool) -> int:
+    """Run ``elephant models restore``."""
+    from elephant.cli.work.models import restore_generation
+
+    return restore_generation(model, generation, workspace, as_json)
 
 
 def _model() -> click.Argument:
@@ -77,6 +95,22 @@ command = click.Group(
                 click.Argument(["name"], required=False, metavar="[NAME.pth]"),
                 Option(["--overwrite"], is_flag=True, help="Replace a model that is there."),
                 options.as_json("Print what was taken over as JSON."),
+                options.workspace(),
+            ],
+        ),
+        Command(
+            "restore",
+            callback=restore,
+            help=_RESTORE,
+            params=[
+                _model(),
+                Option(
+                    ["--generation"],
+                    type=int,
+                    metavar="N",
+                    help="Which one; by default the newest that is not damaged.",
+                ),
+                options.as_json("Print what the model holds now as JSON."),
                 options.workspace(),
             ],
         ),

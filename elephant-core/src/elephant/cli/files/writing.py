@@ -3,9 +3,7 @@
 import csv
 import io
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import click
 from elephant.cli.files.columns import ORDER, row_of
 from elephant.cli.files.records import SpotRecord
 from elephant.errors import NotFoundError
+from elephant.files import explained_storage, replacing
 
 _KINDS = (".json", ".csv")
 
@@ -45,7 +44,10 @@ def write_spots(path: Path, records: Sequence[SpotRecord], is_completed: bool = 
     if str(path) == "-":
         sys.stdout.write(as_json(records, is_completed))
     else:
-        _write_whole(path, as_csv(records) if path.suffix.lower() == ".csv" else as_json(records, is_completed))
+        text = as_csv(records) if path.suffix.lower() == ".csv" else as_json(records, is_completed)
+        content = text.encode()
+        with explained_storage(f"the file {path.name}", path.parent, len(content)), replacing(path) as file:
+            file.write(content)
 
 
 def as_json(records: Sequence[SpotRecord], is_completed: bool) -> str:
@@ -65,16 +67,3 @@ def as_csv(records: Sequence[SpotRecord]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _write_whole(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    beside = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        beside.chmod(0o644)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

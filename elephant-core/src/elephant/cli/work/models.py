@@ -10,7 +10,8 @@ from elephant.cli.output import counted, in_bytes, print_json, print_table
 from elephant.cli.places import MODELS, find, folder_of, place
 from elephant.cli.running import DONE
 from elephant.errors import ElephantError, InvalidInputError, ModelFileError, NotFoundError
-from elephant.models.checkpoint import StateDict, load_state_dicts, save_state_dicts
+from elephant.models.checkpoint import StateDict, load_state_dicts
+from elephant.models.generations import Generation, ModelFile, generations, restore
 from elephant.models.recognition import recognise
 
 
@@ -22,7 +23,7 @@ def list_all(workspace: Path | None, as_json: bool) -> int:
     if as_json:
         print_json({"folder": str(folder), "models": found})
     elif found:
-        headings = ("model", "kind", "axes", "members", "size", "changed")
+        headings = ("model", "kind", "axes", "members", "size", "changed", "generations")
         print_table(headings, [_row(model) for model in found])
     else:
         click.echo(f"no models in {folder}")
@@ -49,9 +50,23 @@ def describe(name: str, workspace: Path | None, as_json: bool) -> int:
         "numbers": "all finite" if found["finite"] else "some are none: its training went astray",
         "size": in_bytes(found["bytes"]),
         "changed": found["changed"],
+        "generations": len(found["generations"]) or "none",
     }
     for label, value in rows.items():
-        click.echo(f"  {label:12}{value}")
+        click.echo(f"  {label:13}{value}")
+    for generation in found["generations"]:
+        click.echo(f"    {generation['number']:3}  saved {generation['saved']}, {in_bytes(generation['bytes'])}")
+    return DONE
+
+
+def restore_generation(name: str, number: int | None, workspace: Path | None, as_json: bool) -> int:
+    """Go back to an earlier generation of a model, which need not be there any more."""
+    path = place(MODELS, name, workspace)
+    chosen = restore(path, number)
+    if as_json:
+        print_json({"restored": chosen.number} | _summary(path))
+    else:
+        click.echo(f"{path} is again its {chosen}; what it held before is kept")
     return DONE
 
 
@@ -66,7 +81,7 @@ def import_file(file: Path, name: str | None, workspace: Path | None, overwrite:
         raise NotFoundError(f"there is no file {file}: check the path")
     members = load_state_dicts(file)
     _check(members, file.name)
-    save_state_dicts(path, members)
+    ModelFile(path).save(members)
     found = _summary(path)
     if as_json:
         print_json(found)
@@ -93,7 +108,8 @@ def _summary(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {
         "model": str(path),
         "bytes": status.st_size,
-        "changed": datetime.fromtimestamp(status.st_mtime, UTC).astimezone().isoformat(" ", "minutes"),
+        "changed": _in_local_time(datetime.fromtimestamp(status.st_mtime, UTC)),
+        "generations": [_as_json(generation) for generation in generations(path)],
     }
     try:
         members = load_state_dicts(path)
@@ -108,10 +124,31 @@ def _summary(path: Path) -> dict[str, Any]:
     }
 
 
+def _as_json(generation: Generation) -> dict[str, Any]:
+    return {
+        "number": generation.number,
+        "saved": _in_local_time(generation.saved),
+        "interim": generation.is_interim,
+        "bytes": generation.path.stat().st_size,
+    }
+
+
+def _in_local_time(moment: datetime) -> str:
+    return moment.astimezone().isoformat(" ", "minutes")
+
+
 def _row(model: dict[str, Any]) -> tuple[object, ...]:
     kind = "damaged" if model["error"] else model["kind"] or "unknown"
     changed = model["changed"][:16]
-    return model["name"], kind, _axes(model), model["members"] or "-", in_bytes(model["bytes"]), changed
+    return (
+        model["name"],
+        kind,
+        _axes(model),
+        model["members"] or "-",
+        in_bytes(model["bytes"]),
+        changed,
+        len(model["generations"]),
+    )
 
 
 def _axes(model: dict[str, Any]) -> str:
