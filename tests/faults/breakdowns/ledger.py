@@ -18,6 +18,7 @@ from elephant.workflows.labels import update_labels
 from elephant_server.schemas.seg import SegUpdateBody
 
 N_VARIANTS = 4
+BEFORE = -1  # what was there before anything was sent
 
 
 class Ledger:
@@ -30,11 +31,15 @@ class Ledger:
     def __init__(self, client: ReleasedClient) -> None:
         self._client = client
         self._may_be: dict[int, set[int]] = defaultdict(set)
+        self._before: dict[int, np.ndarray] = {}
         self._expected: dict[tuple[int, int], np.ndarray] = {}
         self.n_acknowledged = 0
 
     def body(self, t: int, variant: int) -> dict[str, Any]:
         """Return the request that writes a variant, and take note that it is sent."""
+        if t not in self._before:
+            self._before[t] = self._stored(t)
+            self._may_be[t].add(BEFORE)
         self._may_be[t].add(variant)
         return self._client.seg_update_body(self._spots(t, variant))
 
@@ -45,13 +50,17 @@ class Ledger:
 
     def assert_kept(self) -> None:
         """Fail where an array holds anything else than it may."""
-        folder = self._client.server.workspace / "datasets" / self._client.dataset
-        labels = zarr.open_array(folder / "seg_labels.zarr", mode="r")
         for t, variants in self._may_be.items():
-            stored = np.asarray(labels[t])
+            stored = self._stored(t)
             found = [v for v in range(N_VARIANTS) if np.array_equal(stored, self._expect(t, v))]
+            if np.array_equal(stored, self._before[t]):
+                found.append(BEFORE)
             assert found, f"the labels of timepoint {t} are of no variant: half written, or lost"
             assert set(found) & variants, f"timepoint {t} has the labels of {found}, acknowledged was {variants}"
+
+    def _stored(self, t: int) -> np.ndarray:
+        folder = self._client.server.workspace / "datasets" / self._client.dataset
+        return np.asarray(zarr.open_array(folder / "seg_labels.zarr", mode="r")[t])
 
     def _spots(self, t: int, variant: int) -> list[Drawn]:
         drawn = self._client.movie.drawn(t)

@@ -66,7 +66,7 @@ class Soak:
         return not self._records.problems
 
     def _break_something(self) -> None:
-        everything = len(self.kills) % 8 == 3
+        everything = len(self.kills) % 8 == 2
         name = EVERYTHING if everything else self._rng.choice(PROGRAMS)
         begin = time.monotonic()
         if everything:
