@@ -15,6 +15,7 @@ from elephant.errors import Cancelled, InvalidInputError
 from elephant.models.fetching import FetchRules
 from elephant.models.pretrained import Pretrained
 from elephant.models.shelf import ModelShelf
+from elephant.paths import resolve_inside
 from elephant.training.control import LiveSettings
 from elephant_server.messaging import Messages
 from elephant_server.settings import Settings
@@ -162,6 +163,28 @@ def _fetch_rules(settings: Settings) -> FetchRules:
         largest_bytes=settings.largest_model_mib << 20,
         longest_s=settings.longest_fetch_seconds,
     )
+
+
+def model_file(context: WorkerContext, name: str) -> Path:
+    """Return the file that a model's name stands for; it need not be there yet.
+
+    Raises
+    ------
+    InvalidInputError
+        The name leads out of the models, or to something that no model can be.
+    """
+    path = resolve_inside(context.models, name)
+    if path.is_dir():
+        raise InvalidInputError(f"the model {name!r} is a folder: choose another name, such as {name}/detection.pth")
+    between = path.parents[: len(path.relative_to(context.models.resolve()).parts) - 1]
+    files = [parent.name for parent in between if parent.is_file()]
+    if files:
+        raise InvalidInputError(f"the model {name!r} would lie in {files[0]}, which is a file: choose another name")
+    if path.is_relative_to(context.pretrained.folder.resolve()):
+        raise InvalidInputError(
+            f"the model {name!r} would be one of the pretrained models, from which others start: choose another name"
+        )
+    return path
 
 
 def open_dataset(context: WorkerContext, name: str, is_3d: bool) -> Dataset:

@@ -5,12 +5,11 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from elephant.dataset import Dataset
 from elephant.errors import Cancelled
 from elephant.export import Cell
 from elephant.workflows.export import export_ctc
 from elephant_server.errors import StorageError
-from elephant_server.jobs.context import JobControl, WorkerContext
+from elephant_server.jobs.context import JobControl, WorkerContext, open_dataset
 from elephant_server.jobs.payloads import CtcExport
 from elephant_server.jobs.reporters import LINE_INTERVAL_S
 from elephant_server.jobs.showing import Shown
@@ -20,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 def ctc_export(context: WorkerContext, payload: CtcExport, control: JobControl) -> dict[str, Any]:
     """Write masks into the file that is there for them, and tell after each one how much of it can be sent."""
-    dataset = Dataset.open(context.datasets, payload.dataset_name)
+    dataset = open_dataset(context, payload.dataset_name, payload.is_3d)
     cells = [Cell(spot.to_spot(), spot.value) for spot in payload.spots]
     try:
         # Only where it is there: whoever made it removes it when nobody waits any more.

@@ -5,15 +5,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from elephant.config.flow import FlowStart
 from elephant.dataset import Dataset
 from elephant.models.pretrained import ModelSource
-from elephant.paths import resolve_inside
 from elephant.reporting import NoReporter
 from elephant.workflows.displacement import displace
-from elephant.workflows.flow import FlowWork, ensure_flow_model, reset_flow_model, train_flow, update_flow_labels
+from elephant.workflows.feasible import check_prediction
+from elephant.workflows.flow import (
+    FlowWork,
+    check_flow_training,
+    ensure_flow_model,
+    load_flow_model,
+    reset_flow_model,
+    train_flow,
+    update_flow_labels,
+)
 from elephant.workflows.work import DEFAULT_CACHE_BYTES
-from elephant_server.jobs.context import JobControl, WorkerContext, open_dataset
+from elephant_server.jobs.context import JobControl, WorkerContext, model_file, open_dataset
 from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowTrain, FlowUpdate
 from elephant_server.jobs.reporters import TileReporter
 from elephant_server.jobs.scalars import training_reporter
@@ -24,7 +31,10 @@ logger = logging.getLogger(__name__)
 
 def flow_predict(context: WorkerContext, payload: FlowPredict, control: JobControl) -> dict[str, Any]:
     """Find where the spots of a timepoint were; answers every one in the client's order."""
-    work = _work(context, payload.dataset_name, payload.model_name, payload.start, control)
+    work = _work(context, payload, control)
+    dataset, prediction = work.dataset, payload.params.prediction
+    check_prediction(dataset, payload.timepoint, prediction, 2, dataset.n_dims, context.shelf.device)
+    ensure_flow_model(work.model_path, context.pretrained, payload.start)
     logger.info("Flow prediction: timepoint %d of %s", payload.timepoint, payload.dataset_name)
     found = displace(work, payload.timepoint, [spot.to_spot() for spot in payload.spots], payload.params)
     return {"spots": [{"id": s.id, "pos": s.pos[::-1].tolist(), "sqdisp": s.sqdisp} for s in found]}
@@ -32,12 +42,15 @@ def flow_predict(context: WorkerContext, payload: FlowPredict, control: JobContr
 
 def flow_train(context: WorkerContext, payload: FlowTrain, control: JobControl) -> dict[str, Any]:
     """Label the links' timepoints and train on them."""
-    loop = payload.params.loop
-    context.board.write_params(loop.lr, loop.n_crops)
-    work = _work(context, payload.dataset_name, payload.model_name, payload.start, control)
+    work = _work(context, payload, control)
     links = [link.to_link() for link in payload.links]
+    check_flow_training(work, links, payload.params)
     cache = DEFAULT_CACHE_BYTES if payload.cache_maxbytes is None else payload.cache_maxbytes
     with training_reporter(context, payload.log_dir, "flow") as reporter:
+        ensure_flow_model(work.model_path, context.pretrained, payload.start)
+        load_flow_model(work, payload.params.displacement.n_keep_axials)
+        # Only now, when nothing can be refused any more, is it the last training that there was.
+        context.board.write_params(payload.params.loop.lr, payload.params.loop.n_crops)
         work = replace(work, reporter=Shown(context.poster, control.job_id, reporter))
         train_flow(work, links, payload.params, control, context.messages.model_updated, cache)
     return {}
@@ -45,11 +58,11 @@ def flow_train(context: WorkerContext, payload: FlowTrain, control: JobControl) 
 
 def flow_update(context: WorkerContext, payload: FlowUpdate, control: JobControl) -> dict[str, Any]:
     """Replace or clear flow labels."""
-    dataset = Dataset.open(context.datasets, payload.dataset_name)
     if payload.params is None:
-        dataset.clear_flow_labels()
+        Dataset.open(context.datasets, payload.dataset_name).clear_flow_labels()
         logger.info("Flow labels of %s cleared", payload.dataset_name)
     else:
+        dataset = open_dataset(context, payload.dataset_name, payload.is_3d)
         links = [link.to_link() for link in payload.links]
         update_flow_labels(dataset, links, payload.params, Shown(context.poster, control.job_id, NoReporter()), control)
     return {}
@@ -59,7 +72,7 @@ def flow_reset(context: WorkerContext, payload: FlowReset, control: JobControl) 
     """Start a flow model anew."""
     file = None if payload.file is None else Path(payload.file)
     try:
-        path = resolve_inside(context.models, payload.model_name)
+        path = model_file(context, payload.model_name)
         source = ModelSource(payload.url, file)
         reset_flow_model(path, context.shelf, context.pretrained, source, payload.start, control)
     finally:
@@ -68,10 +81,7 @@ def flow_reset(context: WorkerContext, payload: FlowReset, control: JobControl) 
     return {}
 
 
-def _work(
-    context: WorkerContext, dataset_name: str, model_name: str, start: FlowStart, control: JobControl
-) -> FlowWork:
-    dataset = open_dataset(context, dataset_name, start.n_dims == 3)
-    path = resolve_inside(context.models, model_name)
-    ensure_flow_model(path, context.pretrained, start)
+def _work(context: WorkerContext, payload: FlowPredict | FlowTrain, control: JobControl) -> FlowWork:
+    dataset = open_dataset(context, payload.dataset_name, payload.start.n_dims == 3)
+    path = model_file(context, payload.model_name)
     return FlowWork(dataset, path, context.shelf, Shown(context.poster, control.job_id, TileReporter()), control)

@@ -8,14 +8,24 @@ from typing import Any
 from elephant.config.training import SelfSupervisedParams
 from elephant.dataset import Dataset, convert, find_movie
 from elephant.errors import NotFoundError
+from elephant.models.losses import N_CLASSES
 from elephant.models.pretrained import ModelSource
 from elephant.paths import resolve_inside
 from elephant.reporting import NoReporter
-from elephant.workflows.detection import DetectionWork, detect, ensure_model, reset_model, train
+from elephant.workflows.detection import (
+    DetectionWork,
+    check_training,
+    detect,
+    ensure_model,
+    load_model,
+    reset_model,
+    train,
+)
+from elephant.workflows.feasible import check_prediction
 from elephant.workflows.labels import update_labels
 from elephant.workflows.live import LiveSession, train_live
 from elephant.workflows.work import DEFAULT_CACHE_BYTES
-from elephant_server.jobs.context import JobControl, WorkerContext, open_dataset
+from elephant_server.jobs.context import JobControl, WorkerContext, model_file, open_dataset
 from elephant_server.jobs.live import BoardUpdates, tell
 from elephant_server.jobs.payloads import DatasetGenerate, SegPredict, SegReset, SegTrain, SegUpdate
 from elephant_server.jobs.reporters import DatasetReporter, TileReporter
@@ -28,7 +38,9 @@ logger = logging.getLogger(__name__)
 def seg_predict(context: WorkerContext, payload: SegPredict, control: JobControl) -> dict[str, Any]:
     """Find the nuclei of a timepoint; answers spots in the client's order."""
     work = _work(context, payload, control)
-    n_dims = 2 if payload.params.prediction.use_2d else work.dataset.n_dims
+    prediction = payload.params.prediction
+    check_prediction(work.dataset, payload.timepoint, prediction, 1, N_CLASSES, context.shelf.device)
+    n_dims = 2 if prediction.use_2d else work.dataset.n_dims
     _ensure(context, work, n_dims, payload.start)
     logger.info("Prediction: timepoint %d of %s", payload.timepoint, payload.dataset_name)
     found = detect(work, payload.timepoint, payload.params)
@@ -48,13 +60,15 @@ def seg_predict(context: WorkerContext, payload: SegPredict, control: JobControl
 
 def seg_train(context: WorkerContext, payload: SegTrain, control: JobControl) -> dict[str, Any]:
     """Label the spots' timepoints and train on them."""
-    loop = payload.params.loop
-    context.board.write_params(loop.lr, loop.n_crops)
     work = _work(context, payload, control)
-    _ensure(context, work, work.dataset.n_dims, payload.start)
     spots = [spot.to_spot() for spot in payload.spots]
+    check_training(work, spots, payload.params, may_wait=payload.is_livemode)
     cache = DEFAULT_CACHE_BYTES if payload.cache_maxbytes is None else payload.cache_maxbytes
     with training_reporter(context, payload.log_dir, "seg") as reporter:
+        _ensure(context, work, work.dataset.n_dims, payload.start)
+        load_model(work, payload.params.n_keep_axials)
+        # Only now, when nothing can be refused any more, is it the last training that there was.
+        context.board.write_params(payload.params.loop.lr, payload.params.loop.n_crops)
         work = replace(work, reporter=Shown(context.poster, control.job_id, reporter))
         if payload.is_livemode:
             updates = BoardUpdates(context.board, control, control.job_id, payload.dataset_name)
@@ -106,7 +120,7 @@ def dataset_generate(context: WorkerContext, payload: DatasetGenerate, control: 
 
 def _work(context: WorkerContext, payload: SegPredict | SegTrain | SegReset, control: JobControl) -> DetectionWork:
     dataset = open_dataset(context, payload.dataset_name, payload.is_3d)
-    path = resolve_inside(context.models, payload.model_name)
+    path = model_file(context, payload.model_name)
     return DetectionWork(dataset, path, context.shelf, Shown(context.poster, control.job_id, TileReporter()), control)
 
 

@@ -94,6 +94,20 @@ class Dataset:
         """Type of the image, uint8 or uint16."""
         return np.dtype(self._specs[layout.IMAGES].dtype)
 
+    def check_timepoint(self, t: int) -> None:
+        """Check that there is a timepoint.
+
+        Raises
+        ------
+        InvalidInputError
+            There is none such.
+        """
+        if not 0 <= t < self.n_timepoints:
+            raise InvalidInputError(
+                f"timepoint {t} was asked for, but {self._folder.name} has timepoints 0 to {self.n_timepoints - 1}: "
+                "check that the client shows the movie that this dataset was made from"
+            )
+
     def read_image(self, t: int, box: Box | None = None) -> NDArray[Any]:
         """Return the image of a timepoint, or of a box of it, ((Z), Y, X)."""
         return self._images.read(t, box)

@@ -26,7 +26,8 @@ from elephant.training.control import TrainingControl
 from elephant.training.detection import DetectionTrainer
 from elephant.training.self_supervised import train_on_intensities
 from elephant.types import Box, FloatArray, Spot, Tag
-from elephant.workflows.labels import by_timepoint, update_labels
+from elephant.workflows.feasible import check_batches, check_images
+from elephant.workflows.labels import by_timepoint, check_spots, labels_any, update_labels
 from elephant.workflows.work import (
     DEFAULT_CACHE_BYTES,
     PREDICTION_REMEDY,
@@ -40,6 +41,9 @@ from elephant.workflows.work import (
 )
 
 logger = logging.getLogger(__name__)
+
+
+NOTHING_TO_TRAIN = "nothing to train: none of the spots labels a voxel; annotate some nuclei inside the image first"
 
 
 class DetectionWork(ModelWork):
@@ -91,6 +95,41 @@ def ensure_model(work: DetectionWork, pretrained: Pretrained, n_dims: int, start
     model.save(work.model_path)
 
 
+def load_model(work: DetectionWork, n_keep_axials: int) -> Ensemble:
+    """Return the model of the dataset's dimensions, ready to be trained.
+
+    Raises
+    ------
+    NotFoundError, elephant.errors.ModelFileError
+        Its file is not there, or holds something else.
+    """
+    return work.shelf.get(work.model_path, DetectionNet, work.dataset.n_dims, n_keep_axials)
+
+
+def check_training(
+    work: DetectionWork, spots: Sequence[Spot], params: DetectionTrainingParams, *, may_wait: bool = False
+) -> None:
+    """Check that a training can be done, before anything is written.
+
+    Parameters
+    ----------
+    may_wait
+        Whether spots may come later, as in a live session.
+
+    Raises
+    ------
+    InvalidInputError
+        A spot is wrong, none of them labels a voxel, or memory cannot hold what it needs.
+    """
+    dataset, labels = work.dataset, params.labels
+    groups = check_spots(dataset, spots)
+    if not may_wait and not labels.auto_bg_thresh and not labels_any(dataset, spots, labels.voxel_size):
+        raise InvalidInputError(NOTHING_TO_TRAIN)
+    check_images(dataset, params.image, n_images=2)
+    seen = params.image.input_size or dataset.shape
+    check_batches(params.crop_size, seen, params.loop, len(groups), work.shelf.device)
+
+
 @needs_memory("the training", TRAINING_REMEDY)
 def train(
     work: DetectionWork,
@@ -117,18 +156,20 @@ def train(
         The work was ended: the file holds the last finished epoch.
     """
     dataset = work.dataset
+    # Whatever is wrong with the model or the spots is found before the first label is written.
+    check_training(work, spots, params)
+    model = load_model(work, params.n_keep_axials)
     update_labels(dataset, spots, params.labels, work.reporter, work.cancel)
     groups = by_timepoint(spots, dataset.n_timepoints)
     timepoints = [t for t in groups if dataset.read_labels(t).any()]
     if not timepoints:
-        raise InvalidInputError("nothing to train: none of the spots labels a voxel; annotate some nuclei first")
+        raise InvalidInputError(NOTHING_TO_TRAIN)
 
     def make(t: int) -> LabelledVolume:
         image = prepare(dataset.read_image(t), params.image)
         return labelled_volume(dataset, t, positions_of(groups[t]), image, params)
 
     volumes = TimepointCache(make, cache_bytes)
-    model = work.shelf.get(work.model_path, DetectionNet, dataset.n_dims, params.n_keep_axials)
     with in_training(work, model, on_saved) as save:
         trainer = DetectionTrainer(model, volumes, params, dataset.n_dims)
         trainer.run(timepoints, control, work.reporter, save)

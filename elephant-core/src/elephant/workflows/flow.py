@@ -1,7 +1,7 @@
 """Starting and training a flow model."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from elephant.crops.cache import TimepointCache
 from elephant.crops.volume import anchors_of
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
-from elephant.geometry import Ellipsoid
+from elephant.geometry import Ellipsoid, rasterise
 from elephant.images import prepare, rescale_labels
 from elephant.labels import flow_labels
 from elephant.memory import needs_memory
@@ -25,10 +25,14 @@ from elephant.reporting import CancelToken, ProgressReporter
 from elephant.training.control import TrainingControl
 from elephant.training.flow import FlowTrainer
 from elephant.types import Link
+from elephant.workflows.feasible import check_batches, check_images
 from elephant.workflows.labels import by_timepoint, in_words
 from elephant.workflows.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, ModelWork, in_training, seen_voxel_size
 
 logger = logging.getLogger(__name__)
+
+
+NOTHING_TO_TRAIN = "nothing to train: none of the links has a spot in the image; link some nuclei first"
 
 
 class FlowWork(ModelWork):
@@ -58,9 +62,7 @@ def update_flow_labels(
     elephant.errors.Cancelled
         `cancel` asked for the end: each timepoint has its old or its new labels.
     """
-    groups = by_timepoint(links, dataset.n_timepoints)
-    for link in links:
-        _check(link, dataset)
+    groups = check_links(dataset, links)
     for done, (t, group) in enumerate(groups.items(), start=1):
         cancel.check()
         labels = flow_labels(dataset.shape, group, params)
@@ -69,6 +71,20 @@ def update_flow_labels(
         reporter.progress("timepoint", done, len(groups))
     logger.info("Flow labels of %d links written at %s", len(links), in_words(list(groups)))
     return list(groups)
+
+
+def check_links(dataset: Dataset, links: Sequence[Link]) -> Mapping[int, Sequence[Link]]:
+    """Check links before any label is written, and return them by their earlier timepoints.
+
+    Raises
+    ------
+    InvalidInputError
+        A link leaves the movie, or its covariance is not positive definite.
+    """
+    groups = by_timepoint(links, dataset.n_timepoints)
+    for link in links:
+        _check(link, dataset)
+    return groups
 
 
 def reset_flow_model(
@@ -121,6 +137,36 @@ def ensure_flow_model(path: Path, pretrained: Pretrained, start: FlowStart) -> N
     model.save(path)
 
 
+def load_flow_model(work: FlowWork, n_keep_axials: int) -> Ensemble:
+    """Return the model of the dataset's dimensions, ready to be trained.
+
+    Raises
+    ------
+    NotFoundError, ModelFileError
+        Its file is not there, or holds something else.
+    """
+    return work.shelf.get(work.model_path, FlowNet, work.dataset.n_dims, n_keep_axials)
+
+
+def check_flow_training(work: FlowWork, links: Sequence[Link], params: FlowTrainingParams) -> None:
+    """Check that a training can be done, before anything is written.
+
+    Raises
+    ------
+    InvalidInputError
+        A link is wrong, none of them has voxels in the image, or memory cannot hold what it needs.
+    """
+    dataset = work.dataset
+    groups = check_links(dataset, links)
+    edges = params.displacement.voxel_size.last(dataset.n_dims)
+    ellipsoids = (Ellipsoid.from_spot(link, dataset.n_dims) for link in links)
+    if all(rasterise(ellipsoid, edges, dataset.shape).is_empty for ellipsoid in ellipsoids):
+        raise InvalidInputError(NOTHING_TO_TRAIN)
+    check_images(dataset, params.image, n_images=3 + dataset.n_dims)
+    seen = params.image.input_size or dataset.shape
+    check_batches(params.crop_size, seen, params.loop, len(groups), work.shelf.device)
+
+
 @needs_memory("the training", TRAINING_REMEDY)
 def train_flow(
     work: FlowWork,
@@ -147,13 +193,15 @@ def train_flow(
         The work was ended: the file holds the last finished epoch.
     """
     dataset = work.dataset
+    # Whatever is wrong with the model or the links is found before the first label is written.
+    check_flow_training(work, links, params)
+    model = load_flow_model(work, params.displacement.n_keep_axials)
     update_flow_labels(dataset, links, params.displacement, work.reporter, work.cancel)
     groups = by_timepoint(links, dataset.n_timepoints)
     timepoints = [t for t in groups if dataset.read_flow_labels(t)[-1].any()]
     if not timepoints:
-        raise InvalidInputError("nothing to train: none of the links has a spot in the image; link some nuclei first")
+        raise InvalidInputError(NOTHING_TO_TRAIN)
     pairs = TimepointCache(lambda t: _labelled_pair(dataset, t, groups[t], params), cache_bytes)
-    model = work.shelf.get(work.model_path, FlowNet, dataset.n_dims, params.displacement.n_keep_axials)
     with in_training(work, model, on_saved) as save:
         FlowTrainer(model, pairs, params, dataset.n_dims).run(timepoints, control, work.reporter, save)
 

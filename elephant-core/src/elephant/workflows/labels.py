@@ -8,11 +8,11 @@ from typing import TypeVar
 from elephant.config.labels import LabelParams
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
-from elephant.geometry import Ellipsoid
+from elephant.geometry import Ellipsoid, rasterise
 from elephant.images import normalise
 from elephant.labels import detection_labels
 from elephant.reporting import CancelToken, ProgressReporter
-from elephant.types import Link, Spot, Tag
+from elephant.types import Link, Spot, Tag, VoxelSize
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,28 @@ def by_timepoint(spots: Iterable[A], n_timepoints: int) -> Mapping[int, Sequence
     return dict(sorted(groups.items()))
 
 
+def check_spots(dataset: Dataset, spots: Sequence[Spot]) -> Mapping[int, Sequence[Spot]]:
+    """Check spots before any label is written, and return them by their timepoints.
+
+    Raises
+    ------
+    InvalidInputError
+        A spot is outside of the movie, or its covariance is not positive definite.
+    """
+    groups = by_timepoint(spots, dataset.n_timepoints)
+    for spot in spots:
+        if spot.tag is not Tag.UNLABELED:
+            Ellipsoid.from_spot(spot, dataset.n_dims)
+    return groups
+
+
+def labels_any(dataset: Dataset, spots: Iterable[Spot], voxel_size: VoxelSize) -> bool:
+    """Tell whether any of the spots has voxels in the image that its annotation labels."""
+    edges = voxel_size.last(dataset.n_dims)
+    ellipsoids = (Ellipsoid.from_spot(spot, dataset.n_dims) for spot in spots if spot.tag is not Tag.UNLABELED)
+    return any(not rasterise(ellipsoid, edges, dataset.shape).is_empty for ellipsoid in ellipsoids)
+
+
 def update_labels(
     dataset: Dataset,
     spots: Sequence[Spot],
@@ -61,10 +83,7 @@ def update_labels(
     elephant.errors.Cancelled
         `cancel` asked for the end: each timepoint has its old or its new labels.
     """
-    groups = by_timepoint(spots, dataset.n_timepoints)
-    for spot in spots:
-        if spot.tag is not Tag.UNLABELED:
-            Ellipsoid.from_spot(spot, dataset.n_dims)
+    groups = check_spots(dataset, spots)
     for done, (t, group) in enumerate(groups.items(), start=1):
         cancel.check()
         image = normalise(dataset.read_image(t)) if params.auto_bg_thresh > 0 else None

@@ -11,11 +11,17 @@ from elephant.crops.volume import LabelledVolume
 from elephant.dataset import Dataset
 from elephant.images import prepare
 from elephant.memory import needs_memory
-from elephant.models.unet import DetectionNet
 from elephant.training.control import TrainingControl
 from elephant.training.detection import DetectionTrainer
 from elephant.types import FloatArray, Spot
-from elephant.workflows.detection import DetectionWork, PreparedImage, labelled_volume, positions_of
+from elephant.workflows.detection import (
+    DetectionWork,
+    PreparedImage,
+    check_training,
+    labelled_volume,
+    load_model,
+    positions_of,
+)
 from elephant.workflows.labels import by_timepoint, update_labels
 from elephant.workflows.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, in_training
 
@@ -82,10 +88,11 @@ def train_live(
         The session was ended, as every one is; the file holds the last finished epoch.
     """
     dataset = work.dataset
+    check_training(work, spots, params, may_wait=True)
+    model = load_model(work, params.n_keep_axials)
     update_labels(dataset, spots, params.labels, work.reporter, work.cancel)
     groups = by_timepoint(spots, dataset.n_timepoints)
     pending: Positions = {t: positions_of(group) for t, group in groups.items()}
-    model = work.shelf.get(work.model_path, DetectionNet, dataset.n_dims, params.n_keep_axials)
     volumes = _NewestLabels(dataset, params, session.cache_bytes)
     trainer = DetectionTrainer(model, volumes, params, dataset.n_dims)
     epoch = 0
