@@ -1,6 +1,7 @@
 """Names that come from outside, turned into paths that stay inside their root."""
 
 import os
+import re
 import unicodedata
 from pathlib import Path
 from typing import BinaryIO
@@ -8,9 +9,11 @@ from typing import BinaryIO
 from elephant.errors import InvalidInputError
 
 _LONGEST_PART = 255  # bytes: what the usual file systems take
+_LONGEST_SHOWN = 80
 _LONGEST_PATH = 3800  # bytes: Linux takes 4096, and arrays have files below
 # Where a workspace is shared with Windows they open something else, whatever follows their first dot.
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{kind}{n}" for kind in ("COM", "LPT") for n in range(1, 10))})
+_DRIVE = re.compile(r"[A-Za-z]:")
 # They end a line for some programs, or turn around how a name is shown.
 _MISLEADING = frozenset({"\u2028", "\u2029", *(chr(c) for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A)))})
 
@@ -40,14 +43,16 @@ def resolve_inside(root: Path, name: str) -> Path:
     problem = _problem_of(name)
     if problem:
         raise InvalidInputError(
-            f"a name must be a relative path of ordinary characters, but {name!r} {problem}: choose another"
+            f"a name must be a relative path of ordinary characters, but {_shown(name)} {problem}: choose another"
         )
     try:
         base = root.resolve()
         path = (base / name).resolve()
     except (OSError, RuntimeError) as error:  # links that go round in circles
         raise InvalidInputError(f"the name {name!r} cannot be followed ({error}): choose another name") from error
-    if path == base or not path.is_relative_to(base):
+    if path == base:
+        raise InvalidInputError(f"the name {name!r} stands for the folder that holds all of them: choose another name")
+    if not path.is_relative_to(base):
         raise InvalidInputError(
             f"the name {name!r} must stay inside its folder, but leads out of it: choose another name"
         )
@@ -96,8 +101,13 @@ def _problem_of(name: str) -> str:
         "holds '..'": ".." in parts,
         "has a part that begins with a dot": any(part.startswith(".") and part != "." for part in parts),
         "has a part that is a device of Windows": any(part.split(".")[0].strip().upper() in _DEVICES for part in parts),
+        "begins with a drive": bool(_DRIVE.match(name)),
         "holds a backslash": "\\" in name,
         "holds control characters": any(unicodedata.category(c) == "Cc" or c in _MISLEADING for c in name),
         f"has a part of more than {_LONGEST_PART} bytes": longest > _LONGEST_PART,
     }
     return next((words for words, is_so in problems.items() if is_so), "")
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}...")

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 CHUNK = 10 * 2**20  # the client's pieces, the last one padded
 STALE_AFTER_S = 86_400.0
 SUFFIX = ".h5"
+ARRAY_SUFFIX = ".zarr"
 _STAGING = ".uploads"
 _REASON, _GROWING = ".reason", ".growing"  # no names of movies
 _COPY_BLOCK = 1 << 20
@@ -54,8 +55,7 @@ class MovieUpload:
         self._folder = resolve_inside(datasets, dataset_name)
         self._place = self._folder / _checked(filename)
         self._staging = datasets.resolve() / _STAGING
-        if self._folder.is_relative_to(self._staging):
-            raise InvalidInputError(f"a dataset cannot be called {dataset_name!r}: choose another name")
+        _check_folder(self._folder, self._staging.parent, dataset_name)
         resolve_inside(self._folder, filename)
         key = hashlib.sha256(bytes(self._place)).hexdigest()
         self._work = self._staging / key[:32]
@@ -174,6 +174,16 @@ class MovieUpload:
 
 def _last_change(work: Path) -> float:
     return max(path.lstat().st_mtime for path in (work, *work.iterdir()))
+
+
+def _check_folder(folder: Path, datasets: Path, name: str) -> None:
+    """Refuse names of what can be no folder of a dataset: arrays, and what lies below a file."""
+    chain = [place for place in (folder, *folder.parents) if place.is_relative_to(datasets)]
+    for place in chain:
+        if place.suffix == ARRAY_SUFFIX or (place.exists() and not place.is_dir()):
+            raise InvalidInputError(
+                f"a dataset needs a folder of its own, but {name!r} lies in {place.name}, which is none: choose another"
+            )
 
 
 def _checked(filename: str) -> str:

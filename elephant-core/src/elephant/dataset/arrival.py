@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from elephant.dataset.bigdataviewer import opened
+from elephant.dataset.bigdataviewer import leads_out, opened
 from elephant.dataset.finding import external_links
 from elephant.errors import DatasetError
 
@@ -35,7 +35,14 @@ def check_arrived(path: Path, folder: Path, longest_padding: int) -> None:
     HDF5 File Format Specification Version 3.0, section II.A, "Disk Format: Level 0A - Format Signature and Superblock".
     """
     with opened(path) as file:
-        linked = sorted(set(external_links(file)))
+        named = set(external_links(file))
+    leaving = sorted(name for name in named if leads_out(name, folder / path.name))
+    if leaving:
+        raise DatasetError(
+            f"{path.name} should have its partitions beside it, but one of them is {leaving[0]!r}, outside of its "
+            "folder: export the movie again, with its partitions in the same folder"
+        )
+    linked = sorted({Path(name).name for name in named})
     missing = [name for name in linked if not (folder / name).is_file()]
     if missing:
         raise DatasetError(

@@ -6,6 +6,8 @@ through external links. The format is described by T. Pietzsch et al., *BigDataV
 doi:10.1038/nmeth.3392.
 """
 
+import math
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from elephant.capacity import total_bytes
 from elephant.dataset.layout import grow, regions
 from elephant.errors import DatasetError, NotFoundError
 from elephant.types import Shape
@@ -25,6 +28,7 @@ TIMEPOINT = re.compile(r"t(\d{5,})")
 SETUP = re.compile(r"s(\d{2,})")
 
 _PIECE_BYTES = 8 * 2**20
+_WORKING_BYTES = 4  # of a voxel, as the networks see it
 _VALUE_DTYPES = {
     "int16": "uint16",
     "uint16": "uint16",
@@ -195,6 +199,7 @@ def _cells_names(file: h5py.File, path: Path) -> list[str]:
             f"{len(missing)} of them, timepoint {missing[0]} first: export the movie again with all of them"
         )
     first = timepoints[min(timepoints)]
+    check_links(file, first, path)
     setup = _first_setup(file, first, path)
     return [f"{name}/{setup}/0/cells" for name in timepoints.values()]
 
@@ -211,6 +216,7 @@ def _first_setup(file: h5py.File, timepoint: str, path: Path) -> str:
 
 
 def _cells(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    check_links(file, name, path)
     try:
         cells = file[name]
     except (KeyError, OSError, RuntimeError, ValueError) as error:
@@ -220,10 +226,56 @@ def _cells(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
         ) from error
     if not isinstance(cells, h5py.Dataset):
         raise DatasetError(f"{name} of {path.name} should be an image, but is a group: export the movie again")
+    holder = os.path.abspath(cells.file.filename)  # noqa: PTH100 - keeps links
+    if cells.is_virtual or cells.external or not is_beside(holder, path):
+        raise _outside(name, path)
     return cells
 
 
+def is_beside(target: str, path: Path) -> bool:
+    """Tell whether a file that a movie names lies in the movie's folder, as partitions do, or below it.
+
+    As the name says it: a link on the disk is made by who may read what it leads to, and a movie can make none. Where
+    the movie itself is such a link, partitions may be beside what it leads to.
+    """
+    folders = (os.path.abspath(path.parent), os.path.dirname(os.path.realpath(path)))  # noqa: PTH100, PTH120 - keeps links
+    place = os.path.normpath(os.path.join(folders[0], target))  # noqa: PTH118 - likewise
+    return any(place.startswith(folder + os.sep) for folder in folders)
+
+
+def leads_out(target: str, path: Path) -> bool:
+    """Tell whether a movie names a file that is there, but outside of the movie's folder.
+
+    One that is not there is looked for beside the movie by HDF5: partitions that came from another machine.
+    """
+    return not is_beside(target, path) and os.path.lexists(path.parent / target)
+
+
+def check_links(file: h5py.File, name: str, path: Path) -> None:
+    """Check that no link on the way to an object leads out of the movie's folder, before any is followed.
+
+    Raises
+    ------
+    DatasetError
+        One does.
+    """
+    group: Any = file
+    for part in name.strip("/").split("/"):
+        link = group.get(part, getlink=True) if isinstance(group, h5py.Group) else None
+        if isinstance(link, h5py.ExternalLink) and leads_out(link.filename, path):
+            raise _outside(name, path)
+        group = group.get(part) if link is not None else None
+
+
+def _outside(name: str, path: Path) -> DatasetError:
+    return DatasetError(
+        f"{path.name} should hold its images, or have them in partitions beside it, but {name} lies in another file "
+        "outside of its folder: export the movie again, with its partitions in the same folder"
+    )
+
+
 def _check_first(cells: h5py.Dataset, path: Path) -> None:
+    """Check that the first timepoint is an image that this machine can work with."""
     if cells.ndim != 3 or min(cells.shape) < 1:
         raise DatasetError(
             f"images of {path.name} should be volumes (Z, Y, X), but their shape is {cells.shape}: "
@@ -233,6 +285,14 @@ def _check_first(cells: h5py.Dataset, path: Path) -> None:
         raise DatasetError(
             f"images of {path.name} should be {', '.join(_VALUE_DTYPES)}, but are {cells.dtype.name}: "
             "convert the movie to 16 bits before the export"
+        )
+    there_is = total_bytes()
+    needed = math.prod(cells.shape) * _WORKING_BYTES
+    if needed > there_is:
+        raise DatasetError(
+            f"a timepoint of {path.name} has {' x '.join(map(str, cells.shape))} voxels (Z, Y, X) and would need "
+            f"{needed / 2**30:.3g} GiB of memory to work with, but this machine has {there_is / 2**30:.3g} GiB: "
+            "export a part of the movie, or a smaller one"
         )
 
 

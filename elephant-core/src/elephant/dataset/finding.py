@@ -53,18 +53,18 @@ def _linked_files(path: Path) -> set[str]:
     """Return the names of the files that the timepoints of a movie lie in, other than its own."""
     try:
         with opened(path) as file:
-            return set(external_links(file))
+            return {Path(name).name for name in external_links(file)}
     except (DatasetError, NotFoundError):
         return set()
 
 
 def external_links(group: h5py.Group, depth: int = 0) -> Iterator[str]:
-    """Yield the file names, without folders, of the external links of a movie down to ``/tTTTTT/sSS/L``."""
+    """Yield the file names, as they are written, of the external links of a movie down to ``/tTTTTT/sSS/L``."""
     for name in group:
         if depth == 0 and not TIMEPOINT.fullmatch(name):
             continue
         link = group.get(name, getlink=True)
         if isinstance(link, h5py.ExternalLink):
-            yield Path(link.filename).name
+            yield link.filename
         elif depth < 2 and isinstance(child := group.get(name), h5py.Group):
             yield from external_links(child, depth + 1)
