@@ -12,6 +12,19 @@ from elephant_server.schemas.answers import Error
 
 REF = "#/components/schemas/{model}"
 
+# What is answered besides, always with a sentence for a person: what was expected, what came and what to do.
+_REFUSALS = {
+    "400": "Something in the request is wrong",
+    "404": "There is no such dataset, or no such model",
+    "413": "The body is larger than this request needs",
+}
+_FAILURES = {
+    "401": "The token is missing or wrong, where the server asks for one",
+    "403": "The server was asked by a name that is not its own, or from a page of another site",
+    "500": "It failed; or it is a training or a reset, and another one runs",
+    "503": "The server is starting, or a part of it cannot be reached: try again in some seconds",
+}
+
 
 def describe(app: Flask) -> dict[str, Any]:
     """Return the description of an application's views."""
@@ -52,7 +65,8 @@ def _operation(name: str, description: Description, view: Any) -> dict[str, Any]
     responses: dict[str, Any] = {"200": _done(description)}
     if description.no_content:
         responses["204"] = {"description": description.no_content}
-    for status, text in (("400", "Something in the request is wrong"), ("500", "It failed, or another one runs")):
+    refusals = _REFUSALS if description.body is not None else {}
+    for status, text in sorted((refusals | _FAILURES).items()):
         responses[status] = _response(text, _reference(Error))
     operation = {
         "operationId": name.replace(".", "_"),
