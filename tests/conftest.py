@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from stack.running import RunningServer, settings_of
+
+# The same examples every time, and so many that all properties together take seconds.
+settings.register_profile("checked", derandomize=True, deadline=None, max_examples=40, database=None)
+settings.load_profile("checked")
 
 
 @pytest.fixture(scope="session")

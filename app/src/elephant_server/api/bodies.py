@@ -52,6 +52,11 @@ def read_form(model: type[B]) -> B:
         fields = {name: values[-1] for name, values in request.form.lists()}
     except OSError as error:
         raise StorageError(f"what came cannot be kept ({error.strerror}): make room on the server's disk") from error
+    if not fields and not request.files:
+        raise InvalidInputError(
+            "expected the fields of a form, but none could be read: it is empty or cut off, or its parts are not "
+            "separated by the boundary that its Content-Type (multipart/form-data; boundary=...) names"
+        )
     try:
         return model.model_validate(fields)
     except ValidationError as error:

@@ -64,6 +64,8 @@ def explain_no_json(text: bytes | str, reason: str) -> str:
         why = "it is compressed (gzip)"
     elif "recursion" in reason:
         why = "it is nested too deeply"
+    elif "out of range" in reason:
+        why = f"it holds a number of thousands of digits ({reason})"
     elif "EOF" in reason:
         why = f"it is cut off ({reason})"
     else:

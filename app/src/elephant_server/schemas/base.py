@@ -1,13 +1,33 @@
 """What all request bodies have in common."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from elephant.models.pretrained import VERSATILE
 from elephant.types import VoxelSize
 from elephant_server.schemas.numbers import Sizes, Vector
 
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+def _an_address(url: str) -> str:
+    """Accept what names a model: whether it may be asked, and what it answers, is seen later."""
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable() and " " not in url
+    except ValueError:
+        is_one = False
+    if url != VERSATILE and not is_one:
+        raise ValueError(
+            f'expected "{VERSATILE}", null, or the address of a .pth that starts with http:// or https://, but '
+            f"{url[:80]!r} came: check the address, or upload the file"
+        )
+    return url
+
+
+ModelUrl = Annotated[str, Field(max_length=2000), AfterValidator(_an_address)]
 
 
 class Body(BaseModel):

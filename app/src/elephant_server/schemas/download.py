@@ -47,6 +47,15 @@ class CtcBody(MovieBody):
         check_spots(self.spots, self.is_3d, lambda spot: self.t_start <= spot.t <= self.t_end)
         return self
 
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.t_end < self.t_start:
+            raise ValueError(
+                f"t_end: expected a timepoint that is not before t_start, but {self.t_end} and {self.t_start} came: "
+                "choose a later end"
+            )
+        return self
+
     def to_payload(self, file: str) -> CtcExport:
         """Return what a worker is given; `file` is where it writes."""
         params = CtcParams(voxel_size=voxel_size(self.scales, self.is_3d), t_start=self.t_start, t_end=self.t_end)

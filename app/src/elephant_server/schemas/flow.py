@@ -9,7 +9,7 @@ from elephant.config.training import AugmentationParams
 from elephant.types import Tag
 from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowTrain, FlowUpdate, LinkPayload
 from elephant_server.jobs.payloads import SpotPayload
-from elephant_server.schemas.base import Body, Name, voxel_size, zyx
+from elephant_server.schemas.base import Body, ModelUrl, Name, voxel_size, zyx
 from elephant_server.schemas.movie import MovieBody
 from elephant_server.schemas.numbers import Index, KeepAxials, Positive, Seed, Vector, Whole
 from elephant_server.schemas.running import PredictionBody, TrainingBody
@@ -115,7 +115,7 @@ class FlowUpdateBody(LinksBody):
         return FlowUpdate(dataset_name=self.dataset_name, links=self._links(), params=params, is_3d=self.is_3d)
 
 
-class FlowTrainBody(LinksBody, TrainingBody):
+class FlowTrainBody(TrainingBody, LinksBody):
     """``flow/train``: write the flow labels of the links, then train on their timepoints."""
 
     dim_weights: Vector = Field((1.0, 1.0, 1.0), description="what the errors along X, Y, Z weigh")
@@ -161,7 +161,9 @@ class FlowResetBody(Body):
     model_name: Name = Field(description="model, below workspace/models")
     n_keep_axials: KeepAxials = Field(0, description="how many of the four poolings leave Z alone, clamped to 0 to 4")
     is_3d: bool = Field(True, description="whether it is for movies of volumes")
-    url: str | None = Field(None, description='"Versatile" (pretrained), an address of a .pth, or null: random weights')
+    url: ModelUrl | None = Field(
+        None, description='"Versatile" (pretrained), an address of a .pth, or null: random weights'
+    )
     seed: Seed | None = Field(None, description="start of the random numbers, for repeatable trainings")
 
     def to_payload(self, file: str | None) -> FlowReset:

@@ -9,7 +9,7 @@ from elephant.config.image import ImageParams
 from elephant.config.labels import LabelParams
 from elephant.config.training import AugmentationParams, DetectionTrainingParams, SelfSupervisedParams
 from elephant_server.jobs.payloads import SegPredict, SegReset, SegTrain, SegUpdate, SpotPayload
-from elephant_server.schemas.base import voxel_size
+from elephant_server.schemas.base import ModelUrl, voxel_size
 from elephant_server.schemas.movie import ModelBody, MovieBody
 from elephant_server.schemas.numbers import (
     Bytes,
@@ -111,7 +111,7 @@ class SegUpdateBody(LabelsBody):
         )
 
 
-class SegTrainBody(LabelsBody, TrainingBody):
+class SegTrainBody(TrainingBody, LabelsBody):
     """``seg/train``: write the labels of the spots, then train on their timepoints."""
 
     aug_contrast: Ratio = Field(1.0, description="smallest share of the contrast that is kept")
@@ -165,10 +165,15 @@ class SegResetBody(ModelBody):
     crop_size: Sizes = Field(START_CROP, description="size of a crop, voxels, X, Y, Z")
     n_crops: Crops = Field(START_N_CROPS, description="crops per epoch")
     cache_maxbytes: Bytes | None = Field(None, description="bytes for keeping images in memory")
-    url: str | None = Field(
+    url: ModelUrl | None = Field(
         None, description='"Versatile" (pretrained), an address of a .pth, or null: from the dataset\'s intensities'
     )
     seed: Seed | None = Field(None, description="start of the random numbers, for repeatable trainings")
+
+    @model_validator(mode="after")
+    def _check_crops(self) -> Self:
+        self.sizes("crop_size", self.crop_size)
+        return self
 
     def to_payload(self, file: str | None) -> SegReset:
         """Return what a worker is given; `file` is a model that came with the request."""
