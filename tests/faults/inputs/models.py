@@ -101,7 +101,7 @@ FILES: dict[str, tuple[Content, str]] = {
     "a tensor that claims to be huge": (_absurd, "architecture"),
     "a weight too many": (_with(lambda w: {**w, "more": torch.zeros(1)}), "architecture"),
     "a weight too few": (_with(lambda w: dict(list(w.items())[1:])), "architecture"),
-    "complex weights": (_with(lambda w: {n: v.to(torch.complex64) for n, v in w.items()}), "architecture"),
+    "complex weights": (_with(lambda w: {n: v.to(torch.complex64) for n, v in w.items()}), "complex"),
     "weights that are no numbers": (_with(_not_finite), "finite"),
     "an ensemble of two kinds": (_with(lambda w: [w, {"weight": torch.zeros(1)}]), "architecture"),
 }
