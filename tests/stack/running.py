@@ -79,7 +79,7 @@ class RunningServer:
         ``values`` say where it serves; they are its variables, unless ``variables`` are given in their place.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ELEPHANT_")}
+        kept = _without_settings()
         with (folder / "output.txt").open("wb") as output:
             process = subprocess.Popen(
                 [python, "-m", "elephant_server.stack"],
@@ -130,13 +130,11 @@ class RunningServer:
     def service_logs(self) -> Path:
         return self.workspace / ".run" / "logs"
 
-    def ask(self, what: str) -> str:
-        """Return what the launcher prints about this server: by an option, such as ``--url``, or its `health`."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ELEPHANT_")}
-        asked = ["elephant_server.stack.health"] if what == "health" else ["elephant_server.stack", what]
-        command, variables = [sys.executable, "-m", *asked], kept | dict(self.values)
+    def ask(self, option: str) -> str:
+        """Return what the launcher's command prints about this server when it is asked with an option."""
+        command, variables = [sys.executable, "-m", "elephant_server.stack", option], _without_settings()
         return subprocess.run(
-            command, cwd=self.folder, env=variables, capture_output=True, text=True, check=True
+            command, cwd=self.folder, env=variables | dict(self.values), capture_output=True, text=True, check=True
         ).stdout
 
     def output(self) -> str:
@@ -197,6 +195,12 @@ class RunningServer:
         finally:
             self.process.kill()
             self.process.wait()
+
+
+def _without_settings() -> dict[str, str]:
+    """Return this process's variables without those that are settings of a server."""
+    users = {f"{who}_{what}" for who in ("LOCAL", "SUDO") for what in ("UID", "GID")}
+    return {name: value for name, value in os.environ.items() if not name.startswith("ELEPHANT_") and name not in users}
 
 
 def _cwd(process: psutil.Process) -> str:

@@ -57,7 +57,7 @@ def test_a_person_and_a_health_check_ask_for_what_they_need(open_server: Running
     assert f":{open_server.http_port}/t/{open_server.token}/" in access
     assert open_server.rabbitmq_password in access
     assert open_server.ask("--url").strip() == open_server.base_url
-    assert "computes on " in open_server.ask("health")
+    assert "answers (" in open_server.ask("--health")
 
 
 def test_only_http_and_rabbitmq_listen_beyond_this_machine(open_server: RunningServer) -> None:
@@ -80,6 +80,14 @@ def test_with_the_token_every_path_is_what_it_is_without(open_server: RunningSer
         assert answer.status_code == (200 if "gpus" in url else 400), url
     header = {"Authorization": f"Bearer {open_server.token}"}
     assert requests.get(plain_url(open_server) + "state/gpus/", headers=header, timeout=10).status_code == 200
+
+
+def test_who_may_not_even_poll_is_logged(open_server: RunningServer) -> None:
+    log = open_server.service_logs / "nginx.log"
+    assert requests.get(plain_url(open_server) + "t/wrong/gpus", timeout=10).status_code == 401
+    assert open_server.answers()
+    wait_until(lambda: '"GET /t/***/gpus HTTP/1.1" 401' in log.read_text(), 10, "the line of a request")
+    assert 'gpus HTTP/1.1" 200' not in log.read_text()
 
 
 def test_rabbitmq_lets_nobody_in_with_the_password_that_everybody_knows(open_server: RunningServer) -> None:
@@ -120,6 +128,8 @@ def test_the_token_is_in_no_log_whatever_goes_wrong(open_server: RunningServer) 
     found = {path.name for path in (open_server.workspace / ".run").rglob("*") if _holds(path, token)}
     assert found == {"token"}
     password = open_server.rabbitmq_password
+    commands = [" ".join(process.cmdline()) for process in open_server.processes()]
+    assert not [command for command in commands if token in command or password in command]
     assert not [path for path in open_server.service_logs.iterdir() if _holds(path, password)]
 
 
@@ -134,6 +144,17 @@ def test_bodies_are_as_long_as_makes_sense(open_server: RunningServer) -> None:
     chunk = {"file": ("a.h5", bytes(10 << 20))}
     fields = {"dataset_name": "large", "filename": "a.h5", "action": "init"}
     assert requests.post(f"{open_server.base_url}upload/image", fields, files=chunk, timeout=60).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("sizes", "status"),
+    [([7_500] * 3, 200), ([30] * 500, 200), ([9_000], 400), ([7_500] * 6, 400)],
+)
+def test_what_uwsgi_would_not_take_is_refused_before(open_server: RunningServer, sizes: list[int], status: int) -> None:
+    headers = {f"X-Long-{i}": "x" * size for i, size in enumerate(sizes)}
+    answer = requests.get(open_server.base_url + "state/process", headers=headers, timeout=10)
+    assert answer.status_code == status
+    assert status == 200 or "malformed" in answer.json()["error"]
 
 
 def test_a_stranger_sends_nothing_large(open_server: RunningServer) -> None:

@@ -56,6 +56,10 @@ def test_listens_on_this_machine_only(own_server: RunningServer) -> None:
     assert {own_server.http_port, own_server.redis_port, own_server.rabbitmq_port} <= {port for _, port in listening}
 
 
+def test_everything_runs_as_who_has_started_it(own_server: RunningServer) -> None:
+    assert {(p.uids().real, p.gids().real) for p in own_server.processes()} == {(os.geteuid(), os.getegid())}
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_starts_a_killed_program_again(own_server: RunningServer, name: str) -> None:
     before = own_server.pid(name)

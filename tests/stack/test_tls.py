@@ -104,7 +104,7 @@ def test_the_demonstration_gets_in(tls_server: RunningServer, certificate: tuple
 
 def test_a_person_and_a_health_check_are_told(tls_server: RunningServer) -> None:
     assert "amqps" in tls_server.ask("--access")
-    assert "computes on " in tls_server.ask("health")
+    assert "answers (" in tls_server.ask("--health")
 
 
 def _greet(context: ssl.SSLContext, port: int) -> str | None:
