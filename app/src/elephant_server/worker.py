@@ -7,6 +7,8 @@ import functools
 
 from celery import signals
 
+from elephant.dataset import sweep
+from elephant.files import sweep_files
 from elephant_server.jobs.broker import make_celery
 from elephant_server.jobs.context import WorkerContext, make_context
 from elephant_server.jobs.registry import TASKS, perform
@@ -43,7 +45,10 @@ def _set_up_logging(**_: object) -> None:
 
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _warm_up(**_: object) -> None:
-    worker_context()
+    context = worker_context()
+    # What processes left that were killed; what others are at is left alone.
+    sweep(context.datasets)
+    sweep_files(context.models)
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]

@@ -1,12 +1,16 @@
 """Files that are whole whenever the power goes: written beside their place, forced to the disk, then renamed."""
 
 import errno
+import fcntl
+import logging
 import os
+import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import repeat
 from pathlib import Path
 from typing import BinaryIO
@@ -14,8 +18,12 @@ from typing import BinaryIO
 from elephant.errors import StorageError
 
 TEMPORARY_SUFFIX = ".tmp"
+DOWNLOAD_SUFFIX = ".download"
+_PASSING = re.compile(r"\.[a-z0-9_]{8}\.(tmp|download)")  # as the library makes such names
 _MOST_AT_ONCE = 16
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -37,19 +45,57 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The name says nothing of the file's own, which may be as long as a name can be.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=TEMPORARY_SUFFIX)
-    temporary = Path(name)
+    handle, temporary = passing_file(path.parent, TEMPORARY_SUFFIX)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files
-        temporary.replace(path)
+            os.fsync(handle)
+            os.fchmod(handle, 0o666 & ~_umask())  # it was made private
+            temporary.replace(path)  # before it is closed, and nobody's any more
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def passing_file(folder: Path, suffix: str) -> tuple[int, Path]:
+    """Make a file that is there for a while, and return its descriptor and its path.
+
+    It is locked, by the kernel, until it is closed: :func:`sweep_files` leaves it alone as long as its process lives.
+    """
+    while True:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=suffix)
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # it was swept before it was locked
+
+
+def sweep_files(folder: Path) -> None:
+    """Remove the passing files, at any depth, of processes that were killed.
+
+    Parameters
+    ----------
+    folder
+        It need not exist. Nothing else in it is touched.
+    """
+    for parent, _, names in os.walk(folder):
+        for name in filter(_PASSING.fullmatch, names):
+            with suppress(OSError):  # somebody works on it, or it is gone
+                _remove_if_left(Path(parent, name))
+
+
+def _remove_if_left(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+            logger.info("Removed %s, which a process had left", path)
+    finally:
+        os.close(handle)
 
 
 def sync_files(paths: Sequence[Path]) -> None:

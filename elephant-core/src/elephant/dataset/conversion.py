@@ -18,6 +18,7 @@ from elephant.dataset.storage import create_array, open_array
 from elephant.dataset.values import Scaling, choose_dtype, dtype_without_scan, is_decided, largest_of
 from elephant.dataset.workers import run
 from elephant.errors import DatasetError
+from elephant.files import in_mib
 from elephant.reporting import CancelToken, ProgressReporter
 from elephant.types import Shape
 
@@ -72,8 +73,9 @@ def convert(
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DatasetError(
-                f"the images of {source.name} need more room than there is in {destination} ({error}): "
-                "make room on the disk and convert again; what was there before is unchanged"
+                f"the images of {source.name} need up to {in_mib(_raw_bytes(specs[IMAGES]))} besides, but "
+                f"{destination} has {in_mib(shutil.disk_usage(destination).free)} left ({error.strerror}): make room "
+                "on the disk and convert again; what was there before is unchanged"
             ) from error
         raise
 
@@ -122,14 +124,17 @@ def _is_big(movie: Movie) -> bool:
 
 
 def _check_room(movie: Movie, images: ArraySpec, destination: Path) -> None:
-    raw = math.prod(images.shape) * np.dtype(images.dtype).itemsize
-    needed = int(_CLEARLY_TOO_SMALL * min(raw, movie.stored_bytes))
+    needed = int(_CLEARLY_TOO_SMALL * min(_raw_bytes(images), movie.stored_bytes))
     free = shutil.disk_usage(destination).free
     if free < needed:
         raise DatasetError(
             f"the images of {movie.path.name} need at least {needed / 2**20:.0f} MiB, but {destination} has "
             f"{free / 2**20:.0f} MiB left: make room on the disk"
         )
+
+
+def _raw_bytes(images: ArraySpec) -> int:
+    return math.prod(images.shape) * np.dtype(images.dtype).itemsize
 
 
 @dataclass(frozen=True, slots=True)

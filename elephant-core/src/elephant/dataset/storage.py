@@ -1,5 +1,6 @@
 """One array of a dataset on disk: creating it, and reading and writing its timepoints."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
+from zarr.core.sync import sync
 
 from elephant.dataset.journal import Changes
 from elephant.dataset.layout import FLOW_HASHES, ArraySpec, regions
@@ -138,7 +140,7 @@ class TimeSeries:
             )
         names = self._names_at(t)
         is_whole = box is None and self._file_shape[0] == 1
-        self._staged(changes, () if is_whole else names)[selection] = values
+        _assign(self._staged(changes, () if is_whole else names), selection, values)
         changes.names.extend(f"{self._path.name}/{name}" for name in names)
 
     def stage_clear(self, changes: Changes) -> None:
@@ -146,7 +148,7 @@ class TimeSeries:
         if self._array.fill_value not in (0, None):
             array = self._staged(changes, ())
             for t in range(self._spec.n_timepoints):
-                array[t] = 0
+                _assign(array, (t,), 0)
         stored = {path.relative_to(self._path.parent).as_posix() for path, _ in self._files()}
         new = changes.folder / self._path.name
         written = {path.relative_to(changes.folder).as_posix() for path, _ in _chunk_files(new)}
@@ -225,6 +227,22 @@ class TimeSeries:
             )
         channels = (slice(None),) if spec.channels and spec.channel_axis == "first" else ()
         return (t, *channels, *box.slices)
+
+
+def _assign(array: zarr.Array[Any], selection: tuple[int | slice, ...], values: NDArray[Any] | int) -> None:
+    """Store values; once this has failed, nothing more of them is written."""
+    try:
+        array[selection] = values
+    except BaseException:
+        # Files are written at the same time, and the first failure is reported while the others go on.
+        sync(_all_else())
+        raise
+
+
+async def _all_else() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others)
 
 
 def _chunk_files(array: Path) -> Iterator[tuple[Path, int]]:

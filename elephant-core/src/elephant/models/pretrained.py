@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from types import MappingProxyType
 from urllib.parse import urljoin, urlsplit
 
 from elephant.errors import ModelFileError, NotFoundError
-from elephant.files import explained_storage, sync_files, sync_folder
+from elephant.files import DOWNLOAD_SUFFIX, explained_storage, passing_file, sync_files, sync_folder
 from elephant.models.fetching import FetchRules, fetch
 from elephant.reporting import CancelToken
 
@@ -21,7 +20,6 @@ logger = logging.getLogger(__name__)
 VERSATILE = "Versatile"
 DETECTION_FILES = MappingProxyType({3: "versatile3d.pth", 2: "versatile2d.pth"})
 FLOW_FILES = MappingProxyType({3: "Fluo-N3DH-CE_flow.pth"})
-DOWNLOAD_SUFFIX = ".download"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +141,10 @@ def fetched(
     """
     with explained_storage("a model from an address", folder, rules.largest_bytes):
         folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=DOWNLOAD_SUFFIX)
-    path, digest = Path(name), hashlib.sha256()
+        handle, path = passing_file(folder, DOWNLOAD_SUFFIX)
+    digest = hashlib.sha256()
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "wb") as file:  # open, and so locked, as long as it is needed
 
             def write(piece: bytes) -> None:
                 digest.update(piece)
@@ -155,13 +153,13 @@ def fetched(
                     file.flush()
 
             fetch(url, write, rules, cancel)
-        found, shown = digest.hexdigest(), url.split("?", maxsplit=1)[0]
-        logger.info("Fetched the model at %s, SHA-256 %s", shown, found)
-        if checksum is not None and found != checksum.lower():
-            raise ModelFileError(
-                f"the model at {shown} has the SHA-256 {found}, but expected was {checksum}: it is another file than "
-                "the one meant; check the address, or ELEPHANT_PRETRAINED_CHECKSUMS"
-            )
-        yield path
+            found, shown = digest.hexdigest(), url.split("?", maxsplit=1)[0]
+            logger.info("Fetched the model at %s, SHA-256 %s", shown, found)
+            if checksum is not None and found != checksum.lower():
+                raise ModelFileError(
+                    f"the model at {shown} has the SHA-256 {found}, but expected was {checksum}: it is another file "
+                    "than the one meant; check the address, or ELEPHANT_PRETRAINED_CHECKSUMS"
+                )
+            yield path
     finally:
         path.unlink(missing_ok=True)
