@@ -160,7 +160,7 @@ def make_context(settings: Settings, board: Board, messages: Messages, poster: P
 def _fetch_rules(settings: Settings) -> FetchRules:
     return FetchRules(
         allow_private=settings.allow_private_addresses,
-        largest_bytes=settings.largest_model_mib << 20,
+        largest_bytes=settings.max_model_mib << 20,
         longest_s=settings.longest_fetch_seconds,
     )
 

@@ -27,9 +27,6 @@ class ModelSettings(SettingsGroup):
         False,
         description="Whether a model may be fetched from an address of this machine or its network.",
     )
-    largest_model_mib: int = Field(
-        1024, ge=1, le=1024, description="Size, in MiB, up to which a model is fetched from an address."
-    )
     longest_fetch_seconds: int = Field(
         600, ge=1, le=86400, description="Time, in seconds, after which fetching a model from an address is given up."
     )

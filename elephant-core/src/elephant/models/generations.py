@@ -144,7 +144,7 @@ def way_back(path: Path, load: Callable[[Path], object]) -> str:
     generation = newest_sound(path, load)
     if generation is None:
         return ""
-    return f". To go back to its {generation}: copy {generation.path} to {path}"
+    return f". To go back to its {generation}: copy {generation.path} to {path}, or use `elephant models restore`"
 
 
 class ModelFile:
