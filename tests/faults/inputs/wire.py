@@ -32,9 +32,23 @@ def _chunked(ground: Ground) -> requests.Response:
     return lines("POST", "seg/predict", JSON, b"Transfer-Encoding: chunked\r\n", content=chunks + b"0\r\n\r\n")(ground)
 
 
+def _heads(ground: Ground) -> None:
+    """Ask for the head alone, and for what a path allows: neither has a body, and neither does anything."""
+    before = ground.snapshot()
+    for path in ("seg/train", "state/process", "nothing"):
+        answer = ground.send("HEAD", path)
+        assert (answer.status_code, answer.content) == ({"state/process": 200, "nothing": 404}.get(path, 405), b"")
+        assert answer.reason
+    allowed = ground.send("OPTIONS", "seg/train")
+    assert (allowed.status_code, allowed.content) == (200, b"")
+    assert "POST" in allowed.headers["Allow"]
+    ground.assert_untouched(before)
+
+
 CHUNKS = b"Transfer-Encoding: chunked\r\n"
 
 CASES: list[Case] = [
+    Case("HEAD and OPTIONS", _heads),
     *[
         refused(f"{method} {path}", _method(method, path), "POST", method, status=405, is_short=method == "GET")
         for method, path in (
