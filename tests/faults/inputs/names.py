@@ -17,7 +17,7 @@ OUTSIDE = {
     "/etc/passwd": "absolute",
     "//server/share": "absolute",
     "\\\\server\\share": "backslash",
-    "..\\..\\etc": "backslash",
+    "..\\..\\etc": "dot",
     "C:/Windows/system32": "drive",
     "c:model": "drive",
     "a\x00b": "control characters",
@@ -34,7 +34,6 @@ OUTSIDE = {
     "a" * 256: "255 bytes",
     "ü" * 128: "255 bytes",
     "a/" * 500 + "b": "1000",
-    "ü/" * 400: "1000",
     "x" * 50_000: "1000",
 }
 NAMED = {

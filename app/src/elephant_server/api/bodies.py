@@ -60,7 +60,7 @@ def read_form(model: type[B]) -> B:
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise InvalidInputError(explain(error)) from None
+        raise InvalidInputError(explain(error, model)) from None
 
 
 def parse(model: type[B], text: bytes | str) -> B:
@@ -77,7 +77,7 @@ def parse(model: type[B], text: bytes | str) -> B:
         (first, *_) = error.errors(include_url=False, include_input=False)
         if first["type"] == "json_invalid":
             raise InvalidInputError(explain_no_json(text, first["ctx"]["error"])) from None
-        raise InvalidInputError(explain(error)) from None
+        raise InvalidInputError(explain(error, model)) from None
     except RecursionError:
         raise InvalidInputError(explain_no_json(text, "recursion")) from None
 

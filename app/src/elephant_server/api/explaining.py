@@ -1,9 +1,11 @@
 """What is wrong with a body, in words for the person at the client."""
 
 import reprlib
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 MAX_REPORTED = 3
@@ -39,10 +41,17 @@ _SHORT.maxlevel, _SHORT.maxtuple, _SHORT.maxlist = 3, 10, 10
 _SHORT.maxstring = _SHORT.maxother = LONGEST_VALUE
 
 
-def explain(error: ValidationError) -> str:
-    """Return what was expected, where, and what came instead, of the first few problems."""
+def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """Return what was expected, where, what came instead and what to do, of the first few problems.
+
+    Parameters
+    ----------
+    model
+        Whose fields they are; what it says of them is repeated.
+    """
     problems = error.errors(include_url=False)
-    lines = [_explain_one(problem) for problem in problems[:MAX_REPORTED]]
+    fields = {} if model is None else model.model_fields
+    lines = [_explain_one(problem, fields) for problem in problems[:MAX_REPORTED]]
     more = len(problems) - len(lines)
     return "; ".join(lines) + (f"; and {more} more" if more > 0 else "")
 
@@ -75,6 +84,8 @@ def explain_no_json(text: bytes | str, reason: str) -> str:
 
 def shortened(value: Any) -> str:
     """Return how a value is written, cut where it is long; large ones are not written out before that."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, bytes):
         value = value[: LONGEST_VALUE * 2]
     try:
@@ -84,7 +95,7 @@ def shortened(value: Any) -> str:
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
 
 
-def _explain_one(problem: ErrorDetails) -> str:
+def _explain_one(problem: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
     place, kind = problem["loc"], problem["type"]
     where = ".".join(str(part) for part in place)
     if kind == "missing":
@@ -93,15 +104,20 @@ def _explain_one(problem: ErrorDetails) -> str:
         message = problem["msg"].removeprefix("Value error, ")
         return message if not where or message.startswith(where) else f"{where}: {message}"
     if kind in _EXPECTED:
-        expected = _EXPECTED[kind].format(**problem.get("ctx", {}))
+        numbers = problem.get("ctx", {}).items()
+        expected = _EXPECTED[kind].format(**{n: f"{v:g}" if isinstance(v, float) else v for n, v in numbers})
     else:
         expected = problem["msg"][:1].lower() + problem["msg"][1:]
-    return f"{where or 'the body'}: expected {expected}, but {shortened(problem['input'])} came"
+    came = f"{where or 'the body'}: expected {expected}, but {shortened(problem['input'])} came"
+    field = fields.get(str(place[0])) if place else None
+    if field is None:
+        return f"{came}: send what the client sends"
+    return f"{came} ({field.description}): {'change it in the client' if len(place) == 1 else 'correct it'}"
 
 
 def _explain_missing(place: tuple[int | str, ...], where: str) -> str:
     last = place[-1] if place else ""
     if isinstance(last, int):
         whole = ".".join(str(part) for part in place[:-1])
-        return f"{whole}: expected more than {last} elements, but only {last} came"
-    return f"{where}: field required, but it is missing"
+        return f"{whole}: expected more than {last} elements, but only {last} came: send all of them"
+    return f"{where}: field required, but it is missing: is the client a recent one?"

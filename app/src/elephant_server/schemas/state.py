@@ -12,7 +12,9 @@ from elephant_server.state import ProcessState
 class ProcessBody(Body):
     """``state/process``: 0 aborts everything, 2 holds a running training, 1 lets it go on."""
 
-    state: Annotated[int, Field(ge=int(ProcessState.IDLE), le=int(ProcessState.WAITING))]
+    state: Annotated[int, Field(ge=int(ProcessState.IDLE), le=int(ProcessState.WAITING))] = Field(
+        description="0 aborts everything, 1 lets a training go on, 2 holds it"
+    )
 
 
 class ParamsBody(Body):
