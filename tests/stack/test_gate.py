@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import numpy as np
 import pika
@@ -88,6 +90,17 @@ def test_who_may_not_even_poll_is_logged(open_server: RunningServer) -> None:
     assert open_server.answers()
     wait_until(lambda: '"GET /t/***/gpus HTTP/1.1" 401' in log.read_text(), 10, "the line of a request")
     assert 'gpus HTTP/1.1" 200' not in log.read_text()
+
+
+@pytest.mark.parametrize("page", ["", "docs"])
+def test_all_of_a_page_comes_through_the_token(open_server: RunningServer, page: str) -> None:
+    text = requests.get(open_server.base_url + page, timeout=10).text
+    links = set(re.findall(r'(?:href|src)="([^"#:]+)', text))
+    assert links
+    assert open_server.token not in text
+    for link in links:
+        assert requests.get(urljoin(open_server.base_url + page, link), timeout=10).status_code == 200, link
+        assert requests.get(plain_url(open_server) + link, timeout=10).status_code == 401, link
 
 
 def test_rabbitmq_lets_nobody_in_with_the_password_that_everybody_knows(open_server: RunningServer) -> None:

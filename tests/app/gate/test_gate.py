@@ -76,6 +76,14 @@ def test_a_path_with_a_token_is_fine_where_none_is_asked_for() -> None:
     assert get(app_of(), f"/t/{TOKEN}/state/gpus").status_code == 200
 
 
+def test_the_page_without_a_slash_after_the_token_is_led_to_the_one_with_it() -> None:
+    answer = get(app_of(token=TOKEN), f"/t/{TOKEN}")
+    assert (answer.status_code, answer.headers["Location"]) == (308, f"/t/{TOKEN}/")
+    assert get(app_of(token=TOKEN), f"/t/{OTHER}").status_code == 401
+    led = get(app_of(), "/t/a%0d%0aSet-Cookie:%20b")
+    assert (led.status_code, led.headers["Location"]) == (308, "/t/a%0D%0ASet-Cookie%3A%20b/")
+
+
 def test_a_server_beyond_this_machine_lets_nobody_in_without_a_file(tmp_path: Path) -> None:
     app = app_of(bind_address="0.0.0.0", workspace=tmp_path)  # noqa: S104
     assert get(app, "/state/gpus").status_code == 401

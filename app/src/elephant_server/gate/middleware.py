@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from elephant_server.api.errors import reason_phrase
 from elephant_server.gate.addresses import is_from_elsewhere, is_known_host, local_hosts, take_token
@@ -56,14 +57,18 @@ class Gate:
         """Answer a request, or have it answered."""
         start = with_headers(start_response)
         count_body(environ)
+        asked = environ.get("PATH_INFO", "")
         refusal = self._refusal(environ, take_token(environ))
-        if refusal is None and environ.get(GATE_ONLY):
+        if refusal is not None:
+            drain_body(environ)
+            return _refuse(refusal, start)
+        if environ.get(GATE_ONLY):
             start("204 No Content", [])
             return []
-        if refusal is None:
-            return self._application(environ, start)
-        drain_body(environ)
-        return _refuse(refusal, start)
+        if _is_page_without_slash(asked, environ):
+            start("308 Permanent Redirect", [("Location", quote(environ["SCRIPT_NAME"].encode("latin-1")) + "/")])
+            return []
+        return self._application(environ, start)
 
     def _refusal(self, environ: dict[str, Any], token: str) -> _Refusal | None:
         if self._tokens is not None and not is_good(token, self._tokens.current()):
@@ -73,6 +78,13 @@ class Gate:
         if is_from_elsewhere(environ):
             return _Refusal(403, WRONG_ORIGIN.format(origin=environ.get("HTTP_ORIGIN", "unknown")))
         return None
+
+
+def _is_page_without_slash(asked: str, environ: dict[str, Any]) -> bool:
+    """Say whether a person left out the slash after the token: the addresses on the page would lead past the token."""
+    return (
+        asked.startswith("/t/") and environ["PATH_INFO"] == "/" != asked[-1] and environ.get("REQUEST_METHOD") == "GET"
+    )
 
 
 def _refuse(refusal: _Refusal, start_response: Callable[..., Any]) -> Iterable[bytes]:
