@@ -88,6 +88,16 @@ def test_a_failure_is_one_line_and_the_traceback_is_for_debugging(shell: Shell) 
     assert "NotFoundError" in shell("check", "nowhere", "--debug").err
 
 
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = [sys.executable, "-m", "elephant.cli", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == ""
+    assert running.returncode == 1
+
+
 def install(folder: Path, content: str, entries: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a package called visitor for the length of a test."""
     (folder / "visitor.py").write_text(content)

@@ -1,5 +1,6 @@
 """Running a command: what ends it, in words and as an exit status."""
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -36,6 +37,9 @@ def run(command: click.Command, argv: Sequence[str], name: str = "elephant") -> 
     except (Cancelled, click.Abort, KeyboardInterrupt) as error:
         click.secho(f"interrupted: {error}" if str(error) else "interrupted", fg="yellow", err=True)
         return INTERRUPTED
+    except BrokenPipeError:  # whoever read the output, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except (ElephantError, OSError, MemoryError) as error:
         return _fail(error, _in_words(error), session)
     except Exception as error:  # noqa: BLE001 - a person gets a line, and --debug the rest
