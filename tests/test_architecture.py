@@ -40,7 +40,7 @@ APP_ORDER: list[set[str]] = [
     {"dashboard"},
     {"main", "worker"},
     {"wsgi", "stack", "demo"},
-    {"doctor"},
+    {"doctor", "embedded"},
 ]
 
 

@@ -73,8 +73,9 @@ class RunningServer:
         *,
         variables: Mapping[str, str] | None = None,
         python: str = sys.executable,
+        module: str = "elephant_server.stack",
     ) -> "RunningServer":
-        """Start the launcher in ``folder``.
+        """Start the launcher in ``folder``, or another kind of server.
 
         ``values`` say where it serves; they are its variables, unless ``variables`` are given in their place.
         """
@@ -82,7 +83,7 @@ class RunningServer:
         kept = _without_settings()
         with (folder / "output.txt").open("wb") as output:
             process = subprocess.Popen(
-                [python, "-m", "elephant_server.stack"],
+                [python, "-m", module],
                 cwd=folder,
                 env=kept | dict(values if variables is None else variables),
                 stdin=subprocess.DEVNULL,

@@ -38,11 +38,20 @@ class BulletinHandler(logging.Handler):
             self.handleError(record)
 
 
-def set_up_logging(settings: Settings) -> None:
-    """Log to standard error at the settings' level, and what the project's packages say to client and dashboard."""
+def set_up_logging(settings: Settings, messages: Messages | None = None, poster: Poster | None = None) -> None:
+    """Log to standard error at the settings' level, and what the project's packages say to client and dashboard.
+
+    Parameters
+    ----------
+    messages, poster
+        The ways to the client and to the dashboard; this process' ones of the stack without.
+    """
     logging.basicConfig(level=settings.log_level, format=FORMAT, force=True)
     level = logging.getLevelNamesMapping()[settings.log_level]
-    handlers = [QueueLogHandler(messages_of(settings), level), BulletinHandler(poster_of(settings), level)]
+    handlers = [
+        QueueLogHandler(messages or messages_of(settings), level),
+        BulletinHandler(poster or poster_of(settings), level),
+    ]
     for name in OURS:
         ours = logging.getLogger(name)
         ours.handlers = list(handlers)

@@ -8,9 +8,6 @@ from elephant_server.api.places import Places
 from elephant_server.gate.limits import limit_bodies
 from elephant_server.gate.middleware import Gate
 from elephant_server.jobs.broker import Post
-from elephant_server.jobs.following import Follower
-from elephant_server.jobs.submit import Dispatcher
-from elephant_server.jobs.waiting import Waiter
 from elephant_server.logs import messages_of
 from elephant_server.services import KEY, Services
 from elephant_server.settings import Settings, get_settings
@@ -18,25 +15,24 @@ from elephant_server.state import RedisBoard, RedisBulletin
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """Return the application; it connects to Redis and RabbitMQ when the first request needs them."""
+    """Return the application of the stack; it connects to Redis and RabbitMQ when the first request needs them."""
     settings = settings or get_settings()
+    board = RedisBoard(settings.redis_url)
+    return make_app(
+        Services.of(settings, board, RedisBulletin(settings.redis_url), Post(settings), messages_of(settings))
+    )
+
+
+def make_app(parts: Services) -> Flask:
+    """Return the application over the parts that are given."""
     app = Flask(__name__)
     # A POST is never sent again after a redirect: with and without a trailing slash is the same.
     app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    board = RedisBoard(settings.redis_url)
-    app.extensions[KEY] = Services(
-        settings,
-        board,
-        RedisBulletin(settings.redis_url),
-        Dispatcher(board, Post(settings)),
-        Waiter(board),
-        Follower(board),
-        messages_of(settings),
-    )
+    app.extensions[KEY] = parts
     register(app)
-    limit_bodies(app, settings)
+    limit_bodies(app, parts.settings)
     dashboard.register(app)
-    Places(settings.http_threads).guard(app)
-    app.wsgi_app = Gate.of(app.wsgi_app, settings)  # type: ignore[method-assign]
+    Places(parts.settings.http_threads).guard(app)
+    app.wsgi_app = Gate.of(app.wsgi_app, parts.settings)  # type: ignore[method-assign]
     return app

@@ -1,11 +1,12 @@
 """What the request handlers need, put together once per application."""
 
 from dataclasses import dataclass
+from typing import Self
 
 from flask import current_app
 
 from elephant_server.jobs.following import Follower
-from elephant_server.jobs.submit import Dispatcher
+from elephant_server.jobs.submit import Dispatcher, Sender
 from elephant_server.jobs.waiting import Waiter
 from elephant_server.messaging import Messages
 from elephant_server.settings import Settings
@@ -25,6 +26,12 @@ class Services:
     waiter: Waiter
     follower: Follower
     messages: Messages
+
+    @classmethod
+    def of(cls, settings: Settings, board: Board, bulletin: Bulletin, send: Sender, messages: Messages) -> Self:
+        """Return the parts over a board, a bulletin, what carries tasks, and what carries messages."""
+        dispatcher = Dispatcher(board, send)
+        return cls(settings, board, bulletin, dispatcher, Waiter(board), Follower(board), messages)
 
 
 def services() -> Services:

@@ -2,6 +2,6 @@
 
 from elephant_server.messaging.handler import QueueLogHandler
 from elephant_server.messaging.publisher import Publisher
-from elephant_server.messaging.queues import Messages
+from elephant_server.messaging.queues import Messages, NoBroker
 
-__all__ = ["Messages", "Publisher", "QueueLogHandler"]
+__all__ = ["Messages", "NoBroker", "Publisher", "QueueLogHandler"]

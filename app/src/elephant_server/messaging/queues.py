@@ -1,13 +1,35 @@
 """The four queues and what their messages look like; one that looks otherwise would close the client's channel."""
 
 import json
+from typing import Protocol
 
-from elephant_server.messaging.publisher import Message, Publisher
+from elephant_server.messaging.publisher import Message
 
 MINUTE_MS = 60_000
 # Every unfinished progress message opens a dialog that only the answer closes: an old one must not be found later.
 DATASET_MS = 5_000
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class Carrier(Protocol):
+    """What carries messages to a broker."""
+
+    def publish(self, message: Message) -> None:
+        """Take a message; returns at once."""
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything published so far is with the broker; False after `timeout_s` seconds."""
+
+
+class NoBroker:
+    """Carries nothing, where there is no broker."""
+
+    def publish(self, message: Message) -> None:
+        """Let a message go."""
+
+    def flush(self, timeout_s: float) -> bool:  # noqa: ARG002 - the shape of a carrier
+        """Return at once: nothing waits."""
+        return True
 
 
 class Messages:
@@ -19,7 +41,7 @@ class Messages:
         Carries the messages.
     """
 
-    def __init__(self, publisher: Publisher) -> None:
+    def __init__(self, publisher: Carrier) -> None:
         self._publisher = publisher
 
     def model_updated(self) -> None:

@@ -13,6 +13,7 @@ from elephant_server.state.board import (
 )
 from elephant_server.state.bulletin import Bulletin, Line
 from elephant_server.state.memory_board import MemoryBoard
+from elephant_server.state.memory_bulletin import MemoryBulletin
 from elephant_server.state.poster import Poster
 from elephant_server.state.redis_board import RedisBoard
 from elephant_server.state.redis_bulletin import RedisBulletin
@@ -27,6 +28,7 @@ __all__ = [
     "Line",
     "LiveParams",
     "MemoryBoard",
+    "MemoryBulletin",
     "News",
     "Outcome",
     "Poster",

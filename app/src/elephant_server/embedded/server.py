@@ -1,0 +1,152 @@
+"""Running a server that is one process, from the settings to its end."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import waitress
+from filelock import FileLock, Timeout
+
+from elephant_server.gate.asking import url_with_token
+from elephant_server.settings import Settings, variable
+from elephant_server.stack.errors import StackError
+from elephant_server.stack.ports import Listener, require_free
+from elephant_server.stack.secret_files import with_secrets
+
+# The launcher of the stack holds the same file in the same way: one server a workspace, of whatever kind.
+LOCK_NAME = ".server.lock"
+POLL_S = 0.5
+# Jobs that were ended have their answers by then.
+LAST_ANSWERS_S = 1.0
+MIB = 1 << 20
+IDLE_CONNECTION_S = 300
+
+
+def serve(settings: Settings) -> None:
+    """Start the server, say where it answers, and go on until it is asked to stop.
+
+    Raises
+    ------
+    StackError
+        It cannot start.
+    """
+    if settings.uses_tls:
+        raise StackError(
+            f"{variable('tls_cert')}: encryption needs NGINX, which this server has not. Start the whole stack "
+            "instead, make serve-stack, or put a proxy that speaks https in front."
+        )
+    _make_folders(settings)
+    with _stop_on_signals() as stop, _only_one(settings.workspace):
+        settings = with_secrets(settings)
+        require_free([Listener("http_port", settings.listens_at, settings.http_port)])
+        _choose_gpus(settings)
+        _run(settings, stop)
+
+
+def _run(settings: Settings, stop: threading.Event) -> None:
+    # Only now, when it is known which GPUs are meant: this brings PyTorch along, which looks once.
+    from elephant_server.embedded.parts import put_together
+    from elephant_server.hardware import device_memory
+
+    _say("Starting ...")
+    parts = put_together(settings)
+    server = _listen(parts.app, settings)
+    parts.workers.start()
+    threading.Thread(target=server.run, name="http", daemon=True).start()
+    device = ", ".join(entry.name for entry in device_memory(settings.gpu))
+    for line in _announcement(settings, device, with_secrets=sys.stdout.isatty()):
+        _say(line)
+    while not stop.wait(POLL_S):
+        pass
+    _say("Stopping ...")
+    parts.workers.stop()
+    time.sleep(LAST_ANSWERS_S)
+    server.close()
+    _say("Stopped.")
+
+
+def _listen(app: Any, settings: Settings) -> Any:
+    host = f"[{settings.listens_at}]" if ":" in settings.listens_at else settings.listens_at
+    return waitress.create_server(
+        app,
+        listen=f"{host}:{settings.http_port}",
+        threads=settings.http_threads,
+        # White space that keeps an answer alive has to leave at once.
+        send_bytes=1,
+        max_request_body_size=max(settings.max_body_mib, settings.max_model_mib) * MIB,
+        channel_timeout=IDLE_CONNECTION_S,
+        connection_limit=1000,
+        ident=None,
+        clear_untrusted_proxy_headers=True,
+    )
+
+
+def _announcement(settings: Settings, device: str, *, with_secrets: bool) -> list[str]:
+    url = url_with_token(settings.http_url, settings) if with_secrets else settings.http_url
+    lines = [f"Serving on {url} - press Ctrl-C to stop"]
+    if settings.requires_token and not with_secrets:
+        lines.append(f"    token      required, in {settings.token_path or variable('token')}")
+    return [*lines, f"    device     {device}", f"    workspace  {settings.workspace}"]
+
+
+def _choose_gpus(settings: Settings) -> None:
+    if settings.cuda_visible_devices is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = settings.cuda_visible_devices
+
+
+def _make_folders(settings: Settings) -> None:
+    for folder in (settings.datasets_dir, settings.models_dir, settings.logs_dir, settings.runtime_dir):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StackError(
+                f"{variable('workspace')}: {folder} cannot be made ({error.strerror}). Choose another folder."
+            ) from None
+
+
+@contextlib.contextmanager
+def _only_one(workspace: Path) -> Iterator[None]:
+    try:
+        with FileLock(workspace / LOCK_NAME, timeout=0):
+            yield
+    except Timeout:
+        raise StackError(
+            f"Another server already runs in {workspace}. Stop it, or set {variable('workspace')} to another folder "
+            "for a second one."
+        ) from None
+    except PermissionError as error:
+        raise StackError(
+            f"{variable('workspace')}: {workspace} cannot be written to ({error.strerror}). Choose another folder."
+        ) from None
+
+
+@contextlib.contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """Give an event that Ctrl-C, a request to end and a closed terminal set."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the shape of a handler
+        stop.set()
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # Windows knows no closed terminal; nohup asks not to heed one.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        print(line, flush=True)

@@ -1,0 +1,77 @@
+"""Workers that are threads of this process: the jobs of each queue are done one after the other."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from elephant_server.jobs.running import end_current_jobs
+
+logger = logging.getLogger(__name__)
+
+STOP_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    task: str
+    job_id: str
+    payload: str
+
+
+Do = Callable[[str, str, str], None]
+
+
+class WorkerThreads:
+    """Carries tasks to threads; see :class:`elephant_server.jobs.submit.Sender`.
+
+    Parameters
+    ----------
+    queues
+        Their names; each has a thread.
+    make_worker
+        Called once in each thread: returns what does a job, from its task, id and payload.
+    """
+
+    def __init__(self, queues: Iterable[str], make_worker: Callable[[], Do]) -> None:
+        self._queues: dict[str, queue.SimpleQueue[_Message | None]] = {name: queue.SimpleQueue() for name in queues}
+        self._make_worker = make_worker
+        self._is_stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(waiting,), name=name, daemon=True)
+            for name, waiting in self._queues.items()
+        ]
+
+    def __call__(self, task: str, job_id: str, payload: str, queue: str) -> None:
+        """See :class:`elephant_server.jobs.submit.Sender`."""
+        self._queues[queue].put(_Message(task, job_id, payload))
+
+    def is_empty(self, queue: str) -> bool:
+        """See :class:`elephant_server.jobs.submit.Sender`."""
+        return self._queues[queue].empty()
+
+    def start(self) -> None:
+        """Let the threads work."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End what runs at its next check, and wait for it: a model or labels are written to their end."""
+        self._is_stopping.set()
+        for waiting in self._queues.values():
+            waiting.put(None)
+        end_current_jobs()
+        for thread in self._threads:
+            thread.join(STOP_S)
+            if thread.is_alive():
+                logger.warning("%s did not end within %.0f s and is left", thread.name, STOP_S)
+
+    def _run(self, waiting: "queue.SimpleQueue[_Message | None]") -> None:
+        do = self._make_worker()
+        while (message := waiting.get()) is not None and not self._is_stopping.is_set():
+            try:
+                do(message.task, message.job_id, message.payload)
+            except Exception:
+                # The next job is to be done whatever became of this one; whoever waits for it learns that it is lost.
+                logger.exception("%s could not be done", message.task)

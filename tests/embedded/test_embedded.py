@@ -1,0 +1,135 @@
+"""The server that is one process answers the released client as the stack does."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from client.movies import Movie
+from client.released import ReleasedClient
+from client.wire import get, read
+from stack.player import masks_of
+from stack.running import RunningServer, settings_of, wait_until
+
+ENDLESS = 10_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Give a server of one process, without the settings of services that it has not."""
+    folder = tmp_path_factory.mktemp("embedded")
+    running = RunningServer.start(folder, settings_of(folder), module="elephant_server.embedded")
+    try:
+        yield running.wait_until_serving()
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def movie(tmp_path_factory: pytest.TempPathFactory) -> Movie:
+    return Movie.of_kind("volume", tmp_path_factory.mktemp("movie") / "movie.h5")
+
+
+@pytest.fixture
+def client(server: RunningServer, movie: Movie) -> ReleasedClient:
+    client = ReleasedClient(server, replace(movie), "story", "story/detection.pth", "story/flow.pth")
+    if client.check() != "ready":
+        assert set(client.upload()) == {200}
+        assert client.generate().status_code == 200
+        assert client.check() == "ready"
+    return client
+
+
+def test_nothing_else_is_started(server: RunningServer) -> None:
+    assert psutil.Process(server.process.pid).children(recursive=True) == []
+
+
+def test_annotate_train_and_predict(client: ReleasedClient) -> None:
+    assert read(client.reset_detection()) == {"completed": True}
+    spots = client.annotated(0, client.movie.drawn(0))
+    assert client.label(spots)
+    assert client.train(spots, n_epochs=2, auto_bg_thresh=0.1)
+    assert client.detect(1, p_thresh=0.0)
+    assert client.state() == 0
+    assert client.download_model("story/detection.pth").status_code == 200
+
+
+def test_link_and_export(client: ReleasedClient) -> None:
+    assert read(client.reset_flow()) == {"completed": True}
+    links = client.movie.links(1)
+    assert client.label_flow(links)
+    assert client.train_flow(links, n_epochs=1)
+    spots = client.movie.drawn(2)
+    assert len(client.link(2, spots)) == len(spots)
+    export = client.export([{**spot, "t": 2, "value": 7} for spot in spots], 0, 2)
+    assert {name: int(mask.max()) for name, mask in masks_of(export.content).items()} == {
+        "mask000.tif": 0,
+        "mask001.tif": 0,
+        "mask002.tif": 7,
+    }
+
+
+def test_a_live_session_hears_of_labels_and_guests_are_served(client: ReleasedClient) -> None:
+    session = client.later("seg/train", client.seg_train_body([], is_livemode=True, n_crops=1))
+    wait_until(lambda: client.state() == 1, 20, "the session")
+    model = client.server.workspace / "models" / "story" / "detection.pth"
+    before = model.stat().st_mtime_ns
+    assert client.label(client.annotated(1, client.movie.drawn(1)), is_livemode=True)
+    wait_until(lambda: model.stat().st_mtime_ns != before, 60, "an epoch")
+    client.detect(2)
+    refused = client.act("seg/train", client.seg_train_body(client.annotated(0, client.movie.drawn(0))))
+    assert "a process is running" in read(refused, 500)["error"]
+    assert client.set_state(0) == 0
+    assert session.result(10) is False
+
+
+def test_bad_input_is_explained(client: ReleasedClient) -> None:
+    refused = client.act("seg/predict", {**client.seg_predict_body(0), "dataset_name": "absent"})
+    assert "absent" in read(refused, 404)["error"]
+    assert "absent" in refused.reason
+
+
+def test_the_page_and_the_state_are_there(server: RunningServer) -> None:
+    assert "html" in get(server.base_url, "").text
+    assert len(read(get(server.base_url, "state/gpus"))) == 1
+
+
+def test_a_second_server_in_the_same_workspace_is_refused(server: RunningServer, tmp_path: Path) -> None:
+    for module in ("elephant_server.embedded", "elephant_server.stack"):
+        values = settings_of(tmp_path) | {"ELEPHANT_WORKSPACE": str(server.workspace)}
+        ended = subprocess.run(
+            [sys.executable, "-m", module],
+            env=os.environ | values,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == 1
+        assert "Another server" in ended.stderr
+
+
+def test_a_request_to_end_ends_a_training_and_keeps_its_last_epoch(tmp_path: Path, movie: Movie) -> None:
+    running = RunningServer.start(tmp_path, settings_of(tmp_path), module="elephant_server.embedded")
+    try:
+        client = ReleasedClient(running.wait_until_serving(), movie, "d", "d.pth", "f.pth")
+        client.upload()
+        client.generate()
+        spots = client.annotated(0, movie.drawn(0))
+        training = client.later("seg/train", client.seg_train_body(spots, n_epochs=ENDLESS, n_crops=1))
+        model = running.workspace / "models" / "d.pth"
+        wait_until(model.is_file, 250, "the first epoch")
+        wait_until(lambda: client.state() == 1, 20, "the training")
+        assert running.stop(signal.SIGTERM) == 0
+        assert training.result(10) is False
+        assert model.stat().st_size > 1_000_000
+        assert "Stopped." in running.output()
+    finally:
+        running.stop()
