@@ -3,17 +3,13 @@
 import time
 import traceback
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 
-from faults import breakdowns
+from faults import breakdowns, inputs
 from faults.cases import Case, NotPossibleError
 from faults.ground import Ground
 from stack.running import wait_until
 
-CASES: list[Case] = [*breakdowns.CASES]
-if find_spec("faults.inputs"):
-    CASES[:0] = import_module("faults.inputs").CASES
+CASES: list[Case] = [*inputs.CASES, *breakdowns.CASES]
 LONGEST_REASON = 300
 
 

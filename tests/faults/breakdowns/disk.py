@@ -52,7 +52,7 @@ def fill(folder: Path) -> Path:
 def model(g: Ground) -> None:
     name = "full/detection.pth"
     spots = g.volume.annotated(0, g.volume.movie.drawn(0))
-    with small_disk(g.workspace / "models" / "full", 40 << 20) as disk:
+    with small_disk(g.workspace / "models" / "full", 200 << 20) as disk:
         assert g.post("seg/reset", {**g.volume.seg_reset_body(), "model_name": name}).json() == {"completed": True}
         filler = fill(disk)
         kept = (disk / "detection.pth").read_bytes()
@@ -61,7 +61,7 @@ def model(g: Ground) -> None:
         assert_models_are_whole(g)
         filler.unlink()
         trained = g.post("seg/train", g.volume.seg_train_body(spots, model_name=name, log_dir=None))
-        assert trained.json() == {"completed": True}
+        assert trained.json() == {"completed": True}, trained.text
         assert_works(g)
 
 
