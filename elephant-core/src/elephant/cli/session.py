@@ -15,7 +15,7 @@ class Session:
     Attributes
     ----------
     quiet
-        Neither progress nor notes.
+        Neither progress nor warnings.
     verbose
         What the core logs, too.
     debug
@@ -25,11 +25,6 @@ class Session:
     quiet: bool = False
     verbose: bool = False
     debug: bool = False
-
-    def note(self, text: str) -> None:
-        """Say something on standard error, unless nobody wants to hear it."""
-        if not self.quiet:
-            tqdm.write(text, file=sys.stderr)
 
     def start_logging(self) -> None:
         """Send what is logged to standard error: warnings, and with `verbose` the rest."""
