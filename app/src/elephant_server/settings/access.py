@@ -39,7 +39,7 @@ class AccessSettings(SettingsGroup):
         "commas.",
     )
     max_body_mib: int = Field(
-        64, ge=11, le=65536, description="Largest request with spots, or piece of an upload, in MiB."
+        256, ge=11, le=65536, description="Largest request with spots, or piece of an upload, in MiB."
     )
     max_model_mib: int = Field(1024, ge=1, le=65536, description="Largest model that is taken, in MiB.")
     uid: int | None = Field(
