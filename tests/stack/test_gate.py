@@ -147,7 +147,7 @@ def test_the_token_is_in_no_log_whatever_goes_wrong(open_server: RunningServer) 
 
 
 def test_bodies_are_as_long_as_makes_sense(open_server: RunningServer) -> None:
-    limits = {"params": 64 << 10, "dataset/check": 64 << 10, "seg/update": 64 << 20, "upload": 64 << 20}
+    limits = {"params": 64 << 10, "dataset/check": 64 << 10, "seg/update": 256 << 20, "upload": 256 << 20}
     for path, limit in (limits | {"seg/reset": 1 << 30, "reset/flow/": 1 << 30}).items():
         head = f"POST /t/{open_server.token}/{path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
         answer = _say(open_server, f"{head}Content-Length: {limit + 1}\r\n\r\n")
