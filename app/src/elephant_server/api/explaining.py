@@ -120,4 +120,4 @@ def _explain_missing(place: tuple[int | str, ...], where: str) -> str:
     if isinstance(last, int):
         whole = ".".join(str(part) for part in place[:-1])
         return f"{whole}: expected more than {last} elements, but only {last} came: send all of them"
-    return f"{where}: field required, but it is missing: is the client a recent one?"
+    return f"{where}: field required, but it is missing: recent clients send it"

@@ -65,7 +65,8 @@ def _operation(name: str, description: Description, view: Any) -> dict[str, Any]
     responses: dict[str, Any] = {"200": _done(description)}
     if description.no_content:
         responses["204"] = {"description": description.no_content}
-    refusals = _REFUSALS if description.body is not None else {}
+    takes_any = description.body is not None or description.query is not None
+    refusals = _REFUSALS if takes_any else {}
     for status, text in sorted((refusals | _FAILURES).items()):
         responses[status] = _response(text, _reference(Error))
     operation = {
@@ -78,6 +79,7 @@ def _operation(name: str, description: Description, view: Any) -> dict[str, Any]
     if description.query is not None:
         operation["parameters"] = _parameters(description.query)
         responses["404"] = _response("There is no such thing", _reference(Error))
+        responses["414"] = _response("The address is too long", _reference(Error))
     if name.startswith("dashboard"):
         responses["503"] = _response("Too many ask at once, or the state cannot be reached", _reference(Error))
     if description.body is not None:
