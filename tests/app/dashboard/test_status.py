@@ -76,7 +76,8 @@ def test_a_job_is_shown_with_its_progress(page: FlaskClient, board: Board, bulle
     board.hold(True)
     assert status(page)["is_held"]
     board.finish("a", Outcome(result={}))
-    assert status(page)["jobs"] == []
+    found = status(page)
+    assert (found["jobs"], found["latest_job"]) == ([], "a")
 
 
 def test_the_time_left_follows_the_pace_and_pauses_count_little() -> None:

@@ -82,6 +82,7 @@ class Status(BaseModel):
     state: int = Field(ge=0, le=2, description="0 idle, 1 running, 2 waiting")
     is_held: bool = Field(description="a person holds the training")
     jobs: list[JobStatus]
+    latest_job: str = Field(description="id of the job that began last; it may have come and gone unseen")
     devices: list[Device]
     now: float = Field(description="the server's clock, seconds since 1970")
     version: str

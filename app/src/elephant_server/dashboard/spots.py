@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from elephant.config.detection import SpotParams
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
-from elephant.spots.detection import DetectedSpot, find_spots
+from elephant.spots.detection import DetectedSpot, extract_spots
 from elephant.types import Box, VoxelSize
 from elephant_server.api.described import described
 from elephant_server.api.explaining import explain
@@ -34,7 +34,7 @@ def get_spots() -> Response:
     dataset = asked_dataset(query)
     params = _params(query)
     box = searched_box(dataset.shape, query.axis, query.index)
-    found = find_spots(centre_probabilities(dataset, query.t, box), params, tuple(map(float, box.origin)))
+    _, found = extract_spots(centre_probabilities(dataset, query.t, box), params, tuple(map(float, box.origin)))
     along = _along(dataset.shape, query.axis)
     answer = FoundEllipsoids(
         spots=[_in_voxels(spot, params.voxel_size) for spot in found[:MOST_SPOTS]],

@@ -37,6 +37,7 @@ def status_of(parts: Services) -> Status:
         state=int(state),
         is_held=state is ProcessState.WAITING and bool(entries) and all(e.kind is Kind.TRAINING for e in entries),
         jobs=[_job(entry, fields) for entry, fields in zip(entries, known, strict=True)],
+        latest_job=parts.bulletin.latest_job(),
         devices=[Device(**entry.as_json()) for entry in device_memory(parts.settings.gpu)],
         now=time.time(),
         version=__version__,

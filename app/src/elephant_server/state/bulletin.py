@@ -69,5 +69,8 @@ class Bulletin(Protocol):
     def jobs(self, ids: Sequence[str]) -> list[Fields]:
         """Return what is known of jobs, in their order."""
 
+    def latest_job(self) -> str:
+        """Return the id of the job that began last, empty where there was none: it may have come and gone unseen."""
+
     def dataset(self, name: str) -> Fields:
         """Return what requests said of a dataset."""

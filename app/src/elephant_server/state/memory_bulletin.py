@@ -1,6 +1,7 @@
 """The bulletin of a server that is one process."""
 
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,17 +17,22 @@ class MemoryBulletin:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        # As in Redis: a page that knows lines of a server that ran before sees that these are newer.
+        self._born_ms = int(time.time() * 1000)
         self._n_lines = 0
         self._lines: deque[Line] = deque(maxlen=MOST_LINES)
         self._jobs: OrderedDict[str, Fields] = OrderedDict()
         self._datasets: OrderedDict[str, Fields] = OrderedDict()
+        self._latest_job = ""
 
     def put(self, news: News) -> None:
         """See :meth:`Bulletin.put`."""
         with self._changed:
             for line in news.lines:
                 self._n_lines += 1
-                self._lines.append(replace(line, id=str(self._n_lines)))
+                self._lines.append(replace(line, id=self._id(self._n_lines)))
+            for job_id, fields in (news.jobs or {}).items():
+                self._latest_job = job_id if "started" in fields else self._latest_job
             _add(self._jobs, news.jobs)
             _add(self._datasets, news.datasets)
             self._changed.notify_all()
@@ -44,12 +50,18 @@ class MemoryBulletin:
 
     def last_id(self) -> str:
         """See :meth:`Bulletin.last_id`."""
-        return str(self._n_lines)
+        with self._changed:
+            return self._id(self._n_lines)
 
     def jobs(self, ids: Sequence[str]) -> list[Fields]:
         """See :meth:`Bulletin.jobs`."""
         with self._changed:
             return [dict(self._jobs.get(job_id, {})) for job_id in ids]
+
+    def latest_job(self) -> str:
+        """See :meth:`Bulletin.latest_job`."""
+        with self._changed:
+            return self._latest_job
 
     def dataset(self, name: str) -> Fields:
         """See :meth:`Bulletin.dataset`."""
@@ -57,9 +69,14 @@ class MemoryBulletin:
             return dict(self._datasets.get(name, {}))
 
     def _after(self, line_id: str) -> list[Line]:
+        born, _, number = line_id.partition("-")
+        first = self._n_lines - len(self._lines) + 1
         # A page may still know lines of a server that ran before: then it gets all.
-        number = int(line_id) if line_id.isdecimal() and int(line_id) <= self._n_lines else 0
-        return [line for line in self._lines if int(line.id) > number]
+        n_known = int(number) if born == str(self._born_ms) and number.isdecimal() else 0
+        return [line for n, line in enumerate(self._lines, first) if n > n_known]
+
+    def _id(self, number: int) -> str:
+        return f"{self._born_ms}-{number}"
 
 
 def _add(kept: "OrderedDict[str, Fields]", news: Mapping[str, Fields] | None) -> None:

@@ -46,6 +46,8 @@ class RedisBulletin:
                 mapping: Any = {name: json.dumps(value) for name, value in values.items()}
                 pipe.hset(self._prefix + key, mapping=mapping)
                 pipe.expire(self._prefix + key, KEEP_S)
+            for job_id in [job_id for job_id, fields in (news.jobs or {}).items() if "started" in fields][-1:]:
+                pipe.set(f"{self._prefix}latest", job_id)
             pipe.execute()
 
     def lines(self, after: str = "") -> list[Line]:
@@ -56,11 +58,7 @@ class RedisBulletin:
     def wait_for_lines(self, after: str, timeout_s: float) -> list[Line]:
         """See :meth:`Bulletin.wait_for_lines`."""
         found: Any = self._redis.xread({self._log: after}, block=max(1, int(1000 * timeout_s)))
-        # One stream was asked for: in a list of pairs with protocol 2, in a dictionary with protocol 3.
-        streams = list(found.values()) if isinstance(found, dict) else [entries for _, entries in found or []]
-        if streams and isinstance(found, dict):
-            streams = [entries for nested in streams for entries in nested]
-        return [_line(*entry) for entries in streams for entry in entries]
+        return [_line(*entry) for _, entries in found or [] for entry in entries]
 
     def last_id(self) -> str:
         """See :meth:`Bulletin.last_id`."""
@@ -73,6 +71,11 @@ class RedisBulletin:
             for job_id in ids:
                 pipe.hgetall(f"{self._prefix}job:{job_id}")
             return [_fields(found) for found in pipe.execute()]
+
+    def latest_job(self) -> str:
+        """See :meth:`Bulletin.latest_job`."""
+        found: Any = self._redis.get(f"{self._prefix}latest")
+        return found or ""
 
     def dataset(self, name: str) -> Fields:
         """See :meth:`Bulletin.dataset`."""

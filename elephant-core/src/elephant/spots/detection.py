@@ -46,6 +46,19 @@ def find_spots(
     ratio: tuple[float, ...] | None = None,
     stretch_z: bool = False,
 ) -> list[DetectedSpot]:
+    """Find the nuclei in a map of centre probabilities as :func:`extract_spots` does, and log how many there are."""
+    n_components, spots = extract_spots(probability, params, origin, ratio, stretch_z)
+    logger.info("%d detections found, %d kept", n_components, len(spots))
+    return spots
+
+
+def extract_spots(
+    probability: NDArray[np.floating],
+    params: SpotParams,
+    origin: tuple[float, ...] | None = None,
+    ratio: tuple[float, ...] | None = None,
+    stretch_z: bool = False,
+) -> tuple[int, list[DetectedSpot]]:
     """Find the nuclei in a map of centre probabilities.
 
     Parameters
@@ -63,8 +76,10 @@ def find_spots(
 
     Returns
     -------
+    int
+        Number of components, nuclei or not.
     list of DetectedSpot
-        In the order of the components.
+        The nuclei, in the order of the components.
     """
     n = probability.ndim
     stored = np.array(params.voxel_size.last(n))
@@ -79,8 +94,7 @@ def find_spots(
         for i, covariance in fits
         if covariance is not None
     ]
-    logger.info("%d detections found, %d kept", len(components.count), len(spots))
-    return spots
+    return len(components.count), spots
 
 
 def _smallest_volume(params: SpotParams, scale: FloatArray) -> float:

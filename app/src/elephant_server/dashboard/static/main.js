@@ -21,7 +21,7 @@ live.addEventListener('connection', (event) => status.connection(event.detail));
 live.addEventListener('log', (event) => log.add(event.detail));
 live.addEventListener('status', (event) => {
   status.show(event.detail);
-  const now = event.detail.jobs.map((job) => job.id).join(' ');
+  const now = [event.detail.latest_job, ...event.detail.jobs.map((job) => job.id)].join(' ');
   running = event.detail.jobs.find((job) => job.kind === 'training')?.log_dir ?? null;
   isBusy = event.detail.jobs.length > 0;
   if (now !== jobs) look(); // a job has come or gone: files may have changed

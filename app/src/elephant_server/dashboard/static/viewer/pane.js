@@ -19,7 +19,7 @@ export class Pane {
   constructor(axis, move, fail) {
     this.axis = axis;
     this.fail = fail;
-    this.canvas = make('canvas', { role: 'img' });
+    this.canvas = make('canvas', { role: 'img', 'aria-label': `${CAPTIONS[axis]} plane, not loaded yet` });
     this.element = make('figure', { class: `plane ${axis}` }, make('figcaption', {}, CAPTIONS[axis]), this.canvas);
     const point = (event) => { if (event.buttons & 1) move(this.#voxels(event)); };
     this.canvas.addEventListener('pointerdown', point);
