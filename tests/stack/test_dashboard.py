@@ -122,7 +122,7 @@ def test_the_page_is_small_and_whole_and_comes_from_the_server_alone(visit: Visi
 
 def test_a_training_is_seen_held_and_aborted(visit: Visit, player: Player) -> None:
     visit.open()
-    spots = [spot(0, np.array([4.0, 20, 24]))]
+    spots = [spot(0, np.array([8.0, 20, 24]))]
     body = train_body(NAME, spots, n_epochs=500, n_crops=4, model_name="looked.pth", scales=[1, 1, 2])
     body["crop_size"] = [16, 16, 8]
     training = player.later("seg/train", body)
