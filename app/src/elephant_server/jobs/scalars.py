@@ -2,6 +2,7 @@
 
 import logging
 import struct
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +47,9 @@ class ScalarReporter:
             return
         if self._writer is None:
             self._step = last_step(self._folder)
-            self._writer = SummaryWriter(str(self._folder), flush_secs=FLUSH_S)
+            # Names tell seconds alone: without more, trainings that begin in the same one would share a file.
+            suffix = f".{uuid.uuid4().hex[:8]}"
+            self._writer = SummaryWriter(str(self._folder), flush_secs=FLUSH_S, filename_suffix=suffix)
         self._step += 1
         for name, value in values.items():
             self._writer.add_scalar(f"{self._prefix}/{name}", value, self._step)
