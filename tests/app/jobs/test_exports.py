@@ -16,6 +16,7 @@ from elephant.reporting import NeverCancelled, NoReporter
 from elephant_server.errors import StorageError
 from elephant_server.jobs.exports import ctc_export
 from elephant_server.jobs.payloads import CtcExport, MarkedSpot
+from elephant_server.state import MemoryBulletin, Poster
 
 
 class Control(NeverCancelled):
@@ -23,6 +24,8 @@ class Control(NeverCancelled):
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
+
+    job_id = "job"
 
     def announce(self, **news: Any) -> None:
         self.sizes.append(news["size"])
@@ -34,7 +37,7 @@ def context(tmp_path: Path) -> Any:
         file["t00000/s00/0/cells"] = np.ones((4, 20, 20), np.int16)
         file["t00001/s00/0/cells"] = np.ones((4, 20, 20), np.int16)
     convert(tmp_path / "movie.h5", tmp_path / "datasets" / "a", ConversionParams(), NoReporter(), NeverCancelled())
-    return SimpleNamespace(datasets=tmp_path / "datasets")
+    return SimpleNamespace(datasets=tmp_path / "datasets", poster=Poster(MemoryBulletin()))
 
 
 def payload(file: Path) -> CtcExport:

@@ -60,18 +60,12 @@ def gone(ground: Ground, name: str) -> Iterator[None]:
         supervisord.resume()
 
 
-def recovery_limit_s() -> float:
-    """Return the limit; longer on a machine whose processors have more to do than they can."""
-    load, processors = os.getloadavg()[0], os.cpu_count() or 1
-    return RECOVERY_LIMIT_S * min(max(1.0, load / processors / 2), 3.0)
-
-
 def assert_works(ground: Ground, ledger: Ledger | None = None, *, training: bool = False) -> None:
     """Fail where the server does not predict and label, and train if asked for, within the limit.
 
     Each request may be refused on the way, with a reason; none may hang.
     """
-    end = time.monotonic() + recovery_limit_s()
+    end = time.monotonic() + RECOVERY_LIMIT_S
     ledger = ledger or Ledger(ground.volume)
     _until_completed(ground, "seg/predict", ground.volume.seg_predict_body(0), end)
     for t, variant in ((1, 2), (2, 1)):
@@ -159,4 +153,4 @@ def _until_completed(ground: Ground, path: str, body: dict[str, Any], end: float
         except requests.RequestException as error:
             last = repr(error)
         time.sleep(0.3)
-    raise AssertionError(f"{path} does not work after {recovery_limit_s():.0f} s: {last}")
+    raise AssertionError(f"{path} does not work after {RECOVERY_LIMIT_S:.0f} s: {last}")

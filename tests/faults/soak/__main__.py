@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from faults.breakdowns.power import cut
-from faults.breakdowns.recovery import assert_models_are_whole, recovery_limit_s
+from faults.breakdowns.recovery import assert_models_are_whole
+from faults.cases import RECOVERY_LIMIT_S
 from faults.ground import MODEST, Ground
 from faults.soak.measuring import growth, measure, wait_until_nothing_is_left
 from faults.soak.use import Records, Use
@@ -94,7 +95,7 @@ class Soak:
 
     def _wait_until_it_predicts(self, begin: float) -> None:
         body = self._ground.volume.seg_predict_body(0)
-        limit = recovery_limit_s() + SLACK_S
+        limit = RECOVERY_LIMIT_S + SLACK_S
         wait_until(lambda: self._use.ask("seg/predict", body), limit, f"a prediction, since {begin:.0f}")
 
     def _measured(self) -> dict[str, float]:
