@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 
 from elephant.dataset import Dataset
 from elephant.models.ensemble import Ensemble
 from elephant.models.unet import DetectionNet
 from stack.player import Player, blobs, spot, train_body
-from stack.running import RunningServer
+from stack.running import RunningServer, wait_until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright: make setup-dev")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -184,6 +185,25 @@ def test_labels_that_are_written_meanwhile_appear(visit: Visit, player: Player) 
     body = {"dataset_name": NAME, "scales": [1, 1, 2], "spots": [spot(2, np.array([8, 20, 24]))], "is_3d": True}
     assert player.post("seg/update", {**body, "c_ratio": 0.4, "auto_bg_thresh": 0}).json() == {"completed": True}
     visit.wait("Number(document.querySelector('.plane.xy canvas').dataset.labelled) > 0")
+
+
+def test_pages_that_are_gone_leave_their_streams_to_others(server: RunningServer) -> None:
+    def opened() -> requests.Response:
+        return requests.get(server.base_url + "dashboard/api/events", stream=True, timeout=60)
+
+    streams = [opened() for _ in range(30)]
+    refused = [stream for stream in streams if stream.status_code == 503]
+    assert 0 < len(refused) < len(streams), "some have a stream, and not all of them"
+    assert all("try again" in stream.json()["error"] for stream in refused)
+    assert requests.get(server.base_url + "state/gpus", timeout=10).status_code == 200
+    for stream in streams:
+        stream.close()
+
+    def is_open_again() -> bool:
+        with opened() as stream:
+            return stream.status_code == 200
+
+    wait_until(is_open_again, 60, "a stream")
 
 
 def test_without_a_stream_the_page_asks(visit: Visit, player: Player) -> None:
