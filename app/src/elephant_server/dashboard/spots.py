@@ -1,5 +1,7 @@
 """``dashboard/api/spots``: the nuclei in the kept probabilities of a timepoint."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from flask import Blueprint, Response, jsonify
 from numpy.typing import NDArray
@@ -8,7 +10,6 @@ from pydantic import ValidationError
 from elephant.config.detection import SpotParams
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
-from elephant.spots.detection import DetectedSpot, extract_spots
 from elephant.types import Box, VoxelSize
 from elephant_server.api.described import described
 from elephant_server.api.explaining import explain
@@ -16,6 +17,9 @@ from elephant_server.dashboard.planes import plane_box
 from elephant_server.dashboard.query import asked_dataset, read_query
 from elephant_server.dashboard.schemas import Axis, FoundEllipsoid, FoundEllipsoids, SpotsQuery
 from elephant_server.dashboard.turns import in_turn
+
+if TYPE_CHECKING:
+    from elephant.spots.detection import DetectedSpot
 
 blueprint = Blueprint("dashboard_spots", __name__)
 
@@ -30,6 +34,9 @@ READ_VOXELS = 1 << 22
 @in_turn
 def get_spots() -> Response:
     """Find the nuclei in the kept probabilities; of large volumes around a plane alone."""
+    # SciPy comes with it, which a server that nobody looks at does without.
+    from elephant.spots.detection import extract_spots  # noqa: PLC0415
+
     query = read_query(SpotsQuery)
     dataset = asked_dataset(query)
     params = _params(query)
@@ -86,7 +93,7 @@ def _params(query: SpotsQuery) -> SpotParams:
         raise InvalidInputError(explain(error)) from None
 
 
-def _in_voxels(spot: DetectedSpot, voxel_size: VoxelSize) -> FoundEllipsoid:
+def _in_voxels(spot: "DetectedSpot", voxel_size: VoxelSize) -> FoundEllipsoid:
     edges = np.array(voxel_size.zyx)
     covariance = spot.covariance / np.outer(edges, edges)
     return FoundEllipsoid(
