@@ -175,6 +175,20 @@ def test_labels_and_found_nuclei_lie_over_the_image_and_the_keyboard_moves_it(vi
     assert visit.complaints == []
 
 
+def test_a_plane_stands_alone_where_there_is_no_depth(visit: Visit, player: Player, server: RunningServer) -> None:
+    frames = np.stack([blobs(SHAPE, 6, seed=t)[0][:1] for t in range(2)])
+    assert player.make_dataset("flat", frames, is_2d=True).status_code == 200
+    probabilities = np.zeros((*SHAPE[1:], 3), dtype=np.float16)
+    probabilities[17:24, 20:29, 2] = 0.9
+    Dataset(server.workspace / "datasets" / "flat").write_probabilities(0, probabilities)
+    visit.open()
+    visit.page.click("#datasets button:text-is('flat')")
+    visit.wait("document.querySelector('.plane.xy canvas').dataset.cuts === '1'")
+    assert visit.page.is_hidden(".plane.xz")
+    assert visit.page.is_hidden("#slice-z")
+    assert visit.complaints == []
+
+
 def test_labels_that_are_written_meanwhile_appear(visit: Visit, player: Player) -> None:
     visit.open()
     see_the_dataset(visit)
