@@ -39,8 +39,8 @@ access: setup ## print what to enter into the client: the address with its token
 demo: setup-dev ## drive the running server as the client would; MOVIE, TRUTH and SEED choose the movie
 	@exec $(PYTHON_OF_VENV) script/demo.py
 
-test: setup-dev ## run the tests; ARGS="-k name" goes to pytest
-	@exec $(PYTHON_OF_VENV) -m pytest $(ARGS)
+test: setup-dev ## run the tests, two files at a time; ARGS="-k name" goes to pytest
+	@exec $(PYTHON_OF_VENV) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 test-faults: setup-dev ## break the running server in every way that we know; ONLY="words of a case's name"
 	@cd tests && exec ../$(PYTHON_OF_VENV) -m faults --only "$(ONLY)"

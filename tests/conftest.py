@@ -1,5 +1,6 @@
 """The real stack for tests that drive it as the client would."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,8 @@ from hypothesis import settings
 
 from stack.running import RunningServer, settings_of
 
+# Threads of networks as small as those of the tests wait more than they compute, the more so where others run beside.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The same examples every time, and so many that all properties together take seconds.
 settings.register_profile("checked", derandomize=True, deadline=None, max_examples=40, database=None)
 settings.load_profile("checked")
