@@ -2,13 +2,11 @@
 
 import contextlib
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import waitress
@@ -17,6 +15,7 @@ from filelock import FileLock, Timeout
 from elephant_server.gate.asking import url_with_token
 from elephant_server.settings import Settings, variable
 from elephant_server.stack.errors import StackError
+from elephant_server.stack.foreground import say, stop_on_signals
 from elephant_server.stack.ports import Listener, require_free
 from elephant_server.stack.secret_files import with_secrets
 
@@ -43,7 +42,7 @@ def serve(settings: Settings) -> None:
             "instead, make serve-stack, or put a proxy that speaks https in front."
         )
     _make_folders(settings)
-    with _stop_on_signals() as stop, _only_one(settings.workspace):
+    with stop_on_signals() as stop, _only_one(settings.workspace):
         settings = with_secrets(settings)
         require_free([Listener("http_port", settings.listens_at, settings.http_port)])
         _choose_gpus(settings)
@@ -55,21 +54,21 @@ def _run(settings: Settings, stop: threading.Event) -> None:
     from elephant_server.embedded.parts import put_together
     from elephant_server.hardware import device_memory
 
-    _say("Starting ...")
+    say("Starting ...")
     parts = put_together(settings)
     server = _listen(parts.app, settings)
     parts.workers.start()
     threading.Thread(target=server.run, name="http", daemon=True).start()
     device = ", ".join(entry.name for entry in device_memory(settings.gpu))
     for line in _announcement(settings, device, with_secrets=sys.stdout.isatty()):
-        _say(line)
+        say(line)
     while not stop.wait(POLL_S):
         pass
-    _say("Stopping ...")
+    say("Stopping ...")
     parts.workers.stop()
     time.sleep(LAST_ANSWERS_S)
     server.close()
-    _say("Stopped.")
+    say("Stopped.")
 
 
 def _listen(app: Any, settings: Settings) -> Any:
@@ -125,28 +124,3 @@ def _only_one(workspace: Path) -> Iterator[None]:
         raise StackError(
             f"{variable('workspace')}: {workspace} cannot be written to ({error.strerror}). Choose another folder."
         ) from None
-
-
-@contextlib.contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """Give an event that Ctrl-C, a request to end and a closed terminal set."""
-    stop = threading.Event()
-
-    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the shape of a handler
-        stop.set()
-
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    # Windows knows no closed terminal; nohup asks not to heed one.
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _say(line: str) -> None:
-    with contextlib.suppress(OSError):  # the terminal may be closed
-        print(line, flush=True)

@@ -1,20 +1,19 @@
 """From the settings to a server that answers, and to its end."""
 
 import contextlib
-import signal
 import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 
 from elephant_server.settings import Settings, variable
 from elephant_server.stack import files, lock, ports, rendering, users
 from elephant_server.stack.announcement import announcement
 from elephant_server.stack.certificate import check_certificate
 from elephant_server.stack.errors import StackError
+from elephant_server.stack.foreground import say, stop_on_signals
 from elephant_server.stack.programs import Programs, find_programs
 from elephant_server.stack.readiness import Readiness
 from elephant_server.stack.secret_files import with_secrets
@@ -39,7 +38,7 @@ def serve(settings: Settings) -> None:
     files.make_folders(settings)
     users.become_user(settings)
     check_certificate(settings)
-    with _stop_on_signals() as stop, contextlib.ExitStack() as stack:
+    with stop_on_signals() as stop, contextlib.ExitStack() as stack:
         stack.enter_context(lock.hold(settings.workspace, variable("workspace")))
         if settings.runtime_dir != settings.workspace:
             stack.enter_context(lock.hold(settings.runtime_dir, variable("run_dir")))
@@ -47,7 +46,7 @@ def serve(settings: Settings) -> None:
         ports.require_free(ports.wanted(settings))
         sockets, own = stack.enter_context(files.socket_folder(settings)), ports.OwnPorts.chosen()
         rendering.write_configuration(settings, sockets, own)
-        _say("Starting Redis, RabbitMQ, the workers, uWSGI and NGINX ...")
+        say("Starting Redis, RabbitMQ, the workers, uWSGI and NGINX ...")
         _run(settings, _supervision(settings, stack_variables(settings, programs, sockets, own), sockets), stop)
 
 
@@ -95,13 +94,13 @@ def _run(settings: Settings, supervision: Supervision, stop: threading.Event) ->
             if not stop.is_set():
                 # What is not shown to a person ends in a log file: secrets are for a terminal alone.
                 for line in announcement(settings, device, with_secrets=sys.stdout.isatty()):
-                    _say(line)
+                    say(line)
             watch.has_served = True
             while not stop.wait(_RUNNING_POLL_SECONDS):
                 _look(supervision, watch)
-            _say("Stopping ...")
+            say("Stopping ...")
     finally:
-        _say("Stopped.")
+        say("Stopped.")
 
 
 def _wait_until_ready(settings: Settings, supervision: Supervision, watch: Watch, stop: threading.Event) -> str:
@@ -123,10 +122,10 @@ def _look(supervision: Supervision, watch: Watch) -> None:
         raise StackError(f"supervisord has ended. {supervision.output()}".strip())
     programs = supervision.programs()
     for name in watch.look(programs.values()):
-        _say(f"{name} has ended unexpectedly and is started again.")
+        say(f"{name} has ended unexpectedly and is started again.")
     for program in programs.values():
         if program.has_failed:
-            _say(f"{program.name} keeps failing ({program.problem}) and is tried again; {program.log} says why.")
+            say(f"{program.name} keeps failing ({program.problem}) and is tried again; {program.log} says why.")
             supervision.start(program)
 
 
@@ -136,27 +135,3 @@ def _describe_missing(settings: Settings, missing: list[str]) -> str:
         log = settings.service_logs_dir / f"{'uwsgi' if name == 'http' else name}.log"
         lines += [f"The last lines of {log}:", *(f"    {line}" for line in last_lines(log))]
     return "\n".join(lines)
-
-
-@contextlib.contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """Give an event that Ctrl-C, a request to end and a closed terminal set."""
-    stop = threading.Event()
-
-    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the shape of a handler
-        stop.set()
-
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup asks for
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _say(line: str) -> None:
-    with contextlib.suppress(OSError):  # the terminal may be closed
-        print(line, flush=True)

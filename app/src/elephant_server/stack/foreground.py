@@ -1,0 +1,33 @@
+"""What a server in the foreground of a terminal has to do with it: it says things, and is asked to stop."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """Give an event that Ctrl-C, a request to end and a closed terminal set."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the shape of a handler
+        stop.set()
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # Windows knows no closed terminal; nohup asks not to heed one.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def say(line: str) -> None:
+    """Print a line for a person."""
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        print(line, flush=True)
