@@ -2,7 +2,7 @@ import pytest
 import redis
 
 from elephant_server.state import Bulletin, Line, MemoryBulletin, RedisBulletin
-from elephant_server.state.bulletin import News
+from elephant_server.state.bulletin import MOST_KEPT, News
 
 MOST_LINES = 500
 
@@ -51,3 +51,17 @@ def test_what_is_known_of_a_job_adds_up(bulletin: Bulletin) -> None:
     assert bulletin.latest_job() == "a"
     assert bulletin.dataset("d") == {"voxel_size": [2, 1, 1]}
     assert bulletin.dataset("none") == {}
+
+
+def test_jobs_and_datasets_of_long_ago_are_let_go(bulletin: Bulletin) -> None:
+    for i in range(MOST_KEPT + 2):
+        bulletin.put(News(jobs={str(i): {"done": i}}, datasets={str(i): {"z": i}}))
+        bulletin.put(News(jobs={"1": {"again": i}}))
+    assert bulletin.jobs(["0", "1", "2", "3", str(MOST_KEPT)]) == [
+        {},
+        {"done": 1, "again": MOST_KEPT + 1},
+        {},
+        {"done": 3},
+        {"done": MOST_KEPT},
+    ]
+    assert [bulletin.dataset(name) for name in ("1", "2")] == [{}, {"z": 2}]

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 Fields = dict[str, Any]
 
+# Of so many jobs, and of so many datasets, it is known what was said of them; none of longer ago matters.
+MOST_KEPT = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Line:

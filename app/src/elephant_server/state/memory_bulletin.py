@@ -6,10 +6,9 @@ from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from elephant_server.state.bulletin import Fields, Line, News
+from elephant_server.state.bulletin import MOST_KEPT, Fields, Line, News
 
 MOST_LINES = 500
-MOST_KEPT = 1000
 
 
 class MemoryBulletin:

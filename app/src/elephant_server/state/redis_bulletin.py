@@ -1,12 +1,12 @@
 """The bulletin in Redis, where all processes of a server put it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import redis
 
-from elephant_server.state.bulletin import Fields, Line, News
+from elephant_server.state.bulletin import MOST_KEPT, Fields, Line, News
 
 MOST_LINES = 500
 LONGEST_TEXT = 4000
@@ -15,6 +15,17 @@ CONNECT_TIMEOUT_S = 3.0
 # Of a Redis that does not answer; longer than any of the blocking reads.
 ANSWER_TIMEOUT_S = 4.0
 BEFORE_ALL = "0-0"
+# What is known of one thing, and a list of such things with the newest first: those of long ago are let go.
+_ADD = """
+for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+redis.call('LREM', KEYS[1], 0, ARGV[2])
+redis.call('LPUSH', KEYS[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+while redis.call('LLEN', KEYS[1]) > tonumber(ARGV[3]) do
+  redis.call('DEL', ARGV[1] .. redis.call('RPOP', KEYS[1]))
+end
+"""
 
 
 class RedisBulletin:
@@ -42,10 +53,9 @@ class RedisBulletin:
             for line in news.lines:
                 fields: Any = {"at": repr(line.at), "level": line.level, "text": line.text[:LONGEST_TEXT]}
                 pipe.xadd(self._log, fields, maxlen=MOST_LINES, approximate=False)
-            for key, values in (*_keyed("job:", news.jobs), *_keyed("dataset:", news.datasets)):
-                mapping: Any = {name: json.dumps(value) for name, value in values.items()}
-                pipe.hset(self._prefix + key, mapping=mapping)
-                pipe.expire(self._prefix + key, KEEP_S)
+            for kind, about in (("job", news.jobs), ("dataset", news.datasets)):
+                for name, values in (about or {}).items():
+                    self._add(pipe, kind, name, values)
             for job_id in [job_id for job_id, fields in (news.jobs or {}).items() if "started" in fields][-1:]:
                 pipe.set(f"{self._prefix}latest", job_id)
             pipe.execute()
@@ -81,13 +91,15 @@ class RedisBulletin:
         """See :meth:`Bulletin.dataset`."""
         return _fields(self._redis.hgetall(f"{self._prefix}dataset:{name}"))
 
+    def _add(self, pipe: Any, kind: str, name: str, fields: Fields) -> None:
+        pairs = [text for field, value in fields.items() for text in (field, json.dumps(value))]
+        if pairs:
+            keys = [f"{self._prefix}{kind}s", f"{self._prefix}{kind}:{name}"]
+            pipe.eval(_ADD, len(keys), *keys, f"{self._prefix}{kind}:", name, MOST_KEPT, KEEP_S, *pairs)
+
     @property
     def _log(self) -> str:
         return f"{self._prefix}log"
-
-
-def _keyed(kind: str, about: Mapping[str, Fields] | None) -> list[tuple[str, Fields]]:
-    return [(kind + name, fields) for name, fields in (about or {}).items() if fields]
 
 
 def _line(line_id: str, fields: dict[str, str]) -> Line:
