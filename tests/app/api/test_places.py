@@ -1,9 +1,10 @@
 """Long requests leave threads to those that answer at once."""
 
+import io
 from collections.abc import Iterator
 
 import pytest
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Response, send_file
 
 from elephant_server.api import errors
 from elephant_server.api.places import Places
@@ -24,6 +25,14 @@ def make_app(n_threads: int) -> Flask:
     @seg.get("/failing")
     def failing() -> Response:
         raise ZeroDivisionError
+
+    @seg.get("/file")
+    def file() -> Response:
+        return send_file(io.BytesIO(b"weights"), "application/octet-stream")
+
+    @seg.get("/nothing")
+    def nothing() -> Response:
+        return Response(status=204)
 
     @state.get("/quick")
     def quick() -> str:
@@ -53,6 +62,9 @@ def test_a_place_is_given_back_whatever_happens() -> None:
     for _ in range(5):
         assert client.get("/failing", buffered=True).status_code == 500
         assert client.get("/long", buffered=True).text == " {}"
+        assert client.get("/file", buffered=True).data == b"weights"
+        assert client.get("/nothing", buffered=True).status_code == 204
+        assert client.head("/long", buffered=True).status_code == 200
 
 
 @pytest.mark.parametrize(("n_threads", "n_places"), [(2, 1), (10, 5), (48, 40)])

@@ -5,15 +5,22 @@ for requests that hold none: what would take the last places is refused at once.
 """
 
 import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, request
+from werkzeug.wsgi import ClosingIterator
 
 from elephant_server.errors import UnavailableError
 from elephant_server.settings import variable
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+
 KEPT_FREE = 8
 LONG = frozenset({"seg", "flow", "download", "upload"})
 LONG_ENDPOINTS = frozenset({"dataset.generate", "dashboard_events.events"})
+_TAKEN = "elephant.has_place"
 
 
 class Places:
@@ -32,7 +39,7 @@ class Places:
     def guard(self, app: Flask) -> None:
         """Have every long request of an application take a place until it is answered."""
         app.before_request(self._take)
-        app.after_request(self._give_back)
+        app.wsgi_app = self._giving_back(app.wsgi_app)  # type: ignore[assignment, method-assign]
 
     def _take(self) -> None:
         if request.blueprint not in LONG and request.endpoint not in LONG_ENDPOINTS:
@@ -42,10 +49,24 @@ class Places:
                 f"too many requests at once: {self.n_places} are waiting for their answers already; try again when "
                 f"some have ended, or set {variable('http_threads')} to more"
             )
-        g.has_place = True
+        request.environ[_TAKEN] = True
 
-    def _give_back(self, response: Response) -> Response:
-        if g.pop("has_place", False):
-            # An answer may go on for hours after it has begun.
-            response.call_on_close(self._free.release)
-        return response
+    def _giving_back(self, app: "WSGIApplication") -> "WSGIApplication":
+        """Give a place back when the server is done with the answer, which may go on for hours after it has begun.
+
+        Not with the response's own callbacks: those of a file that is sent as it is are never called.
+        """
+
+        def answer(environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
+            try:
+                body = app(environ, start_response)
+            except BaseException:
+                self._give_back(environ)
+                raise
+            return ClosingIterator(body, lambda: self._give_back(environ)) if _TAKEN in environ else body
+
+        return answer
+
+    def _give_back(self, environ: dict[str, Any]) -> None:
+        if environ.pop(_TAKEN, False):
+            self._free.release()
