@@ -11,7 +11,7 @@ import redis
 from elephant_server.jobs import running
 from elephant_server.jobs.context import JobControl
 from elephant_server.jobs.running import run_job
-from elephant_server.state import Kind, LiveParams, Outcome, RedisBoard
+from elephant_server.state import Kind, LiveParams, MemoryBoard, Outcome, RedisBoard
 from elephant_server.state.board import Checkpoint
 
 
@@ -149,3 +149,14 @@ def test_what_came_with_a_job_that_was_given_up_is_removed(board: Leaving) -> No
     board.cancel_all()
     run_job(board, "a", lambda _: pytest.fail("it begins"), lambda: given_up.append("a"))
     assert given_up == ["a"]
+
+
+def test_a_job_that_comes_twice_leaves_what_came_with_it_to_the_first() -> None:
+    board, given_up = MemoryBoard(), list[str]()
+    board.open("a", Kind.GUEST)
+    board.take("a", "another worker")
+    run_job(board, "a", lambda _: {}, lambda: given_up.append("a"))
+    assert given_up == []
+    assert board.is_alive("a")
+    run_job(board, "gone", lambda _: {}, lambda: given_up.append("gone"))
+    assert given_up == ["gone"]

@@ -28,12 +28,13 @@ def run_job(board: Board, job_id: str, work: Work, give_up: Callable[[], None] =
     """Do a job that was handed over, and leave its outcome on the board.
 
     A job that is no longer on the board, because it was aborted while it waited, is given up: `give_up` removes what
-    came with it. So is one that comes twice.
+    came with it. One that comes twice is left to whoever has begun it.
     """
     lease = _take(board, job_id)
     if lease is None:
-        logger.info("A job was given up before it began")
-        give_up()
+        if _is_gone(board, job_id):
+            logger.info("A job was given up before it began")
+            give_up()
         return
     control = JobControl(board, lease)
     _current.add(control)
@@ -57,6 +58,14 @@ def _take(board: Board, job_id: str) -> Lease | None:
         # Whoever waits learns that it is lost: nobody renews it.
         logger.warning("A job could not be begun: the state cannot be reached (%s)", error)
         return None
+
+
+def _is_gone(board: Board, job_id: str) -> bool:
+    try:
+        return not board.is_alive(job_id)
+    except RedisError:
+        # What came with it is swept later, when it is known that nobody needs it.
+        return False
 
 
 def _finish(board: Board, control: JobControl, outcome: Outcome) -> None:
