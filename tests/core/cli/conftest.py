@@ -1,20 +1,8 @@
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from core.cli.shell import Shell
-
-
-@pytest.fixture(autouse=True)
-def logger_as_it_was() -> Iterator[None]:
-    """A command sets up the logging of its process, which here goes on afterwards."""
-    logger = logging.getLogger("elephant")
-    before = (list(logger.handlers), logger.propagate, logger.level)
-    yield
-    logger.handlers, logger.propagate = before[0], before[1]
-    logger.setLevel(before[2])
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Which commands there are, what their help says, and how they end."""
 
+import logging
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -86,6 +87,13 @@ def test_a_failure_is_one_line_and_the_traceback_is_for_debugging(shell: Shell) 
     assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
     assert done.err.startswith("error: there is no dataset")
     assert "NotFoundError" in shell("check", "nowhere", "--debug").err
+
+
+def test_whoever_runs_a_command_in_process_keeps_the_logging_of_that_process(shell: Shell) -> None:
+    logger = logging.getLogger("elephant")
+    before = list(logger.handlers), logger.propagate, logger.level
+    assert shell("doctor", "--json", "-v").status in (0, 1)
+    assert (logger.handlers, logger.propagate, logger.level) == before
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

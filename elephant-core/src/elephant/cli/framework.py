@@ -41,8 +41,8 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Set up logging as the options say, then run."""
-        ctx.ensure_object(Session).start_logging()
-        return super().invoke(ctx)
+        with ctx.ensure_object(Session).logging_to_terminal():
+            return super().invoke(ctx)
 
 
 def _section(option: click.Option) -> str:

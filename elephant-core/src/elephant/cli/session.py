@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import click
@@ -26,14 +28,20 @@ class Session:
     verbose: bool = False
     debug: bool = False
 
-    def start_logging(self) -> None:
-        """Send what is logged to standard error: warnings, and with `verbose` the rest."""
+    @contextmanager
+    def logging_to_terminal(self) -> Iterator[None]:
+        """Send what is logged within to standard error: warnings, and with `verbose` the rest."""
         handler = _AboveTheBars()
         handler.setFormatter(_Words())
         logger = logging.getLogger("elephant")
-        logger.handlers = [handler]
-        logger.propagate = False
+        before = logger.handlers, logger.propagate, logger.level
+        logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO if self.verbose else logging.ERROR if self.quiet else logging.WARNING)
+        try:
+            yield
+        finally:
+            logger.handlers, logger.propagate = before[:2]
+            logger.setLevel(before[2])
 
 
 def current() -> Session:
