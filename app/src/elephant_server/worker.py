@@ -9,7 +9,7 @@ from celery import signals
 
 from elephant.dataset import sweep
 from elephant.files import sweep_files
-from elephant_server.jobs.broker import make_celery
+from elephant_server.jobs.broker import make_celery, register
 from elephant_server.jobs.context import WorkerContext, make_context
 from elephant_server.jobs.registry import TASKS, perform
 from elephant_server.jobs.running import end_current_jobs
@@ -27,15 +27,12 @@ def worker_context() -> WorkerContext:
     return make_context(settings, RedisBoard(settings.redis_url), messages_of(settings), poster_of(settings))
 
 
-def _register(name: str) -> None:
-    def task(job_id: str, payload: str) -> None:
-        perform(worker_context(), name, job_id, payload)
-
-    app.task(name=name)(task)
+def _perform(name: str, job_id: str, payload: str) -> None:
+    perform(worker_context(), name, job_id, payload)
 
 
 for _name in TASKS:
-    _register(_name)
+    register(app, _name, functools.partial(_perform, _name))
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]

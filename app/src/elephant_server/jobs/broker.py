@@ -1,5 +1,6 @@
 """The Celery application: how tasks travel to the workers. It knows them by name alone."""
 
+from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -61,6 +62,7 @@ def make_celery(settings: Settings) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         worker_prefetch_multiplier=1,
+        worker_enable_prefetch_count_reduction=False,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         worker_enable_remote_control=False,
@@ -75,3 +77,12 @@ def make_celery(settings: Settings) -> Celery:
     )
     celery.amqp.Connection = PatientConnection
     return celery
+
+
+def register(celery: Celery, name: str, work: Callable[[str, str], None]) -> None:
+    """Let the workers of an application do a task: a function of the job's id and its payload."""
+
+    def task(job_id: str, payload: str) -> None:
+        work(job_id, payload)
+
+    celery.task(name=name, Request="elephant_server.jobs.acknowledging:PromptRequest")(task)

@@ -16,7 +16,7 @@ from elephant_server.state import Board, Kind
 logger = logging.getLogger(__name__)
 
 RENEW_INTERVAL_S = 2.0
-# So many looks in a row at an empty queue, with nothing running: the message is lost, not on its way.
+# So many looks in a row at an empty queue: the message is lost, not on its way.
 LOOKS_UNTIL_LOST = 2
 
 
@@ -77,7 +77,7 @@ class Dispatcher:
         except Exception as error:
             self._take_back(job)
             raise UnavailableError(f"the work could not be handed to a worker ({error}): try again") from error
-        self._keeper.add(QueuedJob(job.id, kind, queue, lambda: self._send(task, job.id, text, queue)))
+        self._keeper.add(QueuedJob(job.id, queue, lambda: self._send(task, job.id, text, queue)))
         return job
 
     def _take_back(self, job: Job) -> None:
@@ -94,7 +94,7 @@ class QueuedJob:
 
     Attributes
     ----------
-    id, kind, queue
+    id, queue
         The job, and where it waits.
     send_again
         Puts it before the workers once more; the board lets it begin only once.
@@ -103,7 +103,6 @@ class QueuedJob:
     """
 
     id: str
-    kind: Kind
     queue: str
     send_again: Callable[[], None]
     n_lost: int = 0
@@ -150,11 +149,12 @@ class QueuedJobsKeeper:
             self._send_lost(queued)
 
     def _send_lost(self, queued: Sequence[QueuedJob]) -> None:
-        """Send those again that will not begin: nothing of their kind runs, and nothing waits in their queue."""
-        busy = {entry.kind for entry in self._board.entries() if entry.phase == "running"}
+        """Send those again that will not begin: nothing waits in their queue any more, and still nobody has begun them.
+
+        What other workers are at says nothing: each takes a message off the queue only when it can begin at once.
+        """
         for job in queued:
-            is_lost = job.kind not in busy and self._is_empty(job.queue)
-            job.n_lost = job.n_lost + 1 if is_lost else 0
+            job.n_lost = job.n_lost + 1 if self._is_empty(job.queue) else 0
             if job.n_lost >= LOOKS_UNTIL_LOST:
                 logger.warning("A job was lost on its way to the worker, and is sent again")
                 job.n_lost = 0
