@@ -7,12 +7,15 @@ PYTHON_OF_VENV := .venv/bin/python
 # For the demonstration: MOVIE=x.h5 TRUTH=x.truth.json SEED=1
 export MOVIE TRUTH SEED
 
-.PHONY: help build rebuild launch stop bash bashroot test-image serve access test test-faults soak demo lint types audit check clean setup setup-dev
+.PHONY: help build rebuild launch stop bash bashroot test-image serve serve-stack access test test-faults soak demo lint types audit check clean setup setup-stack setup-dev
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 serve: setup ## start the server, at http://localhost:8080/ unless told otherwise; Ctrl-C stops it
+	@exec $(PYTHON_OF_VENV) -m elephant_server.embedded
+
+serve-stack: setup-stack ## start the whole stack, with Redis, RabbitMQ and NGINX, as in the container; Ctrl-C stops it
 	@exec $(PYTHON_OF_VENV) -m elephant_server.stack
 
 build: ## build the container's image; ELEPHANT_TORCH=cpu makes it some GB smaller
@@ -69,6 +72,9 @@ clean: ## delete caches and what was built; the workspace and .venv stay
 
 setup: ## install what the server needs, where it is missing
 	@script/setup.sh
+
+setup-stack: ## install what the whole stack needs besides: Redis, RabbitMQ, NGINX
+	@script/setup.sh --stack
 
 setup-dev: ## install what the tests and checks need besides
 	@script/setup.sh --dev

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Set up everything that the server needs, on Debian or Ubuntu: the services of the distribution, the virtual
-# environment .venv and the pinned packages. It does only what is missing, and nothing in well under a second.
+# Set up what the server needs: the virtual environment .venv and the pinned packages. It does only what is missing,
+# and nothing in well under a second.
 #
-# usage: script/setup.sh [--dev]     --dev adds what the tests and checks need
+# usage: script/setup.sh [--stack] [--dev]
+#   --stack   adds the services of the whole stack, from the distribution (Debian, Ubuntu)
+#   --dev     adds what the tests and checks need, and the services where they can be installed without asking
 #
 # PYTHON chooses the interpreter (3.11 or newer). pip's own variables are honoured, such as PIP_EXTRA_INDEX_URL.
 set -euo pipefail
@@ -10,15 +12,21 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 VENV=.venv
-DEV=""
-[ "${1:-}" = "--dev" ] && DEV="-dev"
+DEV="" STACK=""
+for option in "$@"; do
+    case $option in
+        --dev) DEV="-dev" ;;
+        --stack) STACK=yes ;;
+        *) printf 'usage: script/setup.sh [--stack] [--dev]\n' >&2; exit 2 ;;
+    esac
+done
 
 say() { printf '%s\n' "$*"; }
 fail() { printf 'Cannot set up: %s\n' "$*" >&2; exit 1; }
 
 # Two at a time, as `make serve` and `make test` in two terminals, take turns.
 exec 9<script/setup.sh
-flock 9
+! command -v flock >/dev/null || flock 9 # macOS has none
 
 # --- Debian's packages ------------------------------------------------------------------------------------------
 
@@ -70,6 +78,7 @@ set_up_services() {
     packages=$(missing_services)
     [ -n "$packages" ] || return 0
     if ! may_install; then
+        [ -n "$STACK" ] || { say "Tests of the whole stack will be left out, for want of: $packages"; return 0; }
         fail "these are not installed: $packages
 Install them, keep the copies that start by themselves from taking the ports, then try again:
     sudo apt-get install --no-install-recommends $packages
@@ -135,7 +144,7 @@ install_packages() {
 # What the environment was made from; another Python, a moved checkout or a changed pin makes it anew.
 fingerprint() {
     { pwd; readlink -f "$VENV/bin/python" || true
-      cat constraints.txt elephant-core/pyproject.toml app/pyproject.toml requirements-dev.txt; } | sha256sum
+      cat constraints.txt elephant-core/pyproject.toml app/pyproject.toml requirements-dev.txt; } | cksum
 }
 
 set_up_packages() {
@@ -149,5 +158,5 @@ set_up_packages() {
     fingerprint >"$VENV/.set-up$DEV"
 }
 
-set_up_services
+[ -z "$STACK$DEV" ] || set_up_services
 set_up_packages

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from stack.running import require_programs
+
 
 def _free_port() -> int:
     with socket.socket() as probe:
@@ -18,8 +20,9 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
+    require_programs()
     program = shutil.which("redis-server")
-    assert program, "redis-server is missing: apt-get install redis-server"
+    assert program
     port = _free_port()
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

@@ -24,23 +24,35 @@ def test_free_ports_are_fine_and_taken_ones_are_named(settings: Settings) -> Non
     assert f"{settings.http_port}, {settings.redis_port}, {settings.rabbitmq_node_port} are free" in finding.message
     with socket.create_server(("127.0.0.1", settings.redis_port)):
         finding = check_ports(settings)
-    assert finding.status is Status.PROBLEM
+    assert finding.status is Status.WARNING  # one process does without Redis
     assert f"Port {settings.redis_port} is taken" in finding.message
     assert "ELEPHANT_REDIS_PORT" in finding.remedy
+    with socket.create_server(("127.0.0.1", settings.http_port)):
+        finding = check_ports(settings)
+    assert finding.status is Status.PROBLEM
+    assert "ELEPHANT_HTTP_PORT" in finding.remedy
 
 
 def test_a_server_that_lost_its_broker(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "gpu_names", lambda _: "CPU is used")
-    with socket.create_server(("127.0.0.1", settings.http_port)):
+    with (
+        socket.create_server(("127.0.0.1", settings.http_port)),
+        socket.create_server(("127.0.0.1", settings.redis_port)),
+    ):
         finding = check_ports(settings)
         assert finding.status is Status.PROBLEM
         assert f"{settings.rabbitmq_node_port} (ELEPHANT_RABBITMQ_NODE_PORT)" in finding.message
         assert str(settings.service_logs_dir) in finding.remedy
-        with (
-            socket.create_server(("127.0.0.1", settings.redis_port)),
-            socket.create_server(("127.0.0.1", settings.rabbitmq_node_port)),
-        ):
+        with socket.create_server(("127.0.0.1", settings.rabbitmq_node_port)):
             assert check_ports(settings).status is Status.OK
+
+
+def test_a_server_of_one_process_has_no_services(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "gpu_names", lambda _: "CPU is used")
+    with socket.create_server(("127.0.0.1", settings.http_port)):
+        finding = check_ports(settings)
+    assert finding.status is Status.OK
+    assert "one process" in finding.message
 
 
 def test_missing_programs_come_with_what_installs_them(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,8 +60,8 @@ def test_missing_programs_come_with_what_installs_them(settings: Settings, monke
     monkeypatch.setattr(programs, "_PLAIN_RABBITMQ", Path("/nowhere/rabbitmq-server"))
     monkeypatch.setenv("PATH", "/nowhere")
     finding = check_programs(settings)
-    assert finding.status is Status.PROBLEM
-    assert finding.message == "Not installed: nginx, redis-server, rabbitmq-server, epmd"
+    assert finding.status is Status.WARNING
+    assert finding.message.startswith("Not installed: nginx, redis-server, rabbitmq-server, epmd; only the whole stack")
     assert "sudo apt-get install --no-install-recommends nginx-light" in finding.remedy
 
 

@@ -9,9 +9,33 @@ from client.movies import KINDS, Movie
 from client.pulse import Pulse
 from client.released import ReleasedClient, heard_all
 from stack.player import Ears
-from stack.running import RunningServer, wait_until
+from stack.running import RunningServer, settings_of, wait_until
 
 QUEUES = ("update", "dataset", "log")
+
+
+@pytest.fixture(scope="session", params=["stack", "one process"])
+def server(
+    request: pytest.FixtureRequest, server: RunningServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """Give a server of each kind; the one process speaks to the RabbitMQ of the other."""
+    if request.param == "stack":
+        yield server
+        return
+    running = _one_process(tmp_path_factory, server)
+    try:
+        yield running.wait_until_serving()
+    finally:
+        running.stop()
+
+
+def _one_process(tmp_path_factory: pytest.TempPathFactory, stack: RunningServer) -> RunningServer:
+    folder = tmp_path_factory.mktemp("one-process")
+    values = {
+        "ELEPHANT_RABBITMQ_HOST": "127.0.0.1",
+        "ELEPHANT_RABBITMQ_NODE_PORT": str(stack.rabbitmq_port),
+    }
+    return RunningServer.start(folder, settings_of(folder) | values, module="elephant_server.embedded")
 
 
 @pytest.fixture(scope="session")

@@ -96,6 +96,7 @@ def test_what_cannot_report_a_late_failure_answers_late(
 
 
 @pytest.mark.stack
+@pytest.mark.parametrize("server", ["stack"], indirect=True)
 def test_polling_is_left_out_of_the_log(server: RunningServer) -> None:
     log = server.service_logs / "nginx.log"
     for path in ("state/gpus", "state/gpus/", "gpus", "state/process?seen"):
@@ -105,6 +106,7 @@ def test_polling_is_left_out_of_the_log(server: RunningServer) -> None:
 
 
 @pytest.mark.stack
+@pytest.mark.parametrize("server", ["stack"], indirect=True)
 @pytest.mark.parametrize("request_line", [b"POST seg/train", b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x"])
 def test_what_nginx_itself_refuses_is_json_too(server: RunningServer, request_line: bytes) -> None:
     with socket.create_connection(("localhost", server.http_port), timeout=10) as connection:

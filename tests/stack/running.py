@@ -12,11 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 import requests
+
+from elephant_server.settings import Settings
+from elephant_server.stack.errors import StackError
+from elephant_server.stack.programs import find_programs
 
 START_SECONDS = 180.0
 STOP_SECONDS = 60.0
 ADDRESS_LINE = "press Ctrl-C to stop"
+STACK = "elephant_server.stack"
+
+
+def require_programs() -> None:
+    """Skip what needs the services of the whole stack where they are not installed; the project's checks never do."""
+    try:
+        find_programs(Settings())
+    except StackError as error:
+        leave = pytest.fail if os.environ.get("ELEPHANT_TEST_STACK") == "required" else pytest.skip
+        leave(" ".join(str(error).split()))
 
 
 def free_ports(count: int) -> list[int]:
@@ -73,12 +88,14 @@ class RunningServer:
         *,
         variables: Mapping[str, str] | None = None,
         python: str = sys.executable,
-        module: str = "elephant_server.stack",
+        module: str = STACK,
     ) -> "RunningServer":
         """Start the launcher in ``folder``, or another kind of server.
 
         ``values`` say where it serves; they are its variables, unless ``variables`` are given in their place.
         """
+        if module == STACK:
+            require_programs()
         folder.mkdir(parents=True, exist_ok=True)
         kept = _without_settings()
         with (folder / "output.txt").open("wb") as output:

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from elephant.cli.health.findings import Finding, ok, problem
+from elephant.cli.health.findings import Finding, ok, problem, warning
 from elephant.cli.health.software import check_packages
 from elephant.errors import ElephantError
 from elephant_server.settings import Settings, load_settings, variable
@@ -36,7 +36,7 @@ def check_programs(settings: Settings) -> Finding:
         found = find_programs(settings)
     except StackError as error:
         what, _, remedy = str(error).partition(". ")
-        return problem("programs", what, " ".join(remedy.split()))
+        return warning("programs", f"{what}; only the whole stack needs them", " ".join(remedy.split()))
     return ok("programs", ", ".join(filter(None, (found.nginx, found.redis_server, found.rabbitmq_server))))
 
 
@@ -48,13 +48,18 @@ def check_ports(settings: Settings) -> Finding:
         silent = [at for at in wanted if not _listens(ports.reachable(at.address), at.port)]
         if not silent:
             return ok("ports", f"a server answers at {settings.http_url}, with {numbers}")
+        if len(silent) == len(wanted) - 1:
+            return ok("ports", f"a server of one process answers at {settings.http_url}")
         words = ", ".join(f"{at.port} ({variable(at.field)})" for at in silent)
         return problem("ports", f"a server answers, but nothing listens at {words}", _logs(settings))
     try:
         ports.require_free(wanted)
     except StackError as error:
         words, _, remedy = " ".join(str(error).split()).partition(" Set ")
-        return problem("ports", words, f"Set {remedy}" if remedy else "Change the settings.")
+        remedy = f"Set {remedy}" if remedy else "Change the settings."
+        if _is_free([at for at in wanted if at.field == "http_port"]):
+            return warning("ports", f"{words} Only the whole stack needs it.", remedy)
+        return problem("ports", words, remedy)
     return ok("ports", f"{numbers} are free; no server runs with these settings")
 
 
@@ -85,6 +90,14 @@ def _listens(host: str, port: int) -> bool:
     try:
         socket.create_connection((host, port), _SECONDS).close()
     except OSError:
+        return False
+    return True
+
+
+def _is_free(listeners: list[ports.Listener]) -> bool:
+    try:
+        ports.require_free(listeners)
+    except StackError:
         return False
     return True
 
