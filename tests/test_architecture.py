@@ -31,7 +31,7 @@ CORE_ORDER: list[set[str]] = [
 APP_ORDER: list[set[str]] = [
     {"errors", "settings", "hardware"},
     {"state", "messaging"},
-    {"logs", "uploads"},
+    {"logs", "uploads", "machines"},
     {"jobs"},
     {"schemas"},
     {"services"},

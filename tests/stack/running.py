@@ -145,8 +145,13 @@ class RunningServer:
         return Path(self.values["ELEPHANT_WORKSPACE"])
 
     @property
+    def run_dir(self) -> Path:
+        """Where it runs: a machine of several has a folder of its own."""
+        return self.workspace / ".run" / self.values.get("ELEPHANT_MACHINE", "")
+
+    @property
     def service_logs(self) -> Path:
-        return self.workspace / ".run" / "logs"
+        return self.run_dir / "logs"
 
     def ask(self, option: str) -> str:
         """Return what the launcher's command prints about this server when it is asked with an option."""
@@ -176,7 +181,7 @@ class RunningServer:
 
     def processes(self) -> list[psutil.Process]:
         """Return every process that this server started and that is still there, known by its working folder."""
-        run = str(self.workspace / ".run")
+        run = str(self.run_dir)
         return [
             process for process in psutil.process_iter() if _cwd(process) == run and process.pid != self.process.pid
         ]
@@ -195,6 +200,7 @@ class RunningServer:
         mark = {
             "training": "training@",
             "answering": "answering@",
+            "answering-2": "answering-2@",
             "redis": "redis-server",
             "rabbitmq": "beam.smp",
             "nginx": "nginx",

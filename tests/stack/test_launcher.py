@@ -117,10 +117,11 @@ def test_refuses_a_taken_port_before_it_starts_anything(tmp_path: Path, name: st
 def test_says_what_keeps_failing_and_ends(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    shutil.copy(checkout_root() / "nginx.conf", home)
-    text = (checkout_root() / "supervisord.conf").read_text()
+    for name in ("nginx.conf", "supervisord.conf"):
+        shutil.copy(checkout_root() / name, home)
+    text = (checkout_root() / "supervisord.worker.conf").read_text()
     text = text.replace("-A elephant_server.worker", "-A elephant_server.no_such_worker")
-    (home / "supervisord.conf").write_text(text.replace("startretries=5", "startretries=0"))
+    (home / "supervisord.worker.conf").write_text(text.replace("startretries=5", "startretries=0"))
     failing = RunningServer.start(tmp_path, settings_of(tmp_path) | {"ELEPHANT_HOME": str(home)})
     assert failing.process.wait(START_SECONDS) == 1
     assert " keeps failing " in failing.output()

@@ -67,7 +67,7 @@ def check_other_machines(settings: Settings) -> Iterator[Finding]:
     """Look whether Redis and RabbitMQ can be reached where they are on other machines."""
     others = {
         "redis": (settings.starts_redis, settings.redis_host, settings.redis_port),
-        "rabbitmq": (settings.starts_rabbitmq, settings.rabbitmq_host, settings.rabbitmq_node_port),
+        "rabbitmq": (settings.starts_rabbitmq, settings.rabbitmq_host, settings.inner_amqp_port),
     }
     for name, (is_here, host, port) in others.items():
         if is_here:

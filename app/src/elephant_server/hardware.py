@@ -33,14 +33,15 @@ def device_memory(chosen: str) -> list[DeviceMemory]:
         ``all``, indices separated by commas, or nothing.
     """
     try:
-        gpus = [_gpu(index) for index in range(_n_gpus()) if _is_chosen(index, chosen)]
+        gpus = [_gpu(index) for index in range(n_gpus()) if _is_chosen(index, chosen)]
     except pynvml.NVMLError:
         gpus = []
     return gpus or [_host()]
 
 
 @functools.cache
-def _n_gpus() -> int:
+def n_gpus() -> int:
+    """Return how many NVIDIA GPUs the driver knows."""
     try:
         pynvml.nvmlInit()
         return int(pynvml.nvmlDeviceGetCount())
@@ -49,7 +50,18 @@ def _n_gpus() -> int:
 
 
 def _is_chosen(index: int, chosen: str) -> bool:
-    return chosen == "all" or str(index) in chosen.split(",")
+    wanted = chosen.split(",")
+    return chosen == "all" or str(index) in wanted or _is_named(index, wanted)
+
+
+def _is_named(index: int, wanted: list[str]) -> bool:
+    """Tell whether a GPU is chosen by its UUID, or the beginning of it."""
+    names = [name for name in wanted if name.startswith("GPU-")]
+    if not names:
+        return False
+    uuid = pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(index))
+    text = uuid.decode() if isinstance(uuid, bytes) else str(uuid)
+    return any(text.startswith(name) for name in names)
 
 
 def _gpu(index: int) -> DeviceMemory:

@@ -9,18 +9,18 @@ from elephant_server.gate.limits import limit_bodies
 from elephant_server.gate.middleware import Gate
 from elephant_server.jobs.broker import Post
 from elephant_server.logs import messages_of
+from elephant_server.machines import Machines
 from elephant_server.services import KEY, Services
 from elephant_server.settings import Settings, get_settings
-from elephant_server.state import RedisBoard, RedisBulletin
+from elephant_server.state import RedisBoard, RedisBulletin, RedisRoster
 
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the application of the stack; it connects to Redis and RabbitMQ when the first request needs them."""
     settings = settings or get_settings()
-    board = RedisBoard(settings.redis_url)
-    return make_app(
-        Services.of(settings, board, RedisBulletin(settings.redis_url), Post(settings), messages_of(settings))
-    )
+    board, bulletin = RedisBoard(settings.redis_url), RedisBulletin(settings.redis_url)
+    machines = Machines(settings.gpu, RedisRoster(settings.redis_url) if settings.is_cluster else None)
+    return make_app(Services.of(settings, board, bulletin, Post(settings), messages_of(settings), machines))
 
 
 def make_app(parts: Services) -> Flask:

@@ -8,6 +8,7 @@ from flask import current_app
 from elephant_server.jobs.following import Follower
 from elephant_server.jobs.submit import Dispatcher, Sender
 from elephant_server.jobs.waiting import Waiter
+from elephant_server.machines import Machines
 from elephant_server.messaging import Messages
 from elephant_server.settings import Settings
 from elephant_server.state import Board, Bulletin
@@ -26,12 +27,21 @@ class Services:
     waiter: Waiter
     follower: Follower
     messages: Messages
+    machines: Machines
 
     @classmethod
-    def of(cls, settings: Settings, board: Board, bulletin: Bulletin, send: Sender, messages: Messages) -> Self:
-        """Return the parts over a board, a bulletin, what carries tasks, and what carries messages."""
-        dispatcher = Dispatcher(board, send)
-        return cls(settings, board, bulletin, dispatcher, Waiter(board), Follower(board), messages)
+    def of(
+        cls,
+        settings: Settings,
+        board: Board,
+        bulletin: Bulletin,
+        send: Sender,
+        messages: Messages,
+        machines: Machines | None = None,
+    ) -> Self:
+        """Return the parts over a board, a bulletin, what carries tasks, what carries messages, and who computes."""
+        dispatcher, machines = Dispatcher(board, send), machines or Machines(settings.gpu)
+        return cls(settings, board, bulletin, dispatcher, Waiter(board), Follower(board), messages, machines)
 
 
 def services() -> Services:

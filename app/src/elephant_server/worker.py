@@ -4,18 +4,20 @@ Importing it connects to nothing; the HTTP processes never import it, nor the li
 """
 
 import functools
+from typing import Any
 
 from celery import signals
 
 from elephant.dataset import sweep
 from elephant.files import sweep_files
+from elephant_server.jobs.attendance import attend
 from elephant_server.jobs.broker import make_celery, register
 from elephant_server.jobs.context import WorkerContext, make_context
 from elephant_server.jobs.registry import TASKS, perform
 from elephant_server.jobs.running import end_current_jobs
 from elephant_server.logs import messages_of, poster_of, set_up_logging
 from elephant_server.settings import get_settings
-from elephant_server.state import RedisBoard
+from elephant_server.state import RedisBoard, RedisRoster
 
 app = make_celery(get_settings())
 
@@ -41,8 +43,10 @@ def _set_up_logging(**_: object) -> None:
 
 
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
-def _warm_up(**_: object) -> None:
-    context = worker_context()
+def _warm_up(sender: Any, **_: object) -> None:
+    context, settings = worker_context(), get_settings()
+    if settings.is_cluster:
+        attend(RedisRoster(settings.redis_url), settings.machine, sender.hostname.partition("@")[0], settings.gpu)
     # What processes left that were killed; what others are at is left alone.
     sweep(context.datasets)
     sweep_files(context.models)

@@ -7,7 +7,6 @@ from flask import Blueprint, Response, jsonify
 
 from elephant_server.api.bodies import read_body
 from elephant_server.api.described import described
-from elephant_server.hardware import device_memory
 from elephant_server.schemas.answers import Device, State
 from elephant_server.schemas.state import ProcessBody
 from elephant_server.services import services
@@ -23,8 +22,8 @@ LOOK_INTERVAL_S = 0.5
 @blueprint.get("/gpus", endpoint="old_gpus")
 @described(Device, is_list=True)
 def get_gpus() -> Response:
-    """List the GPUs and their memory, MiB; without one, the host's."""
-    return jsonify([entry.as_json() for entry in device_memory(services().settings.gpu)])
+    """List the GPUs and their memory, MiB, of all machines that compute; without one, the host's."""
+    return jsonify([entry.as_json() for entry in services().machines.devices()])
 
 
 @blueprint.get("/state/process")

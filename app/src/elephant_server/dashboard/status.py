@@ -7,7 +7,6 @@ from flask import Blueprint, Response, jsonify
 from elephant_server import __version__
 from elephant_server.api.described import described
 from elephant_server.dashboard.schemas import JobStatus, Status
-from elephant_server.hardware import device_memory
 from elephant_server.schemas.answers import Device
 from elephant_server.services import Services, services
 from elephant_server.state import Entry, Kind, ProcessState
@@ -38,7 +37,7 @@ def status_of(parts: Services) -> Status:
         is_held=state is ProcessState.WAITING and bool(entries) and all(e.kind is Kind.TRAINING for e in entries),
         jobs=[_job(entry, fields) for entry, fields in zip(entries, known, strict=True)],
         latest_job=parts.bulletin.latest_job(),
-        devices=[Device(**entry.as_json()) for entry in device_memory(parts.settings.gpu)],
+        devices=[Device(**entry.as_json()) for entry in parts.machines.devices()],
         now=time.time(),
         version=__version__,
     )

@@ -25,6 +25,7 @@ from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowTrain
 from elephant_server.jobs.reporters import TileReporter
 from elephant_server.jobs.scalars import training_reporter
 from elephant_server.jobs.showing import Shown
+from elephant_server.jobs.starting import one_starter
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ def flow_predict(context: WorkerContext, payload: FlowPredict, control: JobContr
     work = _work(context, payload, control)
     dataset, prediction = work.dataset, payload.params.prediction
     check_prediction(dataset, payload.timepoint, prediction, 2, dataset.n_dims, context.shelf.device)
-    ensure_flow_model(work.model_path, context.pretrained, payload.start)
+    with one_starter(context.models, work.model_path, control):
+        ensure_flow_model(work.model_path, context.pretrained, payload.start)
     logger.info("Flow prediction: timepoint %d of %s", payload.timepoint, payload.dataset_name)
     found = displace(work, payload.timepoint, [spot.to_spot() for spot in payload.spots], payload.params)
     return {"spots": [{"id": s.id, "pos": s.pos[::-1].tolist(), "sqdisp": s.sqdisp} for s in found]}

@@ -31,6 +31,7 @@ from elephant_server.jobs.payloads import DatasetGenerate, SegPredict, SegReset,
 from elephant_server.jobs.reporters import DatasetReporter, TileReporter
 from elephant_server.jobs.scalars import training_reporter
 from elephant_server.jobs.showing import Shown
+from elephant_server.jobs.starting import one_starter
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ def seg_predict(context: WorkerContext, payload: SegPredict, control: JobControl
     prediction = payload.params.prediction
     check_prediction(work.dataset, payload.timepoint, prediction, 1, N_CLASSES, context.shelf.device)
     n_dims = 2 if prediction.use_2d else work.dataset.n_dims
-    _ensure(context, work, n_dims, payload.start)
+    with one_starter(context.models, work.model_path, control):
+        _ensure(context, work, n_dims, payload.start)
     logger.info("Prediction: timepoint %d of %s", payload.timepoint, payload.dataset_name)
     found = detect(work, payload.timepoint, payload.params)
     context.messages.prediction_updated()

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from elephant_server.settings.base import SettingsGroup
+from elephant_server.settings.cluster import ClusterSettings
 
 
 def checkout_root() -> Path:
@@ -22,7 +22,7 @@ def absolute(path: Path | None) -> Path | None:
     return None if path is None else Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - keeps links
 
 
-class FolderSettings(SettingsGroup):
+class FolderSettings(ClusterSettings):
     """The workspace, the folder of what runs, and the checkout."""
 
     workspace: Path = Field(
@@ -30,7 +30,8 @@ class FolderSettings(SettingsGroup):
     )
     run_dir: Path | None = Field(
         None,
-        description="Folder for sockets and logs of the services; `.run` in the workspace by default.",
+        description="Folder for sockets and logs of the services; `.run` in the workspace by default, in that one with "
+        "the machine's name where a server has several machines.",
     )
     home: Path = Field(
         default_factory=checkout_root,
@@ -42,7 +43,8 @@ class FolderSettings(SettingsGroup):
     @model_validator(mode="after")
     def _fill_run_dir(self) -> Self:
         if self.run_dir is None:
-            object.__setattr__(self, "run_dir", self.workspace / ".run")
+            shared = self.workspace / ".run"
+            object.__setattr__(self, "run_dir", shared / self.machine if self.is_cluster else shared)
         return self
 
     @property
@@ -69,6 +71,11 @@ class FolderSettings(SettingsGroup):
     def runtime_dir(self) -> Path:
         """Folder of sockets and rendered configuration: ``run_dir``, known to be there."""
         return self.run_dir or self.workspace / ".run"
+
+    @property
+    def secrets_dir(self) -> Path:
+        """Folder of the secrets that are made: one that all machines of a server see."""
+        return self.workspace / ".run" if self.is_cluster else self.runtime_dir
 
     @property
     def service_logs_dir(self) -> Path:

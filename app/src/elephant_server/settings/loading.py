@@ -49,14 +49,19 @@ class Settings(ServiceSettings, AccessSettings, FolderSettings, ModelSettings):
     def token_path(self) -> Path | None:
         """File that holds the token; None where it is a variable, or none is required."""
         if self.token_file is None and self.token is None and self.is_open:
-            return self.runtime_dir / "token"
+            return self.secrets_dir / "token"
         return self.token_file
 
     @property
     def password_path(self) -> Path | None:
         """File that holds RabbitMQ's password; None where it is a variable."""
-        is_default = "rabbitmq_password" not in self.model_fields_set
-        return self.runtime_dir / "rabbitmq.password" if self.is_open and is_default else None
+        is_needed = (self.is_open or self.is_cluster) and "rabbitmq_password" not in self.model_fields_set
+        return self.secrets_dir / "rabbitmq.password" if is_needed else None
+
+    @property
+    def redis_password_path(self) -> Path | None:
+        """File that holds Redis' password; None where it is a variable, or Redis has none."""
+        return self.secrets_dir / "redis.password" if self.is_cluster and self.redis_password is None else None
 
     def as_environment(self) -> dict[str, str]:
         """Return variables from which another process reads the same settings, wherever it was started."""

@@ -7,12 +7,13 @@ from urllib.parse import quote
 
 from pydantic import Field, field_validator, model_validator
 
-from elephant_server.settings.base import Port, SettingsGroup
+from elephant_server.settings.base import Port
+from elephant_server.settings.cluster import ClusterSettings
 from elephant_server.settings.folders import absolute
 from elephant_server.settings.hosts import in_url, is_loopback, is_this_machine, is_unspecified
 
 
-class ServiceSettings(SettingsGroup):
+class ServiceSettings(ClusterSettings):
     """Ports, addresses and users of the services."""
 
     http_port: Port = Field(8080, description="Port of the address that the client is given.")
@@ -113,20 +114,27 @@ class ServiceSettings(SettingsGroup):
 
     @property
     def rabbitmq_url(self) -> str:
-        """Address of RabbitMQ, with user, password and virtual host."""
+        """Address of RabbitMQ for the server itself, with user, password and virtual host."""
         user, password = quote(self.rabbitmq_user, safe=""), quote(self.rabbitmq_password, safe="")
         virtual_host = quote(self.rabbitmq_virtual_host, safe="")
-        return f"amqp://{user}:{password}@{in_url(self.rabbitmq_host)}:{self.rabbitmq_node_port}/{virtual_host}"
+        return f"amqp://{user}:{password}@{in_url(self.rabbitmq_host)}:{self.inner_amqp_port}/{virtual_host}"
+
+    @property
+    def inner_amqp_port(self) -> int:
+        """Port at which the server itself reaches RabbitMQ."""
+        is_member = self.roles is not None and not self.starts_rabbitmq
+        return self.rabbitmq_cluster_port if is_member else self.rabbitmq_node_port
 
     @property
     def starts_redis(self) -> bool:
         """Whether Redis runs on this machine, so that the launcher starts it."""
-        return is_this_machine(self.redis_host)
+        return is_this_machine(self.redis_host) if self.roles is None else "redis" in self.role_names
 
     @property
     def starts_rabbitmq(self) -> bool:
         """Whether RabbitMQ runs on this machine, so that the launcher starts it."""
-        return is_this_machine(self.rabbitmq_host)
+        return is_this_machine(self.rabbitmq_host) if self.roles is None else "broker" in self.role_names
 
     def _redis_database(self, number: int) -> str:
-        return f"redis://{in_url(self.redis_host)}:{self.redis_port}/{number}"
+        secret = "" if self.redis_password is None else f":{quote(self.redis_password, safe='')}@"
+        return f"redis://{secret}{in_url(self.redis_host)}:{self.redis_port}/{number}"

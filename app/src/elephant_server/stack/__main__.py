@@ -5,10 +5,10 @@ import sys
 
 from elephant.errors import ElephantError
 from elephant_server.gate.asking import password_of, url_with_token
-from elephant_server.settings import Settings, load_settings
+from elephant_server.settings import load_settings
+from elephant_server.stack import health
 from elephant_server.stack.announcement import access
 from elephant_server.stack.launcher import serve
-from elephant_server.stack.readiness import gpu_names
 
 
 def main() -> int:
@@ -17,7 +17,7 @@ def main() -> int:
     try:
         settings = load_settings()
         if options.health:
-            return _health(settings)
+            return health.main()
         if options.url:
             print(url_with_token(settings.http_url, settings))
         elif options.access:
@@ -38,12 +38,6 @@ def _parser() -> argparse.ArgumentParser:
     instead.add_argument("--access", action="store_true", help="print all that a client needs to know, and end")
     instead.add_argument("--health", action="store_true", help="end with 0 where the server answers, else with 1")
     return parser
-
-
-def _health(settings: Settings) -> int:
-    device = gpu_names(settings)
-    print(f"{settings.http_url} answers ({device})" if device else f"{settings.http_url} does not answer")
-    return 0 if device else 1
 
 
 if __name__ == "__main__":

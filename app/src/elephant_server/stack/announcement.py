@@ -18,11 +18,24 @@ def announcement(settings: Settings, device: str, *, with_secrets: bool) -> list
     # What a container prints is kept by its engine.
     with_secrets = with_secrets and settings.listen_address is None
     url = url_with_token(settings.http_url, settings) if with_secrets else settings.http_url
+    if not settings.starts_web:
+        return [*_warnings(settings), *_part(settings, device)]
     return [
         *_warnings(settings),
         f"Serving on {url} - press Ctrl-C to stop",
         *_access(settings, with_secrets),
         f"    device     {device}",
+        f"    workspace  {settings.workspace}",
+        f"    logs       {settings.service_logs_dir}",
+    ]
+
+
+def _part(settings: Settings, device: str) -> list[str]:
+    """Return what is said of a machine that is a part of a server, without its address."""
+    roles = ", ".join(settings.roles.split(",")) if settings.roles else ""
+    return [
+        f"Running {roles} as {settings.machine} - press Ctrl-C to stop",
+        *([f"    device     {device}"] if device else []),
         f"    workspace  {settings.workspace}",
         f"    logs       {settings.service_logs_dir}",
     ]

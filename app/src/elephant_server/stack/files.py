@@ -30,7 +30,7 @@ def make_folders(settings: Settings) -> None:
             raise SettingsError(f"{variable(field)}: expected a path without quotes, \\ and $; got {path}.")
     run = settings.runtime_dir
     inside = (settings.service_logs_dir, run / "nginx", run / "rabbitmq")
-    for folder in (settings.datasets_dir, settings.models_dir, settings.logs_dir, *inside):
+    for folder in (settings.datasets_dir, settings.models_dir, settings.logs_dir, settings.secrets_dir, *inside):
         _make(folder, variable("run_dir" if folder in inside else "workspace"))
 
 

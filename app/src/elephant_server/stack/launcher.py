@@ -1,6 +1,7 @@
 """From the settings to a server that answers, and to its end."""
 
 import contextlib
+import os
 import sys
 import sysconfig
 import threading
@@ -14,8 +15,11 @@ from elephant_server.stack.announcement import announcement
 from elephant_server.stack.certificate import check_certificate
 from elephant_server.stack.errors import StackError
 from elephant_server.stack.foreground import say, stop_on_signals
+from elephant_server.stack.joining import join
+from elephant_server.stack.pairs import devices_of
 from elephant_server.stack.programs import Programs, find_programs
 from elephant_server.stack.readiness import Readiness
+from elephant_server.stack.redis_server import redis_address
 from elephant_server.stack.secret_files import with_secrets
 from elephant_server.stack.supervision import GUARD, Supervision, child_environment
 from elephant_server.stack.watch import Watch, last_lines
@@ -37,17 +41,39 @@ def serve(settings: Settings) -> None:
     rendering.configuration_file(settings, "supervisord.conf")
     files.make_folders(settings)
     users.become_user(settings)
-    check_certificate(settings)
+    if settings.starts_web or settings.starts_rabbitmq:
+        check_certificate(settings)
     with stop_on_signals() as stop, contextlib.ExitStack() as stack:
-        stack.enter_context(lock.hold(settings.workspace, variable("workspace")))
-        if settings.runtime_dir != settings.workspace:
-            stack.enter_context(lock.hold(settings.runtime_dir, variable("run_dir")))
-        settings = with_secrets(settings)
+        _hold_folders(settings, stack)
+        settings = join(with_secrets(settings), stop, _START_SECONDS)
+        if stop.is_set():
+            return
         ports.require_free(ports.wanted(settings))
         sockets, own = stack.enter_context(files.socket_folder(settings)), ports.OwnPorts.chosen()
         rendering.write_configuration(settings, sockets, own)
-        say("Starting Redis, RabbitMQ, the workers, uWSGI and NGINX ...")
+        say(f"Starting {_in_words(settings)} ...")
         _run(settings, _supervision(settings, stack_variables(settings, programs, sockets, own), sockets), stop)
+
+
+def _hold_folders(settings: Settings, stack: contextlib.ExitStack) -> None:
+    """Keep other servers out of the workspace, which the machines of one share, and out of this one's run folder."""
+    if settings.starts_web:
+        stack.enter_context(lock.hold(settings.workspace, variable("workspace")))
+    if settings.runtime_dir != settings.workspace:
+        stack.enter_context(lock.hold(settings.runtime_dir, variable("run_dir")))
+
+
+def _in_words(settings: Settings) -> str:
+    """Name what is started on this machine."""
+    names = {
+        "Redis": settings.starts_redis,
+        "RabbitMQ": settings.starts_rabbitmq,
+        "the workers": settings.starts_workers,
+        "uWSGI and NGINX": settings.starts_web,
+    }
+    *most, last = [name for name, is_started in names.items() if is_started]
+    # The last of them is two already.
+    return ", ".join([*most, last]) if settings.starts_web or not most else f"{', '.join(most)} and {last}"
 
 
 def stack_variables(settings: Settings, programs: Programs, sockets: Path, own: ports.OwnPorts) -> dict[str, str]:
@@ -65,13 +91,19 @@ def stack_variables(settings: Settings, programs: Programs, sockets: Path, own: 
         "STACK_DIST_PORT": str(own.distribution),
         "STACK_START_REDIS": str(settings.starts_redis).lower(),
         "STACK_START_RABBITMQ": str(settings.starts_rabbitmq).lower(),
+        "STACK_START_WEB": str(settings.starts_web).lower(),
         # Where they listen, whatever name of this machine the settings have.
         variable("rabbitmq_host"): rendering.rabbitmq_address(settings),
     }
     if settings.starts_rabbitmq and settings.uses_tls:
         values[variable("rabbitmq_node_port")] = str(own.amqp)
     if settings.starts_redis:
-        values[variable("redis_host")] = ports.redis_address(settings)
+        values[variable("redis_host")] = redis_address(settings)
+    # Numbers of GPUs mean the same here as in what the driver says of them.
+    values.setdefault("CUDA_DEVICE_ORDER", os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID"))
+    if settings.gpu == "all" and "CUDA_VISIBLE_DEVICES" in os.environ:
+        # What a scheduler has chosen is what there is.
+        values[variable("gpu")] = ",".join(devices_of(settings))
     if settings.cuda_visible_devices is not None:
         values["CUDA_VISIBLE_DEVICES"] = settings.cuda_visible_devices
     return values
@@ -79,7 +111,7 @@ def stack_variables(settings: Settings, programs: Programs, sockets: Path, own: 
 
 def _supervision(settings: Settings, variables: Mapping[str, str], sockets: Path) -> Supervision:
     return Supervision(
-        configuration=rendering.configuration_file(settings, "supervisord.conf"),
+        configuration=settings.runtime_dir / "supervisord.conf",
         environment=child_environment(variables),
         control=sockets / "supervisor.sock",
         folder=settings.runtime_dir,

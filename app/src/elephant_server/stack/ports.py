@@ -10,6 +10,7 @@ import psutil
 
 from elephant_server.settings import Settings, variable
 from elephant_server.stack.errors import StackError
+from elephant_server.stack.redis_server import redis_addresses
 
 # Below the range from which the kernel takes ports for outgoing connections.
 _OWN_PORTS = range(20000, 32000)
@@ -46,20 +47,18 @@ class OwnPorts:
 
 def wanted(settings: Settings) -> list[Listener]:
     """Return what the services of these settings will listen on, on this machine."""
-    listeners = [Listener("http_port", settings.listens_at, settings.http_port)]
+    listeners = [Listener("http_port", settings.listens_at, settings.http_port)] if settings.starts_web else []
     if settings.starts_redis:
-        listeners.append(Listener("redis_port", redis_address(settings), settings.redis_port))
+        listeners += [Listener("redis_port", address, settings.redis_port) for address in redis_addresses(settings)]
     if settings.starts_rabbitmq:
         address = settings.listens_at
         listeners.append(Listener("rabbitmq_node_port", address, settings.rabbitmq_node_port))
+        if settings.cluster_address is not None:
+            cluster = settings.cluster_address
+            listeners.append(Listener("rabbitmq_cluster_port", cluster, settings.rabbitmq_cluster_port))
         if settings.rabbitmq_management_port is not None:
             listeners.append(Listener("rabbitmq_management_port", address, settings.rabbitmq_management_port))
     return listeners
-
-
-def redis_address(settings: Settings) -> str:
-    """Return where Redis listens: it has no password, so on this machine only."""
-    return "::1" if settings.redis_host.strip("[]") == "::1" else "127.0.0.1"
 
 
 def reachable(address: str) -> str:

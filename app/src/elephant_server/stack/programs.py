@@ -38,7 +38,7 @@ def find_programs(settings: Settings) -> Programs:
     StackError
         If some are missing; the message is the command that installs them.
     """
-    names = ["nginx"]
+    names = ["nginx"] if settings.starts_web else []
     names += ["redis-server"] if settings.starts_redis else []
     names += ["rabbitmq-server", "epmd"] if settings.starts_rabbitmq else []
     found = {name: _find(name) for name in names}
@@ -50,7 +50,7 @@ def find_programs(settings: Settings) -> Programs:
             f"    sudo apt-get install --no-install-recommends {packages}"
         )
     return Programs(
-        nginx=found["nginx"],
+        nginx=found.get("nginx", ""),
         redis_server=found.get("redis-server", ""),
         rabbitmq_server=found.get("rabbitmq-server", ""),
         epmd=found.get("epmd", ""),

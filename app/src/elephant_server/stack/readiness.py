@@ -3,11 +3,13 @@
 import http.client
 import json
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from elephant_server.gate.asking import token_of, trust_of
 from elephant_server.settings import Settings
-from elephant_server.stack.ports import reachable, redis_address
+from elephant_server.stack.attendance import absent_workers, own_devices
+from elephant_server.stack.ports import reachable
+from elephant_server.stack.redis_server import ask_redis, redis_address
 from elephant_server.stack.supervision import ProgramState
 
 _SECONDS = 5.0
@@ -26,17 +28,25 @@ class Readiness:
 
     def missing(self, programs: Iterable[ProgramState]) -> list[str]:
         """Return the names of what is not ready yet; empty when all of it is."""
-        names = [program.name for program in programs if not program.is_running]
+        names = {program.name for program in programs if not program.is_running} | set(self._silent())
+        if names:
+            return sorted(names)
+        if self._settings.starts_web:
+            self.device = gpu_names(self._settings)
+            return [] if self.device else ["http"]
+        self.device = own_devices(self._settings) if self._settings.starts_workers else ""
+        return []
+
+    def _silent(self) -> Iterator[str]:
+        """Yield what does not answer on this machine, besides HTTP."""
         settings = self._settings
-        if settings.starts_redis and not self._listens("redis", redis_address(settings), settings.redis_port):
-            names.append("redis")
-        if settings.starts_rabbitmq and not self._listens(
-            "rabbitmq", reachable(settings.listens_at), settings.rabbitmq_node_port
-        ):
-            names.append("rabbitmq")
-        if not names:
-            self.device = gpu_names(settings)
-        return sorted(set(names)) if names or self.device else ["http"]
+        if settings.starts_redis and ask_redis(settings, redis_address(settings)):
+            yield "redis"
+        address = reachable(settings.listens_at)
+        if settings.starts_rabbitmq and not self._listens("rabbitmq", address, settings.rabbitmq_node_port):
+            yield "rabbitmq"
+        if settings.is_cluster:
+            yield from absent_workers(settings)
 
     def _listens(self, name: str, host: str, port: int) -> bool:
         if name not in self._answered:

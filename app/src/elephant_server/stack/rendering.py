@@ -1,18 +1,24 @@
-"""The configuration files of NGINX and RabbitMQ, rendered into the run folder."""
+"""The configuration files of supervisord, NGINX, Redis and RabbitMQ, rendered into the run folder."""
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from elephant_server.settings import Settings, in_url, variable
 from elephant_server.stack.errors import StackError
+from elephant_server.stack.pairs import Worker, workers_of
 from elephant_server.stack.ports import OwnPorts, reachable
+from elephant_server.stack.redis_server import redis_configuration
 
 
 def write_configuration(settings: Settings, sockets: Path, own: OwnPorts) -> None:
-    """Render the configuration of NGINX and RabbitMQ into the run folder."""
+    """Render the configuration of supervisord and of the services into the run folder."""
     run = settings.runtime_dir
+    _write(run / "supervisord.conf", supervisord_configuration(settings, workers_of(settings)))
     _write(run / "nginx.conf", nginx_configuration(settings, sockets))
+    if settings.starts_redis:
+        _write(run / "redis.conf", redis_configuration(settings))
     if settings.starts_rabbitmq:
         plugins = "[]." if settings.rabbitmq_management_port is None else "[rabbitmq_management]."
         _write(run / "rabbitmq" / "enabled_plugins", plugins)
@@ -21,7 +27,7 @@ def write_configuration(settings: Settings, sockets: Path, own: OwnPorts) -> Non
 
 
 def configuration_file(settings: Settings, name: str) -> Path:
-    """Return ``supervisord.conf`` or ``nginx.conf`` of the checkout.
+    """Return a configuration file of the checkout.
 
     Raises
     ------
@@ -32,6 +38,20 @@ def configuration_file(settings: Settings, name: str) -> Path:
     if not path.is_file():
         raise StackError(f"{path} is not there. Start in the checkout, or set {variable('home')} to the checkout.")
     return path
+
+
+def supervisord_configuration(settings: Settings, workers: list[Worker]) -> str:
+    """Return ``supervisord.conf`` with a program for each worker."""
+    worker = configuration_file(settings, "supervisord.worker.conf").read_text(encoding="utf-8")
+    programs = [_filled(worker, _worker_values(each)) for each in workers]
+    names = "".join(f"{each.name}," for each in workers)
+    text = configuration_file(settings, "supervisord.conf").read_text(encoding="utf-8")
+    return _filled(text, {"WORKERS": names, "WORKER_PROGRAMS": "".join(programs)})
+
+
+def _worker_values(worker: Worker) -> dict[str, str]:
+    variables = ",".join(f'{name}="{value}"' for name, value in worker.environment.items())
+    return {"NAME": worker.name, "QUEUE": worker.queue, "ENVIRONMENT": variables}
 
 
 def nginx_configuration(settings: Settings, sockets: Path) -> str:
@@ -47,8 +67,11 @@ def nginx_configuration(settings: Settings, sockets: Path) -> str:
         "MAX_BODY_MIB": str(settings.max_body_mib),
         "MAX_MODEL_MIB": str(settings.max_model_mib),
     }
-    text = configuration_file(settings, "nginx.conf").read_text(encoding="utf-8")
-    # NGINX's own variables have small letters.
+    return _filled(configuration_file(settings, "nginx.conf").read_text(encoding="utf-8"), values)
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    """Return a template with its names filled in; NGINX's own variables have small letters."""
     return re.sub(r"\$\{([A-Z_]+)\}", lambda name: values[name[1]], text)
 
 
@@ -91,14 +114,20 @@ def _nginx_tls(settings: Settings) -> str:
 
 
 def _listeners(settings: Settings, amqp_port: int) -> list[str]:
-    public = f'[{{"{settings.listens_at}", {settings.rabbitmq_node_port}}}]'
+    public, plain = _listener(settings.listens_at, settings.rabbitmq_node_port), []
+    if settings.cluster_address is not None:
+        plain.append(_listener(settings.cluster_address, settings.rabbitmq_cluster_port))
     if not settings.uses_tls:
-        return [f"{{tcp_listeners, {public}}}"]
+        return [f"{{tcp_listeners, [{', '.join([public, *plain])}]}}"]
     return [
-        f'{{tcp_listeners, [{{"127.0.0.1", {amqp_port}}}]}}',
-        f"{{ssl_listeners, {public}}}",
+        f"{{tcp_listeners, [{', '.join([_listener('127.0.0.1', amqp_port), *plain])}]}}",
+        f"{{ssl_listeners, [{public}]}}",
         f"{{ssl_options, [{_tls(settings)}]}}",
     ]
+
+
+def _listener(address: str, port: int) -> str:
+    return f'{{"{address}", {port}}}'
 
 
 def _management(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""The token and RabbitMQ's password of a server that listens beyond this machine, where nobody has set them."""
+"""The token and the passwords of a server that listens beyond this machine, where nobody has set them."""
 
 import os
 import secrets
@@ -26,11 +26,26 @@ def with_secrets(settings: Settings) -> Settings:
         if settings.token_file is None:
             _make(settings.token_path)
         _check_tokens(settings.token_path)
-    if settings.password_path is not None:
+    # Of a server with several machines, each password is made where its service runs; the others find it.
+    if settings.password_path is not None and (settings.starts_rabbitmq or not settings.is_cluster):
         _make(settings.password_path)
-    given = settings.model_copy(update={"rabbitmq_password": password_of(settings)})
+    if settings.redis_password_path is not None and settings.starts_redis:
+        _make(settings.redis_password_path)
+    given = with_passwords(settings)
     _check_password(given)
     return given
+
+
+def with_passwords(settings: Settings) -> Settings:
+    """Return the settings with the passwords that are known on this machine; one that is set once stays."""
+    known = {}
+    path = settings.password_path
+    if path is None or path.exists():
+        known["rabbitmq_password"] = password_of(settings)
+    path = settings.redis_password_path
+    if path is not None and path.exists():
+        known["redis_password"] = path.read_text(encoding="utf-8").strip()
+    return settings.model_copy(update=known)
 
 
 def _make(path: Path) -> None:
@@ -56,8 +71,9 @@ def _check_tokens(path: Path) -> None:
 
 def _check_password(settings: Settings) -> None:
     is_known = settings.rabbitmq_password in ("user", "guest", settings.rabbitmq_user)
-    if is_known and settings.is_open and settings.starts_rabbitmq:
+    address = settings.cluster_address if settings.is_reached_by_cluster else settings.bind_address
+    if is_known and (settings.is_open or settings.is_reached_by_cluster) and settings.starts_rabbitmq:
         raise StackError(
             f"{variable('rabbitmq_password')}: expected one that nobody can guess, since RabbitMQ listens on "
-            f"{settings.bind_address}; got one that everybody knows. Set another, or leave it out to have one made."
+            f"{address}; got one that everybody knows. Set another, or leave it out to have one made."
         )

@@ -66,8 +66,15 @@ def _hand_over(settings: Settings, uid: int, gid: int) -> None:
     Where root has served, root's files are in the run folder: without any there is nothing to look for.
     """
     run = settings.runtime_dir
-    parts = [settings.datasets_dir, settings.models_dir, settings.logs_dir, settings.exports_dir, run]
-    folders = [folder for folder in parts if folder.is_dir() and not folder.is_symlink()]
+    parts = [
+        settings.datasets_dir,
+        settings.models_dir,
+        settings.logs_dir,
+        settings.exports_dir,
+        settings.secrets_dir,
+        run,
+    ]
+    folders = [folder for folder in dict.fromkeys(parts) if folder.is_dir() and not folder.is_symlink()]
     top = [*folders, settings.workspace, settings.workspace / LOCK_NAME]
     if not any(map(_is_roots, [*top, *run.iterdir()])):
         return

@@ -17,6 +17,7 @@ from elephant_server.state.memory_bulletin import MemoryBulletin
 from elephant_server.state.poster import Poster
 from elephant_server.state.redis_board import RedisBoard
 from elephant_server.state.redis_bulletin import RedisBulletin
+from elephant_server.state.roster import Member, RedisRoster, Roster
 
 __all__ = [
     "Board",
@@ -27,6 +28,7 @@ __all__ = [
     "Lease",
     "Line",
     "LiveParams",
+    "Member",
     "MemoryBoard",
     "MemoryBulletin",
     "News",
@@ -35,4 +37,6 @@ __all__ = [
     "ProcessState",
     "RedisBoard",
     "RedisBulletin",
+    "RedisRoster",
+    "Roster",
 ]

@@ -1,0 +1,93 @@
+"""Which workers there are, on all machines of a server, and what they compute on.
+
+A worker puts itself on the roster again and again; who has not done so for some seconds is gone. Nothing is decided by
+it: jobs go to whoever takes them off their queue.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, Self
+
+import redis
+
+from elephant_server.hardware import DeviceMemory
+
+GONE_AFTER_S = 10.0
+# Whoever asks has a client that asks every second.
+ANSWER_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A worker.
+
+    Attributes
+    ----------
+    machine
+        Where it runs.
+    name
+        Of its program there, such as ``training-2``.
+    devices
+        What it may compute on.
+    """
+
+    machine: str
+    name: str
+    devices: tuple[DeviceMemory, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return a member from JSON."""
+        found = json.loads(text)
+        return cls(found["machine"], found["name"], tuple(DeviceMemory(**device) for device in found["devices"]))
+
+
+class Roster(Protocol):
+    """The workers that are there."""
+
+    def enter(self, member: Member) -> None:
+        """Say that a worker is there, for the next seconds."""
+
+    def present(self) -> list[Member]:
+        """Return the workers that are there, by machine and name."""
+
+
+class RedisRoster:
+    """A :class:`Roster` in Redis.
+
+    Making one connects to nothing; every method may raise :class:`redis.exceptions.RedisError`.
+
+    Parameters
+    ----------
+    url
+        The database.
+    prefix
+        What all keys start with.
+    """
+
+    def __init__(self, url: str, prefix: str = "elephant:roster") -> None:
+        self._redis = redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_connect_timeout=ANSWER_TIMEOUT_S,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            health_check_interval=30,
+        )
+        self._prefix = prefix
+
+    def enter(self, member: Member) -> None:
+        """See :meth:`Roster.enter`."""
+        key = f"{self._prefix}:{member.machine}/{member.name}"
+        with self._redis.pipeline() as pipe:
+            pipe.sadd(self._prefix, key)
+            pipe.set(key, json.dumps(asdict(member)), px=int(GONE_AFTER_S * 1000))
+            pipe.execute()
+
+    def present(self) -> list[Member]:
+        """See :meth:`Roster.present`."""
+        keys: Any = sorted(self._redis.smembers(self._prefix))
+        found: Any = self._redis.mget(keys) if keys else []
+        gone = [key for key, text in zip(keys, found, strict=True) if text is None]
+        if gone:
+            self._redis.srem(self._prefix, *gone)
+        return [Member.parse(text) for text in found if text is not None]

@@ -1,0 +1,191 @@
+"""Several machines are one server: work is spread, the loss of one leaves the others at work, results are right."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pika
+import psutil
+import pytest
+import redis
+import requests
+
+from elephant_server.gate.asking import password_of
+from elephant_server.settings import Settings
+from stack.cluster import ADDRESS, Cluster, running_cluster
+from stack.player import Player, blobs, masks_of, predict_body, spot, train_body
+from stack.running import RunningServer, wait_until
+
+pytestmark = pytest.mark.stack
+
+N_TIMEPOINTS = 6
+SHAPE = (16, 64, 64)
+# So low that an untrained network finds something to compare.
+LOW = {"p_thresh": 0.05, "r_min": 0.1}
+NAMES = ("one", "two", "three")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with running_cluster(tmp_path_factory.mktemp("cluster"), NAMES) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def centres(cluster: Cluster) -> np.ndarray:
+    """Make a movie, train a model a little, and return the centres of its nuclei at timepoint 0."""
+    player = Player(cluster.head)
+    found = [blobs(SHAPE, 6, seed) for seed in range(N_TIMEPOINTS)]
+    assert player.make_dataset("movie", np.stack([image for image, _ in found])).status_code == 200
+    spots = [spot(0, centre) for centre in found[0][1]]
+    answer = player.post("seg/train", train_body("movie", spots, n_epochs=3))
+    assert answer.json() == {"completed": True}
+    return found[0][1]
+
+
+@pytest.fixture
+def player(cluster: Cluster, centres: np.ndarray) -> Player:
+    return Player(cluster.head)
+
+
+def times_answered(machine: RunningServer) -> int:
+    return (machine.service_logs / "answering.log").read_text().count("Prediction: timepoint")
+
+
+def predict_all(player: Player, timepoints: list[int]) -> list[requests.Response]:
+    with ThreadPoolExecutor(len(timepoints)) as pool:
+        return list(
+            pool.map(lambda t: player.post("seg/predict", predict_body("movie", timepoint=t, **LOW)), timepoints)
+        )
+
+
+def test_each_machine_runs_its_part(cluster: Cluster) -> None:
+    head, one = cluster.head, cluster.machines[0]
+    assert f"Serving on http://localhost:{head.http_port}/ - press Ctrl-C to stop" in head.output()
+    assert [bool(head.pid(name)) for name in ("redis", "rabbitmq", "uwsgi", "training")] == [True, True, True, False]
+    assert [bool(one.pid(name)) for name in ("redis", "rabbitmq", "uwsgi", "training")] == [False, False, False, True]
+    assert "Running workers as one - press Ctrl-C to stop" in one.output()
+    assert not one.listening()
+
+
+def test_all_machines_are_healthy(cluster: Cluster) -> None:
+    for server in (cluster.head, *cluster.machines):
+        assert server.ask("--health")
+
+
+def test_the_devices_of_all_machines_are_listed(cluster: Cluster) -> None:
+    found = requests.get(cluster.head.base_url + "state/gpus", timeout=10).json()
+    assert sorted(device["id"].split()[0] for device in found) == sorted(NAMES)
+    assert len({device["id"] for device in found}) == len(NAMES)
+    assert all(device["mem_total"] > 0 for device in found)
+
+
+def test_redis_and_rabbitmq_want_passwords(cluster: Cluster) -> None:
+    head = cluster.head
+    for address in ("127.0.0.1", ADDRESS):
+        with redis.Redis(address, head.redis_port) as client, pytest.raises(redis.AuthenticationError):
+            client.ping()
+    assert head.rabbitmq_password != "user"
+    secrets = [head.rabbitmq_password, (head.workspace / ".run" / "redis.password").read_text().strip()]
+    command_lines = [" ".join(process.cmdline()) for process in head.processes()]
+    assert not [line for line in command_lines for secret in secrets if secret in line]
+    assert {address for address, _ in head.listening()} <= {"127.0.0.1", "::1", ADDRESS}
+    assert password_of(Settings(workspace=head.workspace, roles="workers")) == head.rabbitmq_password
+
+
+def test_predictions_are_spread_and_right(cluster: Cluster, player: Player) -> None:
+    timepoints = [*range(N_TIMEPOINTS)] * 2
+    before = [times_answered(machine) for machine in cluster.machines]
+    answers = predict_all(player, timepoints)
+    after = [times_answered(machine) for machine in cluster.machines]
+    assert [answer.json()["completed"] for answer in answers] == [True] * len(timepoints)
+    assert all(later > earlier for earlier, later in zip(before, after, strict=True)), (before, after)
+    assert sum(after) - sum(before) == len(timepoints)
+    # Whoever answers, the answer to a timepoint is the same.
+    spots = [answer.json()["spots"] for answer in answers]
+    assert any(spots)
+    for first, second in zip(spots[:N_TIMEPOINTS], spots[N_TIMEPOINTS:], strict=True):
+        assert [s["t"] for s in first] == [s["t"] for s in second]
+        assert np.allclose([s["pos"] for s in first], [s["pos"] for s in second], atol=1e-3)
+    assert player.state() == 0
+    assert heard(cluster.head, "prediction") == "Prediction updated"
+
+
+def heard(server: RunningServer, queue: str) -> str:
+    """Return the first message that waits for a client, put there by a worker of another machine."""
+    credentials = pika.PlainCredentials("user", server.rabbitmq_password)
+    parameters = pika.ConnectionParameters("127.0.0.1", server.rabbitmq_port, credentials=credentials)
+    with pika.BlockingConnection(parameters) as connection:
+        *_, body = connection.channel().basic_get(queue, auto_ack=True)
+    return (body or b"").decode()
+
+
+def test_predictions_hold_a_training_of_another_machine(player: Player, centres: np.ndarray) -> None:
+    spots = [spot(0, centre) for centre in centres]
+    training = player.later("seg/train", train_body("movie", spots, n_epochs=10_000, model_name="long.pth"))
+    player.wait_for_state(1)
+    refused = player.post("seg/train", train_body("movie", spots))
+    assert refused.status_code == 500
+    assert "running" in refused.json()["error"]
+    assert all(answer.json()["completed"] for answer in predict_all(player, [0, 1, 2, 3]))
+    player.wait_for_state(1)
+    player.abort()
+    assert training.result(60).json() == {"completed": False}
+    player.wait_for_state(0)
+
+
+def test_label_updates_of_a_live_session(cluster: Cluster, player: Player, centres: np.ndarray) -> None:
+    live = player.later("seg/train", train_body("movie", [], is_livemode=True, model_name="live.pth", n_crops=1))
+    player.wait_for_state(1)
+    model = cluster.head.workspace / "models" / "live.pth"
+    wait_until(model.exists, 60, "the model to be made")
+    for t in range(3):  # each on whichever machine takes it
+        before = model.stat().st_mtime_ns
+        labels = {"dataset_name": "movie", "spots": [spot(t, centre) for centre in centres], "scales": [1, 1, 1]}
+        more = {"c_ratio": 0.4, "auto_bg_thresh": 0, "is_3d": True, "is_livemode": True, "reset": False}
+        assert player.post("seg/update", labels | more).json() == {"completed": True}
+        wait_until(lambda before=before: model.stat().st_mtime_ns != before, 60, "an epoch")  # type: ignore[misc]
+    player.abort()
+    assert live.result(60).json() == {"completed": False}
+
+
+def test_masks_come_from_another_machine(player: Player, centres: np.ndarray) -> None:
+    spots = [{k: v for k, v in spot(0, c).items() if k in ("t", "pos", "covariance")} | {"value": 7} for c in centres]
+    body = {"dataset_name": "movie", "scales": [1, 1, 1], "spots": spots, "t_start": 0, "t_end": 3, "is_3d": True}
+    masks = masks_of(player.post("download/ctc", body).content)
+    assert sorted(masks) == [f"mask{t:03d}.tif" for t in range(4)]
+    assert set(np.unique(masks["mask000.tif"])) == {0, 7}
+
+
+def test_the_loss_of_a_machine_leaves_the_others_at_work(cluster: Cluster, player: Player) -> None:
+    lost, *others = reversed(cluster.machines)
+    slow = predict_body("movie", timepoint=0, batch_size=1, patch=[16, 16, 16], **LOW)
+    asked = [player.later("seg/predict", slow) for _ in range(6)]
+    wait_until(lambda: "running" in _phases(cluster.head), 30, "a prediction to begin")
+    # The whole machine at once, launcher and all.
+    for process in [psutil.Process(lost.process.pid), *lost.processes()]:
+        os.kill(process.pid, signal.SIGKILL)
+    answers = [future.result(120) for future in asked]
+    failed = [answer for answer in answers if answer.status_code != 200]
+    assert len(failed) <= 1, "what the machine was at is lost, and nothing else"
+    assert all("try once more" in answer.json()["error"] for answer in failed)
+    before = [times_answered(machine) for machine in others]
+    assert all(answer.json()["completed"] for answer in predict_all(player, [0, 1, 2, 3]))
+    assert all(times_answered(machine) > count for machine, count in zip(others, before, strict=True))
+    player.wait_for_state(0)
+    wait_until(lambda: _machines(cluster.head) == {"one", "two"}, 30, "the machine to be listed no more")
+    with pytest.raises(subprocess.CalledProcessError):
+        lost.ask("--health")
+
+
+def _phases(server: RunningServer) -> list[str]:
+    status = requests.get(server.base_url + "dashboard/api/status", timeout=10).json()
+    return [job["phase"] for job in status["jobs"]]
+
+
+def _machines(server: RunningServer) -> set[str]:
+    found = requests.get(server.base_url + "state/gpus", timeout=10).json()
+    return {device["id"].split()[0] for device in found}
