@@ -11,7 +11,7 @@ from celery import signals
 from elephant.dataset import sweep
 from elephant.files import sweep_files
 from elephant_server.jobs.attendance import attend
-from elephant_server.jobs.broker import make_celery, register
+from elephant_server.jobs.broker import Post, make_celery, register
 from elephant_server.jobs.context import WorkerContext, make_context
 from elephant_server.jobs.registry import TASKS, perform
 from elephant_server.jobs.running import end_current_jobs
@@ -29,8 +29,13 @@ def worker_context() -> WorkerContext:
     return make_context(settings, RedisBoard(settings.redis_url), messages_of(settings), poster_of(settings))
 
 
+@functools.cache
+def _post() -> Post:
+    return Post(get_settings())
+
+
 def _perform(name: str, job_id: str, payload: str) -> None:
-    perform(worker_context(), name, job_id, payload)
+    perform(worker_context(), name, job_id, payload, _post())
 
 
 for _name in TASKS:

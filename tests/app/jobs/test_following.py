@@ -8,6 +8,7 @@ import pytest
 
 from elephant.errors import NotFoundError
 from elephant_server.errors import StorageError
+from elephant_server.jobs import following
 from elephant_server.jobs.following import Follower, GrowingFile, growing_file
 from elephant_server.jobs.submit import Job
 from elephant_server.state import Kind, Outcome, RedisBoard
@@ -43,7 +44,7 @@ def test_what_was_announced_is_sent_and_the_rest_when_the_job_is_done(board: Red
     assert not file.path.exists()
     pieces = response.iter_encoded()
     assert [next(pieces), next(pieces)] == [b"one", b"two"]
-    board.finish("a", Outcome(result={}))
+    board.finish("a", Outcome(result={"size": 9}))
     assert list(pieces) == [b"end"]
     response.close()
 
@@ -82,7 +83,7 @@ def test_a_client_that_goes_away_ends_the_job(board: RedisBoard, file: GrowingFi
 
 def test_announcements_are_waited_for(board: RedisBoard, file: GrowingFile) -> None:
     threading.Timer(0.2, lambda: write(file, board, b"one")).start()
-    threading.Timer(0.4, lambda: board.finish("a", Outcome(result={}))).start()
+    threading.Timer(0.4, lambda: board.finish("a", Outcome(result={"size": 0}))).start()
     response = Follower(board).respond(JOB, file, "application/zip")
     assert response.get_data() == b"one"
     response.close()
@@ -92,3 +93,18 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="Not a directory"):
         GrowingFile(tmp_path / "file" / "exports")
+
+
+def test_what_a_network_file_system_shows_late_is_waited_for(file: GrowingFile) -> None:
+    file.path.write_bytes(b"one")
+    threading.Timer(0.3, lambda: file.path.write_bytes(b"onetwo")).start()
+    assert b"".join(file.read_to(6)) == b"onetwo"
+    file.close()
+
+
+def test_what_never_arrives_ends_the_answer(file: GrowingFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "ARRIVAL_S", 0.01)
+    file.path.write_bytes(b"one")
+    with pytest.raises(StorageError, match="does not show"):
+        list(file.read_to(6))
+    file.close()

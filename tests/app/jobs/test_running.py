@@ -10,9 +10,10 @@ import redis
 
 from elephant_server.jobs import running
 from elephant_server.jobs.context import JobControl
-from elephant_server.jobs.running import run_job
+from elephant_server.jobs.running import Otherwise, run_job
 from elephant_server.state import Kind, LiveParams, MemoryBoard, Outcome, RedisBoard
 from elephant_server.state.board import Checkpoint
+from elephant_server.state.claims import Access, claim
 
 
 class Leaving(RedisBoard):
@@ -147,7 +148,7 @@ def test_what_came_with_a_job_that_was_given_up_is_removed(board: Leaving) -> No
     given_up = []
     board.open("a", Kind.TRAINING)
     board.cancel_all()
-    run_job(board, "a", lambda _: pytest.fail("it begins"), lambda: given_up.append("a"))
+    run_job(board, "a", lambda _: pytest.fail("it begins"), Otherwise(lambda: given_up.append("a")))
     assert given_up == ["a"]
 
 
@@ -155,8 +156,33 @@ def test_a_job_that_comes_twice_leaves_what_came_with_it_to_the_first() -> None:
     board, given_up = MemoryBoard(), list[str]()
     board.open("a", Kind.GUEST)
     board.take("a", "another worker")
-    run_job(board, "a", lambda _: {}, lambda: given_up.append("a"))
+    run_job(board, "a", lambda _: {}, Otherwise(lambda: given_up.append("a")))
     assert given_up == []
     assert board.is_alive("a")
-    run_job(board, "gone", lambda _: {}, lambda: given_up.append("gone"))
+    run_job(board, "gone", lambda _: {}, Otherwise(lambda: given_up.append("gone")))
     assert given_up == ["gone"]
+
+
+def test_a_job_whose_turn_has_not_come_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "TURN_PAUSE_S", 0.01)
+    board, put_back, done = MemoryBoard(), list[str](), list[str]()
+    for name in ("first", "second"):
+        board.open(name, Kind.GUEST, claim=claim(Access.LABELS, "movie"))
+
+    def work(name: str) -> Callable[[JobControl], dict[str, Any]]:
+        return lambda _: done.append(name) or {}  # type: ignore[func-returns-value]
+
+    run_job(board, "second", work("second"), Otherwise(put_back=lambda: put_back.append("second")))
+    assert (done, put_back) == ([], ["second"])
+    run_job(board, "first", work("first"))
+    run_job(board, "second", work("second"))
+    assert done == ["first", "second"]
+    assert board.wait_for_outcome("second", 1) == Outcome(result={})
+
+
+def test_a_job_that_cannot_be_put_back_ends_no_worker() -> None:
+    board = MemoryBoard()
+    for name in ("first", "second"):
+        board.open(name, Kind.GUEST, claim=claim(Access.ALL, "movie"))
+    run_job(board, "second", lambda _: {}, Otherwise(put_back=_refuse))
+    assert board.is_alive("second")

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from elephant_server.state import Board, Entry, Kind, LiveParams, MemoryBoard, Outcome, ProcessState, RedisBoard
+from elephant_server.state import (
+    Board,
+    Entry,
+    Kind,
+    LiveParams,
+    MemoryBoard,
+    NotYet,
+    Outcome,
+    ProcessState,
+    RedisBoard,
+)
+from elephant_server.state.claims import Access, claim, clash
 
 
 @pytest.fixture
@@ -277,3 +288,51 @@ def test_a_live_training_is_told_of_updates_in_order_and_none_else(board: Board)
     board.open("b", Kind.TRAINING)
     board.open_live("b")
     assert board.wait_for_live("b", 0.1) == []
+
+
+READ, LABELS, ALL = (claim(access, "a/movie") for access in Access)
+CLASHES = {(LABELS, LABELS), (ALL, ALL), (READ, ALL), (ALL, READ), (LABELS, ALL), (ALL, LABELS)}
+
+
+@pytest.mark.parametrize("first", [READ, LABELS, ALL, ""])
+@pytest.mark.parametrize("second", [READ, LABELS, ALL, "", claim(Access.ALL, "a/other")])
+def test_of_jobs_that_clash_the_first_comes_first(board: Board, first: str, second: str) -> None:
+    assert clash(first, second) is ((first, second) in CLASHES)
+    board.open("first", Kind.GUEST, claim=first)
+    board.open("second", Kind.GUEST, claim=second)
+    if (first, second) not in CLASHES:
+        assert board.take("second")
+        assert board.take("first")
+        return
+    with pytest.raises(NotYet):
+        board.take("second")
+    assert board.renew_queued("second")
+    assert board.take("first")
+    with pytest.raises(NotYet):
+        board.take("second")
+    board.finish("first", Outcome(result={}))
+    assert board.take("second")
+
+
+def test_who_waits_for_a_turn_is_let_in_by_an_abort_or_a_loss(board: Board) -> None:
+    for name in ("first", "second", "third"):
+        board.open(name, Kind.GUEST, claim=LABELS)
+    board.cancel("first")
+    [second, _] = board.entries() if board.entries()[0].id == "second" else board.entries()[::-1]
+    assert board.drop(second, Outcome(error="WorkerLostError"))
+    assert board.take("third")
+
+
+def test_a_claim_outlives_a_redis_that_was_emptied(redis_board: RedisBoard, redis_url: str) -> None:
+    redis_board.open("first", Kind.GUEST, claim=LABELS)
+    lease = redis_board.take("first")
+    assert lease is not None
+    redis.Redis.from_url(redis_url).flushdb()
+    assert redis_board.renew(lease)
+    redis_board.open("second", Kind.GUEST, claim=LABELS)
+    with pytest.raises(NotYet):
+        redis_board.take("second")
+
+
+def test_names_of_a_dataset_that_mean_the_same_claim_the_same() -> None:
+    assert claim(Access.ALL, "a//movie/") == claim(Access.ALL, "a/./movie")

@@ -47,7 +47,7 @@ def put_together(settings: Settings) -> Parts:
     def make_worker() -> Do:
         # Each thread has models of its own: a training changes the weights of those that it has.
         context = make_context(settings, board, messages, poster)
-        return lambda task, job_id, payload: perform(context, task, job_id, payload)
+        return lambda task, job_id, payload: perform(context, task, job_id, payload, workers)
 
     workers = WorkerThreads((TRAINING_QUEUE, ANSWERING_QUEUE), make_worker)
     app = make_app(Services.of(settings, board, bulletin, workers, messages))

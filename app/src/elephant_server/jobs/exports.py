@@ -1,6 +1,7 @@
 """The jobs whose outcome is a file."""
 
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,13 +27,15 @@ def ctc_export(context: WorkerContext, payload: CtcExport, control: JobControl) 
         with Path(payload.file).open("r+b") as file:
             reporter = Shown(context.poster, control.job_id, SizeReporter(file, control))
             export_ctc(dataset, cells, payload.params, file, reporter, control)
+            os.fsync(file.fileno())
+            size = file.seek(0, os.SEEK_END)
     except FileNotFoundError as error:
         raise Cancelled("nobody waits for the export any more") from error
     except OSError as error:
         raise StorageError(
             f"the masks cannot be written ({error.strerror}): make room on the disk of the workspace, then try again"
         ) from error
-    return {}
+    return {"size": size}
 
 
 class SizeReporter:
@@ -46,6 +49,8 @@ class SizeReporter:
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
         """See :meth:`elephant.reporting.ProgressReporter.progress`."""
         del stage, values
+        # Whoever sends it on may be another machine, which sees only what has left this one.
+        os.fsync(self._file.fileno())
         self._control.announce(size=self._file.tell())
         now = time.monotonic()
         if done == total or now - self._last >= LINE_INTERVAL_S:

@@ -5,6 +5,7 @@ import numpy as np
 from elephant.config.flow import DisplacementParams, FlowParams, FlowStart, FlowTrainingParams
 from elephant.types import Link
 from elephant_server.jobs.payloads import Payload, SpotPayload, WithUpload
+from elephant_server.state.claims import Access
 
 FLOW_PREDICT, FLOW_TRAIN = "elephant.flow_predict", "elephant.flow_train"
 FLOW_UPDATE, FLOW_RESET = "elephant.flow_update", "elephant.flow_reset"
@@ -56,6 +57,10 @@ class FlowUpdate(Payload):
     links: tuple[LinkPayload, ...] = ()
     params: DisplacementParams | None = None
     is_3d: bool = True
+
+    @property
+    def _access(self) -> Access:
+        return Access.LABELS
 
 
 class FlowReset(WithUpload):

@@ -6,6 +6,7 @@ open: from then on it is gone when the last of both processes has closed it, how
 
 import logging
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,9 @@ from elephant_server.state import Board, News, Outcome
 logger = logging.getLogger(__name__)
 
 BLOCK = 1 << 18
+# Network file systems look at a file that is open again after a minute at most.
+ARRIVAL_S = 90.0
+ARRIVAL_LOOK_S = 0.2
 
 
 class GrowingFile:
@@ -54,10 +58,25 @@ class GrowingFile:
         """Take its name away; whoever has it open goes on."""
         self.path.unlink(missing_ok=True)
 
-    def read_to(self, end: int | None = None) -> Iterator[bytes]:
-        """Yield what comes next, to a position in the file, or else all that is there."""
-        while block := self._file.read(BLOCK if end is None else min(BLOCK, end - self._file.tell())):
-            yield block
+    def read_to(self, end: int) -> Iterator[bytes]:
+        """Yield what comes next, to a position in the file.
+
+        Raises
+        ------
+        StorageError
+            It is not there, though the job says so.
+        """
+        while (left := end - self._file.tell()) > 0:
+            yield self._read_some(min(BLOCK, left))
+
+    def _read_some(self, size: int) -> bytes:
+        """Read what another machine may have written: a network file system takes a while to notice."""
+        give_up_at = time.monotonic() + ARRIVAL_S
+        while not (block := self._file.read(size)):
+            if time.monotonic() > give_up_at:
+                raise StorageError(f"{self.path.parent} does not show what a worker has written into it")
+            time.sleep(ARRIVAL_LOOK_S)
+        return block
 
     def close(self) -> None:
         """Remove it."""
@@ -113,8 +132,9 @@ class Follower:
             while not isinstance(heard, Outcome):
                 yield from file.read_to(int(heard["size"]))
                 heard = self._next(patience)
-            if not raise_failure(heard).cancelled:
-                yield from file.read_to()
+            ended = raise_failure(heard)
+            if not ended.cancelled:
+                yield from file.read_to(int((ended.result or {})["size"]))
         except ElephantError as error:
             logger.error("%s", error)  # noqa: TRY400 - the message is for the person, the traceback is the worker's
 

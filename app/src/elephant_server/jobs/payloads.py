@@ -11,6 +11,7 @@ from elephant.config.export import CtcParams
 from elephant.config.labels import LabelParams
 from elephant.config.training import DetectionTrainingParams, SelfSupervisedParams
 from elephant.types import Spot, Tag
+from elephant_server.state.claims import Access, claim
 
 SEG_PREDICT, SEG_TRAIN = "elephant.seg_predict", "elephant.seg_train"
 SEG_UPDATE, SEG_RESET = "elephant.seg_update", "elephant.seg_reset"
@@ -27,6 +28,15 @@ class Payload(BaseModel):
 
     def discard(self) -> None:
         """Remove what came with it, where the job is not to be done."""
+
+    def claim(self) -> str:
+        """Return what it needs of a dataset, for the board; ``""`` where it needs none."""
+        name = getattr(self, "dataset_name", None)
+        return "" if name is None else claim(self._access, name)
+
+    @property
+    def _access(self) -> Access:
+        return Access.READ
 
 
 class SpotPayload(Payload):
@@ -78,6 +88,10 @@ class SegUpdate(Payload):
     is_3d: bool = True
     is_livemode: bool = False
 
+    @property
+    def _access(self) -> Access:
+        return Access.LABELS
+
 
 class WithUpload(Payload):
     """A job for which a file may have been uploaded, which is the job's to remove."""
@@ -105,6 +119,10 @@ class DatasetGenerate(Payload):
 
     dataset_name: str
     params: ConversionParams
+
+    @property
+    def _access(self) -> Access:
+        return Access.ALL
 
 
 class MarkedSpot(Payload):

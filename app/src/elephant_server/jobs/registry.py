@@ -7,8 +7,9 @@ from typing import Any
 
 from elephant_server.jobs import exports, flow_payloads, flow_tasks, payloads, tasks
 from elephant_server.jobs.context import JobControl, WorkerContext
-from elephant_server.jobs.running import run_job
+from elephant_server.jobs.running import Otherwise, run_job
 from elephant_server.jobs.showing import show_begin
+from elephant_server.jobs.submit import Sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ TASKS = MappingProxyType(
 )
 
 
-def perform(context: WorkerContext, name: str, job_id: str, payload: str) -> None:
-    """Do the job of a task with its payload, under the job's lease.
+def perform(context: WorkerContext, name: str, job_id: str, payload: str, send: Sender) -> None:
+    """Do the job of a task with its payload, under the job's lease; `send` puts it back where its turn has not come.
 
     Raises
     ------
@@ -50,4 +51,8 @@ def perform(context: WorkerContext, name: str, job_id: str, payload: str) -> Non
         show_begin(context.poster, job_id, parsed)
         return task.work(context, parsed, control)
 
-    run_job(context.board, job_id, work, parsed.discard)
+    def put_back() -> None:
+        # Those of the other queue wait for no turn.
+        send(name, job_id, payload, payloads.ANSWERING_QUEUE)
+
+    run_job(context.board, job_id, work, Otherwise(parsed.discard, put_back))

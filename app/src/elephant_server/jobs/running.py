@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -10,13 +11,14 @@ from redis.exceptions import RedisError
 from elephant.errors import Cancelled, ElephantError
 from elephant_server.errors import UnavailableError, UnexpectedError
 from elephant_server.jobs.context import JobControl
-from elephant_server.state import Board, Lease, Outcome
+from elephant_server.state import Board, Lease, NotYet, Outcome
 from elephant_server.state.owners import this_process
 
 logger = logging.getLogger(__name__)
 
 RENEW_INTERVAL_S = 2.0
 FINISH_PAUSE_S = 1.0
+TURN_PAUSE_S = 0.5
 
 Work = Callable[[JobControl], dict[str, Any]]
 
@@ -24,17 +26,38 @@ Work = Callable[[JobControl], dict[str, Any]]
 _current: set[JobControl] = set()
 
 
-def run_job(board: Board, job_id: str, work: Work, give_up: Callable[[], None] = lambda: None) -> None:
+@dataclass(frozen=True, slots=True)
+class Otherwise:
+    """What is done where a job cannot be done now.
+
+    Attributes
+    ----------
+    give_up
+        Removes what came with a job that is not to be done any more.
+    put_back
+        Puts it back into its queue.
+    """
+
+    give_up: Callable[[], None] = lambda: None
+    put_back: Callable[[], None] = lambda: None
+
+
+def run_job(board: Board, job_id: str, work: Work, otherwise: Otherwise | None = None) -> None:
     """Do a job that was handed over, and leave its outcome on the board.
 
-    A job that is no longer on the board, because it was aborted while it waited, is given up: `give_up` removes what
-    came with it. One that comes twice is left to whoever has begun it.
+    A job that is no longer on the board, because it was aborted while it waited, is given up. One that comes twice is
+    left to whoever has begun it. One whose turn has not come is put back, so that this worker can do others.
     """
-    lease = _take(board, job_id)
+    otherwise = otherwise or Otherwise()
+    try:
+        lease = _take(board, job_id)
+    except NotYet:
+        _put_back(board, otherwise)
+        return
     if lease is None:
         if _is_gone(board, job_id):
             logger.info("A job was given up before it began")
-            give_up()
+            otherwise.give_up()
         return
     control = JobControl(board, lease)
     _current.add(control)
@@ -58,6 +81,17 @@ def _take(board: Board, job_id: str) -> Lease | None:
         # Whoever waits learns that it is lost: nobody renews it.
         logger.warning("A job could not be begun: the state cannot be reached (%s)", error)
         return None
+
+
+def _put_back(board: Board, otherwise: Otherwise) -> None:
+    """Put a job back into its queue, then wait until something has changed, or a moment."""
+    try:
+        otherwise.put_back()
+        with board.watch() as wait:
+            wait(TURN_PAUSE_S)
+    except Exception as error:  # noqa: BLE001 - what carries the jobs has errors of many kinds
+        # Who has accepted it finds that it waits in no queue, and sends it again.
+        logger.warning("A job could not be put back into its queue (%s)", error)
 
 
 def _is_gone(board: Board, job_id: str) -> bool:

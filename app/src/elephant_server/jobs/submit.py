@@ -66,7 +66,8 @@ class Dispatcher:
             It could not be handed over.
         """
         job = Job(uuid.uuid4().hex, kind, task)
-        if not self._board.open(job.id, kind, task):
+        # A training reads and writes labels while no guest works.
+        if not self._board.open(job.id, kind, task, payload.claim() if kind is Kind.GUEST else ""):
             raise AlreadyRunningError(
                 "a process is running: expected no other training or model reset, but one is under way; "
                 "wait for its end or abort it, then try again"

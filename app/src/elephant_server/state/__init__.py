@@ -8,6 +8,7 @@ from elephant_server.state.board import (
     Lease,
     LiveParams,
     News,
+    NotYet,
     Outcome,
     ProcessState,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "MemoryBoard",
     "MemoryBulletin",
     "News",
+    "NotYet",
     "Outcome",
     "Poster",
     "ProcessState",

@@ -119,22 +119,35 @@ class Lease:
         The job.
     owner
         The process that runs it.
+    claim
+        What it needs of a dataset; see :mod:`elephant_server.state.claims`.
     """
 
     id: str
     kind: Kind
     task: str
     owner: str
+    claim: str = ""
+
+
+class NotYet(Exception):  # noqa: N818 - nothing is wrong
+    """A job cannot begin: one that was entered before it, and that it clashes with, is not done."""
 
 
 class Board(Protocol):
     """Jobs and their leases; every method is one atomic step."""
 
-    def open(self, job_id: str, kind: Kind, task: str = "") -> bool:
+    def open(self, job_id: str, kind: Kind, task: str = "", claim: str = "") -> bool:
         """Enter a queued job; False, and nothing changed, where it is a training and another one is there."""
 
     def take(self, job_id: str, owner: str = "") -> Lease | None:
-        """Start a queued job; None where it is gone, because it was cancelled or nobody waited for it any more."""
+        """Start a queued job; None where it is gone, because it was cancelled or nobody waited for it any more.
+
+        Raises
+        ------
+        NotYet
+            An earlier job that it clashes with is queued or runs; this one stays queued.
+        """
 
     def renew_queued(self, job_id: str) -> bool:
         """Prolong the lease of a job that is queued; False where it is not, or not any more."""

@@ -5,9 +5,21 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import TypeVar
 
-from elephant_server.state.board import Checkpoint, Entry, Kind, Lease, LiveParams, News, Outcome, ProcessState
+from elephant_server.state.board import (
+    Checkpoint,
+    Entry,
+    Kind,
+    Lease,
+    LiveParams,
+    News,
+    NotYet,
+    Outcome,
+    ProcessState,
+)
+from elephant_server.state.claims import clash
 
 # Outcomes and news that nobody has asked for yet, of so many jobs.
 MOST_KEPT = 1000
@@ -22,6 +34,7 @@ class _Job:
     is_cancelled: bool = False
     is_held: bool = False
     is_live: bool = False
+    claim: str = ""
     updates: deque[str] = field(default_factory=deque)
 
 
@@ -37,12 +50,13 @@ class MemoryBoard:
         self._dropped: OrderedDict[str, None] = OrderedDict()
         self._params = LiveParams()
 
-    def open(self, job_id: str, kind: Kind, task: str = "") -> bool:
+    def open(self, job_id: str, kind: Kind, task: str = "", claim: str = "") -> bool:
         """See :meth:`Board.open`."""
         with self._changed:
             if kind is Kind.TRAINING and self._any(kind) not in (None, job_id):
                 return False
-            self._enter(Entry(job_id, kind, QUEUED, 0, "", task))
+            self._jobs[job_id] = _Job(Entry(job_id, kind, QUEUED, 0, "", task), claim=claim)
+            self._tell()
             return True
 
     def take(self, job_id: str, owner: str = "") -> Lease | None:
@@ -51,8 +65,11 @@ class MemoryBoard:
             job = self._in_phase(job_id, QUEUED)
             if job is None:
                 return None
+            # They are in the order in which they were entered.
+            if any(clash(job.claim, other.claim) for other in takewhile(lambda it: it is not job, self._jobs.values())):
+                raise NotYet
             job.entry = replace(job.entry, phase=RUNNING, beat=0, owner=owner)
-            return Lease(job_id, job.entry.kind, job.entry.task, owner)
+            return Lease(job_id, job.entry.kind, job.entry.task, owner, job.claim)
 
     def renew_queued(self, job_id: str) -> bool:
         """See :meth:`Board.renew_queued`."""
@@ -203,10 +220,6 @@ class MemoryBoard:
     def _in_phase(self, job_id: str, phase: str) -> _Job | None:
         job = self._jobs.get(job_id)
         return job if job is not None and job.entry.phase == phase else None
-
-    def _enter(self, entry: Entry) -> None:
-        self._jobs[entry.id] = _Job(entry)
-        self._tell()
 
     def _beat(self, job_id: str, phase: str) -> bool:
         with self._changed:

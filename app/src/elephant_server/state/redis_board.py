@@ -12,7 +12,17 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from elephant_server.state import scripts
-from elephant_server.state.board import Checkpoint, Entry, Kind, Lease, LiveParams, News, Outcome, ProcessState
+from elephant_server.state.board import (
+    Checkpoint,
+    Entry,
+    Kind,
+    Lease,
+    LiveParams,
+    News,
+    NotYet,
+    Outcome,
+    ProcessState,
+)
 
 KEEP_OUTCOME_S = 3600.0
 CONNECT_TIMEOUT_S = 3.0
@@ -53,14 +63,16 @@ class RedisBoard:
         self._prefix = prefix
         self._scripts = {name: self._redis.register_script(getattr(scripts, name)) for name in (*_JOBS, *_LIVE)}
 
-    def open(self, job_id: str, kind: Kind, task: str = "") -> bool:
+    def open(self, job_id: str, kind: Kind, task: str = "", claim: str = "") -> bool:
         """See :meth:`Board.open`."""
-        return bool(self._run("OPEN", job_id, kind.value, task))
+        return bool(self._run("OPEN", job_id, kind.value, task, claim))
 
     def take(self, job_id: str, owner: str = "") -> Lease | None:
         """See :meth:`Board.take`."""
         found = self._run("TAKE", job_id, owner)
-        return None if found is None else Lease(job_id, Kind(found[0]), found[1], owner)
+        if found == 0:
+            raise NotYet
+        return None if found is None else Lease(job_id, Kind(found[0]), found[1], owner, found[2])
 
     def renew_queued(self, job_id: str) -> bool:
         """See :meth:`Board.renew_queued`."""
@@ -69,7 +81,7 @@ class RedisBoard:
     def renew(self, lease: Lease, params: LiveParams | None = None) -> bool:
         """See :meth:`Board.renew`."""
         settings = ("", "") if params is None else (repr(params.lr), params.n_crops)
-        return bool(self._run("RENEW", lease.id, lease.kind.value, lease.task, lease.owner, *settings))
+        return bool(self._run("RENEW", lease.id, lease.kind.value, lease.task, lease.owner, *settings, lease.claim))
 
     def entries(self) -> list[Entry]:
         """See :meth:`Board.entries`."""

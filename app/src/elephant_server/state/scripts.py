@@ -29,26 +29,39 @@ local function any(kind)
 end
 """
 
-# id, kind, task; to ask twice is to ask once, because an answer may be lost on its way
+# id, kind, task, claim; to ask twice is to ask once, because an answer may be lost on its way
 OPEN = (
     _COMMON
     + """
 local other = ARGV[3] == 'training' and any('training')
 if other and other ~= ARGV[2] then return 0 end
-redis.call('HSET', entry(ARGV[2]), 'kind', ARGV[3], 'phase', 'queued', 'task', ARGV[4], 'beat', 0, 'owner', '')
+redis.call('HSETNX', entry(ARGV[2]), 'turn', redis.call('INCR', prefix .. 'turns'))
+redis.call('HSET', entry(ARGV[2]), 'kind', ARGV[3], 'phase', 'queued', 'task', ARGV[4], 'beat', 0, 'owner', '',
+  'claim', ARGV[5])
 redis.call('SADD', KEYS[1], ARGV[2])
 changed()
 return 1
 """
 )
 
-# id, owner
+# id, owner; what clashes is said in claims.py
 TAKE = (
     _COMMON
     + """
-if redis.call('HGET', entry(ARGV[2]), 'phase') ~= 'queued' then return false end
-redis.call('HSET', entry(ARGV[2]), 'phase', 'running', 'owner', ARGV[3], 'beat', 0)
-return redis.call('HMGET', entry(ARGV[2]), 'kind', 'task')
+local function clash(one, other)
+  if one == '' or other == '' or string.sub(one, 2) ~= string.sub(other, 2) then return false end
+  local a, b = string.sub(one, 1, 1), string.sub(other, 1, 1)
+  return a == 'a' or b == 'a' or (a == 'l' and b == 'l')
+end
+local id = ARGV[2]
+if redis.call('HGET', entry(id), 'phase') ~= 'queued' then return false end
+local own = redis.call('HMGET', entry(id), 'claim', 'turn')
+for _, job in ipairs(own[1] ~= '' and alive() or {}) do
+  local values = redis.call('HMGET', entry(job.id), 'claim', 'turn')
+  if clash(own[1], values[1]) and tonumber(values[2]) < tonumber(own[2]) then return 0 end
+end
+redis.call('HSET', entry(id), 'phase', 'running', 'owner', ARGV[3], 'beat', 0)
+return redis.call('HMGET', entry(id), 'kind', 'task', 'claim')
 """
 )
 
@@ -62,7 +75,7 @@ return 1
 """
 )
 
-# id, kind, task, owner, lr and n_crops or '' and ''; what was not dropped, and is not there, was lost by Redis
+# id, kind, task, owner, lr and n_crops or '' and '', claim; what was not dropped, and is not there, was lost by Redis
 RENEW = (
     _COMMON
     + """
@@ -74,7 +87,8 @@ if phase == 'running' then
 end
 if phase or redis.call('EXISTS', prefix .. 'dropped:' .. id) == 1 then return 0 end
 if ARGV[3] == 'training' and any('training') then return 0 end
-redis.call('HSET', entry(id), 'kind', ARGV[3], 'phase', 'running', 'task', ARGV[4], 'owner', ARGV[5], 'beat', 0)
+redis.call('HSET', entry(id), 'kind', ARGV[3], 'phase', 'running', 'task', ARGV[4], 'owner', ARGV[5], 'beat', 0,
+  'claim', ARGV[8], 'turn', 0)
 redis.call('SADD', KEYS[1], id)
 if ARGV[6] ~= '' and redis.call('EXISTS', KEYS[2]) == 0 then
   redis.call('HSET', KEYS[2], 'lr', ARGV[6], 'n_crops', ARGV[7])

@@ -1,5 +1,6 @@
 """Models kept in memory between pieces of work, as long as their files stay the same."""
 
+import os
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,9 @@ class ModelShelf:
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
-        status = path.stat()
-    except FileNotFoundError:
+        # Opened, since a network file system answers from memory where a path is only asked about.
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+    except OSError:  # whoever loads it says why
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size
