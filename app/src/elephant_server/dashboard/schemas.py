@@ -86,6 +86,7 @@ class Status(BaseModel):
     devices: list[Device]
     now: float = Field(description="the server's clock, seconds since 1970")
     version: str
+    has_manual: bool = Field(False, description="whether the documentation is at `/manual/`")
 
 
 class LogLine(BaseModel):

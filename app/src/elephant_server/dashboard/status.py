@@ -6,6 +6,7 @@ from flask import Blueprint, Response, jsonify
 
 from elephant_server import __version__
 from elephant_server.api.described import described
+from elephant_server.dashboard.manual import manual_of
 from elephant_server.dashboard.schemas import JobStatus, Status
 from elephant_server.schemas.answers import Device
 from elephant_server.services import Services, services
@@ -40,6 +41,7 @@ def status_of(parts: Services) -> Status:
         devices=[Device(**entry.as_json()) for entry in parts.machines.devices()],
         now=time.time(),
         version=__version__,
+        has_manual=manual_of(parts.settings) is not None,
     )
 
 

@@ -39,6 +39,7 @@ export class StatusView {
     setText(state, status.is_held ? 'Held' : STATES[status.state]);
     document.title = status.state === 0 ? 'ELEPHANT' : `${status.is_held ? 'Held' : STATES[status.state]} · ELEPHANT`;
     setText(byId('version'), status.version);
+  byId('manual').hidden = !status.has_manual;
     const isTraining = status.jobs.some((job) => job.kind === 'training' && job.phase === 'running');
     byId('hold').hidden = !isTraining;
     setText(byId('hold'), status.is_held ? 'Continue' : 'Hold');
