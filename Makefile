@@ -7,7 +7,7 @@ PYTHON_OF_VENV := .venv/bin/python
 # For the demonstration: MOVIE=x.h5 TRUTH=x.truth.json SEED=1
 export MOVIE TRUTH SEED
 
-.PHONY: help build rebuild launch stop bash bashroot test-image serve serve-stack access test test-faults soak demo lint types audit check clean setup setup-stack setup-dev
+.PHONY: help build rebuild launch stop bash bashroot test-image serve serve-stack access test test-faults soak demo lint types audit check docs docs-serve docs-pictures clean setup setup-stack setup-dev
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -41,6 +41,16 @@ access: setup ## print what to enter into the client: the address with its token
 
 demo: setup-dev ## drive the running server as the client would; MOVIE, TRUTH and SEED choose the movie
 	@exec $(PYTHON_OF_VENV) script/demo.py
+
+docs: setup-dev ## make the documentation, below build/docs; what leads nowhere is an error
+	@$(PYTHON_OF_VENV) -m sphinx -q -W --keep-going -b html docs build/docs
+	@echo "The documentation is at build/docs/index.html"
+
+docs-serve: docs ## make it and show it at http://localhost:8000/, or at DOCS_PORT; Ctrl-C stops it
+	@exec $(PYTHON_OF_VENV) -m http.server --bind 127.0.0.1 --directory build/docs $(or $(DOCS_PORT),8000)
+
+docs-pictures: setup-dev ## draw its pictures anew, as the tutorial says; FOLDER=dir keeps what that makes
+	@cd docs && exec ../$(PYTHON_OF_VENV) -m _pictures $(FOLDER)
 
 test: setup-dev ## run the tests, two files at a time; ARGS="-k name" goes to pytest
 	@exec $(PYTHON_OF_VENV) -m pytest --numprocesses 2 --dist loadfile $(ARGS)

@@ -75,12 +75,12 @@ class ArraySpec:
 
     @property
     def chunks(self) -> Shape:
-        """Shape of what is compressed on its own: the least that is read for a small box."""
+        """Shape of what is compressed on its own, the least that is read for a small box."""
         return self.files if self.name in _IN_ONE_PIECE else (1, *self.with_channels(self._spatial_chunk()))
 
     @property
     def files(self) -> Shape:
-        """Shape of what one file holds: whole chunks, one timepoint unless that is very large."""
+        """Shape of what one file holds, whole chunks, one timepoint unless that is very large."""
         unit = self._spatial_chunk()
         largest = _LARGEST_IMAGE_FILE if self.name == IMAGES else _LARGEST_FILE
         bytes_per_voxel = np.dtype(self.dtype).itemsize * max(self.channels, 1)
@@ -88,7 +88,7 @@ class ArraySpec:
 
     @property
     def shuffle(self) -> Literal["bitshuffle", "noshuffle"]:
-        """How bytes are ordered before they are compressed: labels compress well enough as they are."""
+        """How bytes are ordered before they are compressed; labels compress well enough as they are."""
         return "noshuffle" if self.name in (LABELS, LABELS_RGB) else "bitshuffle"
 
     def _spatial_chunk(self) -> Shape:

@@ -1,0 +1,60 @@
+"""What Sphinx is taught here: pages, or parts of them, that are made from the code each time.
+
+A page says ``<!-- generated: NAME -->`` or ``<!-- generated: NAME ARGUMENT -->``, and gets the Markdown that the
+function of that name in :data:`GENERATORS` returns. So nothing that is generated is kept, and none of it goes stale.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+from _documenting import commands, docstrings, errors, http, modules, outside, settings
+
+logger = logging.getLogger(__name__)
+
+GENERATORS: Mapping[str, Callable[..., str]] = MappingProxyType(
+    {
+        "settings": settings.page,
+        "commands": commands.page,
+        "http": http.page,
+        "errors": errors.page,
+        "room": modules.room,
+        "rooms": modules.overview,
+        "file": outside.page,
+    }
+)
+_MARK = re.compile(r"^<!-- generated: (\w+) ?(.*?) ?-->$", re.MULTILINE)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Add all of this to Sphinx."""
+    app.connect("source-read", _fill)
+    app.connect("env-get-outdated", _always_anew)
+    app.connect("missing-reference", modules.find)
+    app.connect("builder-inited", modules.check_pages)
+    app.connect("autodoc-process-docstring", docstrings.prepare, priority=400)  # before Napoleon parses it
+    app.connect("autodoc-process-signature", docstrings.sign)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _fill(app: Sphinx, name: str, source: list[str]) -> None:
+    text = outside.with_links_inside(source[0], Path(app.env.doc2path(name)), app.srcdir)
+    source[0] = _MARK.sub(lambda mark: _generated(name, *mark.groups()), text)
+
+
+def _generated(page: str, name: str, argument: str) -> str:
+    make = GENERATORS.get(name)
+    if make is None:
+        logger.warning("nothing generates %r; there are %s", name, ", ".join(GENERATORS), location=page)
+        return ""
+    return make(argument) if argument else make()
+
+
+def _always_anew(app: Sphinx, *_: object) -> list[str]:
+    """Return the pages whose content depends on more than their file."""
+    return [name for name in app.env.found_docs if _MARK.search(Path(app.env.doc2path(name)).read_text("utf-8"))]

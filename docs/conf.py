@@ -1,0 +1,41 @@
+"""How the documentation is made of these pages and of the code: ``make docs``.
+
+Sphinx, MyST and Furo: they are kept up, they need no network, and what they make needs none either.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from elephant import __version__ as release
+
+project = "ELEPHANT server"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "_documenting"]
+root_doc = "index"
+exclude_patterns = ["_documenting", "_static", "_templates"]
+templates_path = ["_templates"]
+smartquotes = False  # two hyphens begin an option
+nitpicky = True  # a reference that leads nowhere is an error
+
+myst_enable_extensions = ["colon_fence", "attrs_block", "attrs_inline"]
+myst_heading_anchors = 4
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+
+copybutton_exclude = ".linenos, .gp, .go"
+copybutton_selector = "div.highlight-sh pre, div.highlight-python pre, div.highlight-csv pre"
+
+html_theme = "furo"
+html_title = f"ELEPHANT server {release}"
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_show_copyright = False
+html_show_sphinx = False
