@@ -43,7 +43,7 @@ demo: setup-dev ## drive the running server as the client would; MOVIE, TRUTH an
 	@exec $(PYTHON_OF_VENV) script/demo.py
 
 docs: setup-dev ## make the documentation, below build/docs; what leads nowhere is an error
-	@$(PYTHON_OF_VENV) -m sphinx -q -W --keep-going -b html docs build/docs
+	@$(PYTHON_OF_VENV) -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs
 	@echo "The documentation is at build/docs/index.html"
 
 docs-serve: docs ## make it and show it at http://localhost:8000/, or at DOCS_PORT; Ctrl-C stops it

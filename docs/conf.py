@@ -34,6 +34,7 @@ copybutton_selector = "div.highlight-sh pre, div.highlight-python pre, div.highl
 html_theme = "furo"
 html_title = f"ELEPHANT server {release}"
 html_static_path = ["_static"]
+html_favicon = "../app/src/elephant_server/dashboard/static/icon.svg"
 html_css_files = ["style.css"]
 html_copy_source = False
 html_show_sourcelink = False

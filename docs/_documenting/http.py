@@ -19,7 +19,6 @@ TITLES = {
     "flow": "Linking",
     "download": "Downloads",
 }
-OF_THE_PAGE = "What the dashboard asks"
 
 
 def page() -> str:
@@ -35,9 +34,14 @@ def page() -> str:
     for tag in sorted({operation["tags"][0] for *_, operation in operations}, key=_place):
         mine = [one for one in operations if one[2]["tags"][0] == tag and not one[2]["deprecated"]]
         if mine:
-            parts += [f"## {TITLES.get(tag, tag.replace('_', ' ').capitalize())}", *_each(mine, set(common))]
+            parts += [f"## {_title(tag)}", *_each(mine, set(common))]
     parts += ["## Objects", *_objects(description["components"]["schemas"]), "## Old names", _old(operations)]
     return "\n\n".join(parts)
+
+
+def _title(tag: str) -> str:
+    page, _, part = tag.partition("_")
+    return TITLES.get(tag, f"The {page}: {part}" if part else tag.capitalize())
 
 
 def _place(tag: str) -> tuple[int, str]:
