@@ -59,9 +59,22 @@ def _is_named(index: int, wanted: list[str]) -> bool:
     names = [name for name in wanted if name.startswith("GPU-")]
     if not names:
         return False
+    return any(_uuid(index).startswith(name) for name in names)
+
+
+def gpu_uuid(device: str) -> str:
+    """Return what tells a GPU from all others in the world, from its index or UUID; ``""`` where nobody knows."""
+    if not device.isdecimal():
+        return device
+    try:
+        return _uuid(int(device)) if int(device) < n_gpus() else ""
+    except pynvml.NVMLError:
+        return ""
+
+
+def _uuid(index: int) -> str:
     uuid = pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(index))
-    text = uuid.decode() if isinstance(uuid, bytes) else str(uuid)
-    return any(text.startswith(name) for name in names)
+    return uuid.decode() if isinstance(uuid, bytes) else str(uuid)
 
 
 def _gpu(index: int) -> DeviceMemory:

@@ -2,13 +2,14 @@
 
 import configparser
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from elephant_server.settings import Settings, SettingsError, checkout_root, load_settings
-from elephant_server.stack import files, joining, pairs, ports, programs, rendering
+from elephant_server.stack import files, gpus, joining, pairs, ports, programs, rendering
 from elephant_server.stack.errors import StackError
 from elephant_server.stack.redis_server import ask_redis, redis_addresses, redis_configuration
 from elephant_server.stack.secret_files import with_secrets
@@ -194,3 +195,17 @@ def test_asks_redis(redis_url: str) -> None:
     port = int(redis_url.rsplit(":", 1)[1].partition("/")[0])
     assert ask_redis(member(redis_port=port), "127.0.0.1") == ""
     assert "refused" in ask_redis(member(redis_port=ports.free_ports(1)[0]), "127.0.0.1")
+
+
+def test_launchers_of_a_machine_take_different_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(gpus, "devices_of", lambda _: ["0", "1", "2"])
+    part = member(workspace=tmp_path, roles="workers", worker_pairs=1)
+    files.make_folders(part)
+    with ExitStack() as first, ExitStack() as second, ExitStack() as third:
+        taken = [gpus.with_own_gpus(part, stack).gpu for stack in (first, second, third)]
+        assert taken == ["0", "1", "2"]
+        assert gpus.with_own_gpus(part, first).gpu == "0", "all are taken: one is shared"
+        second.close()
+        assert gpus.with_own_gpus(part, second).gpu == "1"
+    assert gpus.with_own_gpus(member(workspace=tmp_path, worker_pairs=1), ExitStack()).gpu == "all"
+    assert gpus.with_own_gpus(member(workspace=tmp_path, roles="workers"), ExitStack()).gpu == "all"

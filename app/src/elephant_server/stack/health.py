@@ -41,12 +41,12 @@ def problems_of(settings: Settings) -> Iterator[str]:
         yield f"no server answers at {settings.http_url}"
     if not settings.is_cluster:
         return
-    # Without Redis, which may be on another machine, nothing here can work.
-    host = redis_address(settings) if settings.starts_redis else settings.redis_host
-    if problem := ask_redis(settings, host):
-        yield f"redis does not answer at {host}, port {settings.redis_port}: {problem}"
-    elif absent := absent_workers(settings):
-        yield f"not there: {', '.join(absent)}"
+    if settings.role_names != {"broker"}:  # the others need Redis, which may be on another machine
+        host = redis_address(settings) if settings.starts_redis else settings.redis_host
+        if problem := ask_redis(settings, host):
+            yield f"redis does not answer at {host}, port {settings.redis_port}: {problem}"
+        elif absent := absent_workers(settings):
+            yield f"not there: {', '.join(absent)}"
     if settings.starts_rabbitmq and (problem := ask_rabbitmq(settings)):
         yield f"rabbitmq does not answer: {problem}"
 

@@ -15,7 +15,7 @@ _POLL_SECONDS = 1.0
 def join(settings: Settings, stop: threading.Event, seconds: float) -> Settings:
     """Wait until Redis answers on its machine and the passwords are there; return the settings with these.
 
-    Returns at once where this machine has both services, or is all of the server.
+    Returns at once where this machine needs nothing from others.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def _missing(settings: Settings) -> str:
     path = settings.password_path
     if not settings.starts_rabbitmq and path is not None and not path.exists():
         return f"RabbitMQ's password, which its machine puts into {path} (or set ELEPHANT_RABBITMQ_PASSWORD)"
-    if settings.starts_redis:
+    if settings.starts_redis or not (settings.starts_web or settings.starts_workers):
         return ""
     problem = ask_redis(settings, settings.redis_host)
     where = f"Redis at ELEPHANT_REDIS_HOST={settings.redis_host}, port {settings.redis_port}"

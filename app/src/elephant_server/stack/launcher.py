@@ -15,6 +15,7 @@ from elephant_server.stack.announcement import announcement
 from elephant_server.stack.certificate import check_certificate
 from elephant_server.stack.errors import StackError
 from elephant_server.stack.foreground import say, stop_on_signals
+from elephant_server.stack.gpus import with_own_gpus
 from elephant_server.stack.joining import join
 from elephant_server.stack.pairs import devices_of
 from elephant_server.stack.programs import Programs, find_programs
@@ -48,6 +49,7 @@ def serve(settings: Settings) -> None:
         settings = join(with_secrets(settings), stop, _START_SECONDS)
         if stop.is_set():
             return
+        settings = with_own_gpus(settings, stack)
         ports.require_free(ports.wanted(settings))
         sockets, own = stack.enter_context(files.socket_folder(settings)), ports.OwnPorts.chosen()
         rendering.write_configuration(settings, sockets, own)

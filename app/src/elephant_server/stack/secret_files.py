@@ -22,7 +22,7 @@ def with_secrets(settings: Settings) -> Settings:
         The token's file cannot be used, or RabbitMQ would listen beyond this machine with a password that everybody
         knows.
     """
-    if settings.token_path is not None:
+    if settings.token_path is not None and settings.starts_web:
         if settings.token_file is None:
             _make(settings.token_path)
         _check_tokens(settings.token_path)
