@@ -13,7 +13,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from _documenting import commands, docstrings, errors, http, modules, outside, settings
+from _documenting import commands, docstrings, errors, http, messages, modules, outside, settings
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,7 @@ GENERATORS: Mapping[str, Callable[..., str]] = MappingProxyType(
         "commands": commands.page,
         "http": http.page,
         "errors": errors.page,
+        "messages": messages.page,
         "room": modules.room,
         "rooms": modules.overview,
         "file": outside.page,
