@@ -15,7 +15,6 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 root_doc = "index"
 exclude_patterns = ["_documenting", "_static", "_templates"]
 templates_path = ["_templates"]
-smartquotes = False  # two hyphens begin an option
 nitpicky = True  # a reference that leads nowhere is an error
 
 myst_enable_extensions = ["colon_fence", "attrs_block", "attrs_inline"]

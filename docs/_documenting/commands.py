@@ -1,5 +1,6 @@
 """The pages of the command line, from click's own objects."""
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import groupby
 
@@ -8,6 +9,9 @@ import click
 from _documenting.tables import code, sentence, table
 from elephant.cli.framework import Option
 from elephant.cli.main import elephant
+
+# Two hyphens would become a dash.
+_OPTION = re.compile(r"--[a-z][\w-]*( [a-z0-9]+\b(?=[.)]))?")
 
 
 def page() -> str:
@@ -34,7 +38,7 @@ def _sections(path: tuple[str, ...], command: click.Command) -> Iterator[str]:
     yield _help(command.help or "")
     options = [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
     for heading, members in groupby(sorted(options, key=_place(options)), key=_heading):
-        yield f"**{heading}**"
+        yield f"**{_with_code(heading)}**"
         yield table(("option", "meaning", "default"), [_row(option, context) for option in members])
 
 
@@ -47,8 +51,14 @@ def _help(text: str) -> str:
             shown = "\n".join(line.removeprefix("  ") for line in lines)
             parts.append(f"{heading}\n\n```sh\n{shown}\n```")
         else:
-            parts.append(" ".join(paragraph.split()).replace("<", "\\<"))
+            parts.append(_with_code(" ".join(paragraph.split()).replace("<", "\\<")))
     return "\n\n".join(parts)
+
+
+def _with_code(words: str) -> str:
+    """Return words whose options are code, unless they are within such."""
+    parts = words.split("`")
+    return "`".join(part if i % 2 else _OPTION.sub(r"`\g<0>`", part) for i, part in enumerate(parts))
 
 
 def _heading(option: click.Option) -> str:
@@ -63,7 +73,7 @@ def _place(options: list[click.Option]) -> Callable[[click.Option], int]:
 def _row(option: click.Option, context: click.Context) -> tuple[str, str, str]:
     record = option.get_help_record(context)
     names = record[0] if record else ", ".join(option.opts)
-    words = sentence(option.help or "")
+    words = _with_code(sentence(option.help or ""))
     if option.envvar:
         words += f" The variable {code(option.envvar)} says the same."
     if option.required:
