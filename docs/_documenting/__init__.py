@@ -40,12 +40,19 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", modules.check_pages)
     app.connect("autodoc-process-docstring", docstrings.prepare, priority=400)  # before Napoleon parses it
     app.connect("autodoc-process-signature", docstrings.sign)
+    app.connect("html-page-context", _say_level, priority=900)  # when the theme is done
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def _fill(app: Sphinx, name: str, source: list[str]) -> None:
     text = outside.with_links_inside(source[0], Path(app.env.doc2path(name)), app.srcdir)
     source[0] = _MARK.sub(lambda mark: _generated(name, *mark.groups()), text)
+
+
+def _say_level(_app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: object) -> None:
+    """Give the headings of the list of pages a level, without which a screen reader cannot place them."""
+    listed = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = listed.replace('role="heading"', 'role="heading" aria-level="2"')
 
 
 def _generated(page: str, name: str, argument: str) -> str:

@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import os
 import re
 import shlex
 import shutil
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 import click
@@ -21,6 +23,7 @@ from elephant_server.main import create_app
 from elephant_server.settings import Settings, variable
 
 ROOT = Path(__file__).parents[2]
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 LOADING = {"script": "src", "img": "src", "link": "href", "source": "src", "iframe": "src"}
 
 
@@ -115,6 +118,27 @@ def test_pictures_are_small() -> None:
     sizes = [path.stat().st_size for path in (ROOT / "docs" / "images").iterdir()]
     assert 0 < sum(sizes) < 1_500_000
     assert max(sizes) < 300_000
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium, or name one in CHROMIUM")
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
+def test_everybody_can_read_it(site: Path, width: int, scheme: Literal["light", "dark"]) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
+    axe = pytest.importorskip("axe_playwright_python.base")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        for name in ("index", "how-to/troubleshooting", "reference/http-api", "reference/python/dataset"):
+            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            complaints: list[str] = []
+            page.on("console", lambda message, to=complaints: to.append(f"{message.type}: {message.text}"))
+            page.on("pageerror", lambda error, to=complaints: to.append(str(error)))
+            page.goto((site / f"{name}.html").as_uri())
+            assert complaints == [], name
+            page.evaluate(Path(axe.AXE_FILE_PATH).read_text())
+            found = page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
+            assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == [], name
+            page.close()
+        browser.close()
 
 
 def test_what_leads_nowhere_is_an_error(tmp_path: Path) -> None:
