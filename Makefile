@@ -7,10 +7,10 @@ PYTHON_OF_VENV := .venv/bin/python
 # For the demonstration: MOVIE=x.h5 TRUTH=x.truth.json SEED=1
 export MOVIE TRUTH SEED
 
-.PHONY: help build rebuild launch stop bash bashroot test-image serve serve-stack access test test-faults soak demo lint types audit check docs docs-serve docs-pictures clean setup setup-stack setup-dev
+.PHONY: help build rebuild launch stop bash bashroot test-image apptainer-build apptainer-start apptainer-stop apptainer-access serve serve-stack access test test-faults soak demo lint types audit check docs docs-serve docs-pictures clean setup setup-stack setup-dev
 
 help: ## list what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
 
 serve: setup ## start the server, at http://localhost:8080/ unless told otherwise; Ctrl-C stops it
 	@exec $(PYTHON_OF_VENV) -m elephant_server.embedded
@@ -35,6 +35,18 @@ bash: ## open a shell in the running container, as you
 
 bashroot: ## open a shell in the running container, as root
 	@script/container.sh bashroot
+
+apptainer-build: ## build the image for Apptainer, as on a computing cluster; ELEPHANT_TORCH=cpu makes it smaller
+	@script/apptainer.sh build
+
+apptainer-start: ## start the server with Apptainer, in the background and without root
+	@script/apptainer.sh start
+
+apptainer-stop: ## stop it
+	@script/apptainer.sh stop
+
+apptainer-access: ## print what to enter into the client for it
+	@script/apptainer.sh access
 
 access: setup ## print what to enter into the client: the address with its token, RabbitMQ's user and password
 	@$(PYTHON_OF_VENV) -m elephant_server.stack --access

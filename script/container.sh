@@ -17,23 +17,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-say() { printf '%s\n' "$*"; }
-fail() { printf '%s\n' "$*" >&2; exit 1; }
-
-# Take the lines of .env for which there is no variable.
-read_env_file() {
-    local line name
-    [ -f .env ] || return 0
-    while IFS= read -r line || [ -n "$line" ]; do
-        [[ "$line" =~ ^[[:space:]]*(export[[:space:]]+)?(ELEPHANT_[A-Z_]+)=(.*)$ ]] || continue
-        name=${BASH_REMATCH[2]}
-        [ -n "${!name+set}" ] || export "$name=$(unquoted "${BASH_REMATCH[3]}")"
-    done <.env
-}
-unquoted() {
-    if [[ "$1" =~ ^\"(.*)\"$ || "$1" =~ ^\'(.*)\'$ ]]; then printf '%s' "${BASH_REMATCH[1]}"; else printf '%s' "$1"; fi
-}
-
+# shellcheck source=script/environment.sh
+source script/environment.sh
 read_env_file
 read -ra DOCKER <<<"${ELEPHANT_DOCKER:-docker}"
 NAME=${ELEPHANT_IMAGE_NAME:-elephant-server}
@@ -58,14 +43,9 @@ is_running() { [ -n "$("${DOCKER[@]}" ps -q --filter "name=^$NAME\$")" ]; }
 
 # The GPUs as Docker wants to hear of them; nothing where there is none.
 gpu_options() {
-    local wanted=${ELEPHANT_GPU-all}
-    [ -n "$wanted" ] && [ "$wanted" != none ] || return 0
-    if ! nvidia-smi -L >/dev/null 2>&1; then
-        say "No NVIDIA GPU is to be seen on this machine: the server runs on the CPU." >&2
-        return 0
-    fi
+    has_gpu || return 0
     printf '%s\n' --gpus
-    if [ "$wanted" = all ]; then printf 'all\n'; else printf '"device=%s"\n' "$wanted"; fi
+    if [ "${ELEPHANT_GPU-all}" = all ]; then printf 'all\n'; else printf '"device=%s"\n' "$ELEPHANT_GPU"; fi
 }
 
 # What the server in the container gets: in a file, so that no password is in the list of processes.
