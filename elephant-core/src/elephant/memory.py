@@ -1,7 +1,9 @@
 """Running out of memory: telling it from other failures, letting go of what is held, saying what to change."""
 
+import ctypes
 import gc
 import logging
+import sys
 import traceback
 from collections.abc import Callable
 from functools import wraps
@@ -15,6 +17,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
+
+# glibc keeps what was freed for itself, in pieces that nothing large fits into; other C libraries do not.
+_give_back = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 # What the libraries below PyTorch say; of some there is no class of their own.
 _SIGNS = (
@@ -38,6 +43,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def release_memory() -> None:
     """Let go of what nobody holds any more: here, and in the device's cache, for others that compute on it."""
     gc.collect()
+    if _give_back is not None:
+        _give_back(0)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

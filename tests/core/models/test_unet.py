@@ -40,9 +40,11 @@ def test_outputs_match_the_golden_ones(name: str) -> None:
     network.load_state_dict({key: recipe(key, tuple(v.shape)) for key, v in network.state_dict().items()})
     with torch.no_grad():
         output = network(torch.from_numpy(arrays["x"]), is_pad=meta["pad"])
-    # The golden float32 outputs reach 12 and lie up to 1.1e-4 from an evaluation in double precision.
+        exact = network.double()(torch.from_numpy(arrays["x"]).double(), is_pad=meta["pad"]).numpy()
+    # The golden float32 outputs reach 12, and lie up to 5e-4 from an evaluation in double precision.
     np.testing.assert_allclose(output.numpy(), arrays["y"], rtol=1e-4, atol=1e-4)
-    assert np.abs(output.numpy() - arrays["y"]).mean() < 1e-5
+    off, golden_off = (np.abs(found - exact).mean() for found in (output.numpy(), arrays["y"]))
+    assert off < 1.1 * golden_off
 
 
 def test_convolutions_start_from_kaiming_normal_and_zero_biases() -> None:

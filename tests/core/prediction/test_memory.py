@@ -132,7 +132,7 @@ def test_what_was_computed_is_let_go_of() -> None:
     assert raised.value.__context__ is None
 
 
-# A machine with little memory: limits are for a process and do not go away, so another one has them.
+# A machine with little memory: limits are those of a process, so another one has them.
 REALLY = """
     import logging, resource, sys
     from pathlib import Path
@@ -151,14 +151,16 @@ REALLY = """
     def predict(side, **params):
         image = np.random.default_rng(0).random((side, side), dtype=np.float32)
         return predict_probabilities(model, image, PredictionParams(**params), NoReporter(), NeverCancelled())
-    predict(64)
+    predict(64), predict(32)  # what is compiled for a size of tiles is kept
     taken = next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmSize"))
-    resource.setrlimit(resource.RLIMIT_AS, (taken + (int(sys.argv[1]) << 20),) * 2)
+    usual = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (taken + (int(sys.argv[1]) << 20), usual[1]))
     try:
         found = predict(1024)
         print("found", found.shape, bool(np.isfinite(found).all()))
     except MemoryLimitError as error:
         print("refused:", error)
+        resource.setrlimit(resource.RLIMIT_AS, usual)  # other programs have ended
     print("goes on", predict(32).shape)
 """
 

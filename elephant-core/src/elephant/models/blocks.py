@@ -3,35 +3,51 @@
 import torch
 from torch import Tensor, nn
 
+from elephant.models.arithmetic import Convolution2d, Convolution3d, Joined, RectifyingNorm
+
 NEGATIVE_SLOPE = 0.1
 MAX_GROUPS = 32
 
 
 def convolution(n_dims: int, inputs: int, outputs: int, kernel: int, bias: bool = True) -> nn.Module:
     """Return a convolution that keeps the size, started from Kaiming normal (fan in) and zero biases."""
-    layer = (nn.Conv3d if n_dims == 3 else nn.Conv2d)(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+    layer_class = Convolution3d if n_dims == 3 else Convolution2d
+    layer = layer_class(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
     nn.init.kaiming_normal_(layer.weight, mode="fan_in")
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
 
 
-class NormalisedBlock(nn.Sequential):
+class _Block(nn.Sequential):
+    """Layers in a row, the first of which may be given a second image."""
+
+    def forward(self, x: Tensor, joined: Joined | None = None) -> Tensor:
+        """Map (N, inputs, (Z), Y, X), behind what is `joined`, to (N, outputs, (Z), Y, X)."""
+        first, *others = self
+        x = first(x, joined)
+        for layer in others:
+            x = layer(x)
+        return x
+
+
+class NormalisedBlock(_Block):
     """Convolution, ReLU and GroupNorm, twice: the block of the detection network."""
 
     def __init__(self, n_dims: int, inputs: int, outputs: int) -> None:
         groups = min(MAX_GROUPS, outputs)
+        # The ReLU is the norm's, and its place in the files is empty.
         super().__init__(
             convolution(n_dims, inputs, outputs, 3),
-            nn.ReLU(inplace=True),
-            nn.GroupNorm(groups, outputs),
+            nn.Identity(),
+            RectifyingNorm(groups, outputs),
             convolution(n_dims, outputs, outputs, 3),
-            nn.ReLU(inplace=True),
-            nn.GroupNorm(groups, outputs),
+            nn.Identity(),
+            RectifyingNorm(groups, outputs),
         )
 
 
-class PlainBlock(nn.Sequential):
+class PlainBlock(_Block):
     """Convolution and LeakyReLU, twice: the decoder block of the flow network."""
 
     def __init__(self, n_dims: int, inputs: int, outputs: int) -> None:
@@ -55,7 +71,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, inputs, (Z), Y, X) to (N, outputs, (Z), Y, X)."""
-        out: Tensor = self.activation((self.res(x) + self.conv2(self.activation(self.conv1(x)))) / 2)
+        out: Tensor = self.activation(self.conv2(self.activation(self.conv1(x))).add_(self.res(x)).div_(2))
         return out
 
 

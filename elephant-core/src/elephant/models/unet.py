@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from elephant.models.arithmetic import Joined
 from elephant.models.blocks import NormalisedBlock, PlainBlock, ResidualBlock, convolution, resize
 
 WIDTHS = (16, 32, 64, 128, 256)
@@ -104,9 +105,7 @@ class UNet(nn.Module):
             x = pool(x, self._pool_size(level))
         x = self.base(x)
         for level, block in zip(reversed(range(N_LEVELS)), self.decoder, strict=True):
-            factors = [float(f) for f in self._pool_size(level)]
-            x = functional.interpolate(x, scale_factor=factors, mode="nearest")
-            x = block(torch.cat([skips.pop(), x], dim=1))
+            x = block(x, Joined(skips.pop(), self._pool_size(level)))
         out: Tensor = self.out_conv(x)
         return out
 

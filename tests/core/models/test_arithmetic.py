@@ -1,0 +1,125 @@
+"""The layers compute what PyTorch's own do, forward and backward, of every size."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from elephant.models import onednn
+from elephant.models.arithmetic import Convolution2d, Convolution3d, Joined, RectifyingNorm
+from elephant.models.unet import DetectionNet, FlowNet, UNet
+
+Compute = Callable[..., Tensor]
+# Even and odd rows, smaller and larger than where PyTorch changes its mind.
+SIZES = [(4, 6, 6), (5, 7, 9), (8, 34, 40), (12, 10), (7, 5), (90, 64)]
+
+
+def agree(fast: Compute, plain: Compute, inputs: Sequence[Tensor]) -> None:
+    """Fail where outputs or gradients are further from those in double precision than PyTorch's of float32."""
+    torch.manual_seed(1)
+    above = torch.randn_like(plain(*inputs).detach())
+
+    def with_gradients(compute: Compute, dtype: torch.dtype) -> list[Tensor]:
+        given = [x.detach().to(dtype, copy=True).requires_grad_() for x in inputs]
+        out = compute(*given)
+        return [out, *torch.autograd.grad(out, given, above.to(dtype))]
+
+    exact = with_gradients(plain, torch.float64)
+    ours, theirs = with_gradients(fast, torch.float32), with_gradients(plain, torch.float32)
+    for a, b, true in zip(ours, theirs, exact, strict=True):
+        assert a.shape == true.shape
+        # Gradients of weights are sums over all voxels, which oneDNN adds up one after another.
+        assert off(a, true) < 3 * off(b, true) + (2e-7 if a.shape[2:] == exact[0].shape[2:] else 1e-5)
+
+
+def off(found: Tensor, exact: Tensor) -> float:
+    """Return the relative error of an array as a whole."""
+    return float((found - exact).detach().norm() / exact.detach().norm())
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(
+    ("n", "inputs", "outputs", "kernel"), [(1, 1, 16, 3), (1, 16, 8, 3), (2, 8, 8, 3), (1, 8, 4, 1)]
+)
+def test_convolutions(size: tuple[int, ...], n: int, inputs: int, outputs: int, kernel: int) -> None:
+    torch.manual_seed(0)
+    layer = (Convolution3d if len(size) == 3 else Convolution2d)(inputs, outputs, kernel, padding=kernel // 2)
+
+    def plain(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return (functional.conv3d if len(size) == 3 else functional.conv2d)(x, weight, bias, padding=kernel // 2)
+
+    def fast(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x,))
+
+    agree(fast, plain, [torch.randn(n, inputs, *size), layer.weight, torch.randn(outputs)])
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("keeps_z", [True, False])
+@pytest.mark.parametrize("n", [1, 2])
+def test_convolutions_of_two_images(size: tuple[int, ...], keeps_z: bool, n: int) -> None:
+    torch.manual_seed(0)
+    factors = (1 if keeps_z else 2, 2, 2)[-len(size) :]
+    layer = (Convolution3d if len(size) == 3 else Convolution2d)(10, 8, 3, padding=1)
+
+    def plain(skip: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        enlarged = functional.interpolate(x, scale_factor=[float(f) for f in factors], mode="nearest")
+        convolve = functional.conv3d if len(size) == 3 else functional.conv2d
+        return convolve(torch.cat([skip, enlarged], 1), weight, bias, padding=1)
+
+    def fast(skip: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x, Joined(skip, factors)))
+
+    skip = torch.randn(n, 4, *(s * f for s, f in zip(size, factors, strict=True)))
+    agree(fast, plain, [skip, torch.randn(n, 6, *size), layer.weight, torch.randn(8)])
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(("n", "channels", "groups"), [(1, 16, 16), (2, 64, 32), (1, 6, 2)])
+def test_rectifying_and_normalising(size: tuple[int, ...], n: int, channels: int, groups: int) -> None:
+    torch.manual_seed(0)
+    layer = RectifyingNorm(groups, channels)
+
+    def fast(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x,))
+
+    def plain(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return functional.group_norm(functional.relu(x), groups, weight, bias)
+
+    x, weight, bias = torch.randn(n, channels, *size) + 0.5, torch.randn(channels), torch.randn(channels)
+    agree(fast, plain, [x, weight, bias])
+    with torch.no_grad():
+        torch.testing.assert_close(fast(x.clone(), weight, bias), plain(x, weight, bias), rtol=1e-5, atol=1e-5)
+
+
+def test_normalising_values_far_from_zero() -> None:
+    x = 1000 + torch.rand(1, 4, 30, 200)
+    exact = functional.group_norm(x.double(), 4)
+    assert float((RectifyingNorm(4, 4)(x) - exact).detach().abs().max()) < 1e-3
+
+
+@pytest.mark.parametrize("network", [DetectionNet(3, 2), DetectionNet(2, 4), FlowNet(3, 1), FlowNet(2, 0)])
+def test_networks_learn_as_they_would_without(network: UNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    size = (8, 32, 48)[-network.n_dims :]
+    x = torch.rand(1, 2 if isinstance(network, FlowNet) else 1, *size)
+
+    def gradient(dtype: torch.dtype) -> Tensor:
+        network.to(dtype)
+        parts = torch.autograd.grad(network(x.to(dtype)).square().mean(), list(network.parameters()))
+        return torch.cat([part.flatten() for part in parts])
+
+    ours = gradient(torch.float32)
+    monkeypatch.setattr(onednn, "serves", lambda _: False)
+    # Where two voxels of a pooling are almost equal, rounding decides whose gradient it is: that is some thousandths.
+    assert off(ours, gradient(torch.float64)) < 0.02
+
+
+def test_an_image_that_is_not_the_networks_own_stays_as_it_is() -> None:
+    x = torch.rand(1, 1, 16, 32, 32)
+    before = x.clone()
+    with torch.no_grad():
+        DetectionNet(3, 0)(x)
+    assert torch.equal(x, before)
