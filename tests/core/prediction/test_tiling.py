@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from elephant.prediction.tiling import Blender, tile_boxes
+from elephant.types import Box
 
 CASES = [
-    ((32, 256, 256), (24, 384, 384), (4, 16, 16)),
+    ((64, 256, 512), (24, 384, 384), (4, 16, 16)),
     ((33, 100, 70), (8, 32, 48), (2, 16, 16)),
     ((5, 17, 900), (16, 10, 100), (16, 16, 16)),
     ((100, 120), (50, 33), (16, 16)),
@@ -32,11 +33,17 @@ def test_tiles_are_multiples_of_the_divisor_where_they_can_be() -> None:
 
 
 def test_tiles_are_no_larger_than_they_need_to_be() -> None:
-    boxes = tile_boxes((32, 256, 256), (24, 384, 384), (4, 16, 16))
+    boxes = tile_boxes((32, 256, 384), (24, 384, 256), (4, 16, 16))
     assert [(box.origin, box.size) for box in boxes] == [
-        ((0, 0, 0), (20, 256, 256)),
-        ((12, 0, 0), (20, 256, 256)),
+        ((0, 0, 0), (20, 256, 208)),
+        ((0, 0, 176), (20, 256, 208)),
+        ((12, 0, 0), (20, 256, 208)),
+        ((12, 0, 176), (20, 256, 208)),
     ]
+
+
+def test_an_image_that_takes_no_more_memory_than_a_tile_is_one() -> None:
+    assert tile_boxes((32, 256, 256), (24, 384, 384), (4, 16, 16)) == [Box.whole((32, 256, 256))]
 
 
 def test_without_a_limit_there_is_one_tile() -> None:

@@ -1,6 +1,7 @@
 """Cutting an image into overlapping tiles and blending what comes out of them."""
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -22,7 +23,8 @@ def tile_boxes(shape: Shape, patch: Shape | None, divisor: Shape) -> list[Box]:
     shape
         Size of the image, voxels, (Z), Y, X.
     patch
-        Largest tile; none: a single tile.
+        Largest tile; none: a single tile. It says how much memory there is: an image of no more voxels, whatever its
+        proportions, is a single tile, too.
     divisor
         What the network's poolings divide each axis by: tiles are multiples of it where `patch` allows, so that
         the network does not rescale them.
@@ -32,7 +34,7 @@ def tile_boxes(shape: Shape, patch: Shape | None, divisor: Shape) -> list[Box]:
     list of Box
         In C order of their origins.
     """
-    if patch is None:
+    if patch is None or math.prod(shape) <= math.prod(patch):
         return [Box.whole(shape)]
     sizes, starts = zip(*(_tile_axis(*axis) for axis in zip(shape, patch, divisor, strict=True)), strict=True)
     return [Box(origin, sizes) for origin in itertools.product(*starts)]

@@ -88,11 +88,16 @@ def extract_spots(
     components = component_statistics(np.asarray(probability > params.p_thresh), probability)
     offset = (np.zeros(n) if origin is None else np.asarray(origin)) * stored + (zoom - 1) / 2 * stored
     large = np.flatnonzero(components.count >= _smallest_volume(params, scale))
-    fits = ((i, _covariance(components, int(i), scale, params, stretch_z)) for i in large)
+    covariances, is_nucleus = _covariances(components, large, scale, params, stretch_z)
+    kept = large[is_nucleus]
     spots = [
-        _as_spot(components.mean_index[i] * scale + offset, covariance, float(components.mean_value[i]))
-        for i, covariance in fits
-        if covariance is not None
+        _as_spot(pos, covariance, float(quality))
+        for pos, covariance, quality in zip(
+            components.mean_index[kept] * scale + offset,
+            covariances[is_nucleus],
+            components.mean_value[kept],
+            strict=True,
+        )
     ]
     return len(components.count), spots
 
@@ -104,26 +109,23 @@ def _smallest_volume(params: SpotParams, scale: FloatArray) -> float:
     return float(unit * np.prod(radius / scale))
 
 
-def _covariance(
-    components: ComponentStatistics, i: int, scale: FloatArray, params: SpotParams, stretch_z: bool
-) -> FloatArray | None:
-    """Return the covariance of component `i`, (n, n), or None where it is no nucleus."""
-    box = components.box_size[i]
+def _covariances(
+    components: ComponentStatistics, large: NDArray[np.int64], scale: FloatArray, params: SpotParams, stretch_z: bool
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the covariances of some components, (N, n, n), and whether each is a nucleus, (N,)."""
+    box = components.box_size[large]
     voxel = scale * (box + 1) / box
     if stretch_z:
-        voxel[0] *= params.c_ratio
-    eigenvalues, axes = np.linalg.eigh(components.moments[i] * np.outer(voxel, voxel))
-    eigenvalues[eigenvalues < RELATIVE_ZERO * eigenvalues[-1]] = 0
-    if not eigenvalues.any():
-        return None
+        voxel[:, 0] *= params.c_ratio
+    eigenvalues, axes = np.linalg.eigh(components.moments[large] * voxel[:, :, None] * voxel[:, None, :])
+    eigenvalues[eigenvalues < RELATIVE_ZERO * eigenvalues[:, -1:]] = 0
     radii = 2 * np.sqrt(eigenvalues) / params.c_ratio
     # A flat component's missing radius is paired by rank with Z, Y, X: existing results carry this.
     radii = np.where(eigenvalues == 0, np.maximum(params.r_min, scale), radii)
-    if (radii < params.r_min).any():
-        return None
+    is_nucleus = np.asarray(eigenvalues.any(axis=1) & (radii >= params.r_min).all(axis=1))
     radii = np.minimum(radii, params.r_max)
-    covariance: FloatArray = (axes * radii**2) @ axes.T
-    return covariance
+    covariances: FloatArray = (axes * (radii**2)[:, None, :]) @ axes.swapaxes(1, 2)
+    return covariances, is_nucleus
 
 
 def _as_spot(pos: FloatArray, covariance: FloatArray, quality: float) -> DetectedSpot:
