@@ -15,6 +15,7 @@ from elephant.types import Spot, Tag, VoxelSize
 
 C_RATIO, P_THRESH = 0.5, 0.4  # of the tutorial
 FEW = 6
+LONGER = 4  # than the ways are, so that their arrows can be seen
 
 
 def draw(folder: Path) -> None:
@@ -80,7 +81,11 @@ def flow(dataset: Dataset, nuclei: list[Nucleus]) -> None:
     drawing.show(axes[0], picture, VOXEL)
     for nucleus in (n for n in nuclei if n.t == t and n.entry.get("earlier")):
         arrow = {"arrowstyle": "->", "color": "#ffffff", "lw": 1.1, "shrinkA": 0, "shrinkB": 0}
-        axes[0].annotate("", nucleus.entry["earlier"][:2], nucleus.pos[:2], arrowprops=arrow)
+        way = nucleus.entry["earlier"][:2] - nucleus.pos[:2]
+        axes[0].annotate("", nucleus.pos[:2] + LONGER * way, nucleus.pos[:2], arrowprops=arrow)
+    axes[0].text(
+        0.01, 0.07, f"arrows: {LONGER} times as long as the way", color=INK, fontsize=8, transform=axes[0].transAxes
+    )
     axes[0].text(0.01, 0.04, f"orange: timepoint {t}", color="#ffb366", fontsize=8, transform=axes[0].transAxes)
     axes[0].text(0.01, 0.01, f"blue: timepoint {t - 1}", color="#66aaff", fontsize=8, transform=axes[0].transAxes)
     drawing.save(figure, "method-flow.webp")
