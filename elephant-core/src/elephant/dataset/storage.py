@@ -140,7 +140,11 @@ class TimeSeries:
             )
         names = self._names_at(t)
         is_whole = box is None and self._file_shape[0] == 1
-        _assign(self._staged(changes, () if is_whole else names), selection, values)
+        array = self._staged(changes, () if is_whole else names)
+        if np.any(values):
+            # Otherwise every chunk is compared with 0, ten times slower than it is compressed, to be left out if it is.
+            array = array.with_config({"write_empty_chunks": True})
+        _assign(array, selection, values)
         changes.names.extend(f"{self._path.name}/{name}" for name in names)
 
     def stage_clear(self, changes: Changes) -> None:

@@ -1,5 +1,6 @@
 """An ellipsoid (an ellipse in 2D) in physical space."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -36,14 +37,29 @@ class Ellipsoid:
         InvalidInputError
             The covariance is not positive definite over these axes.
         """
-        covariance = spot.covariance[3 - n_dims :, 3 - n_dims :]
-        eigenvalues, eigenvectors = np.linalg.eigh((covariance + covariance.T) / 2)
-        if eigenvalues[0] <= 0:
-            raise InvalidInputError(
-                f"the spot at timepoint {spot.t}, position {spot.pos[::-1].tolist()} (X, Y, Z), needs a positive "
-                f"definite covariance, but its eigenvalues are {eigenvalues.tolist()}: delete it and draw it again"
-            )
-        return cls(spot.pos[3 - n_dims :], np.sqrt(eigenvalues), eigenvectors.T)
+        return cls.from_spots([spot], n_dims)[0]
+
+    @classmethod
+    def from_spots(cls, spots: Sequence[Spot | Link], n_dims: int) -> list[Self]:
+        """Decompose the covariances of many at once, as :meth:`from_spot` does.
+
+        Raises
+        ------
+        InvalidInputError
+            A covariance is not positive definite over these axes.
+        """
+        if not spots:
+            return []
+        covariances = np.stack([spot.covariance[3 - n_dims :, 3 - n_dims :] for spot in spots])
+        eigenvalues, eigenvectors = np.linalg.eigh((covariances + covariances.swapaxes(1, 2)) / 2)
+        for spot, values in zip(spots, eigenvalues, strict=True):
+            if values[0] <= 0:
+                raise InvalidInputError(
+                    f"the spot at timepoint {spot.t}, position {spot.pos[::-1].tolist()} (X, Y, Z), needs a positive "
+                    f"definite covariance, but its eigenvalues are {values.tolist()}: delete it and draw it again"
+                )
+        radii, axes = np.sqrt(eigenvalues), eigenvectors.swapaxes(1, 2)
+        return [cls(spot.pos[3 - n_dims :], *parts) for spot, *parts in zip(spots, radii, axes, strict=True)]
 
     def scaled(self, factor: float) -> "Ellipsoid":
         """Return the ellipsoid with its semi-axes times `factor`."""

@@ -1,5 +1,6 @@
 """Painting an ellipsoid onto the voxel grid."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,28 +81,34 @@ def rasterise(
 
 
 def _cut_box(ellipsoid: Ellipsoid, scale: FloatArray, shape: Shape) -> tuple[slice, ...]:
-    centre = ellipsoid.centre / scale
-    reach = ellipsoid.reach / scale
-    limit = np.asarray(shape)
-    # Clipped as floats first: a position far outside would overflow an integer.
-    start = np.clip(np.floor(centre - reach), 0, limit).astype(int)
-    stop = np.clip(np.ceil(centre + reach) + 1, 0, limit).astype(int)
-    return tuple(slice(int(a), max(int(a), int(b))) for a, b in zip(start, stop, strict=True))
+    # There are thousands of ellipsoids, and these are three numbers each: Python is faster here than NumPy.
+    centres, reaches = (ellipsoid.centre / scale).tolist(), (ellipsoid.reach / scale).tolist()
+    box = []
+    for centre, reach, limit in zip(centres, reaches, shape, strict=True):
+        # Clipped as floats first: a position far outside need not have an integer.
+        start = math.floor(min(max(centre - reach, 0.0), limit))
+        stop = min(max(math.ceil(min(max(centre + reach, -1.0), limit)) + 1, 0), limit)
+        box.append(slice(start, max(start, stop)))
+    return tuple(box)
 
 
 def _n_voxels(box: tuple[slice, ...]) -> int:
-    return int(np.prod([s.stop - s.start for s in box]))
+    return math.prod(s.stop - s.start for s in box)
 
 
 def _squared_distance(ellipsoid: Ellipsoid, scale: FloatArray, box: tuple[slice, ...]) -> FloatArray:
     """Return the squared distance from the centre in units of the semi-axes, over the box."""
     n = len(box)
     projection = ellipsoid.axes / ellipsoid.radii[:, None]
+    offsets = [
+        (np.arange(s.start, s.stop) * scale[axis] - ellipsoid.centre[axis]).reshape((-1,) + (1,) * (n - 1 - axis))
+        for axis, s in enumerate(box)
+    ]
     total: FloatArray = np.zeros([s.stop - s.start for s in box])
     for row in projection:
-        along: FloatArray = np.zeros((1,) * n)
-        for axis, s in enumerate(box):
-            offset = row[axis] * (np.arange(s.start, s.stop) * scale[axis] - ellipsoid.centre[axis])
-            along = along + offset.reshape([-1 if a == axis else 1 for a in range(n)])
-        total += along**2
+        along = row[0] * offsets[0]
+        for factor, offset in zip(row[1:], offsets[1:], strict=True):
+            along = along + factor * offset
+        along *= along
+        total += along
     return total

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from elephant.config.labels import LabelParams
 from elephant.geometry import Ellipsoid, Raster, rasterise
@@ -58,10 +57,8 @@ def detection_labels(
         kept = np.asarray(image < params.auto_bg_thresh)
         labels[kept] = BACKGROUND
     scale = params.voxel_size.last(len(shape))
-    for spot in spots:
-        if spot.tag is Tag.UNLABELED:
-            continue
-        ellipsoid = Ellipsoid.from_spot(spot, len(shape))
+    used = [spot for spot in spots if spot.tag is not Tag.UNLABELED]
+    for spot, ellipsoid in zip(used, Ellipsoid.from_spots(used, len(shape)), strict=True):
         outer = rasterise(ellipsoid, scale, shape)
         if outer.is_empty:
             continue
@@ -98,7 +95,19 @@ def _paint_centre(labels: Labels, inner: Raster, offset: int) -> None:
     mask[tuple(slice(s.start - a.start, s.stop - a.start) for s, a in zip(inner.slices, around, strict=True))] = (
         inner.mask
     )
-    rim = ndimage.binary_dilation(mask, structure=np.ones((3,) * mask.ndim, dtype=bool))
+    rim = _with_neighbours(mask)
     block = labels[around]
     block[rim] = BORDER + offset
     block[mask] = CENTRE + offset
+
+
+def _with_neighbours(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Add the voxels that touch those of a mask, by a side, an edge or a corner."""
+    grown = mask
+    for axis in range(mask.ndim):
+        before, after = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
+        wider = grown.copy()
+        wider[before] |= grown[after]
+        wider[after] |= grown[before]
+        grown = wider
+    return grown

@@ -47,7 +47,7 @@ class Trainer(ABC):
         self._model = model
         self._loop = loop
         self._device = next(model.parameters()).device
-        self._optimiser = torch.optim.Adam(model.parameters(), lr=loop.lr)
+        self._optimiser = torch.optim.Adam(model.parameters(), lr=loop.lr, fused=True)
         self._rng = np.random.default_rng(loop.seed)
         self._logged_at = -LINE_INTERVAL_S
 

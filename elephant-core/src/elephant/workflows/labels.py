@@ -47,16 +47,14 @@ def check_spots(dataset: Dataset, spots: Sequence[Spot]) -> Mapping[int, Sequenc
         A spot is outside of the movie, or its covariance is not positive definite.
     """
     groups = by_timepoint(spots, dataset.n_timepoints)
-    for spot in spots:
-        if spot.tag is not Tag.UNLABELED:
-            Ellipsoid.from_spot(spot, dataset.n_dims)
+    Ellipsoid.from_spots([spot for spot in spots if spot.tag is not Tag.UNLABELED], dataset.n_dims)
     return groups
 
 
 def labels_any(dataset: Dataset, spots: Iterable[Spot], voxel_size: VoxelSize) -> bool:
     """Tell whether any of the spots has voxels in the image that its annotation labels."""
     edges = voxel_size.last(dataset.n_dims)
-    ellipsoids = (Ellipsoid.from_spot(spot, dataset.n_dims) for spot in spots if spot.tag is not Tag.UNLABELED)
+    ellipsoids = Ellipsoid.from_spots([spot for spot in spots if spot.tag is not Tag.UNLABELED], dataset.n_dims)
     return any(not rasterise(ellipsoid, edges, dataset.shape).is_empty for ellipsoid in ellipsoids)
 
 
