@@ -79,6 +79,9 @@ mounted_files() {
 launch() {
     local gpu file files mounts terminal=()
     need_docker
+    [ -z "${ELEPHANT_ROLES:-}${ELEPHANT_CLUSTER_ADDRESS:-}" ] ||
+        fail "ELEPHANT_ROLES and ELEPHANT_CLUSTER_ADDRESS are for servers on several machines, which Compose starts: \
+docs/how-to/cluster.md"
     has_image || build
     ! is_running || fail "The container $NAME is running already; make stop ends it."
     mkdir -p "$WORKSPACE"

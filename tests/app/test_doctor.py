@@ -7,7 +7,7 @@ import pytest
 
 from elephant.cli.health.findings import Status
 from elephant_server import doctor
-from elephant_server.doctor import check_other_machines, check_ports, check_programs, check_server
+from elephant_server.doctor import check_other_machines, check_part, check_ports, check_programs, check_server
 from elephant_server.settings import Settings
 from elephant_server.stack import ports, programs
 
@@ -72,6 +72,18 @@ def test_services_elsewhere_are_asked_for(settings: Settings) -> None:
     assert (redis.status, rabbitmq.status) == (Status.PROBLEM, Status.PROBLEM)
     assert "redis.invalid" in redis.message
     assert "ELEPHANT_RABBITMQ_HOST" in rabbitmq.remedy
+
+
+def test_a_part_of_a_server_is_looked_at_as_a_part(tmp_path: Path) -> None:
+    port, amqp = ports.free_ports(2)
+    values = {"workspace": tmp_path, "machine": "gpu1", "redis_port": port, "rabbitmq_node_port": amqp}
+    workers = check_part(Settings(roles="workers", **values))
+    assert workers.status is Status.PROBLEM
+    assert f"gpu1: workers; redis does not answer at 127.0.0.1, port {port}" in workers.message
+    assert str(tmp_path / ".run" / "gpu1" / "logs") in workers.remedy
+    broker = check_part(Settings(roles="broker", **values))
+    assert "rabbitmq does not answer" in broker.message
+    assert "redis" not in broker.message
 
 
 def test_a_wrong_setting_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

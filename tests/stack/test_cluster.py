@@ -137,6 +137,15 @@ def test_predictions_hold_a_training_of_another_machine(player: Player, centres:
     player.wait_for_state(0)
 
 
+def test_an_abort_ends_what_all_machines_are_at(cluster: Cluster, player: Player) -> None:
+    slow = predict_body("movie", input_size=[512, 512, 64], **LOW)
+    asked = [player.later("seg/predict", slow) for _ in range(5)]
+    wait_until(lambda: _phases(cluster.head).count("running") == len(NAMES), 60, "all machines to be at work")
+    player.abort()
+    assert [future.result(60).json()["completed"] for future in asked] == [False] * len(asked)
+    player.wait_for_state(0)
+
+
 def test_label_updates_of_a_live_session(cluster: Cluster, player: Player, centres: np.ndarray) -> None:
     live = player.later("seg/train", train_body("movie", [], is_livemode=True, model_name="live.pth", n_crops=1))
     player.wait_for_state(1)

@@ -10,8 +10,10 @@ from elephant.errors import ElephantError
 from elephant_server.settings import Settings, load_settings, variable
 from elephant_server.stack import ports
 from elephant_server.stack.errors import StackError
+from elephant_server.stack.health import problems_of
 from elephant_server.stack.programs import find_programs
 from elephant_server.stack.readiness import gpu_names
+from elephant_server.stack.secret_files import with_passwords
 
 _PACKAGES = {"Flask": "flask", "celery": "celery", "redis": "redis", "pika": "pika", "supervisor": "supervisor"}
 _SECONDS = 3.0
@@ -26,7 +28,7 @@ def check_server(_workspace: Path | None) -> Iterator[Finding]:
         yield problem("settings", str(error), "Correct the variable, or the line of .env.")
         return
     yield check_programs(settings)
-    yield check_ports(settings)
+    yield check_part(settings) if settings.is_cluster else check_ports(settings)
     yield from check_other_machines(settings)
 
 
@@ -61,6 +63,18 @@ def check_ports(settings: Settings) -> Finding:
             return warning("ports", f"{words} Only the whole stack needs it.", remedy)
         return problem("ports", words, remedy)
     return ok("ports", f"{numbers} are free; no server runs with these settings")
+
+
+def check_part(settings: Settings) -> Finding:
+    """Look whether what this machine has of a server on several is there."""
+    what = f"{settings.machine}: {', '.join(sorted(settings.role_names))}"
+    try:
+        problems = list(problems_of(with_passwords(settings)))
+    except StackError as error:
+        problems = [str(error)]
+    if not problems:
+        return ok("machine", f"{what}, all of it is there")
+    return problem("machine", f"{what}; {'; '.join(problems)}", f"Start it: make serve-stack. {_logs(settings)}")
 
 
 def check_other_machines(settings: Settings) -> Iterator[Finding]:
