@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from stack.player import Player, blobs, predict_body
 from stack.running import RunningServer, settings_of
 
 N_PREDICTIONS = 30
-SHAPE = (24, 160, 160)
+SHAPE = (16, 128, 128)
 PERIOD_S = 0.1
 
 
@@ -40,13 +41,22 @@ def main() -> None:
     if options.share < 1 and options.share * options.pairs > 1:
         parser.error(f"--share: expected at most {1 / options.pairs:.2f}, so that the workers can take turns")
     with tempfile.TemporaryDirectory() as folder:
-        seconds = {n: measured(Path(folder) / str(n), n, options.share) for n in (1, options.pairs)}
+        turns = Turns(options.pairs, options.share)
+        seconds = {n: measured(Path(folder) / str(n), n, turns) for n in (1, options.pairs)}
     one, several = seconds.values()
     print(f"{os.cpu_count()} cores, each worker computes for {options.share:.0%} of the time")
     print(f"1 pair   {one:6.1f} s\n{options.pairs} pairs  {several:6.1f} s\nratio    {one / several:6.2f}")
 
 
-def measured(folder: Path, n_pairs: int, share: float) -> float:
+@dataclass(frozen=True)
+class Turns:
+    """How workers take turns: in each of `n` equal turns one of them computes, also where there are fewer workers."""
+
+    n: int
+    share: float
+
+
+def measured(folder: Path, n_pairs: int, turns: Turns) -> float:
     """Return how many seconds the predictions take with so many pairs of workers."""
     values = settings_of(folder) | {"ELEPHANT_WORKER_PAIRS": str(n_pairs), "OMP_NUM_THREADS": "1"}
     server = RunningServer.start(folder, values)
@@ -55,7 +65,7 @@ def measured(folder: Path, n_pairs: int, share: float) -> float:
         player = Player(server)
         make_ground(player)
         predict(player, 4 * n_pairs)  # each worker has read the model
-        with shared(server, share):
+        with shared(server, turns):
             begin = time.monotonic()
             predict(player, N_PREDICTIONS)
             return time.monotonic() - begin
@@ -79,7 +89,7 @@ def predict(player: Player, n: int) -> None:
 
 
 @contextmanager
-def shared(server: RunningServer, share: float) -> Iterator[None]:
+def shared(server: RunningServer, turns: Turns) -> Iterator[None]:
     """Let each answering worker run for a part of the time, one after the other."""
     stop = threading.Event()
     workers = [p for p in server.processes() if any("answering" in word for word in p.cmdline())]
@@ -88,20 +98,22 @@ def shared(server: RunningServer, share: float) -> Iterator[None]:
         for worker in workers:
             worker.suspend()
         while not stop.is_set():
-            for worker in workers:
-                worker.resume()
-                stop.wait(PERIOD_S * share)
-                worker.suspend()
-            stop.wait(PERIOD_S * (1 - share * len(workers)))
+            for worker in [*workers, *[None] * (turns.n - len(workers))]:
+                if worker:
+                    worker.resume()
+                stop.wait(PERIOD_S * turns.share)
+                if worker:
+                    worker.suspend()
+            stop.wait(PERIOD_S * (1 - turns.share * turns.n))
 
     thread = threading.Thread(target=pace)
-    if share < 1:
+    if turns.share < 1:
         thread.start()
     try:
         yield
     finally:
         stop.set()
-        if share < 1:
+        if turns.share < 1:
             thread.join()
         for worker in workers:
             with suppress(psutil.Error):
