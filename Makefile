@@ -62,7 +62,7 @@ docs-serve: docs ## make it and show it at http://localhost:8000/, or at DOCS_PO
 	@exec $(PYTHON_OF_VENV) -m http.server --bind 127.0.0.1 --directory build/docs $(or $(DOCS_PORT),8000)
 
 docs-pictures: setup-dev ## draw its pictures anew, as the tutorial says; FOLDER=dir keeps what that makes
-	@cd docs && exec ../$(PYTHON_OF_VENV) -m _pictures $(FOLDER)
+	@cd docs && exec ../$(PYTHON_OF_VENV) -m _pictures $(abspath $(FOLDER))
 
 test: setup-dev ## run the tests, two files at a time; ARGS="-k name" goes to pytest
 	@exec $(PYTHON_OF_VENV) -m pytest --numprocesses 2 --dist loadfile $(ARGS)

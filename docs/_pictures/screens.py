@@ -27,6 +27,7 @@ DRAWN = "Number(document.querySelector('.plane.xy canvas').dataset.cuts) > 0"
 
 def take(folder: Path) -> None:
     """Start a server in `folder`, play the demonstration, and take pictures of the dashboard."""
+    shutil.rmtree(folder / "seen", ignore_errors=True)  # or the curves would begin with those of the last time
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,6 +1,7 @@
 """The documentation: it is made without a warning, leads nowhere that is not there, and needs no network."""
 
 import ast
+import importlib
 import itertools
 import os
 import re
@@ -206,3 +207,19 @@ def parse(command: click.Command, words: list[str], line: str) -> None:
         pytest.fail(f"{line}\n{error.format_message()}")
     except click.exceptions.Exit:
         pass
+
+
+def test_the_programs_of_the_pages_can_be_read_and_name_what_is_there() -> None:
+    programs = [
+        (path.name, block)
+        for path in (ROOT / "docs").rglob("*.md")
+        for block in re.findall(
+            r"```(?:\{code-block\} )?python\n(?::.*\n)*(.*?)```", path.read_text("utf-8"), re.DOTALL
+        )
+    ]
+    assert len(programs) > 3
+    for name, program in programs:
+        for node in ast.walk(ast.parse(program, name)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("elephant"):
+                module = importlib.import_module(node.module or "")
+                assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == [], name
