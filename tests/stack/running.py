@@ -147,6 +147,8 @@ class RunningServer:
     @property
     def run_dir(self) -> Path:
         """Where it runs: a machine of several has a folder of its own."""
+        if "ELEPHANT_RUN_DIR" in self.values:
+            return Path(self.values["ELEPHANT_RUN_DIR"])
         return self.workspace / ".run" / self.values.get("ELEPHANT_MACHINE", "")
 
     @property

@@ -169,6 +169,20 @@ def test_masks_come_from_another_machine(player: Player, centres: np.ndarray) ->
     assert set(np.unique(masks["mask000.tif"])) == {0, 7}
 
 
+def test_redis_is_started_again_and_all_machines_find_it(cluster: Cluster, player: Player) -> None:
+    before = cluster.head.pid("redis")
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: cluster.head.pid("redis") not in (0, before), 60, "Redis to be started again")
+    wait_until(lambda: _machines(cluster.head) == set(NAMES), 60, "the machines to be listed again")
+    counts = [times_answered(machine) for machine in cluster.machines]
+
+    def all_have_answered() -> bool:
+        assert all(answer.json()["completed"] for answer in predict_all(player, [*range(N_TIMEPOINTS)]))
+        return all(times_answered(m) > count for m, count in zip(cluster.machines, counts, strict=True))
+
+    wait_until(all_have_answered, 60, "all machines to take jobs again")
+
+
 def test_the_loss_of_a_machine_leaves_the_others_at_work(cluster: Cluster, player: Player) -> None:
     lost, *others = reversed(cluster.machines)
     slow = predict_body("movie", timepoint=0, batch_size=1, patch=[16, 16, 16], **LOW)
