@@ -14,7 +14,7 @@ from elephant.config.conversion import ConversionParams
 from elephant.dataset.bigdataviewer import Movie
 from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, regions
 from elephant.dataset.staging import staging
-from elephant.dataset.storage import create_array, open_array
+from elephant.dataset.storage import create_array, for_values, open_array
 from elephant.dataset.values import Scaling, choose_dtype, dtype_without_scan, is_decided, largest_of
 from elephant.dataset.workers import run
 from elephant.errors import DatasetError
@@ -175,7 +175,7 @@ class StoreTimepoint:
                     values[_within(piece, region)] = self.scaling.apply(timepoint.read(piece))
                 high = max(high, int(values.max()))
                 place: tuple[int | slice, ...] = (t, *region[is_2d:])
-                array[place] = values[0] if is_2d else values
+                for_values(array, values)[place] = values[0] if is_2d else values
         return high
 
 

@@ -74,6 +74,15 @@ def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
         ) from error
 
 
+def for_values(array: zarr.Array[Any], values: NDArray[Any]) -> zarr.Array[Any]:
+    """Return an array as it is best opened to store some values.
+
+    By default every chunk is compared with 0, to be left out where it holds nothing, which takes ten times as long as
+    compressing it: that is for values that are all 0.
+    """
+    return array.with_config({"write_empty_chunks": True}) if np.any(values) else array
+
+
 class TimeSeries:
     """An array of a dataset, read and written by timepoint.
 
@@ -140,11 +149,7 @@ class TimeSeries:
             )
         names = self._names_at(t)
         is_whole = box is None and self._file_shape[0] == 1
-        array = self._staged(changes, () if is_whole else names)
-        if np.any(values):
-            # Otherwise every chunk is compared with 0, ten times slower than it is compressed, to be left out if it is.
-            array = array.with_config({"write_empty_chunks": True})
-        _assign(array, selection, values)
+        _assign(for_values(self._staged(changes, () if is_whole else names), values), selection, values)
         changes.names.extend(f"{self._path.name}/{name}" for name in names)
 
     def stage_clear(self, changes: Changes) -> None:
