@@ -22,7 +22,7 @@ import requests
 from elephant_server.settings import checkout_root
 from stack.ordinary import GID, UID
 from stack.player import Player, Uploader, write_movie
-from stack.running import RunningServer, settings_of, wait_until
+from stack.running import RunningServer, require_programs, settings_of, wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 ROOT = checkout_root()
@@ -53,6 +53,7 @@ def as_user() -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def user(readable: Path, python: str) -> User:
+    require_programs()
     image, home = readable / "installed", readable / "home"
     shutil.copytree(ROOT / "script", image / "script")
     for name in INSTALLED:

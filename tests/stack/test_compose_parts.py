@@ -31,7 +31,9 @@ def variables_of(name: str, folder: Path, head: dict[str, str]) -> dict[str, str
     }
     if "ELEPHANT_CLUSTER_ADDRESS" in found:
         place["ELEPHANT_CLUSTER_ADDRESS"] = ADDRESS
-    return {key: value for key, value in found.items() if value and not key.startswith("LOCAL_")} | place
+    return {
+        key: value for key, value in found.items() if (value or key in given) and not key.startswith("LOCAL_")
+    } | place
 
 
 @pytest.fixture(scope="module")

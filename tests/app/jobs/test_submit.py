@@ -6,9 +6,10 @@ import pytest
 import redis
 
 from elephant_server.errors import AlreadyRunningError, UnavailableError
-from elephant_server.jobs.payloads import Payload
+from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowUpdate
+from elephant_server.jobs.payloads import CtcExport, DatasetGenerate, Payload, SegPredict, SegUpdate
 from elephant_server.jobs.submit import LOOKS_UNTIL_LOST, Dispatcher, QueuedJob, QueuedJobsKeeper
-from elephant_server.state import Kind, RedisBoard
+from elephant_server.state import Kind, NotYet, RedisBoard
 
 
 class Queue:
@@ -40,6 +41,29 @@ def test_a_second_training_is_refused_and_a_guest_is_not(board: RedisBoard) -> N
         dispatcher.submit("train", Payload(), Kind.TRAINING, "training")
     second = dispatcher.submit("predict", Payload(), Kind.GUEST, "answering")
     assert queue.sent == [first.id, second.id]
+
+
+def test_a_job_says_what_it_needs_of_its_dataset(board: RedisBoard) -> None:
+    claims = {
+        SegPredict: "r:a",
+        FlowPredict: "r:a",
+        CtcExport: "r:a",
+        SegUpdate: "l:a",
+        FlowUpdate: "l:a",
+        DatasetGenerate: "a:a",
+        FlowReset: "",
+        Payload: "",
+    }
+    for kind, expected in claims.items():
+        fields = {"dataset_name": "a"} if "dataset_name" in kind.model_fields else {}
+        assert kind.model_construct(**fields).claim() == expected  # type: ignore[arg-type]
+    dispatcher = Dispatcher(board, Queue())
+    first, second = (dispatcher.submit("u", SegUpdate(dataset_name="a"), Kind.GUEST, "answering") for _ in range(2))
+    training = dispatcher.submit("t", SegUpdate(dataset_name="a"), Kind.TRAINING, "training")
+    with pytest.raises(NotYet):
+        board.take(second.id)
+    assert board.take(first.id)
+    assert board.take(training.id), "a training waits for guests in another way"
 
 
 def test_what_cannot_be_sent_is_taken_back(board: RedisBoard) -> None:
