@@ -82,6 +82,32 @@ def test_8_bit_movies_stay_8_bit_or_grow(tmp_path: Path) -> None:
         np.testing.assert_array_equal(images, values)
 
 
+@pytest.mark.parametrize("parallel_from", [1 << 30, 0], ids=["one process", "several"])
+def test_a_movie_that_grows_brighter_gets_16_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parallel_from: int
+) -> None:
+    monkeypatch.setattr(conversion, "_PARALLEL_FROM", parallel_from)
+    values = ramp(largest=255)
+    values[-1, 0, 0, 0] = 256
+    make(write_movie(tmp_path / "m.h5", values), tmp_path / "d")
+    images = images_of(tmp_path / "d")
+    assert images.dtype == np.uint16
+    np.testing.assert_array_equal(images, values)
+    assert check_dataset(tmp_path / "d", values.shape) == "ready"
+
+
+def test_a_movie_of_16_bits_that_needs_8_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_movie(tmp_path / "m.h5", ramp(largest=255))
+    looked_at: list[int] = []
+    look = conversion.LargestValue.__call__
+    monkeypatch.setattr(
+        conversion.LargestValue, "__call__", lambda task, t, cancel: looked_at.append(t) or look(task, t, cancel)
+    )
+    make(source, tmp_path / "d")
+    assert images_of(tmp_path / "d").dtype == np.uint8
+    assert looked_at == []
+
+
 def test_8_bits_that_do_not_fit_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     source = write_movie(tmp_path / "m.h5", ramp(largest=1000))
     recorder = Recorder()
@@ -185,15 +211,17 @@ def test_a_new_conversion_replaces_arrays_and_nothing_else(old: Path, tmp_path: 
     assert {k: v for k, v in after.items() if ".zarr" not in k} == {k: v for k, v in before.items() if ".zarr" not in k}
 
 
-def test_cancelling_at_any_moment_leaves_what_was_there(old: Path, tmp_path: Path) -> None:
+# What needs 8 bits is read once; of what needs 16 some is tried first, and looked through.
+@pytest.mark.parametrize(("divisor", "least"), [(4, 3), (1, 5)])
+def test_cancelling_at_any_moment_leaves_what_was_there(old: Path, tmp_path: Path, divisor: float, least: int) -> None:
     before = content_of(old)
     source = write_movie(tmp_path / "new.h5", ramp(3, largest=999))
     counter = CancelAfter(10**6)
-    make(source, tmp_path / "d", cancel=counter, divisor=4)
-    assert counter.asked >= 6  # three timepoints, looked through and stored
+    make(source, tmp_path / "d", cancel=counter, divisor=divisor)
+    assert counter.asked >= least
     for n in range(counter.asked):
         with pytest.raises(Cancelled):
-            make(source, old, cancel=CancelAfter(n), divisor=4)
+            make(source, old, cancel=CancelAfter(n), divisor=divisor)
         assert content_of(old) == before
 
 

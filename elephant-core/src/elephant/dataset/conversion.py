@@ -15,7 +15,7 @@ from elephant.dataset.bigdataviewer import Movie
 from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, regions
 from elephant.dataset.staging import staging
 from elephant.dataset.storage import create_array, for_values, open_array
-from elephant.dataset.values import Scaling, choose_dtype, dtype_without_scan, is_decided, largest_of
+from elephant.dataset.values import OutgrownError, Scaling, choose_dtype, dtype_without_scan, is_decided, largest_of
 from elephant.dataset.workers import run
 from elephant.errors import DatasetError
 from elephant.files import in_mib
@@ -61,19 +61,39 @@ def convert(
     """
     movie = Movie.inspect(source)
     spatial = _spatial(movie, params)
-    dtype = dtype_without_scan(movie.dtype, params) or _dtype_by_scan(movie, params, cancel)
-    specs = array_specs(movie.n_timepoints, spatial, dtype)
+    dtype = dtype_without_scan(movie.dtype, params)
+    if dtype is None and params.dtype == "auto" and movie.dtype == "uint16":
+        # Most movies of 16 bits that need no more than 8 are read once like this; others show it soon.
+        try:
+            _write(movie, spatial, destination, Scaling(params.divisor, "uint8", is_checked=True), reporter, cancel)
+        except OutgrownError:
+            logger.info("%s needs 16 bits after all: starting again", movie.path.name)
+        else:
+            return
+    dtype = dtype or _dtype_by_scan(movie, params, cancel)
+    _write(movie, spatial, destination, Scaling(params.divisor, dtype), reporter, cancel)
+
+
+def _write(
+    movie: Movie,
+    spatial: Shape,
+    destination: Path,
+    scaling: Scaling,
+    reporter: ProgressReporter,
+    cancel: CancelToken,
+) -> None:
+    specs = array_specs(movie.n_timepoints, spatial, scaling.dtype)
     destination.mkdir(parents=True, exist_ok=True)
     _check_room(movie, specs[IMAGES], destination)
     try:
         with staging(destination) as staged:
             for spec in specs.values():
                 create_array(staged / spec.name, spec)
-            _store_images(movie, staged / IMAGES, Scaling(params.divisor, dtype), reporter, cancel)
+            _store_images(movie, staged / IMAGES, scaling, reporter, cancel)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DatasetError(
-                f"the images of {source.name} need up to {in_mib(_raw_bytes(specs[IMAGES]))} besides, but "
+                f"the images of {movie.path.name} need up to {in_mib(_raw_bytes(specs[IMAGES]))} besides, but "
                 f"{destination} has {in_mib(shutil.disk_usage(destination).free)} left ({error.strerror}): make room "
                 "on the disk and convert again; what was there before is unchanged"
             ) from error

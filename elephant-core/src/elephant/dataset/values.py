@@ -30,6 +30,10 @@ def largest_of(block: NDArray[Any], where: str) -> float:
     return high
 
 
+class OutgrownError(Exception):
+    """A value does not fit into the type that was tried."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scaling:
     """Division by a number, rounding down, into an unsigned type.
@@ -40,13 +44,24 @@ class Scaling:
         Above 0.
     dtype
         ``uint8`` or ``uint16``; values must fit.
+    is_checked
+        Whether values may turn out not to fit.
     """
 
     divisor: float
     dtype: str
+    is_checked: bool = False
 
     def apply(self, block: NDArray[Any]) -> NDArray[Any]:
-        """Return the divided values, of the same shape."""
+        """Return the divided values, of the same shape.
+
+        Raises
+        ------
+        OutgrownError
+            It is checked, and one does not fit.
+        """
+        if self.is_checked and block.max() / self.divisor > _LARGEST[self.dtype]:
+            raise OutgrownError
         if block.dtype.kind == "u":
             return block.astype(self.dtype, copy=False) if self.divisor == 1 else self._table(block.dtype)[block]
         divided = block.astype(np.float64)
