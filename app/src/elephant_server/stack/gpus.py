@@ -9,7 +9,7 @@ from elephant_server.hardware import gpu_uuid
 from elephant_server.settings import Settings
 from elephant_server.stack.pairs import devices_of
 
-FOLDER = "gpus"
+FOLDER = ".gpus"  # no machine is called so
 
 
 def with_own_gpus(settings: Settings, stack: ExitStack) -> Settings:
