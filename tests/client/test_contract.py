@@ -57,7 +57,7 @@ def test_without_a_gpu_the_list_has_one_entry(monkeypatch: pytest.MonkeyPatch) -
     def none() -> int:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_UNINITIALIZED)
 
-    monkeypatch.setattr(hardware, "_n_gpus", none)
+    monkeypatch.setattr(hardware, "n_gpus", none)
     (entry,) = (found.as_json() for found in hardware.device_memory("all"))
     assert (entry["id"], entry["name"]) == ("GPU is not available", "CPU is used")
     assert 0 < entry["mem_used"] < entry["mem_total"]

@@ -15,7 +15,7 @@ from client.movies import Movie
 from client.released import ReleasedClient
 from client.wire import get, read
 from stack.player import masks_of
-from stack.running import RunningServer, settings_of, wait_until
+from stack.running import STACK, RunningServer, require_programs, settings_of, wait_until
 
 ENDLESS = 10_000
 
@@ -100,20 +100,22 @@ def test_the_page_and_the_state_are_there(server: RunningServer) -> None:
     assert len(read(get(server.base_url, "state/gpus"))) == 1
 
 
-def test_a_second_server_in_the_same_workspace_is_refused(server: RunningServer, tmp_path: Path) -> None:
-    for module in ("elephant_server.embedded", "elephant_server.stack"):
-        values = settings_of(tmp_path) | {"ELEPHANT_WORKSPACE": str(server.workspace)}
-        ended = subprocess.run(
-            [sys.executable, "-m", module],
-            env=os.environ | values,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert ended.returncode == 1
-        assert "Another server" in ended.stderr
+@pytest.mark.parametrize("module", ["elephant_server.embedded", STACK])
+def test_a_second_server_in_the_same_workspace_is_refused(server: RunningServer, tmp_path: Path, module: str) -> None:
+    if module == STACK:
+        require_programs()
+    values = settings_of(tmp_path) | {"ELEPHANT_WORKSPACE": str(server.workspace)}
+    ended = subprocess.run(
+        [sys.executable, "-m", module],
+        env=os.environ | values,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "Another server" in ended.stderr
 
 
 def test_a_request_to_end_ends_a_training_and_keeps_its_last_epoch(tmp_path: Path, movie: Movie) -> None:

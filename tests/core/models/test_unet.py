@@ -58,3 +58,19 @@ def test_convolutions_start_from_kaiming_normal_and_zero_biases() -> None:
 def test_impossible_networks_are_refused(n_dims: int, keep: int) -> None:
     with pytest.raises(ValueError, match="n_keep_axials"):
         DetectionNet(n_dims, keep)
+
+
+def test_a_flow_at_its_limit_finds_back() -> None:
+    """All displacements are the largest, where the hyperbolic tangent is flat; the labels say that nothing moves."""
+    torch.manual_seed(0)
+    network = FlowNet(2, 0)
+    with torch.no_grad():
+        network.out_conv.bias.fill_(12.0)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+    x = torch.rand(1, 2, 32, 32)
+    assert float(network(x).detach().min()) > 0.999999
+    for _ in range(150):
+        optimiser.zero_grad()
+        network(x).abs().mean().backward()
+        optimiser.step()
+    assert float(network(x).detach().abs().mean()) < 0.7

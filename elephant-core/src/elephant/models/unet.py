@@ -6,9 +6,11 @@ Sugawara, Çevrim and Averof, eLife 2022, doi:10.7554/eLife.69380.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from elephant.models.arithmetic import Joined
@@ -128,5 +130,29 @@ class FlowNet(UNet):
         super().__init__(n_dims, n_keep_axials, 2, n_dims, ResidualBlock, PlainBlock)
 
     def activate(self, x: Tensor) -> Tensor:
-        """Apply the hyperbolic tangent."""
-        return torch.tanh(x)
+        """Apply the hyperbolic tangent; where it is flat, some of the gradient goes on."""
+        bounded: Tensor = _Bounded.apply(x)  # type: ignore[no-untyped-call]
+        return bounded
+
+
+class _Bounded(torch.autograd.Function):
+    """The hyperbolic tangent with a slope that is never taken for less than `least`.
+
+    Without normalisation, some first steps may drive the output to where its slope is 0 in float32. From there no
+    gradient would lead back, and the training would stand still for good at the largest displacement.
+    """
+
+    least = 0.01  # its slope at 3: no label needs an output beyond
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = torch.tanh(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        slope: Tensor = (1 - y.square()).clamp_(min=_Bounded.least)
+        return grad * slope
