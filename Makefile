@@ -7,7 +7,7 @@ PYTHON_OF_VENV := .venv/bin/python
 # For the demonstration: MOVIE=x.h5 TRUTH=x.truth.json SEED=1
 export MOVIE TRUTH SEED
 
-.PHONY: help build rebuild launch stop bash bashroot test-image apptainer-build apptainer-start apptainer-stop apptainer-access serve serve-stack access test test-faults soak demo lint types audit check docs docs-serve docs-pictures clean setup setup-stack setup-dev
+.PHONY: help build rebuild launch stop bash bashroot test-image apptainer-build apptainer-start apptainer-stop apptainer-access serve serve-stack access test test-faults soak demo bench lint types audit check docs docs-serve docs-pictures clean setup setup-stack setup-dev
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
@@ -76,11 +76,14 @@ soak: setup-dev ## use the server in all ways while its programs are killed; MIN
 test-image: setup-dev ## build the image from nothing and use it; as root, with buildah and debootstrap
 	@ELEPHANT_TEST_IMAGE=1 exec $(PYTHON_OF_VENV) -m pytest tests/image $(ARGS)
 
+bench: setup-dev ## measure how fast it is, into docs/benchmarks.md; ARGS="--only updates", --quick, --gpu, --movie x.h5
+	@exec $(PYTHON_OF_VENV) -m benchmarks $(ARGS)
+
 lint: setup-dev ## check the style of the code
 	@$(PYTHON_OF_VENV) -m ruff check .
 	@$(PYTHON_OF_VENV) -m ruff format --check .
 
-types: setup-dev ## check the types of both packages
+types: setup-dev ## check the types of both packages, and of what makes documents and figures
 	@$(PYTHON_OF_VENV) -m mypy
 
 audit: setup-dev ## look for known vulnerabilities in the pinned packages; needs a network

@@ -1,0 +1,6 @@
+"""How fast the server is, as ratios to what the same machine does in plain PyTorch and NumPy: ``make bench``.
+
+:mod:`measuring` times things in turns, :mod:`yardsticks` are what everything is compared with, :mod:`movies` is what it
+is measured on, :mod:`serving` runs a real server; each module that ends in ``rows`` measures some lines of the table,
+and :mod:`report` writes it.
+"""

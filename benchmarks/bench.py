@@ -1,0 +1,95 @@
+"""What the rows are measured with: one movie, one server, made when they are first asked for."""
+
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from benchmarks import bodies
+from benchmarks.movies import BenchMovie, Sizes, provide
+from benchmarks.serving import Server, serve
+from elephant.config.conversion import ConversionParams
+from elephant.dataset import Dataset, convert
+from elephant.models.unet import DetectionNet, FlowNet
+from elephant.reporting import NeverCancelled, NoReporter
+
+DATASET = "bench"
+
+
+@dataclass
+class Bench:
+    """The ground of a run; used as a context that ends the server.
+
+    Attributes
+    ----------
+    folder
+        For everything that is made.
+    sizes
+        How large that is.
+    given
+        A movie to use in place of the simulated one.
+    stack
+        Whether the server is the whole stack.
+    device
+        What computes in this process; the server chooses by itself.
+    """
+
+    folder: Path
+    sizes: Sizes
+    given: Path | None = None
+    stack: bool = False
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    _ends: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> "Bench":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.close()
+
+    @cached_property
+    def movie(self) -> BenchMovie:
+        """The movie."""
+        return provide(self.given, self.sizes, self.folder)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The movie's dataset, for work in this process."""
+        folder = self.folder / "in-process"
+        convert(self.movie.h5, folder, ConversionParams(), NoReporter(), NeverCancelled())
+        return Dataset(folder)
+
+    @cached_property
+    def server(self) -> Server:
+        """A server that has the movie, a detection model that was trained for some steps, and a flow model."""
+        server = self._ends.enter_context(serve(self.folder / "server", stack=self.stack))
+        provide_dataset(server, DATASET, self.movie.h5)
+        crop = self.sizes.crops[0]
+        server.post("seg/reset", bodies.seg_reset(DATASET, self.movie, crop))
+        some = {"n_crops": self.sizes.n_taught, "auto_bg_thresh": 0.1}
+        server.post("seg/train", bodies.seg_train(DATASET, self.movie, self.movie.spots(0), crop, **some))
+        start = {"model_name": bodies.FLOW, "n_keep_axials": self.movie.n_keep_axials, "is_3d": True, "seed": 0}
+        server.post("flow/reset", {**start, "url": None})
+        return server
+
+    def detection_net(self) -> DetectionNet:
+        """Return a detection network with random weights, the same each time, on the device."""
+        torch.manual_seed(0)
+        return DetectionNet(3, self.movie.n_keep_axials).to(self.device).eval()
+
+    def flow_net(self) -> FlowNet:
+        """Return a flow network likewise."""
+        torch.manual_seed(0)
+        return FlowNet(3, self.movie.n_keep_axials).to(self.device).eval()
+
+
+def provide_dataset(server: Server, name: str, h5: Path) -> Path:
+    """Make a movie a dataset of a server, and return its folder."""
+    folder = server.workspace / "datasets" / name
+    folder.mkdir(parents=True)
+    shutil.copyfile(h5, folder / f"{name}.h5")
+    server.post("dataset/generate", {"dataset_name": name, "is_2d": False})
+    return folder

@@ -1,0 +1,44 @@
+"""The rows by the names with which they are asked for, in the order of the table."""
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+from benchmarks import (
+    gpu_rows,
+    growth_rows,
+    network_rows,
+    request_rows,
+    spots_rows,
+    storage_rows,
+    training_rows,
+)
+from benchmarks.bench import Bench
+from benchmarks.measuring import Result
+
+Group = Callable[[Bench], Iterator[Result]]
+
+CPU_GROUPS: Mapping[str, Group] = MappingProxyType(
+    {
+        "floors": network_rows.floors,
+        "networks": network_rows.networks,
+        "predictions": request_rows.predictions,
+        "training": training_rows.training,
+        "served-training": training_rows.served_training,
+        "updates": request_rows.updates,
+        "spots": spots_rows.spots,
+        "conversion": storage_rows.conversion,
+        "reading": storage_rows.reading,
+        "polls": request_rows.polls,
+        "prediction-growth": growth_rows.prediction_growth,
+        "update-growth": growth_rows.update_growth,
+        # Last: labels and outputs of all timepoints are in the dataset from then on.
+        "disk": storage_rows.disk,
+    }
+)
+GPU_GROUPS: Mapping[str, Group] = MappingProxyType(
+    {
+        "gpu-networks": gpu_rows.networks,
+        "gpu-training": gpu_rows.training,
+        "gpu-timepoint": gpu_rows.timepoint,
+    }
+)

@@ -1,0 +1,31 @@
+"""What the page says besides numbers."""
+
+INTRODUCTION = """
+# How fast it is
+
+Seconds say little about another machine, and a busy one is slow. So each figure is a ratio to a yardstick that was
+measured in the same run, in turns with it: the median of the rounds, and in brackets the least and the most.
+`make bench` measures again and writes this page (`make bench ARGS="--only updates"` some of it, `make bench ARGS=--gpu`
+where there is a GPU, `--movie FILE.h5` with a movie of yours; the simulated one is the same each time).
+
+- **P**: a forward pass of the detection network, written in plain PyTorch with the same weights, over a whole
+  timepoint; float32, evaluation, no gradients, PyTorch's own order of memory, all cores.
+- **T**: forward, loss, backward and a step of Adam of the same on one crop that is in memory already.
+- **M**: reading a timepoint with NumPy from an uncompressed file that is in the page cache.
+- **Floors**: the operations of a pass' convolutions at the highest rate that a convolution reaches on the machine; for
+  a training step three times as many, since the gradients of weights and inputs are convolutions, too.
+
+That the plain networks compute what the project's do is checked before they are timed.
+"""
+
+TITLES = {"cpu": "On a processor", "gpu": "On a GPU"}
+
+NO_GPU = "There is no measurement yet: `make bench ARGS=--gpu` on a machine with one adds it here."
+
+AFTERWORD = """
+A timepoint's prediction costs what the network costs, so time grows with the voxels; memory of a conversion does not
+grow with the movie, since no process holds more than one file's worth of it.
+"""
+
+# Shown where a goal was not reached.
+REMARKS: dict[str, str] = {}

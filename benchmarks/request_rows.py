@@ -1,0 +1,142 @@
+"""What a person waits for at the client: requests to a server that is warm."""
+
+import http.client
+import itertools
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from benchmarks import bodies
+from benchmarks.bench import DATASET, Bench
+from benchmarks.measuring import Row, Spread, in_turns, taken
+from benchmarks.serving import Server
+from benchmarks.yardsticks import forward_pass, plain_of
+from elephant.types import Spot
+
+POLLS_A_MINUTE = 1000
+_N_CALLS = 100
+_TRAINED = 10  # steps of the training that is polled
+
+
+def predictions(bench: Bench) -> Iterator[Row]:
+    """Compare ``seg/predict`` and ``flow/predict``, with the client's defaults, with their plain networks."""
+    shape = bench.movie.truth.shape
+    asked = (
+        ("seg", bench.detection_net(), 1, bodies.seg_predict(DATASET, bench.movie, 1)),
+        ("flow", bench.flow_net(), 2, bodies.flow_predict(DATASET, bench.movie, 1)),
+    )
+    for kind, model, n_inputs, body in asked:
+        plain = forward_pass(plain_of(model, shape), torch.rand(1, n_inputs, *shape))
+        answers: list[dict[str, Any]] = []
+        works = {"plain": plain, "request": _posting(bench, f"{kind}/predict", body, answers)}
+        times = in_turns(works, bench.sizes.rounds)
+        yield Row(
+            f"{kind}-predict",
+            f"`{kind}/predict` over HTTP, warm, the client's defaults",
+            Spread.of_ratios(times["request"], times["plain"]),
+            "P" if kind == "seg" else "P of its network",
+            0.9,
+            {"s": min(times["request"]), "plain s": min(times["plain"]), "spots": len(answers[-1]["spots"])},
+        )
+
+
+def updates(bench: Bench) -> Iterator[Row]:
+    """Time a label update."""
+    spots = bench.movie.spots(0, bench.sizes.n_spots)
+    for name, threshold in (("", 0.0), (", automatic background", 0.1)):
+        # Two sets in turns: whoever noticed that nothing has changed would gain nothing.
+        works = {
+            str(i): _posting(bench, "seg/update", update_body(bench, some, threshold), [])
+            for i, some in enumerate((spots, moved(spots, bench.movie.truth.voxel)))
+        }
+        times = [t for each in in_turns(works, 2 * bench.sizes.rounds).values() for t in each]
+        yield Row(
+            "seg-update" + ("-background" if threshold else ""),
+            f"`seg/update` of {len(spots)} spots over HTTP{name}",
+            Spread.of([1000 * t for t in times]),
+            "ms",
+            50,
+        )
+
+
+def update_body(bench: Bench, spots: Sequence[Spot], threshold: float = 0.0) -> dict[str, Any]:
+    """Return a request to label some spots of the dataset."""
+    return bodies.seg_update(DATASET, bench.movie, spots, auto_bg_thresh=threshold)
+
+
+def moved(spots: Sequence[Spot], voxel: Sequence[float]) -> list[Spot]:
+    """Return spots that are a voxel further along each axis."""
+    return [replace(spot, pos=spot.pos + voxel) for spot in spots]
+
+
+def polls(bench: Bench) -> Iterator[Row]:
+    """Time ``state/gpus``, and what many polls take of the machine and of a training."""
+    server = bench.server
+    times = [1000 * taken(lambda: _poll(server)) for _ in range(_N_CALLS)]
+    yield Row("gpus", "`state/gpus`, a connection each", Spread.of(times), "ms", 3)
+    yield _poll_load(server)
+    spots = bench.movie.spots(0, bench.sizes.n_spots)
+    crop = bench.sizes.crops[0]
+    train = _posting(bench, "seg/train", bodies.seg_train(DATASET, bench.movie, spots, crop, n_crops=_TRAINED), [])
+
+    def with_polls() -> None:
+        with _polling(server):
+            train()
+
+    found = in_turns({"alone": train, "polled": with_polls}, bench.sizes.rounds)
+    yield Row(
+        "gpus-training",
+        f"a training while `state/gpus` is polled {POLLS_A_MINUTE:,} times a minute, over one without polls",
+        Spread.of_ratios(found["polled"], found["alone"]),
+        "times",
+        1.03,
+    )
+
+
+def _poll_load(server: Server) -> Row:
+    n = 10 * _N_CALLS
+    shares = []
+    for _ in range(3):
+        before = server.cpu_seconds()
+        for _ in range(n):
+            _poll(server)
+        shares.append(100 * (server.cpu_seconds() - before) / n * POLLS_A_MINUTE / 60)
+    work = f"processor time of the server for {POLLS_A_MINUTE:,} polls a minute"
+    return Row("gpus-load", work, Spread.of(shares), "% of a core")
+
+
+@contextmanager
+def _polling(server: Server) -> Iterator[None]:
+    """Poll as that many clients do while the block runs."""
+    ended = threading.Event()
+
+    def run() -> None:
+        begin = time.monotonic()
+        for i in itertools.count(1):
+            _poll(server)
+            if ended.wait(max(0.0, begin + 60 * i / POLLS_A_MINUTE - time.monotonic())):
+                return
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _poll(server: Server) -> None:
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=30)
+    connection.request("GET", "/state/gpus")
+    assert connection.getresponse().read()
+    connection.close()
+
+
+def _posting(bench: Bench, path: str, body: dict[str, Any], answers: list[dict[str, Any]]) -> Any:
+    return lambda: answers.append(bench.server.post(path, body))

@@ -1,0 +1,104 @@
+"""A real server in a workspace of its own, driven as the client does."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from elephant_server.demo.client import ServerClient
+
+EMBEDDED, STACK = "elephant_server.embedded", "elephant_server.stack"
+_ADDRESS_LINE = "press Ctrl-C to stop"
+_START_S, _STOP_S = 180.0, 60.0
+_PORTS = ("ELEPHANT_HTTP_PORT", "ELEPHANT_REDIS_PORT", "ELEPHANT_RABBITMQ_NODE_PORT")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs."""
+
+    process: "subprocess.Popen[bytes]"
+    workspace: Path
+    client: ServerClient
+    host: str
+    port: int
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer to a request; an error ends the benchmark."""
+        return self.client.post(path, body)
+
+    def processes(self) -> list[psutil.Process]:
+        """Return all that it consists of."""
+        launcher = psutil.Process(self.process.pid)
+        return [launcher, *launcher.children(recursive=True)]
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that its processes have taken."""
+        return sum(sum(process.cpu_times()[:2]) for process in self.processes())
+
+
+@contextmanager
+def serve(folder: Path, *, stack: bool = False) -> Iterator[Server]:
+    """Start a server on free ports, and end it after the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    workspace = folder / "workspace"
+    ports = _free_ports(len(_PORTS))
+    values = {name: str(port) for name, port in zip(_PORTS, ports, strict=True)}
+    values |= {"ELEPHANT_WORKSPACE": str(workspace), "ELEPHANT_PRETRAINED_URL": ""}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("ELEPHANT_")}
+    output = folder / "server.txt"
+    with output.open("wb") as file:
+        process = subprocess.Popen(  # noqa: S603 - ourselves
+            [sys.executable, "-m", STACK if stack else EMBEDDED],
+            cwd=folder,
+            env=plain | values,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait(process, output)
+        client = ServerClient(f"http://127.0.0.1:{ports[0]}")
+        yield Server(process, workspace, client, "127.0.0.1", ports[0])
+    finally:
+        _end(process)
+
+
+def _wait(process: "subprocess.Popen[bytes]", output: Path) -> None:
+    deadline = time.monotonic() + _START_S
+    while _ADDRESS_LINE not in output.read_text(encoding="utf-8", errors="replace"):
+        assert process.poll() is None, output.read_text(encoding="utf-8")
+        assert time.monotonic() < deadline, f"the server does not serve after {_START_S:.0f} s: see {output}"
+        time.sleep(0.05)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_STOP_S)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    """Return ports that nothing listens on; all are held until all are found."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
