@@ -13,6 +13,7 @@ import requests
 
 from elephant.dataset import Dataset
 from elephant.models.ensemble import Ensemble
+from elephant.models.history import Entry
 from elephant.models.unet import DetectionNet
 from stack.player import Player, blobs, spot, train_body
 from stack.running import RunningServer, wait_until
@@ -90,7 +91,10 @@ def player(server: RunningServer) -> Player:
     assert client.make_dataset(NAME, frames).status_code == 200
     body = {"dataset_name": NAME, "scales": [1, 1, 2], "spots": [spot(0, np.array([8, 20, 24]))], "is_3d": True}
     assert client.post("seg/update", {**body, "c_ratio": 0.4, "auto_bg_thresh": 0}).json() == {"completed": True}
-    Ensemble([DetectionNet(3, 0)]).save(server.workspace / "models" / "looked.pth")
+    model, path = Ensemble([DetectionNet(3, 0)]), server.workspace / "models" / "looked.pth"
+    model.save(path, Entry(what="pretrained", source="versatile3d.pth"))
+    entry = Entry(what="training", dataset=NAME, timepoints=(0, 3), annotated="spots", n_annotations=152, lr=5e-5)
+    model.save(path, entry.model_copy(update={"epochs": 20, "steps": 400, "loss": 0.031}))
     probabilities = np.zeros((*SHAPE, 3), dtype=np.float16)
     probabilities[3:6, 17:24, 20:29, 2] = 0.9
     Dataset(server.workspace / "datasets" / NAME).write_probabilities(1, probabilities)
@@ -119,6 +123,24 @@ def test_the_page_is_small_and_whole_and_comes_from_the_server_alone(visit: Visi
     assert all(address.startswith(server.base_url) for address in visit.addresses)
     assert visit.text("#state") == "Idle"
     assert visit.page.query_selector("#abort:not([hidden])") is None
+
+
+def test_a_model_tells_what_it_was_trained_on_and_opens_with_the_keyboard(visit: Visit) -> None:
+    visit.open()
+    visit.wait("document.querySelector('#models details') !== null")
+    told = visit.text("#models summary")
+    text = f"trained on {NAME}: timepoints 0, 3 · 152 spots · 20 epochs · loss 0.031"
+    assert told in (f"{text} · just now", f"{text} · 1 min ago", f"{text} · 2 min ago")
+    assert visit.page.is_hidden("#models small")
+    visit.page.focus("#models summary")
+    visit.page.keyboard.press("Enter")
+    visit.wait("document.querySelector('#models details').open")
+    assert "400 steps · learning rate 5e-05 · before it: generation 1" in visit.text("#models")
+    assert visit.text("#models").count("started from the pretrained model versatile3d.pth") == 2
+    visit.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # the list is made anew
+    visit.page.wait_for_timeout(1000)
+    assert visit.page.evaluate("document.activeElement === document.querySelector('#models details[open] summary')")
+    assert visit.complaints == []
 
 
 def test_a_training_is_seen_held_and_aborted(visit: Visit, player: Player) -> None:
@@ -235,6 +257,7 @@ def test_everybody_can_use_it(browser: Any, server: RunningServer, player: Playe
     try:
         see_the_dataset(visit)
         page = visit.page
+        page.click("#models summary")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         dark = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).every((c) => c < 128)")
         assert dark == (scheme == "dark")

@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import threading
 import time
 from itertools import islice
@@ -13,6 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from elephant.models.ensemble import Ensemble
+from elephant.models.history import Entry, history_file
 from elephant.models.peek import ModelKind, peek
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant_server.dashboard.curves import MOST_POINTS
@@ -239,6 +241,32 @@ def test_models_are_known_without_loading_them(page: FlaskClient, settings: Sett
     }
     flow = next(model for model in found if model["name"] == "flow.pth")
     assert [(g["number"], g["n_bytes"]) for g in flow["generations"]] == [(1, 3)]
+
+
+def test_models_tell_what_they_were_trained_on(
+    page: FlaskClient, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = settings.models_dir / "user" / "m.pth"
+    model = Ensemble([DetectionNet(2, 0)])
+    model.save(path, Entry(what="pretrained", source="versatile2d.pth"))
+    entry = Entry(what="training", dataset="movie-a", timepoints=(0, 3), annotated="spots", n_annotations=152, lr=5e-5)
+    model.save(path, entry.model_copy(update={"epochs": 20, "steps": 40, "loss": 0.031}))
+    (found,) = page.get("/dashboard/api/models").json or []
+    text = "trained on movie-a: timepoints 0, 3 · 152 spots · 20 epochs · loss 0.031"
+    assert found["held"]["text"] == text
+    assert found["held"]["timepoints"] == [0, 3]
+    assert [(work["what"], work["is_in"]) for work in found["history"]] == [("training", True), ("pretrained", True)]
+    assert found["history"][0]["details"] == "40 steps · learning rate 5e-05 · before it: generation 1"
+    assert found["generations"][0]["text"] == "started from the pretrained model versatile2d.pth"
+
+    os.utime(path, (1e9, 1e9))
+    (found,) = page.get("/dashboard/api/models").json or []
+    assert (found["held"], len(found["history"])) == (None, 2)
+    history_file(path).write_text("{")
+    for _ in range(3):
+        (found,) = page.get("/dashboard/api/models").json or []
+        assert (found["held"], found["history"], len(found["generations"])) == (None, [], 1)
+    assert caplog.text.count("cannot be read") == 1
 
 
 def test_a_model_file_that_asks_for_more_than_weights_is_not_obeyed(tmp_path: Path) -> None:

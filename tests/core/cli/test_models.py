@@ -1,5 +1,6 @@
 """Listing, describing and importing models."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import torch
 
 from core.cli.shell import Shell
 from elephant.models.checkpoint import load_state_dicts
+from elephant.models.generations import ModelFile
+from elephant.models.history import Entry
 from elephant.models.recognition import Kind, recognise
 from elephant.models.unet import DetectionNet, FlowNet
 
@@ -74,9 +77,10 @@ def test_import(models: Path, shell: Shell) -> None:
     weights = FlowNet(2, 0).state_dict()
     torch.save(weights, source)
     assert shell("models", "import", source).status == 0
-    assert shell("models", "import", source, "lab/ours.pth", "--json").json["kind"] == "flow"
-    (taken,) = load_state_dicts(models / "lab" / "ours.pth")
-    assert all(torch.equal(taken[name], value) for name, value in weights.items())
+    taken = shell("models", "import", source, "lab/ours.pth", "--json").json
+    assert (taken["kind"], taken["holds"]) == ("flow", "imported from theirs.pth")
+    (loaded,) = load_state_dicts(models / "lab" / "ours.pth")
+    assert all(torch.equal(loaded[name], value) for name, value in weights.items())
     again = shell("models", "import", source)
     assert (again.status, "give --overwrite" in again.err) == (1, True)
     assert shell("models", "import", source, "--overwrite").status == 0
@@ -109,6 +113,36 @@ def test_restore(models: Path, shell: Shell) -> None:
     (models / "flow.pth").unlink()
     assert shell("models", "restore", "flow.pth").status == 0
     assert bias(models / "flow.pth") == 2
+
+
+def test_what_a_model_was_trained_on_is_told(models: Path, shell: Shell) -> None:
+    path, weights = models / "flow.pth", [FlowNet(2, 0).state_dict()]
+    assert {"holds": None, "history": []}.items() <= shell("models", "info", "flow.pth", "--json").json.items()
+    assert "not known" in shell("models", "info", "flow.pth").out
+    for name in ("movie-a", "movie-b"):
+        entry = Entry(what="training", dataset=name, timepoints=(0, 3), annotated="links", n_annotations=9, lr=1e-4)
+        ModelFile(path).save(weights, entry.model_copy(update={"epochs": 20, "steps": 40, "loss": 0.03141}))
+    assert shell("models", "restore", "flow.pth", "--generation", "2").status == 0
+
+    found = shell("models", "info", "flow.pth", "--json").json
+    assert found["holds"] == "trained on movie-a: timepoints 0, 3 · 9 links · 20 epochs · loss 0.0314"
+    shown = [(entry["what"], entry["dataset"], entry["before"], entry["is_in"]) for entry in found["history"]]
+    assert shown == [
+        ("restored", None, 3, False),
+        ("training", "movie-b", 2, False),
+        ("training", "movie-a", 1, True),
+    ]
+    holds = [str(generation["holds"]).split(":")[0] for generation in found["generations"]]
+    assert holds == ["trained on movie-b", "trained on movie-a", "None"]
+    out = shell("models", "info", "flow.pth").out
+    assert "  holds        trained on movie-a: timepoints 0, 3" in out
+    assert "  restored to generation 2\n" in out
+    assert "loss 0.0314 (no longer in it)\n" in out
+    assert "40 steps · learning rate 0.0001 · before it: generation 2" in out
+
+    os.utime(path, (1e9, 1e9))
+    assert shell("models", "info", "flow.pth", "--json").json["holds"] is None
+    assert "came by other ways" in shell("models", "info", "flow.pth").out
 
 
 class Malicious:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from flask import Blueprint, Response, jsonify
 
+from elephant.models.history import Entry, history_file, is_told, read_history
 from elephant.models.peek import ModelKind, peek
+from elephant.models.telling import Told, details, summary
 from elephant_server.api.described import described
-from elephant_server.dashboard.schemas import GenerationAnswer, ModelAnswer
+from elephant_server.dashboard.schemas import GenerationAnswer, ModelAnswer, WorkAnswer
 from elephant_server.dashboard.turns import in_turn
 from elephant_server.services import services
 
@@ -48,6 +50,8 @@ def _describe(root: Path, path: Path) -> ModelAnswer | None:
     except FileNotFoundError:  # gone meanwhile
         return None
     kind = _kind(path, status.st_mtime_ns, status.st_size)
+    told = _told(path)
+    held = told.held()
     return ModelAnswer(
         name=path.relative_to(root).as_posix(),
         kind=kind.kind if kind else None,
@@ -55,7 +59,9 @@ def _describe(root: Path, path: Path) -> ModelAnswer | None:
         n_members=kind.n_members if kind else None,
         n_bytes=status.st_size,
         saved=status.st_mtime,
-        generations=_generations(path),
+        generations=_generations(path, told),
+        held=None if held is None else _work(held, told),
+        history=[_work(entry, told) for entry in reversed(told.entries)],
     )
 
 
@@ -65,17 +71,41 @@ def _kind(path: Path, changed: int, size: int) -> ModelKind | None:
     return peek(path)
 
 
-def _generations(path: Path) -> list[GenerationAnswer]:
+def _told(path: Path) -> Told:
+    try:
+        status = history_file(path).stat()
+    except OSError:  # it has none
+        return Told((), is_current=False)
+    entries = _entries(path, status.st_mtime_ns, status.st_size)
+    return Told(entries, is_told(path, entries))
+
+
+@lru_cache(maxsize=MOST)
+def _entries(path: Path, changed: int, size: int) -> tuple[Entry, ...]:
+    del changed, size  # as above; what is damaged is said once
+    return tuple(read_history(path))
+
+
+def _work(entry: Entry, told: Told) -> WorkAnswer:
+    known = entry.model_dump(include=set(WorkAnswer.model_fields))
+    return WorkAnswer(**known, text=summary(entry), details=details(entry), is_in=told.is_in(entry))
+
+
+def _generations(path: Path, told: Told) -> list[GenerationAnswer]:
     """Return what a model's file held before, the newest first."""
     found = []
     for file in path.parent.joinpath(GENERATIONS, path.name).glob("*.pth"):
         match = _GENERATION.fullmatch(file.name)
         if match and file.is_file():
             status = file.stat()
-            is_interim = match[2] is not None
+            number, held = int(match[1]), told.held(int(match[1]))
             found.append(
                 GenerationAnswer(
-                    number=int(match[1]), saved=status.st_mtime, n_bytes=status.st_size, is_interim=is_interim
+                    number=number,
+                    saved=status.st_mtime,
+                    n_bytes=status.st_size,
+                    is_interim=match[2] is not None,
+                    text=None if held is None else summary(held),
                 )
             )
     return sorted(found, key=lambda generation: generation.number, reverse=True)

@@ -129,6 +129,28 @@ class GenerationAnswer(BaseModel):
     saved: float = Field(description="seconds since 1970")
     n_bytes: int
     is_interim: bool = Field(description="kept within a long training rather than before one")
+    text: str | None = Field(description="which work left it, in words; none where that is not known")
+
+
+class WorkAnswer(BaseModel):
+    """A piece of work that changed a model."""
+
+    what: str = Field(description="which kind of work")
+    text: str = Field(description="it in words")
+    details: str = Field(description="what those leave out; may be empty")
+    began: float = Field(description="seconds since 1970")
+    saved: float = Field(description="when it saved the model last, seconds since 1970")
+    source: str | None = Field(description="where the weights came from")
+    dataset: str | None
+    timepoints: list[int]
+    annotated: str | None = Field(description="what it was trained on: `spots` or `links`")
+    n_annotations: int
+    epochs: int
+    steps: int
+    lr: float | None
+    loss: float | None = Field(description="mean of the last epoch")
+    before: int | None = Field(description="generation that holds what the model was before")
+    is_in: bool = Field(description="its work is in what the model holds now, as far as is known")
 
 
 class ModelAnswer(BaseModel):
@@ -141,6 +163,8 @@ class ModelAnswer(BaseModel):
     n_bytes: int
     saved: float = Field(description="seconds since 1970")
     generations: list[GenerationAnswer]
+    held: WorkAnswer | None = Field(description="the work that left what it holds; none where that is not known")
+    history: list[WorkAnswer] = Field(description="what was done with it, the newest first")
 
 
 class RunAnswer(BaseModel):

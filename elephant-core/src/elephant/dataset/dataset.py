@@ -32,6 +32,8 @@ class Dataset:
     ----------
     folder
         The dataset's folder.
+    name
+        What people call it; by default the name of its folder.
 
     Raises
     ------
@@ -41,7 +43,7 @@ class Dataset:
         It is incomplete or damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str | None = None) -> None:
         if not folder.is_dir():
             raise NotFoundError(f"the dataset {folder} is not there: generate it, or check its name")
         message = check_dataset(folder)
@@ -49,6 +51,7 @@ class Dataset:
             raise DatasetError(message)
         images = open_array(folder / layout.IMAGES)
         self._folder = folder
+        self._name = folder.name if name is None else name
         self._specs = layout.array_specs(images.shape[0], tuple(images.shape[1:]), images.dtype.name)
 
     @classmethod
@@ -62,12 +65,17 @@ class Dataset:
         NotFoundError, DatasetError
             As for the class.
         """
-        return cls(resolve_inside(root, name))
+        return cls(resolve_inside(root, name), name)
 
     @property
     def folder(self) -> Path:
         """Where it lies."""
         return self._folder
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self._name
 
     @property
     def n_timepoints(self) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from elephant.errors import ModelFileError
 from elephant.models.checkpoint import StateDict, fill, load_state_dicts
 from elephant.models.generations import ModelFile, way_back
+from elephant.models.history import Entry
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.reporting import CancelToken
 
@@ -36,9 +37,12 @@ class Ensemble(nn.Module):
         """Return the weights of each member."""
         return [member.state_dict() for member in self.members]
 
-    def save(self, path: Path) -> None:
-        """Write the model file, whole or not at all; what it held before is kept as a generation."""
-        ModelFile(path).save(self.state_dicts())
+    def save(self, path: Path, entry: Entry | None = None) -> None:
+        """Write the model file, whole or not at all; what it held before is kept as a generation.
+
+        Its history says of it what `entry` does, where there is one.
+        """
+        ModelFile(path).save(self.state_dicts(), entry)
 
 
 def load_ensemble(path: Path, network: type[DetectionNet] | type[FlowNet], n_dims: int, n_keep_axials: int) -> Ensemble:

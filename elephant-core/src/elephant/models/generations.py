@@ -23,6 +23,7 @@ from pathlib import Path
 from elephant.errors import ModelFileError, NotFoundError
 from elephant.files import explained_storage, replacing, sync_folder
 from elephant.models.checkpoint import StateDict, load_state_dicts, save_state_dicts
+from elephant.models.history import Entry, is_told, read_history, record
 
 logger = logging.getLogger(__name__)
 
@@ -69,10 +70,15 @@ def generations(path: Path) -> list[Generation]:
     return sorted(found, key=lambda generation: generation.number, reverse=True)
 
 
-def keep_generation(path: Path, *, is_interim: bool = False) -> None:
+def keep_generation(path: Path, *, is_interim: bool = False) -> int | None:
     """Keep what a model file holds, because it is about to be replaced; let go of what is too old.
 
     Where the file is not there, or was kept already, nothing is done.
+
+    Returns
+    -------
+    int, optional
+        The number of the generation that holds it; none where there is no file.
 
     Raises
     ------
@@ -80,16 +86,17 @@ def keep_generation(path: Path, *, is_interim: bool = False) -> None:
         It cannot be kept.
     """
     if not path.is_file():
-        return
+        return None
     kept = generations(path)
     if kept and kept[0].path.samefile(path):
-        return
+        return kept[0].number
     folder = _folder_of(path)
     with explained_storage(f"a generation of {path.name}", path.parent, path.stat().st_size):
         folder.mkdir(parents=True, exist_ok=True)
-        _name_again(path, folder, kept[0].number + 1 if kept else 1, "-interim" if is_interim else "")
+        number = _name_again(path, folder, kept[0].number + 1 if kept else 1, "-interim" if is_interim else "")
         sync_folder(folder)
     _sweep(path)
+    return number
 
 
 def restore(path: Path, number: int | None = None) -> Generation:
@@ -128,8 +135,9 @@ def restore(path: Path, number: int | None = None) -> Generation:
     with explained_storage(f"the model {path.name}", path.parent, needed), replacing(path) as file:
         with chosen.path.open("rb") as source:
             shutil.copyfileobj(source, file)
-        if _is_sound(path, load_state_dicts):
-            keep_generation(path)
+        follows = is_told(path, read_history(path))
+        before = keep_generation(path) if _is_sound(path, load_state_dicts) else None
+    record(path, Entry(what="restored", restored=chosen.number, before=before, follows=follows))
     logger.info("The model %s was set back to its %s", path.name, chosen)
     return chosen
 
@@ -159,9 +167,19 @@ class ModelFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._kept_at: float | None = None
+        self._epochs = 0  # in the file
+        self._is_noted = True
+        self._kept: dict[str, int | bool | None] = {}  # what its entry says of generations
 
-    def save(self, members: Sequence[StateDict]) -> None:
+    def save(self, members: Sequence[StateDict], entry: Entry | None = None) -> None:
         """Replace the file; what it held before the first time is kept as a generation.
+
+        Parameters
+        ----------
+        members
+            The weights of its networks.
+        entry
+            What its history says of this work.
 
         Raises
         ------
@@ -172,30 +190,38 @@ class ModelFile:
         """
         now = time.monotonic()
         if self._kept_at is None:
-            keep_generation(self._path)
+            follows = is_told(self._path, read_history(self._path))
+            self._kept = {"before": keep_generation(self._path), "follows": follows}
             self._kept_at = now
         elif now - self._kept_at >= INTERIM_S:
-            keep_generation(self._path, is_interim=True)
+            number = keep_generation(self._path, is_interim=True)
+            self._kept |= {"within": number, "within_epochs": self._epochs}
             self._kept_at = now
         save_state_dicts(self._path, members)
+        if entry is not None:
+            self._epochs = entry.epochs
+            # Once is enough to hear of it: an epoch may take less than a second.
+            level = logging.WARNING if self._is_noted else logging.DEBUG
+            self._is_noted = record(self._path, entry.model_copy(update=self._kept), level)
 
 
 def _folder_of(path: Path) -> Path:
     return path.parent / FOLDER / path.name
 
 
-def _name_again(path: Path, folder: Path, number: int, suffix: str) -> None:
-    """Give the file its name among the generations; others may do so at the same time."""
+def _name_again(path: Path, folder: Path, number: int, suffix: str) -> int:
+    """Give the file its name among the generations, and return its number; others may do so at the same time."""
     place = folder / f"{number:06d}{suffix}.pth"
     try:
         os.link(path, place)
     except FileExistsError:
-        _name_again(path, folder, number + 1, suffix)
+        return _name_again(path, folder, number + 1, suffix)
     except OSError:  # a file system that has no second names
         with replacing(place) as file, path.open("rb") as source:
             shutil.copyfileobj(source, file)
         stamp = path.stat()
         os.utime(place, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    return number
 
 
 def _sweep(path: Path) -> None:

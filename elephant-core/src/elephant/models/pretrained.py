@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 from elephant.errors import ModelFileError, NotFoundError
 from elephant.files import DOWNLOAD_SUFFIX, explained_storage, passing_file, sync_files, sync_folder
 from elephant.models.fetching import FetchRules, fetch
+from elephant.models.history import Entry, without_secrets
 from elephant.reporting import CancelToken
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,14 @@ class ModelSource:
     def is_empty(self) -> bool:
         """Whether no trained weights are wanted."""
         return self.url is None and self.file is None
+
+    def entry(self, name: str) -> Entry:
+        """Return what a model's history says of a start from here; `name` is that of the pretrained file."""
+        if self.file is not None:
+            return Entry(what="upload")
+        if self.url == VERSATILE:
+            return Entry(what="pretrained", source=name)
+        return Entry(what="address", source=without_secrets(str(self.url)))
 
     @contextmanager
     def weights(self, pretrained: Pretrained, name: str, cancel: CancelToken | None = None) -> Iterator[Path]:

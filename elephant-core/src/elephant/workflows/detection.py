@@ -17,6 +17,7 @@ from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
 from elephant.images import normalise, prepare, rescale, rescale_labels
 from elephant.memory import needs_memory
 from elephant.models.ensemble import Ensemble, load_ensemble
+from elephant.models.history import Entry
 from elephant.models.losses import CENTRE
 from elephant.models.pretrained import DETECTION_FILES, ModelSource, Pretrained
 from elephant.models.unet import DetectionNet
@@ -26,6 +27,7 @@ from elephant.training.control import TrainingControl
 from elephant.training.detection import DetectionTrainer
 from elephant.training.self_supervised import train_on_intensities
 from elephant.types import Box, FloatArray, Spot, Tag
+from elephant.workflows.course import in_training
 from elephant.workflows.feasible import check_batches, check_images
 from elephant.workflows.labels import by_timepoint, check_spots, labels_any, update_labels
 from elephant.workflows.work import (
@@ -35,7 +37,6 @@ from elephant.workflows.work import (
     TRAINING_REMEDY,
     ModelWork,
     chosen_box,
-    in_training,
     seen_size,
     seen_voxel_size,
 )
@@ -72,12 +73,13 @@ def reset_model(work: DetectionWork, pretrained: Pretrained, source: ModelSource
     """
     n_dims = work.dataset.n_dims
     if source.is_empty:
-        model = _self_supervised(work, n_dims, start)
+        entry, model = _from_intensities(work), _self_supervised(work, n_dims, start)
     else:
+        entry = source.entry(DETECTION_FILES[n_dims])
         with source.weights(pretrained, DETECTION_FILES[n_dims], work.cancel) as file:
             model = load_ensemble(file, DetectionNet, n_dims, start.n_keep_axials)
     work.cancel.check()
-    model.save(work.model_path)
+    model.save(work.model_path, entry)
     work.shelf.forget(work.model_path)
 
 
@@ -86,13 +88,14 @@ def ensure_model(work: DetectionWork, pretrained: Pretrained, n_dims: int, start
     """Start the model where its file is not there yet: pretrained, or else from the dataset's intensities."""
     if work.model_path.is_file():
         return
+    entry = Entry(what="pretrained", source=DETECTION_FILES[n_dims])
     try:
         file = pretrained.get(DETECTION_FILES[n_dims])
         model = load_ensemble(file, DetectionNet, n_dims, start.n_keep_axials)
     except (NotFoundError, ModelFileError) as error:
         logger.warning("%s. Starting it from the intensities of the dataset instead.", error)
-        model = _self_supervised(work, n_dims, start)
-    model.save(work.model_path)
+        entry, model = _from_intensities(work), _self_supervised(work, n_dims, start)
+    model.save(work.model_path, entry)
 
 
 def load_model(work: DetectionWork, n_keep_axials: int) -> Ensemble:
@@ -170,9 +173,11 @@ def train(
         return labelled_volume(dataset, t, positions_of(groups[t]), image, params)
 
     volumes = TimepointCache(make, cache_bytes)
-    with in_training(work, model, on_saved) as save:
+    entry = Entry(what="training", dataset=dataset.name, annotated="spots")
+    with in_training(work, model, control, entry, on_saved) as course:
+        course.trains_on({t: len(positions_of(groups[t])) for t in timepoints})
         trainer = DetectionTrainer(model, volumes, params, dataset.n_dims)
-        trainer.run(timepoints, control, work.reporter, save)
+        trainer.run(timepoints, course, course, course.save)
 
 
 @needs_memory("the prediction", PREDICTION_REMEDY)
@@ -200,6 +205,10 @@ def detect(work: DetectionWork, t: int, params: DetectionParams) -> list[Detecte
     ratio = tuple(b / s for b, s in zip(box.size, size, strict=True))
     stretch = prediction.use_2d and dataset.is_3d
     return find_spots(probabilities[CENTRE], params.spots, box.origin, ratio, stretch)
+
+
+def _from_intensities(work: DetectionWork) -> Entry:
+    return Entry(what="intensities", dataset=work.dataset.name)
 
 
 def _self_supervised(work: DetectionWork, n_dims: int, params: SelfSupervisedParams) -> Ensemble:

@@ -18,6 +18,7 @@ from elephant.images import prepare, rescale_labels
 from elephant.labels import flow_labels
 from elephant.memory import needs_memory
 from elephant.models.ensemble import Ensemble, load_ensemble
+from elephant.models.history import Entry
 from elephant.models.pretrained import FLOW_FILES, VERSATILE, ModelSource, Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.models.unet import FlowNet
@@ -25,9 +26,10 @@ from elephant.reporting import CancelToken, ProgressReporter
 from elephant.training.control import TrainingControl
 from elephant.training.flow import FlowTrainer
 from elephant.types import Link
+from elephant.workflows.course import in_training
 from elephant.workflows.feasible import check_batches, check_images
 from elephant.workflows.labels import by_timepoint, in_words
-from elephant.workflows.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, ModelWork, in_training, seen_voxel_size
+from elephant.workflows.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, ModelWork, seen_voxel_size
 
 logger = logging.getLogger(__name__)
 
@@ -111,15 +113,17 @@ def reset_flow_model(
     elephant.errors.Cancelled
         The work was ended.
     """
+    entry = Entry(what="random")
     if source.file is None and start.n_dims not in FLOW_FILES and source.url in (None, VERSATILE):
         model = _fresh(start, "There is no pretrained flow model for 2D")
     elif source.is_empty:
         model = _fresh(start)
     else:
+        entry = source.entry(FLOW_FILES.get(start.n_dims, ""))
         with source.weights(pretrained, FLOW_FILES.get(start.n_dims, ""), cancel) as file:
             model = load_ensemble(file, FlowNet, start.n_dims, start.n_keep_axials)
     cancel.check()
-    model.save(path)
+    model.save(path, entry)
     shelf.forget(path)
 
 
@@ -132,9 +136,10 @@ def ensure_flow_model(path: Path, pretrained: Pretrained, start: FlowStart) -> N
             raise NotFoundError("there is no pretrained flow model for 2D")
         file = pretrained.get(FLOW_FILES[start.n_dims])
         model = load_ensemble(file, FlowNet, start.n_dims, start.n_keep_axials)
+        entry = Entry(what="pretrained", source=file.name)
     except (NotFoundError, ModelFileError) as error:
-        model = _fresh(start, str(error))
-    model.save(path)
+        entry, model = Entry(what="random"), _fresh(start, str(error))
+    model.save(path, entry)
 
 
 def load_flow_model(work: FlowWork, n_keep_axials: int) -> Ensemble:
@@ -202,8 +207,10 @@ def train_flow(
     if not timepoints:
         raise InvalidInputError(NOTHING_TO_TRAIN)
     pairs = TimepointCache(lambda t: _labelled_pair(dataset, t, groups[t], params), cache_bytes)
-    with in_training(work, model, on_saved) as save:
-        FlowTrainer(model, pairs, params, dataset.n_dims).run(timepoints, control, work.reporter, save)
+    entry = Entry(what="training", dataset=dataset.name, annotated="links")
+    with in_training(work, model, control, entry, on_saved) as course:
+        course.trains_on({t: len(groups[t]) for t in timepoints})
+        FlowTrainer(model, pairs, params, dataset.n_dims).run(timepoints, course, course, course.save)
 
 
 def _check(link: Link, dataset: Dataset) -> None:

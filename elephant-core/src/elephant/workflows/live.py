@@ -11,9 +11,11 @@ from elephant.crops.volume import LabelledVolume
 from elephant.dataset import Dataset
 from elephant.images import prepare
 from elephant.memory import needs_memory
+from elephant.models.history import Entry
 from elephant.training.control import TrainingControl
 from elephant.training.detection import DetectionTrainer
 from elephant.types import FloatArray, Spot
+from elephant.workflows.course import in_training
 from elephant.workflows.detection import (
     DetectionWork,
     PreparedImage,
@@ -23,7 +25,7 @@ from elephant.workflows.detection import (
     positions_of,
 )
 from elephant.workflows.labels import by_timepoint, update_labels
-from elephant.workflows.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, in_training
+from elephant.workflows.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY
 
 logger = logging.getLogger(__name__)
 
@@ -96,15 +98,17 @@ def train_live(
     volumes = _NewestLabels(dataset, params, session.cache_bytes)
     trainer = DetectionTrainer(model, volumes, params, dataset.n_dims)
     epoch = 0
-    with in_training(work, model, session.on_saved) as save:
+    entry = Entry(what="live session", dataset=dataset.name, annotated="spots")
+    with in_training(work, model, session.control, entry, session.on_saved) as course:
         while True:
             for t, positions in pending.items():
                 if not volumes.renew(t, positions):
                     logger.info("Live training: timepoint %d has no labels, nothing to learn", t)
                     continue
                 epoch += 1
-                trainer.run_epoch([t], session.control, work.reporter, epoch)
-                save()
+                course.trains_on({t: len(positions)})
+                trainer.run_epoch([t], course, course, epoch)
+                course.save()
             pending = session.updates.wait()
 
 

@@ -1,14 +1,10 @@
 """What pieces of work on a model have in common."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
-from elephant.models.ensemble import Ensemble
-from elephant.models.generations import ModelFile
 from elephant.models.shelf import ModelShelf
 from elephant.reporting import CancelToken, ProgressReporter
 from elephant.types import Box, Shape, VoxelSize
@@ -44,27 +40,6 @@ class ModelWork:
     shelf: ModelShelf
     reporter: ProgressReporter
     cancel: CancelToken
-
-
-@contextmanager
-def in_training(work: ModelWork, model: Ensemble, on_saved: Callable[[], None]) -> Iterator[Callable[[], None]]:
-    """Give a function that saves a model of the shelf while it is trained, and says so.
-
-    What the file held before the first time is kept as a generation.
-
-    The shelf lets go of it after the block: an epoch that was not finished has changed the weights in memory, but not
-    the file.
-    """
-    file = ModelFile(work.model_path)
-
-    def save() -> None:
-        file.save(model.state_dicts())
-        on_saved()
-
-    try:
-        yield save
-    finally:
-        work.shelf.forget(work.model_path)
 
 
 def chosen_box(crop_box: Box | None, shape: Shape) -> Box:

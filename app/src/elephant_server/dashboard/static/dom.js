@@ -52,6 +52,13 @@ export function when(seconds) {
   return isToday ? `today, ${time}` : `${date.toLocaleDateString()}, ${time}`;
 }
 
+export function ago(seconds) {
+  const s = Math.max(0, Date.now() / 1000 - seconds);
+  if (s < 60) return 'just now';
+  if (s < 5400) return `${Math.round(s / 60)} min ago`;
+  return s < 129600 ? `${Math.round(s / 3600)} h ago` : `${Math.round(s / 86400)} days ago`;
+}
+
 export function number(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return '–';
   if (value !== 0 && Math.abs(value) < 0.001) return value.toExponential(1);

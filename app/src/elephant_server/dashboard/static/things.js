@@ -2,7 +2,7 @@
 
 import { ask } from './api.js';
 import { colour, fit, onLookChange } from './canvas.js';
-import { byId, bytes, make, ranges, when } from './dom.js';
+import { ago, byId, bytes, make, ranges, when } from './dom.js';
 
 /** The datasets; `choose` is called with a name when somebody wants to see one. */
 export class DatasetsView {
@@ -75,14 +75,37 @@ function drawStrip(canvas, entry) {
 export async function showModels() {
   const models = await ask('models').catch(() => null);
   if (!models) return;
-  const rows = models.map((model) => {
-    const kind = model.kind ? `${model.kind}, ${model.n_dims}D` : 'kind not known';
-    const before = model.generations.map((g) => `${when(g.saved)}${g.is_interim ? ' (within a training)' : ''}`);
-    return make('li', { class: 'thing' },
-      make('div', { class: 'head' }, make('h3', {}, model.name), make('span', { class: 'tag' }, kind), model.n_members > 1 ? make('span', { class: 'tag' }, `${model.n_members} networks`) : null),
-      facts({ Saved: `${when(model.saved)}, ${bytes(model.n_bytes)}`, ...(before.length ? { Before: before.join('; ') } : {}) }));
-  });
-  byId('models').replaceChildren(...(rows.length ? rows : [make('li', { class: 'quiet' }, 'There is no model yet. The first training or prediction makes one.')]));
+  const list = byId('models');
+  const open = new Set([...list.querySelectorAll('details[open]')].map((element) => element.dataset.model));
+  const focused = document.activeElement?.closest('details')?.dataset?.model;
+  const rows = models.map((model) => modelRow(model, open.has(model.name)));
+  list.replaceChildren(...(rows.length ? rows : [make('li', { class: 'quiet' }, 'There is no model yet. The first training or prediction makes one.')]));
+  if (focused) list.querySelector(`[data-model="${CSS.escape(focused)}"] summary`)?.focus();
+}
+
+function modelRow(model, isOpen) {
+  const kind = model.kind ? `${model.kind}, ${model.n_dims}D` : 'kind not known';
+  return make('li', { class: 'thing' },
+    make('div', { class: 'head' }, make('h3', {}, model.name), make('span', { class: 'tag' }, kind), model.n_members > 1 ? make('span', { class: 'tag' }, `${model.n_members} networks`) : null),
+    facts({ Saved: `${when(model.saved)}, ${bytes(model.n_bytes)}` }),
+    model.history.length || model.generations.length ? past(model, isOpen) : null);
+}
+
+/** A line that says what a model was trained on, and when it is opened, all that is known. */
+function past(model, isOpen) {
+  const unknown = model.history.length ? 'came by other ways: what it was trained on is not known' : 'what it was trained on is not known';
+  const line = model.held ? `${model.held.text} · ${ago(model.held.saved)}` : unknown;
+  return make('details', { class: 'past', 'data-model': model.name, open: isOpen }, make('summary', {}, line),
+    section('What was done with it', model.history.map((work) => [
+      `${when(work.saved)}: ${work.text}`, work.details, work.is_in || work.what === 'restored' ? '' : 'no longer in it'])),
+    section('What it held before', model.generations.map((g) => [
+      `generation ${g.number}, ${when(g.saved)}${g.is_interim ? ' (within a training)' : ''}`, g.text ?? ''])));
+}
+
+function section(title, items) {
+  if (!items.length) return null;
+  return make('div', {}, make('h4', {}, title),
+    make('ol', {}, ...items.map((texts) => make('li', {}, ...texts.filter(Boolean).map((text, i) => make(i ? 'small' : 'span', {}, text))))));
 }
 
 function broken(entry) {

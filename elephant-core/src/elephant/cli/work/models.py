@@ -12,7 +12,9 @@ from elephant.cli.running import DONE
 from elephant.errors import ElephantError, InvalidInputError, ModelFileError, NotFoundError
 from elephant.models.checkpoint import StateDict, load_state_dicts
 from elephant.models.generations import Generation, ModelFile, generations, restore
+from elephant.models.history import Entry
 from elephant.models.recognition import recognise
+from elephant.models.telling import Told, details, summary, tell
 
 
 def list_all(workspace: Path | None, as_json: bool) -> int:
@@ -41,6 +43,7 @@ def describe(name: str, workspace: Path | None, as_json: bool) -> int:
     if as_json:
         print_json(found)
         return DONE
+    told = tell(path)
     click.secho(str(path), bold=True)
     rows = {
         "kind": found["kind"] or "unknown: another architecture",
@@ -50,13 +53,25 @@ def describe(name: str, workspace: Path | None, as_json: bool) -> int:
         "numbers": "all finite" if found["finite"] else "some are none: its training went astray",
         "size": in_bytes(found["bytes"]),
         "changed": found["changed"],
+        "holds": found["holds"] or ("not known: the file came by other ways" if told.entries else "not known"),
         "generations": len(found["generations"]) or "none",
     }
     for label, value in rows.items():
         click.echo(f"  {label:13}{value}")
     for generation in found["generations"]:
-        click.echo(f"    {generation['number']:3}  saved {generation['saved']}, {in_bytes(generation['bytes'])}")
+        held = f", {generation['holds']}" if generation["holds"] else ""
+        click.echo(f"    {generation['number']:3}  saved {generation['saved']}, {in_bytes(generation['bytes'])}{held}")
+    _echo_history(told)
     return DONE
+
+
+def _echo_history(told: Told) -> None:
+    click.echo(f"  {'history':13}{counted(len(told.entries), 'entry', 'entries') if told.entries else 'none'}")
+    for entry in reversed(told.entries):
+        gone = "" if told.is_in(entry) or entry.what == "restored" else " (no longer in it)"
+        click.echo(f"    {_at(entry.saved)}  {summary(entry)}{gone}")
+        if more := details(entry):
+            click.echo(f"    {'':25}  {more}")
 
 
 def restore_generation(name: str, number: int | None, workspace: Path | None, as_json: bool) -> int:
@@ -81,7 +96,7 @@ def import_file(file: Path, name: str | None, workspace: Path | None, overwrite:
         raise NotFoundError(f"there is no file {file}: check the path")
     members = load_state_dicts(file)
     _check(members, file.name)
-    ModelFile(path).save(members)
+    ModelFile(path).save(members, Entry(what="import", source=file.name))
     found = _summary(path)
     if as_json:
         print_json(found)
@@ -104,12 +119,14 @@ def _check(members: list[StateDict], name: str) -> None:
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    status = path.stat()
+    status, told = path.stat(), tell(path)
     found: dict[str, Any] = {
         "model": str(path),
         "bytes": status.st_size,
         "changed": _in_local_time(datetime.fromtimestamp(status.st_mtime, UTC)),
-        "generations": [_as_json(generation) for generation in generations(path)],
+        "generations": [_as_json(generation, told) for generation in generations(path)],
+        "holds": _in_words(told.held()),
+        "history": [_entry_as_json(entry, told) for entry in reversed(told.entries)],
     }
     try:
         members = load_state_dicts(path)
@@ -124,13 +141,27 @@ def _summary(path: Path) -> dict[str, Any]:
     }
 
 
-def _as_json(generation: Generation) -> dict[str, Any]:
+def _as_json(generation: Generation, told: Told) -> dict[str, Any]:
     return {
         "number": generation.number,
         "saved": _in_local_time(generation.saved),
         "interim": generation.is_interim,
         "bytes": generation.path.stat().st_size,
+        "holds": _in_words(told.held(generation.number)),
     }
+
+
+def _entry_as_json(entry: Entry, told: Told) -> dict[str, Any]:
+    times = {"began": _at(entry.began), "saved": _at(entry.saved)}
+    return entry.model_dump(mode="json", exclude={"changed"}) | times | {"is_in": told.is_in(entry)}
+
+
+def _in_words(entry: Entry | None) -> str | None:
+    return None if entry is None else summary(entry)
+
+
+def _at(seconds: float) -> str:
+    return _in_local_time(datetime.fromtimestamp(seconds, UTC))
 
 
 def _in_local_time(moment: datetime) -> str:
