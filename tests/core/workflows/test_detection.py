@@ -26,6 +26,7 @@ from elephant.workflows.detection import DetectionWork, detect, ensure_model, re
 from elephant.workflows.labels import update_labels
 
 VOXEL = (2.0, 1.0, 1.0)
+HALF_STEP = 1 / 256  # probabilities are kept as multiples of 1/128
 
 
 class CancelAfter:
@@ -240,7 +241,7 @@ def test_a_box_agrees_with_the_whole(made: tuple[DetectionWork, list[Spot]]) -> 
     model = work.shelf.get(work.model_path, DetectionNet, n, 0)
     with torch.no_grad():
         expected = model(torch.from_numpy(np.ascontiguousarray(image))[None, None]).exp()[0].numpy()
-    np.testing.assert_allclose(np.moveaxis(part[box.slices], -1, 0), expected, atol=2e-3)
+    np.testing.assert_allclose(np.moveaxis(part[box.slices], -1, 0), expected, atol=2e-3 + HALF_STEP)
 
 
 def test_a_box_outside_is_refused(made: tuple[DetectionWork, list[Spot]]) -> None:
@@ -337,4 +338,4 @@ def test_all_members_of_an_ensemble_are_kept_trained_and_averaged(made: tuple[De
         network.load_state_dict(state)
     with torch.no_grad():
         expected = ((single[0](image) + single[1](image)) / 2).exp()[0]
-    torch.testing.assert_close(kept, expected, atol=2e-3, rtol=0)
+    torch.testing.assert_close(kept, expected, atol=2e-3 + HALF_STEP, rtol=0)

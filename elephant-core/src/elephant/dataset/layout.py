@@ -29,6 +29,10 @@ IMAGE_DTYPES = ("uint8", "uint16")
 # Labels are mostly 0, so that reading all of them is quick; being one piece, they are read in one go too.
 _IN_ONE_PIECE = (LABELS,)
 
+# Predictions are kept to be looked at: steps of these sizes take half of the room that all bits of a float16 do. The
+# flow is in units of the largest displacement.
+_STEPS = {PROBABILITIES: 1 / 128, FLOW: 1 / 512}
+
 # Measured by benchmarks/storage_layout.py; docs/dataset-format.md has the numbers and the reasons.
 _CHUNK_3D = (32, 256, 256)
 _CHUNK_2D = (1024, 1024)
@@ -76,7 +80,13 @@ class ArraySpec:
     @property
     def chunks(self) -> Shape:
         """Shape of what is compressed on its own, the least that is read for a small box."""
-        return self.files if self.name in _IN_ONE_PIECE else (1, *self.with_channels(self._spatial_chunk()))
+        if self.name in _IN_ONE_PIECE:
+            return self.files
+        unit = self._spatial_chunk()
+        if self.name not in _STEPS:
+            return (1, *self.with_channels(unit))
+        # The values of a channel are like each other, and compress better by themselves.
+        return (1, 1, *unit) if self.channel_axis == "first" else (1, *unit, 1)
 
     @property
     def files(self) -> Shape:
@@ -90,6 +100,16 @@ class ArraySpec:
     def shuffle(self) -> Literal["bitshuffle", "noshuffle"]:
         """How bytes are ordered before they are compressed; labels compress well enough as they are."""
         return "noshuffle" if self.name in (LABELS, LABELS_RGB) else "bitshuffle"
+
+    @property
+    def compressor(self) -> tuple[Literal["lz4", "zstd"], int]:
+        """Name and level of what compresses; predictions are written seldom, and large."""
+        return ("zstd", 1) if self.name in _STEPS else ("lz4", 5)
+
+    @property
+    def step(self) -> float:
+        """What kept values are multiples of; 0 where they are kept as they are."""
+        return _STEPS.get(self.name, 0.0)
 
     def _spatial_chunk(self) -> Shape:
         wanted = _CHUNK_3D if len(self.spatial) == 3 else _CHUNK_2D[: len(self.spatial)]
