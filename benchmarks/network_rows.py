@@ -6,7 +6,14 @@ import torch
 
 from benchmarks.bench import Bench
 from benchmarks.measuring import Row, Spread, in_turns
-from benchmarks.yardsticks import convolution_operations, convolution_peak, forward_pass, plain_of, training_step
+from benchmarks.yardsticks import (
+    convolution_operations,
+    convolution_peak,
+    fitting,
+    forward_pass,
+    plain_of,
+    training_step,
+)
 from elephant.models.unet import DetectionNet
 
 GIGA = 1e9
@@ -16,7 +23,7 @@ def floors(bench: Bench) -> Iterator[Row]:
     """Compare P and T with the convolutions' operations at the highest rate that the machine has."""
     peak = convolution_peak()
     model = bench.detection_net()
-    volume = torch.rand(1, 1, *bench.movie.truth.shape)
+    volume = torch.rand(1, 1, *fitting(model, bench.movie.truth.shape))
     plain = plain_of(model, bench.movie.truth.shape)
     operations = convolution_operations(plain, volume)
     floor = sum(operations) / peak
@@ -35,7 +42,7 @@ def floors(bench: Bench) -> Iterator[Row]:
 
 def _training_floor(bench: Bench, model: DetectionNet, crop: tuple[int, ...], peak: float) -> Row:
     plain = plain_of(model, crop)
-    image, labels = _crop(crop)
+    image, labels = _crop(fitting(model, crop))
     first, *others = convolution_operations(plain, image)
     # Forward, gradients of the weights, and of the inputs where there is somebody to hear of them.
     floor = (2 * first + 3 * sum(others)) / peak
@@ -53,7 +60,7 @@ def networks(bench: Bench) -> Iterator[Row]:
     """Compare the project's networks with plain ones of the same weights, forward and in a training step."""
     shape = bench.movie.truth.shape
     for name, model, n_inputs in (("detection", bench.detection_net(), 1), ("flow", bench.flow_net(), 2)):
-        x = torch.rand(1, n_inputs, *shape)
+        x = torch.rand(1, n_inputs, *fitting(model, shape))
         plain = plain_of(model, shape)
         times = in_turns({"plain": forward_pass(plain, x), "ours": forward_pass(model, x)}, bench.sizes.rounds)
         yield Row(
@@ -65,7 +72,7 @@ def networks(bench: Bench) -> Iterator[Row]:
         )
     for crop in bench.sizes.crops:
         model = bench.detection_net()
-        image, labels = _crop(crop)
+        image, labels = _crop(fitting(model, crop))
         steps = {
             "plain": training_step(plain_of(model, crop), image, labels),
             "ours": training_step(model, image, labels),

@@ -15,7 +15,7 @@ from benchmarks import bodies
 from benchmarks.bench import DATASET, Bench
 from benchmarks.measuring import Row, Spread, in_turns, taken
 from benchmarks.serving import Server
-from benchmarks.yardsticks import forward_pass, plain_of
+from benchmarks.yardsticks import fitting, forward_pass, plain_of
 from elephant.types import Spot
 
 POLLS_A_MINUTE = 1000
@@ -31,7 +31,8 @@ def predictions(bench: Bench) -> Iterator[Row]:
         ("flow", bench.flow_net(), 2, bodies.flow_predict(DATASET, bench.movie, 1)),
     )
     for kind, model, n_inputs, body in asked:
-        plain = forward_pass(plain_of(model, shape), torch.rand(1, n_inputs, *shape))
+        x = torch.rand(1, n_inputs, *fitting(model, shape))
+        plain = forward_pass(plain_of(model, shape), x)
         answers: list[dict[str, Any]] = []
         works = {"plain": plain, "request": _posting(bench, f"{kind}/predict", body, answers)}
         times = in_turns(works, bench.sizes.rounds)

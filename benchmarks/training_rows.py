@@ -4,16 +4,18 @@ from collections.abc import Callable, Iterator
 from statistics import median
 
 import numpy as np
+from torch.nn import functional
 
 from benchmarks import bodies
 from benchmarks.bench import DATASET, Bench
 from benchmarks.measuring import Row, Spread, in_turns, taken
-from benchmarks.yardsticks import plain_of, training_step
+from benchmarks.yardsticks import fitting, plain_of, training_step
 from elephant.config.image import ImageParams
 from elephant.config.labels import LabelParams
 from elephant.config.training import AugmentationParams, DetectionTrainingParams, LoopParams
 from elephant.crops import Crop, LabelledVolume, cut_crop
 from elephant.images import prepare
+from elephant.models.blocks import resize
 from elephant.models.ensemble import Ensemble
 from elephant.models.unet import DetectionNet
 from elephant.reporting import NeverCancelled, NoReporter
@@ -33,7 +35,7 @@ def training(bench: Bench) -> Iterator[Row]:
     """Compare the steps of an epoch, crops and augmentations with them, with plain steps on a crop in memory."""
     for size in bench.sizes.crops:
         epoch, crop, _ = epoch_and_crop(bench, size)
-        times = in_turns({"plain": _plain_step(bench, size, crop), "epoch": epoch}, bench.sizes.rounds)
+        times = in_turns({"plain": _plain_step(bench, crop), "epoch": epoch}, bench.sizes.rounds)
         yield Row(
             f"training-{size[-1]}",
             f"training step, all augmentations on, {_in_words(size)}",
@@ -48,7 +50,7 @@ def served_training(bench: Bench) -> Iterator[Row]:
     """Compare steps of ``seg/train``: what a training of many takes more than one of few, so that its start cancels."""
     for size in bench.sizes.crops:
         _, crop, _ = epoch_and_crop(bench, size)
-        plain = _plain_step(bench, size, crop)
+        plain = _plain_step(bench, crop)
         _train(bench, size, _FEW)
         plain()
         steps, starts, plains = [], [], []
@@ -82,8 +84,13 @@ def epoch_and_crop(bench: Bench, size: Size) -> tuple[Callable[[], None], Crop, 
     return lambda: trainer.run_epoch([0], control, NoReporter(), 1, 1), crop, model
 
 
-def _plain_step(bench: Bench, size: Size, crop: Crop) -> Callable[[], None]:
-    return training_step(plain_of(bench.detection_net(), size), crop.image[None], crop.labels[None])
+def _plain_step(bench: Bench, crop: Crop) -> Callable[[], None]:
+    """Return T on a crop, in the size in which the network sees it."""
+    model = bench.detection_net()
+    size = fitting(model, crop.labels.shape)
+    image = resize(crop.image[None], size)
+    labels = functional.interpolate(crop.labels[None, None], size=size, mode="nearest")[0]
+    return training_step(plain_of(model, size), image, labels)
 
 
 def _train(bench: Bench, size: Size, n_crops: int) -> float:

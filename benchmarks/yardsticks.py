@@ -10,7 +10,7 @@ from torch.nn import functional
 from benchmarks.measuring import taken
 from elephant.models.blocks import MAX_GROUPS, NEGATIVE_SLOPE
 from elephant.models.losses import DetectionLoss
-from elephant.models.unet import N_LEVELS, WIDTHS, DetectionNet, FlowNet, UNet
+from elephant.models.unet import N_LEVELS, WIDTHS, DetectionNet, FlowNet, UNet, dividing_size
 
 # Float32 log-probabilities of about 10; the order of the sums differs.
 LARGEST_DIFFERENCE = 1e-3
@@ -82,11 +82,17 @@ class PlainNet(nn.Module):
         return functional.log_softmax(x, dim=1) if self._detects else torch.tanh(x)
 
 
+def fitting(model: UNet, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the size that the network sees an image of a shape in: multiples of what its poolings divide."""
+    return tuple(-(-s // d) * d for s, d in zip(shape, dividing_size(3, model.n_keep_axials), strict=True))
+
+
 def plain_of(model: DetectionNet | FlowNet, size: tuple[int, ...]) -> PlainNet:
     """Return the plain network of a model, on its device, once both have given the same for a small image."""
     device = next(model.parameters()).device
     plain = PlainNet(model).to(device).eval()
-    x = torch.rand(1, 1 if isinstance(model, DetectionNet) else 2, *(min(s, 32) for s in size), device=device)
+    small = tuple(min(s, 32) for s in size)
+    x = torch.rand(1, 1 if isinstance(model, DetectionNet) else 2, *fitting(model, small), device=device)
     with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         difference = float((plain(x) - model.eval()(x)).abs().max())
     assert difference < LARGEST_DIFFERENCE, f"the yardstick computes something else: they differ by {difference}"
