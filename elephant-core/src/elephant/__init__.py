@@ -7,7 +7,7 @@ import os
 
 __version__ = "0.1.0"
 
-# PyTorch's threads wait for each other in every operation, by default without letting go of their cores. Where something
-# else wants a core, as a prediction beside a training or the viewer on the same laptop, all of them then wait for the one
-# that has none, and everything takes ten times as long. Read when PyTorch is loaded; whoever has set it knows better.
+# PyTorch's threads wait for each other in every operation, by default without letting go of their cores. Where
+# something else wants a core, as a prediction beside a training does, or the viewer on the same laptop, all of them
+# then wait for the one that has none, and everything takes ten times as long. This is read when PyTorch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
