@@ -1,7 +1,9 @@
 """The whole demonstration against a stand-in server that answers as PROTOCOL wants, over real HTTP."""
 
 import json
+import re
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,8 +25,15 @@ class Server(BaseHTTPRequestHandler):
     truth: ClassVar[Path]
     answers: ClassVar[dict[str, tuple[int, dict[str, Any]]]]
     converted: ClassVar[bool]
+    shown: ClassVar[list[dict[str, Any]]]  # of the training, one for each time that it is asked
+    looked: ClassVar[threading.Event]
 
     def do_GET(self) -> None:
+        if self.path == "/dashboard/api/status" and self.shown:
+            self._answer(200, {"jobs": [self.shown.pop(0)] if len(self.shown) > 1 else []})
+            if len(self.shown) == 1:
+                self.looked.set()
+            return
         self._answer(200, [{"id": "none", "name": "CPU is used", "mem_total": 1.0, "mem_used": 1.0}])
 
     def do_POST(self) -> None:
@@ -36,6 +45,9 @@ class Server(BaseHTTPRequestHandler):
             self._answer(*self.answers[path])
         elif path == "dataset/check":
             self._answer(200, {"message": "ready" if self.converted else "imgs.zarr is missing"})
+        elif path == "seg/train" and self.shown:
+            assert self.looked.wait(30)
+            self._answer(200, {"completed": True})
         elif path == "dataset/generate":
             type(self).converted = True
             self._answer(200, {"message": "done"})
@@ -70,6 +82,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> str:
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Server]]:
     Server.requests, Server.answers, Server.workspace, Server.converted = [], {}, tmp_path / "workspace", False
     Server.truth = Server.workspace / "datasets/demo/demo.truth.json"
+    Server.shown, Server.looked = [], threading.Event()
     monkeypatch.setattr(watching, "PAUSE", 0.01)
     http = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     http.daemon_threads = True
@@ -117,6 +130,46 @@ def test_a_given_movie_is_copied_and_named(server: type[Server], tmp_path: Path)
     assert (server.workspace / "datasets/demo/demo.h5").read_bytes() == paths.h5.read_bytes()
     assert dict(server.requests)["dataset/generate"]["is_2d"] is True
     assert Path("demo-output/mine.png").is_file()
+
+
+def test_without_rabbitmq_the_steps_come_from_the_servers_status(
+    server: type[Server], small: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "RARELY", 0.0)
+    server.truth = Path(small).with_suffix(".truth.json")
+    of_training = {"kind": "training", "stage": "step", "total": 100}
+    server.shown = [
+        {"kind": "training", "stage": None, "done": None, "values": {}},  # asked for before anything begins
+        {"kind": "guest", "stage": "tile", "done": 3, "total": 4, "values": {}},
+        *({**of_training, "done": done, "values": {"loss": 1 / done}} for done in (5, 40)),
+        {},
+    ]
+    assert run.main(["--movie", small]) == 0
+    output = capsys.readouterr()
+    assert "RabbitMQ" not in output.out
+    for part in ("40/100", "loss 0.0250", "100/100"):
+        assert part in output.err
+
+
+def test_without_either_it_says_so(server: type[Server], small: str, capsys: pytest.CaptureFixture[str]) -> None:
+    server.truth = Path(small).with_suffix(".truth.json")
+    assert run.main(["--movie", small]) == 0
+    assert "the time that passes instead of the loss" in capsys.readouterr().out
+
+
+def test_where_no_line_can_change_the_bar_is_written_rarely(capsys: pytest.CaptureFixture[str]) -> None:
+    class Steady:
+        """Has a step done each time that it is asked."""
+
+        n = 0
+
+        def news(self, steps: int) -> Iterator[tuple[int, float]]:
+            time.sleep(0.001)
+            self.n += 1
+            yield self.n, 0.5
+
+    watching.watch("Training", lambda: time.sleep(0.5), Steady(), 10_000)
+    assert len(re.split(r"[\r\n]+", capsys.readouterr().err.strip())) <= 3
 
 
 def test_too_low_a_score_is_a_failure(server: type[Server], small: str, capsys: pytest.CaptureFixture[str]) -> None:

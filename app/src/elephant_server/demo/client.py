@@ -35,6 +35,20 @@ class ServerClient:
             raise DemoError(f"What answers at {self.url} is no ELEPHANT server: set ELEPHANT_HTTP_PORT to its port.")
         return answer
 
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return what the server works on, and how far it is.
+
+        Raises
+        ------
+        DemoError
+            It does not tell.
+        """
+        answer = self._ask("GET", "dashboard/api/status", None)
+        jobs = answer.get("jobs") if isinstance(answer, dict) else None
+        if not isinstance(jobs, list):
+            raise DemoError(f"What answers at {self.url} does not tell what it does.")
+        return jobs
+
     def post(self, path: str, body: Body) -> dict[str, Any]:
         """Return the answer to a request; ``{}`` where there is nothing to answer with (204).
 

@@ -11,7 +11,7 @@ from elephant_server.demo.errors import DemoError
 from elephant_server.demo.movie import Movie, provide
 from elephant_server.demo.options import DemoOptions, parse
 from elephant_server.demo.scoring import Scores, compare
-from elephant_server.demo.watching import LogQueue, watch
+from elephant_server.demo.watching import LogQueue, ServerStatus, Source, watch
 from elephant_server.gate.asking import password_of, token_of, trust_of
 from elephant_server.settings import Settings, SettingsError, load_settings
 
@@ -47,31 +47,34 @@ def demonstrate(options: DemoOptions, settings: Settings) -> tuple[Scores, Path]
     movie = provide(options, settings.datasets_dir)
     known = settings.model_copy(update={"rabbitmq_password": password_of(settings)})
     log = LogQueue(known.rabbitmq_url, trust if settings.starts_rabbitmq else None)
-    if not log.is_open:
+    status = ServerStatus(client)
+    if not log.is_open and not status.is_there:
         print("RabbitMQ is not reachable: you see the time that passes instead of the loss.")
     try:
-        found = _learn_and_find(options, movie, client, log)
+        found = _learn_and_find(options, movie, client, log if log.is_open else status)
     finally:
         log.close()
     return _judge(options, movie, found)
 
 
-def _learn_and_find(options: DemoOptions, movie: Movie, client: ServerClient, log: LogQueue) -> list[Spot]:
+def _learn_and_find(options: DemoOptions, movie: Movie, client: ServerClient, source: Source) -> list[Spot]:
     """Ask the server for everything in the order in which a person at the client would."""
     facts = movie.facts
     print(f"Dataset {options.dataset!r}: {client.post('dataset/check', bodies.check(options, facts)).get('message')}")
-    watch("Converting the movie", lambda: client.post("dataset/generate", bodies.generate(options, facts)), log)
+    watch("Converting the movie", lambda: client.post("dataset/generate", bodies.generate(options, facts)), source)
     message = client.post("dataset/check", bodies.check(options, facts)).get("message")
     if message != "ready":
         raise DemoError(
             f"The dataset is not ready: {message}. Is the server's workspace the one of ELEPHANT_WORKSPACE, {movie.h5}?"
         )
     client.post("seg/update", bodies.clear_labels(options))
-    watch("Looking at the images", lambda: client.post("seg/reset", bodies.reset(options, facts)), log)
+    watch("Looking at the images", lambda: client.post("seg/reset", bodies.reset(options, facts)), source)
     nuclei = len(facts.truth.spots(options.timepoint))
     title = f"Training on {nuclei} nuclei"
-    watch(title, lambda: client.post("seg/train", bodies.train(options, facts)), log, options.steps)
-    return spots_of(watch("Detecting nuclei", lambda: client.post("seg/predict", bodies.predict(options, facts)), log))
+    watch(title, lambda: client.post("seg/train", bodies.train(options, facts)), source, options.steps)
+    return spots_of(
+        watch("Detecting nuclei", lambda: client.post("seg/predict", bodies.predict(options, facts)), source)
+    )
 
 
 def _judge(options: DemoOptions, movie: Movie, found: list[Spot]) -> tuple[Scores, Path]:

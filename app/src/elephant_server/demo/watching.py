@@ -1,20 +1,25 @@
-"""Shows how a request gets on: a bar with the falling loss from the queue `log`, else the time that has passed."""
+"""Shows how a request gets on: a bar with the falling loss, from the queue `log` or from the server's status."""
 
 import logging
 import re
 import ssl
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pika
 from pika.exceptions import AMQPError
 from tqdm import tqdm
 
+from elephant_server.demo.client import ServerClient
+from elephant_server.demo.errors import DemoError
+
 QUEUES = ("update", "dataset", "log")  # what the client declares
 PAUSE = 0.2  # seconds between two looks
+RARELY = 10.0  # seconds between two lines where nobody sees a line change
 Result = TypeVar("Result")
 
 _EPOCH = re.compile(r"\bepoch\W+(\d+)\s*(?:/|of)\s*(\d+)", re.IGNORECASE)
@@ -51,6 +56,13 @@ def read_line(message: str) -> TrainingLine | None:
         steps=int(step[2]) if step else None,
         loss=float(loss[1]),
     )
+
+
+class Source(Protocol):
+    """Where the news of a training come from."""
+
+    def news(self, steps: int) -> Iterator[tuple[int, float]]:
+        """Yield how many of `steps` are done, and the loss, since the last call; wait for a moment where nothing is."""
 
 
 class LogQueue:
@@ -91,6 +103,13 @@ class LogQueue:
         except (AMQPError, OSError):
             self.close()
 
+    def news(self, steps: int) -> Iterator[tuple[int, float]]:
+        """Yield how many of `steps` are done, and the loss, as messages say."""
+        for message in self.messages():
+            line = read_line(message)
+            if line is not None:
+                yield line.done(steps), line.loss
+
     def close(self) -> None:
         """Hang up."""
         connection, self._connection = self._connection, None
@@ -98,7 +117,35 @@ class LogQueue:
             connection.close()
 
 
-def watch(title: str, work: Callable[[], Result], log: LogQueue, steps: int = 0) -> Result:
+class ServerStatus:
+    """Asks the server itself, as its dashboard does; silent where it has no answer."""
+
+    def __init__(self, client: ServerClient) -> None:
+        self._client = client
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the server tells what it does."""
+        return self._jobs() is not None
+
+    def news(self, steps: int) -> Iterator[tuple[int, float]]:
+        """Yield how many of `steps` are done, and the loss, as the server shows them."""
+        time.sleep(PAUSE)
+        if not steps:
+            return
+        for job in self._jobs() or []:
+            done, values = job.get("done"), job.get("values")
+            if job.get("stage") == "step" and isinstance(done, int) and isinstance(values, dict) and "loss" in values:
+                yield done, float(values["loss"])
+
+    def _jobs(self) -> list[dict[str, Any]] | None:
+        try:
+            return self._client.jobs()
+        except DemoError:  # what matters is the request that is watched: that it fails is said there
+            return None
+
+
+def watch(title: str, work: Callable[[], Result], source: Source, steps: int = 0) -> Result:
     """Run `work` and show meanwhile how it gets on; return what it returns.
 
     Parameters
@@ -107,33 +154,34 @@ def watch(title: str, work: Callable[[], Result], log: LogQueue, steps: int = 0)
         What is going on.
     work
         A request that takes long; it runs in a thread.
-    log
-        Where the server's messages come from.
+    source
+        Where the news come from.
     steps
         How many steps of a training to expect; 0 shows the elapsed time alone.
     """
     with ThreadPoolExecutor(max_workers=1) as pool, _bar(title, steps) as bar:
         future: Future[Result] = pool.submit(work)
         while not future.done():
-            _look(log, bar)
-        _look(log, bar)
+            _look(source, bar)
+        _look(source, bar)
         if steps and bar.n and not future.exception():
             bar.update(steps - bar.n)
     return future.result()
 
 
 def _bar(title: str, steps: int) -> Any:
+    """Make a bar; in a file or a pipe, where each change is a line of its own, it is written rarely."""
+    often = {"dynamic_ncols": True} if sys.stderr.isatty() else {"mininterval": RARELY, "miniters": 1}
     if steps:
-        return tqdm(total=steps, desc=title, unit="step", dynamic_ncols=True)
-    return tqdm(desc=title, bar_format="{desc} {postfix}[{elapsed}]", dynamic_ncols=True)
+        return tqdm(total=steps, desc=title, unit="step", **often)
+    return tqdm(desc=title, bar_format="{desc} {postfix}[{elapsed}]", **often)
 
 
-def _look(log: LogQueue, bar: Any) -> None:
-    """Take in what the log says now."""
-    for message in log.messages():
-        line = read_line(message)
-        if line is None or not bar.total:
-            continue
-        bar.set_postfix_str(f"loss {line.loss:.4f}", refresh=False)
-        bar.update(max(min(line.done(bar.total), bar.total) - bar.n, 0))
-    bar.refresh()
+def _look(source: Source, bar: Any) -> None:
+    """Take in what is new."""
+    for done, loss in source.news(bar.total or 0):
+        if bar.total:
+            bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+            bar.update(max(min(done, bar.total) - bar.n, 0))
+    if sys.stderr.isatty():
+        bar.refresh()

@@ -71,7 +71,7 @@ def _echo_history(told: Told) -> None:
         gone = "" if told.is_in(entry) or entry.what == "restored" else " (no longer in it)"
         click.echo(f"    {_at(entry.saved)}  {summary(entry)}{gone}")
         if more := details(entry):
-            click.echo(f"    {'':25}  {more}")
+            click.echo(f"    {'':22}  {more}")
 
 
 def restore_generation(name: str, number: int | None, workspace: Path | None, as_json: bool) -> int:
