@@ -29,8 +29,12 @@ RUN if [ "$TORCH" = cpu ]; then \
     && rm /tmp/requirements.txt
 
 COPY . ./
+# The documentation is made of the code, too; of what makes it nothing stays in the layer.
 RUN pip install -q --no-cache-dir --no-deps ./elephant-core ./app \
-    && rm -rf elephant-core app \
+    && pip install -q --no-cache-dir -c constraints.txt --target /tmp/documenting \
+        furo myst-parser sphinx sphinx-copybutton \
+    && PYTHONPATH=/tmp/documenting python -m sphinx -q -b html -d /tmp/doctrees docs build/docs \
+    && rm -rf elephant-core app docs *.md /tmp/documenting /tmp/doctrees \
     && mkdir /workspace
 
 ENV ELEPHANT_HOME=/opt/elephant \

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
 from client.movies import Movie
 from client.released import ReleasedClient
@@ -91,6 +92,17 @@ def test_files_belong_to_who_launched_it(started: Started) -> None:
     # Whatever enters the container is root's; what it starts is not.
     services = {process.name(): process.uids().real for process in below}
     assert {services[name] for name in ("redis-server", "nginx", "beam.smp")} == {USER}
+
+
+def test_the_documentation_is_in_it_and_what_makes_it_is_not(started: Started, tmp_path: Path) -> None:
+    base = started.server.base_url
+    assert requests.get(f"{base}dashboard/api/status", timeout=10).json()["has_manual"] is True
+    first = requests.get(f"{base}manual/", timeout=10)
+    assert (first.status_code, "ELEPHANT" in first.text) == (200, True)
+    assert requests.get(f"{base}manual/reference/settings.html", timeout=10).status_code == 200
+    absent = "test ! -e docs && test ! -e /tmp/documenting && ! python -c 'import sphinx' 2>/dev/null"
+    command = ["buildah", "run", "--isolation", "chroot", started.container, "--", "sh", "-c"]
+    run(*command, f"cd /opt/elephant && {absent}", log=tmp_path / "o")
 
 
 def test_scripts_are_where_users_know_them(started: Started, tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from flask.testing import FlaskClient
 
 
 def make(home: Path) -> None:
-    (home / "docs" / "_documenting").mkdir(parents=True)
     built = home / "build" / "docs"
     (built / "_static").mkdir(parents=True)
     (built / "index.html").write_text("<h1>Here</h1>")
+    (built / "objects.inv").write_bytes(b"# Sphinx inventory version 2\n# Project: ELEPHANT server\n# Version: 1\n")
     (built / "_static" / "theme.js").write_text("1")
     (home / "build" / "secret.txt").write_text("no")
 
@@ -41,4 +41,7 @@ def test_nothing_but_the_documentation_is_shown(page: FlaskClient, tmp_path: Pat
 def test_what_is_not_ours_is_not_shown(page: FlaskClient, tmp_path: Path) -> None:
     (tmp_path / "build" / "docs").mkdir(parents=True)
     (tmp_path / "build" / "docs" / "index.html").write_text("another project's")
+    assert page.get("/manual/").status_code == 404
+    inventory = tmp_path / "build" / "docs" / "objects.inv"
+    inventory.write_bytes(b"# Sphinx inventory version 2\n# Project: Another one\n# Version: 1\n")
     assert page.get("/manual/").status_code == 404

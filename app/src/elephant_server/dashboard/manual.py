@@ -1,4 +1,4 @@
-"""``/manual/``: the documentation, where it was made in the checkout (``make docs``)."""
+"""``/manual/``: the documentation, where it was made: in the checkout (``make docs``), or with the image."""
 
 from pathlib import Path
 
@@ -10,13 +10,23 @@ from elephant_server.settings import Settings
 
 blueprint = Blueprint("manual", __name__)
 
+# So Sphinx begins the list of what is in a site.
+_OURS = b"# Sphinx inventory version 2\n# Project: ELEPHANT server\n"
+
 
 def manual_of(settings: Settings) -> Path | None:
     """Return the folder of the documentation; None where it was not made."""
     folder = settings.home / "build" / "docs"
-    # Its sources say that it is ours: without a checkout `home` is just where the server was started.
-    is_ours = (settings.home / "docs" / "_documenting").is_dir()
-    return folder if is_ours and (folder / "index.html").is_file() else None
+    return folder if (folder / "index.html").is_file() and _is_ours(folder) else None
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether a site is this documentation: without a checkout `home` is just where the server was started."""
+    try:
+        with (folder / "objects.inv").open("rb") as file:
+            return file.read(len(_OURS)) == _OURS
+    except OSError:  # there is none
+        return False
 
 
 @blueprint.get("/manual/")
