@@ -64,7 +64,7 @@ FULL = Sizes(
     map_shape=(64, 512, 512),
     map_cells=2300,
     long_shape=(64, 512, 512),
-    lengths=(8, 16, 24, 32),
+    lengths=(9, 16, 24, 32),
     gpu_shape=(128, 512, 1024),
 )
 QUICK = Sizes(

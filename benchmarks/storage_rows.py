@@ -28,7 +28,7 @@ def conversion(bench: Bench) -> Iterator[Result]:
     for n in lengths:
         lengthen(path, n)
         found[n] = []
-        for _ in range(max(bench.sizes.rounds // 3, 1)):
+        for _ in range(bench.sizes.rounds // 2 if n == lengths[-1] else 1):
             plain = taken(partial(_decode, path, n))
             found[n].append(_convert(path, bench.folder / "long"))
             if n == lengths[-1]:
