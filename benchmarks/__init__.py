@@ -4,3 +4,6 @@
 is measured on, :mod:`serving` runs a real server; each module that ends in ``rows`` measures some lines of the table,
 and :mod:`report` writes it.
 """
+
+# Before PyTorch is: it says how threads wait, and yardsticks are to suffer no more from other programs than the server.
+import elephant as elephant

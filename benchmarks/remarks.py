@@ -27,5 +27,13 @@ A timepoint's prediction costs what the network costs, so time grows with the vo
 grow with the movie, since no process holds more than one file's worth of it.
 """
 
-# Shown where a goal was not reached.
-REMARKS: dict[str, str] = {}
+# Shown where a goal was not reached: what is missing, and why.
+REMARKS = {
+    "conversion": "Values are also compressed again and written, by as many processes as there are cores; where other "
+    "programs run, decoding alone in one process loses less by them.",
+    "gpus-training": "The polls themselves take about 1% of a core; what is more is noise: see the spread.",
+    "seg-update": "About half of it is drawing the ellipsoids one by one, a third opening the arrays and the request.",
+    "seg-update-background": "As above; the whole image is read and compared with the threshold besides.",
+    "disk": "Most of it are outputs: probabilities and flow are noise to a codec where the network is unsure, as here "
+    "after a training of seconds.",
+}
