@@ -1,7 +1,6 @@
 """Files that are whole whenever the power goes: written beside their place, forced to the disk, then renamed."""
 
 import errno
-import fcntl
 import logging
 import os
 import re
@@ -17,11 +16,21 @@ from typing import BinaryIO
 
 from elephant.errors import StorageError
 
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open cannot be removed anyway
+    fcntl = None  # type: ignore[assignment]
+
 TEMPORARY_SUFFIX = ".tmp"
 DOWNLOAD_SUFFIX = ".download"
 _PASSING = re.compile(r"\.[a-z0-9_]{8}\.(tmp|download)")  # as the library makes such names
 _MOST_AT_ONCE = 16
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
+# What Windows has not: there a folder cannot be opened, and what is open can be neither renamed nor forced by others.
+_IS_POSIX = fcntl is not None
+_O_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
+_TO_SYNC = os.O_RDONLY if _IS_POSIX else os.O_RDWR
+_O_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +60,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(handle)
-            os.fchmod(handle, 0o666 & ~_umask())  # it was made private
-            temporary.replace(path)  # before it is closed, and nobody's any more
+            if _IS_POSIX:
+                os.fchmod(handle, 0o666 & ~_umask())  # it was made private
+                temporary.replace(path)  # before it is closed, and nobody's any more
+        if not _IS_POSIX:
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -67,8 +79,8 @@ def passing_file(folder: Path, suffix: str) -> tuple[int, Path]:
     while True:
         handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=suffix)
         with suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        if os.fstat(handle).st_nlink:
+            _lock(handle)
+        if not _IS_POSIX or os.fstat(handle).st_nlink:
             return handle, Path(name)
         os.close(handle)  # it was swept before it was locked
 
@@ -88,28 +100,37 @@ def sweep_files(folder: Path) -> None:
 
 
 def _remove_if_left(path: Path) -> None:
-    handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not _IS_POSIX:
+        path.unlink()  # refused where somebody has it open
+        return
+    handle = os.open(path, os.O_RDWR | _O_SAFE)
     try:
         if stat.S_ISREG(os.fstat(handle).st_mode):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(handle, waits=False)
             path.unlink()
             logger.info("Removed %s, which a process had left", path)
     finally:
         os.close(handle)
 
 
+def _lock(handle: int, *, waits: bool = True) -> None:
+    if fcntl is not None:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+
+
 def sync_files(paths: Sequence[Path]) -> None:
     """Return once the content of files is on the disk; many are forced together, which takes little longer than one."""
     if len(paths) == 1:
-        _sync(paths[0], os.O_RDONLY)
+        _sync(paths[0], _TO_SYNC)
     elif paths:
         with ThreadPoolExecutor(min(len(paths), _MOST_AT_ONCE), "sync") as pool:
-            list(pool.map(_sync, paths, repeat(os.O_RDONLY)))
+            list(pool.map(_sync, paths, repeat(_TO_SYNC)))
 
 
 def sync_folder(folder: Path) -> None:
     """Return once the names in a folder are on the disk."""
-    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+    if _IS_POSIX:
+        _sync(folder, os.O_RDONLY | _O_DIRECTORY)
 
 
 def sync_tree(folder: Path) -> None:

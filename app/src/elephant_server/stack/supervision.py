@@ -12,8 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from supervisor.xmlrpc import SupervisorTransport
-
 GUARD = Path(__file__).with_name("guard.py")
 
 # Longer than the programs have in supervisord.conf before they are killed, one after the other.
@@ -124,6 +122,9 @@ class Supervision:
             self._process.wait()
 
     def _server(self) -> xmlrpc.client.ServerProxy:
+        # Not installed on Windows, where the doctor looks at a server's states all the same.
+        from supervisor.xmlrpc import SupervisorTransport  # noqa: PLC0415
+
         transport = SupervisorTransport(None, None, f"unix://{self._control}")
         return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
 
