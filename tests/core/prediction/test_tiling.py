@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from elephant.prediction.tiling import Blender, tile_boxes
+from elephant.prediction.tiling import Blender, Tiles, tile_boxes
 from elephant.types import Box
 
 CASES = [
+    ((32, 256, 256), (24, 384, 384), (4, 16, 16)),
     ((64, 256, 512), (24, 384, 384), (4, 16, 16)),
     ((33, 100, 70), (8, 32, 48), (2, 16, 16)),
     ((5, 17, 900), (16, 10, 100), (16, 16, 16)),
@@ -43,7 +44,20 @@ def test_tiles_are_no_larger_than_they_need_to_be() -> None:
 
 
 def test_an_image_that_takes_no_more_memory_than_a_tile_is_one() -> None:
-    assert tile_boxes((32, 256, 256), (24, 384, 384), (4, 16, 16)) == [Box.whole((32, 256, 256))]
+    assert Tiles((24, 384, 384), (4, 16, 16), 1).boxes((32, 256, 256)) == [Box.whole((32, 256, 256))]
+    assert len(Tiles((24, 384, 384), (4, 16, 16), 1).boxes((64, 384, 384))) > 1
+
+
+def test_slices_are_tiles_of_their_own_however_few() -> None:
+    boxes = Tiles((384, 384), (16, 16), 1).boxes((3, 60, 50))
+    assert [box.size for box in boxes] == [(1, 60, 50)] * 3
+
+
+@pytest.mark.parametrize("most", [10**9, 10**6, 10**5])
+def test_no_more_voxels_go_together_than_a_device_can_count(most: int) -> None:
+    shape = (128, 512, 1024)
+    tiles = Tiles(shape, (4, 16, 16), 4).at_most(most, shape)
+    assert np.prod(tiles.size(shape)) * tiles.batch_size <= most
 
 
 def test_without_a_limit_there_is_one_tile() -> None:

@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 Image = NDArray[np.float32]
 
+# The decoder joins 48 channels at the full resolution, and kernels of GPUs count values in 32 bits.
+MOST_VOXELS = 2**31 // 64
+
 
 class TiledNetwork:
     """A network that answers for images of any size: tiles of at most a patch, blended with linear ramps.
@@ -70,7 +73,9 @@ class TiledNetwork:
         shape = channels.shape[1:]
         n_network = 2 if params.use_2d else len(shape)
         patch = shape[-n_network:] if params.patch is None else params.patch[-n_network:]
-        tiles = Tiles(patch, dividing_size(n_network, params.n_keep_axials), params.batch_size)
+        tiles = Tiles(patch, dividing_size(n_network, params.n_keep_axials), params.batch_size).at_most(
+            MOST_VOXELS, shape
+        )
         while True:
             try:
                 return self._predict(channels, tiles, params.is_pad, reporter, cancel)

@@ -23,8 +23,7 @@ def tile_boxes(shape: Shape, patch: Shape | None, divisor: Shape) -> list[Box]:
     shape
         Size of the image, voxels, (Z), Y, X.
     patch
-        Largest tile; none: a single tile. It says how much memory there is: an image of no more voxels, whatever its
-        proportions, is a single tile, too.
+        Largest tile; none: a single tile.
     divisor
         What the network's poolings divide each axis by: tiles are multiples of it where `patch` allows, so that
         the network does not rescale them.
@@ -34,7 +33,7 @@ def tile_boxes(shape: Shape, patch: Shape | None, divisor: Shape) -> list[Box]:
     list of Box
         In C order of their origins.
     """
-    if patch is None or math.prod(shape) <= math.prod(patch):
+    if patch is None:
         return [Box.whole(shape)]
     sizes, starts = zip(*(_tile_axis(*axis) for axis in zip(shape, patch, divisor, strict=True)), strict=True)
     return [Box(origin, sizes) for origin in itertools.product(*starts)]
@@ -78,13 +77,28 @@ class Tiles:
         return len(self.divisor)
 
     def boxes(self, shape: Shape) -> list[Box]:
-        """Cover an image, (Z), Y, X, with tiles."""
+        """Cover an image, (Z), Y, X, with tiles.
+
+        A patch says how much memory there is: what has no more voxels, whatever its proportions, is not cut.
+        """
         depth = (1,) * (len(shape) - self.n_dims)
-        return tile_boxes(shape, (*depth, *self.patch), (*depth, *self.divisor))
+        seen = shape[-self.n_dims :]
+        patch = seen if math.prod(seen) <= math.prod(self.patch) else self.patch
+        return tile_boxes(shape, (*depth, *patch), (*depth, *self.divisor))
 
     def size(self, shape: Shape) -> Shape:
         """Return the size of the tiles of an image."""
         return self.boxes(shape)[0].size
+
+    def at_most(self, n_voxels: int, shape: Shape) -> Self:
+        """Return tiles of an image of which no more than so many voxels go through the network together."""
+        tiles = self
+        while math.prod(tiles.size(shape)) * tiles.batch_size > n_voxels:
+            smaller = tiles.smaller(shape)
+            if smaller is None:
+                break
+            tiles = smaller
+        return tiles
 
     def smaller(self, shape: Shape) -> Self | None:
         """Return what needs about half of the memory; None where tiles would be too small to see a nucleus in.
