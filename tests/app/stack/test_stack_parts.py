@@ -1,5 +1,6 @@
 """What the launcher does before it starts anything."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -164,6 +165,13 @@ def test_a_guarded_program_ends_with_its_parent() -> None:
     parent.kill()
     parent.communicate()
     _until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_guarded_program_whose_parent_was_gone_before_it_looked_does_not_start(tmp_path: Path) -> None:
+    values = os.environ | {"GUARD_PARENT": "4194305"}  # above the largest number of a process
+    command = [sys.executable, "-I", "-S", GUARD, "--", "touch", tmp_path / "done"]
+    assert subprocess.run(command, env=values, check=False, timeout=60).returncode == 1
+    assert not (tmp_path / "done").exists()
 
 
 def test_a_guarded_program_waits_for_what_it_needs(tmp_path: Path) -> None:

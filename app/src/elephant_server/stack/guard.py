@@ -15,13 +15,15 @@ import time
 from collections.abc import Sequence
 
 _PR_SET_PDEATHSIG = 1
+# Whose child a guard must be: a parent that was killed before its child could look is not to be told from another one.
+_PARENT = "GUARD_PARENT"
 # Some container services allow a billion, and Erlang's name server reserves memory for each.
 _MOST_FILES = 65536
 
 
 def die_with_parent(death_signal: int) -> None:
     """Have the kernel send ``death_signal`` to this process when its parent ends; it outlives ``exec``."""
-    parent = os.getppid()
+    parent = int(os.environ.get(_PARENT) or os.getppid())
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
     if os.getppid() != parent:  # it ended before the kernel was told
@@ -61,6 +63,7 @@ def main(arguments: Sequence[str]) -> None:
         shutil.rmtree(options.clear, ignore_errors=True)
     if options.wait_for:
         wait_for(options.wait_for)
+    os.environ[_PARENT] = str(os.getpid())
     os.execvp(options.command[0], options.command)  # noqa: S606 - the command is ours, from supervisord.conf
 
 

@@ -14,6 +14,9 @@ from typing import Any, Self
 
 GUARD = Path(__file__).with_name("guard.py")
 
+# What the guard, which imports nothing, looks for.
+_PARENT = "GUARD_PARENT"
+
 # Longer than the programs have in supervisord.conf before they are killed, one after the other.
 _STOP_SECONDS = 45.0
 
@@ -72,7 +75,7 @@ class Supervision:
             self._process = subprocess.Popen(  # noqa: S603 - both programs are ours
                 guard + supervisord,
                 cwd=self._folder,
-                env=dict(self._environment),
+                env={**self._environment, _PARENT: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
