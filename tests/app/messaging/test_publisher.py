@@ -1,4 +1,6 @@
 import logging
+import subprocess
+import sys
 import time
 
 import pytest
@@ -62,11 +64,23 @@ def test_what_is_logged_goes_to_the_client_but_not_the_publishers_own_words() ->
     assert [m.body for m in publisher.kept] == ['{"level": "INFO", "message": "1 of 2"}']
 
 
-def test_a_forked_process_sends_its_own_messages_alone() -> None:
-    publisher = Publisher("amqp://user:user@127.0.0.1:1/%2F")
-    publisher.publish(Message("log", "the parent's", 1000))
-    parents = publisher._thread
-    publisher._pid = -1  # what a child finds: the pid of another process
+FORKING = """
+import os
+from elephant_server.messaging.publisher import Message, Publisher
+
+publisher = Publisher("amqp://user:user@127.0.0.1:1/%2F")
+publisher.publish(Message("log", "the parent's", 1000))
+if not os.fork():
     publisher.publish(Message("log", "the child's", 1000))
-    assert [message.body for message in publisher._buffer] == ["the child's"]
-    assert publisher._thread is not parents
+    print([message.body for message in publisher._buffer], publisher._thread.is_alive(), flush=True)
+    os._exit(0)
+os.wait()
+print([message.body for message in publisher._buffer], publisher._thread.is_alive())
+"""
+
+
+def test_a_forked_process_sends_its_own_messages_alone() -> None:
+    # A process of its own is forked: the tests' threads are not copied by halves.
+    forking = [sys.executable, "-c", FORKING]
+    said = subprocess.run(forking, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert said.splitlines() == ['["the child\'s"] True', '["the parent\'s"] True']
