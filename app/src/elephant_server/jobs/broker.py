@@ -3,17 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-import redis
 from celery import Celery
 from kombu.connection import Connection
 
 from elephant_server.settings import Settings
+from elephant_server.state.redis_connection import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, connect
 
 # A message that a worker took off the queue, but died before it could begin, is given to the next one.
 VISIBILITY_TIMEOUT_S = 30
-CONNECT_TIMEOUT_S = 3
-# Of a Redis that accepts connections and does not answer.
-ANSWER_TIMEOUT_S = 4
 # Between attempts to reach a Redis that is away: a worker is there seconds after Redis is.
 RETRY = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 2.0}
 
@@ -36,9 +33,7 @@ class Post:
 
     def __init__(self, settings: Settings) -> None:
         self._celery = make_celery(settings)
-        self._queues = redis.Redis.from_url(
-            settings.redis_broker_url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=ANSWER_TIMEOUT_S
-        )
+        self._queues = connect(settings.redis_broker_url)
 
     def __call__(self, task: str, job_id: str, payload: str, queue: str) -> None:
         """See :class:`elephant_server.jobs.submit.Sender`."""

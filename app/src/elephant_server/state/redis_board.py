@@ -7,10 +7,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-import redis
-from redis.backoff import ConstantBackoff
-from redis.retry import Retry
-
 from elephant_server.state import scripts
 from elephant_server.state.board import (
     Checkpoint,
@@ -23,11 +19,9 @@ from elephant_server.state.board import (
     Outcome,
     ProcessState,
 )
+from elephant_server.state.redis_connection import CONNECT_TIMEOUT_S, connect
 
 KEEP_OUTCOME_S = 3600.0
-CONNECT_TIMEOUT_S = 3.0
-# Of a Redis that accepts connections and does not answer; longer than any of the blocking reads.
-ANSWER_TIMEOUT_S = 4.0
 LONGEST_BLOCK_S = 2.0
 MOST_UPDATES_AT_ONCE = 1000
 _JOBS = (
@@ -51,15 +45,7 @@ class RedisBoard:
     """
 
     def __init__(self, url: str, prefix: str = "elephant:") -> None:
-        self._redis = redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_timeout=ANSWER_TIMEOUT_S,
-            # A kept connection of a Redis that was restarted fails once; one that does not answer fails at once.
-            retry=Retry(ConstantBackoff(0.1), 1, (redis.ConnectionError,)),
-            health_check_interval=30,
-        )
+        self._redis = connect(url)
         self._prefix = prefix
         self._scripts = {name: self._redis.register_script(getattr(scripts, name)) for name in (*_JOBS, *_LIVE)}
 

@@ -4,16 +4,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import redis
-
 from elephant_server.state.bulletin import MOST_KEPT, Fields, Line, News
+from elephant_server.state.redis_connection import connect
 
 MOST_LINES = 500
 LONGEST_TEXT = 4000
 KEEP_S = 24 * 3600
-CONNECT_TIMEOUT_S = 3.0
-# Of a Redis that does not answer; longer than any of the blocking reads.
-ANSWER_TIMEOUT_S = 4.0
 BEFORE_ALL = "0-0"
 # What is known of one thing, and a list of such things with the newest first: those of long ago are let go.
 _ADD = """
@@ -42,9 +38,7 @@ class RedisBulletin:
     """
 
     def __init__(self, url: str, prefix: str = "elephant:shown:") -> None:
-        self._redis = redis.Redis.from_url(
-            url, decode_responses=True, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=ANSWER_TIMEOUT_S
-        )
+        self._redis = connect(url)
         self._prefix = prefix
 
     def put(self, news: News) -> None:

@@ -8,9 +8,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, Self
 
-import redis
-
 from elephant_server.hardware import DeviceMemory
+from elephant_server.state.redis_connection import connect
 
 GONE_AFTER_S = 10.0
 # Whoever asks has a client that asks every second.
@@ -66,13 +65,7 @@ class RedisRoster:
     """
 
     def __init__(self, url: str, prefix: str = "elephant:roster") -> None:
-        self._redis = redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_connect_timeout=ANSWER_TIMEOUT_S,
-            socket_timeout=ANSWER_TIMEOUT_S,
-            health_check_interval=30,
-        )
+        self._redis = connect(url, ANSWER_TIMEOUT_S)
         self._prefix = prefix
 
     def enter(self, member: Member) -> None:
