@@ -9,7 +9,6 @@ from _pictures.drawing import BACKGROUND, BORDER, CENTRE, FOUND, INK, PAPER, TRU
 from _pictures.tutorial import VOXEL, brightest, busiest, coloured, probabilities
 from elephant.config.labels import LabelParams
 from elephant.dataset import Dataset
-from elephant.images import normalise
 from elephant.labels import detection_labels
 from elephant.types import Spot, Tag, VoxelSize
 
@@ -34,7 +33,7 @@ def labels(dataset: Dataset, nuclei: list[Nucleus]) -> None:
     few = sorted(cut, key=lambda nucleus: nucleus.pos[0])[:FEW]
     image = dataset.read_image(0)
     params = LabelParams(voxel_size=VoxelSize(*VOXEL[::-1]), c_ratio=C_RATIO, auto_bg_thresh=0.1)
-    made = detection_labels(dataset.shape, map(as_spot, few), params, normalise(image))
+    made = detection_labels(dataset.shape, map(as_spot, few), params, image)
     figure, axes = drawing.panels(2, titles=("some nuclei are marked", "what the network learns from"))
     drawing.show(axes[0], image[z], VOXEL)
     drawing.show(axes[1], coloured(made[z], image[z]), VOXEL)

@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 
 from elephant.config.image import ImageParams
-from elephant.images import normalise, prepare, rescale, rescale_labels
+from elephant.images import darker_than, normalise, prepare, rescale, rescale_labels
 
 
 def test_intensities_go_from_0_to_1_over_the_timepoint() -> None:
@@ -41,3 +42,14 @@ def test_the_image_is_normalised_before_it_is_rescaled() -> None:
     image[0, 0] = 200
     found = prepare(image, ImageParams(input_size=(2, 2)))
     assert found.max() == 0.25
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.1, 1 / 3, 0.5, 1.0, 1.5])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_what_is_darker_than_a_threshold_is_what_the_normalised_image_says(dtype: type, threshold: float) -> None:
+    rng = np.random.default_rng(0)
+    for low, high in ((0, 256), (7, 97), (3, 4), (200, 256)):
+        image = rng.integers(low, high, (5, 16, 16)).astype(dtype)
+        np.testing.assert_array_equal(darker_than(image, threshold), normalise(image) < threshold)
+    image = rng.integers(0, 2**16, (5, 64, 64)).astype(np.uint16)
+    np.testing.assert_array_equal(darker_than(image, threshold), normalise(image) < threshold)

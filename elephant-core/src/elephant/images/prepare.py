@@ -45,6 +45,29 @@ def normalise(image: NDArray[np.generic], use_median: bool = False) -> Image:
     return values
 
 
+def darker_than(image: NDArray[np.generic], threshold: float) -> NDArray[np.bool_]:
+    """Return where the normalised image, see :func:`normalise`, is below a threshold.
+
+    Parameters
+    ----------
+    image
+        As stored, (Z), Y, X.
+    threshold
+        Of normalised intensities, 0..1.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, (Z), Y, X.
+    """
+    if image.dtype.kind != "u" or image.dtype.itemsize > 2:
+        return np.asarray(normalise(image) < threshold)
+    # Whole numbers: each value there may be is normalised once, and they rise.
+    low, high = int(image.min()), int(image.max())
+    n_below = np.count_nonzero(normalise(np.arange(low, high + 1, dtype=image.dtype)) < threshold)
+    return np.asarray(image < low + n_below)
+
+
 def _align_medians(volume: Image) -> None:
     overall = np.median(volume)
     for z in range(len(volume)):

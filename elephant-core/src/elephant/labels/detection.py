@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from elephant.config.labels import LabelParams
 from elephant.geometry import Ellipsoid, Raster, rasterise
+from elephant.images import darker_than
 from elephant.types import Shape, Spot, Tag
 
 Labels = NDArray[np.uint8]
@@ -25,7 +26,7 @@ _BORDER_TAGS = frozenset({Tag.TB, Tag.FB})
 
 
 def detection_labels(
-    shape: Shape, spots: Iterable[Spot], params: LabelParams, image: NDArray[np.floating] | None = None
+    shape: Shape, spots: Iterable[Spot], params: LabelParams, image: NDArray[np.generic] | None = None
 ) -> Labels:
     """Paint the labels of one timepoint.
 
@@ -38,7 +39,7 @@ def detection_labels(
     params
         Voxel size, `c_ratio` and `auto_bg_thresh`.
     image
-        The normalised image, (Z), Y, X; needed where `auto_bg_thresh` is above 0.
+        The image as it is stored, (Z), Y, X; needed where `auto_bg_thresh` is above 0.
 
     Returns
     -------
@@ -49,13 +50,8 @@ def detection_labels(
     ----------
     Sugawara, Çevrim and Averof, eLife 2022, doi:10.7554/eLife.69380.
     """
-    labels: Labels = np.zeros(shape, dtype=np.uint8)
-    kept = np.zeros(shape, dtype=bool)
-    if params.auto_bg_thresh > 0:
-        if image is None:
-            raise ValueError("an automatic background needs the normalised image")
-        kept = np.asarray(image < params.auto_bg_thresh)
-        labels[kept] = BACKGROUND
+    kept = _automatic_background(shape, params, image)
+    labels: Labels = kept.astype(np.uint8)  # 1, which is background
     scale = params.voxel_size.last(len(shape))
     used = [spot for spot in spots if spot.tag is not Tag.UNLABELED]
     for spot, ellipsoid in zip(used, Ellipsoid.from_spots(used, len(shape)), strict=True):
@@ -67,8 +63,16 @@ def detection_labels(
         if spot.tag in _NUCLEUS_TAGS:
             inner = rasterise(ellipsoid.scaled(params.c_ratio), scale, shape)
             _paint_centre(labels, inner, _offset(spot.tag))
-    labels[~kept] = 0
+    labels *= kept
     return labels
+
+
+def _automatic_background(shape: Shape, params: LabelParams, image: NDArray[np.generic] | None) -> NDArray[np.bool_]:
+    if params.auto_bg_thresh <= 0:
+        return np.zeros(shape, dtype=bool)
+    if image is None:
+        raise ValueError("an automatic background needs the image")
+    return darker_than(image, params.auto_bg_thresh)
 
 
 def _offset(tag: Tag) -> int:

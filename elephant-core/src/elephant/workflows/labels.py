@@ -9,7 +9,6 @@ from elephant.config.labels import LabelParams
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
 from elephant.geometry import Ellipsoid, rasterise
-from elephant.images import normalise
 from elephant.labels import detection_labels
 from elephant.reporting import CancelToken, ProgressReporter
 from elephant.types import Link, Spot, Tag, VoxelSize
@@ -84,7 +83,7 @@ def update_labels(
     groups = check_spots(dataset, spots)
     for done, (t, group) in enumerate(groups.items(), start=1):
         cancel.check()
-        image = normalise(dataset.read_image(t)) if params.auto_bg_thresh > 0 else None
+        image = dataset.read_image(t) if params.auto_bg_thresh > 0 else None
         labels = detection_labels(dataset.shape, group, params, image)
         cancel.check()
         dataset.write_labels(t, labels)
