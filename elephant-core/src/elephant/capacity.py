@@ -1,17 +1,27 @@
-"""How much memory there is, asked before much is taken: what is too large is refused, and ends no worker."""
+"""How much of the machine this process may use: its cores, and its memory.
 
+Memory is asked for before much is taken: what is too large is refused, and ends no worker.
+"""
+
+import os
 from pathlib import Path
+
+import psutil
 
 from elephant.errors import InvalidInputError
 
 _GIB = 1 << 30
-_MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
+
+
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_bytes() -> int:
     """Return what can be taken without swapping, within the limit of a container."""
-    free = _meminfo("MemAvailable")
+    free = int(psutil.virtual_memory().available)
     limit, used = (_number(_CGROUP / name) for name in ("memory.max", "memory.current"))
     return free if limit is None or used is None else min(free, max(limit - used, 0))
 
@@ -19,7 +29,7 @@ def available_bytes() -> int:
 def total_bytes() -> int:
     """Return what there is in all, within the limit of a container."""
     limit = _number(_CGROUP / "memory.max")
-    total = _meminfo("MemTotal")
+    total = int(psutil.virtual_memory().total)
     return total if limit is None else min(total, limit)
 
 
@@ -51,11 +61,6 @@ def check_memory(needed: int, what: str, advice: str, there_is: int | None = Non
 
 def _in_words(n_bytes: int) -> str:
     return f"{n_bytes / _GIB:.1f} GiB" if n_bytes < 1000 * _GIB else f"{n_bytes / _GIB:.2g} GiB"
-
-
-def _meminfo(name: str) -> int:
-    line = next(line for line in _MEMINFO.read_text().splitlines() if line.startswith(f"{name}:"))
-    return int(line.split()[1]) * 1024
 
 
 def _number(path: Path) -> int | None:

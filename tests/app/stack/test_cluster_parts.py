@@ -103,7 +103,7 @@ def test_a_pair_for_each_gpu(
 
 def test_pairs_without_a_gpu_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "n_gpus", lambda: 0)
-    monkeypatch.setattr(pairs, "_n_cores", lambda: 8)
+    monkeypatch.setattr(pairs, "n_cores", lambda: 8)
     assert {w.environment["OMP_NUM_THREADS"] for w in pairs.workers_of(member(worker_pairs=3), {})} == {"2"}
     assert pairs.workers_of(member(roles="web"), {}) == []
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from elephant.capacity import n_cores
 from elephant_server.hardware import n_gpus
 from elephant_server.settings import Settings, variable
 
@@ -64,8 +65,4 @@ def _told_apart(
         yield variable("gpu"), device
     if "OMP_NUM_THREADS" not in environment:
         # Else each would take all cores, and all of them would wait for each other.
-        yield "OMP_NUM_THREADS", str(max(1, _n_cores() // n_pairs))
-
-
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        yield "OMP_NUM_THREADS", str(max(1, n_cores() // n_pairs))

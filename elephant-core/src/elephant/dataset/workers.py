@@ -13,6 +13,7 @@ from multiprocessing import connection
 from multiprocessing.synchronize import Event
 from typing import Any, Protocol, TypeVar
 
+from elephant.capacity import n_cores
 from elephant.errors import Cancelled
 from elephant.reporting import CancelToken
 
@@ -47,7 +48,7 @@ def run(task: Task[Result_co], count: int, cancel: CancelToken, *, parallel: boo
     parallel
         Whether more than one process may be used.
     """
-    workers = min(_MOST_WORKERS, _n_cores(), count) if parallel else 1
+    workers = min(_MOST_WORKERS, n_cores(), count) if parallel else 1
     done = 0
     if workers > 1:
         try:
@@ -58,10 +59,6 @@ def run(task: Task[Result_co], count: int, cancel: CancelToken, *, parallel: boo
             logger.warning("a helper process ended unexpectedly: going on with this process alone, which takes longer")
     for t in range(done, count):
         yield task(t, cancel)
-
-
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _run_in_processes(

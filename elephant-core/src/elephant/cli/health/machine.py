@@ -1,6 +1,5 @@
 """Cores, memory, and the folder that everything is kept in."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -8,15 +7,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 from filelock import FileLock
 
+from elephant.capacity import available_bytes, n_cores, total_bytes
 from elephant.cli.health.findings import Finding, ok, problem, warning
 from elephant.cli.output import counted, in_bytes
 
 _GIB = 2**30
 _LITTLE_MEMORY, _LITTLE_ROOM, _NO_ROOM = 4 * _GIB, 10 * _GIB, _GIB
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 # Exits with 1 where it gets a lock that another process holds.
 _TRY_TO_LOCK = """
 import sys, filelock
@@ -31,10 +29,9 @@ sys.exit(1)
 def check_machine(_workspace: Path | None) -> Iterator[Finding]:
     """Look at cores and memory."""
     yield ok("cores", f"{counted(n_cores(), 'core')} for this process")
-    memory = psutil.virtual_memory()
-    total = min(memory.total, _limit())
-    text = f"{in_bytes(total)}, {in_bytes(min(memory.available, total))} free"
-    if min(memory.available, total) < _LITTLE_MEMORY:
+    free = available_bytes()
+    text = f"{in_bytes(total_bytes())}, {in_bytes(free)} free"
+    if free < _LITTLE_MEMORY:
         yield warning("memory", text, "End other programs, or use a small --patch and --crop-size.")
     else:
         yield ok("memory", text)
@@ -78,19 +75,6 @@ def check_locks(folder: Path) -> Finding:
     except (OSError, NotImplementedError, TimeoutError) as error:
         return _no_locks(str(error))
     return _no_locks("two processes got the same one") if other.returncode else ok("locks", "file locks work there")
-
-
-def n_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _limit() -> int:
-    """Return the memory that a container, or a cluster's job, may use."""
-    try:
-        return int(_CGROUP_LIMIT.read_text(encoding="ascii"))
-    except (OSError, ValueError):  # no such limit here, or "max"
-        return sys.maxsize
 
 
 def _no_locks(reason: str) -> Finding:
