@@ -3,6 +3,7 @@ import logging
 import os
 import threading
 import time
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from elephant.models.history import Entry, history_file
 from elephant.models.peek import ModelKind, peek
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant_server.dashboard.curves import MOST_POINTS
+from elephant_server.dashboard.event_files import EventFile
 from elephant_server.dashboard.turns import BusyError, Turns
+from elephant_server.jobs.scalars import ScalarReporter
 from elephant_server.jobs.showing import Pace, Shown, show_begin
 from elephant_server.logs import BulletinHandler
 from elephant_server.main import create_app
@@ -213,6 +216,37 @@ def test_curves_are_means_of_all_trainings_of_a_folder(page: FlaskClient, run: P
     assert loss["steps"][-1] == 1000
     assert loss["values"][-1] == pytest.approx(1 / 499, rel=0.01)
     assert set(nll["values"]) == {0.5}
+
+
+def test_pages_that_look_at_once_see_each_step_once(
+    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = ScalarReporter(tmp_path / "logs" / "run", "seg")
+    for step in range(1, 3001):
+        reporter.progress("step", step, 3000, loss=float(step))
+    reporter.close()
+    both = threading.Barrier(2)
+    take = EventFile._take
+
+    def take_beside_another(file: EventFile, event: bytes) -> None:
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.2)
+        take(file, event)
+
+    monkeypatch.setattr(EventFile, "_take", take_beside_another)
+    answers: list[Any] = []
+
+    def look() -> None:
+        answers.append(app.test_client().get("/dashboard/api/curves", query_string={"run": "run"}).json)
+
+    pages = [threading.Thread(target=look) for _ in range(2)]
+    for page in pages:
+        page.start()
+    for page in pages:
+        page.join(30)
+    (first,), (second,) = (answer["curves"] for answer in answers)
+    assert first == second
+    assert first["steps"] == [10 * (i + 1) for i in range(MOST_POINTS)]
 
 
 def test_a_file_that_is_cut_off_is_read_up_to_there(page: FlaskClient, run: Path) -> None:

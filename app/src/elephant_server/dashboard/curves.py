@@ -1,6 +1,7 @@
 """``dashboard/api/runs`` and ``dashboard/api/curves``: the scalars of past and running trainings."""
 
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ MOST_POINTS = 300
 # What is read for one request, about a fifth of a second's work; who wants more asks again.
 MOST_BYTES = 1 << 20
 _kept: OrderedDict[tuple[Path, int], EventFile] = OrderedDict()
+# Of what is kept, since several requests are answered at once.
+_lock = threading.Lock()
 
 
 @blueprint.get("/dashboard/api/runs")
@@ -51,11 +54,12 @@ def get_curves() -> Response:
     """Send the curves of a folder, thinned out."""
     folder = resolve_inside(services().settings.logs_dir, read_query(RunQuery).run)
     files = sorted(folder.glob(PATTERN), key=lambda path: path.stat().st_mtime)[-MOST_FILES:]
-    read = [_file(path) for path in files]
-    is_complete = [file.read(MOST_BYTES // max(1, len(read))) for file in read]
-    tags = sorted({tag for file in read for tag in file.series})
-    starts = {min(series.steps[0] for series in file.series.values()) for file in read if file.series}
-    curves = [curve(tag, [file.series[tag] for file in read if tag in file.series]) for tag in tags]
+    with _lock:
+        read = [_file(path) for path in files]
+        is_complete = [file.read(MOST_BYTES // max(1, len(read))) for file in read]
+        tags = sorted({tag for file in read for tag in file.series})
+        starts = {min(series.steps[0] for series in file.series.values()) for file in read if file.series}
+        curves = [curve(tag, [file.series[tag] for file in read if tag in file.series]) for tag in tags]
     answer = CurvesAnswer(curves=curves, starts=sorted(starts), is_complete=all(is_complete))
     return jsonify(answer.model_dump())
 
