@@ -1,7 +1,10 @@
 """Running a server that is one process, from the settings to its end."""
 
 import contextlib
+import logging
 import os
+import re
+import select
 import sys
 import threading
 import time
@@ -26,6 +29,10 @@ POLL_S = 0.5
 LAST_ANSWERS_S = 1.0
 MIB = 1 << 20
 IDLE_CONNECTION_S = 300
+# Where there is no `poll`, as on Windows, `select` fails for good with more than 512 connections.
+CAN_POLL = hasattr(select, "poll")
+MOST_CONNECTIONS = 1000 if CAN_POLL else 400
+_TOKEN_IN_PATH = re.compile(r"/t/[^/\s]+")
 
 
 def serve(settings: Settings) -> None:
@@ -72,6 +79,7 @@ def _run(settings: Settings, stop: threading.Event) -> None:
 
 
 def _listen(app: Any, settings: Settings) -> Any:
+    logging.getLogger("waitress").addFilter(_without_tokens)
     host = f"[{settings.listens_at}]" if ":" in settings.listens_at else settings.listens_at
     return waitress.create_server(
         app,
@@ -81,10 +89,17 @@ def _listen(app: Any, settings: Settings) -> Any:
         send_bytes=1,
         max_request_body_size=max(settings.max_body_mib, settings.max_model_mib) * MIB,
         channel_timeout=IDLE_CONNECTION_S,
-        connection_limit=1000,
+        connection_limit=MOST_CONNECTIONS,
+        asyncore_use_poll=CAN_POLL,
         ident=None,
         clear_untrusted_proxy_headers=True,
     )
+
+
+def _without_tokens(record: logging.LogRecord) -> bool:
+    """Take tokens out of what is logged: Waitress names the path of a request whose client went away."""
+    record.msg = _TOKEN_IN_PATH.sub("/t/***", str(record.msg))
+    return True
 
 
 def _announcement(settings: Settings, device: str, *, with_secrets: bool) -> list[str]:
