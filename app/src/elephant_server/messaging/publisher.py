@@ -1,14 +1,15 @@
 """One kept connection to the broker, used by one thread in the background.
 
 Whoever publishes only puts a message into a bounded buffer: nothing waits for the broker. While it is away the oldest
-messages are dropped, and the connection is tried again at growing intervals.
+messages are dropped, and the connection is tried again at growing intervals; what has expired meanwhile is not sent.
 """
 
 import logging
 import os
 import threading
+import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pika
@@ -26,11 +27,17 @@ _ERRORS = (pika.exceptions.AMQPError, OSError)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message, the queue it goes to, and after how many milliseconds it is worth nothing."""
+    """A message, the queue it goes to, and after how many milliseconds it is worth nothing, wherever it is then."""
 
     queue: str
     body: str
     expires_ms: int
+    made_at: float = field(default_factory=time.monotonic, compare=False, repr=False)
+
+    @property
+    def left_ms(self) -> int:
+        """For how many milliseconds from now it is worth something."""
+        return self.expires_ms - int(1000 * (time.monotonic() - self.made_at))
 
 
 class Publisher:
@@ -112,11 +119,13 @@ class Publisher:
                 # Answers the broker's heartbeats while nothing is to be said.
                 connection.process_data_events(0)
                 continue
-            if message.queue not in declared:
-                channel.queue_declare(message.queue, durable=False, exclusive=False, auto_delete=False)
-                declared.add(message.queue)
-            properties = pika.BasicProperties(expiration=str(message.expires_ms))
-            channel.basic_publish("", message.queue, message.body.encode(), properties)
+            left_ms = message.left_ms
+            if left_ms > 0:
+                if message.queue not in declared:
+                    channel.queue_declare(message.queue, durable=False, exclusive=False, auto_delete=False)
+                    declared.add(message.queue)
+                properties = pika.BasicProperties(expiration=str(left_ms))
+                channel.basic_publish("", message.queue, message.body.encode(), properties)
             connection.process_data_events(0)
             with self._changed:
                 # A full buffer may have dropped the message meanwhile.
