@@ -1,7 +1,7 @@
 import pytest
 import redis
 
-from elephant_server.state import Bulletin, Line, MemoryBulletin, RedisBulletin
+from elephant_server.state import Bulletin, Line, MemoryBulletin, Poster, RedisBulletin
 from elephant_server.state.bulletin import MOST_KEPT, News
 
 MOST_LINES = 500
@@ -65,3 +65,27 @@ def test_jobs_and_datasets_of_long_ago_are_let_go(bulletin: Bulletin) -> None:
         {"done": MOST_KEPT},
     ]
     assert [bulletin.dataset(name) for name in ("1", "2")] == [{}, {"z": 2}]
+
+
+def test_a_line_may_hold_what_is_no_character(bulletin: Bulletin) -> None:
+    # So Python writes names of files that are not in UTF-8.
+    bulletin.put(News([Line(1.0, "INFO", "caf\udce9.h5 ü")]))
+    (line,) = bulletin.lines()
+    assert line.text.startswith("caf")
+    assert line.text.endswith(".h5 ü")
+
+
+def test_what_cannot_be_put_up_does_not_keep_back_what_follows() -> None:
+    class Choosy(MemoryBulletin):
+        def put(self, news: News) -> None:
+            if any(line.text == "bad" for line in news.lines):
+                raise ValueError("not this one")
+            super().put(news)
+
+    bulletin = Choosy()
+    poster = Poster(bulletin)
+    poster.line("INFO", "bad")
+    assert poster.flush(10)
+    poster.line("INFO", "good")
+    assert poster.flush(10)
+    assert texts(bulletin.lines()) == ["good"]

@@ -89,11 +89,14 @@ class Poster:
                 # It is said elsewhere, by those who need Redis; here it would only become one more line.
                 self._put_back(news)
                 time.sleep(AWAY_S)
-            else:
-                with self._changed:
-                    self._is_all_up = not self._has_news()
-                    self._changed.notify_all()
-                time.sleep(INTERVAL_S)
+                continue
+            except Exception:  # noqa: BLE001, S110 - whatever cannot be put up: what comes after it can
+                # No line about it: that would come here as well.
+                pass
+            with self._changed:
+                self._is_all_up = not self._has_news()
+                self._changed.notify_all()
+            time.sleep(INTERVAL_S)
 
     def _has_news(self) -> bool:
         return bool(self._lines or self._jobs or self._datasets)

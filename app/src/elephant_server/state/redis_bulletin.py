@@ -45,7 +45,7 @@ class RedisBulletin:
         """See :meth:`Bulletin.put`."""
         with self._redis.pipeline(transaction=False) as pipe:
             for line in news.lines:
-                fields: Any = {"at": repr(line.at), "level": line.level, "text": line.text[:LONGEST_TEXT]}
+                fields: Any = {"at": repr(line.at), "level": line.level, "text": _in_utf8(line.text[:LONGEST_TEXT])}
                 pipe.xadd(self._log, fields, maxlen=MOST_LINES, approximate=False)
             for kind, about in (("job", news.jobs), ("dataset", news.datasets)):
                 for name, values in (about or {}).items():
@@ -94,6 +94,11 @@ class RedisBulletin:
     @property
     def _log(self) -> str:
         return f"{self._prefix}log"
+
+
+def _in_utf8(text: str) -> str:
+    """Return a text that Redis takes: names of files may hold bytes that are no characters."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _line(line_id: str, fields: dict[str, str]) -> Line:
