@@ -20,15 +20,11 @@ Example:
 def serve(port: int | None, workspace: Path | None, gpu: str | None) -> int:
     """Run the command."""
     from elephant_server.embedded.server import serve as run
-    from elephant_server.settings import Settings, load_settings
+    from elephant_server.settings import load_settings
 
     given = {"http_port": port, "workspace": workspace, "gpu": gpu}
     try:
-        settings = load_settings()
-        changed = {name: value for name, value in given.items() if value is not None}
-        if changed:
-            settings = Settings(**{**settings.model_dump(exclude_unset=True), **changed})
-        run(settings)
+        run(load_settings(**{name: value for name, value in given.items() if value is not None}))
     except ElephantError as error:
         click.echo(f"Cannot serve: {error}", err=True)
         return 1

@@ -127,15 +127,19 @@ def _make_folders(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def _only_one(workspace: Path) -> Iterator[None]:
+    lock = FileLock(workspace / LOCK_NAME)
     try:
-        with FileLock(workspace / LOCK_NAME, timeout=0):
-            yield
+        lock.acquire(timeout=0)
     except Timeout:
         raise StackError(
             f"Another server already runs in {workspace}. Stop it, or set {variable('workspace')} to another folder "
             "for a second one."
         ) from None
-    except PermissionError as error:
+    except OSError as error:
         raise StackError(
             f"{variable('workspace')}: {workspace} cannot be written to ({error.strerror}). Choose another folder."
         ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -69,8 +69,8 @@ class Settings(ServiceSettings, AccessSettings, FolderSettings, ModelSettings):
         return {name: "" if value is None else str(value) for name, value in values}
 
 
-def load_settings() -> Settings:
-    """Read the settings anew from the environment and the ``.env`` files.
+def load_settings(**given: object) -> Settings:
+    """Read the settings anew from the environment and the ``.env`` files; what is `given` by name wins over them.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def load_settings() -> Settings:
     """
     home = Path(os.environ.get(variable("home")) or checkout_root())
     try:
-        return Settings(_env_file=(home / ".env", Path(".env")))
+        return Settings(_env_file=(home / ".env", Path(".env")), **given)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
     except (OSError, UnicodeDecodeError) as error:
