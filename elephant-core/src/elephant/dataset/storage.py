@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from elephant.errors import DatasetError, InvalidInputError
 from elephant.types import Box
 
 _METADATA = ("zarr.json", ".zarray")
+# Parsing the metadata of a dataset's arrays takes longer than drawing the labels of a hundred spots.
+_opened: dict[tuple[Path, bool], tuple[bytes, zarr.Array[Any]]] = {}
+_MOST_OPENED = 64
 _CHUNK_FILE = re.compile(r"(?:c[./])?(\d+)(?:[./]\d+)*")
 
 
@@ -56,7 +60,7 @@ def create_array(path: Path, spec: ArraySpec) -> None:
 
 
 def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
-    """Open an array of format 2 or 3.
+    """Open an array of format 2 or 3; one that was opened before, and whose metadata are the same, is given again.
 
     Whatever the libraries say of metadata or chunks that make no sense becomes one kind of error.
 
@@ -65,14 +69,31 @@ def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
     DatasetError
         There is no array, or its metadata cannot be read.
     """
+    metadata, key = _metadata_of(path), (path, writable)
+    kept, array = _opened.get(key, (b"", None))
+    if array is not None and kept == metadata:
+        return array
     try:
-        return zarr.open_array(path, mode="r+" if writable else "r")
+        array = zarr.open_array(path, mode="r+" if writable else "r")
     except FileNotFoundError as error:
         raise DatasetError(f"{path.name} is missing in {path.parent}: make the dataset again from its movie") from error
     except Exception as error:
         raise DatasetError(
             f"{path.name} in {path.parent} cannot be read ({error}): make the dataset again from its movie"
         ) from error
+    if metadata and metadata == _metadata_of(path):  # nothing else was put there meanwhile
+        for oldest in list(_opened)[: -_MOST_OPENED + 1]:
+            _opened.pop(oldest, None)
+        _opened[key] = (metadata, array)
+    return array
+
+
+def _metadata_of(path: Path) -> bytes:
+    """Return what an array's metadata file holds; nothing where there is none."""
+    for name in _METADATA:
+        with suppress(OSError):
+            return (path / name).read_bytes()
+    return b""
 
 
 def for_values(array: zarr.Array[Any], values: NDArray[Any]) -> zarr.Array[Any]:
