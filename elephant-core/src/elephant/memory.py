@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
+from elephant.capacity import available_bytes
 from elephant.errors import MemoryLimitError
 
 P = ParamSpec("P")
@@ -38,6 +39,15 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return how much memory a computation on a device can take at the moment."""
+    if device.type != "cuda":
+        return available_bytes()
+    free, _ = torch.cuda.mem_get_info(device)
+    # PyTorch keeps what tensors no longer need, for the next ones.
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def release_memory() -> None:

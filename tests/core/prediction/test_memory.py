@@ -11,10 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from elephant.capacity import total_bytes
 from elephant.config.detection import PredictionParams
 from elephant.errors import MemoryLimitError
-from elephant.memory import is_out_of_memory, needs_memory
+from elephant.memory import free_bytes, is_out_of_memory, needs_memory
 from elephant.prediction import predict_probabilities
+from elephant.prediction.tiled import BYTES_PER_VOXEL
 from elephant.prediction.tiling import Tiles
 from elephant.reporting import NeverCancelled, NoReporter
 
@@ -54,6 +56,21 @@ def test_smaller_tiles_are_tried_until_they_fit(caplog: pytest.LogCaptureFixture
     assert len(caplog.records) == len(tried) - 1
     assert "CUDA out of memory" in caplog.text
     assert "Advice" not in caplog.text
+
+
+def test_tiles_are_cut_as_the_free_memory_allows_before_any_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elephant.prediction.tiled.free_bytes", lambda _device: 300_000 * BYTES_PER_VOXEL)
+    model = Small(IMAGE.size)
+    found = predict(model, batch_size=2)
+    np.testing.assert_allclose(found[0], IMAGE, rtol=1e-4)
+    assert 50_000 < max(np.prod(seen) for seen in model.seen) <= 300_000
+    monkeypatch.setattr("elephant.prediction.tiled.free_bytes", lambda _device: 0)
+    predict(model)
+    assert model.seen[-1][2:] == (32, 32, 32)
+
+
+def test_memory_is_free_where_there_is_no_gpu() -> None:
+    assert 2**20 < free_bytes(torch.device("cpu")) <= total_bytes()
 
 
 def test_fewer_tiles_at_a_time_come_before_smaller_ones() -> None:

@@ -34,7 +34,7 @@ def flow_predict(context: WorkerContext, payload: FlowPredict, control: JobContr
     """Find where the spots of a timepoint were; answers every one in the client's order."""
     work = _work(context, payload, control)
     dataset, prediction = work.dataset, payload.params.prediction
-    check_prediction(dataset, payload.timepoint, prediction, 2, dataset.n_dims, context.shelf.device)
+    check_prediction(dataset, payload.timepoint, prediction, 2, dataset.n_dims)
     with one_starter(context.models, work.model_path, control):
         ensure_flow_model(work.model_path, context.pretrained, payload.start)
     logger.info("Flow prediction: timepoint %d of %s", payload.timepoint, payload.dataset_name)

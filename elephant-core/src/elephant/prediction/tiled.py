@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from elephant.config.detection import PredictionParams
 from elephant.devices import mixed_precision
 from elephant.errors import MemoryLimitError
-from elephant.memory import first_line, is_out_of_memory, release_memory
+from elephant.memory import first_line, free_bytes, is_out_of_memory, release_memory
 from elephant.models.ensemble import interruptible
 from elephant.models.unet import dividing_size
 from elephant.prediction.tiling import Blender, Tiles, batches
 from elephant.reporting import CancelToken, ProgressReporter
-from elephant.types import Box
+from elephant.types import Box, Shape
 
 logger = logging.getLogger(__name__)
 
@@ -24,10 +24,16 @@ Image = NDArray[np.float32]
 
 # The decoder joins 48 channels at the full resolution, and kernels of GPUs count values in 32 bits.
 MOST_VOXELS = 2**31 // 64
+# What a network takes per voxel of its tiles, measured with those of this package on a CPU.
+BYTES_PER_VOXEL = 600
+# The rest is for what else is made meanwhile.
+SHARE_OF_FREE = 0.8
 
 
 class TiledNetwork:
     """A network that answers for images of any size: tiles of at most a patch, blended with linear ramps.
+
+    Tiles are smaller than that where less memory is free than they would need.
 
     Parameters
     ----------
@@ -73,9 +79,7 @@ class TiledNetwork:
         shape = channels.shape[1:]
         n_network = 2 if params.use_2d else len(shape)
         patch = shape[-n_network:] if params.patch is None else params.patch[-n_network:]
-        tiles = Tiles(patch, dividing_size(n_network, params.n_keep_axials), params.batch_size).at_most(
-            MOST_VOXELS, shape
-        )
+        tiles = self._fitting(Tiles(patch, dividing_size(n_network, params.n_keep_axials), params.batch_size), shape)
         while True:
             try:
                 return self._predict(channels, tiles, params.is_pad, reporter, cancel)
@@ -96,6 +100,14 @@ class TiledNetwork:
                 *(tiles.batch_size, tiles.size(shape), reason, smaller.batch_size, smaller.size(shape)),
             )
             tiles = smaller
+
+    def _fitting(self, tiles: Tiles, shape: Shape) -> Tiles:
+        """Return the tiles that were asked for, or such as memory has room for."""
+        free = free_bytes(self._device)
+        fitting = tiles.at_most(min(MOST_VOXELS, int(SHARE_OF_FREE * free) // BYTES_PER_VOXEL), shape)
+        if fitting.size(shape) != tiles.size(shape):
+            logger.info("Tiles are of %s voxels: %.1f GiB of memory are free", fitting.size(shape), free / 2**30)
+        return fitting
 
     def _predict(
         self, channels: Image, tiles: Tiles, is_pad: bool, reporter: ProgressReporter, cancel: CancelToken

@@ -13,15 +13,12 @@ from elephant.types import Shape
 from elephant.workflows.work import chosen_box, seen_size
 
 _FLOAT_BYTES = 4
-# What a network takes per voxel of its tiles, or crops, measured with the models of this package on a CPU.
-_PREDICTION_BYTES = 600
+# What a network takes per voxel of its crops, measured with the models of this package on a CPU.
 _TRAINING_BYTES = 1500
 
 
-def check_prediction(
-    dataset: Dataset, t: int, params: PredictionParams, n_images: int, n_outputs: int, device: torch.device
-) -> None:
-    """Check that a prediction can be done.
+def check_prediction(dataset: Dataset, t: int, params: PredictionParams, n_images: int, n_outputs: int) -> None:
+    """Check that a prediction can be done; its tiles are cut as memory allows.
 
     Parameters
     ----------
@@ -29,8 +26,6 @@ def check_prediction(
         Timepoint.
     n_images, n_outputs
         Images that the network sees, and channels that it gives.
-    device
-        On which it computes; a GPU's memory says itself when it is full.
 
     Raises
     ------
@@ -41,15 +36,6 @@ def check_prediction(
     box = chosen_box(params.crop_box, dataset.shape)
     seen = seen_size(dataset.shape, params.image.input_size, box)
     _check_image(seen, n_images + 2 * n_outputs)
-    if device.type == "cpu":
-        n = 2 if params.use_2d else len(seen)
-        tile = _voxels(params.patch[-n:] if params.patch else seen[-n:], seen[-n:])
-        at_once = min(params.batch_size, math.ceil(math.prod(seen) / tile))
-        check_memory(
-            at_once * tile * _PREDICTION_BYTES,
-            f"predicting {at_once} tile(s) of {tile} voxels at a time (batch_size, patch)",
-            "choose a smaller patch or batch_size",
-        )
 
 
 def check_images(dataset: Dataset, image: ImageParams, n_images: int) -> None:
