@@ -22,11 +22,12 @@ from elephant.models.unet import DetectionNet
 from elephant.reporting import NeverCancelled, NoReporter
 from elephant.training.control import FixedControl, LiveSettings
 from elephant.types import Box, Spot, Tag
-from elephant.workflows.detection import DetectionWork, detect, ensure_model, reset_model, train
+from elephant.workflows.detection import DetectionWork, ensure_model, reset_model, train
+from elephant.workflows.finding import detect, detect_all
 from elephant.workflows.labels import update_labels
 
 VOXEL = (2.0, 1.0, 1.0)
-HALF_STEP = 1 / 256  # probabilities are kept as multiples of 1/128
+STEP = 1 / 64  # probabilities are kept as near as this
 
 
 class CancelAfter:
@@ -241,7 +242,39 @@ def test_a_box_agrees_with_the_whole(made: tuple[DetectionWork, list[Spot]]) -> 
     model = work.shelf.get(work.model_path, DetectionNet, n, 0)
     with torch.no_grad():
         expected = model(torch.from_numpy(np.ascontiguousarray(image))[None, None]).exp()[0].numpy()
-    np.testing.assert_allclose(np.moveaxis(part[box.slices], -1, 0), expected, atol=2e-3 + HALF_STEP)
+    np.testing.assert_allclose(np.moveaxis(part[box.slices], -1, 0), expected, atol=2e-3 + STEP)
+
+
+def test_timepoints_together_give_what_each_gives_alone(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, spots = made
+    reset(work)
+    train(work, spots, training_params(work, n_epochs=2), FixedControl(5e-3, 4), lambda: None)
+    params = detection_params(work.dataset.n_dims)
+    alone = {t: detect(work, t, params) for t in (1, 0)}
+    kept = {t: work.dataset.read_probabilities(t) for t in alone}
+    for t in alone:
+        work.dataset.write_probabilities(t, np.zeros_like(kept[t]))
+    for t, found in detect_all(work, [1, 0], params):
+        expected = alone.pop(t)
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one.pos, other.pos, atol=1e-3)
+    assert not alone
+    for t, values in kept.items():
+        np.testing.assert_allclose(work.dataset.read_probabilities(t), values, atol=2 * STEP)
+    assert list(detect_all(work, [], params)) == []
+
+
+def test_of_timepoints_together_those_before_a_failure_are_given(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, _ = made
+    reset(work)
+    found = detect_all(work, [0, 1, 7], detection_params(work.dataset.n_dims))
+    assert [next(found)[0], next(found)[0]] == [0, 1]
+    with pytest.raises(InvalidInputError, match=r"2 timepoints.*but 7 was asked for"):
+        next(found)
+    ended = replaced(work, cancel=CancelAfter(1))
+    with pytest.raises(Cancelled):
+        list(detect_all(ended, [0, 1], detection_params(work.dataset.n_dims)))
 
 
 def test_a_box_outside_is_refused(made: tuple[DetectionWork, list[Spot]]) -> None:
@@ -338,4 +371,4 @@ def test_all_members_of_an_ensemble_are_kept_trained_and_averaged(made: tuple[De
         network.load_state_dict(state)
     with torch.no_grad():
         expected = ((single[0](image) + single[1](image)) / 2).exp()[0]
-    torch.testing.assert_close(kept, expected, atol=2e-3 + HALF_STEP, rtol=0)
+    torch.testing.assert_close(kept, expected, atol=2e-3 + STEP, rtol=0)

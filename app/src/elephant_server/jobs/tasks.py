@@ -15,13 +15,13 @@ from elephant.reporting import NoReporter
 from elephant.workflows.detection import (
     DetectionWork,
     check_training,
-    detect,
     ensure_model,
     load_model,
     reset_model,
     train,
 )
 from elephant.workflows.feasible import check_prediction
+from elephant.workflows.finding import detect
 from elephant.workflows.labels import update_labels
 from elephant.workflows.live import LiveSession, train_live
 from elephant.workflows.work import DEFAULT_CACHE_BYTES
@@ -40,7 +40,7 @@ def seg_predict(context: WorkerContext, payload: SegPredict, control: JobControl
     """Find the nuclei of a timepoint; answers spots in the client's order."""
     work = _work(context, payload, control)
     prediction = payload.params.prediction
-    check_prediction(work.dataset, payload.timepoint, prediction, 1, N_CLASSES, context.shelf.device)
+    check_prediction(work.dataset, payload.timepoint, prediction, 1, N_CLASSES)
     n_dims = 2 if prediction.use_2d else work.dataset.n_dims
     with one_starter(context.models, work.model_path, control):
         _ensure(context, work, n_dims, payload.start)

@@ -8,36 +8,29 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from elephant.config.detection import DetectionParams
 from elephant.config.training import DetectionTrainingParams, SelfSupervisedParams
 from elephant.crops.cache import TimepointCache
 from elephant.crops.volume import LabelledVolume, anchors_of
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
-from elephant.images import normalise, prepare, rescale, rescale_labels
+from elephant.images import prepare, rescale_labels
 from elephant.memory import needs_memory
 from elephant.models.ensemble import Ensemble, load_ensemble
 from elephant.models.history import Entry
-from elephant.models.losses import CENTRE
 from elephant.models.pretrained import DETECTION_FILES, ModelSource, Pretrained
 from elephant.models.unet import DetectionNet
-from elephant.prediction import predict_probabilities
-from elephant.spots import DetectedSpot, find_spots
 from elephant.training.control import TrainingControl
 from elephant.training.detection import DetectionTrainer
 from elephant.training.self_supervised import train_on_intensities
-from elephant.types import Box, FloatArray, Spot, Tag
+from elephant.types import FloatArray, Spot, Tag
 from elephant.workflows.course import in_training
 from elephant.workflows.feasible import check_batches, check_images
 from elephant.workflows.labels import by_timepoint, check_spots, labels_any, update_labels
 from elephant.workflows.work import (
     DEFAULT_CACHE_BYTES,
-    PREDICTION_REMEDY,
     START_REMEDY,
     TRAINING_REMEDY,
     ModelWork,
-    chosen_box,
-    seen_size,
     seen_voxel_size,
 )
 
@@ -180,33 +173,6 @@ def train(
         trainer.run(timepoints, course, course, course.save)
 
 
-@needs_memory("the prediction", PREDICTION_REMEDY)
-def detect(work: DetectionWork, t: int, params: DetectionParams) -> list[DetectedSpot]:
-    """Find the nuclei of a timepoint.
-
-    Raises
-    ------
-    InvalidInputError
-        The timepoint or the box is outside of the movie.
-    elephant.errors.Cancelled
-        The work was ended; nothing was written.
-    """
-    dataset, prediction = work.dataset, params.prediction
-    image = dataset.read_image(t)
-    box = chosen_box(prediction.crop_box, dataset.shape)
-    work.cancel.check()
-    seen = normalise(image, prediction.image.use_median)[box.slices]
-    size = seen_size(dataset.shape, prediction.image.input_size, box)
-    n_dims = 2 if prediction.use_2d else dataset.n_dims
-    model = work.shelf.get(work.model_path, DetectionNet, n_dims, prediction.n_keep_axials)
-    probabilities = predict_probabilities(model, rescale(seen, size), prediction, work.reporter, work.cancel)
-    if params.output_prediction:
-        _keep(dataset, t, box, probabilities)
-    ratio = tuple(b / s for b, s in zip(box.size, size, strict=True))
-    stretch = prediction.use_2d and dataset.is_3d
-    return find_spots(probabilities[CENTRE], params.spots, box.origin, ratio, stretch)
-
-
 def _from_intensities(work: DetectionWork) -> Entry:
     return Entry(what="intensities", dataset=work.dataset.name)
 
@@ -261,8 +227,3 @@ def labelled_volume(
     voxel_size = seen_voxel_size(params.labels.voxel_size, dataset.shape, image.shape)
     anchors = anchors_of(positions[:, 3 - dataset.n_dims :], voxel_size, image.shape)
     return LabelledVolume(image, labels, anchors, voxel_size)
-
-
-def _keep(dataset: Dataset, t: int, box: Box, probabilities: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
-    stored = np.stack([rescale(np.ascontiguousarray(channel), box.size) for channel in probabilities], axis=-1)
-    dataset.write_probabilities(t, stored, box)

@@ -20,7 +20,8 @@ from elephant.dataset import Dataset
 from elephant.devices import choose_device
 from elephant.models.shelf import ModelShelf
 from elephant.spots import DetectedSpot
-from elephant.workflows.detection import DetectionWork, detect
+from elephant.workflows.detection import DetectionWork
+from elephant.workflows.finding import detect_all
 
 
 def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
@@ -42,8 +43,8 @@ def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
 
     with Bars(current()) as bars, interruptible(promise) as cancel:
         work = DetectionWork(dataset, path, shelf, bars, cancel)
-        for t in timepoints:
-            found += _records(t, detect(work, t, params), len(found))
+        for t, spots in detect_all(work, timepoints, params):
+            found += _records(t, spots, len(found))
             done.append(t)
             bars.progress("timepoint", len(done), len(timepoints), spots=len(found))
     write_all(outputs, found)

@@ -1,0 +1,103 @@
+"""Using a detection model: the nuclei of a timepoint, or of many of them."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import zip_longest
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elephant.config.detection import DetectionParams
+from elephant.dataset import Dataset
+from elephant.images import normalise, rescale
+from elephant.memory import needs_memory
+from elephant.models.losses import CENTRE
+from elephant.models.unet import DetectionNet
+from elephant.prediction import predict_probabilities
+from elephant.spots import DetectedSpot, find_spots
+from elephant.types import Box
+from elephant.workflows.detection import DetectionWork
+from elephant.workflows.work import PREDICTION_REMEDY, chosen_box, seen_size
+
+_Image = NDArray[np.float32]
+_needs_memory = needs_memory("the prediction", PREDICTION_REMEDY)
+
+
+def detect(work: DetectionWork, t: int, params: DetectionParams) -> list[DetectedSpot]:
+    """Find the nuclei of a timepoint.
+
+    Raises
+    ------
+    InvalidInputError
+        The timepoint or the box is outside of the movie.
+    elephant.errors.Cancelled
+        The work was ended; nothing was written.
+    """
+    seen = _seen(work, t, params)
+    return _found(work, t, params, _probabilities(work, seen, params))
+
+
+def detect_all(
+    work: DetectionWork, timepoints: Sequence[int], params: DetectionParams
+) -> Iterator[tuple[int, list[DetectedSpot]]]:
+    """Find the nuclei of some timepoints, and yield each of them with its nuclei, in the order given.
+
+    While the network looks at one, the next one is read and the nuclei of the one before are extracted.
+
+    Raises
+    ------
+    InvalidInputError, elephant.errors.Cancelled
+        As for :func:`detect`, after the timepoints before.
+    """
+    with ThreadPoolExecutor(2, thread_name_prefix="detection") as others:
+        reading = {t: others.submit(_seen, work, t, params) for t in timepoints[:1]}
+        last: tuple[int, Future[list[DetectedSpot]]] | None = None
+        for t, following in zip_longest(timepoints, timepoints[1:]):
+            try:
+                seen = reading.pop(t).result()
+                if following is not None:
+                    reading[following] = others.submit(_seen, work, following, params)
+                probabilities = _probabilities(work, seen, params)
+            finally:  # what is done is given, also where this one fails
+                if last is not None:
+                    yield last[0], last[1].result()
+            last = t, others.submit(_found, work, t, params, probabilities)
+        if last is not None:
+            yield last[0], last[1].result()
+
+
+@_needs_memory
+def _seen(work: DetectionWork, t: int, params: DetectionParams) -> _Image:
+    """Return what the network sees of a timepoint, (Z), Y, X."""
+    dataset, image = work.dataset, params.prediction.image
+    stored = dataset.read_image(t)
+    box = chosen_box(params.prediction.crop_box, dataset.shape)
+    work.cancel.check()
+    size = seen_size(dataset.shape, image.input_size, box)
+    return rescale(normalise(stored, image.use_median)[box.slices], size)
+
+
+@_needs_memory
+def _probabilities(work: DetectionWork, seen: _Image, params: DetectionParams) -> _Image:
+    """Return the probabilities of background, border and centre, (3, (Z), Y, X)."""
+    prediction = params.prediction
+    n_dims = 2 if prediction.use_2d else work.dataset.n_dims
+    model = work.shelf.get(work.model_path, DetectionNet, n_dims, prediction.n_keep_axials)
+    return predict_probabilities(model, seen, prediction, work.reporter, work.cancel)
+
+
+@_needs_memory
+def _found(work: DetectionWork, t: int, params: DetectionParams, probabilities: _Image) -> list[DetectedSpot]:
+    """Return the nuclei, and keep the probabilities where that is wanted."""
+    dataset = work.dataset
+    box = chosen_box(params.prediction.crop_box, dataset.shape)
+    if params.output_prediction:
+        _keep(dataset, t, box, probabilities)
+    ratio = tuple(b / s for b, s in zip(box.size, probabilities.shape[1:], strict=True))
+    stretch = params.prediction.use_2d and dataset.is_3d
+    return find_spots(probabilities[CENTRE], params.spots, box.origin, ratio, stretch)
+
+
+def _keep(dataset: Dataset, t: int, box: Box, probabilities: _Image) -> None:
+    stored = np.stack([rescale(np.ascontiguousarray(channel), box.size) for channel in probabilities], axis=-1)
+    dataset.write_probabilities(t, stored, box)
