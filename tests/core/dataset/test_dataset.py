@@ -95,19 +95,30 @@ def test_probabilities_whole_and_in_boxes(dataset: Dataset) -> None:
     whole[BOX.slices] = part
     found = dataset.read_probabilities(2)
     assert found.dtype == np.float16
-    np.testing.assert_array_equal(found, np.rint(whole * 128) / 128)
-    np.testing.assert_array_equal(dataset.read_probabilities(2, BOX), np.rint(part * 128) / 128)
+    np.testing.assert_array_equal(found * 64, np.rint(found * 64))
+    np.testing.assert_allclose(found, whole, atol=1 / 64)
+    assert len(np.unique(found)) > 50
+    np.testing.assert_array_equal(dataset.read_probabilities(2, BOX), found[BOX.slices])
 
 
 def test_flow_whole_and_in_boxes(dataset: Dataset) -> None:
     whole = np.random.default_rng(1).uniform(-1, 1, (3, 5, 20, 17)).astype(np.float32)
     dataset.write_flow(1, whole)
-    whole = np.rint(whole * 512) / 512
+    whole = whole.astype(np.float16)
     part = np.zeros((3, 3, 10, 7), np.float16)
     dataset.write_flow(1, part, BOX)
     whole[:, *BOX.slices] = 0
     np.testing.assert_array_equal(dataset.read_flow(1), whole)
     np.testing.assert_array_equal(dataset.read_flow(1, Box((0, 0, 0), (1, 20, 17))), whole[:, :1])
+
+
+def test_channels_of_a_flow_are_kept_as_exactly_as_is_wanted(dataset: Dataset) -> None:
+    values = np.random.default_rng(1).uniform(-1, 1, (3, 5, 20, 17)).astype(np.float32)
+    steps = [1 / 32, 1 / 64, 1 / 8]
+    dataset.write_flow(0, values, steps=steps)
+    for kept, channel, step in zip(dataset.read_flow(0), values, steps, strict=True):
+        np.testing.assert_array_equal(kept / step, np.rint(kept / step))
+        assert 0.9 * step < np.abs(kept - channel).max() <= step
 
 
 def test_flow_labels(dataset: Dataset) -> None:

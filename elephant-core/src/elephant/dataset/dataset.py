@@ -1,6 +1,6 @@
 """A dataset to read from and write to."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from elephant.dataset import layout
 from elephant.dataset.check import READY, check_dataset
 from elephant.dataset.colours import labels_as_rgb
 from elephant.dataset.journal import Journal, labels_journal, outputs_journal
+from elephant.dataset.rounding import steady
 from elephant.dataset.storage import TimeSeries, open_array
 from elephant.errors import DatasetError, InvalidInputError, NotFoundError
 from elephant.files import explained_storage
@@ -20,6 +21,8 @@ from elephant.paths import resolve_inside
 from elephant.types import Box, Shape
 
 _LARGEST_LABEL = 6
+# Kept probabilities are looked at, where less is not seen.
+_PROBABILITY_STEP = 1 / 64
 
 
 class Dataset:
@@ -125,15 +128,32 @@ class Dataset:
         return _read_settled(self._probabilities, self._outputs_journal, t, box)
 
     def write_probabilities(self, t: int, values: NDArray[np.floating[Any]], box: Box | None = None) -> None:
-        """Keep probabilities, ((Z), Y, X, 3), for a timepoint or for a box of it."""
-        self._write(self._outputs_journal, t, {self._probabilities: values}, box)
+        """Keep probabilities, ((Z), Y, X, 3), for a timepoint or for a box of it, to 1/64."""
+        kept = np.moveaxis(steady(np.moveaxis(values, -1, 0), _PROBABILITY_STEP), 0, -1)
+        self._write(self._outputs_journal, t, {self._probabilities: kept}, box)
 
     def read_flow(self, t: int, box: Box | None = None) -> NDArray[np.float16]:
         """Return the kept flow from `t` + 1 back to `t`, (n, (Z), Y, X), channels X, Y(, Z), normalised."""
         return _read_settled(self._flow, self._outputs_journal, t, box)
 
-    def write_flow(self, t: int, values: NDArray[np.floating[Any]], box: Box | None = None) -> None:
-        """Keep a flow, (n, (Z), Y, X), for the earlier timepoint `t` or for a box of it."""
+    def write_flow(
+        self, t: int, values: NDArray[np.floating[Any]], box: Box | None = None, steps: Sequence[float] | None = None
+    ) -> None:
+        """Keep a flow, (n, (Z), Y, X), for the earlier timepoint `t` or for a box of it.
+
+        Parameters
+        ----------
+        t
+            The earlier timepoint.
+        values
+            Channels X, Y(, Z), normalised.
+        box
+            Where; None for the whole.
+        steps
+            How exact each channel is kept; None for as exact as it is.
+        """
+        if steps is not None:
+            values = np.stack([steady(channel, step) for channel, step in zip(values, steps, strict=True)])
         self._write(self._outputs_journal, t, {self._flow: values}, box)
 
     def read_labels(self, t: int, box: Box | None = None) -> NDArray[np.uint8]:

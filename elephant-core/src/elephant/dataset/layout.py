@@ -29,9 +29,29 @@ IMAGE_DTYPES = ("uint8", "uint16")
 # Labels are mostly 0, so that reading all of them is quick; being one piece, they are read in one go too.
 _IN_ONE_PIECE = (LABELS,)
 
-# Predictions are kept to be looked at: steps of these sizes take half of the room that all bits of a float16 do. The
-# flow is in units of the largest displacement.
-_STEPS = {PROBABILITIES: 1 / 128, FLOW: 1 / 512}
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Settings of Blosc: a compressor, its level, and how bytes are ordered before."""
+
+    name: Literal["lz4", "zstd"]
+    level: int
+    shuffle: Literal["noshuffle", "shuffle", "bitshuffle"]
+
+
+# An image is noise, in which zstd finds hardly more than lz4. Labels use few of their bits. Kept predictions stay the
+# same for long (see rounding.py), and the displacement of a spot is the same at all its voxels.
+_IMAGE_CODEC = Codec("lz4", 5, "bitshuffle")
+_CODECS = {
+    LABELS: Codec("zstd", 1, "bitshuffle"),
+    LABELS_RGB: Codec("zstd", 1, "bitshuffle"),
+    PROBABILITIES: Codec("zstd", 1, "shuffle"),
+    FLOW: Codec("zstd", 1, "shuffle"),
+    FLOW_LABELS: Codec("zstd", 1, "noshuffle"),
+}
+
+# The values of a channel are like each other, and compress better by themselves.
+_CHANNELS_APART = (PROBABILITIES, FLOW, LABELS_RGB)
 
 # Measured by benchmarks/storage_layout.py; docs/dataset-format.md has the numbers and the reasons.
 _CHUNK_3D = (32, 256, 256)
@@ -83,9 +103,8 @@ class ArraySpec:
         if self.name in _IN_ONE_PIECE:
             return self.files
         unit = self._spatial_chunk()
-        if self.name not in _STEPS:
+        if self.name not in _CHANNELS_APART:
             return (1, *self.with_channels(unit))
-        # The values of a channel are like each other, and compress better by themselves.
         return (1, 1, *unit) if self.channel_axis == "first" else (1, *unit, 1)
 
     @property
@@ -97,19 +116,9 @@ class ArraySpec:
         return (1, *self.with_channels(grow(unit, self.spatial, largest // bytes_per_voxel)))
 
     @property
-    def shuffle(self) -> Literal["bitshuffle", "noshuffle"]:
-        """How bytes are ordered before they are compressed; labels compress well enough as they are."""
-        return "noshuffle" if self.name in (LABELS, LABELS_RGB) else "bitshuffle"
-
-    @property
-    def compressor(self) -> tuple[Literal["lz4", "zstd"], int]:
-        """Name and level of what compresses; predictions are written seldom, and large."""
-        return ("zstd", 1) if self.name in _STEPS else ("lz4", 5)
-
-    @property
-    def step(self) -> float:
-        """What kept values are multiples of; 0 where they are kept as they are."""
-        return _STEPS.get(self.name, 0.0)
+    def codec(self) -> Codec:
+        """What compresses it."""
+        return _CODECS.get(self.name, _IMAGE_CODEC)
 
     def _spatial_chunk(self) -> Shape:
         wanted = _CHUNK_3D if len(self.spatial) == 3 else _CHUNK_2D[: len(self.spatial)]

@@ -42,14 +42,13 @@ def create_array(path: Path, spec: ArraySpec) -> None:
         zarr.create_array(path, shape=spec.shape, chunks=(1,), dtype=spec.dtype, zarr_format=2, fill_value=b"")
         return
     chunks, files = spec.chunks, spec.files
-    name, level = spec.compressor
     zarr.create_array(
         path,
         shape=spec.shape,
         dtype=spec.dtype,
         chunks=chunks,
         shards=None if chunks == files else files,
-        compressors=BloscCodec(cname=name, clevel=level, shuffle=spec.shuffle),
+        compressors=BloscCodec(cname=spec.codec.name, clevel=spec.codec.level, shuffle=spec.codec.shuffle),
         chunk_key_encoding={
             "name": "default",
             "separator": ".",
@@ -153,7 +152,7 @@ class TimeSeries:
             ) from error
 
     def stage(self, changes: Changes, t: int, values: NDArray[Any], box: Box | None = None) -> None:
-        """Add to changes that a timepoint, or a box of it, gets new values, rounded to the array's step.
+        """Add to changes that a timepoint, or a box of it, gets new values.
 
         Raises
         ------
@@ -169,8 +168,6 @@ class TimeSeries:
                 f"{self._path.name} takes values of shape {expected} here, but {values.shape} came: "
                 "give it the values of the box, or of the whole timepoint"
             )
-        if self._spec.step:
-            values = np.rint(values / self._spec.step) * self._spec.step
         names = self._names_at(t)
         is_whole = box is None and self._file_shape[0] == 1
         _assign(for_values(self._staged(changes, () if is_whole else names), values), selection, values)

@@ -1,6 +1,7 @@
 """Finding where spots were at the timepoint before."""
 
 import logging
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 # What a network should see around a spot that is predicted on its own, voxels, Z, Y, X.
 LEAST_REGION = (16, 96, 96)
+# Of a flow that is kept, voxels: what a network says is hardly more exact.
+PRECISION = 0.25
 
 
 @needs_memory("the prediction", PREDICTION_REMEDY)
@@ -102,10 +105,15 @@ class _Flow:
                 "train it with a smaller learning rate"
             )
         flow = _stored(seen, box.size)
+        norm = self.params.displacement.norm(n_dims)
         if keep:
-            work.dataset.write_flow(self._t - 1, flow, box)
-        norm = np.array(self.params.displacement.norm(n_dims), dtype=np.float32)
-        return FlowField(box, flow * norm.reshape(-1, *[1] * n_dims))
+            work.dataset.write_flow(self._t - 1, flow, box, _steps(norm))
+        return FlowField(box, flow * np.array(norm, dtype=np.float32).reshape(-1, *[1] * n_dims))
+
+
+def _steps(norm: Sequence[float]) -> list[float]:
+    """Return powers of 1/2 that stand for no more voxels than the precision, for channels X, Y(, Z)."""
+    return [2.0 ** -max(0, math.ceil(math.log2(n / PRECISION))) for n in norm]
 
 
 def _displacements(flow: _Flow, box: Box, rasters: Sequence[Raster]) -> dict[int, FloatArray]:
