@@ -1,6 +1,6 @@
 """Bodies of requests with the client's defaults: vectors in X, Y, Z, lengths in physical units."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.movies import BenchMovie
@@ -86,13 +86,35 @@ def flow_predict(dataset: str, movie: BenchMovie, t: int, **changes: Any) -> Bod
 
 
 def flow_update(dataset: str, movie: BenchMovie) -> Body:
-    """Body of ``flow/update`` with a link to each nucleus of all timepoints but the first."""
-    links = [
-        {"t": t - 1, "displacement": [0.5, -0.5, 0.0], **{k: annotation(s)[k] for k in ("pos", "covariance")}}
-        for t in range(1, movie.n_timepoints)
-        for s in movie.spots(t)
-    ]
+    """Body of ``flow/update`` with a link to each nucleus that was there before."""
+    links = [link for t in range(1, movie.n_timepoints) for link in _links(movie, t)]
     return {**common(dataset, movie), "spots": links, "max_displacement": 6.0, "reset": False}
+
+
+def flow_train(dataset: str, movie: BenchMovie, crop: Sequence[int], n_steps: int) -> Body:
+    """Body of ``flow/train`` on all links, with about so many steps."""
+    return {
+        **flow_update(dataset, movie),
+        "model_name": FLOW,
+        "crop_size": crop[::-1],
+        "lr": 1e-3,
+        "n_crops": max(1, n_steps // (movie.n_timepoints - 1)),
+        "n_epochs": 1,
+        "dim_weights": [1, 1, 1],
+        "aug_scale_factor_base": 0.0,
+        "aug_rotation_angle": 0.0,
+        "log_interval": 10,
+        "log_dir": "bench",
+        "seed": 0,
+    }
+
+
+def _links(movie: BenchMovie, t: int) -> Iterator[Body]:
+    before = {spot.id: spot.pos for spot in movie.spots(t - 1)}
+    for spot in movie.spots(t):
+        if spot.id in before:
+            ellipsoid = {key: annotation(spot)[key] for key in ("pos", "covariance")}
+            yield {"t": t - 1, "displacement": (before[spot.id] - spot.pos)[::-1].tolist(), **ellipsoid}
 
 
 def annotation(spot: Spot) -> Body:

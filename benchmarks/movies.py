@@ -31,6 +31,8 @@ class Sizes:
         How often each thing is timed.
     n_taught
         Steps of the training of the server's detection model: enough that it finds nuclei rather than noise.
+    n_learnt
+        Steps of trainings whose predictions are kept on disk.
     crops
         Of trainings, Z, Y, X; the first is the client's default.
     n_spots
@@ -46,6 +48,7 @@ class Sizes:
     movie: SimulationParameters
     rounds: int
     n_taught: int
+    n_learnt: int
     crops: tuple[tuple[int, int, int], ...]
     n_spots: int
     map_shape: tuple[int, int, int]
@@ -59,6 +62,7 @@ FULL = Sizes(
     preset("embryo", seed=SEED),
     rounds=5,
     n_taught=30,
+    n_learnt=200,
     crops=((16, 96, 96), (16, 48, 48)),
     n_spots=150,
     map_shape=(64, 512, 512),
@@ -71,6 +75,7 @@ QUICK = Sizes(
     preset("embryo", seed=SEED, shape=(8, 64, 64), timepoints=3, nuclei=6),
     rounds=2,
     n_taught=2,
+    n_learnt=2,
     crops=((8, 32, 32), (8, 16, 16)),
     n_spots=20,
     map_shape=(16, 64, 64),

@@ -65,12 +65,14 @@ def reading(bench: Bench) -> Iterator[Row]:
 
 
 def disk(bench: Bench) -> Iterator[Row]:
-    """Keep all labels and outputs of the movie, and count what lies on disk."""
+    """Keep all labels and outputs of the movie, of models that have learnt from it, and count what lies on disk."""
     server, movie = bench.server, bench.movie
     kept = {"output_prediction": True}
     spots = [s for t in range(movie.n_timepoints) for s in movie.spots(t)]
-    server.post("seg/update", bodies.seg_update(DATASET, movie, spots, auto_bg_thresh=0.1))
-    server.post("flow/update", bodies.flow_update(DATASET, movie))
+    n_steps, crop = bench.sizes.n_learnt, bench.sizes.crops[0]
+    thorough = {"auto_bg_thresh": 0.1, "n_crops": max(1, n_steps // movie.n_timepoints)}
+    server.post("seg/train", bodies.seg_train(DATASET, movie, spots, crop, **thorough))
+    server.post("flow/train", bodies.flow_train(DATASET, movie, crop, n_steps))
     for t in range(movie.n_timepoints):
         server.post("seg/predict", bodies.seg_predict(DATASET, movie, t, **kept))
         if t:
