@@ -23,7 +23,7 @@ def available_bytes() -> int:
     """Return what can be taken without swapping, within the limit of a container."""
     free = int(psutil.virtual_memory().available)
     limit, used = (_number(_CGROUP / name) for name in ("memory.max", "memory.current"))
-    return free if limit is None or used is None else min(free, max(limit - used, 0))
+    return free if limit is None or used is None else min(free, max(limit - used + _kept_of_files(), 0))
 
 
 def total_bytes() -> int:
@@ -61,6 +61,15 @@ def check_memory(needed: int, what: str, advice: str, there_is: int | None = Non
 
 def _in_words(n_bytes: int) -> str:
     return f"{n_bytes / _GIB:.1f} GiB" if n_bytes < 1000 * _GIB else f"{n_bytes / _GIB:.2g} GiB"
+
+
+def _kept_of_files() -> int:
+    """Return what of a control group's memory is a copy of files, let go of as soon as somebody needs the room."""
+    try:
+        amounts = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+        return int(amounts["active_file"]) + int(amounts["inactive_file"])
+    except (OSError, ValueError, KeyError):
+        return 0
 
 
 def _number(path: Path) -> int | None:
