@@ -27,9 +27,9 @@ _PASSING = re.compile(r"\.[a-z0-9_]{8}\.(tmp|download)")  # as the library makes
 _MOST_AT_ONCE = 16
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
 # What Windows has not: there a folder cannot be opened, and what is open can be neither renamed nor forced by others.
-_IS_POSIX = fcntl is not None
+IS_POSIX = fcntl is not None
 _O_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
-_TO_SYNC = os.O_RDONLY if _IS_POSIX else os.O_RDWR
+_TO_SYNC = os.O_RDONLY if IS_POSIX else os.O_RDWR
 _O_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 logger = logging.getLogger(__name__)
@@ -60,10 +60,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(handle)
-            if _IS_POSIX:
+            if IS_POSIX:
                 os.fchmod(handle, 0o666 & ~_umask())  # it was made private
                 temporary.replace(path)  # before it is closed, and nobody's any more
-        if not _IS_POSIX:
+        if not IS_POSIX:
             temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -80,7 +80,7 @@ def passing_file(folder: Path, suffix: str) -> tuple[int, Path]:
         handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=suffix)
         with suppress(OSError):  # some network file systems have no locks
             _lock(handle)
-        if not _IS_POSIX or os.fstat(handle).st_nlink:
+        if not IS_POSIX or os.fstat(handle).st_nlink:
             return handle, Path(name)
         os.close(handle)  # it was swept before it was locked
 
@@ -100,7 +100,7 @@ def sweep_files(folder: Path) -> None:
 
 
 def _remove_if_left(path: Path) -> None:
-    if not _IS_POSIX:
+    if not IS_POSIX:
         path.unlink()  # refused where somebody has it open
         return
     handle = os.open(path, os.O_RDWR | _O_SAFE)
@@ -129,7 +129,7 @@ def sync_files(paths: Sequence[Path]) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Return once the names in a folder are on the disk."""
-    if _IS_POSIX:
+    if IS_POSIX:
         _sync(folder, os.O_RDONLY | _O_DIRECTORY)
 
 

@@ -9,6 +9,7 @@ from zipfile import ZipFile
 import tifffile
 
 from elephant.export.masks import Mask
+from elephant.files import IS_POSIX
 from elephant.reporting import CancelToken
 
 _BLOCK = 4 * 2**20
@@ -38,8 +39,10 @@ def write_mask(archive: ZipFile, name: str, mask: Mask, folder: Path, cancel: Ca
     elephant.errors.Cancelled
         `cancel` asked for the end; what was written of the mask is no part of a whole archive.
     """
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as tiff:
-        Path(tiff.name).unlink()
+    # Windows removes nothing that is open, but lets go of it by itself, whatever ends the process.
+    with tempfile.NamedTemporaryFile(dir=folder, delete=not IS_POSIX) as tiff:
+        if IS_POSIX:
+            Path(tiff.name).unlink()
         axes = "ZYX"[-mask.ndim :]
         tifffile.imwrite(tiff, mask, imagej=True, photometric="minisblack", metadata={"axes": axes})
         size = tiff.seek(0, 2)

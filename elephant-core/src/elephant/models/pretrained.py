@@ -11,7 +11,7 @@ from types import MappingProxyType
 from urllib.parse import urljoin, urlsplit
 
 from elephant.errors import ModelFileError, NotFoundError
-from elephant.files import DOWNLOAD_SUFFIX, explained_storage, passing_file, sync_files, sync_folder
+from elephant.files import DOWNLOAD_SUFFIX, IS_POSIX, explained_storage, passing_file, sync_files, sync_folder
 from elephant.models.fetching import FetchRules, fetch
 from elephant.models.history import Entry, without_secrets
 from elephant.reporting import CancelToken
@@ -169,6 +169,8 @@ def fetched(
                     f"the model at {shown} has the SHA-256 {found}, but expected was {checksum}: it is another file "
                     "than the one meant; check the address, or ELEPHANT_PRETRAINED_CHECKSUMS"
                 )
+            if not IS_POSIX:
+                file.close()  # what is open cannot be moved to its place
             yield path
     finally:
         path.unlink(missing_ok=True)
