@@ -42,3 +42,22 @@ def test_a_covariance_that_is_not_positive_definite_is_refused() -> None:
     spot = Spot(0, np.zeros(3), np.diag([1.0, 1.0, -1.0]))
     with pytest.raises(InvalidInputError, match="positive definite"):
         Ellipsoid.from_spot(spot, 3)
+
+
+def test_what_is_flatter_than_numbers_go_has_the_least_number_of_voxels() -> None:
+    spot = Spot(0, np.array([5.3, 5.0, 5.0]), np.diag([1e-320, 16.0, 16.0]))
+    raster = rasterise(Ellipsoid.from_spot(spot, 3), (1.0, 1.0, 1.0), (11, 11, 11), min_voxels=9)
+    assert np.count_nonzero(raster.mask) >= 9
+
+
+def test_what_is_larger_than_any_image_covers_it() -> None:
+    spot = Spot(0, np.full(3, 2.0), np.diag([1e308] * 3))
+    raster = rasterise(Ellipsoid.from_spot(spot, 3), (1.0, 1.0, 1.0), (5, 6, 7))
+    assert raster.mask.shape == (5, 6, 7)
+    assert raster.mask.all()
+
+
+def test_a_covariance_beyond_numbers_is_refused() -> None:
+    spot = Spot(0, np.zeros(3), np.full((3, 3), 1e308) + np.diag([0.7e308] * 3))
+    with pytest.raises(InvalidInputError, match="positive definite"):
+        Ellipsoid.from_spot(spot, 3)

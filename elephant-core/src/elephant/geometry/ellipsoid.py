@@ -51,9 +51,9 @@ class Ellipsoid:
         if not spots:
             return []
         covariances = np.stack([spot.covariance[3 - n_dims :, 3 - n_dims :] for spot in spots])
-        eigenvalues, eigenvectors = np.linalg.eigh((covariances + covariances.swapaxes(1, 2)) / 2)
+        eigenvalues, eigenvectors = np.linalg.eigh(covariances / 2 + covariances.swapaxes(1, 2) / 2)
         for spot, values in zip(spots, eigenvalues, strict=True):
-            if values[0] <= 0:
+            if not 0 < values[0] <= values[-1] < np.inf:  # nor where numbers end
                 raise InvalidInputError(
                     f"the spot at timepoint {spot.t}, position {spot.pos[::-1].tolist()} (X, Y, Z), needs a positive "
                     f"definite covariance, but its eigenvalues are {values.tolist()}: delete it and draw it again"

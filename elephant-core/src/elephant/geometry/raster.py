@@ -74,8 +74,12 @@ def rasterise(
     wanted = min(min_voxels, distance.size)
     threshold = 1.0
     mask = distance < threshold
-    while np.count_nonzero(mask) < wanted:
-        threshold *= GROWTH
+    if np.count_nonzero(mask) < wanted:
+        # What is flatter than any nucleus is further away than numbers go: all of that is equally far.
+        distance = np.minimum(distance, np.finfo(np.float64).max)
+        needed = float(np.partition(distance, wanted - 1, axis=None)[wanted - 1])
+        while threshold <= needed:
+            threshold *= GROWTH
         mask = distance < threshold
     return Raster(box, mask)
 
@@ -109,6 +113,7 @@ def _squared_distance(ellipsoid: Ellipsoid, scale: FloatArray, box: tuple[slice,
         along = row[0] * offsets[0]
         for factor, offset in zip(row[1:], offsets[1:], strict=True):
             along = along + factor * offset
-        along *= along
-        total += along
+        with np.errstate(over="ignore"):
+            along *= along
+            total += along
     return total
