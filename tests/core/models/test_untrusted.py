@@ -173,6 +173,13 @@ def test_a_network_and_another_one_are_no_ensemble(tmp_path: Path) -> None:
         load_ensemble(file, DetectionNet, 2, 0)
 
 
+def test_weights_of_eight_bits_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "x.pth"
+    torch.save({key: value.to(torch.float8_e4m3fn) for key, value in state().items()}, file)
+    with pytest.raises(ModelFileError, match=r"is of torch\.float8_e4m3fn"):
+        load_ensemble(file, DetectionNet, 2, 0)
+
+
 def test_any_damage_is_a_damaged_model_file(tmp_path: Path) -> None:
     """Bits that flip in the table of weights, where they confuse most, end in one kind of error or do no harm."""
     file, whole = tmp_path / "x.pth", io.BytesIO()

@@ -71,7 +71,7 @@ def save_state_dicts(path: Path, members: Sequence[StateDict]) -> None:
     plain = [{key: value.detach().cpu() for key, value in member.items()} for member in members]
     for member in plain:
         for key, value in member.items():
-            if not _is_finite(value):
+            if not is_finite(value):
                 raise ModelFileError(
                     f"the new weights of {path.name} hold numbers that are none ({key}): the training went astray, and "
                     "the file keeps what it held before; train again with a smaller learning rate"
@@ -135,16 +135,23 @@ def _problem_of(value: Tensor, expected: Tensor) -> str:
         return "has no values"
     if value.layout != torch.strided or value.is_quantized or value.is_nested:
         return "is sparse or packed"
-    if value.is_floating_point() != expected.is_floating_point() or value.is_complex():
+    if value.is_floating_point() != expected.is_floating_point() or value.is_complex() or _is_tiny(value):
         return f"is of {value.dtype}"
-    return "" if _is_finite(value) else "holds some that are none (NaN or infinity)"
+    return "" if is_finite(value) else "holds some that are none (NaN or infinity)"
 
 
-def _is_finite(value: Tensor) -> bool:
+def is_finite(value: Tensor) -> bool:
+    """Tell whether a tensor holds numbers alone."""
+    if _is_tiny(value):
+        value = value.float()  # few operations know such types
     if not value.is_floating_point():
         return True
     # What adds up to a number holds none that is not, and to add up is many times faster.
     return bool(torch.isfinite(value.sum())) or bool(torch.isfinite(value).all())
+
+
+def _is_tiny(value: Tensor) -> bool:
+    return value.is_floating_point() and value.dtype.itemsize < torch.float16.itemsize
 
 
 def _dimensions(network: nn.Module) -> str:

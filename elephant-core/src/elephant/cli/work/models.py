@@ -10,7 +10,7 @@ from elephant.cli.output import counted, in_bytes, print_json, print_table
 from elephant.cli.places import MODELS, find, folder_of, place
 from elephant.cli.running import DONE
 from elephant.errors import ElephantError, InvalidInputError, ModelFileError, NotFoundError
-from elephant.models.checkpoint import StateDict, load_state_dicts
+from elephant.models.checkpoint import StateDict, is_finite, load_state_dicts
 from elephant.models.generations import Generation, ModelFile, generations, restore
 from elephant.models.history import Entry
 from elephant.models.recognition import recognise
@@ -187,7 +187,7 @@ def _axes(model: dict[str, Any]) -> str:
 
 
 def _is_finite(member: StateDict) -> bool:
-    return all(bool(value.isfinite().all()) for value in member.values())
+    return all(map(is_finite, member.values()))
 
 
 def _is_hidden(path: Path) -> bool:
