@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -23,9 +22,9 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="what
 
 
 def open_files() -> Iterator[str]:
-    for handle in os.listdir("/proc/self/fd"):
+    for handle in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # the listing's own
-            yield os.readlink(f"/proc/self/fd/{handle}")
+            yield str(handle.readlink())
 
 
 @pytest.fixture(autouse=True)
