@@ -307,6 +307,16 @@ def test_a_cancelled_training_keeps_the_last_finished_epoch(made: tuple[FlowWork
     assert not work.dataset.read_flow(0).any()
 
 
+def test_axes_of_which_none_counts_are_refused_before_labels_are_written(made: tuple[FlowWork, list[Spot]]) -> None:
+    work, spots = made
+    reset(work)
+    before = work.dataset.read_flow_labels(0)
+    params = training_params(work).model_copy(update={"dim_weights": (0.0, 0.0, 0.0 if work.dataset.is_3d else 1.0)})
+    with pytest.raises(InvalidInputError, match="dim_weights"):
+        train_flow(work, links_of(spots), params, FixedControl(1e-3, 4), lambda: None)
+    np.testing.assert_array_equal(work.dataset.read_flow_labels(0), before)
+
+
 def test_links_without_a_voxel_are_nothing_to_train(made: tuple[FlowWork, list[Spot]]) -> None:
     work, _ = made
     reset(work)
