@@ -165,6 +165,16 @@ def test_spots_without_tracks_are_numbered(story: Path, shell: Shell) -> None:
         assert archive.namelist() == ["mask000.tif"]
 
 
+def test_a_parent_that_is_not_earlier_is_named(story: Path, shell: Shell) -> None:
+    ball = {"pos": [5, 5, 5], "radius": 3}
+    spots = [{"t": 1, "id": 7, "track": 1, "parent": 8, **ball}, {"t": 1, "id": 8, "track": 2, **ball}]
+    (shell.folder / "s.json").write_text(json.dumps(spots))
+    done = shell("export", "lab/sim", "--spots", "s.json", *SCALES, "-o", "m.zip")
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert "the spot 7 at timepoint 1 has the parent 8, which is at timepoint 1" in done.err
+    assert not (shell.folder / "m.zip").exists()
+
+
 def test_a_dataset_is_not_replaced_by_accident(story: Path, shell: Shell) -> None:
     done = shell("convert", story / "m.h5", "lab/sim")
     assert (done.status, done.err.count("\n")) == (1, 1)
@@ -176,6 +186,7 @@ def test_a_dataset_is_not_replaced_by_accident(story: Path, shell: Shell) -> Non
     ("args", "words"),
     [
         (["-t", "5"], "timepoints 0 to 2, but 5"),
+        (["-t", "0-999999999999999"], "timepoints 0 to 2, but 0-999999999999999"),
         (["--patch", "0", "1", "1"], "--patch"),
         (["-t", "a"], "--timepoints"),
         (["--crop-box", "0", "0", "0", "99", "1", "1"], "inside the image"),

@@ -37,7 +37,12 @@ def read_spots(path: Path) -> list[SpotRecord]:
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"{name} is no text in UTF-8 ({error}): expected JSON or CSV") from error
     entries = _from_csv(text, name) if path.suffix.lower() == ".csv" else _from_json(text, name)
-    return [_record(where, value, name) for where, value in entries]
+    try:
+        return [_record(where, value, name) for where, value in entries]
+    except csv.Error as error:  # a quote that is never closed, for instance
+        raise InvalidInputError(
+            f"{name} is no CSV ({error}): expected a header such as {HEADER}, and plain cells"
+        ) from error
 
 
 def _from_json(text: str, name: str) -> Iterator[Named]:

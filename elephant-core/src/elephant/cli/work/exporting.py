@@ -38,13 +38,15 @@ def export_masks(name: str, file: Path, output: Path, values: Mapping[str, Any])
         raise click.UsageError("--timepoints: expected one range without gaps, such as 0-9")
     voxel = as_voxel_size(values["voxel_size"], dataset.n_dims)
     params = CtcParams(voxel_size=voxel, t_start=timepoints[0], t_end=timepoints[-1])
-    cells = _cells(records)
+    cells, tracks = _cells(records), _track_list(records, params)
     with tempfile.TemporaryDirectory(dir=output.absolute().parent, prefix=f".{output.name}.") as beside:
         archive = Path(beside) / "masks.zip"
         with interruptible(lambda: f"{output} is as it was") as cancel, Bars(current()) as bars:
             with archive.open("w+b") as into:
                 export_ctc(dataset, cells, params, into, bars, cancel)
-            _add_tracks(archive, records, params)
+            if tracks:
+                with ZipFile(archive, "a") as more:
+                    more.writestr(TRACKS, tracks)
             _put(archive, output)
     n_cells = sum(cell.spot.t in params.timepoints for cell in cells)
     if values["as_json"]:
@@ -79,18 +81,28 @@ def _cells(records: Sequence[SpotRecord]) -> list[Cell]:
     return cells
 
 
-def _add_tracks(archive: Path, records: Sequence[SpotRecord], params: CtcParams) -> None:
-    """Add the list of tracks, where they are known and are what the masks hold."""
+def _track_list(records: Sequence[SpotRecord], params: CtcParams) -> str:
+    """Return the list of tracks, where they are known and are what the masks hold; else nothing.
+
+    Raises
+    ------
+    InvalidInputError
+        A spot is not later than its parent.
+    """
     inside = [r for r in records if r.t in params.timepoints]
     if not inside or any(r.id is None or r.track is None or r.value not in (None, r.track) for r in inside):
-        return
+        return ""
     by_id = {r.id: r for r in inside}
     parents = {r.id: r.parent for r in inside if r.parent in by_id}
+    for name, parent in parents.items():
+        if by_id[parent].t >= by_id[name].t:
+            raise InvalidInputError(
+                f"the spot {name} at timepoint {by_id[name].t} has the parent {parent}, which is at timepoint "
+                f"{by_id[parent].t}: expected an earlier one; ids must be unique in a file"
+            )
     numbers, tracks = tracks_of({r.id: r.t for r in inside}, parents)
     named = {numbers[r.id]: r.track for r in inside} | {0: 0}
-    lines = [f"{named[k.number]} {k.first} {k.last} {named[k.parent]}\n" for k in tracks]
-    with ZipFile(archive, "a") as into:
-        into.writestr(TRACKS, "".join(lines))
+    return "".join(f"{named[k.number]} {k.first} {k.last} {named[k.parent]}\n" for k in tracks)
 
 
 def _put(archive: Path, output: Path) -> None:
