@@ -79,6 +79,14 @@ def test_a_file_system_whose_locks_hold_nobody_out(tmp_path: Path, monkeypatch: 
     assert "same one" in finding.message
 
 
+def test_a_file_system_whose_locks_do_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_TRY_TO_LOCK", "import time; time.sleep(60)")
+    monkeypatch.setattr(machine, "_LOCK_SECONDS", 0.5)
+    finding = check_locks(tmp_path)
+    assert finding.status is Status.PROBLEM
+    assert "timed out" in finding.message
+
+
 def test_a_folder_that_cannot_be_written() -> None:
     findings = list(check_workspace(Path("/proc/self")))
     assert findings[-1].status is Status.PROBLEM

@@ -14,6 +14,7 @@ from elephant.cli.health.findings import Finding, ok, problem, warning
 from elephant.cli.output import counted, in_bytes
 
 _GIB = 2**30
+_LOCK_SECONDS = 60
 _LITTLE_MEMORY, _LITTLE_ROOM, _NO_ROOM = 4 * _GIB, 10 * _GIB, _GIB
 # Exits with 1 where it gets a lock that another process holds.
 _TRY_TO_LOCK = """
@@ -71,8 +72,9 @@ def check_locks(folder: Path) -> Finding:
     lock = folder / "lock"
     try:
         with FileLock(lock, timeout=5):
-            other = subprocess.run([sys.executable, "-c", _TRY_TO_LOCK, str(lock)], timeout=60, check=False)  # noqa: S603
-    except (OSError, NotImplementedError, TimeoutError) as error:
+            command = [sys.executable, "-c", _TRY_TO_LOCK, str(lock)]
+            other = subprocess.run(command, timeout=_LOCK_SECONDS, check=False)  # noqa: S603
+    except (OSError, NotImplementedError, subprocess.TimeoutExpired) as error:
         return _no_locks(str(error))
     return _no_locks("two processes got the same one") if other.returncode else ok("locks", "file locks work there")
 
