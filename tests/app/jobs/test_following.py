@@ -81,6 +81,26 @@ def test_a_client_that_goes_away_ends_the_job(board: RedisBoard, file: GrowingFi
     assert not file.path.exists()
 
 
+def test_where_an_open_file_keeps_its_name_it_is_removed_later(
+    board: RedisBoard, file: GrowingFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = Path.unlink
+
+    def unlink_as_on_windows(path: Path, missing_ok: bool = False) -> None:
+        held = {str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()}
+        if str(path) in held:
+            raise PermissionError(13, "The process cannot access the file because it is being used", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink_as_on_windows)
+    write(file, board, b"one")
+    response = Follower(board).respond(JOB, file, "application/zip")
+    board.finish("a", Outcome(result={"size": 3}))
+    assert response.get_data() == b"one"
+    response.close()
+    assert not file.path.exists()
+
+
 def test_announcements_are_waited_for(board: RedisBoard, file: GrowingFile) -> None:
     threading.Timer(0.2, lambda: write(file, board, b"one")).start()
     threading.Timer(0.4, lambda: board.finish("a", Outcome(result={"size": 0}))).start()

@@ -8,7 +8,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,7 +56,9 @@ class GrowingFile:
 
     def hide(self) -> None:
         """Take its name away; whoever has it open goes on."""
-        self.path.unlink(missing_ok=True)
+        # On Windows what is open keeps its name: there it goes when it is closed, or is swept later.
+        with suppress(PermissionError):
+            self.path.unlink(missing_ok=True)
 
     def read_to(self, end: int) -> Iterator[bytes]:
         """Yield what comes next, to a position in the file.
@@ -80,8 +82,8 @@ class GrowingFile:
 
     def close(self) -> None:
         """Remove it."""
-        self.hide()
         self._file.close()
+        self.hide()
 
 
 @contextmanager
