@@ -104,6 +104,16 @@ def test_what_is_logged_goes_to_the_client_but_not_the_publishers_own_words() ->
     assert [m.body for m in publisher.kept] == ['{"level": "INFO", "message": "1 of 2"}']
 
 
+def test_the_words_of_an_error_go_to_the_client_without_where_it_came_from() -> None:
+    publisher = Kept()
+    error = ValueError("no room for 3 apples")
+    record = logging.LogRecord("elephant", logging.ERROR, "", 0, "Unexpected", (), (ValueError, error, None))
+    QueueLogHandler(Messages(publisher)).emit(record)
+    assert [m.body for m in publisher.kept] == [
+        '{"level": "ERROR", "message": "Unexpected (ValueError: no room for 3 apples)"}'
+    ]
+
+
 FORKING = """
 import os
 from elephant_server.messaging.publisher import Message, Publisher

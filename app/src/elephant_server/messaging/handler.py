@@ -18,6 +18,12 @@ class QueueLogHandler(logging.Handler):
         if record.name.startswith(("elephant_server.messaging", "pika")):
             return
         try:
-            self._messages.log(record.levelno, record.getMessage())
+            self._messages.log(record.levelno, _text_of(record))
         except Exception:  # noqa: BLE001 - a log record must never break the work that it is about
             self.handleError(record)
+
+
+def _text_of(record: logging.LogRecord) -> str:
+    error = record.exc_info[1] if record.exc_info else None
+    text = record.getMessage()
+    return text if error is None else f"{text} ({type(error).__name__}: {error})"
