@@ -1,11 +1,18 @@
 """What is said where the server of one process cannot start."""
 
+import io
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from elephant_server.embedded import server
 from elephant_server.embedded.command import serve
+from elephant_server.settings import Settings
+from elephant_server.stack.errors import StackError
+from elephant_server.stack.foreground import say
+from elephant_server.stack.secret_files import with_secrets
 
 
 def test_an_option_that_cannot_be_used_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,3 +27,18 @@ def test_only_the_lock_is_told_of_as_what_cannot_be_written(tmp_path: Path) -> N
     for _ in range(2):  # it is given back each time
         with pytest.raises(PermissionError, match="elsewhere"), server._only_one(tmp_path):
             raise PermissionError(13, "Permission denied", "elsewhere")
+
+
+def test_a_token_that_is_not_there_is_told_of_where_users_have_no_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "geteuid")
+    with pytest.raises(StackError, match=r"ELEPHANT_TOKEN_FILE: .* cannot be read \(No such file or directory\)"):
+        with_secrets(Settings(workspace=tmp_path, token_file=tmp_path / "none"))
+
+
+def test_a_path_of_another_language_is_said_somehow(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
+    say("    workspace  C:\\象\\données")
+    assert written.getvalue().decode("cp1252").strip() == "workspace  C:\\\\u8c61\\données"

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -29,5 +30,7 @@ def stop_on_signals() -> Iterator[threading.Event]:
 
 def say(line: str) -> None:
     """Print a line for a person."""
+    # A file on Windows, for instance, takes the characters of one language alone: those of a path may be of another.
+    encoding = sys.stdout.encoding or "utf-8"
     with contextlib.suppress(OSError):  # the terminal may be closed
-        print(line, flush=True)
+        print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)

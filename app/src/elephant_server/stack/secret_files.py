@@ -64,7 +64,8 @@ def _check_tokens(path: Path) -> None:
     try:
         read_tokens(path)
     except OSError as error:
-        raise StackError(f"{name}: {path} cannot be read ({error.strerror}) by user {os.geteuid()}.") from None
+        who = f" by user {os.geteuid()}" if hasattr(os, "geteuid") else ""  # Windows has no numbers of users
+        raise StackError(f"{name}: {path} cannot be read ({error.strerror}){who}.") from None
     except ValueError as error:
         raise StackError(f"{name}: {error}. Correct it, or delete it to have one made.") from None
 
