@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from pydantic import ValidationError
+
+from elephant_server.errors import UnexpectedError
 from elephant_server.jobs import exports, flow_payloads, flow_tasks, payloads, tasks
 from elephant_server.jobs.context import JobControl, WorkerContext
-from elephant_server.jobs.running import Otherwise, run_job
+from elephant_server.jobs.running import Otherwise, Work, run_job
 from elephant_server.jobs.showing import show_begin
 from elephant_server.jobs.submit import Sender
 
@@ -45,7 +48,11 @@ def perform(context: WorkerContext, name: str, job_id: str, payload: str, send: 
         There is no such task.
     """
     task = TASKS[name]
-    parsed = task.payload.model_validate_json(payload)
+    try:
+        parsed = task.payload.model_validate_json(payload)
+    except ValidationError as error:
+        run_job(context.board, job_id, _refusing(error))
+        return
 
     def work(control: JobControl) -> dict[str, Any]:
         show_begin(context.poster, job_id, parsed)
@@ -56,3 +63,18 @@ def perform(context: WorkerContext, name: str, job_id: str, payload: str, send: 
         send(name, job_id, payload, payloads.ANSWERING_QUEUE)
 
     run_job(context.board, job_id, work, Otherwise(parsed.discard, put_back))
+
+
+def _refusing(error: ValidationError) -> Work:
+    """Return what ends a job that this worker cannot read: else it would be sent again and again."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+
+    def refuse(control: JobControl) -> dict[str, Any]:
+        del control
+        raise UnexpectedError(
+            f"the worker cannot read what it was given ({where}: {first['msg']}): it is of another version than what "
+            "took the request; install the same one everywhere, and start all of it again"
+        )
+
+    return refuse

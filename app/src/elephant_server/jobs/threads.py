@@ -3,6 +3,7 @@
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from elephant_server.jobs.running import end_current_jobs
 logger = logging.getLogger(__name__)
 
 STOP_S = 30.0
+ASK_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,8 @@ class WorkerThreads:
         self._is_stopping.set()
         for waiting in self._queues.values():
             waiting.put(None)
-        end_current_jobs()
         for thread in self._threads:
-            thread.join(STOP_S)
-            if thread.is_alive():
-                logger.warning("%s did not end within %.0f s and is left", thread.name, STOP_S)
+            _end(thread)
 
     def _run(self, waiting: "queue.SimpleQueue[_Message | None]") -> None:
         do = self._make_worker()
@@ -75,3 +74,13 @@ class WorkerThreads:
             except Exception:
                 # The next job is to be done whatever became of this one; whoever waits for it learns that it is lost.
                 logger.exception("%s could not be done", message.task)
+
+
+def _end(thread: threading.Thread) -> None:
+    """Ask again and again: a job that was just being begun has not heard of it the first time."""
+    give_up_at = time.monotonic() + STOP_S
+    while thread.is_alive() and time.monotonic() < give_up_at:
+        end_current_jobs()
+        thread.join(ASK_AGAIN_S)
+    if thread.is_alive():
+        logger.warning("%s did not end within %.0f s and is left", thread.name, STOP_S)

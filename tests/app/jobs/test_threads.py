@@ -1,0 +1,69 @@
+"""Workers that are threads, when they are asked to stop and when they are given what they cannot read."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elephant_server.jobs.context import JobControl, make_context
+from elephant_server.jobs.payloads import DATASET_GENERATE
+from elephant_server.jobs.registry import perform
+from elephant_server.jobs.running import run_job
+from elephant_server.jobs.threads import Do, WorkerThreads
+from elephant_server.messaging import Messages, NoBroker
+from elephant_server.settings import Settings
+from elephant_server.state import Kind, MemoryBoard, MemoryBulletin, Outcome, Poster
+
+
+def until_ended(control: JobControl) -> dict[str, Any]:
+    while True:
+        control.check()
+        time.sleep(0.01)
+
+
+def test_a_job_that_is_just_being_begun_ends_as_well() -> None:
+    board, is_taken, may_begin = MemoryBoard(), threading.Event(), threading.Event()
+
+    def make_worker() -> Do:
+        def do(_: str, job_id: str, __: str) -> None:
+            is_taken.set()
+            may_begin.wait(10)
+            run_job(board, job_id, until_ended)
+
+        return do
+
+    workers = WorkerThreads(("only",), make_worker)
+    workers.start()
+    board.open("a", Kind.TRAINING)
+    workers("task", "a", "", "only")
+    assert is_taken.wait(10)
+    threading.Timer(0.3, may_begin.set).start()
+    begin = time.monotonic()
+    workers.stop()
+    assert time.monotonic() - begin < 10
+    assert board.wait_for_outcome("a", 1) == Outcome(cancelled=True)
+
+
+def test_a_job_that_the_worker_cannot_read_is_answered(tmp_path: Path) -> None:
+    board = MemoryBoard()
+    context = make_context(Settings(workspace=tmp_path), board, Messages(NoBroker()), Poster(MemoryBulletin()))
+    board.open("a", Kind.GUEST)
+    perform(
+        context,
+        DATASET_GENERATE,
+        "a",
+        '{"dataset_name": "x", "params": {}, "news": 1}',
+        WorkerThreads((), lambda: _never),
+    )
+    outcome = board.wait_for_outcome("a", 1)
+    assert outcome is not None
+    assert outcome.error == "UnexpectedError"
+    assert "news" in outcome.message
+    assert "another version" in outcome.message
+    assert board.entries() == []
+
+
+def _never(*_: str) -> None:
+    pytest.fail("nothing is sent")
