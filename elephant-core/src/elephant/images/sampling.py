@@ -28,11 +28,12 @@ def sample_at(
     torch.Tensor
         (N, C, (Z'), Y', X').
     """
-    extent = [max(s - 1, 1) for s in images.shape[2:]]
-    # grid_sample wants X, Y(, Z), from -1 to 1 between the centres of the corner voxels.
-    relative = positions / torch.tensor(extent, dtype=positions.dtype, device=positions.device) * 2 - 1
+    size = torch.tensor(images.shape[2:], dtype=positions.dtype, device=positions.device)
+    # grid_sample wants X, Y(, Z), from -1 to 1 between the outer edges of the corner voxels: of an axis with one voxel,
+    # the centres of both corners are the same.
+    relative = (positions * 2 + 1) / size - 1
     grid = relative.flip(-1).to(images.dtype)
-    return functional.grid_sample(images, grid, mode, outside, align_corners=True)
+    return functional.grid_sample(images, grid, mode, outside, align_corners=False)
 
 
 def voxel_positions(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
