@@ -6,6 +6,8 @@ import torch
 
 from elephant.errors import InvalidInputError
 
+_WITH_BFLOAT16 = (8, 0)
+
 
 def best_device() -> torch.device:
     """Return the first CUDA device where there is one, else the CPU."""
@@ -15,9 +17,11 @@ def best_device() -> torch.device:
 def mixed_precision(device: torch.device) -> AbstractContextManager[None]:
     """Return a context in which convolutions compute in bfloat16 on CUDA, and that changes nothing elsewhere.
 
-    bfloat16 has the range of float32, so that gradients need no scaling.
+    bfloat16 has the range of float32, so that gradients need no scaling. GPUs before compute capability 8.0 have no
+    such arithmetic: PyTorch would imitate it, many times slower than float32.
     """
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+    is_fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= _WITH_BFLOAT16
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_fast)
 
 
 def choose_device(name: str) -> torch.device:

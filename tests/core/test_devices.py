@@ -1,0 +1,20 @@
+import warnings
+
+import pytest
+import torch
+
+from elephant.devices import mixed_precision
+
+
+def test_a_gpu_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (7, 5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # not even asked for, where there is no GPU
+        context = mixed_precision(torch.device("cuda:0"))
+    with context:
+        assert not torch.is_autocast_enabled("cuda")
+
+
+def test_a_cpu_computes_in_float32() -> None:
+    with mixed_precision(torch.device("cpu")):
+        assert not torch.is_autocast_enabled("cpu")
