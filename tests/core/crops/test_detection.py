@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from elephant.config.training import AugmentationParams
-from elephant.crops import LabelledVolume, cut_crop
+from elephant.crops import LabelledVolume, cut_crop, resample
 from elephant.crops.cache import TimepointCache
 from elephant.crops.draw import random_transform
 from elephant.crops.volume import anchors_of, crop_around
@@ -49,6 +50,26 @@ def test_a_flipped_crop_shows_labels_and_image_of_the_same_voxels() -> None:
         np.testing.assert_array_equal(crop.labels.flatten().numpy(), [source.labels[p] for p in at])
         seen.add(tuple(int(np.sign(at[-1][i] - at[0][i])) for i in range(3)))
     assert len(seen) > 4
+
+
+class NoFloat64(TorchDispatchMode):
+    """Refuses to make what Apple's GPUs do not know."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and out.dtype == torch.float64:
+            raise TypeError(f"{func} makes float64")
+        return out
+
+
+def test_a_device_without_float64_cuts_the_same_crop(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, params = volume(), AugmentationParams(aug_rotation_angle=40, aug_scale_factor_base=0.2)
+    exact = cut_crop(source, (4, 16, 12), params, CPU, np.random.default_rng(3))
+    monkeypatch.setattr(resample, "_WITHOUT_FLOAT64", {"cpu"})
+    with NoFloat64():
+        crop = cut_crop(source, (4, 16, 12), params, CPU, np.random.default_rng(3))
+    torch.testing.assert_close(crop.image, exact.image, rtol=0, atol=1e-4)
+    assert (crop.labels != exact.labels).sum() <= 2  # a voxel may lie just between two
 
 
 def test_image_and_labels_turn_and_scale_together() -> None:

@@ -10,6 +10,8 @@ from torch import Tensor
 from elephant.images.sampling import sample_at, voxel_positions
 from elephant.types import Box, FloatArray, Shape
 
+_WITHOUT_FLOAT64 = frozenset({"mps"})
+
 
 class Resampler:
     """Looks up every voxel of a box, moved by a transform about the box's middle.
@@ -36,10 +38,12 @@ class Resampler:
         stop = np.clip(np.ceil(middle + reach) + 1, start + 1, limit).astype(int)
         self._region = tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
         self._device = device
-        matrix, at, edge = (torch.from_numpy(np.asarray(v, dtype=np.float64)) for v in (transform, middle, limit))
-        offsets = voxel_positions(box.size, torch.float64, device) - torch.from_numpy(half).to(device)
-        positions = offsets @ matrix.T.to(device) + at.to(device)
-        self._outside = ((positions < -0.5) | (positions > edge.to(device) - 0.5)).any(-1)
+        kind = np.float32 if device.type in _WITHOUT_FLOAT64 else np.float64
+        matrix, at, edge, centre = (
+            torch.from_numpy(np.asarray(v, dtype=kind)).to(device) for v in (transform, middle, limit, half)
+        )
+        positions = (voxel_positions(box.size, matrix.dtype, device) - centre) @ matrix.T + at
+        self._outside = ((positions < -0.5) | (positions > edge - 0.5)).any(-1)
         self._positions = (positions - torch.from_numpy(start).to(device))[None]
 
     def linear(self, channels: NDArray[Any]) -> Tensor:
