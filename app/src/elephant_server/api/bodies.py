@@ -48,10 +48,8 @@ def read_form(model: type[B]) -> B:
     """
     if request.mimetype not in FORMS:
         raise InvalidInputError(f"expected a form, {' or '.join(FORMS)}, but {_type()} came: send it as such")
-    try:
-        fields = {name: values[-1] for name, values in request.form.lists()}
-    except OSError as error:
-        raise StorageError(f"what came cannot be kept ({error.strerror}): make room on the server's disk") from error
+    load_parts()
+    fields = {name: values[-1] for name, values in request.form.lists()}
     if not fields and not request.files:
         raise InvalidInputError(
             "expected the fields of a form, but none could be read: it is empty or cut off, or its parts are not "
@@ -80,6 +78,20 @@ def parse(model: type[B], text: bytes | str) -> B:
         raise InvalidInputError(explain(error, model)) from None
     except RecursionError:
         raise InvalidInputError(explain_no_json(text, "recursion")) from None
+
+
+def load_parts() -> None:
+    """Read the parts of the request's form, large ones onto the disk.
+
+    Raises
+    ------
+    StorageError
+        They are too large to be kept.
+    """
+    try:
+        len(request.form)
+    except OSError as error:
+        raise StorageError(f"what came cannot be kept ({error.strerror}): make room on the server's disk") from error
 
 
 def one_part(name: str) -> FileStorage | None:

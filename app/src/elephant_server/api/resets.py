@@ -7,7 +7,7 @@ from typing import TypeVar
 from flask import request
 
 from elephant.errors import InvalidInputError
-from elephant_server.api.bodies import one_part, parse, read_body
+from elephant_server.api.bodies import load_parts, one_part, parse, read_body
 from elephant_server.schemas.base import Body
 from elephant_server.services import services
 from elephant_server.uploads import kept_upload
@@ -27,10 +27,13 @@ def read_reset(model: type[B]) -> Iterator[tuple[B, str | None]]:
     ------
     InvalidInputError
         The request is neither JSON nor multipart with both parts, or something in it is not as it should be.
+    StorageError
+        The model file cannot be kept.
     """
     if request.mimetype != "multipart/form-data":
         yield read_body(model), None
         return
+    load_parts()
     upload = one_part("file")
     if "data" not in request.form or upload is None:
         came = ", ".join(f"`{name}`" for name in [*request.form, *request.files][:MOST_NAMED]) or "none"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from werkzeug.datastructures import FileStorage
 
+from elephant_server.errors import StorageError
+
 
 def uploads_folder(models: Path) -> Path:
     """Return where uploaded models are until the worker has read them."""
@@ -19,14 +21,32 @@ def kept_upload(upload: FileStorage, models: Path) -> Iterator[Path]:
 
     It is removed here where the request fails before a worker has it; afterwards it is the worker's to remove, also
     where the request was aborted meanwhile.
+
+    Raises
+    ------
+    StorageError
+        It cannot be kept.
     """
-    folder = uploads_folder(models)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".pth", delete=False) as file:
-        upload.save(file)
-    path = Path(file.name)
+    path = _save(upload, uploads_folder(models))
     try:
         yield path
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def _save(upload: FileStorage, folder: Path) -> Path:
+    path = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".pth", delete=False) as file:
+            path = Path(file.name)
+            upload.save(file)
+    except OSError as error:
+        if path is not None:
+            path.unlink(missing_ok=True)
+        raise StorageError(
+            f"the model that came cannot be kept ({error.strerror}): make room on the disk of the workspace, or see "
+            "who may write there, then send it again"
+        ) from error
+    return path
