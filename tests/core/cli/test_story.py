@@ -158,6 +158,11 @@ def _links(truth: object) -> list[dict[str, object]]:
     ]
 
 
+def test_what_goes_to_standard_output_is_json_alone(story: Path, shell: Shell) -> None:
+    done = shell("predict", "lab/sim", "--model", "nuclei.pth", *SCALES, "-t", "0", "-o", "-")
+    assert (done.status, done.json["completed"]) == (0, True)
+
+
 def test_spots_without_tracks_are_numbered(story: Path, shell: Shell) -> None:
     done = shell("export", "lab/sim", "--spots", story / "true.json", *SCALES, "-o", "m.zip", "-t", "0")
     assert done.status == 0

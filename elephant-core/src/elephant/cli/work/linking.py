@@ -16,7 +16,7 @@ from elephant.cli.places import DATASETS, MODELS, find
 from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
-from elephant.cli.work.prediction import outputs_of, write_all
+from elephant.cli.work.prediction import STANDARD_OUTPUT, outputs_of, write_all
 from elephant.config.flow import FlowParams
 from elephant.dataset import Dataset
 from elephant.devices import choose_device
@@ -56,7 +56,7 @@ def link_spots(name: str, file: Path, model: str, values: Mapping[str, Any]) -> 
             bars.progress("timepoint", len(found), len(timepoints))
     records = _all(found) if largest is None else _joined(found, largest, values["children"])
     write_all(outputs, records)
-    if not values["as_json"]:
+    if STANDARD_OUTPUT not in outputs:
         click.echo(f"{values['output']}: {_summary(records, largest is not None)}")
     return DONE
 

@@ -23,6 +23,8 @@ from elephant.spots import DetectedSpot
 from elephant.workflows.detection import DetectionWork
 from elephant.workflows.finding import detect_all
 
+STANDARD_OUTPUT = Path("-")
+
 
 def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
     """Find the nuclei of the timepoints and write them."""
@@ -48,7 +50,7 @@ def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
             done.append(t)
             bars.progress("timepoint", len(done), len(timepoints), spots=len(found))
     write_all(outputs, found)
-    if not values["as_json"]:
+    if STANDARD_OUTPUT not in outputs:
         click.echo(f"{values['output']}: {counted(len(found), 'spot')} at {counted(len(done), 'timepoint')}")
     return DONE
 
@@ -58,7 +60,7 @@ def outputs_of(values: Mapping[str, Any]) -> list[Path]:
     outputs = [values["output"]] if values["output"] is not None else []
     for output in outputs:
         check_output(output)
-    return [*outputs, *([Path("-")] if values["as_json"] and Path("-") not in outputs else [])]
+    return [*outputs, *([STANDARD_OUTPUT] if values["as_json"] and STANDARD_OUTPUT not in outputs else [])]
 
 
 def write_all(outputs: list[Path], records: list[SpotRecord], is_completed: bool = True) -> None:
