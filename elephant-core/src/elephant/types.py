@@ -118,7 +118,7 @@ class Spot:
     Raises
     ------
     InvalidInputError
-        A number is not finite, or the covariance is not symmetric positive definite.
+        A number is not finite, or the covariance is not symmetric.
     """
 
     t: int
