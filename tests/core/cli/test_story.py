@@ -20,6 +20,8 @@ from core.cli.shell import Shell
 from elephant.cli.files import read_spots
 from elephant.cli.main import main
 from elephant.models.checkpoint import load_state_dicts
+from elephant.models.ensemble import Ensemble
+from elephant.models.unet import FlowNet
 from elephant.reporting import NoReporter
 from elephant.simulation import preset, read_truth, write_movie
 
@@ -156,6 +158,14 @@ def _links(truth: object) -> list[dict[str, object]]:
         }
         for t, a, b in pairs
     ]
+
+
+def test_spots_that_get_new_ids_keep_their_parents(story: Path, shell: Shell) -> None:
+    (shell.folder / "s.csv").write_text("t,x,y,z,radius,id,parent\n0,9,9,9,3,7,\n1,9,9,9,3,8,7\n1,8,8,8,3,,3\n")
+    Ensemble([FlowNet(3, 2)]).save(shell.folder / "any.pth")
+    link = ["link", "lab/sim", "--spots", "s.csv", "--model", "./any.pth", *SCALES, "--json"]
+    found = shell(*link, "--n-keep-axials", "2").json["spots"]
+    assert [(spot["id"], spot.get("parent")) for spot in found] == [(0, None), (1, 0), (2, None)]
 
 
 def test_what_goes_to_standard_output_is_json_alone(story: Path, shell: Shell) -> None:

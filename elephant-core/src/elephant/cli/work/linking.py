@@ -71,7 +71,8 @@ def _numbered(records: Sequence[SpotRecord], dataset: Dataset) -> Groups:
     """Return the spots by timepoint, each with an id that no other has."""
     ids = [record.id for record in records if record.id is not None]
     if len(ids) < len(records):
-        records = [record.model_copy(update={"id": i}) for i, record in enumerate(records)]
+        new: dict[int | None, int] = {record.id: i for i, record in enumerate(records) if record.id is not None}
+        records = [r.model_copy(update={"id": i, "parent": new.get(r.parent)}) for i, r in enumerate(records)]
     elif len(set(ids)) < len(ids):
         raise InvalidInputError(
             "spots have ids, but some are the same: give each spot an id of its own, or none of them any"
