@@ -1,14 +1,21 @@
 import logging
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pika
 import pika.exceptions
 import pytest
 
 from elephant_server.messaging import Messages, Publisher, QueueLogHandler
+from elephant_server.messaging import publisher as publisher_module
 from elephant_server.messaging.publisher import BUFFER_SIZE, Message
+from elephant_server.settings import Settings
+from elephant_server.stack import broker
+from stack.running import wait_until
 
 
 class Kept(Publisher):
@@ -30,6 +37,34 @@ def test_nobody_waits_for_a_broker_that_is_away(caplog: pytest.LogCaptureFixture
     time.sleep(2)
     said = [r.getMessage() for r in caplog.records if "RabbitMQ cannot be reached" in r.getMessage()]
     assert len(said) == 1
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Give a port at which connections are taken and nothing is said, as a broker does that hangs."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening.getsockname()[1]
+
+
+def test_a_silent_broker_is_tried_again(silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = publisher_module._parameters
+
+    def impatient(url: str) -> Any:
+        found = parameters(url)
+        found.stack_timeout = 0.3
+        return found
+
+    monkeypatch.setattr(publisher_module, "_parameters", impatient)
+    publisher = Publisher(f"amqp://user:user@127.0.0.1:{silent_port}/%2F")
+    publisher.publish(Message("log", "{}", 60_000))
+    wait_until(lambda: publisher._n_failures >= 2, 20, "a second attempt")
+
+
+def test_a_silent_broker_is_told_of(silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "_SECONDS", 0.2)
+    assert "Timeout" in broker.ask_rabbitmq(Settings(rabbitmq_node_port=silent_port))
 
 
 class Broker:
@@ -56,16 +91,16 @@ class Broker:
 
 
 def test_what_expires_while_the_broker_is_away_is_not_sent_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    broker = Broker()
-    monkeypatch.setattr(pika, "BlockingConnection", broker.connect)
+    away = Broker()
+    monkeypatch.setattr(pika, "BlockingConnection", away.connect)
     publisher = Publisher("amqp://user:user@127.0.0.1:1/%2F")
     publisher.publish(Message("dataset", "of long ago", 200))
     publisher.publish(Message("log", "still true", 60_000))
     time.sleep(0.5)
-    broker.is_away = False
+    away.is_away = False
     # The first asks for one more attempt, which may be one that failed already.
     assert publisher.flush(20) or publisher.flush(20)
-    ((body, expires_ms),) = broker.taken
+    ((body, expires_ms),) = away.taken
     assert body == b"still true"
     assert 0 < expires_ms < 59_600
 

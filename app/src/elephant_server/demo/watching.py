@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import pika
-from pika.exceptions import AMQPError
 from tqdm import tqdm
 
 from elephant_server.demo.client import ServerClient
 from elephant_server.demo.errors import DemoError
+from elephant_server.messaging import BROKER_ERRORS
 
 QUEUES = ("update", "dataset", "log")  # what the client declares
 PAUSE = 0.2  # seconds between two looks
@@ -82,7 +82,7 @@ class LogQueue:
                 channel.queue_declare(queue, durable=False, exclusive=False, auto_delete=False)
             channel.queue_purge("log")  # what an earlier training said
             self._stream = channel.consume("log", auto_ack=True, inactivity_timeout=PAUSE)
-        except (AMQPError, OSError):
+        except BROKER_ERRORS:
             self.close()
 
     @property
@@ -100,7 +100,7 @@ class LogQueue:
                 if body is None:
                     return
                 yield body.decode("utf-8", "replace")
-        except (AMQPError, OSError):
+        except BROKER_ERRORS:
             self.close()
 
     def news(self, steps: int) -> Iterator[tuple[int, float]]:

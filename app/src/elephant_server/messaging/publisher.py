@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pika
-import pika.exceptions
+
+from elephant_server.messaging.errors import BROKER_ERRORS
 
 logger = logging.getLogger(__name__)
 # pika logs every failed attempt at length; that the broker is away is said once, here.
@@ -22,7 +23,6 @@ logging.getLogger("pika").setLevel(logging.CRITICAL)
 BUFFER_SIZE = 1000
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 IDLE_S = 1.0
-_ERRORS = (pika.exceptions.AMQPError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Publisher:
                 self._set_away(False)
                 pause = FIRST_PAUSE_S
                 self._send_until_it_breaks(connection, channel)
-            except _ERRORS as error:
+            except BROKER_ERRORS as error:
                 self._set_away(True, error)
                 self._retry.wait(pause)
                 self._retry.clear()

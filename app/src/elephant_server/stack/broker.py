@@ -1,8 +1,8 @@
 """Asking RabbitMQ on this machine whether it takes messages."""
 
 import pika
-import pika.exceptions
 
+from elephant_server.messaging import BROKER_ERRORS
 from elephant_server.settings import Settings
 from elephant_server.stack.ports import reachable
 
@@ -30,6 +30,6 @@ def ask_rabbitmq(settings: Settings) -> str:
     )
     try:
         pika.BlockingConnection(parameters).close()
-    except (pika.exceptions.AMQPError, OSError) as error:
+    except BROKER_ERRORS as error:
         return str(error) or type(error).__name__
     return ""
