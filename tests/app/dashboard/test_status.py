@@ -249,6 +249,15 @@ def test_pages_that_look_at_once_see_each_step_once(
     assert first["steps"] == [10 * (i + 1) for i in range(MOST_POINTS)]
 
 
+def test_what_is_no_file_of_scalars_hides_no_others(page: FlaskClient, run: Path) -> None:
+    (run / "events.out.tfevents.gone").symlink_to(run / "elsewhere")
+    (run / "events.out.tfevents.folder").mkdir()
+    runs: Any = page.get("/dashboard/api/runs").json
+    assert [entry["n_trainings"] for entry in runs] == [2]
+    found: Any = page.get("/dashboard/api/curves", query_string={"run": "user/run"}).json
+    assert found["starts"] == [1, 501]
+
+
 def test_a_file_that_is_cut_off_is_read_up_to_there(page: FlaskClient, run: Path) -> None:
     last = max(run.glob("events.*"), key=lambda path: path.stat().st_mtime)
     last.write_bytes(last.read_bytes()[:-7])

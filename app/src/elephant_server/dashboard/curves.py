@@ -1,9 +1,11 @@
 """``dashboard/api/runs`` and ``dashboard/api/curves``: the scalars of past and running trainings."""
 
 import os
+import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +41,9 @@ def get_runs() -> Response:
     for folder, folders, _ in os.walk(root):
         name = Path(folder).relative_to(root)
         folders[:] = sorted(f for f in folders if not f.startswith(".")) if len(name.parts) < DEEPEST else []
-        files = list(Path(folder).glob(PATTERN))
+        files = _files(Path(folder))
         if files and name.parts:
-            changed = max(file.stat().st_mtime for file in files)
-            found.append(RunAnswer(name=name.as_posix(), changed=changed, n_trainings=len(files)))
+            found.append(RunAnswer(name=name.as_posix(), changed=files[-1][0], n_trainings=len(files)))
     found.sort(key=lambda run: run.changed, reverse=True)
     return jsonify([run.model_dump() for run in found[:MOST_RUNS]])
 
@@ -53,7 +54,7 @@ def get_runs() -> Response:
 def get_curves() -> Response:
     """Send the curves of a folder, thinned out."""
     folder = resolve_inside(services().settings.logs_dir, read_query(RunQuery).run)
-    files = sorted(folder.glob(PATTERN), key=lambda path: path.stat().st_mtime)[-MOST_FILES:]
+    files = [path for _, path in _files(folder)[-MOST_FILES:]]
     with _lock:
         read = [_file(path) for path in files]
         is_complete = [file.read(MOST_BYTES // max(1, len(read))) for file in read]
@@ -76,6 +77,17 @@ def curve(tag: str, parts: Sequence[Series], most: int = MOST_POINTS) -> Curve:
         steps=[int(steps[piece[-1]]) for piece in pieces],
         values=[round(mean, 6) if np.isfinite(mean) else None for mean in means],
     )
+
+
+def _files(folder: Path) -> list[tuple[float, Path]]:
+    """Return a folder's files of scalars and when each was changed, the newest last; links may lead nowhere."""
+    found = []
+    for path in folder.glob(PATTERN):
+        with suppress(OSError):
+            status = path.stat()
+            if stat.S_ISREG(status.st_mode):
+                found.append((status.st_mtime, path))
+    return sorted(found)
 
 
 def _file(path: Path) -> EventFile:
