@@ -3,11 +3,12 @@
 import io
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from elephant_server.embedded import server
+from elephant_server.embedded import parts, server
 from elephant_server.embedded.command import serve
 from elephant_server.settings import Settings
 from elephant_server.stack.errors import StackError
@@ -42,3 +43,21 @@ def test_a_path_of_another_language_is_said_somehow(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
     say("    workspace  C:\\象\\données")
     assert written.getvalue().decode("cp1252").strip() == "workspace  C:\\\\u8c61\\données"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_server_that_takes_no_requests_any_more_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing:
+        def run(self) -> None:
+            raise ValueError("filedescriptor out of range")
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(server, "_listen", lambda *_: Failing())
+    monkeypatch.setattr(parts, "set_up_logging", lambda *_: None)
+    stop = threading.Event()
+    too_long = threading.Timer(30, stop.set)
+    too_long.start()
+    with pytest.raises(StackError, match="no longer taken"):
+        server._run(Settings(workspace=tmp_path, gpu="", pretrained_url=""), stop)
+    too_long.cancel()

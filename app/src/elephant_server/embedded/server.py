@@ -65,17 +65,20 @@ def _run(settings: Settings, stop: threading.Event) -> None:
     parts = put_together(settings)
     server = _listen(parts.app, settings)
     parts.workers.start()
-    threading.Thread(target=server.run, name="http", daemon=True).start()
+    http = threading.Thread(target=server.run, name="http", daemon=True)
+    http.start()
     device = ", ".join(entry.name for entry in device_memory(settings.gpu))
     for line in _announcement(settings, device, with_secrets=sys.stdout.isatty()):
         say(line)
-    while not stop.wait(POLL_S):
+    while not stop.wait(POLL_S) and http.is_alive():
         pass
     say("Stopping ...")
     parts.workers.stop()
     time.sleep(LAST_ANSWERS_S)
     server.close()
     say("Stopped.")
+    if not stop.is_set():
+        raise StackError("Requests were no longer taken, for the reason above. Start it again.")
 
 
 def _listen(app: Any, settings: Settings) -> Any:
