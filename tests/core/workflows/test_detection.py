@@ -13,7 +13,7 @@ from elephant.config.image import ImageParams
 from elephant.config.labels import LabelParams
 from elephant.config.training import AugmentationParams, DetectionTrainingParams, LoopParams, SelfSupervisedParams
 from elephant.dataset import Dataset, convert
-from elephant.errors import Cancelled, InvalidInputError, NotFoundError
+from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFoundError
 from elephant.images import normalise
 from elephant.models.ensemble import Ensemble
 from elephant.models.pretrained import ModelSource, Pretrained
@@ -120,6 +120,17 @@ def reset(work: DetectionWork, source: ModelSource | None = None, **changes: obj
 def replaced(work: DetectionWork, **changes: object) -> DetectionWork:
     values = {name: getattr(work, name) for name in ("dataset", "model_path", "shelf", "reporter", "cancel")}
     return DetectionWork(**{**values, **changes})
+
+
+def test_a_model_that_gives_no_numbers_is_said_to_be_ruined(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, _ = made
+    network = DetectionNet(work.dataset.n_dims, 0)
+    with torch.no_grad():
+        network.out_conv.weight *= 1e38  # each is a number, but not what they add up to
+    Ensemble([network]).save(work.model_path)
+    with pytest.raises(ModelFileError, match=r"m\.pth gives numbers that are none"):
+        detect(work, 0, detection_params(work.dataset.n_dims))
+    assert not work.dataset.read_probabilities(0).any()
 
 
 def test_a_model_learns_the_nuclei_and_finds_them(made: tuple[DetectionWork, list[Spot]]) -> None:

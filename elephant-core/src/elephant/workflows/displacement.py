@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.config.flow import FlowParams
-from elephant.errors import ModelFileError
 from elephant.geometry import Ellipsoid, Raster, rasterise
 from elephant.images import normalise, rescale
 from elephant.memory import needs_memory
@@ -18,7 +17,7 @@ from elephant.spots import EarlierSpot, FlowField
 from elephant.spots.flow import covers, moved, unmoved
 from elephant.types import Box, FloatArray, Shape, Spot
 from elephant.workflows.flow import FlowWork
-from elephant.workflows.work import PREDICTION_REMEDY, chosen_box, seen_size
+from elephant.workflows.work import PREDICTION_REMEDY, check_output, chosen_box, seen_size
 
 logger = logging.getLogger(__name__)
 
@@ -99,11 +98,7 @@ class _Flow:
         images = np.stack([rescale(image[box.slices], size) for image in self._images])
         model = work.shelf.get(work.model_path, FlowNet, n_dims, prediction.n_keep_axials)
         seen = predict_flow(model, images, prediction, work.reporter, work.cancel)
-        if not np.isfinite(seen).all():
-            raise ModelFileError(
-                f"the model {work.model_path.name} gives numbers that are none: its training went astray; reset it and "
-                "train it with a smaller learning rate"
-            )
+        check_output(seen, work.model_path)
         flow = _stored(seen, box.size)
         norm = self.params.displacement.norm(n_dims)
         if keep:

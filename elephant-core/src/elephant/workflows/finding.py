@@ -17,7 +17,7 @@ from elephant.prediction import predict_probabilities
 from elephant.spots import DetectedSpot, find_spots
 from elephant.types import Box
 from elephant.workflows.detection import DetectionWork
-from elephant.workflows.work import PREDICTION_REMEDY, chosen_box, seen_size
+from elephant.workflows.work import PREDICTION_REMEDY, check_output, chosen_box, seen_size
 
 _Image = NDArray[np.float32]
 _needs_memory = needs_memory("the prediction", PREDICTION_REMEDY)
@@ -30,6 +30,8 @@ def detect(work: DetectionWork, t: int, params: DetectionParams) -> list[Detecte
     ------
     InvalidInputError
         The timepoint or the box is outside of the movie.
+    elephant.errors.ModelFileError
+        The model is none of such a network, or is ruined.
     elephant.errors.Cancelled
         The work was ended; nothing was written.
     """
@@ -46,7 +48,7 @@ def detect_all(
 
     Raises
     ------
-    InvalidInputError, elephant.errors.Cancelled
+    InvalidInputError, elephant.errors.ModelFileError, elephant.errors.Cancelled
         As for :func:`detect`, after the timepoints before.
     """
     with ThreadPoolExecutor(2, thread_name_prefix="detection") as others:
@@ -83,7 +85,9 @@ def _probabilities(work: DetectionWork, seen: _Image, params: DetectionParams) -
     prediction = params.prediction
     n_dims = 2 if prediction.use_2d else work.dataset.n_dims
     model = work.shelf.get(work.model_path, DetectionNet, n_dims, prediction.n_keep_axials)
-    return predict_probabilities(model, seen, prediction, work.reporter, work.cancel)
+    probabilities = predict_probabilities(model, seen, prediction, work.reporter, work.cancel)
+    check_output(probabilities, work.model_path)
+    return probabilities
 
 
 @_needs_memory

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from elephant.dataset import Dataset
-from elephant.errors import InvalidInputError
+from elephant.errors import InvalidInputError, ModelFileError
 from elephant.models.shelf import ModelShelf
 from elephant.reporting import CancelToken, ProgressReporter
 from elephant.types import Box, Shape, VoxelSize
@@ -57,6 +60,21 @@ def chosen_box(crop_box: Box | None, shape: Shape) -> Box:
             "((Z), Y, X): choose a box inside the image"
         )
     return box
+
+
+def check_output(values: NDArray[np.floating], model_path: Path) -> None:
+    """Check what a network gave.
+
+    Raises
+    ------
+    ModelFileError
+        It gave numbers that are none: some weights are so large that they lead to such.
+    """
+    if not np.isfinite(values).all():
+        raise ModelFileError(
+            f"the model {model_path.name} gives numbers that are none: its training went astray; reset it and train it "
+            "with a smaller learning rate"
+        )
 
 
 def seen_voxel_size(stored: VoxelSize, stored_shape: Shape, seen_shape: Shape) -> tuple[float, ...]:
