@@ -3,7 +3,8 @@ import warnings
 import pytest
 import torch
 
-from elephant.devices import mixed_precision
+from elephant.devices import choose_device, mixed_precision
+from elephant.errors import InvalidInputError
 
 
 def test_a_gpu_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,3 +19,9 @@ def test_a_gpu_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPa
 def test_a_cpu_computes_in_float32() -> None:
     with mixed_precision(torch.device("cpu")):
         assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize("name", ["meta", "cuda:99", "cuda:x", "gpu", ""])
+def test_what_computes_nothing_is_no_device(name: str) -> None:
+    with pytest.raises(InvalidInputError, match="cannot be used"):
+        choose_device(name)

@@ -36,7 +36,7 @@ def choose_device(name: str) -> torch.device:
         return best_device()
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()  # of some devices there are shapes alone
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         reason = str(error).strip().splitlines()[0][:120]
         raise InvalidInputError(
