@@ -27,6 +27,7 @@ _SIGNS = (
     "out of memory",
     "can't allocate memory",
     "cannot allocate memory",
+    "not enough memory",  # on Windows
     "bad_alloc",
     "alloc_failed",
     "could not create a memory object",
