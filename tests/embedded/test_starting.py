@@ -14,6 +14,7 @@ from elephant_server.settings import Settings
 from elephant_server.stack.errors import StackError
 from elephant_server.stack.foreground import say
 from elephant_server.stack.secret_files import with_secrets
+from stack.running import free_ports
 
 
 def test_an_option_that_cannot_be_used_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,6 +37,17 @@ def test_a_token_that_is_not_there_is_told_of_where_users_have_no_numbers(
     monkeypatch.delattr(os, "geteuid")
     with pytest.raises(StackError, match=r"ELEPHANT_TOKEN_FILE: .* cannot be read \(No such file or directory\)"):
         with_secrets(Settings(workspace=tmp_path, token_file=tmp_path / "none"))
+
+
+def test_a_broker_that_is_not_started_may_have_any_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Settings] = []
+    monkeypatch.setattr(server, "_run", lambda settings, _: started.append(settings))
+    (port,) = free_ports(1)
+    everywhere = "0.0.0.0"  # noqa: S104 - nothing listens there
+    server.serve(Settings(workspace=tmp_path, bind_address=everywhere, http_port=port, rabbitmq_password="user"))
+    assert [settings.rabbitmq_password for settings in started] == ["user"]
+    assert not (tmp_path / ".run" / "rabbitmq.password").exists()
+    assert (tmp_path / ".run" / "token").exists()
 
 
 def test_a_path_of_another_language_is_said_somehow(monkeypatch: pytest.MonkeyPatch) -> None:

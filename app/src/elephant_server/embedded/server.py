@@ -50,7 +50,7 @@ def serve(settings: Settings) -> None:
         )
     _make_folders(settings)
     with stop_on_signals() as stop, _only_one(settings.workspace):
-        settings = with_secrets(settings)
+        settings = with_secrets(settings, with_broker=False)
         require_free([Listener("http_port", settings.listens_at, settings.http_port)])
         _choose_gpus(settings)
         _run(settings, stop)

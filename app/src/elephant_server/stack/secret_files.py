@@ -13,8 +13,13 @@ from elephant_server.stack.errors import StackError
 _BYTES = 32
 
 
-def with_secrets(settings: Settings) -> Settings:
+def with_secrets(settings: Settings, *, with_broker: bool = True) -> Settings:
     """Return the settings with all that a client needs to know; make what is missing, in files that stay.
+
+    Parameters
+    ----------
+    with_broker
+        Whether RabbitMQ is started with the server: of one that is not the password is its owner's.
 
     Raises
     ------
@@ -27,12 +32,14 @@ def with_secrets(settings: Settings) -> Settings:
             _make(settings.token_path)
         _check_tokens(settings.token_path)
     # Of a server with several machines, each password is made where its service runs; the others find it.
-    if settings.password_path is not None and (settings.starts_rabbitmq or not settings.is_cluster):
+    is_made_here = with_broker and (settings.starts_rabbitmq or not settings.is_cluster)
+    if settings.password_path is not None and is_made_here:
         _make(settings.password_path)
     if settings.redis_password_path is not None and settings.starts_redis:
         _make(settings.redis_password_path)
     given = with_passwords(settings)
-    _check_password(given)
+    if with_broker:
+        _check_password(given)
     return given
 
 
