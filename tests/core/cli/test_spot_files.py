@@ -102,6 +102,7 @@ def test_a_parent_must_be_at_the_timepoint_before(parent: int) -> None:
         ("s.csv", "t,x,y,radius\n0,1,2,3\n0,1,wide,3\n", "line 3: pos.1.*wide"),
         ("s.csv", "t,x,y,radius\n0,1,2,\n", "line 2: covariance: field required"),
         ("s.csv", "t,x,y,cxx\n0,1,2,3\n", "line 2: covariance"),
+        ("s.csv", "t,x,y,radius\n0,1,2,3,\n0,1,5,2,3\n", "line 3: expected at most 4 cells.*5 came"),
         ("s.csv", 't,x,y,radius,tag\n0,1,2,3,"' + "0,1,2,3,tp\n" * 20_000, "is no CSV.*field"),
     ],
 )

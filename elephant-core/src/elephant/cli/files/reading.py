@@ -73,6 +73,11 @@ def _from_csv(text: str, name: str) -> Iterator[Named]:
             + f": give it a header such as {HEADER}"
         )
     for cells in lines:
+        if any(cell.strip() for cell in cells[len(header) :]):
+            raise InvalidInputError(
+                f"{name}, line {lines.line_num}: expected at most {len(header)} cells, as in the header, but "
+                f"{len(cells)} came: numbers have a point, not a comma"
+            )
         if any(cell.strip() for cell in cells):
             row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
             yield f"line {lines.line_num}", fields_of(row)
