@@ -123,7 +123,9 @@ def test_tiles_shrink_to_what_the_network_divides(keep: int) -> None:
 def test_what_is_out_of_memory_and_what_is_not() -> None:
     said = "[enforce fail at alloc_cpu.cpp:126] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to ..."
     assert is_out_of_memory(RuntimeError(said))
-    windows = "[enforce fail at alloc_cpu.cpp:72] data. DefaultCPUAllocator: not enough memory: you tried to allocate ..."
+    windows = (
+        "[enforce fail at alloc_cpu.cpp:72] data. DefaultCPUAllocator: not enough memory: you tried to allocate ..."
+    )
     assert is_out_of_memory(RuntimeError(windows))
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(RuntimeError("CUDA error: out of memory"))
