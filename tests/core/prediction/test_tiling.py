@@ -60,6 +60,11 @@ def test_no_more_voxels_go_together_than_a_device_can_count(most: int) -> None:
     assert np.prod(tiles.size(shape)) * tiles.batch_size <= most
 
 
+def test_one_tile_that_fits_is_not_cut_for_more_at_a_time_than_there_are() -> None:
+    tiles = Tiles((64, 64, 64), (16, 16, 16), 8).at_most(64**3, (64, 64, 64))
+    assert tiles.size((64, 64, 64)) == (64, 64, 64)
+
+
 def test_without_a_limit_there_is_one_tile() -> None:
     (box,) = tile_boxes((9, 8, 7), None, (16, 16, 16))
     assert box.size == (9, 8, 7)

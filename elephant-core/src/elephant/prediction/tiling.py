@@ -93,7 +93,7 @@ class Tiles:
     def at_most(self, n_voxels: int, shape: Shape) -> Self:
         """Return tiles of an image of which no more than so many voxels go through the network together."""
         tiles = self
-        while math.prod(tiles.size(shape)) * tiles.batch_size > n_voxels:
+        while math.prod(tiles.size(shape)) * min(tiles.batch_size, len(tiles.boxes(shape))) > n_voxels:
             smaller = tiles.smaller(shape)
             if smaller is None:
                 break
