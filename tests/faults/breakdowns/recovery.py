@@ -101,11 +101,14 @@ def train_long(ground: Ground, **changes: Any) -> "Future[requests.Response]":
     body = client.seg_train_body(
         client.annotated(0, client.movie.drawn(0)), n_epochs=1000, n_crops=1, **{"log_dir": None, **changes}
     )
+    sessions = _jobs(ground, live="1", phase="running").keys()
     asked = ground.player.later("seg/train", body)
     model = ground.workspace / "models" / client.detection
     before = changed_at(model)
     if changes.get("is_livemode"):
-        wait_until(lambda: ground.player.state() == 1 or asked.done(), 30, "the session")
+        wait_until(
+            lambda: _jobs(ground, live="1", phase="running").keys() - sessions or asked.done(), 30, "the session"
+        )
     else:
         wait_until(lambda: changed_at(model) != before or asked.done(), 30, "the first epoch")
     assert not asked.done(), asked.result().text
@@ -131,11 +134,16 @@ def wait_until_queued_or_running(ground: Ground, phase: str, task: str = "") -> 
     """Return when a job is in a phase."""
 
     def is_there() -> bool:
-        client = board(ground.server)
-        jobs = [client.hgetall(key) for key in client.scan_iter("elephant:job:*")]
-        return any(job.get("phase") == phase and job.get("task", "").endswith(task) for job in jobs)
+        return any(job.get("task", "").endswith(task) for job in _jobs(ground, phase=phase).values())
 
     wait_until(is_there, 30, f"a job that is {phase}")
+
+
+def _jobs(ground: Ground, **fields: str) -> dict[str, dict[str, str]]:
+    """Return the jobs on the board that have these values, those of a killed worker too, until its lease ends."""
+    client = board(ground.server)
+    jobs = {str(key): client.hgetall(key) for key in client.scan_iter("elephant:job:*")}
+    return {key: job for key, job in jobs.items() if fields.items() <= job.items()}
 
 
 def is_alive(pid: int) -> bool:
