@@ -32,6 +32,7 @@ REMARKS = {
     "conversion": "Values are also compressed again and written, by as many processes as there are cores; where other "
     "programs run, decoding alone in one process loses less by them.",
     "gpus-training": "The polls themselves take about 1% of a core; what is more is noise: see the spread.",
+    "served-training-96": "By a server that had done nothing before, these rows alone: 0.62.",
     "seg-update": "About half of it is drawing the ellipsoids one by one; the rest the request, compressing, the disk.",
     "seg-update-background": "As above; the whole image is read and compared with the threshold besides.",
     "disk": "Most of it are outputs: probabilities and flow are noise to a codec where the network is unsure.",
