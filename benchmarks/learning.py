@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=("full", "sparse", "flow"), default=("full", "sparse", "flow"))
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--lr", type=float, default=3e-3, help="of detection")
-    parser.add_argument("--contrast", type=float, default=1.0)
+    parser.add_argument("--contrast", type=float, default=0.0)
     parser.add_argument("--c-ratio", type=float, default=0.5)
     parser.add_argument("--threshold", type=float, default=0.5, help="least centre probability")
     parser.add_argument("--background", type=float, default=0.1, help="normalised; below it is background")

@@ -72,6 +72,14 @@ def test_whole_numbers_serve_as_floats_and_unknown_keys_are_ignored() -> None:
     assert payload.params.n_keep_axials == 0
 
 
+@pytest.mark.parametrize("is_live", [False, True])
+@pytest.mark.parametrize("sent", [{}, {"aug_contrast": 0, "class_weights": [1, 10, 10], "false_weight": 10}])
+def test_what_a_training_does_not_say_is_what_a_fresh_client_sends(sent: dict[str, Any], is_live: bool) -> None:
+    params = read(SegTrainBody, TRAIN, is_livemode=is_live, **sent).to_payload().params
+    assert params.augmentation.aug_contrast == 0
+    assert (params.class_weights, params.false_weight) == ((1, 10, 10), 10)
+
+
 def test_a_repeated_key_counts_with_its_last_value() -> None:
     text = json.dumps(PREDICT)[:-1] + ', "timepoint": 9}'
     assert parse(SegPredictBody, text).to_payload().timepoint == 9

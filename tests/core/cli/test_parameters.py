@@ -21,6 +21,11 @@ def test_every_field_has_an_option_with_its_default_and_its_bounds() -> None:
     assert made["crop_size"].metavar == "X Y Z"
 
 
+def test_a_training_without_options_weighs_and_augments_as_every_interface_does() -> None:
+    made = {option.name: option.default for option in options_of(DetectionTrainingParams, section="")}
+    assert (made["aug_contrast"], made["class_weights"], made["false_weight"]) == (0, (1, 10, 10), 10)
+
+
 @pytest.mark.parametrize(("n_dims", "expected"), [(3, (7, 6, 5)), (2, (6, 5))])
 def test_sizes_turn_from_xyz(n_dims: int, expected: tuple[int, ...]) -> None:
     assert build(DetectionTrainingParams, MADE, n_dims).crop_size == expected

@@ -160,6 +160,17 @@ def test_contrast_draws_foreground_towards_background() -> None:
     assert 0.9 < max(shares) <= 1
 
 
+def test_no_contrast_augmentation_leaves_the_image_as_it_is() -> None:
+    image = np.full((1, 20, 20), 0.2, np.float32)
+    labels = np.ones((1, 20, 20), np.uint8)
+    image[0, 5:10, 5:10], labels[0, 5:10, 5:10] = 0.8, 3
+    source = LabelledVolume(image, labels, np.array([[0, 7, 7]]), (1.0, 1.0, 1.0))
+    for params in (AugmentationParams(flip=False, aug_contrast=0), AugmentationParams(flip=False)):
+        for seed in range(5):
+            crop = cut_crop(source, (1, 20, 20), params, CPU, np.random.default_rng(seed))
+            np.testing.assert_allclose(crop.image[0].numpy(), image, atol=1e-6)
+
+
 def test_anchors_are_voxels_inside_the_image() -> None:
     positions = np.array([[4.0, 2.0, 3.4], [-3.0, 2.0, 3.0], [4.0, 2.0, 400.0]])
     assert anchors_of(positions, (2.0, 1.0, 1.0), SHAPE).tolist() == [[2, 2, 3]]

@@ -83,7 +83,7 @@ def train(options: DemoOptions, facts: MovieFacts) -> Body:
         "aug_scale_factor_base": 0.1,
         "aug_rotation_angle": 90,
         # Nuclei reach past their ellipsoids: dimming what is labelled alone would teach the ellipsoid's edge.
-        "aug_contrast": 1,
+        "aug_contrast": 0,
         "class_weights": [1, 10, 10],
         "false_weight": 10,
         "auto_bg_thresh": facts.threshold,

@@ -114,12 +114,12 @@ class SegUpdateBody(LabelsBody):
 class SegTrainBody(TrainingBody, LabelsBody):
     """``seg/train``: write the labels of the spots, then train on their timepoints."""
 
-    aug_contrast: Ratio = Field(1.0, description="smallest share of the contrast that is kept")
+    aug_contrast: Share = Field(0.0, description="smallest share of the contrast that is kept; 0: no change")
     timepoint: Index = Field(0, description="where the user looks; has no effect")
     class_weights: tuple[Weight, Weight, Weight] = Field(
         (1.0, 10.0, 10.0), description="weights of background, border, centre"
     )
-    false_weight: Weight = Field(1.0, description="weight of a voxel labelled by a false annotation")
+    false_weight: Weight = Field(10.0, description="weight of a voxel labelled by a false annotation")
 
     @model_validator(mode="after")
     def _check_something_is_asked(self) -> Self:

@@ -21,7 +21,10 @@ class AugmentationParams(Params):
     )
     aug_rotation_angle: float = Field(0.0, ge=0, le=180, description="largest turn in the XY plane, degrees")
     aug_contrast: float = Field(
-        1.0, gt=0, le=1, description="smallest share of the contrast between foreground and background that is kept"
+        0.0,
+        ge=0,
+        le=1,
+        description="smallest share of the contrast between foreground and background that is kept; 0: no change",
     )
 
 
@@ -48,7 +51,7 @@ class DetectionTrainingParams(Params):
     class_weights: tuple[Weight, Weight, Weight] = Field(
         (1.0, 10.0, 10.0), description="weights of background, border and centre in the NLL"
     )
-    false_weight: Weight = Field(1.0, description="weight of a voxel labelled by a false annotation")
+    false_weight: Weight = Field(10.0, description="weight of a voxel labelled by a false annotation")
 
 
 class SelfSupervisedParams(Params):

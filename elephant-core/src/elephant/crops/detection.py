@@ -66,7 +66,9 @@ def cut_crop(
 
 
 def _with_contrast(crop: Crop, params: AugmentationParams, rng: np.random.Generator) -> Crop:
-    """Draw the labelled foreground towards the labelled background."""
+    """Draw the labelled foreground towards the labelled background, where that is asked for."""
+    if not params.aug_contrast:
+        return crop
     share = rng.uniform(params.aug_contrast, 1.0)
     if share == 1:
         return crop
