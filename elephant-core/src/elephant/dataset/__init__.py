@@ -6,6 +6,16 @@ from elephant.dataset.colours import labels_as_rgb
 from elephant.dataset.conversion import convert
 from elephant.dataset.dataset import Dataset
 from elephant.dataset.finding import find_movie
+from elephant.dataset.source import DatasetSource
 from elephant.dataset.sweeping import sweep
 
-__all__ = ["Dataset", "check_arrived", "check_dataset", "convert", "find_movie", "labels_as_rgb", "sweep"]
+__all__ = [
+    "Dataset",
+    "DatasetSource",
+    "check_arrived",
+    "check_dataset",
+    "convert",
+    "find_movie",
+    "labels_as_rgb",
+    "sweep",
+]

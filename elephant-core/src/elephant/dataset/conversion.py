@@ -13,6 +13,7 @@ import numpy as np
 from elephant.config.conversion import ConversionParams
 from elephant.dataset.bigdataviewer import Movie
 from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, regions
+from elephant.dataset.source import DatasetSource
 from elephant.dataset.staging import staging
 from elephant.dataset.storage import create_array, for_values, open_array
 from elephant.dataset.values import OutgrownError, Scaling, choose_dtype, dtype_without_scan, is_decided, largest_of
@@ -90,6 +91,7 @@ def _write(
             for spec in specs.values():
                 create_array(staged / spec.name, spec)
             _store_images(movie, staged / IMAGES, scaling, reporter, cancel)
+            _source(movie, destination, scaling).write(staged)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DatasetError(
@@ -98,6 +100,12 @@ def _write(
                 "on the disk and convert again; what was there before is unchanged"
             ) from error
         raise
+
+
+def _source(movie: Movie, destination: Path, scaling: Scaling) -> DatasetSource:
+    folder = movie.path.absolute().parent
+    is_inside = folder.resolve() == destination.resolve()
+    return DatasetSource(movie=movie.path.name, folder=None if is_inside else str(folder), divisor=scaling.divisor)
 
 
 def _spatial(movie: Movie, params: ConversionParams) -> Shape:

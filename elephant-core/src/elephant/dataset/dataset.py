@@ -14,6 +14,7 @@ from elephant.dataset.check import READY, check_dataset
 from elephant.dataset.colours import labels_as_rgb
 from elephant.dataset.journal import Journal, labels_journal, outputs_journal
 from elephant.dataset.rounding import steady
+from elephant.dataset.source import DatasetSource
 from elephant.dataset.storage import TimeSeries, open_array
 from elephant.errors import DatasetError, InvalidInputError, NotFoundError
 from elephant.files import explained_storage
@@ -104,6 +105,11 @@ class Dataset:
     def dtype(self) -> np.dtype[Any]:
         """Type of the image, uint8 or uint16."""
         return np.dtype(self._specs[layout.IMAGES].dtype)
+
+    @cached_property
+    def source(self) -> DatasetSource | None:
+        """What it was made from; None where its folder does not tell."""
+        return DatasetSource.read(self._folder)
 
     def check_timepoint(self, t: int) -> None:
         """Check that there is a timepoint.
