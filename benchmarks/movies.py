@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.config.anisotropy import n_keep_axials
+from elephant.config.anisotropy import kept_poolings, n_keep_axials
 from elephant.dataset.bigdataviewer import Movie
 from elephant.simulation import BigDataViewerWriter, SimulationParameters, Truth, preset, read_truth, simulate
 from elephant.simulation import write_movie as simulate_into
@@ -102,8 +102,8 @@ class BenchMovie:
 
     @property
     def n_keep_axials(self) -> int:
-        """What the client derives from the voxel."""
-        return n_keep_axials(self.voxel, 3)
+        """How many poolings leave Z alone."""
+        return kept_poolings(n_keep_axials(self.voxel, 3))
 
     def spots(self, t: int, n: int | None = None) -> list[Spot]:
         """Return the nuclei of a timepoint, confirmed; with `n`, as many, made up where there are too few."""

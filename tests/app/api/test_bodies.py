@@ -69,7 +69,7 @@ def test_whole_numbers_serve_as_floats_and_unknown_keys_are_ignored() -> None:
     payload = read(SegTrainBody, TRAIN, r_max=5, something="else", aug_contrast=1).to_payload()
     assert payload.params.loop.lr == 1
     assert payload.params.crop_size == (16, 80, 96)
-    assert payload.params.n_keep_axials == 0
+    assert payload.params.n_keep_axials == 1
 
 
 @pytest.mark.parametrize("is_live", [False, True])
@@ -85,12 +85,13 @@ def test_a_repeated_key_counts_with_its_last_value() -> None:
     assert parse(SegPredictBody, text).to_payload().timepoint == 9
 
 
-@pytest.mark.parametrize(("sent", "meant"), [(-1, 0), (0, 0), (4, 4), (6, 4)])
+@pytest.mark.parametrize(("sent", "meant"), [(-1, 0), (0, 0), (4, 4), (6, 4), (31, 4)])
 def test_n_keep_axials_is_clamped(sent: int, meant: int) -> None:
-    assert read(SegPredictBody, PREDICT, n_keep_axials=sent).n_keep_axials == meant
+    payload = read(SegPredictBody, PREDICT, n_keep_axials=sent).to_payload()
+    assert (payload.params.prediction.n_keep_axials, payload.start.n_keep_axials) == (meant, meant)
 
 
-@pytest.mark.parametrize(("anisotropy", "expected"), [(2, 0), (2.9, 1), (3, 2), (100, 4)])
+@pytest.mark.parametrize(("anisotropy", "expected"), [(0.5, 0), (1.9, 0), (2, 1), (2.9, 1), (3, 2), (100, 4)])
 def test_n_keep_axials_follows_from_the_voxels_where_it_is_not_sent(anisotropy: float, expected: int) -> None:
     assert read(SegTrainBody, TRAIN, scales=[1, 1, anisotropy]).to_payload().params.n_keep_axials == expected
     flat = read(SegTrainBody, TRAIN, scales=[1, 1, anisotropy], is_3d=False)

@@ -46,7 +46,8 @@ def test_spots_and_sizes_are_turned_around() -> None:
     assert payload.params.prediction.crop_box == Box((3, 2, 1), (30, 20, 10))
     assert payload.params.prediction.image.input_size == (66, 65, 64)
     assert payload.params.displacement.voxel_size == VoxelSize(2, 0.6, 0.5)
-    assert payload.params.prediction.n_keep_axials == payload.params.displacement.n_keep_axials == 4
+    assert (payload.params.prediction.n_keep_axials, payload.params.displacement.n_keep_axials) == (4, 6)
+    assert payload.params.displacement.norm(3) == (40, 40, 40 / 64)
     assert payload.start.n_dims == 3
     spot = payload.spots[0].to_spot()
     assert (spot.t, spot.id, spot.pos.tolist()) == (2, 7, [3, 2.5, 1])
@@ -62,7 +63,7 @@ def test_links_are_turned_around() -> None:
     assert payload.params.dim_weights == (1, 2, 5)
 
 
-@pytest.mark.parametrize(("anisotropy", "z_norm"), [(1, 80), (2.9, 40), (4, 20), (100, 5)])
+@pytest.mark.parametrize(("anisotropy", "z_norm"), [(0.5, 160), (1, 80), (2, 40), (2.9, 40), (4, 20), (100, 80 / 128)])
 def test_n_keep_axials_follows_from_the_voxels_where_it_is_not_sent(anisotropy: float, z_norm: float) -> None:
     payload = read(FlowUpdateBody, UPDATE, scales=[1, 1, anisotropy]).to_payload()
     assert payload.params.norm(3) == (80, 80, z_norm)
@@ -126,6 +127,9 @@ NOT_POSITIVE = np.diag([1.0, -1, 1]).ravel().tolist()
         (FlowTrainBody, TRAIN, {"spots": [{**LINK, "displacement": [1, 2]}]}, "displacement"),
         (FlowUpdateBody, UPDATE, {"spots": []}, "nothing to update"),
         (FlowUpdateBody, UPDATE, {"spots": [{**LINK, "t": -1}]}, "spots.0.t"),
+        (FlowPredictBody, PREDICT, {"n_keep_axials": 32}, "n_keep_axials"),
+        (FlowTrainBody, TRAIN, {"n_keep_axials": -2}, "n_keep_axials"),
+        (FlowUpdateBody, UPDATE, {"n_keep_axials": 32}, "n_keep_axials"),
         (FlowResetBody, {}, {}, "model_name"),
     ],
 )

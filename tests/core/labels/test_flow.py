@@ -42,6 +42,14 @@ def test_later_links_lie_over_earlier_ones() -> None:
     assert not labels[:, labels[3] == 0].any()
 
 
+@pytest.mark.parametrize(("n_keep_axials", "z"), [(-1, 0.0625), (5, 4.0)])
+def test_the_norm_of_z_is_not_clamped(n_keep_axials: int, z: float) -> None:
+    params = DisplacementParams(voxel_size=(2, 1, 1), max_displacement=8, n_keep_axials=n_keep_axials)
+    labels = flow_labels((9, 14, 17), [link((8, 6, 4), (2, 4, 2))], params)
+    # Z moves by 1 voxel: over 16 for -1, over 1/4 for 5.
+    np.testing.assert_allclose(labels[:, 4, 6, 4], [0.25, 0.5, z, 1])
+
+
 def test_in_2d_only_x_and_y_count() -> None:
     params = DisplacementParams(voxel_size=(7, 1, 0.5), max_displacement=8, n_keep_axials=4)
     labels = flow_labels((14, 17), [link((99, 6, 4), (55, 2, 3))], params)

@@ -12,6 +12,7 @@ from elephant.config.detection import PredictionParams
 from elephant.config.flow import DisplacementParams, FlowParams, FlowStart, FlowTrainingParams
 from elephant.config.image import ImageParams
 from elephant.config.training import AugmentationParams, LoopParams
+from elephant.crops.flow import in_crop
 from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFoundError
 from elephant.geometry import Ellipsoid, rasterise
@@ -24,7 +25,14 @@ from elephant.reporting import NeverCancelled, NoReporter
 from elephant.training.control import FixedControl, LiveSettings
 from elephant.types import Box, Link, Spot
 from elephant.workflows.displacement import displace, regions_around
-from elephant.workflows.flow import FlowWork, ensure_flow_model, reset_flow_model, train_flow, update_flow_labels
+from elephant.workflows.flow import (
+    FlowWork,
+    _labelled_pair,
+    ensure_flow_model,
+    reset_flow_model,
+    train_flow,
+    update_flow_labels,
+)
 
 VOXEL = (2.0, 1.0, 1.0)
 STEP = np.array([0.0, 2.0, -3.0])  # what every nucleus moves from timepoint to timepoint, physical
@@ -45,6 +53,17 @@ class CancelAfter:
 
     def settings(self) -> LiveSettings:
         return LiveSettings(1e-3, 2)
+
+
+class Values:
+    """Keeps what each step of a training reports."""
+
+    def __init__(self, seen: list[dict[str, float]]) -> None:
+        self.seen = seen
+
+    def progress(self, stage: str, done: int, total: int, **values: float) -> None:
+        if stage == "step":
+            self.seen.append(values)
 
 
 class Losses:
@@ -238,21 +257,19 @@ def test_the_flow_is_kept_as_the_network_gives_it_to_a_quarter_of_a_voxel(made: 
     assert not work.dataset.read_flow(0).any()
 
 
-def test_in_a_rescaled_image_displacements_are_in_its_voxels(made: tuple[FlowWork, list[Spot]]) -> None:
+def test_in_a_rescaled_image_displacements_are_in_stored_voxels(made: tuple[FlowWork, list[Spot]]) -> None:
     work, spots = made
     constant_model(work, 0.25, 0.25, 0.25)
     n = work.dataset.n_dims
     size = (6, 20, 88)[-n:]
     found = displace(work, 1, spots[:1], flow_params(keep=True, image=ImageParams(input_size=size)))
-    # 2 voxels of the half as long X axis are 1 stored one; of the Y axis, seen at half the size, they are 4.
-    expected = np.array([2 * 1.0 * 2 if n == 3 else 0, 4.0, 1.0])
+    # 0.25 of 8 stored voxels of 1 along Y and X, and of 4 stored voxels of 2 along Z, whatever the size.
+    expected = np.array([2.0 if n == 3 else 0, 2.0, 2.0])
     np.testing.assert_allclose(found[0].pos - spots[0].pos, expected, atol=1e-4)
-    kept = work.dataset.read_flow(0).astype(np.float32)
-    factors = [0.5, 2.0, 2.0][:n]
-    np.testing.assert_allclose(kept.mean(axis=tuple(range(1, n + 1))), 0.25 * np.array(factors), atol=1e-3)
+    np.testing.assert_allclose(work.dataset.read_flow(0), 0.25, atol=1e-3)
 
 
-def test_training_at_another_size_teaches_displacements_in_its_voxels(
+def test_training_at_another_size_teaches_displacements_in_stored_voxels(
     made: tuple[FlowWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from elephant.training import flow as training
@@ -273,8 +290,42 @@ def test_training_at_another_size_teaches_displacements_in_its_voxels(
     train_flow(work, links_of(spots), params, FixedControl(1e-3, 2), lambda: None)
     labels = crops[0].labels.numpy()
     inside = labels[:-1][:, labels[-1] > 0]
-    # X: 3 voxels, seen twice as long, over 8; Y: -2, seen half as long.
-    np.testing.assert_allclose(inside.max(axis=1)[:2], [3 * 2 / 8, -2 / 2 / 8], atol=1e-6)
+    # X: 3 voxels over 8, though the image is seen twice as long; Y: -2 over 8, though it is seen half as long.
+    np.testing.assert_allclose(inside.max(axis=1)[:2], [3 / 8, -2 / 8], atol=1e-6)
+
+
+def test_at_another_size_only_the_warp_converts(made: tuple[FlowWork, list[Spot]]) -> None:
+    """A model that knows the true displacements makes no error, and its warp brings one image onto the other."""
+    work, spots = made
+    n = work.dataset.n_dims
+
+    def losses(*value: float, size: tuple[int, ...] | None) -> tuple[float, float]:
+        constant_model(work, *value)
+        seen: list[dict[str, float]] = []
+        params = training_params(work, n_epochs=1, n_crops=1, lr=0.0).model_copy(
+            update={"image": ImageParams(input_size=size), "crop_size": (99, 99, 99)[:n]}
+        )
+        train_flow(replaced(work, reporter=Values(seen)), links_of(spots), params, FixedControl(0.0, 1), lambda: None)
+        return seen[0]["instance"], seen[0]["ssim"]
+
+    for size in (None, (12, 20, 88)[-n:], (12, 80, 22)[-n:]):
+        instance, ssim = losses(3 / 8, -2 / 8, 0.0, size=size)
+        still = losses(0.0, 0.0, 0.0, size=size)
+        assert instance < 1e-6
+        assert ssim < 0.1 * still[1]
+
+
+def test_crops_of_a_rescaled_image_turn_displacements_in_its_voxels(made: tuple[FlowWork, list[Spot]]) -> None:
+    work, spots = made
+    n = work.dataset.n_dims
+    update_flow_labels(work.dataset, links_of(spots), displacement_params(), NoReporter(), NeverCancelled())
+    params = training_params(work).model_copy(update={"image": ImageParams(input_size=(6, 20, 88)[-n:])})
+    pair = _labelled_pair(work.dataset, 0, links_of(spots), params)
+    assert pair.norm == (16, 4, 2)[:n]
+    # 3 and -2 stored voxels along X and Y are 6 and -1 seen ones. After a quarter turn they are 1 and 6: a half, and
+    # twelve, stored ones.
+    quarter = np.array([[0.0, -1.0], [1.0, 0.0]])
+    np.testing.assert_allclose(in_crop(quarter, pair.norm[:2]) @ [3 / 8, -2 / 8], [0.5 / 8, 12 / 8], atol=1e-12)
 
 
 def test_labels_of_links_that_cannot_be_leave_the_old_ones(made: tuple[FlowWork, list[Spot]]) -> None:

@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from elephant.config.anisotropy import KeepAxials
 from elephant.config.flow import DisplacementParams, FlowParams, FlowStart, FlowTrainingParams
 from elephant.config.training import AugmentationParams
 from elephant.types import Tag
@@ -11,7 +12,7 @@ from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowTrain
 from elephant_server.jobs.payloads import SpotPayload
 from elephant_server.schemas.base import Body, ModelUrl, Name, voxel_size, zyx
 from elephant_server.schemas.movie import MovieBody
-from elephant_server.schemas.numbers import Index, KeepAxials, Positive, Seed, Vector, Whole
+from elephant_server.schemas.numbers import Index, Positive, Seed, Vector, Whole
 from elephant_server.schemas.running import PredictionBody, TrainingBody
 from elephant_server.schemas.spots import EllipsoidBody, check_spots
 
@@ -96,7 +97,7 @@ class FlowUpdateBody(LinksBody):
     """``flow/update``: replace the flow labels of every timepoint at which links begin, or clear all."""
 
     n_keep_axials: KeepAxials | None = Field(
-        None, description="how many of the four poolings leave Z alone, clamped to 0 to 4; by default from `scales`"
+        None, description="Z is given over max_displacement / 2^n_keep_axials; by default from `scales`"
     )
     reset: bool = Field(False, description="clear the flow labels of all timepoints instead")
 
@@ -159,7 +160,7 @@ class FlowResetBody(Body):
     """``flow/reset``: start a flow model anew."""
 
     model_name: Name = Field(description="model, below workspace/models")
-    n_keep_axials: KeepAxials = Field(0, description="how many of the four poolings leave Z alone, clamped to 0 to 4")
+    n_keep_axials: KeepAxials = Field(0, description="how many of the four poolings leave Z alone (taken as 0 to 4)")
     is_3d: bool = Field(True, description="whether it is for movies of volumes")
     url: ModelUrl | None = Field(
         None, description='"Versatile" (pretrained), an address of a .pth, or null: random weights'

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from elephant.config.anisotropy import n_keep_axials
+from elephant.config.anisotropy import KeepAxials, n_keep_axials
 from elephant.config.image import ImageParams
 from elephant.types import Box
 from elephant_server.schemas.base import Body, Name, sizes_zyx, voxel_size
@@ -13,7 +13,6 @@ from elephant_server.schemas.numbers import (
     LARGEST_LENGTH,
     LEAST_LENGTH,
     CropBox,
-    KeepAxials,
     Sizes,
     Vector,
 )
@@ -76,11 +75,11 @@ class ModelBody(MovieBody):
 
     model_name: Name = Field(description="model, below workspace/models")
     n_keep_axials: KeepAxials | None = Field(
-        None, description="how many of the four poolings leave Z alone, clamped to 0 to 4; by default from `scales`"
+        None, description="how many of the four poolings leave Z alone (taken as 0 to 4); by default from `scales`"
     )
 
     def keep_axials(self) -> int:
-        """Return how many of the four poolings leave Z alone."""
+        """Return `n_keep_axials` as it was sent, else as it follows from the voxels, -1 to 31."""
         return self._derived_keep_axials() if self.n_keep_axials is None else self.n_keep_axials
 
 

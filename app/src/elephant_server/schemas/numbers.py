@@ -3,11 +3,9 @@
 The bounds are wide. They are there so that nothing can overflow on its way, and no loop or list grow without end.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field
-
-from elephant.config.anisotropy import MAX_KEEP_AXIALS
+from pydantic import Field
 
 # Java's, in which the client counts.
 LARGEST_INT = 2**31 - 1
@@ -38,11 +36,3 @@ Epochs = Annotated[int, Field(ge=1, le=1_000_000)]
 
 Sizes = tuple[Whole, Whole, Whole]
 CropBox = tuple[Whole, Whole, Whole, Whole, Whole, Whole]
-
-
-def _clamp(value: Any) -> Any:
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return min(max(value, 0), MAX_KEEP_AXIALS) if is_number else value
-
-
-KeepAxials = Annotated[int, BeforeValidator(_clamp)]

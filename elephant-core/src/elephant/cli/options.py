@@ -73,7 +73,8 @@ def keep_axials() -> Option:
         type=int,
         metavar="N",
         section=IMAGE_SECTION,
-        help="How many of the four poolings leave Z alone (0 to 4); by default what suits the voxel size.",
+        help="How many of the four poolings leave Z alone, as the client sends it (-1 to 31); by default what suits "
+        "the voxel size.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from elephant.config.anisotropy import KeptPoolings
 from elephant.config.base import Params, Voxel
 from elephant.config.image import ImageParams, Size
 from elephant.types import Box
@@ -20,7 +21,7 @@ class SpotParams(Params):
 class PredictionParams(Params):
     """How a network is run over an image."""
 
-    n_keep_axials: int = Field(0, ge=0, le=4, description="how many of the four poolings leave Z alone")
+    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z alone")
     image: ImageParams = ImageParams()
     is_pad: bool = Field(False, description="surround each tile by replicated borders")
     use_2d: bool = Field(False, description="apply a 2D network slice by slice to a volume")

@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from elephant.config.anisotropy import KeepAxials, KeptPoolings, kept_poolings
 from elephant.config.base import Params, Voxel
 from elephant.config.detection import PredictionParams
 from elephant.config.image import ImageParams, Size
@@ -15,16 +16,21 @@ class DisplacementParams(Params):
 
     voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
     max_displacement: float = Field(gt=0, description="the most that X and Y can change, voxels")
-    n_keep_axials: int = Field(0, ge=0, le=4, description="how many of the four poolings leave Z alone")
+    n_keep_axials: KeepAxials = Field(
+        0, description="the most that Z can change is max_displacement / 2^n_keep_axials, also beyond the four poolings"
+    )
 
     def norm(self, n_dims: int) -> tuple[float, ...]:
-        """Return the voxels that a displacement of 1 stands for, X, Y(, Z): D, D, D / 2^n_keep_axials."""
+        """Return the voxels of the stored image that a displacement of 1 stands for, X, Y(, Z).
+
+        That is D, D, D / 2^n_keep_axials with D = `max_displacement`, whatever size the image is rescaled to.
+        """
         largest = self.max_displacement
         return (largest, largest, largest / 2**self.n_keep_axials)[:n_dims]
 
 
 class FlowTrainingParams(Params):
-    """A training of the flow network; displacements are in voxels of the image that it sees."""
+    """A training of the flow network; displacements are in voxels of the stored image."""
 
     displacement: DisplacementParams
     loop: LoopParams = LoopParams()
@@ -45,7 +51,7 @@ class FlowParams(Params):
 
     @model_validator(mode="after")
     def _check_keep_axials(self) -> Self:
-        if self.displacement.n_keep_axials != self.prediction.n_keep_axials:
+        if kept_poolings(self.displacement.n_keep_axials) != self.prediction.n_keep_axials:
             raise ValueError("the displacements and the network need the same n_keep_axials")
         return self
 
@@ -54,5 +60,5 @@ class FlowStart(Params):
     """A new flow network."""
 
     n_dims: int = Field(ge=2, le=3, description="number of axes")
-    n_keep_axials: int = Field(0, ge=0, le=4, description="how many of the four poolings leave Z alone")
+    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z alone")
     seed: int | None = Field(None, ge=0, description="start of the random numbers; none: different each time")

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from elephant.config.anisotropy import KeptPoolings
 from elephant.config.base import Params
 from elephant.config.image import ImageParams, Size
 from elephant.config.labels import LabelParams
@@ -47,7 +48,7 @@ class DetectionTrainingParams(Params):
     augmentation: AugmentationParams = AugmentationParams()
     image: ImageParams = ImageParams()
     crop_size: Size = Field(description="voxels, (Z), Y, X; cut to the image where it is smaller")
-    n_keep_axials: int = Field(0, ge=0, le=4, description="how many of the four poolings leave Z alone")
+    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z alone")
     class_weights: tuple[Weight, Weight, Weight] = Field(
         (1.0, 10.0, 10.0), description="weights of background, border and centre in the NLL"
     )
@@ -59,7 +60,7 @@ class SelfSupervisedParams(Params):
 
     crop_size: Size = Field(description="voxels, (Z), Y, X; cut to the image where it is smaller")
     n_crops: Positive = Field(5, description="crops per epoch")
-    n_keep_axials: int = Field(0, ge=0, le=4, description="how many of the four poolings leave Z alone")
+    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z alone")
     image: ImageParams = ImageParams()
     learning_rates: tuple[float, ...] = Field((1e-2, 1e-3, 1e-4), description="learning rate of each epoch")
     seed: int | None = Field(None, ge=0, description="start of the random numbers; none: different each time")

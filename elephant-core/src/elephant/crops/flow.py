@@ -23,13 +23,14 @@ class LabelledPair:
         The earlier and the later one, each normalised, float32, (2, (Z), Y, X).
     labels
         float32, (n + 1, (Z), Y, X): for the voxels of the later spots the earlier position minus the later one,
-        channels X, Y(, Z), in voxels over `norm`; then a weight, 0 where there is no label.
+        channels X, Y(, Z), over the norm; then a weight, 0 where there is no label.
     anchors
         As of :class:`elephant.crops.volume.Croppable`: centres of the later spots.
     voxel_size
         Physical size of these voxels, n values, (Z), Y, X.
     norm
-        Voxels that a displacement of 1 stands for, n values, X, Y(, Z).
+        Voxels of these images that a displacement of 1 stands for, n values, X, Y(, Z). Where the images are rescaled,
+        they are not those of the stored image, in which labels are given.
     """
 
     images: NDArray[np.float32]
@@ -64,7 +65,7 @@ class FlowCrop:
     images
         float32, (2, (Z), Y, X), on the training device.
     labels
-        float32, (n + 1, (Z), Y, X), likewise: displacements in the crop's own voxels over the norm, then the weight.
+        float32, (n + 1, (Z), Y, X), likewise: displacements as they look in the crop, over the norm, then the weight.
     """
 
     images: Tensor
@@ -116,7 +117,7 @@ def in_crop(transform: FloatArray, norm: tuple[float, ...]) -> FloatArray:
     transform
         From offsets in the crop to offsets in the image, in voxels, (n, n), (Z), Y, X.
     norm
-        Voxels over which displacements are given, X, Y(, Z): the order of the matrix.
+        Voxels of the image that a displacement of 1 stands for, X, Y(, Z): the order of the matrix.
     """
     # An offset o of the crop lies at T o in the image: what moves by d there moves by the inverse of T times d here.
     turned = np.linalg.inv(transform)[::-1, ::-1]

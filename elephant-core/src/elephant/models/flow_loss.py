@@ -28,7 +28,7 @@ class FlowLoss(nn.Module):
     dim_weights
         What the errors along X, Y(, Z) weigh, n values; only their ratios count.
     norm
-        Voxels that an output of 1 stands for, X, Y(, Z).
+        Voxels of the images of the batch that an output of 1 stands for, X, Y(, Z).
 
     Raises
     ------

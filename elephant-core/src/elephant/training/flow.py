@@ -27,18 +27,19 @@ class FlowTrainer(Trainer):
         Gives the labelled pair that begins at a timepoint.
     params
         The loop, the augmentations and the loss.
+    norm
+        Voxels of the pairs' images that a displacement of 1 stands for, X, Y(, Z).
     """
 
     # The network has no normalisation: the first gradients from random weights are some twenty times as long as those
     # that follow, and Adam, which divides by what it remembers of them, would stand almost still for hundreds of steps.
     max_gradient = 0.1
 
-    def __init__(self, model: Ensemble, pairs: PairSource, params: FlowTrainingParams, n_dims: int) -> None:
+    def __init__(self, model: Ensemble, pairs: PairSource, params: FlowTrainingParams, norm: Sequence[float]) -> None:
         super().__init__(model, params.loop)
         self._pairs = pairs
         self._params = params
-        norm = params.displacement.norm(n_dims)
-        self._loss = FlowLoss(params.dim_weights[:n_dims], norm).to(self._device)
+        self._loss = FlowLoss(params.dim_weights[: len(norm)], norm).to(self._device)
 
     def _batch_loss(self, timepoints: Sequence[int], cancel: CancelToken) -> LossParts:
         params = self._params

@@ -129,10 +129,8 @@ def _displacements(flow: _Flow, box: Box, rasters: Sequence[Raster]) -> dict[int
 
 
 def _stored(flow: NDArray[np.float32], size: Shape) -> NDArray[np.float32]:
-    """Rescale a flow, (n, (Z), Y, X), from the size that the network saw; displacements are in voxels too."""
-    ratios = [wanted / seen for wanted, seen in zip(size, flow.shape[1:], strict=True)]
-    channels = zip(flow, reversed(ratios), strict=True)
-    return np.stack([rescale(np.ascontiguousarray(channel), size) * np.float32(ratio) for channel, ratio in channels])
+    """Rescale a flow, (n, (Z), Y, X), from the size that the network saw; its values are in stored voxels already."""
+    return np.stack([rescale(np.ascontiguousarray(channel), size) for channel in flow])
 
 
 def _box_around(raster: Raster, least: Shape, shape: Shape) -> Box:

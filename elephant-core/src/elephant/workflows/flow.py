@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from elephant.config.anisotropy import kept_poolings
 from elephant.config.flow import DisplacementParams, FlowStart, FlowTrainingParams
 from elephant.crops import LabelledPair
 from elephant.crops.cache import TimepointCache
@@ -29,7 +30,7 @@ from elephant.types import Link
 from elephant.workflows.course import in_training
 from elephant.workflows.feasible import check_batches, check_images
 from elephant.workflows.labels import by_timepoint, in_words
-from elephant.workflows.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, ModelWork, seen_voxel_size
+from elephant.workflows.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, ModelWork, seen_per_stored, seen_voxel_size
 
 logger = logging.getLogger(__name__)
 
@@ -145,12 +146,17 @@ def ensure_flow_model(path: Path, pretrained: Pretrained, start: FlowStart) -> N
 def load_flow_model(work: FlowWork, n_keep_axials: int) -> Ensemble:
     """Return the model of the dataset's dimensions, ready to be trained.
 
+    Parameters
+    ----------
+    n_keep_axials
+        As of the displacements, -1 to 31; the poolings take 0 to 4.
+
     Raises
     ------
     NotFoundError, ModelFileError
         Its file is not there, or holds something else.
     """
-    return work.shelf.get(work.model_path, FlowNet, work.dataset.n_dims, n_keep_axials)
+    return work.shelf.get(work.model_path, FlowNet, work.dataset.n_dims, kept_poolings(n_keep_axials))
 
 
 def check_flow_training(work: FlowWork, links: Sequence[Link], params: FlowTrainingParams) -> None:
@@ -216,7 +222,8 @@ def train_flow(
     entry = Entry(what="training", dataset=dataset.name, annotated="links")
     with in_training(work, model, control, entry, on_saved) as course:
         course.trains_on({t: len(groups[t]) for t in timepoints})
-        FlowTrainer(model, pairs, params, dataset.n_dims).run(timepoints, course, course, course.save)
+        trainer = FlowTrainer(model, pairs, params, _seen_norm(dataset, params))
+        trainer.run(timepoints, course, course, course.save)
 
 
 def _check(link: Link, dataset: Dataset) -> None:
@@ -243,10 +250,14 @@ def _labelled_pair(dataset: Dataset, t: int, links: Sequence[Link], params: Flow
     images = np.stack([prepare(dataset.read_image(at), params.image) for at in (t, t + 1)])
     shape = images.shape[1:]
     labels = np.stack([rescale_labels(channel, params.image.input_size) for channel in dataset.read_flow_labels(t)])
-    # A displacement covers as many more voxels as the image has.
-    ratio = np.array(shape[::-1], dtype=np.float32) / dataset.shape[::-1]
-    labels[:-1] *= ratio.reshape(-1, *[1] * len(shape)).astype(np.float32)
     voxel_size = seen_voxel_size(params.displacement.voxel_size, dataset.shape, shape)
     positions = np.array([link.pos[3 - dataset.n_dims :] for link in links])
     anchors = anchors_of(positions, voxel_size, shape)
-    return LabelledPair(images, labels, anchors, voxel_size, params.displacement.norm(dataset.n_dims))
+    return LabelledPair(images, labels, anchors, voxel_size, _seen_norm(dataset, params))
+
+
+def _seen_norm(dataset: Dataset, params: FlowTrainingParams) -> tuple[float, ...]:
+    """Return the voxels of the rescaled image that a displacement of 1 stands for, X, Y(, Z)."""
+    norm = params.displacement.norm(dataset.n_dims)
+    per_stored = seen_per_stored(dataset.shape, params.image.input_size or dataset.shape)
+    return tuple(n * r for n, r in zip(norm, reversed(per_stored), strict=True))

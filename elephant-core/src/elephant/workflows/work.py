@@ -83,6 +83,11 @@ def seen_voxel_size(stored: VoxelSize, stored_shape: Shape, seen_shape: Shape) -
     return tuple(v * a / b for v, a, b in zip(edges, stored_shape, seen_shape, strict=True))
 
 
+def seen_per_stored(stored_shape: Shape, seen_shape: Shape) -> tuple[float, ...]:
+    """Return how many voxels of the image that the network sees lie along one stored voxel, n values, (Z), Y, X."""
+    return tuple(seen / stored for seen, stored in zip(seen_shape, stored_shape, strict=True))
+
+
 def seen_size(stored_shape: Shape, input_size: Shape | None, box: Box) -> Shape:
     """Return the size of a box once the whole image is rescaled to `input_size`."""
     whole = input_size or stored_shape
