@@ -25,7 +25,11 @@ class DatasetGenerateBody(Body):
     dataset_name: Name = Field(description="dataset, below workspace/datasets")
     is_2d: bool = Field(False, description="store timepoints as planes")
     is_uint16: bool | None = Field(None, description="store 16 bits; otherwise the values decide")
-    divisor: Positive = Field(1.0, description="what all values are divided by")
+    divisor: Positive | None = Field(
+        None,
+        description="what all values are divided by; without it, floats that are not whole numbers from 0 to 65535 are "
+        "scaled to 16 bits",
+    )
 
     def to_payload(self) -> DatasetGenerate:
         """Return what a worker is given."""

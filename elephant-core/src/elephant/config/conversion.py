@@ -10,7 +10,12 @@ from elephant.config.base import Params
 class ConversionParams(Params):
     """What :func:`elephant.dataset.convert` makes of the values and axes of a movie."""
 
-    divisor: float = Field(1.0, gt=0, description="what every value is divided by, then rounded down")
+    divisor: float | None = Field(
+        None,
+        gt=0,
+        description="what every value is divided by, then rounded down; without it, floats that are not whole numbers "
+        "from 0 to 65535 are scaled to 16 bits, and all other values stay as they are",
+    )
     is_2d: bool = Field(False, description="store timepoints as planes; only for movies with a single plane")
     dtype: Literal["uint8", "uint16", "auto"] = Field(
         "auto", description="stored type; auto: uint8 where every divided value is at most 255, else uint16"

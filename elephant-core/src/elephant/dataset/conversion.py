@@ -16,7 +16,16 @@ from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, regions
 from elephant.dataset.source import DatasetSource
 from elephant.dataset.staging import staging
 from elephant.dataset.storage import create_array, for_values, open_array
-from elephant.dataset.values import OutgrownError, Scaling, choose_dtype, dtype_without_scan, is_decided, largest_of
+from elephant.dataset.values import (
+    OutgrownError,
+    Scaling,
+    ValueRange,
+    choose_scaling,
+    dtype_without_scan,
+    is_decided,
+    range_of,
+    warn_of_few_levels,
+)
 from elephant.dataset.workers import run
 from elephant.errors import DatasetError
 from elephant.files import in_mib
@@ -63,16 +72,17 @@ def convert(
     movie = Movie.inspect(source)
     spatial = _spatial(movie, params)
     dtype = dtype_without_scan(movie.dtype, params)
+    divisor = params.divisor or 1.0
     if dtype is None and params.dtype == "auto" and movie.dtype == "uint16":
         # Most movies of 16 bits that need no more than 8 are read once like this; others show it soon.
         try:
-            _write(movie, spatial, destination, Scaling(params.divisor, "uint8", is_checked=True), reporter, cancel)
+            _write(movie, spatial, destination, Scaling(divisor, "uint8", is_checked=True), reporter, cancel)
         except OutgrownError:
             logger.info("%s needs 16 bits after all: starting again", movie.path.name)
         else:
             return
-    dtype = dtype or _dtype_by_scan(movie, params, cancel)
-    _write(movie, spatial, destination, Scaling(params.divisor, dtype), reporter, cancel)
+    scaling = _scaling_by_scan(movie, params, cancel) if dtype is None else Scaling(divisor, dtype)
+    _write(movie, spatial, destination, scaling, reporter, cancel)
 
 
 def _write(
@@ -105,7 +115,13 @@ def _write(
 def _source(movie: Movie, destination: Path, scaling: Scaling) -> DatasetSource:
     folder = movie.path.absolute().parent
     is_inside = folder.resolve() == destination.resolve()
-    return DatasetSource(movie=movie.path.name, folder=None if is_inside else str(folder), divisor=scaling.divisor)
+    return DatasetSource(
+        movie=movie.path.name,
+        folder=None if is_inside else str(folder),
+        divisor=scaling.divisor,
+        offset=scaling.offset,
+        factor=scaling.factor,
+    )
 
 
 def _spatial(movie: Movie, params: ConversionParams) -> Shape:
@@ -117,15 +133,15 @@ def _spatial(movie: Movie, params: ConversionParams) -> Shape:
     return movie.shape[1:] if params.is_2d else movie.shape
 
 
-def _dtype_by_scan(movie: Movie, params: ConversionParams, cancel: CancelToken) -> str:
-    logger.info("looking for the largest value of %s", movie.path.name)
-    high = 0.0
-    with closing(run(LargestValue(movie), movie.n_timepoints, cancel, parallel=_is_big(movie))) as values:
-        for value in values:
-            high = max(high, value)
-            if is_decided(high, movie.dtype, params):
+def _scaling_by_scan(movie: Movie, params: ConversionParams, cancel: CancelToken) -> Scaling:
+    logger.info("looking for the smallest and the largest value of %s", movie.path.name)
+    found = ValueRange()
+    with closing(run(RangeOfValues(movie), movie.n_timepoints, cancel, parallel=_is_big(movie))) as ranges:
+        for values in ranges:
+            found = found.joined(values)
+            if is_decided(found.high, movie.dtype, params):
                 break
-    return choose_dtype(high, params)
+    return choose_scaling(found, params, movie.path.name)
 
 
 def _store_images(
@@ -137,14 +153,7 @@ def _store_images(
         for done, value in enumerate(values, start=1):
             high = max(high, value)
             reporter.progress("timepoint", done, movie.n_timepoints)
-    if high < 2:
-        logger.warning(
-            "almost nothing is left of %s: the largest stored value is %d after a division by %g; "
-            "use a smaller divisor, or export the movie with values up to 65535",
-            movie.path.name,
-            high,
-            scaling.divisor,
-        )
+    warn_of_few_levels(high, scaling, movie.path.name)
 
 
 def _is_big(movie: Movie) -> bool:
@@ -166,19 +175,20 @@ def _raw_bytes(images: ArraySpec) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class LargestValue:
-    """Finds the largest value of a timepoint."""
+class RangeOfValues:
+    """Finds the range of the values of a timepoint."""
 
     movie: Movie
 
-    def __call__(self, t: int, cancel: CancelToken) -> float:
+    def __call__(self, t: int, cancel: CancelToken) -> ValueRange:
         """Read the timepoint in pieces."""
-        high = 0.0
+        found = ValueRange()
         with self.movie.timepoint(t) as timepoint:
             for piece in self.movie.pieces(tuple(slice(0, s) for s in self.movie.shape)):
                 cancel.check()
-                high = max(high, largest_of(timepoint.read(piece), f"timepoint {t} of {self.movie.path.name}"))
-        return high
+                values = timepoint.read(piece)
+                found = found.joined(range_of(values, f"timepoint {t} of {self.movie.path.name}"))
+        return found
 
 
 @dataclass(frozen=True, slots=True)

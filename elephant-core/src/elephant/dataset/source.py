@@ -82,8 +82,10 @@ class DatasetSource(_Stored):
         Timepoints that the movie lacks, which are black.
     voxel_size, unit
         Physical size of a voxel, Z, Y, X, and its unit, such as ``micrometer``.
-    divisor, offset, factor
-        How values were scaled: ``stored = floor((value - offset) * factor / divisor)``.
+    divisor
+        What values were divided by: ``stored = floor(value / divisor)``.
+    offset, factor
+        How a movie of floats was scaled instead: ``stored = round((value - offset) * factor)``; else None.
     fingerprint
         What the movie is known by.
     """
@@ -97,8 +99,8 @@ class DatasetSource(_Stored):
     voxel_size: _StoredVoxel | None = None
     unit: str | None = None
     divisor: _Factor = 1.0
-    offset: float = 0.0
-    factor: _Factor = 1.0
+    offset: float | None = None
+    factor: _Factor | None = None
     fingerprint: Fingerprint | None = None
 
     @classmethod

@@ -1,8 +1,9 @@
-"""The values of a movie: how large they are, which type holds them, and how they are divided."""
+"""From the values of a movie to the unsigned integers of a dataset: how they are scaled, and into which type."""
 
+import logging
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,23 +12,87 @@ from elephant.config.conversion import ConversionParams
 from elephant.errors import DatasetError
 
 _LARGEST = {"uint8": 255, "uint16": 65535}
+_FEW_LEVELS = 32
+_FEW_LEVELS_OF_16_BITS = 256
+_BULK = 0.999  # of the voxels
+_SAMPLES = 1 << 16
+_FRACTIONS_MATTER_BELOW = 128  # 8 bits hold at least half of their grey levels from here on
+
+logger = logging.getLogger(__name__)
 
 
-def largest_of(block: NDArray[Any], where: str) -> float:
-    """Return the largest value of a block.
+@dataclass(frozen=True, slots=True)
+class ValueRange:
+    """What is known of the values of a movie, or of a part of it.
+
+    Attributes
+    ----------
+    low, high
+        The smallest and the largest finite value; infinite, the wrong way round, where there is none.
+    bulk
+        About the value that 99.9% of the voxels of each piece do not exceed.
+    is_whole
+        Whether all of them are whole numbers.
+    n_nan
+        Number of voxels that are not a number.
+    """
+
+    low: float = math.inf
+    high: float = -math.inf
+    bulk: float = -math.inf
+    is_whole: bool = True
+    n_nan: int = 0
+
+    def joined(self, other: Self) -> "ValueRange":
+        """Return the range of both parts."""
+        return ValueRange(
+            min(self.low, other.low),
+            max(self.high, other.high),
+            max(self.bulk, other.bulk),
+            self.is_whole and other.is_whole,
+            self.n_nan + other.n_nan,
+        )
+
+    @property
+    def fits_16_bits(self) -> bool:
+        """Whether every value is a whole number from 0 to 65535."""
+        return self.is_whole and self.low >= 0 and self.high <= _LARGEST["uint16"]
+
+    def __str__(self) -> str:
+        """As a person reads it."""
+        return f"{self.low:g} to {self.high:g}"
+
+
+def range_of(block: NDArray[Any], where: str) -> ValueRange:
+    """Return the range of the values of a block.
+
+    Parameters
+    ----------
+    block
+        Values of any shape, at least one.
+    where
+        The beginning of a sentence about the block.
 
     Raises
     ------
     DatasetError
-        A value is not finite, or negative.
+        A value is infinite.
     """
-    low, high = float(block.min()), float(block.max())
-    if not (math.isfinite(low) and math.isfinite(high)) or low < 0:
+    if block.dtype.kind != "f":
+        return ValueRange(float(block.min()), float(block.max()))
+    low, high, n_nan = float(block.min()), float(block.max()), 0
+    if math.isnan(low):
+        is_nan = np.isnan(block)
+        n_nan, block = int(is_nan.sum()), block[~is_nan]
+        if not block.size:
+            return ValueRange(n_nan=n_nan)
+        low, high = float(block.min()), float(block.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise DatasetError(
-            f"values must be finite and at least 0, but {where} holds {low:g} to {high:g}: "
-            "shift and clip the movie to the range of 16 bits (0-65535) before the export"
+            f"{where} holds infinite values, which cannot be scaled: replace them before the export of the movie"
         )
-    return high
+    sample = block.reshape(-1)[:: max(1, block.size // _SAMPLES)]
+    return ValueRange(low, high, float(np.quantile(sample, _BULK)), bool((block == np.trunc(block)).all()), n_nan)
 
 
 class OutgrownError(Exception):
@@ -36,7 +101,10 @@ class OutgrownError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """Division by a number, rounding down, into an unsigned type.
+    """How values become unsigned integers.
+
+    With a `factor` they are ``round((value - offset) * factor)``, otherwise ``floor(value / divisor)``. What is not a
+    number becomes 0.
 
     Attributes
     ----------
@@ -46,14 +114,24 @@ class Scaling:
         ``uint8`` or ``uint16``; values must fit.
     is_checked
         Whether values may turn out not to fit.
+    offset, factor
+        None where values are divided.
+    has_nan
+        Whether some values are not a number.
+    has_fractions
+        Whether some values are not whole.
     """
 
     divisor: float
     dtype: str
     is_checked: bool = False
+    offset: float | None = None
+    factor: float | None = None
+    has_nan: bool = False
+    has_fractions: bool = False
 
     def apply(self, block: NDArray[Any]) -> NDArray[Any]:
-        """Return the divided values, of the same shape.
+        """Return the scaled values, of the same shape.
 
         Raises
         ------
@@ -64,9 +142,18 @@ class Scaling:
             raise OutgrownError
         if block.dtype.kind == "u":
             return block.astype(self.dtype, copy=False) if self.divisor == 1 else self._table(block.dtype)[block]
-        divided = block.astype(np.float64)
-        divided /= self.divisor
-        return np.floor(divided, out=divided).astype(self.dtype)
+        scaled = self._scaled(block.astype(np.float64))
+        if self.has_nan:
+            np.nan_to_num(scaled, copy=False, nan=0.0)
+        return scaled.astype(self.dtype)
+
+    def _scaled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.factor is None:
+            values /= self.divisor
+            return np.floor(values, out=values)
+        values -= self.offset or 0.0
+        values *= self.factor
+        return np.rint(values, out=values)
 
     def _table(self, source: np.dtype[Any]) -> NDArray[Any]:
         # Integers have few values: dividing each once is faster, and needs no large array of floats.
@@ -78,7 +165,7 @@ class Scaling:
 def dtype_without_scan(source: str, params: ConversionParams) -> str | None:
     """Return the stored type where the movie's own type decides it, else None."""
     wanted = "uint8" if params.dtype == "auto" else params.dtype
-    return wanted if source in _LARGEST and _LARGEST[source] / params.divisor <= _LARGEST[wanted] else None
+    return wanted if source in _LARGEST and _LARGEST[source] / _divisor(params) <= _LARGEST[wanted] else None
 
 
 def is_decided(high: float, source: str, params: ConversionParams) -> bool:
@@ -86,20 +173,54 @@ def is_decided(high: float, source: str, params: ConversionParams) -> bool:
     return (
         params.dtype == "auto"
         and source in _LARGEST
-        and high / params.divisor > _LARGEST["uint8"]
-        and _LARGEST[source] / params.divisor <= _LARGEST["uint16"]
+        and high / _divisor(params) > _LARGEST["uint8"]
+        and _LARGEST[source] / _divisor(params) <= _LARGEST["uint16"]
     )
 
 
+def choose_scaling(found: ValueRange, params: ConversionParams, name: str) -> Scaling:
+    """Return how the values of a movie are scaled, and say what a person would not expect.
+
+    Whole numbers from 0 to 65535 stay as they are. Other values (of floats) are scaled to 16 bits, from the smallest
+    to the largest, unless a divisor or 8 bits were asked for.
+
+    Parameters
+    ----------
+    found
+        The range of the whole movie.
+    params
+        What was asked for.
+    name
+        The movie's name.
+
+    Raises
+    ------
+    DatasetError
+        The values do not fit into what was asked for, or too little of them would be left.
+    """
+    has_nan = found.n_nan > 0
+    if has_nan:
+        logger.warning("%d voxels of %s are not a number (NaN): they are stored as 0, black", found.n_nan, name)
+    if found.high < found.low:
+        return Scaling(_divisor(params), "uint8" if params.dtype == "auto" else params.dtype, has_nan=has_nan)
+    if params.divisor is None and params.dtype != "uint8" and not found.fits_16_bits:
+        return _to_16_bits(found, name)
+    _check_sign(found, name)
+    dtype = choose_dtype(found.high, params)
+    if dtype == "uint8" and params.divisor is None and not found.is_whole:
+        _check_fractions(found, name)
+    return Scaling(_divisor(params), dtype, has_nan=has_nan, has_fractions=not found.is_whole)
+
+
 def choose_dtype(high: float, params: ConversionParams) -> str:
-    """Return the stored type for a movie whose largest value is known.
+    """Return the stored type for a movie whose largest value is known, and which is divided.
 
     Raises
     ------
     DatasetError
         The divided values do not fit.
     """
-    largest = high / params.divisor
+    largest = high / _divisor(params)
     chosen = params.dtype
     if chosen == "auto":
         chosen = "uint8" if largest <= _LARGEST["uint8"] else "uint16"
@@ -108,5 +229,91 @@ def choose_dtype(high: float, params: ConversionParams) -> str:
     keep = ", or keep 16 bits with --uint16" if chosen == "uint8" and largest <= _LARGEST["uint16"] else ""
     raise DatasetError(
         f"divided values must fit into 0-{_LARGEST[chosen]}, but the largest value is {high:g} and the "
-        f"divisor {params.divisor:g}: use a divisor of at least {math.ceil(high / _LARGEST[chosen])}{keep}"
+        f"divisor {_divisor(params):g}: use a divisor of at least {math.ceil(high / _LARGEST[chosen])}{keep}"
     )
+
+
+def warn_of_few_levels(high: int, scaling: Scaling, name: str) -> None:
+    """Say when little is left of the values.
+
+    Parameters
+    ----------
+    high
+        The largest value stored.
+    scaling
+        How values were scaled.
+    name
+        The movie's name.
+    """
+    is_lossy = scaling.factor is None and (scaling.divisor > 1 or scaling.has_fractions)
+    if is_lossy and high < _FEW_LEVELS:
+        logger.warning(
+            "at most %d grey levels are left of %s after a division by %g: use a smaller divisor; %s keeps 256 of them",
+            high + 1,
+            name,
+            scaling.divisor,
+            _shortened((high + 1) * scaling.divisor / _LARGEST["uint8"]),
+        )
+    elif high < 2:
+        logger.warning("%s is almost black: its largest stored value is %d", name, high)
+
+
+def _to_16_bits(found: ValueRange, name: str) -> Scaling:
+    largest = _LARGEST["uint16"]
+    extent = found.high - found.low
+    factor = 1.0 if extent == 0 or (found.is_whole and extent <= largest) else largest / extent
+    if not (math.isfinite(factor) and factor > 0):
+        raise DatasetError(
+            f"the values of {name} must be such that their range can be scaled to 16 bits, but they are {found}: "
+            "scale them before the export of the movie"
+        )
+    logger.warning(
+        "the values of %s (%s) are not whole numbers from 0 to %d: they are scaled to 16 bits, "
+        "stored = round((value - %g) * %g); source.json in the dataset notes this",
+        name,
+        found,
+        largest,
+        found.low,
+        factor,
+    )
+    if (found.bulk - found.low) * factor < _FEW_LEVELS_OF_16_BITS - 1 < extent * factor:
+        logger.warning(
+            "99.9%% of the values of %s lie below %g, far from the largest of %g: fewer than %d of 65536 grey levels "
+            "are left for them; clip the movie before the export, or give a divisor that suits most voxels",
+            name,
+            found.bulk,
+            found.high,
+            _FEW_LEVELS_OF_16_BITS,
+        )
+    return Scaling(1.0, "uint16", offset=found.low, factor=factor, has_nan=found.n_nan > 0)
+
+
+def _check_sign(found: ValueRange, name: str) -> None:
+    if found.low < 0:
+        raise DatasetError(
+            f"values must be at least 0 to be divided or to be stored in 8 bits, but those of {name} are {found}: "
+            "ask for neither a divisor nor 8 bits, and they are shifted and scaled to 16 bits"
+        )
+
+
+def _check_fractions(found: ValueRange, name: str) -> None:
+    """Refuse, or say, what 8 bits drop of fractions when no divisor was given."""
+    if found.high < _FRACTIONS_MATTER_BELOW:
+        raise DatasetError(
+            f"the values of {name} are fractions, {found}, of which 8 bits would keep {int(found.high) + 1} grey "
+            f"levels: give a divisor of {_shortened(found.high / _LARGEST['uint8'])} to keep 256 of them, or store "
+            "16 bits with --uint16, to which they are scaled"
+        )
+    logger.warning("the values of %s, %s, are rounded down to whole numbers of 8 bits", name, found)
+
+
+def _divisor(params: ConversionParams) -> float:
+    return 1.0 if params.divisor is None else params.divisor
+
+
+def _shortened(divisor: float) -> str:
+    """Return a divisor in three digits, rounded up, so that what is divided fits."""
+    if divisor <= 0:
+        return "1"
+    digit: float = 10.0 ** (math.floor(math.log10(divisor)) - 2)
+    return f"{math.ceil(divisor / digit) * digit:.3g}"
