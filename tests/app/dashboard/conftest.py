@@ -38,7 +38,7 @@ def dataset(tmp_path: Path) -> Dataset:
 def run(tmp_path: Path) -> Path:
     folder = tmp_path / "logs" / "user" / "run"
     for _ in range(2):
-        reporter = ScalarReporter(folder, "seg")
+        reporter = ScalarReporter(folder)
         for step in range(1, 501):
             reporter.progress("step", step, 500, loss=1.0 / step, nll=0.5)
         reporter.close()

@@ -13,6 +13,7 @@ import redis
 import torch
 from flask import Flask
 from flask.testing import FlaskClient
+from tensorboardX import SummaryWriter
 
 from elephant.models.ensemble import Ensemble
 from elephant.models.history import Entry, history_file
@@ -210,18 +211,53 @@ def test_curves_are_means_of_all_trainings_of_a_folder(page: FlaskClient, run: P
     found: Any = page.get("/dashboard/api/curves", query_string={"run": "user/run"}).json
     assert found["is_complete"]
     assert found["starts"] == [1, 501]
-    loss, nll = found["curves"]
-    assert (loss["tag"], nll["tag"]) == ("seg/loss", "seg/nll")
+    nll, loss = found["curves"]
+    assert (loss["tag"], nll["tag"]) == ("train_loss", "nll_loss")
     assert len(loss["steps"]) == len(loss["values"]) == MOST_POINTS
     assert loss["steps"][-1] == 1000
     assert loss["values"][-1] == pytest.approx(1 / 499, rel=0.01)
     assert set(nll["values"]) == {0.5}
 
 
+def write_scalars(folder: Path, first: int, **values: float) -> None:
+    with SummaryWriter(str(folder), filename_suffix=f".{first}") as writer:
+        for step in (first, first + 1):
+            for name, value in values.items():
+                writer.add_scalar(name.replace("__", "/"), value, step)
+
+
+def curves_of(page: FlaskClient, name: str) -> dict[str, list[int]]:
+    found: Any = page.get("/dashboard/api/curves", query_string={"run": name}).json
+    return {curve["tag"]: curve["steps"] for curve in found["curves"]}
+
+
+def test_curves_with_earlier_names_go_on_in_todays(page: FlaskClient, tmp_path: Path) -> None:
+    folder = tmp_path / "logs" / "run"
+    write_scalars(folder, 1, seg__loss=0.5, seg__nll=0.4, seg__center=0.3, seg__smooth=0.2, seg__epoch=1)
+    write_scalars(folder, 3, train_loss=0.5, nll_loss=0.4, center_dice_loss=0.3, smooth_loss=0.2)
+    found = curves_of(page, "run")
+    assert list(found) == ["center_dice_loss", "nll_loss", "smooth_loss", "train_loss"]
+    assert all(steps == [1, 2, 3, 4] for steps in found.values())
+
+
+def test_detection_and_flow_in_one_folder_are_told_apart(page: FlaskClient, tmp_path: Path) -> None:
+    folder = tmp_path / "logs" / "both"
+    write_scalars(folder, 1, flow__loss=0.5, flow__instance=0.5)
+    write_scalars(folder, 3, train_loss=0.5, nll_loss=0.4)
+    write_scalars(folder, 5, train_loss=0.5, instance_loss=0.4, SSIM_loss=0.1)
+    assert curves_of(page, "both") == {
+        "SSIM_loss (flow)": [5, 6],
+        "instance_loss (flow)": [1, 2, 5, 6],
+        "nll_loss (detection)": [3, 4],
+        "train_loss (detection)": [3, 4],
+        "train_loss (flow)": [1, 2, 5, 6],
+    }
+
+
 def test_pages_that_look_at_once_see_each_step_once(
     app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reporter = ScalarReporter(tmp_path / "logs" / "run", "seg")
+    reporter = ScalarReporter(tmp_path / "logs" / "run")
     for step in range(1, 3001):
         reporter.progress("step", step, 3000, loss=float(step))
     reporter.close()

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, jsonify
 
 from elephant.paths import resolve_inside
 from elephant_server.api.described import described
+from elephant_server.dashboard.curve_names import curve_names
 from elephant_server.dashboard.event_files import EventFile, Series
 from elephant_server.dashboard.query import read_query
 from elephant_server.dashboard.schemas import Curve, CurvesAnswer, RunAnswer, RunQuery
@@ -58,9 +59,8 @@ def get_curves() -> Response:
     with _lock:
         read = [_file(path) for path in files]
         is_complete = [file.read(MOST_BYTES // max(1, len(read))) for file in read]
-        tags = sorted({tag for file in read for tag in file.series})
         starts = {min(series.steps[0] for series in file.series.values()) for file in read if file.series}
-        curves = [curve(tag, [file.series[tag] for file in read if tag in file.series]) for tag in tags]
+        curves = [curve(name, parts) for name, parts in sorted(_parts(read).items())]
     answer = CurvesAnswer(curves=curves, starts=sorted(starts), is_complete=all(is_complete))
     return jsonify(answer.model_dump())
 
@@ -77,6 +77,15 @@ def curve(tag: str, parts: Sequence[Series], most: int = MOST_POINTS) -> Curve:
         steps=[int(steps[piece[-1]]) for piece in pieces],
         values=[round(mean, 6) if np.isfinite(mean) else None for mean in means],
     )
+
+
+def _parts(files: Sequence[EventFile]) -> dict[str, list[Series]]:
+    """Return the parts of each curve, by its name."""
+    found: dict[str, list[Series]] = {}
+    for file, names in zip(files, curve_names([file.series.keys() for file in files]), strict=True):
+        for tag, name in names.items():
+            found.setdefault(name, []).append(file.series[tag])
+    return found
 
 
 def _files(folder: Path) -> list[tuple[float, Path]]:

@@ -48,7 +48,7 @@ def flow_train(context: WorkerContext, payload: FlowTrain, control: JobControl) 
     links = [link.to_link() for link in payload.links]
     check_flow_training(work, links, payload.params)
     cache = DEFAULT_CACHE_BYTES if payload.cache_maxbytes is None else payload.cache_maxbytes
-    with training_reporter(context, payload.log_dir, "flow") as reporter:
+    with training_reporter(context, payload.log_dir) as reporter:
         ensure_flow_model(work.model_path, context.pretrained, payload.start)
         load_flow_model(work, payload.params.displacement.n_keep_axials)
         # Only now, when nothing can be refused any more, is it the last training that there was.

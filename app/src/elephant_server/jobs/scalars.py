@@ -14,6 +14,7 @@ from tensorboardX.proto.event_pb2 import Event
 from elephant.paths import resolve_inside
 from elephant.reporting import NoReporter, ProgressReporter
 from elephant_server.jobs.context import WorkerContext
+from elephant_server.jobs.scalar_names import SCALAR_NAMES
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +31,10 @@ class ScalarReporter:
     ----------
     folder
         Where the files are; steps go on from the last one found there.
-    prefix
-        What the names of the scalars begin with: ``seg`` or ``flow``.
     """
 
-    def __init__(self, folder: Path, prefix: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._prefix = prefix
         self._writer: SummaryWriter | None = None
         self._step = 0
 
@@ -52,7 +50,8 @@ class ScalarReporter:
             self._writer = SummaryWriter(str(self._folder), flush_secs=FLUSH_S, filename_suffix=suffix)
         self._step += 1
         for name, value in values.items():
-            self._writer.add_scalar(f"{self._prefix}/{name}", value, self._step)
+            if name in SCALAR_NAMES:
+                self._writer.add_scalar(SCALAR_NAMES[name], value, self._step)
 
     def close(self) -> None:
         """Write what is still in memory."""
@@ -61,7 +60,7 @@ class ScalarReporter:
 
 
 @contextmanager
-def training_reporter(context: WorkerContext, log_dir: str | None, prefix: str) -> Iterator[ProgressReporter]:
+def training_reporter(context: WorkerContext, log_dir: str | None) -> Iterator[ProgressReporter]:
     """Give the reporter of a training: scalars below the workspace's logs, or nothing where no folder is named.
 
     Raises
@@ -72,7 +71,7 @@ def training_reporter(context: WorkerContext, log_dir: str | None, prefix: str) 
     if not log_dir:
         yield NoReporter()
         return
-    reporter = ScalarReporter(resolve_inside(context.logs, log_dir), prefix)
+    reporter = ScalarReporter(resolve_inside(context.logs, log_dir))
     try:
         yield reporter
     finally:

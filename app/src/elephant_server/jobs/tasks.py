@@ -66,7 +66,7 @@ def seg_train(context: WorkerContext, payload: SegTrain, control: JobControl) ->
     spots = [spot.to_spot() for spot in payload.spots]
     check_training(work, spots, payload.params, may_wait=payload.is_livemode)
     cache = DEFAULT_CACHE_BYTES if payload.cache_maxbytes is None else payload.cache_maxbytes
-    with training_reporter(context, payload.log_dir, "seg") as reporter:
+    with training_reporter(context, payload.log_dir) as reporter:
         _ensure(context, work, work.dataset.n_dims, payload.start)
         load_model(work, payload.params.n_keep_axials)
         # Only now, when nothing can be refused any more, is it the last training that there was.

@@ -5,7 +5,6 @@ import { colour, fit, onLookChange } from './canvas.js';
 import { byId, make, number, setOptions, setText, when } from './dom.js';
 
 const LEFT = 44, BOTTOM = 18, TOP = 6, RIGHT = 6;
-const HIDDEN = /\/(epoch)$/;
 
 export class CurvesView {
   #charts = new Map();
@@ -37,7 +36,7 @@ export class CurvesView {
   async #load(run) {
     let answer;
     do answer = await ask('curves', { run }); while (!answer.is_complete && !document.hidden && byId('run').value === run);
-    const curves = answer.curves.filter((curve) => !HIDDEN.test(curve.tag)).sort(byImportance);
+    const curves = answer.curves.sort(byImportance);
     const tags = curves.map((curve) => curve.tag);
     for (const tag of this.#charts.keys()) if (!tags.includes(tag)) this.#charts.delete(tag);
     curves.forEach((curve, i) => {
@@ -56,7 +55,7 @@ export class CurvesView {
 }
 
 function byImportance(a, b) {
-  const rank = (tag) => (tag.endsWith('/loss') ? 0 : 1);
+  const rank = (tag) => (tag.startsWith('train_loss') ? 0 : 1);
   return rank(a.tag) - rank(b.tag) || a.tag.localeCompare(b.tag);
 }
 
