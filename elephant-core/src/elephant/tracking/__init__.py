@@ -1,6 +1,10 @@
 """Spots of consecutive timepoints joined to tracks."""
 
 from elephant.tracking.joining import join
+from elephant.tracking.labelling import Change, Reason, TrackLabels
+from elephant.tracking.lineage import Lineage, TrackedSpot, lineage_of
 from elephant.tracking.tracks import Track, tracks_of
 
-__all__ = ["Track", "join", "tracks_of"]
+__all__ = [
+    "Change", "Lineage", "Reason", "Track", "TrackLabels", "TrackedSpot", "join", "lineage_of", "tracks_of",
+]  # fmt: skip
