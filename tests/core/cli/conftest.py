@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from core.cli.shell import Shell
+from core.dataset.bdv import ramp, write_movie
+from elephant.cli.main import main
 
 
 @pytest.fixture
@@ -10,3 +12,12 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ELEPHANT_WORKSPACE", raising=False)
     return Shell(tmp_path, capsys)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a dataset of four timepoints of 8 x 32 x 40 voxels."""
+    folder = tmp_path_factory.mktemp("small")
+    write_movie(folder / "m.h5", ramp(4, (8, 32, 40)))
+    assert main(["convert", str(folder / "m.h5"), str(folder / "m"), "-q"]) == 0
+    return folder / "m"

@@ -17,6 +17,7 @@ import tifffile
 import torch
 
 from core.cli.shell import Shell
+from core.ctc_rules import check_result
 from elephant.cli.files import read_spots
 from elephant.cli.main import main
 from elephant.models.checkpoint import load_state_dicts
@@ -100,6 +101,8 @@ def test_predict_link_export(story: Path, shell: Shell) -> None:
     assert done.json["completed"] is True
     assert {record.t for record in found} == {0, 1, 2}
     assert all(0 <= p <= n * v for r in found for p, n, v in zip(r.pos, SHAPE_XYZ, (0.5, 0.5, 2), strict=True))
+    apart = shell(*predict, "--json", "-t", "1").json["spots"]
+    assert [spot["id"] for spot in apart] == [record.id for record in found if record.t == 1]
     truth = read_truth(story / "m.truth.json")
     centres = np.array([spot.pos[::-1] for spot in truth.spots(0)])
     nearest = [np.linalg.norm(np.array(r.pos) - centres, axis=1).min() for r in found if r.t == 0]
@@ -130,8 +133,8 @@ def test_predict_link_export(story: Path, shell: Shell) -> None:
     assert shell(*export, "-o", "masks.zip").status == 0
     with ZipFile(shell.folder / "masks.zip") as archive:
         assert archive.namelist() == ["mask000.tif", "mask001.tif", "mask002.tif", "res_track.txt"]
-        tracks = archive.read("res_track.txt").decode().splitlines()
-    assert len(tracks) == len({record.track for record in tracked})
+    tracks, _ = check_result(shell.folder / "masks.zip")
+    assert {number for number, *_ in tracks} <= {record.track for record in tracked}
     assert shell(*export, "-o", "masks", "-t", "1-2", "--json").json["masks"] == 2
     mask = tifffile.imread(shell.folder / "masks" / "mask001.tif")
     assert mask.shape == SHAPE_XYZ[::-1]
@@ -139,6 +142,7 @@ def test_predict_link_export(story: Path, shell: Shell) -> None:
     assert "give --overwrite" in shell(*export, "-o", "masks").err
     assert shell(*export, "-o", "masks", "--overwrite", "-q").status == 0
     assert len(list((shell.folder / "masks").iterdir())) == 4
+    check_result(shell.folder / "masks")
     assert sorted(path.name for path in shell.folder.iterdir()) == ["found.csv", "masks", "masks.zip", "tracked.json"]
 
 
@@ -173,21 +177,11 @@ def test_what_goes_to_standard_output_is_json_alone(story: Path, shell: Shell) -
     assert (done.status, done.json["completed"]) == (0, True)
 
 
-def test_spots_without_tracks_are_numbered(story: Path, shell: Shell) -> None:
-    done = shell("export", "lab/sim", "--spots", story / "true.json", *SCALES, "-o", "m.zip", "-t", "0")
-    assert done.status == 0
-    with ZipFile(shell.folder / "m.zip") as archive:
-        assert archive.namelist() == ["mask000.tif"]
-
-
-def test_a_parent_that_is_not_earlier_is_named(story: Path, shell: Shell) -> None:
-    ball = {"pos": [5, 5, 5], "radius": 3}
-    spots = [{"t": 1, "id": 7, "track": 1, "parent": 8, **ball}, {"t": 1, "id": 8, "track": 2, **ball}]
-    (shell.folder / "s.json").write_text(json.dumps(spots))
-    done = shell("export", "lab/sim", "--spots", "s.json", *SCALES, "-o", "m.zip")
-    assert (done.status, done.err.count("\n")) == (1, 1)
-    assert "the spot 7 at timepoint 1 has the parent 8, which is at timepoint 1" in done.err
-    assert not (shell.folder / "m.zip").exists()
+def test_spots_without_tracks_are_tracks_of_their_own(story: Path, shell: Shell) -> None:
+    done = shell("export", "lab/sim", "--spots", story / "true.json", *SCALES, "-o", "m.zip")
+    assert "each is a track of its own" in done.err
+    tracks, masks = check_result(shell.folder / "m.zip")
+    assert len(tracks) == sum(map(len, masks)) == len(read_spots(story / "true.json"))
 
 
 def test_a_dataset_is_not_replaced_by_accident(story: Path, shell: Shell) -> None:

@@ -1,8 +1,10 @@
 """Spots joined to tracks."""
 
 import numpy as np
+import pytest
 
-from elephant.tracking import Track, join, tracks_of
+from elephant.errors import InvalidInputError
+from elephant.tracking import Track, join, joining, tracks_of
 
 
 def points(*xs: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -57,3 +59,18 @@ def test_tracks_end_where_a_nucleus_divides() -> None:
     number, tracks = tracks_of(timepoints, parents)
     assert number == {"a0": 1, "b0": 2, "a1": 1, "b1": 2, "b2": 3, "c2": 4, "d3": 4}
     assert tracks == [Track(1, 0, 1, 0), Track(2, 0, 1, 0), Track(3, 2, 2, 2), Track(4, 2, 3, 2)]
+
+
+def test_crowds_are_joined_as_small_groups_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    spots = rng.uniform(0, 60, (220, 3))
+    earlier = np.concatenate([spots[:200] + rng.normal(0, 2, (200, 3)), rng.uniform(0, 60, (30, 3)), spots[:3]])
+    sparse = join(earlier, spots, largest=12)
+    monkeypatch.setattr(joining, "_DENSE", 10**9)
+    assert sparse.tolist() == join(earlier, spots, largest=12).tolist()
+
+
+def test_a_distance_in_which_all_are_near_is_refused() -> None:
+    many = np.random.default_rng(2).uniform(0, 1, (5000, 3))
+    with pytest.raises(InvalidInputError, match="25,000,000 pairs of 5,000 and 5,000 spots are nearer than 9"):
+        join(many, many, largest=9)

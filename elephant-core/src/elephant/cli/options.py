@@ -49,9 +49,9 @@ def voxel_size() -> Option:
     )
 
 
-def model(words: str) -> Option:
+def model(words: str, *, required: bool = True) -> Option:
     """Return the option for the model file."""
-    return Option(["--model"], required=True, metavar="NAME.pth", help=words)
+    return Option(["--model"], required=required, metavar="NAME.pth", help=words)
 
 
 def device() -> Option:
@@ -84,6 +84,24 @@ def timepoints() -> Option:
         ["-t", "--timepoints"],
         metavar="LIST",
         help="Which ones, counted from 0: 3, 0-9, or 0,2,5-7. By default all of them.",
+    )
+
+
+def spots(words: str, *, required: bool = True) -> Option:
+    """Return the option for files of spots, which may be given several times."""
+    return files_of_spots("--spots", f"{words} Give it several times for several files.", required=required)
+
+
+def files_of_spots(name: str, words: str, *, required: bool, section: str = "Options") -> Option:
+    """Return an option for files of spots."""
+    return Option(
+        [name],
+        type=click.Path(path_type=Path, allow_dash=True),
+        multiple=True,
+        required=required,
+        metavar="FILE",
+        section=section,
+        help=words,
     )
 
 

@@ -76,6 +76,20 @@ def flag(name: str) -> str:
     return "--" + name.removeprefix("is_").replace("_", "-")
 
 
+def refuse_given(names: Collection[str], belongs_to: str) -> None:
+    """Refuse options of the running command that mean nothing without another one.
+
+    Raises
+    ------
+    click.UsageError
+        One of them was given.
+    """
+    context = click.get_current_context()
+    for name in sorted(names):
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{flag(name)} has a meaning with {belongs_to} only: leave it out")
+
+
 def _fields(model: type[Params]) -> Iterator[tuple[str, FieldInfo]]:
     for name, field in model.model_fields.items():
         inner = _model_in(field)

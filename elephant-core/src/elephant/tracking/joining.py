@@ -3,14 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 from scipy.spatial import cKDTree
 
+from elephant.errors import InvalidInputError
 from elephant.types import FloatArray
 
 Indices = NDArray[np.intp]
 NONE = -1
+_MOST_PAIRS = 20_000_000  # some GiB
+_DENSE = 40_000  # pairs, near or not, up to which a full table is quickest
 
 
 def join(earlier: FloatArray, spots: FloatArray, largest: float, n_children: int = 2) -> Indices:
@@ -35,6 +38,11 @@ def join(earlier: FloatArray, spots: FloatArray, largest: float, n_children: int
     -------
     numpy.ndarray
         For each of the N, the index of its parent among the M, or -1.
+
+    Raises
+    ------
+    InvalidInputError
+        `largest` is so large that nearly every spot is near to every other.
     """
     parents = np.full(len(earlier), NONE, dtype=np.intp)
     _assign(earlier, spots, largest, np.arange(len(earlier)), np.arange(len(spots)), parents)
@@ -50,18 +58,51 @@ def _assign(
     """Give each of the rows that can have one a parent among the columns, no two the same."""
     if not len(rows) or not len(columns):
         return
-    near = cKDTree(earlier[rows]).sparse_distance_matrix(cKDTree(spots[columns]), largest, output_type="coo_matrix")
+    later, before = cKDTree(earlier[rows]), cKDTree(spots[columns])
+    n_pairs = int(later.count_neighbors(before, largest))
+    if n_pairs > _MOST_PAIRS:
+        raise InvalidInputError(
+            f"{n_pairs:,} pairs of {len(rows):,} and {len(columns):,} spots are nearer than {largest:g}: expected a "
+            "distance that a nucleus moves between two timepoints, in the unit of the positions"
+        )
+    near = later.sparse_distance_matrix(before, largest, output_type="coo_matrix")
     # Spots that have no neighbour in common are apart: each such group is assigned by itself, and small.
     for group in _groups(near.row, near.col, len(rows), len(columns)):
-        i, j, distance = near.row[group], near.col[group], near.data[group]
-        a, at_a = np.unique(i, return_inverse=True)
-        b, at_b = np.unique(j, return_inverse=True)
-        # One pair more is worth more than any distances.
-        cost = np.full((len(a), len(b)), (largest + 1.0) * (len(a) + len(b)))
-        cost[at_a, at_b] = distance
-        chosen_a, chosen_b = linear_sum_assignment(cost)
-        is_near = cost[chosen_a, chosen_b] <= largest
-        parents[rows[a[chosen_a[is_near]]]] = columns[b[chosen_b[is_near]]]
+        a, at_a = np.unique(near.row[group], return_inverse=True)
+        b, at_b = np.unique(near.col[group], return_inverse=True)
+        chosen_a, chosen_b = _cheapest(at_a, at_b, near.data[group], largest)
+        parents[rows[a[chosen_a]]] = columns[b[chosen_b]]
+
+
+def _cheapest(i: Indices, j: Indices, distance: FloatArray, largest: float) -> tuple[Indices, Indices]:
+    """Return the pairs of the assignment with the most pairs, and of these the one with the smallest sum of distances.
+
+    Parameters
+    ----------
+    i, j
+        The pairs that may be, by numbers from 0 that all occur.
+    distance
+        Of each pair, at most `largest`.
+    """
+    n_rows, n_columns = int(i.max()) + 1, int(j.max()) + 1
+    # One pair more is worth more than any distances.
+    none = (largest + 1.0) * (n_rows + n_columns)
+    if n_rows * n_columns <= _DENSE:
+        cost = np.full((n_rows, n_columns), none)
+        cost[i, j] = distance
+        rows, columns = linear_sum_assignment(cost)
+    else:
+        # Each row also has a column of its own, which stands for none. What is 0 would not be there: distances are
+        # counted from 1, which all assignments with as many pairs pay alike.
+        own = np.arange(n_rows)
+        places = (np.concatenate([i, own]), np.concatenate([j, n_columns + own]))
+        weights = np.concatenate([distance + 1.0, np.full(n_rows, none + 1.0)])
+        graph = csr_array((weights, places), shape=(n_rows, n_columns + n_rows))
+        rows, columns = min_weight_full_bipartite_matching(graph)
+        is_pair = columns < n_columns
+        return rows[is_pair], columns[is_pair]
+    is_near = cost[rows, columns] <= largest
+    return rows[is_near], columns[is_near]
 
 
 def _groups(i: Indices, j: Indices, n_rows: int, n_columns: int) -> list[Indices]:

@@ -11,9 +11,10 @@ from elephant.cli.framework import Command, Option
 _HELP = """Write masks of the Cell Tracking Challenge.
 
 DATASET is a folder, or a name below the workspace. OUTPUT that ends with .zip is an archive, anything else a folder, of
-mask000.tif, mask001.tif and so on. The voxels of a nucleus hold its `value` of the file, else its `track`; where there
-is neither, nuclei are numbered from 1 at each timepoint. Where tracks are known, res_track.txt lists them. What is
-written is whole or not there.
+mask000.tif, mask001.tif and so on, and res_track.txt. The voxels of a nucleus hold the label of its track, 1 to 65535:
+its `value` of the file, else its `track`, wherever evaluation software accepts that, and what had to be changed is
+said. Tracks follow from `parent`, from `track`, or from both; a gap or a division begins new ones. What is written is
+whole or not there.
 
 \b
 Examples:
@@ -22,7 +23,7 @@ Examples:
 """
 
 
-def export(dataset: str, spots: Path, output: Path, **rest: Any) -> int:
+def export(dataset: str, spots: tuple[Path, ...], output: Path, **rest: Any) -> int:
     """Run the command."""
     from elephant.cli.work.exporting import export_masks
 
@@ -35,13 +36,7 @@ command = Command(
     help=_HELP,
     params=[
         options.dataset_argument(),
-        Option(
-            ["--spots"],
-            type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
-            required=True,
-            metavar="FILE",
-            help="The nuclei: .json, .csv, or - for standard input.",
-        ),
+        options.spots("The nuclei: .json, .csv, or - for standard input."),
         options.voxel_size(),
         Option(
             ["-o", "--output"],
@@ -54,6 +49,11 @@ command = Command(
             ["-t", "--timepoints"],
             metavar="FIRST-LAST",
             help="Which ones, counted from 0, without gaps. By default all of them.",
+        ),
+        Option(
+            ["--from-zero"],
+            is_flag=True,
+            help="Count masks and tracks from 0 where -t begins later, as programs want that count files.",
         ),
         Option(["--overwrite"], is_flag=True, help="Replace an archive or a folder that is there."),
         options.as_json("Print what was written as JSON."),

@@ -7,7 +7,7 @@ import click
 
 from elephant.cli import options
 from elephant.cli.framework import Command, Option
-from elephant.cli.parameters import options_of
+from elephant.cli.parameters import options_of, refuse_given
 from elephant.config.detection import PredictionParams
 from elephant.config.flow import DisplacementParams
 
@@ -16,18 +16,36 @@ _HELP = """Find where nuclei were at the timepoint before, and join them to trac
 DATASET is a folder, or a name below the workspace; the spots are those of --spots, a .json or .csv file, or - for
 standard input. They are written again with `earlier`, where each was (X, Y, Z), and `sqdisp`, the squared distance to
 there. With --join each also gets `parent`, the id of the spot at the timepoint before that lies nearest to `earlier`,
-one to one, and `track`. A division begins two tracks.
+one to one, and `track`. A division begins two tracks. Without a flow model, spots are joined by the `earlier` that they
+have already, or else by where they are: to their nearest neighbours.
 
 \b
 Examples:
   elephant link movie --spots found.json --model flow.pth --voxel-size 0.4 0.4 2 --join 3 -o tracked.json
+  elephant link movie --spots found.json --voxel-size 0.4 0.4 2 --join 5 -o tracked.json
+  elephant link movie --spots a.json --spots b.json --voxel-size 0.4 0.4 2 --join 5 -o tracked.json
 """
 
 _LEFT_OUT = ("voxel_size", "n_keep_axials", "is_pad", "use_2d", "use_median")
 
+_of_flow = [
+    *options_of(
+        DisplacementParams, section=options.IMAGE_SECTION, leave_out=_LEFT_OUT, defaults={"max_displacement": 80.0}
+    ),
+    *options_of(PredictionParams, section=options.IMAGE_SECTION, leave_out=_LEFT_OUT),
+    options.keep_axials(),
+    Option(["--output-prediction"], is_flag=True, section=options.IMAGE_SECTION, help="Keep the flow in the dataset."),
+    options.device(),
+]
+_OF_FLOW = {str(option.name) for option in _of_flow}
 
-def link(dataset: str, spots: Path, model: str, **rest: Any) -> int:
+
+def link(dataset: str, spots: tuple[Path, ...], model: str | None, **rest: Any) -> int:
     """Run the command."""
+    if model is None:
+        if rest["join"] is None:
+            raise click.UsageError("expected --model, --join, or both: a flow model, how far to join spots, or both")
+        refuse_given(_OF_FLOW, "--model")
     if rest["output"] is None and not rest["as_json"]:
         raise click.UsageError("expected -o FILE, or --json for standard output: where do the spots go?")
     from elephant.cli.work.linking import link_spots
@@ -41,14 +59,8 @@ command = Command(
     help=_HELP,
     params=[
         options.dataset_argument(),
-        Option(
-            ["--spots"],
-            type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
-            required=True,
-            metavar="FILE",
-            help="The nuclei.",
-        ),
-        options.model("Flow model: a path, or a name below the workspace."),
+        options.spots("The nuclei."),
+        options.model("Flow model: a path, or a name below the workspace.", required=False),
         options.voxel_size(),
         options.timepoints(),
         options.output("Where the spots go: a .json or a .csv file."),
@@ -69,15 +81,7 @@ command = Command(
             section="Tracks",
             help="How many spots may come from one: 2 allows divisions.",
         ),
-        *options_of(
-            DisplacementParams, section=options.IMAGE_SECTION, leave_out=_LEFT_OUT, defaults={"max_displacement": 80.0}
-        ),
-        *options_of(PredictionParams, section=options.IMAGE_SECTION, leave_out=_LEFT_OUT),
-        options.keep_axials(),
-        Option(
-            ["--output-prediction"], is_flag=True, section=options.IMAGE_SECTION, help="Keep the flow in the dataset."
-        ),
+        *_of_flow,
         options.workspace(),
-        options.device(),
     ],
 )

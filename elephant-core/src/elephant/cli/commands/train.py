@@ -7,7 +7,7 @@ import click
 
 from elephant.cli import options
 from elephant.cli.framework import Command, Option
-from elephant.cli.parameters import flag, options_of
+from elephant.cli.parameters import options_of, refuse_given
 from elephant.config.flow import FlowTrainingParams
 from elephant.config.training import DetectionTrainingParams
 
@@ -51,25 +51,16 @@ def _training_options() -> list[click.Parameter]:
     return [*_of_detection, *(param for param in _of_flow if param.name in _flow_only)]
 
 
-def train(dataset: str, spots: Path | None, links: Path | None, model: str, **rest: Any) -> int:
+def train(dataset: str, spots: tuple[Path, ...], links: tuple[Path, ...], model: str, **rest: Any) -> int:
     """Run the command."""
-    if (spots is None) == (links is None):
+    if bool(spots) == bool(links):
         raise click.UsageError("expected one of --spots (to train detection) and --links (to train flow)")
-    _refuse_others(_flow_only if links is None else _detection_only, "--links" if links is None else "--spots")
+    refuse_given(_detection_only if links else _flow_only, "--spots" if links else "--links")
     from elephant.cli.work.training import Order, train_detection, train_flow_model
 
-    order = Order(dataset, spots or links or Path(), model, rest)
-    return train_detection(order) if links is None else train_flow_model(order)
+    order = Order(dataset, spots or links, model, rest)
+    return train_flow_model(order) if links else train_detection(order)
 
-
-def _refuse_others(names: set[str], belongs_to: str) -> None:
-    context = click.get_current_context()
-    for name in sorted(names):
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"{flag(name)} has a meaning with {belongs_to} only: leave it out")
-
-
-_file = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 command = Command(
     "train",
@@ -77,8 +68,8 @@ command = Command(
     help=_HELP,
     params=[
         options.dataset_argument(),
-        Option(["--spots"], type=_file, metavar="FILE", help="Annotated nuclei: trains a detection model."),
-        Option(["--links"], type=_file, metavar="FILE", help="Tracked nuclei: trains a flow model."),
+        options.spots("Annotated nuclei: trains a detection model.", required=False),
+        options.files_of_spots("--links", "Tracked nuclei: trains a flow model. Several times, too.", required=False),
         options.model("Model to train: a path, or a name below the workspace."),
         options.voxel_size(),
         Option(

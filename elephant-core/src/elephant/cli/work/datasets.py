@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from elephant.cli.interruption import interruptible
-from elephant.cli.output import counted, in_bytes, print_json
+from elephant.cli.output import counted, in_bytes, in_ranges, print_json
 from elephant.cli.places import DATASETS, find, place
 from elephant.cli.progress import Bars
 from elephant.cli.running import DONE, FAILED
@@ -51,17 +51,6 @@ def check_named(name: str, workspace: Path | None, as_json: bool) -> int:
         click.secho(f"{folder}: {message}", fg="green" if is_ready else "red")
         _print_content(found)
     return DONE if is_ready else FAILED
-
-
-def in_ranges(numbers: list[int]) -> str:
-    """Return numbers in order as ``0-4, 7``."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1][1:] = [number]
-        else:
-            parts.append([number])
-    return ", ".join("-".join(map(str, part)) for part in parts)
 
 
 def _content(dataset: Dataset) -> dict[str, Any]:

@@ -1,16 +1,16 @@
 """Writing masks, as an archive or a folder, whole or not at all."""
 
+import logging
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
 import click
 
-from elephant.cli.files import SpotRecord, read_spots, spot_of
+from elephant.cli.files import SpotRecord, read_all_spots
 from elephant.cli.interruption import interruptible
 from elephant.cli.options import as_voxel_size, parse_timepoints
 from elephant.cli.output import counted, print_json
@@ -18,42 +18,87 @@ from elephant.cli.places import DATASETS, find
 from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
+from elephant.cli.work.mask_table import MaskTable
 from elephant.config.export import CtcParams
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError, NotFoundError
-from elephant.export import Cell
-from elephant.tracking import tracks_of
-from elephant.workflows.export import export_ctc
+from elephant.tracking import TrackLabels
+from elephant.workflows.tracks import TRACKS, Shown, export_tracks
 
-TRACKS = "res_track.txt"
+logger = logging.getLogger(__name__)
 
 
-def export_masks(name: str, file: Path, output: Path, values: Mapping[str, Any]) -> int:
-    """Write the masks of the spots."""
+def export_masks(name: str, files: Sequence[Path], output: Path, values: Mapping[str, Any]) -> int:
+    """Write the masks of the spots and the list of their tracks."""
     _check_output(output, values["overwrite"])
     dataset = Dataset(find(DATASETS, name, values["workspace"]))
-    records = read_spots(file)
-    timepoints = parse_timepoints(values["timepoints"], dataset.n_timepoints)
-    if timepoints != list(range(timepoints[0], timepoints[-1] + 1)):
-        raise click.UsageError("--timepoints: expected one range without gaps, such as 0-9")
-    voxel = as_voxel_size(values["voxel_size"], dataset.n_dims)
-    params = CtcParams(voxel_size=voxel, t_start=timepoints[0], t_end=timepoints[-1])
-    cells, tracks = _cells(records), _track_list(records, params)
+    records = read_all_spots(files)
+    params = _params(values, dataset)
+    table = MaskTable.of(records, params.timepoints)
+    labels = table.labels()
+    _warn(_left_out(records, params, dataset, values))
+    _warn(table.guesses())
     with tempfile.TemporaryDirectory(dir=output.absolute().parent, prefix=f".{output.name}.") as beside:
         archive = Path(beside) / "masks.zip"
         with interruptible(lambda: f"{output} is as it was") as cancel, Bars(current()) as bars:
             with archive.open("w+b") as into:
-                export_ctc(dataset, cells, params, into, bars, cancel)
-            if tracks:
-                with ZipFile(archive, "a") as more:
-                    more.writestr(TRACKS, tracks)
+                first = 0 if values["from_zero"] else None
+                shown = export_tracks(dataset, table.spots(), labels, params, into, bars, cancel, first_number=first)
             _put(archive, output)
-    n_cells = sum(cell.spot.t in params.timepoints for cell in cells)
-    if values["as_json"]:
-        print_json({"output": str(output), "masks": len(timepoints), "cells": n_cells})
-    else:
-        click.echo(f"{output}: {counted(len(timepoints), 'mask')} with {counted(n_cells, 'nucleus', 'nuclei')}")
+    _warn(table.losses(shown))
+    _warn(table.changes(labels.changes))
+    _report(output, params, table, labels, shown, values["as_json"])
     return DONE
+
+
+def _warn(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        logger.warning("%s", sentence)
+
+
+def _params(values: Mapping[str, Any], dataset: Dataset) -> CtcParams:
+    timepoints = parse_timepoints(values["timepoints"], dataset.n_timepoints)
+    if timepoints != list(range(timepoints[0], timepoints[-1] + 1)):
+        raise click.UsageError("--timepoints: expected one range without gaps, such as 0-9")
+    voxel = as_voxel_size(values["voxel_size"], dataset.n_dims)
+    return CtcParams(voxel_size=voxel, t_start=timepoints[0], t_end=timepoints[-1])
+
+
+def _left_out(
+    records: Sequence[SpotRecord], params: CtcParams, dataset: Dataset, values: Mapping[str, Any]
+) -> Iterator[str]:
+    n_beyond = sum(record.t >= dataset.n_timepoints for record in records)
+    if n_beyond:
+        yield (
+            f"{counted(n_beyond, 'nucleus', 'nuclei')} left out: the movie has timepoints 0 to "
+            f"{dataset.n_timepoints - 1}, and the file goes to {max(record.t for record in records)}"
+        )
+    if params.t_start and not values["from_zero"]:
+        yield (
+            f"masks and {TRACKS} count timepoints as the movie does, from {params.t_start}; programs that count masks "
+            "from 0 need --from-zero"
+        )
+
+
+def _report(
+    output: Path, params: CtcParams, table: MaskTable, labels: TrackLabels, shown: Shown, as_json: bool
+) -> None:
+    if as_json:
+        found = {
+            "output": str(output),
+            "masks": len(params.timepoints),
+            "cells": shown.n_nuclei,
+            "tracks": len(shown.tracks),
+            "changed": len(labels.changes),
+            "covered": len(shown.covered),
+            "outside": len(shown.outside),
+            "left_out": table.n_left_out,
+        }
+        print_json(found)
+        return
+    nuclei, tracks = counted(shown.n_nuclei, "nucleus", "nuclei"), counted(len(shown.tracks), "track")
+    others = f"; {table.n_left_out} at other timepoints left out" if table.n_left_out else ""
+    click.echo(f"{output}: {counted(len(params.timepoints), 'mask')} with {nuclei} in {tracks}{others}")
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
@@ -67,42 +112,6 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 def _is_archive(output: Path) -> bool:
     return output.suffix.lower() == ".zip"
-
-
-def _cells(records: Sequence[SpotRecord]) -> list[Cell]:
-    counts: Counter[int] = Counter()
-    cells = []
-    for record in records:
-        value = record.value if record.value is not None else record.track
-        if value is None:
-            counts[record.t] += 1
-            value = counts[record.t]
-        cells.append(Cell(spot_of(record), value))
-    return cells
-
-
-def _track_list(records: Sequence[SpotRecord], params: CtcParams) -> str:
-    """Return the list of tracks, where they are known and are what the masks hold; else nothing.
-
-    Raises
-    ------
-    InvalidInputError
-        A spot is not later than its parent.
-    """
-    inside = [r for r in records if r.t in params.timepoints]
-    if not inside or any(r.id is None or r.track is None or r.value not in (None, r.track) for r in inside):
-        return ""
-    by_id = {r.id: r for r in inside}
-    parents = {r.id: r.parent for r in inside if r.parent in by_id}
-    for name, parent in parents.items():
-        if by_id[parent].t >= by_id[name].t:
-            raise InvalidInputError(
-                f"the spot {name} at timepoint {by_id[name].t} has the parent {parent}, which is at timepoint "
-                f"{by_id[parent].t}: expected an earlier one; ids must be unique in a file"
-            )
-    numbers, tracks = tracks_of({r.id: r.t for r in inside}, parents)
-    named = {numbers[r.id]: r.track for r in inside} | {0: 0}
-    return "".join(f"{named[k.number]} {k.first} {k.last} {named[k.parent]}\n" for k in tracks)
 
 
 def _put(archive: Path, output: Path) -> None:

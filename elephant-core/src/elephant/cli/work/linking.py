@@ -1,5 +1,6 @@
 """Finding where nuclei were, and joining them to tracks."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import click
 import numpy as np
 
-from elephant.cli.files import SpotRecord, read_spots, spot_of
+from elephant.cli.files import SpotRecord, read_all_spots, spot_of
 from elephant.cli.interruption import interruptible
 from elephant.cli.options import as_voxel_size, chosen_keep_axials, parse_timepoints
 from elephant.cli.output import counted
@@ -27,38 +28,65 @@ from elephant.workflows.displacement import displace
 from elephant.workflows.flow import FlowWork
 from elephant.workflows.labels import by_timepoint
 
+logger = logging.getLogger(__name__)
+
 Groups = Mapping[int, Sequence[SpotRecord]]
 
 
-def link_spots(name: str, file: Path, model: str, values: Mapping[str, Any]) -> int:
+def link_spots(name: str, files: Sequence[Path], model: str | None, values: Mapping[str, Any]) -> int:
     """Write the spots with where they were, and with their tracks where that is asked for."""
     outputs = outputs_of(values)
     largest = values["join"]
     if largest is not None and not 0 < largest < float("inf"):
         raise click.UsageError(f"--join: expected a distance above 0, but {largest} came")
     dataset = Dataset(find(DATASETS, name, values["workspace"]))
-    path = find(MODELS, model, values["workspace"])
-    groups = _numbered(read_spots(file), dataset)
+    path = None if model is None else find(MODELS, model, values["workspace"])
+    groups = _numbered(read_all_spots(files), dataset)
     timepoints = [t for t in parse_timepoints(values["timepoints"], dataset.n_timepoints) if t in groups]
     work_on = {t: groups[t] for t in timepoints}
-    found: dict[int, list[SpotRecord]] = {}
-
-    def promise() -> str:
-        write_all(outputs, _all(found), is_completed=False)
-        return f"{counted(len(found), 'timepoint')} of {len(timepoints)} done, not joined to tracks"
-
-    with Bars(current()) as bars, interruptible(promise) as cancel:
-        shelf = ModelShelf(choose_device(values["device"]))
-        work = FlowWork(dataset, path, shelf, bars, cancel)
-        params = _params(values, dataset)
-        for t, records in work_on.items():
-            found[t] = _displaced(work, t, records, params)
-            bars.progress("timepoint", len(found), len(timepoints))
+    n_others = sum(len(records) for t, records in groups.items() if t not in work_on)
+    if n_others:
+        logger.warning("%s at other timepoints left out", counted(n_others, "spot"))
+    if path is None:
+        found = {t: list(records) for t, records in work_on.items()}
+        _tell_by_what(_all(found))
+    else:
+        found = _linked(dataset, path, work_on, outputs, values)
     records = _all(found) if largest is None else _joined(found, largest, values["children"])
     write_all(outputs, records)
     if STANDARD_OUTPUT not in outputs:
         click.echo(f"{values['output']}: {_summary(records, largest is not None)}")
     return DONE
+
+
+def _linked(
+    dataset: Dataset, path: Path, groups: Groups, outputs: list[Path], values: Mapping[str, Any]
+) -> dict[int, list[SpotRecord]]:
+    """Return the spots with where they were, as a flow model says."""
+    found: dict[int, list[SpotRecord]] = {}
+
+    def promise() -> str:
+        write_all(outputs, _all(found), is_completed=False)
+        return f"{counted(len(found), 'timepoint')} of {len(groups)} done, not joined to tracks"
+
+    with Bars(current()) as bars, interruptible(promise) as cancel:
+        shelf = ModelShelf(choose_device(values["device"]))
+        work = FlowWork(dataset, path, shelf, bars, cancel)
+        params = _params(values, dataset)
+        for t, records in groups.items():
+            found[t] = _displaced(work, t, records, params)
+            bars.progress("timepoint", len(found), len(groups))
+    return found
+
+
+def _tell_by_what(records: Sequence[SpotRecord]) -> None:
+    n_known = sum(record.earlier is not None for record in records)
+    if n_known:
+        logger.warning(
+            "%s joined by the `earlier` in the file, %s by where they are: to the nearest neighbours",
+            counted(n_known, "spot"),
+            len(records) - n_known,
+        )
 
 
 def _params(values: Mapping[str, Any], dataset: Dataset) -> FlowParams:
@@ -71,6 +99,8 @@ def _numbered(records: Sequence[SpotRecord], dataset: Dataset) -> Groups:
     """Return the spots by timepoint, each with an id that no other has."""
     ids = [record.id for record in records if record.id is not None]
     if len(ids) < len(records):
+        if ids:
+            logger.warning("%s without an id: all spots got new ones", counted(len(records) - len(ids), "spot"))
         new: dict[int | None, int] = {record.id: i for i, record in enumerate(records) if record.id is not None}
         records = [r.model_copy(update={"id": i, "parent": new.get(r.parent)}) for i, r in enumerate(records)]
     elif len(set(ids)) < len(ids):
@@ -98,7 +128,7 @@ def _joined(found: Groups, largest: float, n_children: int) -> list[SpotRecord]:
         before = found.get(t - 1)
         if before is None:
             continue
-        earlier, spots = (np.array(v) for v in ([r.earlier for r in records], [r.pos for r in before]))
+        earlier, spots = (np.array(v) for v in ([r.earlier or r.pos for r in records], [r.pos for r in before]))
         joined = join(earlier, spots, largest, n_children)
         parents |= {_id(r): _id(before[j]) for r, j in zip(records, joined, strict=True) if j >= 0}
     everything = _all(found)

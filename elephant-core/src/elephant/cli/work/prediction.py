@@ -18,12 +18,14 @@ from elephant.cli.session import current
 from elephant.config.detection import DetectionParams
 from elephant.dataset import Dataset
 from elephant.devices import choose_device
+from elephant.errors import InvalidInputError
 from elephant.models.shelf import ModelShelf
 from elephant.spots import DetectedSpot
 from elephant.workflows.detection import DetectionWork
 from elephant.workflows.finding import detect_all
 
 STANDARD_OUTPUT = Path("-")
+IDS_PER_TIMEPOINT = 1_000_000
 
 
 def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
@@ -46,7 +48,7 @@ def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
     with Bars(current()) as bars, interruptible(promise) as cancel:
         work = DetectionWork(dataset, path, shelf, bars, cancel)
         for t, spots in detect_all(work, timepoints, params):
-            found += _records(t, spots, len(found))
+            found += _records(t, spots)
             done.append(t)
             bars.progress("timepoint", len(done), len(timepoints), spots=len(found))
     write_all(outputs, found)
@@ -69,14 +71,24 @@ def write_all(outputs: list[Path], records: list[SpotRecord], is_completed: bool
         write_spots(output, records, is_completed)
 
 
-def _records(t: int, found: list[DetectedSpot], first_id: int) -> list[SpotRecord]:
+def _records(t: int, found: list[DetectedSpot]) -> list[SpotRecord]:
     return [
         SpotRecord(
             t=t,
-            id=first_id + i,
+            id=_id(t, i),
             pos=spot.pos[::-1].tolist(),
             covariance=spot.covariance[::-1, ::-1].ravel().tolist(),
             quality=spot.quality,
         )
         for i, spot in enumerate(found)
     ]
+
+
+def _id(t: int, i: int) -> int:
+    """Return the id of the i-th spot of a timepoint: the same whichever timepoints are predicted together."""
+    if i >= IDS_PER_TIMEPOINT:
+        raise InvalidInputError(
+            f"timepoint {t} has more than {IDS_PER_TIMEPOINT} spots, most of them noise: train on, or raise --p-thresh "
+            "or --r-min"
+        )
+    return t * IDS_PER_TIMEPOINT + i

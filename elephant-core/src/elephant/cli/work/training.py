@@ -1,13 +1,13 @@
 """Training from files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
-from elephant.cli.files import links_of, read_spots, spot_of
+from elephant.cli.files import links_of, read_all_spots, spot_of
 from elephant.cli.interruption import Interruption, interruptible
 from elephant.cli.options import as_voxel_size, chosen_keep_axials
 from elephant.cli.output import counted, print_json
@@ -35,16 +35,21 @@ class Order:
 
     Attributes
     ----------
-    dataset, file, model
+    dataset, files, model
         As they were named.
     values
         All other options.
     """
 
     dataset: str
-    file: Path
+    files: Sequence[Path]
     model: str
     values: Mapping[str, Any]
+
+    @property
+    def names(self) -> str:
+        """The files, in words."""
+        return " and ".join(file.name for file in self.files)
 
     def source(self) -> ModelSource | None:
         """Return where a model is to begin; None for what is best."""
@@ -105,9 +110,9 @@ def train_detection(order: Order) -> int:
     """Train a detection model on spots."""
     dataset, path, fixed = _prepared(order)
     params = build(DetectionTrainingParams, {**order.values, **fixed}, dataset.n_dims)
-    spots = [spot_of(record, Tag(order.values["tag"])) for record in read_spots(order.file)]
+    spots = [spot_of(record, Tag(order.values["tag"])) for record in read_all_spots(order.files)]
     if not spots:
-        raise InvalidInputError(f"nothing to train: {order.file.name} has no spots; annotate some nuclei first")
+        raise InvalidInputError(f"nothing to train: {order.names} has no spots; annotate some nuclei first")
     shelf = ModelShelf(choose_device(order.values["device"]))
     with Bars(current()) as bars:
         course = _Course(bars, path)
@@ -122,10 +127,10 @@ def train_flow_model(order: Order) -> int:
     """Train a flow model on links."""
     dataset, path, fixed = _prepared(order)
     params = build(FlowTrainingParams, {**order.values, **fixed}, dataset.n_dims)
-    links = links_of(read_spots(order.file))
+    links = links_of(read_all_spots(order.files))
     if not links:
         raise InvalidInputError(
-            f"nothing to train: {order.file.name} tells of no links; give its spots a parent, as "
+            f"nothing to train: {order.names} tells of no links; give its spots a parent, as "
             "`elephant link --join` does, or a displacement"
         )
     shelf = ModelShelf(choose_device(order.values["device"]))

@@ -1,0 +1,114 @@
+"""Spots of several files as if they were one: those of a movie whose parts were predicted apart, for instance."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from elephant.cli.files.reading import read_spots
+from elephant.cli.files.records import SpotRecord
+from elephant.cli.output import counted
+
+logger = logging.getLogger(__name__)
+
+_NUMBERS = ("track", "value")
+
+
+def read_all_spots(paths: Sequence[Path]) -> list[SpotRecord]:
+    """Read the spots of all files, in the order given.
+
+    Each spot counts once, also where several files hold it. Ids that an earlier file has too are given anew, with
+    the parents that refer to them, and so are numbers of tracks that cannot mean the same track. A parent that is not
+    in its own file may be in an earlier one.
+
+    Raises
+    ------
+    NotFoundError, InvalidInputError
+        As for :func:`elephant.cli.files.read_spots`.
+    """
+    joined: list[SpotRecord] = []
+    for path in paths:
+        part = read_spots(path)
+        joined += _fitted(part, joined, path.name) if joined else part
+    return joined
+
+
+def _fitted(part: Sequence[SpotRecord], before: Sequence[SpotRecord], name: str) -> list[SpotRecord]:
+    """Return the spots of a file as they fit to those before."""
+    known = {_place(record): record for record in before}
+    twins = {record.id: known[_place(record)].id for record in part if _place(record) in known}
+    new = [record for record in part if _place(record) not in known]
+    if len(new) < len(part):
+        logger.warning(
+            "%s: %s left out, as earlier files hold them (same timepoint, position and covariance)",
+            name,
+            counted(len(part) - len(new), "spot"),
+        )
+    own = {record.id for record in new if record.id is not None}
+    used = {record.id for record in before if record.id is not None}
+    collide = own & used
+    shift = _shift(own, used) if collide else 0
+    if collide:
+        logger.warning(
+            "%s: %s in earlier files too: its spots got others, %d to %d, and their parents with them",
+            name,
+            f"{counted(len(collide), 'id')} {'is' if len(collide) == 1 else 'are'}",
+            min(own) + shift,
+            max(own) + shift,
+        )
+
+    def renamed(old: int | None) -> int | None:
+        return old + shift if old is not None and old in own else twins.get(old, old)
+
+    numbers = {field: _numbers(field, new, before, name, apart=bool(collide)) for field in _NUMBERS}
+    return [
+        record.model_copy(
+            update={"id": renamed(record.id), "parent": renamed(record.parent)}
+            | {field: change(getattr(record, field)) for field, change in numbers.items()}
+        )
+        for record in new
+    ]
+
+
+def _numbers(
+    field: str, new: Iterable[SpotRecord], before: Iterable[SpotRecord], name: str, *, apart: bool
+) -> Callable[[int | None], int | None]:
+    """Return what becomes of the tracks, or values, of a file.
+
+    Parameters
+    ----------
+    apart
+        Whether the files were numbered without knowledge of one another, as their ids say.
+    """
+    here, there = _at(field, new), _at(field, before)
+    own, used = {number for _, number in here}, {number for _, number in there}
+    shared = own & used
+    if not shared:
+        return lambda number: number
+    if not apart and not here & there:
+        logger.warning("%s: %s as in earlier files: taken for the same tracks", name, counted(len(shared), field))
+        return lambda number: number
+    shift = _shift(own, used)
+    logger.warning(
+        "%s: %s in earlier files for other nuclei: its own became %d to %d",
+        name,
+        f"{counted(len(shared), field)} {'is' if len(shared) == 1 else 'are'}",
+        min(own) + shift,
+        max(own) + shift,
+    )
+    return lambda number: None if number is None else number + shift if number in own else number
+
+
+def _at(field: str, records: Iterable[SpotRecord]) -> set[tuple[int, int]]:
+    """Return timepoints and numbers; negative ones stand for none."""
+    found = ((record.t, getattr(record, field)) for record in records)
+    return {(t, number) for t, number in found if number is not None and number >= 0}
+
+
+def _shift(own: Iterable[int], used: Iterable[int]) -> int:
+    return max(used) + 1 - min(own)
+
+
+def _place(record: SpotRecord) -> tuple[Any, ...]:
+    # A link that the server is sent is another thing than its spot.
+    return record.t, record.pos, record.covariance, record.displacement

@@ -1,0 +1,141 @@
+"""What a file of spots says of tracks, and in words what became of it in masks."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from elephant.cli.files import SpotRecord, spot_of
+from elephant.cli.output import counted, in_ranges
+from elephant.tracking import Change, Lineage, Reason, TrackedSpot, TrackLabels, lineage_of
+from elephant.types import Spot
+from elephant.workflows.tracks import Shown
+
+_EXAMPLES = 3
+_BECAUSE = {
+    Reason.GAP: "a gap ends a track, which goes on as a child of its own",
+    Reason.DIVISION: "daughters are tracks of their own",
+    Reason.HIDDEN: "a track ends where its nucleus is in no mask, and goes on as a child of its own",
+    Reason.TAKEN: "another track has this number",
+    Reason.RANGE: "labels are 1 to 65535",
+    Reason.MIXED: "their track has another number",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MaskTable:
+    """The nuclei of a file that go into masks, and their tracks.
+
+    Attributes
+    ----------
+    records
+        Those at the timepoints that are exported.
+    tracked
+        What is known of the track of each.
+    numbers
+        The label that the file asks for, where it does.
+    shift
+        What was added to each number of the file.
+    lineage
+        Which of them came from which.
+    n_left_out
+        How many are at other timepoints.
+    """
+
+    records: Sequence[SpotRecord]
+    tracked: Sequence[TrackedSpot]
+    numbers: Sequence[int | None]
+    shift: int
+    lineage: Lineage
+    n_left_out: int
+
+    @classmethod
+    def of(cls, records: Sequence[SpotRecord], timepoints: range) -> "MaskTable":
+        """Return the table of the nuclei at some timepoints.
+
+        Raises
+        ------
+        InvalidInputError
+            A parent is not earlier than its child, or a track does not tell where a nucleus came from.
+        """
+        # Judged by the whole file, so that parts of a movie get the same labels.
+        shift = int(0 in {_number(record) for record in records})
+        inside = [record for record in records if record.t in timepoints]
+        others = {record.id for record in records if record.id is not None and record.t not in timepoints}
+        tracked = [TrackedSpot(r.t, r.id, r.parent, _track(r)) for r in inside]
+        numbers = [None if n is None else n + shift for n in map(_number, inside)]
+        return cls(inside, tracked, numbers, shift, lineage_of(tracked, others), len(records) - len(inside))
+
+    def spots(self) -> list[Spot]:
+        """Return the nuclei."""
+        return [spot_of(record) for record in self.records]
+
+    def labels(self) -> TrackLabels:
+        """Return what gives them their labels."""
+        return TrackLabels(self.tracked, self.lineage.parents, self.numbers)
+
+    def guesses(self) -> Iterator[str]:
+        """Say what was filled in."""
+        if self.shift:
+            yield "tracks are counted from 0, which is the background of a mask: each label is the number plus 1"
+        n_untracked = sum(number is None for number in self.numbers)
+        has_links = any(parent >= 0 for parent in self.lineage.parents)
+        if n_untracked == len(self.numbers) and not has_links and self.numbers:
+            yield (
+                "the nuclei have neither a track nor a parent: each is a track of its own (elephant link --join makes "
+                "tracks)"
+            )
+        elif 0 < n_untracked < len(self.numbers):
+            yield f"{_nuclei(n_untracked)} without a number: their tracks got labels that no other track has"
+        if self.lineage.n_by_track and any(spot.parent is not None for spot in self.tracked):
+            yield f"{_nuclei(self.lineage.n_by_track)} without a parent: taken for the next ones of their tracks"
+        if self.lineage.unknown:
+            unknown = self.lineage.unknown
+            names = _some(map(str, dict.fromkeys(unknown)))
+            yield f"{_nuclei(len(unknown))} with a parent that is not in the file ({names}): taken for none"
+
+    def losses(self, shown: Shown) -> Iterator[str]:
+        """Say which nuclei are in no mask."""
+        if shown.outside:
+            yield f"{_nuclei(len(shown.outside))} outside of the image, in no mask: {self._which(shown.outside)}"
+        if shown.covered:
+            yield f"{_nuclei(len(shown.covered))} in no mask, as others cover them: {self._which(shown.covered)}"
+
+    def changes(self, changes: Sequence[Change]) -> Iterator[str]:
+        """Say which labels are not the numbers of the file, and why."""
+        for reason, members in groupby(sorted(changes, key=lambda c: c.reason), key=lambda c: c.reason):
+            of_reason = list(members)
+            firsts: dict[tuple[int, int], int] = {}
+            for change in of_reason:
+                firsts.setdefault((change.number - self.shift, change.label), change.t)
+            examples = _some(f"{number} is {label} from timepoint {t}" for (number, label), t in firsts.items())
+            yield f"{_nuclei(len(of_reason))} with another label than in the file, as {_BECAUSE[reason]}: {examples}"
+
+    def _which(self, indices: Sequence[int]) -> str:
+        at = Counter(self.records[i].t for i in indices)
+        names = _some(str(self.records[i].id) for i in indices if self.records[i].id is not None)
+        return f"timepoint{'s' if len(at) > 1 else ''} {in_ranges(sorted(at))}" + (f" (id {names})" if names else "")
+
+
+def _track(record: SpotRecord) -> int | None:
+    return _natural(record.track if record.track is not None else record.value)
+
+
+def _number(record: SpotRecord) -> int | None:
+    return _natural(record.value if record.value is not None else record.track)
+
+
+def _natural(number: int | None) -> int | None:
+    """Return a number from 0; negative ones stand for none in other programs' tables."""
+    return None if number is None or number < 0 else number
+
+
+def _nuclei(count: int) -> str:
+    return counted(count, "nucleus", "nuclei")
+
+
+def _some(words: Iterable[str]) -> str:
+    """Return the first few, and how many more there are."""
+    found = list(words)
+    more = len(found) - _EXAMPLES
+    return ", ".join(found[:_EXAMPLES]) + (f" and {more} more" if more > 0 else "")

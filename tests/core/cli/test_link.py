@@ -1,0 +1,66 @@
+"""Joining spots to tracks without a flow model."""
+
+from pathlib import Path
+
+import pytest
+
+from core.cli.shell import Shell
+from core.ctc_rules import check_result
+
+SCALES = ["--voxel-size", "0.5", "0.5", "2"]
+HEAD = "t,x,y,z,radius"
+
+
+def test_spots_are_joined_to_their_nearest_neighbours(dataset: Path, shell: Shell) -> None:
+    (shell.folder / "s.csv").write_text(f"{HEAD}\n0,4,8,8,2\n0,14,8,8,2\n1,13,8,8,2\n1,5,8,8,2\n2,4,9,8,2\n2,6,7,8,2\n")
+    done = shell("link", dataset, "--spots", "s.csv", *SCALES, "--join", "3", "-o", "tracked.json")
+    assert (done.status, done.err) == (0, "")
+    assert done.out == "tracked.json: 6 spots, 4 tracks\n"
+    shell("export", dataset, "--spots", "tracked.json", *SCALES, "-o", "masks")
+    lines, labels = check_result(shell.folder / "masks")
+    assert lines == [(1, 0, 1, 0), (2, 0, 1, 0), (3, 2, 2, 1), (4, 2, 2, 1)]
+    assert labels == [{1, 2}, {1, 2}, {3, 4}, set()]
+
+
+def test_where_they_were_counts_where_it_is_known(dataset: Path, shell: Shell) -> None:
+    (shell.folder / "s.csv").write_text(f"{HEAD},earlier_x,earlier_y,earlier_z\n0,4,8,8,2,,,\n1,14,8,8,2,4,8,8\n")
+    done = shell("link", dataset, "--spots", "s.csv", *SCALES, "--join", "1", "--json")
+    assert [spot.get("parent") for spot in done.json["spots"]] == [None, 0]
+    assert "1 spot joined by the `earlier` in the file, 1 by where they are" in done.err
+
+
+def test_parts_that_were_predicted_apart_are_joined(dataset: Path, shell: Shell) -> None:
+    for name, t in (("a", 0), ("b", 2)):
+        (shell.folder / f"{name}.csv").write_text(f"{HEAD},id\n{t},4,8,8,2,0\n{t + 1},4,8,8,2,1\n")
+    both = ["--spots", "a.csv", "--spots", "b.csv"]
+    done = shell("link", dataset, *both, *SCALES, "--join", "3", "--json")
+    assert [(s["id"], s.get("parent"), s["track"]) for s in done.json["spots"]] == [
+        (0, None, 1), (1, 0, 1), (2, 1, 1), (3, 2, 1),
+    ]  # fmt: skip
+    assert "b.csv: 2 ids are in earlier files too" in done.err
+    done = shell("export", dataset, *both, *SCALES, "-o", "masks")
+    assert sum(map(len, check_result(shell.folder / "masks")[1])) == 4
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "expected --model, --join, or both"),
+        (["--join", "3", "--patch", "8", "8", "8"], "--patch has a meaning with --model only"),
+        (["--join", "3", "--output-prediction"], "--output-prediction has a meaning with --model only"),
+    ],
+)
+def test_what_needs_a_model_is_refused_without_one(args: list[str], words: str, dataset: Path, shell: Shell) -> None:
+    (shell.folder / "s.csv").write_text(f"{HEAD}\n0,4,8,8,2\n")
+    done = shell("link", dataset, "--spots", "s.csv", *SCALES, "--json", *args)
+    assert done.status == 2
+    assert words in done.err.splitlines()[-1]
+
+
+def test_what_is_left_out_and_what_gets_new_ids_is_said(dataset: Path, shell: Shell) -> None:
+    (shell.folder / "s.csv").write_text(f"{HEAD},id\n0,4,8,8,2,5\n1,4,8,8,2,\n")
+    done = shell("link", dataset, "--spots", "s.csv", *SCALES, "--join", "3", "--json", "-t", "0")
+    assert done.err.splitlines() == [
+        "warning: 1 spot without an id: all spots got new ones",
+        "warning: 1 spot at other timepoints left out",
+    ]
