@@ -291,7 +291,7 @@ def test_a_model_file_that_is_none_is_refused_and_the_model_stays(player: Player
         player.server.base_url + "seg/reset", data={"data": data}, files={"file": b"no model at all"}, timeout=60
     )
     assert answer.status_code == 400
-    assert "no PyTorch model file" in answer.json()["error"]
+    assert "not a PyTorch model file" in answer.json()["error"]
     assert model.read_bytes() == before
     assert not list((model.parent / ".uploads").iterdir())
 

@@ -17,6 +17,7 @@ from faults.ground import Ground
 from faults.inputs.asking import Ask, refused
 
 Content = Callable[[Ground], bytes]
+NOT_ONE = "not a PyTorch model file"
 TRACE = "/tmp/elephant-was-here"
 
 
@@ -61,6 +62,20 @@ def _absurd(_ground: Ground) -> bytes:
     return _saved({"weight": torch.zeros(1).expand(1 << 40)})(_ground)
 
 
+def _endless(_ground: Ground) -> bytes:
+    """A key that takes 2^60 steps to be hashed: a tuple of two of the same tuple, and so on."""
+    pairs = b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(60))
+    return _archive({"archive/data.pkl": b"\x80\x02}(K\x00q\x00" + pairs + b"K\x01u.", "archive/version": b"3\n"})
+
+
+def _archive(entries: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
 def _not_finite(weights: dict[str, Any]) -> dict[str, Any]:
     return {name: v * float("nan") if v.is_floating_point() else v for name, v in weights.items()}
 
@@ -78,19 +93,22 @@ def sent(path: str, content: Content, *, flat: bool = False) -> Ask:
 
 
 FILES: dict[str, tuple[Content, str]] = {
-    "one that runs a command": (_saved({"a": Malicious()}), "no PyTorch model file"),
-    "a bare pickle that runs a command": (lambda _: pickle.dumps(Malicious()), "no PyTorch model file"),
+    "one that runs a command": (_saved({"a": Malicious()}), NOT_ONE),
+    "a bare pickle that runs a command": (lambda _: pickle.dumps(Malicious()), NOT_ONE),
     "an old one that runs a command": (
         _saved([Malicious()], _use_new_zipfile_serialization=False),
-        "no PyTorch model file",
+        NOT_ONE,
     ),
-    "a truncated one": (lambda ground: _own(ground)[:-1000], "no PyTorch model file"),
-    "the first half of one": (lambda ground: _own(ground)[: len(_own(ground)) // 2], "no PyTorch model file"),
-    "text": (lambda _: b"no model at all", "no PyTorch model file"),
-    "nothing": (lambda _: b"", "no PyTorch model file"),
-    "zeros": (lambda _: bytes(1 << 20), "no PyTorch model file"),
-    "a .zip of something else": (_zip, "no PyTorch model file"),
-    "a movie": (lambda ground: ground.volume.movie.file.read_bytes(), "no PyTorch model file"),
+    "one that takes forever to be unpickled": (_endless, "state dict"),
+    "one with 20,000 entries": (lambda _: _archive({f"archive/{n}": b"" for n in range(20_000)}), "20,000 entries"),
+    "one with something behind its end": (lambda ground: _own(ground) + bytes(14), "follows its end"),
+    "a truncated one": (lambda ground: _own(ground)[:-1000], NOT_ONE),
+    "the first half of one": (lambda ground: _own(ground)[: len(_own(ground)) // 2], NOT_ONE),
+    "text": (lambda _: b"no model at all", NOT_ONE),
+    "nothing": (lambda _: b"", NOT_ONE),
+    "zeros": (lambda _: bytes(1 << 20), NOT_ONE),
+    "a .zip of something else": (_zip, NOT_ONE),
+    "a movie": (lambda ground: ground.volume.movie.file.read_bytes(), NOT_ONE),
     "a whole training": (_saved({"epoch": 3, "model": {"weight": torch.zeros(1)}}), "state dict"),
     "a tensor": (_saved(torch.zeros(3)), "state dict"),
     "a number": (_saved(7), "state dict"),
@@ -105,7 +123,7 @@ FILES: dict[str, tuple[Content, str]] = {
     "weights that are no numbers": (_with(_not_finite), "finite"),
     "an ensemble of two kinds": (_with(lambda w: [w, {"weight": torch.zeros(1)}]), "architecture"),
 }
-SHORT = ("one that runs a command", "a truncated one", "another architecture")
+SHORT = ("one that runs a command", "one that takes forever to be unpickled", "a truncated one", "another architecture")
 
 CASES: list[Case] = [
     *[
@@ -113,6 +131,6 @@ CASES: list[Case] = [
         for name, (content, words) in FILES.items()
     ],
     refused("flow/reset: the model is a detection model", sent("flow/reset", _own), "architecture", "FlowNet"),
-    refused("flow/reset: the model runs a command", sent("flow/reset", _saved(Malicious())), "no PyTorch model file"),
+    refused("flow/reset: the model runs a command", sent("flow/reset", _saved(Malicious())), NOT_ONE),
     refused("seg/reset: the model is one of volumes (2D)", sent("seg/reset", _own, flat=True), "architecture", "2D"),
 ]
