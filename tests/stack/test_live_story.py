@@ -37,6 +37,7 @@ def test_a_live_session(player: Player) -> None:
         }
         player.wait_for_state(1)
         ears.heard.clear()
+        del update["is_livemode"]  # clients up to 0.3 do not send it
         player.post("seg/update", {**update, "spots": [spot(2, centres[1])]})
         ears.wait_for(lambda e: any("step 3/3" in m["message"] for m in e.bodies("log")), 60)
         ears.wait_for(lambda e: "Model updated" in e.bodies("update"), 20)

@@ -10,7 +10,7 @@ from elephant.types import Box, Tag, VoxelSize
 from elephant_server.api.bodies import parse
 from elephant_server.api.errors import reason_phrase
 from elephant_server.schemas.dataset import DatasetGenerateBody
-from elephant_server.schemas.seg import SegPredictBody, SegTrainBody, SegUpdateBody
+from elephant_server.schemas.seg import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 
 COVARIANCE = [4.0, 0.1, 0.2, 0.1, 5, 0.3, 0.2, 0.3, 6]
 SPOT = {"t": 3, "pos": [1, 2.5, 3], "covariance": COVARIANCE, "tag": "fn", "label": 1, "id": 7}
@@ -80,6 +80,24 @@ def test_what_a_training_does_not_say_is_what_a_fresh_client_sends(sent: dict[st
     assert (params.class_weights, params.false_weight) == ((1, 10, 10), 10)
 
 
+def test_what_is_0_in_the_clients_settings_has_a_meaning() -> None:
+    for is_live in (False, True):
+        params = read(SegTrainBody, TRAIN, n_epochs=0, log_interval=0, cache_maxbytes=0, is_livemode=is_live)
+        assert params.to_payload().params.loop.n_epochs == params.to_payload().cache_maxbytes == 0
+    for url in ("Versatile", None, "https://example.org/models/a.pth"):
+        body = {"dataset_name": "d", "model_name": "m.pth", "url": url}
+        payload = read(SegResetBody, body, n_crops=0, cache_maxbytes=0).to_payload(None)
+        assert (payload.start.n_crops, payload.url, payload.cache_maxbytes) == (0, url, 0)
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_live"), [({}, True), ({"is_livemode": True}, True), ({"is_livemode": False}, False)]
+)
+def test_an_update_that_does_not_say_is_one_of_the_live_session(sent: dict[str, Any], is_live: bool) -> None:
+    body = {"dataset_name": "d", "scales": [1, 1, 1], "spots": [SPOT]}
+    assert read(SegUpdateBody, body, **sent).to_payload().is_livemode is is_live
+
+
 def test_a_repeated_key_counts_with_its_last_value() -> None:
     text = json.dumps(PREDICT)[:-1] + ', "timepoint": 9}'
     assert parse(SegPredictBody, text).to_payload().timepoint == 9
@@ -111,7 +129,7 @@ def test_n_keep_axials_follows_from_the_voxels_where_it_is_not_sent(anisotropy: 
         (SegPredictBody, PREDICT, {"dataset_name": ""}, "dataset_name"),
         (SegPredictBody, PREDICT, {"is_3d": 1}, "is_3d"),
         (SegTrainBody, TRAIN, {"n_crops": 0}, "n_crops"),
-        (SegTrainBody, TRAIN, {"n_epochs": 0}, "n_epochs"),
+        (SegTrainBody, TRAIN, {"n_epochs": -1}, "n_epochs"),
         (SegTrainBody, TRAIN, {"spots": []}, "nothing to train"),
         (SegTrainBody, TRAIN, {"spots": [{**SPOT, "tag": "xx"}]}, "tp, fp, tn, fn, tb, fb, unlabeled"),
         (SegTrainBody, TRAIN, {"spots": [{**SPOT, "covariance": [1] * 8}]}, "spots.0.covariance"),

@@ -109,6 +109,13 @@ def test_an_aborted_prediction_answers_every_spot_where_it_is() -> None:
     assert flow._spots(Outcome(result={"spots": found}), body) == {"spots": found, "completed": True}
 
 
+def test_what_is_0_in_the_clients_settings_has_a_meaning() -> None:
+    payload = read(
+        FlowTrainBody, TRAIN, n_epochs=0, dim_weights=[0, 0, 0], cache_maxbytes=0, log_interval=0
+    ).to_payload()
+    assert (payload.params.loop.n_epochs, payload.params.dim_weights, payload.cache_maxbytes) == (0, (0, 0, 0), 0)
+
+
 NOT_POSITIVE = np.diag([1.0, -1, 1]).ravel().tolist()
 
 
@@ -120,7 +127,7 @@ NOT_POSITIVE = np.diag([1.0, -1, 1]).ravel().tolist()
         (FlowPredictBody, PREDICT, {"spots": [{"pos": [1, 2, 3], "covariance": COVARIANCE}]}, "spots.0.id"),
         (FlowPredictBody, PREDICT, {"spots": [SPOT, {**SPOT, "covariance": NOT_POSITIVE}]}, "spots.1.covariance"),
         (FlowTrainBody, TRAIN, {"spots": []}, "nothing to train"),
-        (FlowTrainBody, TRAIN, {"dim_weights": [0, 0, 0]}, "dim_weights"),
+        (FlowTrainBody, TRAIN, {"dim_weights": [0, 0, -1]}, "dim_weights"),
         (FlowTrainBody, TRAIN, {"dim_weights": [1, -1, 0]}, "dim_weights"),
         (FlowTrainBody, TRAIN, {"n_crops": 0}, "n_crops"),
         (FlowTrainBody, TRAIN, {"spots": [{**LINK, "covariance": NOT_POSITIVE}]}, "positive definite"),

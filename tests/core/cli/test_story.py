@@ -90,6 +90,15 @@ def test_check_tells_what_is_in_the_dataset(story: Path, shell: Shell) -> None:
     broken.rmdir()
 
 
+def test_a_training_of_no_epochs_says_so(story: Path, shell: Shell) -> None:
+    spots = ["--spots", story / "annotated.csv", "--model", "untrained.pth", *SCALES, *QUICK, "--n-epochs", "0"]
+    done = shell("train", "lab/sim", *spots)
+    assert done.status == 0
+    assert "untrained.pth is not trained: the labels are written" in done.out
+    assert (story / "ws" / "models" / "untrained.pth").is_file()
+    assert {"epochs": 0, "loss": None}.items() <= shell("train", "lab/sim", *spots, "--json").json.items()
+
+
 def test_predict_link_export(story: Path, shell: Shell) -> None:
     predict = ["predict", "lab/sim", "--model", "nuclei.pth", *SCALES, "--r-max", "8"]
     done = shell(*predict, "-o", "found.csv", "--json", "-t", "0-1,2")

@@ -194,5 +194,7 @@ def test_the_cache_lets_go_of_what_was_unused_for_longest() -> None:
     for t in (0, 1, 0, 2, 0, 1):
         cache(t)
     assert made == [0, 1, 2, 1]
+    little = TimepointCache(make, max_bytes=1)
+    assert little(5) is little(5)
     nothing = TimepointCache(make, max_bytes=0)
-    assert nothing(5) is nothing(5)
+    assert nothing(5) is not nothing(5)

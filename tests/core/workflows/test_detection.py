@@ -176,6 +176,29 @@ def test_a_start_from_intensities_tells_bright_from_dark(made: tuple[DetectionWo
     assert centre[image > 0.6].mean() > centre[image < 0.2].mean() + 0.2
 
 
+def test_a_start_without_crops_stays_random(
+    made: tuple[DetectionWork, list[Spot]], caplog: pytest.LogCaptureFixture
+) -> None:
+    work, _ = made
+    reset(work, n_crops=0)
+    torch.manual_seed(0)
+    fresh = DetectionNet(work.dataset.n_dims, 0)
+    assert torch.equal(weights(work.model_path), torch.cat([v.flatten() for v in fresh.state_dict().values()]))
+    assert any(r.levelname == "WARNING" and "random weights" in r.getMessage() for r in caplog.records)
+    reset(work, ModelSource(file=work.model_path), n_crops=0)
+    assert torch.equal(weights(work.model_path), torch.cat([v.flatten() for v in fresh.state_dict().values()]))
+
+
+def test_no_epochs_write_the_labels_and_leave_the_model(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, spots = made
+    reset(work)
+    before = work.model_path.read_bytes()
+    control = FixedControl(5e-3, 4)
+    train(work, spots, training_params(work, n_epochs=0), control, lambda: pytest.fail("saved"))
+    assert work.dataset.read_labels(0).any()
+    assert work.model_path.read_bytes() == before
+
+
 def test_a_cancelled_training_keeps_the_last_finished_epoch(made: tuple[DetectionWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)

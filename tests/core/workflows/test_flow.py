@@ -358,14 +358,26 @@ def test_a_cancelled_training_keeps_the_last_finished_epoch(made: tuple[FlowWork
     assert not work.dataset.read_flow(0).any()
 
 
-def test_axes_of_which_none_counts_are_refused_before_labels_are_written(made: tuple[FlowWork, list[Spot]]) -> None:
+def test_axes_that_all_weigh_0_count_equally(made: tuple[FlowWork, list[Spot]]) -> None:
+    work, spots = made
+    losses = []
+    for weights in ((0.0, 0.0, 0.0 if work.dataset.is_3d else 1.0), (1.0, 1.0, 1.0)):
+        reset(work)
+        steps = Losses()
+        params = training_params(work, n_epochs=1).model_copy(update={"dim_weights": weights})
+        train_flow(replaced(work, reporter=steps), links_of(spots), params, FixedControl(1e-3, 4), lambda: None)
+        losses.append(steps.seen)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_no_epochs_write_the_labels_and_leave_the_model(made: tuple[FlowWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
-    before = work.dataset.read_flow_labels(0)
-    params = training_params(work).model_copy(update={"dim_weights": (0.0, 0.0, 0.0 if work.dataset.is_3d else 1.0)})
-    with pytest.raises(InvalidInputError, match="dim_weights"):
-        train_flow(work, links_of(spots), params, FixedControl(1e-3, 4), lambda: None)
-    np.testing.assert_array_equal(work.dataset.read_flow_labels(0), before)
+    before = work.model_path.read_bytes()
+    params = training_params(work, n_epochs=0)
+    train_flow(work, links_of(spots), params, FixedControl(1e-3, 4), lambda: pytest.fail("saved"))
+    assert work.dataset.read_flow_labels(0)[-1].any()
+    assert work.model_path.read_bytes() == before
 
 
 def test_links_without_a_voxel_are_nothing_to_train(made: tuple[FlowWork, list[Spot]]) -> None:

@@ -62,6 +62,8 @@ def test_starts(made: tuple[DetectionWork, list[Spot]], tmp_path: Path) -> None:
     work, _ = made
     reset(work)
     assert (last(work).what, last(work).dataset) == ("intensities", "movie-a")
+    reset(work, n_crops=0)
+    assert (last(work).what, last(work).dataset) == ("random", None)
     file = tmp_path / "models" / "pretrained" / "versatile2d.pth"
     Ensemble([DetectionNet(2, 0)]).save(file)
     reset(work, ModelSource("Versatile"))

@@ -17,6 +17,7 @@ from elephant.models.pretrained import Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.paths import resolve_inside
 from elephant.training.control import LiveSettings
+from elephant.workflows.work import DEFAULT_CACHE_BYTES
 from elephant_server.messaging import Messages
 from elephant_server.settings import Settings
 from elephant_server.state import Board, Checkpoint, Lease, Poster
@@ -185,6 +186,11 @@ def model_file(context: WorkerContext, name: str) -> Path:
             f"the model {name!r} would be one of the pretrained models, from which others start: choose another name"
         )
     return path
+
+
+def cache_bytes(asked: int | None) -> int:
+    """Return the limit for images that are kept in memory: what a request asks for, if it does."""
+    return DEFAULT_CACHE_BYTES if asked is None else asked
 
 
 def open_dataset(context: WorkerContext, name: str, is_3d: bool) -> Dataset:

@@ -19,8 +19,7 @@ from elephant.workflows.flow import (
     train_flow,
     update_flow_labels,
 )
-from elephant.workflows.work import DEFAULT_CACHE_BYTES
-from elephant_server.jobs.context import JobControl, WorkerContext, model_file, open_dataset
+from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
 from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowTrain, FlowUpdate
 from elephant_server.jobs.reporters import TileReporter
 from elephant_server.jobs.scalars import training_reporter
@@ -47,7 +46,7 @@ def flow_train(context: WorkerContext, payload: FlowTrain, control: JobControl) 
     work = _work(context, payload, control)
     links = [link.to_link() for link in payload.links]
     check_flow_training(work, links, payload.params)
-    cache = DEFAULT_CACHE_BYTES if payload.cache_maxbytes is None else payload.cache_maxbytes
+    cache = cache_bytes(payload.cache_maxbytes)
     with training_reporter(context, payload.log_dir) as reporter:
         ensure_flow_model(work.model_path, context.pretrained, payload.start)
         load_flow_model(work, payload.params.displacement.n_keep_axials)

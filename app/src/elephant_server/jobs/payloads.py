@@ -112,6 +112,7 @@ class SegReset(WithUpload):
     is_3d: bool
     url: str | None
     start: SelfSupervisedParams
+    cache_maxbytes: int | None = None
 
 
 class DatasetGenerate(Payload):

@@ -24,8 +24,7 @@ from elephant.workflows.feasible import check_prediction
 from elephant.workflows.finding import detect
 from elephant.workflows.labels import update_labels
 from elephant.workflows.live import LiveSession, train_live
-from elephant.workflows.work import DEFAULT_CACHE_BYTES
-from elephant_server.jobs.context import JobControl, WorkerContext, model_file, open_dataset
+from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
 from elephant_server.jobs.live import BoardUpdates, tell
 from elephant_server.jobs.payloads import DatasetGenerate, SegPredict, SegReset, SegTrain, SegUpdate
 from elephant_server.jobs.reporters import DatasetReporter, TileReporter
@@ -65,7 +64,7 @@ def seg_train(context: WorkerContext, payload: SegTrain, control: JobControl) ->
     work = _work(context, payload, control)
     spots = [spot.to_spot() for spot in payload.spots]
     check_training(work, spots, payload.params, may_wait=payload.is_livemode)
-    cache = DEFAULT_CACHE_BYTES if payload.cache_maxbytes is None else payload.cache_maxbytes
+    cache = cache_bytes(payload.cache_maxbytes)
     with training_reporter(context, payload.log_dir) as reporter:
         _ensure(context, work, work.dataset.n_dims, payload.start)
         load_model(work, payload.params.n_keep_axials)
@@ -100,7 +99,8 @@ def seg_reset(context: WorkerContext, payload: SegReset, control: JobControl) ->
     file = None if payload.file is None else Path(payload.file)
     try:
         work = _work(context, payload, control)
-        reset_model(work, context.pretrained, ModelSource(payload.url, file), payload.start)
+        source = ModelSource(payload.url, file)
+        reset_model(work, context.pretrained, source, payload.start, cache_bytes(payload.cache_maxbytes))
     finally:
         payload.discard()
     context.messages.model_updated()

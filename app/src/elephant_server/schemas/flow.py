@@ -119,16 +119,16 @@ class FlowUpdateBody(LinksBody):
 class FlowTrainBody(TrainingBody, LinksBody):
     """``flow/train``: write the flow labels of the links, then train on their timepoints."""
 
-    dim_weights: Vector = Field((1.0, 1.0, 1.0), description="what the errors along X, Y, Z weigh")
+    dim_weights: Vector = Field((1.0, 1.0, 1.0), description="what the errors along X, Y, Z weigh; all 0: equally")
 
     @model_validator(mode="after")
     def _check_something_is_asked(self) -> Self:
         if not self.spots:
             raise ValueError("nothing to train: expected spots, but none came; link some nuclei first")
         counted = self.dim_weights[: 3 if self.is_3d else 2]
-        if not 0 <= min(counted) <= max(counted) <= LARGEST_WEIGHT or not any(counted):
+        if not 0 <= min(counted) <= max(counted) <= LARGEST_WEIGHT:
             raise ValueError(
-                f"dim_weights: expected 0 to {LARGEST_WEIGHT:g} along the axes that count, and one above 0, but "
+                f"dim_weights: expected 0 to {LARGEST_WEIGHT:g} along the axes that count, but "
                 f"{list(self.dim_weights)} came (X, Y, Z)"
             )
         return self

@@ -31,8 +31,9 @@ Seed = Bytes
 # An epoch's crops are a list, as are the items of a batch; epochs are counted, and 1,000,000 are without end.
 LARGEST_CROPS = 100_000
 Crops = Annotated[int, Field(ge=1, le=LARGEST_CROPS)]
+StartCrops = Annotated[int, Field(ge=0, le=LARGEST_CROPS)]
 BatchSize = Annotated[int, Field(ge=1, le=4096)]
-Epochs = Annotated[int, Field(ge=1, le=1_000_000)]
+Epochs = Annotated[int, Field(ge=0, le=1_000_000)]
 
 Sizes = tuple[Whole, Whole, Whole]
 CropBox = tuple[Whole, Whole, Whole, Whole, Whole, Whole]

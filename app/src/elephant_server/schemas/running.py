@@ -25,7 +25,7 @@ class RunningBody(ScaledModelBody):
     """What predictions and trainings have."""
 
     batch_size: BatchSize = Field(1, description="tiles, or crops, that go through the network together")
-    cache_maxbytes: Bytes | None = Field(None, description="bytes for keeping images in memory")
+    cache_maxbytes: Bytes | None = Field(None, description="bytes for keeping images in memory; 0: none are kept")
     use_memmap: bool = Field(False, description="accepted for compatibility")
     input_size: Sizes | None = Field(None, description="voxels, X, Y, Z, to which the image is rescaled")
     debug: bool = Field(False, description="accepted for compatibility")
@@ -65,7 +65,7 @@ class TrainingBody(RunningBody):
     crop_size: Sizes = Field(description="size of a crop, voxels, X, Y, Z")
     lr: LearningRate = Field(0.001, description="learning rate")
     n_crops: Crops = Field(5, description="crops per labelled timepoint and epoch")
-    n_epochs: Epochs = Field(10, description="epochs")
+    n_epochs: Epochs = Field(10, description="epochs; 0: only write the labels, and start a model that is not there")
     aug_scale_factor_base: Annotated[Finite, Field(ge=0, lt=1)] = Field(
         0.0, description="relative change of the field of view"
     )

@@ -13,7 +13,6 @@ from elephant_server.schemas.base import ModelUrl, voxel_size
 from elephant_server.schemas.movie import ModelBody, MovieBody
 from elephant_server.schemas.numbers import (
     Bytes,
-    Crops,
     Index,
     NotNegative,
     Positive,
@@ -21,6 +20,7 @@ from elephant_server.schemas.numbers import (
     Seed,
     Share,
     Sizes,
+    StartCrops,
     Weight,
 )
 from elephant_server.schemas.running import PredictionBody, TrainingBody
@@ -70,7 +70,6 @@ class LabelsBody(MovieBody):
     spots: tuple[SpotBody, ...] = Field((), description="the annotated nuclei")
     c_ratio: Ratio = Field(0.4, description=_C_RATIO)
     auto_bg_thresh: Share = Field(0.0, description="normalised intensity below which a voxel is background")
-    is_livemode: bool = Field(False, description="whether a live session goes on")
     use_memmap: bool = Field(False, description="accepted for compatibility")
 
     @model_validator(mode="after")
@@ -90,6 +89,9 @@ class LabelsBody(MovieBody):
 class SegUpdateBody(LabelsBody):
     """``seg/update``: replace the labels of every timepoint that has spots, or clear all."""
 
+    is_livemode: bool | None = Field(
+        None, description="whether a live session on the dataset trains on it; by default where there is one"
+    )
     reset: bool = Field(False, description="clear the labels of all timepoints instead")
 
     @model_validator(mode="after")
@@ -107,13 +109,16 @@ class SegUpdateBody(LabelsBody):
             spots=self._spots(),
             params=self._labels(),
             is_3d=self.is_3d,
-            is_livemode=self.is_livemode,
+            is_livemode=self.is_livemode is not False,
         )
 
 
 class SegTrainBody(TrainingBody, LabelsBody):
     """``seg/train``: write the labels of the spots, then train on their timepoints."""
 
+    is_livemode: bool = Field(
+        False, description="go on until aborted, an epoch for each update of labels; `n_epochs` is ignored"
+    )
     aug_contrast: Share = Field(0.0, description="smallest share of the contrast that is kept; 0: no change")
     timepoint: Index = Field(0, description="where the user looks; has no effect")
     class_weights: tuple[Weight, Weight, Weight] = Field(
@@ -163,8 +168,10 @@ class SegResetBody(ModelBody):
     """``seg/reset``: start a model anew."""
 
     crop_size: Sizes = Field(START_CROP, description="size of a crop, voxels, X, Y, Z")
-    n_crops: Crops = Field(START_N_CROPS, description="crops per epoch")
-    cache_maxbytes: Bytes | None = Field(None, description="bytes for keeping images in memory")
+    n_crops: StartCrops = Field(
+        START_N_CROPS, description="crops per epoch of a start from intensities; 0: the weights stay random"
+    )
+    cache_maxbytes: Bytes | None = Field(None, description="bytes for keeping images in memory; 0: none are kept")
     url: ModelUrl | None = Field(
         None, description='"Versatile" (pretrained), an address of a .pth, or null: from the dataset\'s intensities'
     )
@@ -185,6 +192,7 @@ class SegResetBody(ModelBody):
             url=self.url,
             file=file,
             start=start.model_copy(update={"seed": self.seed}),
+            cache_maxbytes=self.cache_maxbytes,
         )
 
 

@@ -38,7 +38,7 @@ class FlowTrainingParams(Params):
     image: ImageParams = ImageParams()
     crop_size: Size = Field(description="voxels, (Z), Y, X; cut to the image where it is smaller")
     dim_weights: tuple[Weight, Weight, Weight] = Field(
-        (1.0, 1.0, 1.0), description="what the errors along X, Y and Z weigh"
+        (1.0, 1.0, 1.0), description="what the errors along X, Y and Z weigh; all 0: equally"
     )
 
 

@@ -10,6 +10,7 @@ from elephant.config.image import ImageParams, Size
 from elephant.config.labels import LabelParams
 
 Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
 Weight = Annotated[float, Field(ge=0)]
 
 
@@ -35,7 +36,7 @@ class LoopParams(Params):
     lr: float = Field(1e-3, ge=0, description="learning rate of Adam")
     batch_size: Positive = Field(1, description="crops per step")
     n_crops: Positive = Field(5, description="crops per labelled timepoint and epoch")
-    n_epochs: Positive = Field(1, description="passes over the labelled timepoints")
+    n_epochs: NotNegative = Field(1, description="passes over the labelled timepoints; 0: only write the labels")
     log_interval: int = Field(0, ge=0, description="steps between two lines in the log; 0: one an epoch")
     seed: int | None = Field(None, ge=0, description="start of the random numbers; none: different each time")
 
@@ -59,7 +60,7 @@ class SelfSupervisedParams(Params):
     """A start from the intensities of a dataset alone."""
 
     crop_size: Size = Field(description="voxels, (Z), Y, X; cut to the image where it is smaller")
-    n_crops: Positive = Field(5, description="crops per epoch")
+    n_crops: NotNegative = Field(5, description="crops per epoch; 0: the weights stay random")
     n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z alone")
     image: ImageParams = ImageParams()
     learning_rates: tuple[float, ...] = Field((1e-2, 1e-3, 1e-4), description="learning rate of each epoch")

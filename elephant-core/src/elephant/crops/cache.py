@@ -21,7 +21,7 @@ class TimepointCache(Generic[V]):
     make
         Makes what is kept of a timepoint.
     max_bytes
-        Limit for all of them together; the one in use is kept in any case.
+        Limit for all of them together; the one in use is kept in any case. 0: nothing is kept.
     """
 
     def __init__(self, make: Callable[[int], V], max_bytes: int) -> None:
@@ -35,6 +35,8 @@ class TimepointCache(Generic[V]):
             self._kept.move_to_end(t)
             return self._kept[t]
         value = self._make(t)
+        if self._max_bytes == 0:
+            return value
         self._kept[t] = value
         while len(self._kept) > 1 and sum(v.n_bytes for v in self._kept.values()) > self._max_bytes:
             self._kept.popitem(last=False)

@@ -26,14 +26,9 @@ class FlowLoss(nn.Module):
     Parameters
     ----------
     dim_weights
-        What the errors along X, Y(, Z) weigh, n values; only their ratios count.
+        What the errors along X, Y(, Z) weigh, n values of at least 0; only their ratios count. All 0: equally.
     norm
         Voxels of the images of the batch that an output of 1 stands for, X, Y(, Z).
-
-    Raises
-    ------
-    ValueError
-        All weights are 0.
     """
 
     dim_weights: Tensor
@@ -41,10 +36,10 @@ class FlowLoss(nn.Module):
 
     def __init__(self, dim_weights: Sequence[float], norm: Sequence[float]) -> None:
         super().__init__()
-        weights = torch.tensor(dim_weights, dtype=torch.float32)
-        if float(weights.sum()) <= 0:
-            raise ValueError("at least one axis needs a weight above 0")
-        self.register_buffer("dim_weights", weights / weights.sum())
+        weights = torch.tensor(dim_weights, dtype=torch.float64)
+        if not bool(weights.any()):
+            weights = torch.ones_like(weights)
+        self.register_buffer("dim_weights", (weights / weights.sum()).float())
         self.register_buffer("norm", torch.tensor(norm, dtype=torch.float32))
         self.similarity = StructuralSimilarity(len(norm))
         self.smoothness = SmoothnessLoss(len(norm))

@@ -45,7 +45,13 @@ class DetectionWork(ModelWork):
 
 
 @needs_memory("the start of the model", START_REMEDY)
-def reset_model(work: DetectionWork, pretrained: Pretrained, source: ModelSource, start: SelfSupervisedParams) -> None:
+def reset_model(
+    work: DetectionWork,
+    pretrained: Pretrained,
+    source: ModelSource,
+    start: SelfSupervisedParams,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
+) -> None:
     """Start a model anew; the file is replaced whole at the end, or stays as it was.
 
     Parameters
@@ -56,6 +62,8 @@ def reset_model(work: DetectionWork, pretrained: Pretrained, source: ModelSource
         Where the weights come from.
     start
         How a network is trained that starts from the dataset's intensities.
+    cache_bytes
+        Limit for the prepared timepoints that are kept in memory meanwhile.
 
     Raises
     ------
@@ -66,7 +74,7 @@ def reset_model(work: DetectionWork, pretrained: Pretrained, source: ModelSource
     """
     n_dims = work.dataset.n_dims
     if source.is_empty:
-        entry, model = _from_intensities(work), _self_supervised(work, n_dims, start)
+        entry, model = _anew(work, n_dims, start, cache_bytes)
     else:
         entry = source.entry(DETECTION_FILES[n_dims])
         with source.weights(pretrained, DETECTION_FILES[n_dims], work.cancel) as file:
@@ -87,7 +95,7 @@ def ensure_model(work: DetectionWork, pretrained: Pretrained, n_dims: int, start
         model = load_ensemble(file, DetectionNet, n_dims, start.n_keep_axials)
     except (NotFoundError, ModelFileError) as error:
         logger.warning("%s. Starting it from the intensities of the dataset instead.", error)
-        entry, model = _from_intensities(work), _self_supervised(work, n_dims, start)
+        entry, model = _anew(work, n_dims, start)
     model.save(work.model_path, entry)
 
 
@@ -173,16 +181,27 @@ def train(
         trainer.run(timepoints, course, course, course.save)
 
 
-def _from_intensities(work: DetectionWork) -> Entry:
-    return Entry(what="intensities", dataset=work.dataset.name)
-
-
-def _self_supervised(work: DetectionWork, n_dims: int, params: SelfSupervisedParams) -> Ensemble:
+def _anew(
+    work: DetectionWork, n_dims: int, params: SelfSupervisedParams, cache_bytes: int = DEFAULT_CACHE_BYTES
+) -> tuple[Entry, Ensemble]:
+    """Make a network from the intensities of the dataset, or, where it is to see no crop of it, from random weights."""
     if params.seed is not None:
         torch.manual_seed(params.seed)
-    dataset = work.dataset
     model = Ensemble([DetectionNet(n_dims, params.n_keep_axials)]).to(work.shelf.device)
-    images = TimepointCache(lambda t: PreparedImage(prepare(dataset.read_image(t), params.image)), DEFAULT_CACHE_BYTES)
+    if params.n_crops == 0:
+        logger.warning(
+            "Starting the model %s from random weights (n_crops is 0): train it before use.", work.model_path.name
+        )
+        return Entry(what="random"), model
+    _teach_intensities(work, model, n_dims, params, cache_bytes)
+    return Entry(what="intensities", dataset=work.dataset.name), model
+
+
+def _teach_intensities(
+    work: DetectionWork, model: Ensemble, n_dims: int, params: SelfSupervisedParams, cache_bytes: int
+) -> None:
+    dataset = work.dataset
+    images = TimepointCache(lambda t: PreparedImage(prepare(dataset.read_image(t), params.image)), cache_bytes)
 
     def image(t: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         volume = images(t).image
@@ -191,7 +210,6 @@ def _self_supervised(work: DetectionWork, n_dims: int, params: SelfSupervisedPar
 
     logger.info("Starting the model %s from the intensities of the dataset", work.model_path.name)
     train_on_intensities(model, image, dataset.n_timepoints, params, work.reporter, work.cancel)
-    return model
 
 
 @dataclass(frozen=True, slots=True, eq=False)

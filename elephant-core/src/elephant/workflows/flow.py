@@ -165,16 +165,10 @@ def check_flow_training(work: FlowWork, links: Sequence[Link], params: FlowTrain
     Raises
     ------
     InvalidInputError
-        A link is wrong, none of them has voxels in the image, no axis has a weight, or memory cannot hold what it
-        needs.
+        A link is wrong, none of them has voxels in the image, or memory cannot hold what it needs.
     """
     dataset = work.dataset
     groups = check_links(dataset, links)
-    if not any(params.dim_weights[: dataset.n_dims]):
-        raise InvalidInputError(
-            f"dim_weights must be above 0 along one of {', '.join('XYZ'[: dataset.n_dims])} at least, but "
-            f"{params.dim_weights} came (X, Y, Z): choose others"
-        )
     edges = params.displacement.voxel_size.last(dataset.n_dims)
     ellipsoids = (Ellipsoid.from_spot(link, dataset.n_dims) for link in links)
     if all(rasterise(ellipsoid, edges, dataset.shape).is_empty for ellipsoid in ellipsoids):

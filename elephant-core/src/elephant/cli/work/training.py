@@ -86,13 +86,20 @@ class _Course:
 
     def report(self, as_json: bool) -> int:
         """Say what a finished training has made."""
-        last = self.losses[-max(1, len(self.losses) // max(1, self.n_epochs)) :]
-        loss = sum(last) / len(last)
+        loss = self._loss_of_last_epoch()
         if as_json:
             print_json({"model": str(self.path), "completed": True, "epochs": self.n_epochs, "loss": loss})
+        elif loss is None:
+            click.echo(f"{self.path} is not trained: the labels are written, and no epoch was asked for")
         else:
             click.echo(f"{self.path}: {counted(self.n_epochs, 'epoch')}, mean loss of the last one {loss:.4g}")
         return DONE
+
+    def _loss_of_last_epoch(self) -> float | None:
+        if not self.losses or not self.n_epochs:
+            return None
+        last = self.losses[-max(1, len(self.losses) // self.n_epochs) :]
+        return sum(last) / len(last)
 
 
 class _Control(FixedControl):
