@@ -1,8 +1,12 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import redis
 
 from elephant_server.state import Bulletin, Line, MemoryBulletin, Poster, RedisBulletin
 from elephant_server.state.bulletin import MOST_KEPT, News
+from elephant_server.state.results import MOST_BYTES, MOST_NUCLEI, MOST_RESULTS, Nuclei, Result
 
 MOST_LINES = 500
 
@@ -67,12 +71,69 @@ def test_jobs_and_datasets_of_long_ago_are_let_go(bulletin: Bulletin) -> None:
     assert [bulletin.dataset(name) for name in ("1", "2")] == [{}, {"z": 2}]
 
 
+def result(number: int, n_bytes: int = 10) -> Result:
+    return Result(str(number), 1.0, "user/movie", "5", number, "m.pth", 3, nuclei="x" * n_bytes)
+
+
+def test_the_last_results_are_kept_with_their_nuclei(bulletin: Bulletin) -> None:
+    assert bulletin.results() == []
+    assert bulletin.result("0") is None
+    bulletin.put(News(results=[result(i) for i in range(MOST_RESULTS + 2)]))
+    bulletin.put(News(results=[replace(result(5), box=[0, 0, 0, 1, 2, 3])]))
+    told = bulletin.results()
+    assert [entry.id for entry in told] == ["5", *(str(i) for i in reversed(range(2, MOST_RESULTS + 2)) if i != 5)]
+    assert told[0] == replace(result(5), box=[0, 0, 0, 1, 2, 3], nuclei="")
+    assert bulletin.result("5") == replace(result(5), box=[0, 0, 0, 1, 2, 3])
+    assert bulletin.result("1") is None
+
+
+def test_large_results_push_out_older_ones_and_the_newest_stays(bulletin: Bulletin) -> None:
+    bulletin.put(News(results=[result(i, MOST_BYTES // 3) for i in range(5)]))
+    assert [entry.id for entry in bulletin.results()] == ["4", "3", "2"]
+    bulletin.put(News(results=[result(5, 2 * MOST_BYTES)]))
+    assert [entry.id for entry in bulletin.results()] == ["5"]
+    assert bulletin.result("4") is None
+
+
+def test_the_nuclei_of_a_full_result_have_room_and_come_back_as_they_were() -> None:
+    rng = np.random.default_rng(0)
+    half = rng.normal(size=(MOST_NUCLEI + 50, 3, 3))
+    nuclei = Nuclei(rng.uniform(0, 2000, (len(half), 3)), half @ half.swapaxes(1, 2), rng.uniform(size=len(half)))
+    best = nuclei.best(MOST_NUCLEI)
+    assert len(best.pos) == MOST_NUCLEI
+    assert best.quality.min() >= np.sort(nuclei.quality)[50]
+    packed = best.pack()
+    assert len(packed) < MOST_BYTES / 4
+    back = Nuclei.unpack(packed)
+    for name in ("pos", "covariance", "quality"):
+        assert np.allclose(getattr(back, name), getattr(best, name), rtol=1e-6)
+
+
 def test_a_line_may_hold_what_is_no_character(bulletin: Bulletin) -> None:
     # So Python writes names of files that are not in UTF-8.
     bulletin.put(News([Line(1.0, "INFO", "caf\udce9.h5 ü")]))
     (line,) = bulletin.lines()
     assert line.text.startswith("caf")
     assert line.text.endswith(".h5 ü")
+
+
+def test_results_wait_while_nothing_can_be_put_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Away(MemoryBulletin):
+        is_away = True
+
+        def put(self, news: News) -> None:
+            if self.is_away:
+                self.is_away = False
+                raise redis.ConnectionError
+            super().put(news)
+
+    monkeypatch.setattr("elephant_server.state.poster.AWAY_S", 0.01)
+    bulletin = Away()
+    poster = Poster(bulletin)
+    poster.result(result(1))
+    poster.result(result(2))
+    assert poster.flush(10)
+    assert [entry.id for entry in bulletin.results()] == ["2", "1"]
 
 
 def test_what_cannot_be_put_up_does_not_keep_back_what_follows() -> None:

@@ -2,10 +2,10 @@
 
 from flask import Flask
 
-from elephant_server.dashboard import curves, datasets, events, manual, models, page, planes, spots, status
+from elephant_server.dashboard import curves, datasets, events, manual, models, page, planes, results, spots, status
 
 
 def register(app: Flask) -> None:
     """Add the page and its views to an application."""
-    for module in (page, manual, status, events, curves, datasets, planes, spots, models):
+    for module in (page, manual, status, events, curves, datasets, planes, spots, results, models):
         app.register_blueprint(module.blueprint)

@@ -83,6 +83,7 @@ class Status(BaseModel):
     is_held: bool = Field(description="a person holds the training")
     jobs: list[JobStatus]
     latest_job: str = Field(description="id of the job that began last; it may have come and gone unseen")
+    latest_result: str = Field("", description="id of the newest result")
     devices: list[Device]
     now: float = Field(description="the server's clock, seconds since 1970")
     version: str
@@ -191,6 +192,33 @@ class CurvesAnswer(BaseModel):
     is_complete: bool = Field(description="false: there is more than could be read at once, ask again")
 
 
+class ResultQuery(Query):
+    """A result."""
+
+    id: str = Field(min_length=1, max_length=100, description="its id")
+
+
+class ResultAnswer(BaseModel):
+    """What a prediction found."""
+
+    id: str
+    at: float = Field(description="seconds since 1970")
+    dataset: str
+    timepoint: int
+    model: str
+    n_found: int = Field(description="number of nuclei")
+    is_kept: bool = Field(description="the probabilities are kept in the dataset, too")
+    box: list[int] | None = Field(description="first voxel and size, Z, Y, X each, where only a part was predicted")
+    is_current: bool = Field(description="false: the dataset was made anew since, or is gone")
+
+
+class ResultNuclei(BaseModel):
+    """The nuclei of a result."""
+
+    spots: list["FoundEllipsoid"]
+    n_found: int = Field(description="more than are listed, where only the best are kept")
+
+
 class FoundEllipsoid(BaseModel):
     """A nucleus, in voxels."""
 
@@ -203,6 +231,7 @@ class FoundEllipsoids(BaseModel):
     """The nuclei of a timepoint."""
 
     spots: list[FoundEllipsoid]
+    n_found: int = Field(description="more than are listed, where only the best are")
     first: int = Field(description="first voxel along the axis that was searched")
     end: int = Field(description="voxel behind the last one")
     is_whole: bool = Field(description="the whole timepoint was searched")

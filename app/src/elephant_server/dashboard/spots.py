@@ -1,7 +1,5 @@
 """``dashboard/api/spots``: the nuclei in the kept probabilities of a timepoint."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from flask import Blueprint, Response, jsonify
 from numpy.typing import NDArray
@@ -17,9 +15,8 @@ from elephant_server.dashboard.planes import plane_box
 from elephant_server.dashboard.query import asked_dataset, read_query
 from elephant_server.dashboard.schemas import Axis, FoundEllipsoid, FoundEllipsoids, SpotsQuery
 from elephant_server.dashboard.turns import in_turn
-
-if TYPE_CHECKING:
-    from elephant.spots.detection import DetectedSpot
+from elephant_server.jobs.showing import in_voxels
+from elephant_server.state.results import Nuclei
 
 blueprint = Blueprint("dashboard_spots", __name__)
 
@@ -44,7 +41,8 @@ def get_spots() -> Response:
     _, found = extract_spots(centre_probabilities(dataset, query.t, box), params, tuple(map(float, box.origin)))
     along = _along(dataset.shape, query.axis)
     answer = FoundEllipsoids(
-        spots=[_in_voxels(spot, params.voxel_size) for spot in found[:MOST_SPOTS]],
+        spots=ellipsoids(in_voxels(found, params.voxel_size).best(MOST_SPOTS)),
+        n_found=len(found),
         first=box.origin[along],
         end=box.end[along],
         is_whole=box == Box.whole(dataset.shape),
@@ -85,7 +83,7 @@ def _params(query: SpotsQuery) -> SpotParams:
         edges = [float(edge) for edge in query.voxel_size.split(",")]
         voxel_size = VoxelSize(*reversed(edges))
     except (ValueError, TypeError):
-        raise InvalidInputError(f"expected a voxel size as X,Y,Z, but {query.voxel_size!r} came") from None
+        raise InvalidInputError(f"expected a voxel size as X,Y,Z, got {query.voxel_size!r}") from None
     limits = query.model_dump(include={"p_thresh", "c_ratio", "r_min", "r_max"})
     try:
         return SpotParams(voxel_size=voxel_size, **limits)
@@ -93,9 +91,11 @@ def _params(query: SpotsQuery) -> SpotParams:
         raise InvalidInputError(explain(error)) from None
 
 
-def _in_voxels(spot: "DetectedSpot", voxel_size: VoxelSize) -> FoundEllipsoid:
-    edges = np.array(voxel_size.zyx)
-    covariance = spot.covariance / np.outer(edges, edges)
-    return FoundEllipsoid(
-        pos=(spot.pos / edges).round(3).tolist(), covariance=covariance.ravel().round(4).tolist(), quality=spot.quality
-    )
+def ellipsoids(nuclei: Nuclei) -> list[FoundEllipsoid]:
+    """Return nuclei as the page is sent them."""
+    return [
+        FoundEllipsoid(
+            pos=pos.round(3).tolist(), covariance=covariance.ravel().round(4).tolist(), quality=round(float(quality), 4)
+        )
+        for pos, covariance, quality in zip(nuclei.pos, nuclei.covariance, nuclei.quality, strict=True)
+    ]

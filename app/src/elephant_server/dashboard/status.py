@@ -38,6 +38,7 @@ def status_of(parts: Services) -> Status:
         is_held=state is ProcessState.WAITING and bool(entries) and all(e.kind is Kind.TRAINING for e in entries),
         jobs=[_job(entry, fields) for entry, fields in zip(entries, known, strict=True)],
         latest_job=parts.bulletin.latest_job(),
+        latest_result=next((result.id for result in parts.bulletin.results()), ""),
         devices=[Device(**entry.as_json()) for entry in parts.machines.devices()],
         now=time.time(),
         version=__version__,

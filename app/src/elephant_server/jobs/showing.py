@@ -2,12 +2,19 @@
 
 import math
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from elephant.reporting import ProgressReporter
-from elephant_server.jobs.payloads import Payload
+from elephant.types import VoxelSize
+from elephant_server.jobs.payloads import Payload, SegPredict
 from elephant_server.state import Poster
+from elephant_server.state.results import MOST_NUCLEI, Nuclei, Result
+
+if TYPE_CHECKING:  # SciPy comes with it
+    from elephant.spots import DetectedSpot
 
 _ABOUT = ("dataset_name", "model_name", "timepoint", "log_dir", "is_livemode")
 _PACE_WEIGHT = 0.1
@@ -82,6 +89,44 @@ def show_begin(poster: Poster, job_id: str, payload: Payload) -> None:
     said = facts_of(payload)
     if said:
         poster.dataset(about["dataset_name"], **said)
+
+
+def show_found(poster: Poster, job_id: str, payload: SegPredict, version: int, spots: Sequence["DetectedSpot"]) -> None:
+    """Put up what a detection found, so that it can be looked at although no probabilities are kept.
+
+    Parameters
+    ----------
+    version
+        Of the image that was looked at; see :func:`elephant.dataset.summary.image_version`.
+    spots
+        What was found.
+    """
+    params = payload.params
+    box = params.prediction.crop_box
+    poster.result(
+        Result(
+            id=job_id,
+            at=time.time(),
+            dataset_name=payload.dataset_name,
+            version=str(version),
+            timepoint=payload.timepoint,
+            model_name=payload.model_name,
+            n_found=len(spots),
+            is_kept=params.output_prediction,
+            box=None if box is None else [*box.origin, *box.size],
+            nuclei=in_voxels(spots, params.spots.voxel_size).best(MOST_NUCLEI).pack(),
+        )
+    )
+
+
+def in_voxels(spots: Sequence["DetectedSpot"], voxel_size: VoxelSize) -> Nuclei:
+    """Return spots in voxels."""
+    edges = np.array(voxel_size.zyx)
+    return Nuclei(
+        np.array([spot.pos for spot in spots]).reshape(-1, 3) / edges,
+        np.array([spot.covariance for spot in spots]).reshape(-1, 3, 3) / np.outer(edges, edges),
+        np.array([spot.quality for spot in spots], dtype=np.float64),
+    )
 
 
 def facts_of(payload: Payload) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from elephant.config.training import SelfSupervisedParams
 from elephant.dataset import Dataset, convert, find_movie
+from elephant.dataset.summary import image_version
 from elephant.errors import NotFoundError
 from elephant.models.losses import N_CLASSES
 from elephant.models.pretrained import ModelSource
@@ -29,7 +30,7 @@ from elephant_server.jobs.live import BoardUpdates, tell
 from elephant_server.jobs.payloads import DatasetGenerate, SegPredict, SegReset, SegTrain, SegUpdate
 from elephant_server.jobs.reporters import DatasetReporter, TileReporter
 from elephant_server.jobs.scalars import training_reporter
-from elephant_server.jobs.showing import Shown
+from elephant_server.jobs.showing import Shown, show_found
 from elephant_server.jobs.starting import one_starter
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,9 @@ def seg_predict(context: WorkerContext, payload: SegPredict, control: JobControl
     with one_starter(context.models, work.model_path, control):
         _ensure(context, work, n_dims, payload.start)
     logger.info("Prediction: timepoint %d of %s", payload.timepoint, payload.dataset_name)
+    version = image_version(work.dataset.folder)
     found = detect(work, payload.timepoint, payload.params)
+    show_found(context.poster, control.job_id, payload, version, found)
     context.messages.prediction_updated()
     return {
         "spots": [

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from elephant_server.state.results import Result
+
 Fields = dict[str, Any]
 
 # Of so many jobs, and of so many datasets, it is known what was said of them; none of longer ago matters.
@@ -47,18 +49,21 @@ class News:
         By the id of a job what is known of it; fields that were put there before and are not named stay.
     datasets
         By the name of a dataset what requests said of it; as for jobs.
+    results
+        What predictions found, the oldest first.
     """
 
     lines: Sequence[Line] = ()
     jobs: Mapping[str, Fields] | None = None
     datasets: Mapping[str, Fields] | None = None
+    results: Sequence[Result] = ()
 
 
 class Bulletin(Protocol):
-    """The last lines of the log, what is known of jobs, and what requests said of datasets."""
+    """The last lines of the log, what is known of jobs and datasets, and what the last predictions found."""
 
     def put(self, news: News) -> None:
-        """Add to it; the oldest lines, and jobs of long ago, are let go."""
+        """Add to it; the oldest lines, jobs and results are let go."""
 
     def lines(self, after: str = "") -> list[Line]:
         """Return the lines that it still has, or those after the one with this id, the oldest first."""
@@ -77,3 +82,9 @@ class Bulletin(Protocol):
 
     def dataset(self, name: str) -> Fields:
         """Return what requests said of a dataset."""
+
+    def results(self) -> list[Result]:
+        """Return what the last predictions found, without the nuclei, the newest first."""
+
+    def result(self, result_id: str) -> Result | None:
+        """Return what a prediction found; none where that was let go."""

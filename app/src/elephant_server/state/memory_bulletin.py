@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from elephant_server.state.bulletin import MOST_KEPT, Fields, Line, News
+from elephant_server.state.results import MOST_BYTES, MOST_RESULTS, Result
 
 MOST_LINES = 500
 
@@ -23,6 +24,7 @@ class MemoryBulletin:
         self._jobs: OrderedDict[str, Fields] = OrderedDict()
         self._datasets: OrderedDict[str, Fields] = OrderedDict()
         self._latest_job = ""
+        self._results: OrderedDict[str, Result] = OrderedDict()
 
     def put(self, news: News) -> None:
         """See :meth:`Bulletin.put`."""
@@ -34,6 +36,8 @@ class MemoryBulletin:
                 self._latest_job = job_id if "started" in fields else self._latest_job
             _add(self._jobs, news.jobs)
             _add(self._datasets, news.datasets)
+            for result in news.results:
+                self._keep(result)
             self._changed.notify_all()
 
     def lines(self, after: str = "") -> list[Line]:
@@ -66,6 +70,24 @@ class MemoryBulletin:
         """See :meth:`Bulletin.dataset`."""
         with self._changed:
             return dict(self._datasets.get(name, {}))
+
+    def results(self) -> list[Result]:
+        """See :meth:`Bulletin.results`."""
+        with self._changed:
+            return [replace(result, nuclei="") for result in reversed(self._results.values())]
+
+    def result(self, result_id: str) -> Result | None:
+        """See :meth:`Bulletin.result`."""
+        with self._changed:
+            return self._results.get(result_id)
+
+    def _keep(self, result: Result) -> None:
+        self._results[result.id] = result
+        self._results.move_to_end(result.id)
+        sizes = [len(kept.nuclei) for kept in self._results.values()]
+        while len(sizes) > 1 and (len(sizes) > MOST_RESULTS or sum(sizes) > MOST_BYTES):
+            self._results.popitem(last=False)
+            del sizes[0]
 
     def _after(self, line_id: str) -> list[Line]:
         born, _, number = line_id.partition("-")

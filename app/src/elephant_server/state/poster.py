@@ -13,6 +13,7 @@ from collections import deque
 from redis.exceptions import RedisError
 
 from elephant_server.state.bulletin import Bulletin, Fields, Line, News
+from elephant_server.state.results import MOST_RESULTS, Result
 
 INTERVAL_S = 0.3
 AWAY_S = 2.0
@@ -55,6 +56,13 @@ class Poster:
             self._datasets.setdefault(name, {}).update(fields)
             self._wake()
 
+    def result(self, result: Result) -> None:
+        """Put up what a prediction found; returns at once."""
+        self._check_process()
+        with self._changed:
+            self._results.append(result)
+            self._wake()
+
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything has been put up; False after so many seconds."""
         with self._changed:
@@ -70,6 +78,7 @@ class Poster:
         self._lines: deque[Line] = deque(maxlen=MOST_LINES)
         self._jobs: dict[str, Fields] = {}
         self._datasets: dict[str, Fields] = {}
+        self._results: deque[Result] = deque(maxlen=MOST_RESULTS)
         self._is_all_up = True
         self._thread: threading.Thread | None = None
 
@@ -99,13 +108,14 @@ class Poster:
             time.sleep(INTERVAL_S)
 
     def _has_news(self) -> bool:
-        return bool(self._lines or self._jobs or self._datasets)
+        return bool(self._lines or self._jobs or self._datasets or self._results)
 
     def _take(self) -> News:
         with self._changed:
             self._changed.wait_for(self._has_news)
-            news = News(list(self._lines), self._jobs, self._datasets)
+            news = News(list(self._lines), self._jobs, self._datasets, list(self._results))
             self._lines.clear()
+            self._results.clear()
             self._jobs, self._datasets = {}, {}
             return news
 
@@ -115,6 +125,7 @@ class Poster:
             newer = list(self._lines)
             self._lines.clear()
             self._lines.extend((*news.lines, *newer))
+            self._results = deque((*news.results, *self._results), maxlen=MOST_RESULTS)
             self._jobs = _merged(dict(news.jobs or {}), self._jobs)
             self._datasets = _merged(dict(news.datasets or {}), self._datasets)
 

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from elephant_server.state.bulletin import MOST_KEPT, Fields, Line, News
 from elephant_server.state.redis_connection import connect
+from elephant_server.state.results import MOST_BYTES, MOST_RESULTS, Result
 
 MOST_LINES = 500
 LONGEST_TEXT = 4000
@@ -19,6 +21,22 @@ redis.call('LREM', KEYS[1], 0, ARGV[2])
 redis.call('LPUSH', KEYS[1], ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 while redis.call('LLEN', KEYS[1]) > tonumber(ARGV[3]) do
+  redis.call('DEL', ARGV[1] .. redis.call('RPOP', KEYS[1]))
+end
+"""
+# A result, and the list of all of them with the newest first: no more than so many, and so many bytes of nuclei.
+_KEEP = """
+redis.call('HSET', KEYS[2], 'told', ARGV[3], 'nuclei', ARGV[4])
+redis.call('EXPIRE', KEYS[2], ARGV[5])
+redis.call('LREM', KEYS[1], 0, ARGV[2])
+redis.call('LPUSH', KEYS[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+local n, size = 0, 0
+for i, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+  size = size + redis.call('HSTRLEN', ARGV[1] .. id, 'nuclei')
+  if i == 1 or (i <= tonumber(ARGV[6]) and size <= tonumber(ARGV[7])) then n = i else break end
+end
+while redis.call('LLEN', KEYS[1]) > n do
   redis.call('DEL', ARGV[1] .. redis.call('RPOP', KEYS[1]))
 end
 """
@@ -52,6 +70,8 @@ class RedisBulletin:
                     self._add(pipe, kind, name, values)
             for job_id in [job_id for job_id, fields in (news.jobs or {}).items() if "started" in fields][-1:]:
                 pipe.set(f"{self._prefix}latest", job_id)
+            for result in news.results:
+                self._keep(pipe, result)
             pipe.execute()
 
     def lines(self, after: str = "") -> list[Line]:
@@ -84,6 +104,26 @@ class RedisBulletin:
     def dataset(self, name: str) -> Fields:
         """See :meth:`Bulletin.dataset`."""
         return _fields(self._redis.hgetall(f"{self._prefix}dataset:{name}"))
+
+    def results(self) -> list[Result]:
+        """See :meth:`Bulletin.results`."""
+        ids: Any = self._redis.lrange(f"{self._prefix}results", 0, -1)
+        with self._redis.pipeline(transaction=False) as pipe:
+            for result_id in ids:
+                pipe.hget(f"{self._prefix}result:{result_id}", "told")
+            # One that was let go since has nothing to tell.
+            return [Result(**json.loads(told)) for told in pipe.execute() if told]
+
+    def result(self, result_id: str) -> Result | None:
+        """See :meth:`Bulletin.result`."""
+        found: Any = self._redis.hgetall(f"{self._prefix}result:{result_id}")
+        return Result(**json.loads(found["told"]) | {"nuclei": found["nuclei"]}) if found else None
+
+    def _keep(self, pipe: Any, result: Result) -> None:
+        told = json.dumps(asdict(replace(result, nuclei="")))
+        keys = [f"{self._prefix}results", f"{self._prefix}result:{result.id}"]
+        bounds = (KEEP_S, MOST_RESULTS, MOST_BYTES)
+        pipe.eval(_KEEP, len(keys), *keys, f"{self._prefix}result:", result.id, told, result.nuclei, *bounds)
 
     def _add(self, pipe: Any, kind: str, name: str, fields: Fields) -> None:
         pairs = [text for field, value in fields.items() for text in (field, json.dumps(value))]

@@ -1,0 +1,99 @@
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+from flask.testing import FlaskClient
+
+from elephant.config.detection import DetectionParams, PredictionParams, SpotParams
+from elephant.config.training import SelfSupervisedParams
+from elephant.dataset import Dataset
+from elephant.dataset.summary import image_version
+from elephant.spots import DetectedSpot
+from elephant.types import Box, VoxelSize
+from elephant_server.jobs.payloads import SegPredict
+from elephant_server.jobs.showing import show_found
+from elephant_server.state import Poster, RedisBulletin
+from elephant_server.state.results import MOST_NUCLEI
+
+EDGES = VoxelSize(2.0, 0.5, 0.5)
+SPOT = DetectedSpot(np.array([4.0, 5.0, 6.0]), np.diag([16.0, 4.0, 1.0]), 0.75)
+
+
+@pytest.fixture
+def poster(redis_url: str) -> Poster:
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    return Poster(RedisBulletin(redis_url))
+
+
+def payload(**changes: Any) -> SegPredict:
+    params = DetectionParams(prediction=PredictionParams(**changes), spots=SpotParams(voxel_size=EDGES))
+    start = SelfSupervisedParams(crop_size=(4, 4, 4), n_keep_axials=0)
+    return SegPredict(
+        dataset_name="user/movie", model_name="m.pth", is_3d=True, timepoint=2, params=params, start=start
+    )
+
+
+def show(poster: Poster, dataset: Dataset, job_id: str = "one", n: int = 1, **changes: Any) -> None:
+    show_found(poster, job_id, payload(**changes), image_version(dataset.folder), [SPOT] * n)
+    assert poster.flush(10)
+
+
+def results(page: FlaskClient) -> list[dict[str, Any]]:
+    return list(page.get("/dashboard/api/results").json or [])
+
+
+def test_what_was_found_can_be_looked_at_though_no_probabilities_are_kept(
+    page: FlaskClient, poster: Poster, dataset: Dataset
+) -> None:
+    assert results(page) == []
+    show(poster, dataset)
+    (told,) = results(page)
+    about = {name: told[name] for name in ("id", "dataset", "timepoint", "model", "n_found", "is_kept", "is_current")}
+    assert about == {
+        "id": "one",
+        "dataset": "user/movie",
+        "timepoint": 2,
+        "model": "m.pth",
+        "n_found": 1,
+        "is_kept": False,
+        "is_current": True,
+    }
+    found = page.get("/dashboard/api/result", query_string={"id": "one"}).json
+    assert found == {
+        "n_found": 1,
+        "spots": [{"pos": [2.0, 10.0, 12.0], "covariance": [4.0, 0, 0, 0, 16.0, 0, 0, 0, 4.0], "quality": 0.75}],
+    }
+    assert (page.get("/dashboard/api/status").json or {})["latest_result"] == "one"
+
+
+def test_a_prediction_that_found_nothing_says_so(page: FlaskClient, poster: Poster, dataset: Dataset) -> None:
+    show(poster, dataset, n=0, crop_box=Box((0, 1, 2), (3, 4, 5)))
+    assert results(page)[0]["box"] == [0, 1, 2, 3, 4, 5]
+    assert page.get("/dashboard/api/result", query_string={"id": "one"}).json == {"n_found": 0, "spots": []}
+
+
+def test_of_very_many_nuclei_the_best_are_kept_and_all_are_counted(
+    page: FlaskClient, poster: Poster, dataset: Dataset
+) -> None:
+    show(poster, dataset, n=MOST_NUCLEI + 3)
+    found = page.get("/dashboard/api/result", query_string={"id": "one"}).json or {}
+    assert (found["n_found"], len(found["spots"])) == (MOST_NUCLEI + 3, MOST_NUCLEI)
+
+
+def test_a_result_is_never_shown_over_another_image(page: FlaskClient, poster: Poster, dataset: Dataset) -> None:
+    show(poster, dataset)
+    shutil.rmtree(dataset.folder)
+    assert results(page)[0]["is_current"] is False
+    answer = page.get("/dashboard/api/result", query_string={"id": "one"})
+    assert answer.status_code == 404
+    assert "has changed" in (answer.json or {})["error"]
+
+
+def test_a_result_that_was_let_go_says_what_to_do(page: FlaskClient, redis_url: str) -> None:
+    del redis_url
+    answer = page.get("/dashboard/api/result", query_string={"id": "none"})
+    assert answer.status_code == 404
+    assert "predict again" in (answer.json or {})["error"]
