@@ -72,6 +72,45 @@ def test_nobody_gets_in_without_it(path: str, headers: dict[str, str]) -> None:
     assert TOKEN not in answer.text + answer.status
 
 
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("path", "root"),
+    [
+        *(("/", "./"), ("/docs", "./"), ("/manual/how-to/models.html", "../../")),
+        *((f"/t/{OTHER}/", "../../"), (f"/t/{OTHER}", "../"), (f"/t/{OTHER}/docs", "../../")),
+    ],
+)
+def test_a_person_is_shown_a_page_with_a_field_for_the_token(path: str, root: str) -> None:
+    answer = get(app_of(token=TOKEN), path, Accept=BROWSER)
+    assert (answer.status_code, answer.mimetype) == (401, "text/html")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert '<input id="token" type="password"' in answer.text
+    assert f'data-root="{root}"' in answer.text
+    assert ("is wrong" in answer.text.split("<script>")[0]) == path.startswith("/t/")
+    assert not re.search(r"[{]{2}", answer.text)
+    assert not {TOKEN, OTHER} & set(re.findall(r"[\w.~-]+", answer.text))
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert not re.search(r"(src|href)=\"(?!data:)", answer.text)
+
+
+def test_the_page_for_the_token_is_the_same_whatever_there_is(tmp_path: Path) -> None:
+    pages = {get(app_of(token=TOKEN, workspace=tmp_path / name), "/", Accept=BROWSER).text for name in ("a", "b")}
+    (tmp_path / "b" / "datasets" / "secret").mkdir(parents=True)
+    assert pages == {get(app_of(token=TOKEN, workspace=tmp_path / "b"), "/docs", Accept=BROWSER).text}
+
+
+@pytest.mark.parametrize("path", ["/state/gpus", "/nowhere", "/dashboard/api/status", f"/t/{OTHER}/state/gpus"])
+def test_programs_hear_in_json_that_a_token_is_missing(path: str) -> None:
+    assert "token" in get(app_of(token=TOKEN), path, Accept=BROWSER).json["error"]
+    with app_of(token=TOKEN).test_client() as client:
+        assert "token" in client.post("/", headers={"Accept": BROWSER}).json["error"]
+
+
 def test_a_path_with_a_token_is_fine_where_none_is_asked_for() -> None:
     assert get(app_of(), f"/t/{TOKEN}/state/gpus").status_code == 200
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from elephant_server.api.errors import reason_phrase
 from elephant_server.gate.addresses import is_from_elsewhere, is_known_host, local_hosts, take_token
+from elephant_server.gate.entrance import entrance, is_for_person
 from elephant_server.gate.headers import with_headers
 from elephant_server.gate.limits import count_body, drain_body
 from elephant_server.gate.tokens import Tokens, is_good, tokens_of
@@ -61,6 +62,8 @@ class Gate:
         refusal = self._refusal(environ, take_token(environ))
         if refusal is not None:
             drain_body(environ)
+            if refusal.status == 401 and is_for_person(environ, asked):
+                return _ask(refusal, asked, start)
             return _refuse(refusal, start)
         if environ.get(GATE_ONLY):
             start("204 No Content", [])
@@ -87,10 +90,23 @@ def _is_page_without_slash(asked: str, environ: dict[str, Any]) -> bool:
     )
 
 
+def _ask(refusal: _Refusal, asked: str, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Answer a person's browser with a page that asks for the token."""
+    body, headers = entrance(
+        asked, "" if refusal.message is NOTHING_GIVEN else "This token is wrong, or has been changed."
+    )
+    start_response(_status(refusal), [*headers, ("WWW-Authenticate", "Bearer")])
+    return [body]
+
+
+def _status(refusal: _Refusal) -> str:
+    return f"{refusal.status} {reason_phrase(refusal.message)}"
+
+
 def _refuse(refusal: _Refusal, start_response: Callable[..., Any]) -> Iterable[bytes]:
     body = json.dumps({"error": refusal.message}).encode()
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
     if refusal.status == 401:
         headers.append(("WWW-Authenticate", "Bearer"))
-    start_response(f"{refusal.status} {reason_phrase(refusal.message)}", headers)
+    start_response(_status(refusal), headers)
     return [body]
