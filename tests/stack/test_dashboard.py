@@ -15,8 +15,8 @@ from elephant.dataset import Dataset
 from elephant.models.ensemble import Ensemble
 from elephant.models.history import Entry
 from elephant.models.unet import DetectionNet
-from stack.player import Player, blobs, spot, train_body
-from stack.running import RunningServer, wait_until
+from stack.player import Player, blobs, predict_body, spot, train_body
+from stack.running import RunningServer, settings_of, wait_until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright: make setup-dev")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -30,7 +30,7 @@ ARGUMENTS = (
     *("--disable-component-update", "--disable-sync"),
 )
 NAME, SHAPE = "looked/at", (8, 40, 48)
-LARGEST_PAGE = 300_000
+LARGEST_PAGE = 100_000  # of what is sent for it, compressed; the files themselves: tests/app/dashboard/test_page.py
 PATIENCE_S = 60
 
 
@@ -153,15 +153,15 @@ def test_a_training_is_seen_held_and_aborted(visit: Visit, player: Player) -> No
     visit.wait("/epoch \\d+.*step \\d+ of 2000/.test(document.querySelector('#jobs').textContent)")
     visit.wait("/Training: epoch/.test(document.querySelector('#log').textContent)")
     visit.wait("document.querySelectorAll('#curves canvas').length >= 2")
-    assert "Training detection" in visit.text("#jobs")
+    assert "Training the detection model" in visit.text("#jobs")
     visit.wait("/left/.test(document.querySelector('#jobs').textContent)")
     visit.page.click("#hold")
-    visit.wait("document.querySelector('#state').textContent === 'Held'")
+    visit.wait("document.querySelector('#state').textContent === 'Paused'")
     assert player.state() == 2
     visit.page.click("#hold")
     visit.wait("document.querySelector('#state').textContent === 'Running'")
     visit.page.click("#abort")
-    visit.page.click("dialog button:text-is('Let it go on')")
+    visit.page.click("dialog button:text-is('Keep running')")
     assert player.state() == 1
     visit.page.click("#abort")
     visit.page.click("dialog button:text-is('Abort')")
@@ -183,18 +183,210 @@ def test_labels_and_found_nuclei_lie_over_the_image_and_the_keyboard_moves_it(vi
     assert page.input_value("#slice-z") == "3"
     page.keyboard.press("]")
     assert page.input_value("#slice-z") == "4"
+    assert page.input_value("#show-labels") == "outlines"
+    page.keyboard.press("l")
     page.keyboard.press("l")
     visit.wait("document.querySelector('.plane.xy canvas').dataset.labelled === '0'")
     page.keyboard.press("l")
     visit.wait(f"Number(document.querySelector('.plane.xy canvas').dataset.labelled) === {before}")
     page.keyboard.press(".")
     visit.wait("document.querySelector('.plane.xy canvas').dataset.cuts === '1'")
-    assert "1 nuclei" in visit.text("#viewer-note")
+    assert "1 nucleus found" in visit.text("#viewer-note")
     page.keyboard.press("p")
     page.fill("#p-thresh", "0.95")
-    page.press("#p-thresh", "Tab")
     visit.wait("document.querySelector('.plane.xy canvas').dataset.cuts === '0'")
     assert visit.complaints == []
+
+
+def test_keys_work_wherever_the_focus_is_but_not_while_typing_and_can_be_turned_off(visit: Visit) -> None:
+    visit.open()
+    see_the_dataset(visit)
+    page = visit.page
+    for place in ("#log", "#models", "button:text-is('Auto contrast')", "#content"):
+        before = page.input_value("#slice-z")
+        page.focus(place)
+        page.keyboard.press("]")
+        assert int(page.input_value("#slice-z")) == int(before) + 1, place
+        page.keyboard.press("[")
+    for place in ("#voxel-z", "#viewer-dataset"):
+        page.focus(place)
+        page.keyboard.press("]")
+        assert page.input_value("#slice-z") == before, place
+    page.click(".help summary")
+    page.uncheck("#keys")
+    page.focus("#log")
+    page.keyboard.press("]")
+    assert page.input_value("#slice-z") == before
+    page.reload()
+    page.wait_for_selector(".help", timeout=60_000)
+    assert not page.is_checked("#keys")
+
+
+def test_wheel_and_drag_move_through_slices_and_zoom(visit: Visit) -> None:
+    visit.open()
+    see_the_dataset(visit)
+    page = visit.page
+
+    def corner() -> tuple[float, float, float, float]:
+        """Return where the middle of voxel 12, 10 is, and how large the plane is; what loads above may move it."""
+        page.evaluate("document.querySelector('.plane.xy').scrollIntoView()")
+        box = page.query_selector(".plane.xy canvas").bounding_box()
+        return (
+            box["x"] + box["width"] * 12.5 / SHAPE[2],
+            box["y"] + box["height"] * 10.5 / SHAPE[1],
+            box["width"],
+            box["height"],
+        )
+
+    def turn(by: int, condition: str) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not page.evaluate(condition):
+            assert time.monotonic() < end, condition
+            page.mouse.move(*corner()[:2])
+            page.wait_for_timeout(300)  # while the page scrolls the wheel is the page's
+            page.mouse.wheel(0, by)
+            page.wait_for_timeout(50)
+
+    visit.wait(
+        "document.querySelectorAll('#curves canvas').length > 0 || !document.querySelector('#curves-empty').hidden"
+    )
+    turn(120, "Number(document.querySelector('#slice-z').value) > 5")
+    turn(-120, "Number(document.querySelector('#slice-z').value) < 4")
+    x, y, width, height = corner()
+    page.mouse.move(x, y)
+    page.mouse.down()
+    assert (page.input_value("#slice-x"), page.input_value("#slice-y")) == ("12", "10")
+    page.mouse.move(x + width / 2, y + height / 2)
+    page.mouse.up()
+    assert (page.input_value("#slice-x"), page.input_value("#slice-y")) == ("36", "30")
+    page.keyboard.down("Control")
+    turn(-120, "parseInt(document.querySelector('.zoom output').textContent) > 300")
+    page.keyboard.up("Control")
+    # The voxel under the pointer has stayed there.
+    page.mouse.click(x, y)
+    assert (page.input_value("#slice-x"), page.input_value("#slice-y")) == ("12", "10")
+    # A zoomed image follows the pointer.
+    page.keyboard.down("Shift")
+    page.mouse.down()
+    page.mouse.move(x + width / 10, y)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    page.mouse.click(x + width / 10, y)
+    assert (page.input_value("#slice-x"), page.input_value("#slice-y")) == ("12", "10")
+    page.click("button:text-is('Fit')")
+    assert visit.text(".zoom output") == "100%"
+    assert visit.complaints == []
+
+
+def test_a_reload_shows_the_same_and_an_address_that_is_out_of_date_says_so(visit: Visit) -> None:
+    visit.open()
+    see_the_dataset(visit)
+    page = visit.page
+    page.focus("#log")
+    for key in (".", "]", "]"):
+        page.keyboard.press(key)
+    visit.wait("location.hash.includes('t=1') && location.hash.includes('z=6')")
+    visit.complaints.clear()
+    page.reload()
+    visit.wait("document.querySelector('#time').value === '1' && document.querySelector('#slice-z').value === '6'")
+    assert page.input_value("#viewer-dataset") == NAME
+    page.focus(".skip")
+    page.keyboard.press("Enter")
+    assert "z=6" in page.evaluate("location.hash")
+    page.evaluate("location.hash = '#dataset=looked%2Fat&t=99&z=2'")
+    visit.wait("/leads outside/.test(document.querySelector('#viewer-note').textContent)")
+    assert (page.input_value("#time"), page.input_value("#slice-z")) == ("2", "2")
+    page.evaluate("location.hash = '#dataset=gone&t=1'")
+    visit.wait("/There is no dataset gone/.test(document.querySelector('#viewer-note').textContent)")
+    assert visit.complaints == []
+
+
+def test_a_wrong_setting_is_said_beside_it_and_the_last_right_one_counts(visit: Visit) -> None:
+    visit.open()
+    see_the_dataset(visit)
+    page = visit.page
+    page.keyboard.press(".")
+    visit.wait("document.querySelector('.plane.xy canvas').dataset.cuts === '1'")
+    for field, value, words in (
+        ("p-thresh", "1.5", "Expected from 0 to 1. Still using 0.5."),
+        ("c-ratio", "0", "Expected above 0, up to 1. Still using 0.4."),
+        ("r-min", "", "Enter a number. Still using 0."),
+        ("voxel-z", "-1", "Expected above 0. Still using 2."),
+    ):
+        page.fill(f"#{field}", value)
+        assert visit.text(f"#{field}-problem") == words
+        assert page.get_attribute(f"#{field}", "aria-invalid") == "true"
+        page.fill(f"#{field}", words.split("using ")[1].rstrip("."))
+        assert visit.text(f"#{field}-problem") == ""
+    page.fill("#p-thresh", "0.33")
+    assert visit.text("#p-thresh-problem") == ""
+    page.fill("#r-max", "3")
+    page.fill("#r-min", "4")
+    assert visit.text("#r-max-problem") == "Smaller than the smallest radius."
+    assert visit.complaints == []
+
+
+def test_what_a_prediction_found_can_be_looked_at_though_nothing_is_kept(visit: Visit, player: Player) -> None:
+    visit.open()
+    visit.wait("document.querySelectorAll('#datasets button').length > 0")
+    body = predict_body(NAME, timepoint=2, model_name="looked.pth", p_thresh=0, scales=[1, 1, 2])
+    found = player.post("seg/predict", body).json()["spots"]
+    n = len(found)
+    words = f"{n} nucleus found" if n == 1 else f"{n} nuclei found"
+    visit.wait(f"document.querySelector('#results button')?.textContent === '{NAME}, timepoint 2'")
+    assert f"{words.removesuffix(' found')}" in visit.text("#results")
+    visit.page.click("#results button >> nth=0")
+    visit.wait(f"document.querySelector('#viewer-note').textContent.includes('Timepoint 2: no labels, {words}')")
+    assert "looked.pth" in visit.page.inner_text("#found-from option:checked")
+    assert visit.page.is_disabled("#p-thresh")
+    assert visit.complaints == []
+
+
+def test_while_the_connection_is_lost_nothing_is_claimed(visit: Visit) -> None:
+    visit.open()
+    assert visit.text("#jobs") == "Idle, waiting for requests"
+    visit.page.route("**/dashboard/api/**", lambda route: route.abort())
+    # A tab that comes back opens its stream anew.
+    visit.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    visit.wait("document.querySelector('#connection').dataset.is === 'lost'")
+    assert visit.text("#connection") == "Connection lost"
+    assert visit.text("#state") == "Unknown"
+    assert "does not answer" in visit.text("#jobs")
+    assert "Idle" not in visit.text(".now")
+    assert visit.text("#devices") == ""
+    visit.page.unroute("**/dashboard/api/**")
+    visit.wait("document.querySelector('#state').textContent === 'Idle'")
+
+
+def test_a_person_enters_the_token_on_a_page(browser: Any, tmp_path: Path) -> None:
+    axe = pytest.importorskip("axe_playwright_python.base")
+    token = "a-token-for-this-test-alone"
+    values = settings_of(tmp_path) | {"ELEPHANT_TOKEN": token}
+    running = RunningServer.start(tmp_path, values, module="elephant_server.embedded")
+    visit = Visit(browser, running)
+    try:
+        running.wait_until_serving()
+        page, plain = visit.page, f"http://localhost:{running.http_port}/"
+        page.goto(f"{plain}#dataset=x&t=1")
+        assert visit.text("h1") == "This server requires a token"
+        assert page.evaluate("document.activeElement.id") == "token"
+        page.evaluate(Path(axe.AXE_FILE_PATH).read_text())
+        found = page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
+        assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+        for given, words in (("short", "16 to 256"), ("another-token-that-is-none", "is wrong")):
+            page.fill("#token", given)
+            page.keyboard.press("Enter")
+            visit.wait(f"document.querySelector('#problem').textContent.includes('{words}')")
+            assert page.url.split("#")[0] == plain
+        page.fill("#token", f"  {plain}t/{token}/ ")
+        page.click("button")
+        visit.wait("document.querySelector('#connection')?.dataset.is === 'live'")
+        assert page.url.startswith(f"{plain}t/{token}/#dataset=x")
+        assert all(address.startswith(plain) for address in visit.addresses)
+        assert token not in running.output()
+    finally:
+        visit.context.close()
+        running.stop()
 
 
 def test_a_plane_stands_alone_where_there_is_no_depth(visit: Visit, player: Player, server: RunningServer) -> None:

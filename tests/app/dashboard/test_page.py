@@ -17,7 +17,7 @@ def test_the_page_loads_with_all_that_it_names_and_is_small(page: FlaskClient) -
         assert file.status_code == 200, name
         assert "immutable" in file.headers["Cache-Control"]
         sizes.append(len(file.data))
-    assert len(answer.data) + sum(sizes) < 300_000
+    assert len(answer.data) + sum(sizes) < 100_000
 
 
 def test_addresses_are_relative_and_nothing_comes_from_elsewhere(page: FlaskClient) -> None:
@@ -48,3 +48,10 @@ def test_only_files_of_the_page_are_sent(page: FlaskClient) -> None:
     for name in ("index.html", "../page.py", "%2e%2e/page.py", "nothing.js", ""):
         assert page.get(f"/dashboard/static/x/{name}").status_code == 404
     assert page.get("/docs").status_code == 200
+
+
+def test_outlines_and_plain_words_are_what_a_page_begins_with(page: FlaskClient) -> None:
+    text = page.get("/").text
+    for words in ("No training curves yet", "Keep running"):
+        assert words in text
+    assert text.index(">Pause<") > 0

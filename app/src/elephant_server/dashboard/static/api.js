@@ -2,6 +2,7 @@
 
 const MOST_AT_ONCE = 2; // reading a plane takes a thread of the server
 const TRIES = 4;
+const LONGEST_MS = 8000; // of what the server answers at once
 
 let running = 0;
 const waiting = [];
@@ -13,9 +14,9 @@ export function address(name, query = {}) {
   return url;
 }
 
-/** Return the JSON that the server answers; `signal` ends the wait. Quick questions need not queue. */
+/** Return the JSON that the server answers; `signal` ends the wait. Quick questions do not queue, and must be answered soon. */
 export async function ask(name, query, { signal, isQuick = false } = {}) {
-  const response = await (isQuick ? fetch(address(name, query), { signal }) : queued(address(name, query), signal));
+  const response = await (isQuick ? fetch(address(name, query), { signal: AbortSignal.timeout(LONGEST_MS) }) : queued(address(name, query), signal));
   return checked(response).then((fine) => fine.json());
 }
 
@@ -30,6 +31,7 @@ export async function setState(state) {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ state }),
+    signal: AbortSignal.timeout(LONGEST_MS),
   });
   return checked(response).then((fine) => fine.json());
 }
@@ -37,7 +39,7 @@ export async function setState(state) {
 async function checked(response) {
   if (response.ok) return response;
   const words = await response.json().then((body) => body.error, () => null);
-  throw new Error(words || `the server answered ${response.status}`);
+  throw Object.assign(new Error(words || `the server answered with status ${response.status}`), { status: response.status });
 }
 
 async function queued(url, signal) {

@@ -76,3 +76,8 @@ export function ranges(list) {
   const shown = found.slice(0, 12).map(([a, b]) => (a === b ? `${a}` : `${a}–${b}`));
   return found.length ? shown.join(', ') + (found.length > 12 ? ' …' : '') : 'none';
 }
+
+/** Return so many nuclei in words. */
+export function counted(n) {
+  return `${n.toLocaleString('en')} ${n === 1 ? 'nucleus' : 'nuclei'}`;
+}

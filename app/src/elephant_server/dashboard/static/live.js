@@ -3,13 +3,16 @@
 import { address, ask } from './api.js';
 
 const POLL_MS = 2000;
-const LOST_AFTER_MS = 4000;
 const TRY_STREAM_AGAIN_MS = 30000;
+const LOOK_MS = 2000;
+const SILENT_MS = 15000; // the server says something every five seconds
 
 export class Live extends EventTarget {
   #source = null;
   #timer = null;
   #retry = null;
+  #watch = null;
+  #heard = 0;
   #lastId = '';
 
   start() {
@@ -21,6 +24,7 @@ export class Live extends EventTarget {
     this.#stop();
     this.#ask(); // what is there at once, whatever becomes of the stream
     this.#openStream();
+    this.#watch = setInterval(() => this.#lookAtStream(), LOOK_MS);
   }
 
   #stop() {
@@ -28,26 +32,37 @@ export class Live extends EventTarget {
     this.#source = null;
     clearTimeout(this.#timer);
     clearTimeout(this.#retry);
+    clearInterval(this.#watch);
     this.#timer = null;
   }
 
   #openStream() {
     const source = new EventSource(address('events'));
     this.#source = source;
+    this.#heard = Date.now();
     source.addEventListener('status', (event) => {
+      this.#heard = Date.now();
       this.#endPolling();
-      this.#say('connection', 'live');
+      this.#say('connection', { kind: 'live' });
       this.#say('status', JSON.parse(event.data));
     });
     source.addEventListener('log', (event) => this.#lines(JSON.parse(event.data)));
     source.onerror = () => {
-      this.#poll(LOST_AFTER_MS);
+      this.#poll(0);
       if (source.readyState === EventSource.CLOSED) {
         // Refused: too many pages are open. Asking goes on, and the stream is tried again later.
         clearTimeout(this.#retry);
         this.#retry = setTimeout(() => this.#openStream(), TRY_STREAM_AGAIN_MS);
       }
     };
+  }
+
+  /** A line that was cut somewhere on the way stays open, and silent. */
+  #lookAtStream() {
+    if (this.#source?.readyState !== EventSource.OPEN || Date.now() - this.#heard < SILENT_MS) return;
+    this.#source.close();
+    this.#openStream();
+    this.#poll(0);
   }
 
   #poll(after) {
@@ -71,11 +86,12 @@ export class Live extends EventTarget {
         ask('status', {}, { isQuick: true }),
         ask('log', { after: this.#lastId }, { isQuick: true }),
       ]);
-      if (this.#source?.readyState !== EventSource.OPEN) this.#say('connection', 'polling');
+      if (this.#source?.readyState !== EventSource.OPEN) this.#say('connection', { kind: 'polling' });
       this.#say('status', status);
       this.#lines(lines);
-    } catch {
-      this.#say('connection', 'lost');
+    } catch (error) {
+      // Answered with an error, the server is there, and says why its state is not known.
+      this.#say('connection', { kind: 'lost', reason: error.status ? error.message : '' });
     }
   }
 

@@ -1,10 +1,12 @@
 // Where the page is put together.
 
+import { ask } from './api.js';
 import { CurvesView } from './curves.js';
+import { byId } from './dom.js';
 import { Live } from './live.js';
 import { LogView } from './log.js';
 import { StatusView } from './status.js';
-import { DatasetsView, showModels } from './things.js';
+import { DatasetsView, showModels, showResults } from './things.js';
 import { Viewer } from './viewer/viewer.js';
 
 const WHILE_RUNNING_MS = 5000;
@@ -15,13 +17,14 @@ const curves = new CurvesView();
 const viewer = new Viewer();
 const datasets = new DatasetsView((name) => viewer.choose(name));
 const live = new Live();
-let jobs = '', running = null, isBusy = false;
+let jobs = '', running = null, isBusy = false, isLooking = false, isWanted = false;
 
 live.addEventListener('connection', (event) => status.connection(event.detail));
 live.addEventListener('log', (event) => log.add(event.detail));
 live.addEventListener('status', (event) => {
   status.show(event.detail);
-  const now = [event.detail.latest_job, ...event.detail.jobs.map((job) => job.id)].join(' ');
+  const { latest_job: latest, latest_result: result } = event.detail;
+  const now = [latest, result, ...event.detail.jobs.map((job) => job.id)].join(' ');
   running = event.detail.jobs.find((job) => job.kind === 'training')?.log_dir ?? null;
   isBusy = event.detail.jobs.length > 0;
   if (now !== jobs) look(); // a job has come or gone: files may have changed
@@ -29,9 +32,25 @@ live.addEventListener('status', (event) => {
 });
 
 async function look() {
-  await Promise.all([curves.refresh(running), showModels(), datasets.refresh().then((found) => viewer.update(found))]);
+  await Promise.all([curves.refresh(running), showModels(), lookAtData()]);
 }
 
+/** Look at datasets and results; whoever asks meanwhile has it done once more, since something may have changed. */
+async function lookAtData() {
+  isWanted = true;
+  if (isLooking) return;
+  isLooking = true;
+  while (isWanted) {
+    isWanted = false;
+    const [found, results] = await Promise.all([datasets.refresh(), ask('results').catch(() => [])]);
+    showResults(results, (result) => viewer.choose(result.dataset, result));
+    viewer.update(found, results);
+  }
+  isLooking = false;
+}
+
+// The address says what the viewer shows: it is not for the page's own links.
+document.querySelector('.skip').addEventListener('click', (event) => { event.preventDefault(); byId('content').focus(); });
 setInterval(() => { if (isBusy && !document.hidden) curves.refresh(running); }, WHILE_RUNNING_MS);
 document.addEventListener('visibilitychange', () => { if (!document.hidden) look(); });
 look();

@@ -4,17 +4,18 @@ import { setState } from './api.js';
 import { byId, duration, make, number, setText } from './dom.js';
 
 const TASKS = {
-  'elephant.seg_predict': 'Detecting nuclei', 'elephant.seg_train': 'Training detection',
+  'elephant.seg_predict': 'Detecting nuclei', 'elephant.seg_train': 'Training the detection model',
   'elephant.seg_update': 'Writing labels', 'elephant.seg_reset': 'Resetting the detection model',
-  'elephant.flow_predict': 'Linking', 'elephant.flow_train': 'Training linking',
+  'elephant.flow_predict': 'Linking nuclei', 'elephant.flow_train': 'Training the flow model',
   'elephant.flow_update': 'Writing flow labels', 'elephant.flow_reset': 'Resetting the flow model',
-  'elephant.dataset_generate': 'Making a dataset', 'elephant.ctc_export': 'Exporting masks',
+  'elephant.dataset_generate': 'Converting a movie', 'elephant.ctc_export': 'Exporting masks',
 };
-const STATES = ['Idle', 'Running', 'Waiting'];
-const CONNECTIONS = { live: 'live', polling: 'connected', lost: 'connection lost' };
+const IDLE = 0;
+const CONNECTIONS = { live: 'Live', polling: 'Connected', lost: 'Connection lost' };
 
 export class StatusView {
   #isHeld = false;
+  #heardAt = null;
   #rows = new Map();
 
   constructor() {
@@ -26,23 +27,37 @@ export class StatusView {
     byId('hold').addEventListener('click', () => this.#change(this.#isHeld ? 1 : 2));
   }
 
-  connection(kind) {
+  /** Show how the page hears of the server; while it does not, nothing is claimed of what runs. */
+  connection({ kind, reason }) {
     const pill = byId('connection');
     pill.dataset.is = kind;
-    setText(pill, CONNECTIONS[kind]);
+    setText(pill, kind === 'lost' && reason ? 'Server error' : CONNECTIONS[kind]);
+    if (kind !== 'lost') {
+      this.#heardAt = new Date();
+      return;
+    }
+    byId('state').dataset.state = 'unknown';
+    setText(byId('state'), 'Unknown');
+    document.title = 'Not connected · ELEPHANT';
+    byId('hold').hidden = byId('abort').hidden = true;
+    this.#rows.clear();
+    const heard = this.#heardAt ? ` Last answer at ${this.#heardAt.toLocaleTimeString()}.` : '';
+    this.#sayOnly(`${reason || 'The server does not answer.'}${heard} Trying again.`);
+    byId('devices').replaceChildren();
   }
 
   show(status) {
     this.#isHeld = status.is_held;
     const state = byId('state');
-    state.dataset.state = status.state;
-    setText(state, status.is_held ? 'Held' : STATES[status.state]);
-    document.title = status.state === 0 ? 'ELEPHANT' : `${status.is_held ? 'Held' : STATES[status.state]} · ELEPHANT`;
+    const word = status.is_held ? 'Paused' : status.state === IDLE ? 'Idle' : 'Running';
+    state.dataset.state = word === 'Running' ? 1 : status.state;
+    setText(state, word);
+    document.title = word === 'Idle' ? 'ELEPHANT' : `${word} · ELEPHANT`;
     setText(byId('version'), status.version);
-  byId('manual').hidden = !status.has_manual;
+    byId('manual').hidden = !status.has_manual;
     const isTraining = status.jobs.some((job) => job.kind === 'training' && job.phase === 'running');
     byId('hold').hidden = !isTraining;
-    setText(byId('hold'), status.is_held ? 'Continue' : 'Hold');
+    setText(byId('hold'), status.is_held ? 'Resume' : 'Pause');
     byId('abort').hidden = status.jobs.length === 0;
     this.#showJobs(status);
     byId('devices').replaceChildren(...status.devices.map(device));
@@ -56,16 +71,21 @@ export class StatusView {
       this.#rows.get(job.id).show(job, status);
     }
     const rows = status.jobs.map((job) => this.#rows.get(job.id).element);
-    const wanted = rows.length ? rows : [make('li', { class: 'quiet' }, 'Nothing runs. The server waits for the client.')];
-    const isSame = list.children.length === wanted.length && wanted.every((row, i) => list.children[i] === row);
-    if (!isSame && !(rows.length === 0 && list.querySelector('.quiet'))) list.replaceChildren(...wanted);
+    if (!rows.length) this.#sayOnly('Idle, waiting for requests');
+    else if (list.children.length !== rows.length || rows.some((row, i) => list.children[i] !== row)) list.replaceChildren(...rows);
+  }
+
+  #sayOnly(text) {
+    const list = byId('jobs');
+    if (list.querySelector('.quiet')) setText(list.querySelector('.quiet'), text);
+    else list.replaceChildren(make('li', { class: 'quiet' }, text));
   }
 
   async #change(state) {
     try {
       await setState(state);
     } catch (error) {
-      setText(byId('state'), error.message);
+      setText(byId('state'), `Not changed: ${error.message}`);
     }
   }
 }
@@ -109,9 +129,10 @@ function about(job) {
 
 function timing(job, status) {
   if (job.phase === 'queued') return 'queued';
-  if (status.is_held && job.kind === 'training') return 'held';
+  if (job.kind === 'training' && status.is_held) return 'paused';
+  if (job.kind === 'training' && status.state === 2) return 'paused while other work runs';
   const parts = [];
-  if (job.started) parts.push(`for ${duration(Math.max(0, status.now - job.started))}`);
+  if (job.started) parts.push(`running for ${duration(Math.max(0, status.now - job.started))}`);
   if (job.remaining_s !== null && !job.is_livemode && job.done < job.total) parts.push(`about ${duration(job.remaining_s)} left`);
   return parts.join(', ');
 }
@@ -119,7 +140,7 @@ function timing(job, status) {
 function device(entry) {
   const part = entry.mem_total ? entry.mem_used / entry.mem_total : 0;
   const isHost = entry.id === 'GPU is not available';
-  const name = isHost ? 'Memory of this machine (no GPU)' : `GPU ${entry.id}: ${entry.name}`;
+  const name = isHost ? 'Memory (no GPU)' : `GPU ${entry.id}: ${entry.name}`;
   const fill = make('i');
   fill.style.transform = `scaleX(${part})`;
   const gib = (mib) => (mib / 1024).toFixed(1);

@@ -2,12 +2,11 @@
 
 import { ask } from './api.js';
 import { colour, fit, onLookChange } from './canvas.js';
-import { ago, byId, bytes, make, ranges, when } from './dom.js';
+import { ago, byId, bytes, counted, make, ranges, when } from './dom.js';
 
 /** The datasets; `choose` is called with a name when somebody wants to see one. */
 export class DatasetsView {
   #known = new Map();
-  #isAsking = false;
 
   constructor(choose) {
     this.choose = choose;
@@ -16,16 +15,12 @@ export class DatasetsView {
 
   /** Ask anew, one dataset after the other; returns what is known of all. */
   async refresh() {
-    if (this.#isAsking) return [...this.#known.values()];
-    this.#isAsking = true;
     try {
       const { names } = await ask('datasets');
       for (const name of this.#known.keys()) if (!names.includes(name)) this.#known.delete(name);
       for (const name of names) this.#known.set(name, await ask('dataset', { dataset: name }).catch((error) => ({ name, error: error.message })));
       this.#show();
-    } catch { /* the pill at the top tells when the server is away */ } finally {
-      this.#isAsking = false;
-    }
+    } catch { /* the pill at the top tells when the server is away */ }
     return [...this.#known.values()].filter((entry) => !entry.error);
   }
 
@@ -33,7 +28,7 @@ export class DatasetsView {
     const focused = document.activeElement?.dataset?.dataset;
     const entries = [...this.#known.values()];
     const rows = entries.map((entry) => (entry.error ? broken(entry) : this.#row(entry)));
-    byId('datasets').replaceChildren(...(rows.length ? rows : [make('li', { class: 'quiet' }, 'There is no dataset yet.')]));
+    byId('datasets').replaceChildren(...(rows.length ? rows : [make('li', { class: 'quiet' }, 'No datasets yet. Convert a movie from Mastodon, or with elephant convert.')]));
     if (focused) byId('datasets').querySelector(`[data-dataset="${CSS.escape(focused)}"]`)?.focus();
     this.#drawStrips();
   }
@@ -46,9 +41,9 @@ export class DatasetsView {
       make('div', { class: 'head' }, make('h3', {}, open), make('span', { class: 'tag' }, `${entry.shape.length}D`), make('span', { class: 'tag' }, entry.dtype)),
       facts({
         Size: `${entry.n_timepoints} timepoints of ${[...entry.shape].reverse().join(' × ')} (X × Y${entry.shape.length === 3 ? ' × Z' : ''})`,
-        'On disk': `${bytes(entry.array_bytes)} and a movie of ${bytes(entry.other_bytes)}`,
-        Labels: `${ranges(entry.labelled)}${entry.flow_labelled.length ? `; flow ${ranges(entry.flow_labelled)}` : ''}`,
-        Predictions: `${ranges(entry.predicted)}${entry.flow_predicted.length ? `; flow ${ranges(entry.flow_predicted)}` : ''}`,
+        'On disk': `${bytes(entry.array_bytes)}, and ${bytes(entry.other_bytes)} of other files, such as the movie`,
+        Labels: held(entry.labelled, entry.flow_labelled),
+        'Kept predictions': held(entry.predicted, entry.flow_predicted),
       }), strip);
   }
 
@@ -72,6 +67,23 @@ function drawStrip(canvas, entry) {
   fill(entry.predicted, 'c2', height / 2 + 0.5);
 }
 
+/** The last predictions; `choose` is called with one that somebody wants to see. */
+export function showResults(results, choose) {
+  const focused = document.activeElement?.dataset?.result;
+  const rows = results.map((result) => resultRow(result, choose));
+  byId('results').replaceChildren(...(rows.length ? rows : [make('li', { class: 'quiet' }, 'No predictions yet. The latest ones are kept here for a day.')]));
+  if (focused) byId('results').querySelector(`[data-result="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function resultRow(result, choose) {
+  const name = `${result.dataset}, timepoint ${result.timepoint}`;
+  const open = result.is_current ? make('button', { type: 'button', class: 'link', 'data-result': result.id, onclick: () => choose(result) }, name) : name;
+  const about = [result.model, result.box ? 'part of the image' : '', ago(result.at), result.is_current ? '' : 'the dataset has changed since'];
+  return make('li', { class: 'thing' },
+    make('div', { class: 'head' }, make('h3', {}, open), make('span', { class: 'tag' }, counted(result.n_found))),
+    make('p', { class: 'soft' }, about.filter(Boolean).join(' · ')));
+}
+
 export async function showModels() {
   const models = await ask('models').catch(() => null);
   if (!models) return;
@@ -79,27 +91,27 @@ export async function showModels() {
   const open = new Set([...list.querySelectorAll('details[open]')].map((element) => element.dataset.model));
   const focused = document.activeElement?.closest('details')?.dataset?.model;
   const rows = models.map((model) => modelRow(model, open.has(model.name)));
-  list.replaceChildren(...(rows.length ? rows : [make('li', { class: 'quiet' }, 'There is no model yet. The first training or prediction makes one.')]));
+  list.replaceChildren(...(rows.length ? rows : [make('li', { class: 'quiet' }, 'No models yet. The first training or prediction makes one.')]));
   if (focused) list.querySelector(`[data-model="${CSS.escape(focused)}"] summary`)?.focus();
 }
 
 function modelRow(model, isOpen) {
-  const kind = model.kind ? `${model.kind}, ${model.n_dims}D` : 'kind not known';
+  const kind = model.kind ? `${model.kind}, ${model.n_dims}D` : 'unknown kind';
   return make('li', { class: 'thing' },
     make('div', { class: 'head' }, make('h3', {}, model.name), make('span', { class: 'tag' }, kind), model.n_members > 1 ? make('span', { class: 'tag' }, `${model.n_members} networks`) : null),
     facts({ Saved: `${when(model.saved)}, ${bytes(model.n_bytes)}` }),
     model.history.length || model.generations.length ? past(model, isOpen) : null);
 }
 
-/** A line that says what a model was trained on, and when it is opened, all that is known. */
+/** A line that says what a model was trained on, and all that is known once it is opened. */
 function past(model, isOpen) {
-  const unknown = model.history.length ? 'came by other ways: what it was trained on is not known' : 'what it was trained on is not known';
+  const unknown = model.history.length ? 'Replaced by a file from elsewhere: what it was trained on is unknown' : 'What it was trained on is unknown';
   const line = model.held ? `${model.held.text} · ${ago(model.held.saved)}` : unknown;
   return make('details', { class: 'past', 'data-model': model.name, open: isOpen }, make('summary', {}, line),
-    section('What was done with it', model.history.map((work) => [
-      `${when(work.saved)}: ${work.text}`, work.details, work.is_in || work.what === 'restored' ? '' : 'no longer in it'])),
-    section('What it held before', model.generations.map((g) => [
-      `generation ${g.number}, ${when(g.saved)}${g.is_interim ? ' (within a training)' : ''}`, g.text ?? ''])));
+    section('History', model.history.map((work) => [
+      `${when(work.saved)}: ${work.text}`, work.details, work.is_in || work.what === 'restored' ? '' : 'no longer part of the model'])),
+    section('Earlier versions', model.generations.map((g) => [
+      `generation ${g.number}, ${when(g.saved)}${g.is_interim ? ' (during a training)' : ''}`, g.text ?? ''])));
 }
 
 function section(title, items) {
@@ -110,6 +122,12 @@ function section(title, items) {
 
 function broken(entry) {
   return make('li', { class: 'thing' }, make('h3', {}, entry.name), make('p', { class: 'soft' }, entry.error));
+}
+
+function held(timepoints, flow) {
+  const counted = (list) => `${list.length === 1 ? 'timepoint' : 'timepoints'} ${ranges(list)}`;
+  const found = [timepoints.length ? counted(timepoints) : '', flow.length ? `flow at ${counted(flow)}` : ''].filter(Boolean);
+  return found.join('; ') || 'none';
 }
 
 function facts(entries) {

@@ -22,8 +22,8 @@ export function cut(spot, axis, index, n) {
   };
 }
 
-/** Draw cuts; a voxel is `sx` wide and `sy` tall, and its middle is its position. */
-export function drawCuts(context, cuts, sx, sy) {
+/** Draw cuts; a voxel is `sx` wide and `sy` tall, its middle is its position, and `left` and `top` are the first ones. */
+export function drawCuts(context, cuts, { left, top, sx, sy }) {
   context.strokeStyle = '#ffd23f';
   context.lineWidth = 1.5;
   for (const { x, y, xx, xy, yy } of cuts) {
@@ -31,7 +31,7 @@ export function drawCuts(context, cuts, sx, sy) {
     const mean = (a + d) / 2, apart = Math.hypot((a - d) / 2, b);
     const long = Math.sqrt(Math.max(0, mean + apart)), short = Math.sqrt(Math.max(0, mean - apart));
     context.beginPath();
-    context.ellipse((x + 0.5) * sx, (y + 0.5) * sy, long, short, Math.atan2(2 * b, a - d) / 2, 0, 2 * Math.PI);
+    context.ellipse((x + 0.5 - left) * sx, (y + 0.5 - top) * sy, long, short, Math.atan2(2 * b, a - d) / 2, 0, 2 * Math.PI);
     context.stroke();
   }
 }

@@ -1,6 +1,6 @@
 // Planes to pixels: grey values between two limits, labels and probabilities over them.
 
-const LABELS = { 1: [210, 69, 59], 2: [47, 158, 88], 3: [60, 125, 240] };
+export const LABELS = { 1: [210, 69, 59], 2: [47, 158, 88], 3: [60, 125, 240] };
 const ALPHA = { 1: 0.22, 2: 0.5, 3: 0.5 };
 const PROBABILITIES = [[47, 190, 98], [80, 145, 255]]; // border, centre
 

@@ -1,8 +1,10 @@
 // One plane on the page. Of what is asked for while it loads only the last counts.
 
 import { fit } from '../canvas.js';
-import { make } from '../dom.js';
+import { counted, make, setText } from '../dom.js';
 import { cut, drawCuts, PLANES } from './ellipses.js';
+import { listen } from './gestures.js';
+import { drawOutlines } from './outlines.js';
 import { paint } from './paint.js';
 import { loadPlane } from './source.js';
 
@@ -14,16 +16,37 @@ export class Pane {
   #wanted = null;
   #buffer = document.createElement('canvas');
   planes = {};
+  position = [0, 0, 0];
+  pixels = [1, 1];
 
-  /** `move` is called with voxels by axis when somebody points at a place; `fail` with what went wrong. */
-  constructor(axis, move, fail) {
+  /**
+   * `camera` says which part is shown. `act` has the functions move(voxels by axis), step(axis, by) for slices, look() when
+   * the camera has moved, and fail(error).
+   */
+  constructor(axis, camera, act) {
     this.axis = axis;
-    this.fail = fail;
+    this.camera = camera;
+    this.fail = act.fail;
     this.canvas = make('canvas', { role: 'img', 'aria-label': `${CAPTIONS[axis]} plane, not loaded yet` });
-    this.element = make('figure', { class: `plane ${axis}` }, make('figcaption', {}, CAPTIONS[axis]), this.canvas);
-    const point = (event) => { if (event.buttons & 1) move(this.#voxels(event)); };
-    this.canvas.addEventListener('pointerdown', point);
-    this.canvas.addEventListener('pointermove', point);
+    this.caption = make('figcaption', {}, CAPTIONS[axis]);
+    this.element = make('figure', { class: `plane ${axis}` }, this.caption, this.canvas);
+    const { row, column, across } = PLANES[axis];
+    listen(this.canvas, {
+      point: (x, y) => {
+        const at = this.#voxels(x, y);
+        act.move({ [column]: Math.floor(at[column]), [row]: Math.floor(at[row]) });
+      },
+      step: (by) => act.step(across, by),
+      pan: (dx, dy) => {
+        const { sx, sy } = this.frame;
+        camera.moveBy({ [column]: -dx / sx, [row]: -dy / sy });
+        act.look();
+      },
+      zoom: (factor, x, y) => {
+        camera.zoomBy(factor, this.#voxels(x, y));
+        act.look();
+      },
+    });
   }
 
   /** Set the size on the page, CSS pixels for each voxel along Z, Y, X. */
@@ -34,13 +57,17 @@ export class Pane {
     this.canvas.style.height = `${Math.max(1, Math.round(shape[row] * pixels[row]))}px`;
   }
 
+  get frame() { return this.camera.frame(this.axis, this.pixels); }
+
+  /** Pixels that the longest edge of the whole plane has at the moment. */
   get longestEdge() {
-    return Math.max(this.canvas.clientWidth, this.canvas.clientHeight) * Math.min(2, window.devicePixelRatio || 1);
+    return Math.max(this.canvas.clientWidth, this.canvas.clientHeight) * Math.min(2, window.devicePixelRatio || 1) * this.camera.zoom;
   }
 
   /** Load what `view` says, then draw it. */
   async show(view) {
     this.#wanted = view;
+    this.position = view.position;
     if (this.#isLoading) return;
     this.#isLoading = true;
     while (this.#wanted) {
@@ -59,11 +86,11 @@ export class Pane {
   async #load(view) {
     const { dataset, t, position } = view;
     const index = view.n === 2 ? 0 : position[PLANES[this.axis].across];
-    const most = Math.min(2048, Math.max(256, 256 * Math.ceil(this.longestEdge / 256)));
+    const most = Math.min(4096, Math.max(256, 256 * Math.ceil(this.longestEdge / 256)));
     const load = (layer, isWanted) => (isWanted ? loadPlane(dataset.name, dataset.version, layer, t, this.axis, index, most) : null);
     const [image, labels, probabilities] = await Promise.all([
       load('image', true),
-      load('labels', view.layers.labels && dataset.labelled.includes(t)),
+      load('labels', view.layers.labels !== 'off' && dataset.labelled.includes(t)),
       load('probabilities', view.layers.probabilities && dataset.predicted.includes(t)),
     ]);
     return { image, labels, probabilities };
@@ -76,22 +103,26 @@ export class Pane {
     view.limitsFor(image);
     this.#buffer.width = image.columns;
     this.#buffer.height = image.rows;
-    this.#buffer.getContext('2d').putImageData(paint(image, labels, probabilities, view.limits), 0, 0);
+    const isFilled = view.layers.labels === 'filled';
+    this.#buffer.getContext('2d').putImageData(paint(image, isFilled ? labels : null, probabilities, view.limits), 0, 0);
     const { context } = fit(this.canvas);
+    const frame = this.frame, { left, top, sx, sy } = frame;
     context.imageSmoothingEnabled = false;
-    context.drawImage(this.#buffer, 0, 0, image.columns * image.step * this.pixels[0], image.rows * image.step * this.pixels[1]);
+    context.drawImage(this.#buffer, -left * sx, -top * sy, image.columns * image.step * sx, image.rows * image.step * sy);
+    if (labels && !isFilled) drawOutlines(context, labels, frame);
     const { across, row, column } = PLANES[this.axis];
     const cuts = view.spots.map((spot) => cut(spot, this.axis, view.position[across], view.n)).filter(Boolean);
-    drawCuts(context, cuts, ...this.pixels);
-    if (view.n === 3) this.#drawCross(context, view.position[column], view.position[row]);
+    drawCuts(context, cuts, frame);
+    if (view.n === 3) this.#drawCross(context, frame, view.position[column], view.position[row]);
     this.canvas.dataset.cuts = cuts.length;
     this.canvas.dataset.labelled = labels ? labels.values.reduce((n, v) => n + (v > 0), 0) : 0;
     const where = view.n === 3 ? `, ${NAMES[across]} ${view.position[across]}` : '';
-    this.canvas.setAttribute('aria-label', `${CAPTIONS[this.axis]} plane of ${view.dataset.name}, timepoint ${view.t}${where}; ${cuts.length} nuclei drawn`);
+    setText(this.caption, view.n === 3 ? `${CAPTIONS[this.axis]}, ${NAMES[across]} ${view.position[across]}` : CAPTIONS[this.axis]);
+    this.canvas.setAttribute('aria-label', `${CAPTIONS[this.axis]} plane of ${view.dataset.name}, timepoint ${view.t}${where}; ${counted(cuts.length)} drawn`);
   }
 
-  #drawCross(context, column, row) {
-    const x = (column + 0.5) * this.pixels[0], y = (row + 0.5) * this.pixels[1];
+  #drawCross(context, { left, top, sx, sy }, column, row) {
+    const x = (column + 0.5 - left) * sx, y = (row + 0.5 - top) * sy;
     context.strokeStyle = 'rgb(255 255 255 / 45%)';
     context.lineWidth = 1;
     context.beginPath();
@@ -102,8 +133,12 @@ export class Pane {
     context.stroke();
   }
 
-  #voxels(event) {
-    const { row, column } = PLANES[this.axis];
-    return { [column]: Math.floor(event.offsetX / this.pixels[0]), [row]: Math.floor(event.offsetY / this.pixels[1]) };
+  /** Return the place, Z, Y, X in voxels, of a point of the canvas. */
+  #voxels(x, y) {
+    const { left, top, sx, sy } = this.frame, { row, column } = PLANES[this.axis];
+    const found = this.position.map((voxel) => voxel + 0.5);
+    found[column] = left + x / sx;
+    found[row] = top + y / sy;
+    return found;
   }
 }

@@ -26,3 +26,8 @@ export async function loadPlane(dataset, version, layer, t, axis, index, most) {
 export function loadSpots(dataset, t, axis, index, voxelSize, limits) {
   return ask('spots', { dataset, t, axis, index, voxel_size: [...voxelSize].reverse().join(','), ...limits });
 }
+
+/** Load the nuclei that one of the last predictions found. */
+export function loadResult(id) {
+  return ask('result', { id });
+}

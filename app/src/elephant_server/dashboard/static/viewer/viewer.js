@@ -1,29 +1,34 @@
 // The viewer: a dataset's timepoints as three planes that cross in one voxel, with what was labelled and found over it.
 
+import { asked, keep, onChange } from '../address.js';
 import { onLookChange } from '../canvas.js';
 import { byId, make, setOptions, setText } from '../dom.js';
-import { NumberField, Slider, Toggle } from './controls.js';
+import { Camera } from './camera.js';
+import { Choice, group, NumberField, Slider, Toggle } from './controls.js';
+import { Found } from './found.js';
+import { listenToKeys } from './keys.js';
 import { goodLimits } from './paint.js';
 import { Pane } from './pane.js';
-import { loadSpots } from './source.js';
 
 const GAP = 8;
-const SPOTS_AFTER_MS = 250;
+const SHARPER_AFTER_MS = 200;
 const TALLEST = 0.8; // of the window
+const CLOSER = 1.5;
 
 export class Viewer {
   #datasets = new Map();
   #dataset = null;
   #position = [0, 0, 0];
   #limits = null;
-  #spots = { key: '', found: [] };
   #isSeen = false;
-  #timer = null;
+  #warning = '';
+  #sharper = null;
+  #camera = new Camera();
 
   constructor() {
     this.#makeParts();
     byId('viewer-dataset').addEventListener('change', () => this.#open(byId('viewer-dataset').value));
-    byId('viewer').addEventListener('keydown', (event) => this.#key(event));
+    onChange(() => { if (asked()) this.#openAsked(); });
     onLookChange(() => this.#layOut());
     new IntersectionObserver((entries) => {
       this.#isSeen = entries.some((entry) => entry.isIntersecting);
@@ -31,78 +36,114 @@ export class Viewer {
     }, { rootMargin: '100px' }).observe(byId('viewer'));
   }
 
-  /** Take what is known of the datasets now; labels and predictions may be other ones. */
-  update(datasets) {
+  /** Take what is known of the datasets, and what the last predictions found; labels may be other ones. */
+  update(datasets, results) {
     this.#datasets = new Map(datasets.map((entry) => [entry.name, entry]));
+    this.found.update(results);
     const names = [...this.#datasets.keys()];
     const isThere = setOptions(byId('viewer-dataset'), names);
     byId('viewer').hidden = byId('viewer-dataset').parentElement.hidden = names.length === 0;
-    if (!names.length) { this.#dataset = null; this.#note('There is nothing to see yet.'); return; }
-    if (!isThere || !this.#dataset) { this.#open(byId('viewer-dataset').value); return; }
+    if (!names.length) { this.#dataset = null; this.#note('Nothing to show yet.'); return; }
+    if (!this.#dataset) { this.#openAsked(); return; }
     const before = this.#dataset;
+    if (!isThere) { this.#open(byId('viewer-dataset').value, {}, `The dataset ${before.name} is gone.`); return; }
     this.#dataset = this.#datasets.get(before.name);
-    this.#spots.key = '';
+    this.found.forget();
     if (before.version !== this.#dataset.version) this.#open(before.name);
     else this.#refresh();
   }
 
-  /** Show a dataset that was chosen elsewhere on the page. */
-  choose(name) {
+  /** Show a dataset that was chosen elsewhere on the page, or what was found in it. */
+  choose(name, result = null) {
     byId('viewer-dataset').value = name;
-    this.#open(name);
+    if (result) {
+      this.found.choose(result);
+      this.layers.ellipses.input.checked = true;
+    }
+    this.#open(name, result ? { t: result.timepoint } : {});
     byId('viewer-title').scrollIntoView({ block: 'start' });
     this.time.input.focus({ preventScroll: true });
   }
 
   #makeParts() {
-    const again = () => this.#refresh();
+    const again = () => this.#changed();
     const redraw = () => this.#draw();
-    this.panes = ['xy', 'yz', 'xz'].map((axis) => new Pane(axis, (voxels) => this.#move(voxels), (error) => this.#note(error.message)));
+    const act = {
+      move: (voxels) => this.#move(voxels), step: (axis, by) => this.#step(axis, by),
+      look: () => this.#look(), fail: (error) => this.#note(error.message),
+    };
+    this.panes = ['xy', 'yz', 'xz'].map((axis) => new Pane(axis, this.#camera, act));
     this.time = new Slider('time', 'Timepoint', again);
     this.slices = ['Z', 'Y', 'X'].map((name, i) => new Slider(`slice-${name.toLowerCase()}`, `${name} slice`, (value) => { this.#position[i] = value; again(); }));
-    this.low = new Slider('low', 'Black at', () => this.#setLimits());
-    this.high = new Slider('high', 'White at', () => this.#setLimits());
+    this.low = new Slider('low', 'Minimum', () => this.#setLimits());
+    this.high = new Slider('high', 'Maximum', () => this.#setLimits());
+    this.found = new Found(() => this.#refresh(), () => { this.#draw(); this.#tell(); }, act.fail);
     this.layers = {
-      labels: new Toggle('show-labels', 'Labels', 'l', true, again),
+      labels: new Choice('show-labels', 'Labels', [['outlines', 'Outlines'], ['filled', 'Filled'], ['off', 'Off']], again, 'l'),
       probabilities: new Toggle('show-probabilities', 'Probabilities', 'p', false, again),
-      ellipses: new Toggle('show-ellipses', 'Found nuclei', 'e', true, again),
+      ellipses: new Toggle('show-ellipses', 'Detected nuclei', 'e', true, again),
     };
-    this.voxel = ['X', 'Y', 'Z'].map((name) => new NumberField(`voxel-${name.toLowerCase()}`, name, () => { this.#layOut(); }, { min: '0.000001' }));
-    this.spotFields = {
-      p_thresh: new NumberField('p-thresh', 'Threshold', again, { min: 0, max: 1, step: 0.05 }),
-      c_ratio: new NumberField('c-ratio', 'Centre ratio', again, { min: 0.01, max: 1, step: 0.05 }),
-      r_min: new NumberField('r-min', 'Smallest radius', again, { min: 0, max: 1e6 }),
-      r_max: new NumberField('r-max', 'Largest radius', again, { min: 1e-6, max: 1e6 }),
-    };
-    const auto = make('button', { type: 'button', onclick: () => { this.#limits = null; redraw(); } }, 'Set contrast by itself');
-    const colours = [['background', 'background'], ['border', 'border'], ['centre', 'centre'], ['spot', 'found']];
+    this.voxel = ['X', 'Y', 'Z'].map((name) => new NumberField(`voxel-${name.toLowerCase()}`, name, () => this.#layOut(), { above: 0 }));
+    const button = (text, label, onclick) => make('button', { type: 'button', 'aria-label': label, onclick }, text);
+    this.zoom = make('output', { class: 'number soft' }, '100%');
+    const zooming = make('div', { class: 'zoom' },
+      button('−', 'Zoom out', () => this.#zoomBy(1 / CLOSER)), button('+', 'Zoom in', () => this.#zoomBy(CLOSER)),
+      button('Fit', 'Show the whole image', () => this.#fit()), this.zoom);
+    const auto = make('button', { type: 'button', onclick: () => { this.#limits = null; redraw(); } }, 'Auto contrast');
+    const colours = [['background', 'background'], ['border', 'border'], ['centre', 'centre'], ['spot', 'detected']];
     const key = make('p', { class: 'key' }, ...colours.map(([name, text]) => make('span', {}, make('i', { class: name, 'aria-hidden': 'true' }), text)));
     byId('viewer').append(make('div', { class: 'stage' },
-      this.box = make('div', { class: 'planes' }, ...this.panes.map((pane) => pane.element)),
+      make('div', {}, this.box = make('div', { class: 'planes' }, ...this.panes.map((pane) => pane.element)), zooming,
+        make('div', { class: 'settings' }, this.found.settings, group('Voxel size', make('div', { class: 'triple' }, ...this.voxel.map((field) => field.element))))),
       make('div', { class: 'controls' }, this.time.element, ...this.slices.map((slider) => slider.element),
-        group('Over the image', ...Object.values(this.layers).map((toggle) => toggle.element), key),
+        group('Overlays', ...Object.values(this.layers).map((layer) => layer.element), this.found.from.element, key),
         group('Contrast', this.low.element, this.high.element, auto),
-        group('Finding nuclei in kept probabilities', make('div', { class: 'pair' }, ...Object.values(this.spotFields).map((field) => field.element))),
-        group('Voxel size', make('div', { class: 'triple' }, ...this.voxel.map((field) => field.element))),
-        make('p', { class: 'soft' }, 'Keys: , and . timepoint, [ and ] Z slice, l p e layers.'))));
+        make('details', { class: 'help' }, make('summary', {}, 'Keys and mouse'), this.#help()))));
   }
 
-  #open(name) {
+  #help() {
+    const keys = listenToKeys({
+      ',': () => this.time.step(-1), '.': () => this.time.step(1), '[': () => this.#step(0, -1), ']': () => this.#step(0, 1),
+      '+': () => this.#zoomBy(CLOSER), '=': () => this.#zoomBy(CLOSER), '-': () => this.#zoomBy(1 / CLOSER), 0: () => this.#fit(),
+      l: () => this.layers.labels.next(), p: () => this.layers.probabilities.flip(), e: () => this.layers.ellipses.flip(),
+    });
+    const rows = {
+      ', .': 'previous, next timepoint', '[ ]': 'previous, next Z slice', '+ − 0': 'zoom in, zoom out, whole image',
+      'l p e': 'labels, probabilities, detected nuclei', Wheel: 'through the slices of a plane', Drag: 'move the cross',
+      'Ctrl + wheel, pinch': 'zoom', 'Shift + drag': 'move a zoomed image',
+    };
+    return make('div', {}, make('dl', {}, ...Object.entries(rows).flatMap(([name, text]) => [make('dt', {}, name), make('dd', {}, text)])), keys);
+  }
+
+  /** Show what the address asks for; say what of it is not there. */
+  #openAsked() {
+    const wanted = asked();
+    if (wanted && this.#datasets.has(wanted.dataset)) {
+      byId('viewer-dataset').value = wanted.dataset;
+      this.#open(wanted.dataset, wanted);
+    } else {
+      this.#open(byId('viewer-dataset').value, {}, wanted ? `There is no dataset ${wanted.dataset}: it was renamed or deleted.` : '');
+    }
+  }
+
+  /** Show a dataset at a timepoint and a position, Z, Y, X; what is null, or not in it, is chosen here. */
+  #open(name, { t = null, position = [] } = {}, warning = '') {
     const dataset = this.#datasets.get(name);
     if (!dataset) return;
     this.#dataset = dataset;
     this.#limits = null;
-    this.#spots = { key: '', found: [] };
-    const shape = this.#shape();
-    this.#position = shape.map((size) => Math.floor(size / 2));
-    const first = dataset.labelled[0] ?? dataset.predicted[0] ?? 0;
-    this.time.set(first, dataset.n_timepoints - 1);
+    const shape = this.#shape(), last = dataset.n_timepoints - 1;
+    this.#camera.reset(shape);
+    const first = dataset.labelled[0] ?? dataset.predicted[0] ?? this.found.firstOf(dataset) ?? 0;
+    const isIn = (t ?? 0) <= last && shape.every((size, i) => (position[i] ?? 0) < size);
+    this.#warning = warning || (isIn ? '' : 'The address leads outside of this dataset: here is the nearest place.');
+    this.time.set(t === null ? first : Math.min(t, last), last);
+    this.#position = shape.map((size, i) => Math.min(position[i] ?? Math.floor(size / 2), size - 1));
     this.slices.forEach((slider, i) => slider.set(this.#position[i], this.#is2D() ? 0 : shape[i] - 1));
     const voxel = dataset.voxel_size ?? [1, 1, 1];
     this.voxel.forEach((field, i) => { field.value = voxel[2 - i]; });
     this.voxel[2].element.hidden = this.#is2D();
-    const asked = { p_thresh: 0.5, c_ratio: 0.4, r_min: 0, r_max: 1e6, ...dataset.spots };
-    for (const [field, input] of Object.entries(this.spotFields)) input.input.value = asked[field];
+    this.found.open(dataset);
     for (const pane of this.panes) { pane.planes = {}; pane.element.hidden = this.#is2D() && pane.axis !== 'xy'; }
     this.#layOut();
   }
@@ -113,7 +154,7 @@ export class Viewer {
     const shape = this.#shape();
     const voxel = this.voxel.map((field) => field.value).reverse().map((edge) => (edge > 0 ? edge : 1));
     const [z, y, x] = shape.map((size, i) => size * voxel[i]);
-    const room = this.box.parentElement.clientWidth < 700 ? this.box.parentElement.clientWidth : this.box.clientWidth;
+    const room = this.box.clientWidth;
     const across = this.#is2D() ? room / x : (room - GAP) / (x + z);
     const down = (TALLEST * window.innerHeight) / (this.#is2D() ? y : y + z);
     const scale = Math.max(Math.min(across, Math.max(down, (0.45 * room) / x)), 1e-6);
@@ -121,10 +162,20 @@ export class Viewer {
     this.#refresh();
   }
 
+  /** Somebody has turned something: what was said of the address is no longer so. */
+  #changed() {
+    this.#warning = '';
+    this.#camera.follow(this.#position);
+    this.#refresh();
+  }
+
   /** Load and draw what the controls say. */
   #refresh() {
-    if (!this.#dataset || !this.#isSeen) return;
-    this.#findSpots();
+    if (!this.#dataset) return;
+    keep({ dataset: this.#dataset.name, t: this.time.value, position: this.#position });
+    if (!this.#isSeen) return;
+    this.found.offer(this.#dataset, this.time.value);
+    if (this.layers.ellipses.isOn) this.found.load(this.#dataset, this.time.value, this.#is2D() ? 0 : this.#position[0], this.voxel.map((field) => field.value).reverse());
     const view = this.#view();
     for (const pane of this.panes) if (!pane.element.hidden) pane.show(view);
     this.#tell();
@@ -135,40 +186,32 @@ export class Viewer {
   }
 
   #view() {
-    const isOn = (name) => this.layers[name].isOn;
-    const viewer = this;
+    const viewer = this, dataset = this.#dataset, t = this.time.value;
     return {
-      dataset: this.#dataset, t: this.time.value, n: this.#is2D() ? 2 : 3, position: [...this.#position],
-      layers: { labels: isOn('labels'), probabilities: isOn('probabilities') },
-      get spots() { return isOn('ellipses') && viewer.#spots.t === viewer.time.value ? viewer.#spots.found : []; },
+      dataset, t, n: this.#is2D() ? 2 : 3, position: [...this.#position],
+      layers: { labels: this.layers.labels.value, probabilities: this.layers.probabilities.isOn },
+      get spots() { return viewer.layers.ellipses.isOn && t === viewer.time.value ? viewer.found.at(dataset, t).spots : []; },
       get limits() { return viewer.#limits ?? [0, 255]; },
       limitsFor: (plane) => this.#chooseLimits(plane),
     };
   }
 
-  /** Find the nuclei once nobody has turned anything for a moment. */
-  #findSpots() {
-    const t = this.time.value, dataset = this.#dataset;
-    if (!this.layers.ellipses.isOn || !dataset.predicted.includes(t)) return;
-    const limits = Object.fromEntries(Object.entries(this.spotFields).map(([name, field]) => [name, field.value]));
-    const voxel = this.voxel.map((field) => field.value).reverse();
-    const index = this.#is2D() ? 0 : this.#position[0];
-    const key = JSON.stringify([dataset.name, t, limits, voxel]);
-    const { found, first, end, whole } = this.#spots;
-    const isNear = whole || (index >= first && index < end);
-    if (this.#spots.key === key && found && isNear) return;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(async () => {
-      try {
-        const answer = await loadSpots(dataset.name, t, 'xy', index, voxel, limits);
-        if (dataset !== this.#dataset) return;
-        this.#spots = { key, t, found: answer.spots, first: answer.first, end: answer.end, whole: answer.is_whole };
-        this.#draw();
-        this.#tell();
-      } catch (error) {
-        this.#note(error.message);
-      }
-    }, SPOTS_AFTER_MS);
+  /** The camera has moved: draw what is there, then load what is missing of it. */
+  #look() {
+    setText(this.zoom, `${Math.round(100 * this.#camera.zoom)}%`);
+    this.#draw();
+    clearTimeout(this.#sharper);
+    this.#sharper = setTimeout(() => this.#refresh(), SHARPER_AFTER_MS);
+  }
+
+  #zoomBy(factor) {
+    this.#camera.zoomBy(factor, this.#position.map((voxel) => voxel + 0.5));
+    this.#look();
+  }
+
+  #fit() {
+    this.#camera.reset();
+    this.#look();
   }
 
   #chooseLimits(plane) {
@@ -185,30 +228,26 @@ export class Viewer {
   }
 
   #move(voxels) {
+    if (!this.#dataset) return;
     const shape = this.#shape();
     for (const [axis, value] of Object.entries(voxels)) {
       this.#position[axis] = Math.max(0, Math.min(shape[axis] - 1, value));
       if (!this.#is2D()) this.slices[axis].set(this.#position[axis]);
     }
-    this.#refresh();
+    this.#changed();
   }
 
-  #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.type === 'number') return;
-    const actions = {
-      ',': () => this.time.step(-1), '.': () => this.time.step(1),
-      '[': () => this.slices[0].step(-1), ']': () => this.slices[0].step(1),
-      l: () => this.layers.labels.flip(), p: () => this.layers.probabilities.flip(), e: () => this.layers.ellipses.flip(),
-    };
-    const action = actions[event.key];
-    if (action) { event.preventDefault(); action(); }
+  /** Go on by slices along an axis; of planes that stand alone, by timepoints. */
+  #step(axis, by) {
+    if (!this.#dataset) return;
+    if (this.#is2D()) this.time.step(by);
+    else this.#move({ [axis]: this.#position[axis] + by });
   }
 
   #tell() {
-    const t = this.time.value, has = [];
-    if (this.#dataset.labelled.includes(t)) has.push('labels');
-    if (this.#dataset.predicted.includes(t)) has.push(this.#spots.t === t && this.layers.ellipses.isOn ? `prediction, ${this.#spots.found.length} nuclei` : 'prediction');
-    this.#note(`Timepoint ${t}: ${has.join(' and ') || 'neither labels nor prediction'}`);
+    const t = this.time.value;
+    const labels = this.#dataset.labelled.includes(t) ? 'labelled' : 'no labels';
+    this.#note(`${this.#warning} Timepoint ${t}: ${labels}, ${this.found.words(this.#dataset, t)}`.trim());
   }
 
   #note(text) { setText(byId('viewer-note'), text); }
@@ -217,8 +256,4 @@ export class Viewer {
 
   /** Return the sizes of Z, Y, X; Z is 1 where there is none. */
   #shape() { return this.#is2D() ? [1, ...this.#dataset.shape] : this.#dataset.shape; }
-}
-
-function group(name, ...children) {
-  return make('fieldset', {}, make('legend', {}, name), ...children);
 }
