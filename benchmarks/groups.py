@@ -26,6 +26,7 @@ CPU_GROUPS: Mapping[str, Group] = MappingProxyType(
         "served-training": training_rows.served_training,
         "updates": request_rows.updates,
         "spots": spots_rows.spots,
+        "masks": spots_rows.masks,
         "conversion": storage_rows.conversion,
         "reading": storage_rows.reading,
         "polls": request_rows.polls,

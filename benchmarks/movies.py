@@ -39,6 +39,8 @@ class Sizes:
         Of a label update.
     map_shape, map_cells
         A probability map, and how many cells it has.
+    n_painted
+        Nuclei of a mask.
     long_shape, lengths
         Movies to convert: one timepoint, Z, Y, X, and how many of them.
     gpu_shape
@@ -53,6 +55,7 @@ class Sizes:
     n_spots: int
     map_shape: tuple[int, int, int]
     map_cells: int
+    n_painted: int
     long_shape: tuple[int, int, int]
     lengths: tuple[int, ...]
     gpu_shape: tuple[int, int, int]
@@ -67,6 +70,7 @@ FULL = Sizes(
     n_spots=150,
     map_shape=(64, 512, 512),
     map_cells=2300,
+    n_painted=50_000,
     long_shape=(64, 512, 512),
     lengths=(9, 16, 24, 32),
     gpu_shape=(128, 512, 1024),
@@ -80,6 +84,7 @@ QUICK = Sizes(
     n_spots=20,
     map_shape=(16, 64, 64),
     map_cells=6,
+    n_painted=60,
     long_shape=(8, 64, 64),
     lengths=(2, 4, 6),
     gpu_shape=(8, 64, 128),

@@ -1,14 +1,11 @@
-import io
 import itertools
-import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 
 from elephant.errors import Cancelled, InvalidInputError
-from elephant.export import Cell, ctc_mask, write_mask
+from elephant.export import Cell, ctc_mask, masks, shells
+from elephant.geometry import Ellipsoid, rasterise
 from elephant.reporting import NeverCancelled
 from elephant.types import Spot, VoxelSize
 
@@ -81,23 +78,77 @@ def test_a_value_of_more_than_16_bits_is_refused(value: int) -> None:
         ball(value, (0, 0, 0), 1)
 
 
-def test_painting_can_be_ended() -> None:
-    class Ended:
-        def check(self) -> None:
+class EndedLater:
+    """Lets work go on for so many looks."""
+
+    def __init__(self, n_looks: int) -> None:
+        self.left = n_looks
+
+    def check(self) -> None:
+        if self.left == 0:
             raise Cancelled
+        self.left -= 1
 
+
+@pytest.mark.parametrize("n_looks", [0, 3])
+def test_painting_can_be_ended_within_a_mask(n_looks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shells, "BLOCK_VOXELS", 100)
+    cancel = EndedLater(n_looks)
     with pytest.raises(Cancelled):
-        ctc_mask((2, 3, 4), [ball(1, (0, 0, 0), 1)], VOXEL, Ended())
+        ctc_mask((5, 21, 21), [ball(1, (4, 10, 10), 9)], VOXEL, cancel)
+    assert cancel.left == 0
 
 
-@pytest.mark.parametrize("shape", [(5, 6, 3), (1, 6, 4), (3, 4, 5), (6, 3), (3, 3)])
-def test_a_mask_is_read_back_as_it_was(shape: tuple[int, ...], tmp_path: Path) -> None:
-    mask = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape) * 700
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        write_mask(archive, "mask000.tif", mask, tmp_path, NeverCancelled())
-    with zipfile.ZipFile(file) as archive, archive.open("mask000.tif") as entry, tifffile.TiffFile(entry) as tiff:
-        assert tiff.is_imagej
-        np.testing.assert_array_equal(tiff.asarray().reshape(shape), mask)
-        assert len(tiff.pages) == (shape[0] if len(shape) == 3 else 1)
-    assert not list(tmp_path.iterdir())
+def one_by_one(shape: tuple[int, ...], cells: list[Cell], voxel: VoxelSize) -> np.ndarray:
+    """Paint as the method is written down: shell after shell, cell after cell."""
+    mask = np.zeros(shape, dtype=np.uint16)
+    scale = voxel.last(len(shape))
+    painted = [(Ellipsoid.from_spot(cell.spot, len(shape)), cell.value) for cell in cells]
+    for shell in range(16):
+        for ellipsoid, value in painted:
+            raster = rasterise(ellipsoid.scaled(1 - 0.05 * shell), scale, shape, min_voxels=20)
+            mask[raster.slices][raster.mask] = value
+    for ellipsoid, value in painted:
+        nearest = np.floor(ellipsoid.centre / scale + 0.5)
+        if ((nearest >= 0) & (nearest < shape)).all():
+            mask[tuple(nearest.astype(int))] = value
+    return mask
+
+
+def crowd(rng: np.random.Generator, shape: tuple[int, ...], voxel: VoxelSize, on_grid: bool) -> list[Cell]:
+    """Return cells of all sizes that overlap and reach over the edges; on a grid, voxels lie exactly on surfaces."""
+    size = np.array([1] * (3 - len(shape)) + list(shape)) * np.array(voxel.zyx)
+    cells = []
+    for value in range(1, int(rng.integers(2, 25))):
+        pos = rng.uniform(-0.2, 1.2, 3) * size
+        radii = rng.uniform(*sorted(rng.choice([0.001, 0.3, 2.0, 5.0, 12.0], 2)), 3) + (1 if on_grid else 0)
+        axes = np.eye(3)
+        if on_grid:
+            pos, radii = np.round(pos), np.round(radii)
+        else:
+            axes[3 - len(shape) :, 3 - len(shape) :] = np.linalg.qr(rng.normal(size=(len(shape),) * 2))[0]
+        covariance = axes @ np.diag(radii**2) @ axes.T
+        cells.append(Cell(Spot(0, pos, (covariance + covariance.T) / 2), value))
+    return cells
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_all_at_once_is_the_same_as_one_by_one(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(seed)
+    if seed % 2:  # large boxes are cut, and cells come in several runs
+        monkeypatch.setattr(shells, "BLOCK_VOXELS", 50)
+        monkeypatch.setattr(masks, "_MOST_VOXELS", 2000)
+    for n_dims, on_grid in itertools.product((2, 3), (False, True)):
+        shape = tuple(rng.integers(1, 30, n_dims).tolist())
+        voxel = VoxelSize(*rng.choice([0.5, 1.0, 2.5], 3).tolist())
+        cells = crowd(rng, shape, voxel, on_grid)
+        np.testing.assert_array_equal(ctc_mask(shape, cells, voxel, NeverCancelled()), one_by_one(shape, cells, voxel))
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (20, 30, 30)])
+def test_what_is_flatter_than_numbers_go_is_painted_the_same(shape: tuple[int, ...]) -> None:
+    turned = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    flat = turned @ np.diag([1e-9, 100, 100]) @ turned.T
+    thin = np.diag([1e-300, 1e-300, 9.0])
+    cells = [Cell(Spot(0, np.array([9.0, 11.0, 12.0]), c), i + 1) for i, c in enumerate([(flat + flat.T) / 2, thin])]
+    np.testing.assert_array_equal(ctc_mask(shape, cells, VOXEL, NeverCancelled()), one_by_one(shape, cells, VOXEL))

@@ -3,23 +3,25 @@
 The form is described at https://celltrackingchallenge.net/datasets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elephant.errors import InvalidInputError
-from elephant.geometry import Ellipsoid, rasterise
+from elephant.export.shells import N_SHELLS, Ellipsoids, Grid, Layer, shells
+from elephant.geometry import Ellipsoid
 from elephant.reporting import CancelToken
 from elephant.types import Shape, Spot, VoxelSize
 
 Mask = NDArray[np.uint16]
 
 LARGEST_VALUE = int(np.iinfo(np.uint16).max)
-N_SHELLS = 16
-SHELL_STEP = 0.05  # of the semi-axes
-MIN_VOXELS = 20
+# Voxels of so many boxes, and cells, are sorted together; shell and cell fit into 16 bits.
+_MOST_VOXELS = 1 << 22
+_MOST_CELLS = (1 << 16) // N_SHELLS
+_FIELDS = ("voxel", "cell", "shell")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +61,7 @@ def ctc_mask(shape: Shape, cells: Sequence[Cell], voxel_size: VoxelSize, cancel:
     voxel_size
         Physical.
     cancel
-        Asked before each ellipsoid.
+        Asked every few milliseconds.
 
     Returns
     -------
@@ -78,16 +80,64 @@ def ctc_mask(shape: Shape, cells: Sequence[Cell], voxel_size: VoxelSize, cancel:
     Sugawara, Çevrim and Averof, eLife 2022, doi:10.7554/eLife.69380.
     """
     mask: Mask = np.zeros(shape, dtype=np.uint16)
-    scale = voxel_size.last(len(shape))
-    painted = [(Ellipsoid.from_spot(cell.spot, len(shape)), cell.value) for cell in cells]
-    for shell in range(N_SHELLS):
-        for ellipsoid, value in painted:
-            cancel.check()
-            raster = rasterise(ellipsoid.scaled(1 - SHELL_STEP * shell), scale, shape, MIN_VOXELS)
-            mask[raster.slices][raster.mask] = value
-    for ellipsoid, value in painted:
-        # As floats first: a position far outside would overflow an integer.
-        nearest = np.floor(ellipsoid.centre / scale + 0.5)
-        if ((nearest >= 0) & (nearest < shape)).all():
-            mask[tuple(nearest.astype(int))] = value
+    if not cells:
+        return mask
+    grid = Grid(tuple(shape), np.array(voxel_size.last(len(shape))))
+    ellipsoids = Ellipsoids.of(Ellipsoid.from_spots([cell.spot for cell in cells], len(shape)), len(shape))
+    values = np.array([cell.value for cell in cells], dtype=np.uint16)
+    canvas = _Canvas(mask)
+    for some in _chunks(ellipsoids, grid):
+        canvas.paint(shells(ellipsoids.take(some), grid, cancel), values[some])
+    _paint_centres(mask, ellipsoids, values, grid)
     return mask
+
+
+class _Canvas:
+    """A mask, and for each of its voxels the innermost shell that was painted there.
+
+    To paint the outermost shells of all cells first comes to the same as to give each voxel to the innermost shell that
+    holds it, and of several shells as far within to that of the last cell.
+    """
+
+    def __init__(self, mask: Mask) -> None:
+        self._mask = mask.reshape(-1)
+        self._shell = np.zeros(mask.size, dtype=np.uint8)
+
+    def paint(self, layers: Iterator[Layer], values: Mask) -> None:
+        """Paint the layers of cells that come after all that were painted before."""
+        if len(values) == 1:
+            # A cell of any size: its layers are not kept.
+            for layer in layers:
+                self._put(layer, values)
+        elif found := list(layers):
+            voxel, cell, shell = (np.concatenate([getattr(each, n) for each in found]) for n in _FIELDS)
+            self._put(Layer(voxel, cell, shell), values)
+
+    def _put(self, layer: Layer, values: Mask) -> None:
+        kept = np.flatnonzero(layer.shell >= self._shell[layer.voxel])
+        voxel, cell, shell = layer.voxel[kept], layer.cell[kept], layer.shell[kept]
+        # Numbers of 16 bits are sorted in a time that grows with their count alone. The last of equal voxels counts.
+        order = np.argsort(shell.astype(np.uint16) * np.uint16(_MOST_CELLS) + cell.astype(np.uint16), kind="stable")
+        voxel = voxel[order]
+        self._mask[voxel] = values[cell[order]]
+        self._shell[voxel] = shell[order]
+
+
+def _chunks(cells: Ellipsoids, grid: Grid) -> Iterator[slice]:
+    """Cut the cells into runs whose voxels are sorted together; one of any size is a run of its own."""
+    start, stop = cells.boxes(grid)
+    sizes = (stop - start).prod(axis=1, dtype=np.float64).tolist()
+    begin, total = 0, 0.0
+    for index, size in enumerate(sizes):
+        if index > begin and (index - begin == _MOST_CELLS or total + size > _MOST_VOXELS):
+            yield slice(begin, index)
+            begin, total = index, 0.0
+        total += size
+    yield slice(begin, len(sizes))
+
+
+def _paint_centres(mask: Mask, cells: Ellipsoids, values: Mask, grid: Grid) -> None:
+    # As floats first: a position far outside would overflow an integer.
+    nearest = np.floor(cells.centre / grid.scale + 0.5)
+    inside = ((nearest >= 0) & (nearest < mask.shape)).all(axis=1)
+    mask[tuple(nearest[inside].astype(np.int64).T)] = values[inside]
