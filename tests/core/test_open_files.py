@@ -13,7 +13,7 @@ import pytest
 
 from core.models.test_fetching import CONTENT, FREE, send, served
 from elephant import files
-from elephant.export import archive, write_mask
+from elephant.export import MaskArchive, archive
 from elephant.models import pretrained
 from elephant.models.pretrained import Pretrained
 from elephant.reporting import NeverCancelled
@@ -44,9 +44,10 @@ def _refusing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_mask_is_written_and_nothing_stays(tmp_path: Path) -> None:
-    with zipfile.ZipFile(io.BytesIO(), "w") as masks:
-        write_mask(masks, "mask000.tif", np.ones((2, 3, 4), np.uint16), tmp_path, NeverCancelled())
-        assert masks.namelist() == ["mask000.tif"]
+    file = io.BytesIO()
+    with MaskArchive(file, tmp_path) as masks:
+        masks.add("mask000.tif", np.ones((2, 3, 4), np.uint16), NeverCancelled())
+    assert zipfile.ZipFile(file).namelist() == ["mask000.tif"]
     assert not list(tmp_path.iterdir())
 
 

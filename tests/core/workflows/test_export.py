@@ -42,15 +42,17 @@ class WhatIsThere:
         self.states: list[bytes] = []
 
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
-        assert (stage, done, total) == ("mask", len(self.states) + 1, 4)
+        assert (stage, done, total) == ("mask", len(self.states) + 1, 6)
         self.states.append(self.path.read_bytes())
 
 
-def test_there_is_a_mask_for_every_timepoint(dataset: Dataset, tmp_path: Path) -> None:
+def test_there_is_a_mask_for_every_timepoint_chosen_and_for_every_other_with_a_spot(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     path = tmp_path / "export.zip"
     reporter = WhatIsThere(path)
     params = CtcParams(voxel_size=VOXEL, t_start=1, t_end=4)
-    cells = [cell(0, 9), cell(1, 1), cell(3, 65535), cell(5, 9)]
+    cells = [cell(1000, 9), cell(1, 1), cell(0, 8), cell(3, 65535)]
     with path.open("w+b") as file:
         export_ctc(dataset, cells, params, file, reporter, NeverCancelled())
     masks = {}
@@ -59,13 +61,13 @@ def test_there_is_a_mask_for_every_timepoint(dataset: Dataset, tmp_path: Path) -
         for name in archive.namelist():
             with archive.open(name) as entry:
                 masks[name] = tifffile.imread(entry)
-    assert list(masks) == ["mask001.tif", "mask002.tif", "mask003.tif", "mask004.tif"]
-    assert [set(np.unique(mask)) for mask in masks.values()] == [{0, 1}, {0}, {0, 65535}, {0}]
+    assert list(masks) == [f"mask{t:04d}.tif" for t in (0, 1, 2, 3, 4, 1000)]
+    assert [set(np.unique(mask)) for mask in masks.values()] == [{0, 8}, {0, 1}, {0}, {0, 65535}, {0}, {0, 9}]
     assert {(mask.shape, mask.dtype.name) for mask in masks.values()} == {(SHAPE, "uint16")}
     # What was there when a mask was reported is never changed again, so that it may be sent on at once.
     final = path.read_bytes()
     assert all(final.startswith(state) for state in reporter.states)
-    assert len({len(state) for state in reporter.states}) == 4
+    assert len({len(state) for state in reporter.states}) == 6
 
 
 def test_a_wrong_spot_is_refused_before_anything_is_written(dataset: Dataset, tmp_path: Path) -> None:
@@ -87,5 +89,5 @@ def test_an_export_can_be_ended(dataset: Dataset, tmp_path: Path) -> None:
 
 
 def test_the_end_is_not_before_the_start() -> None:
-    with pytest.raises(ValueError, match="t_end must not be before t_start, but 1 and 2 came"):
+    with pytest.raises(ValueError, match="expected t_end not to be before t_start, got t_end 1 and t_start 2"):
         CtcParams(voxel_size=VOXEL, t_start=2, t_end=1)

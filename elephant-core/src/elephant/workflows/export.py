@@ -5,11 +5,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
-from zipfile import ZIP_DEFLATED, ZipFile
 
-from elephant.config.export import CtcParams
+from elephant.config.export import CtcParams, mask_name
 from elephant.dataset import Dataset
-from elephant.export import Cell, ctc_mask, write_mask
+from elephant.errors import InvalidInputError
+from elephant.export import Cell, MaskArchive, ctc_mask
 from elephant.geometry import Ellipsoid
 from elephant.reporting import CancelToken, ProgressReporter
 
@@ -26,47 +26,49 @@ def export_ctc(
 ) -> None:
     """Write a .zip with one ``mask<TTT>.tif`` per timepoint, blank where there is no cell.
 
-    One mask at a time is in memory. Whenever `reporter` hears of a mask, the file holds it, and what is written until
-    then stays as it is: it may be sent on already.
+    There is one for each chosen timepoint and for each other that has a cell. One mask at a time is in memory. What the
+    file holds stays as it is, so that it may be sent on at any time; `reporter` hears of each mask when it is in there.
 
     Parameters
     ----------
     dataset
         Whose size the masks have.
     cells
-        Those outside of the timepoints are left out; they are all checked before the first mask.
+        They are all checked before the first mask.
     params
-        Which timepoints.
+        Which timepoints have a mask in any case.
     file
-        Empty, seekable, of a folder that takes a mask besides.
+        Open for writing at its beginning, of a folder that takes a mask besides.
 
     Raises
     ------
     InvalidInputError
-        A covariance is not positive definite.
+        A covariance is not positive definite, or a cell is at a negative timepoint.
     OSError
         The file cannot be written, for instance because the disk is full.
     elephant.errors.Cancelled
         `cancel` asked for the end.
     """
-    groups = _by_timepoint(cells, params, dataset.n_dims)
-    if params.t_end >= dataset.n_timepoints:
+    groups = _by_timepoint(cells, dataset.n_dims)
+    timepoints = params.timepoints_with(groups)
+    if timepoints[-1] >= dataset.n_timepoints:
         logger.warning(
-            "The masks go to timepoint %d, but the movie ends with %d", params.t_end, dataset.n_timepoints - 1
+            "The masks go to timepoint %d, but the movie ends with %d", timepoints[-1], dataset.n_timepoints - 1
         )
-    folder = Path(file.name).parent
-    with ZipFile(file, "w", ZIP_DEFLATED, compresslevel=1) as archive:
-        for done, t in enumerate(params.timepoints, start=1):
+    with MaskArchive(file, Path(file.name).parent, has_reserve=True) as archive:
+        for done, t in enumerate(timepoints, start=1):
             cancel.check()
             mask = ctc_mask(dataset.shape, groups.get(t, ()), params.voxel_size, cancel)
-            write_mask(archive, f"mask{t:03d}.tif", mask, folder, cancel)
-            reporter.progress("mask", done, len(params.timepoints))
+            archive.add(mask_name(t, timepoints[-1]), mask, cancel)
+            reporter.progress("mask", done, len(timepoints))
 
 
-def _by_timepoint(cells: Iterable[Cell], params: CtcParams, n_dims: int) -> dict[int, Sequence[Cell]]:
+def _by_timepoint(cells: Iterable[Cell], n_dims: int) -> dict[int, Sequence[Cell]]:
     groups: dict[int, list[Cell]] = defaultdict(list)
     for cell in cells:
-        if cell.spot.t in params.timepoints:
-            Ellipsoid.from_spot(cell.spot, n_dims)  # refuses what is none
-            groups[cell.spot.t].append(cell)
+        groups[cell.spot.t].append(cell)
+    for t, group in groups.items():
+        if t < 0:
+            raise InvalidInputError(f"expected timepoints of 0 or later, got a nucleus at timepoint {t}")
+        Ellipsoid.from_spots([cell.spot for cell in group], n_dims)  # refuses what is none
     return dict(groups)

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.config.export import CtcParams
+from elephant.config.export import CtcParams, mask_name
 from elephant.dataset import Dataset
-from elephant.export import Cell, ctc_mask, write_mask
-from elephant.export.masks import LARGEST_VALUE, MIN_VOXELS, Mask
+from elephant.export import Cell, MaskArchive, ctc_mask
+from elephant.export.masks import LARGEST_VALUE, Mask
+from elephant.export.shells import MIN_VOXELS
 from elephant.geometry import Ellipsoid, rasterise
 from elephant.reporting import CancelToken, ProgressReporter
 from elephant.tracking import Track, TrackLabels
@@ -67,7 +67,7 @@ def export_tracks(
     params
         Which timepoints.
     file
-        Empty, seekable, of a folder that takes a mask besides.
+        Open for writing at its beginning, of a folder that takes a mask besides.
     first_number
         What the first timepoint is called in names and in the list; by default as in the movie.
 
@@ -89,8 +89,7 @@ def export_tracks(
         Ellipsoid.from_spot(spot, dataset.n_dims)  # refuses what is none, before the first mask
         groups.setdefault(spot.t, []).append(i)
     shift = 0 if first_number is None else first_number - params.t_start
-    digits = max(3, len(str(params.t_end + shift)))
-    with ZipFile(file, "w", ZIP_DEFLATED, compresslevel=1) as archive:
+    with MaskArchive(file, Path(file.name).parent) as archive:
         for done, t in enumerate(params.timepoints, start=1):
             cancel.check()
             members = groups.get(t, [])
@@ -99,11 +98,11 @@ def export_tracks(
             mask = ctc_mask(dataset.shape, cells, params.voxel_size, cancel)
             is_shown = _labels_in(mask)
             labels.settle(members, given, {label for label in given if is_shown[label]})
-            write_mask(archive, f"mask{t + shift:0{digits}d}.tif", mask, Path(file.name).parent, cancel)
+            archive.add(mask_name(t + shift, params.t_end + shift), mask, cancel)
             reporter.progress("mask", done, len(params.timepoints))
         tracks = labels.tracks()
         lines = (f"{k.number} {k.first + shift} {k.last + shift} {k.parent}\n" for k in tracks)
-        archive.writestr(TRACKS, "".join(lines))
+        archive.add_text(TRACKS, "".join(lines))
     outside = [i for i in labels.hidden if _is_outside(spots[i], dataset, params)]
     covered = sorted(set(labels.hidden) - set(outside))
     return Shown(tracks, len(spots) - len(labels.hidden), covered, outside)
