@@ -148,7 +148,7 @@ def test_what_is_no_movie_leaves_the_one_that_was_there(datasets: Path, movie: b
     upload.complete()
     for broken in (b"no movie", movie[:-100]):
         send(upload, broken, 1)
-        with pytest.raises(DatasetError, match=r"a\.h5 should be an HDF5 file"):
+        with pytest.raises(DatasetError, match=r"expected a\.h5 to be an HDF5 file"):
             upload.complete()
     assert (datasets / "a/a.h5").read_bytes() == movie
     assert names_in(datasets / "a") == ["a.h5"]

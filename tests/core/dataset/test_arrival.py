@@ -29,7 +29,10 @@ def test_a_whole_movie_arrives_padded_or_not(movie: Path, padding: int) -> None:
 
 def test_a_movie_that_lacks_its_end_is_refused(movie: Path) -> None:
     movie.write_bytes(movie.read_bytes()[:-1])
-    with pytest.raises(DatasetError, match=r"movie\.h5 should be an HDF5 file"):
+    with pytest.raises(
+        DatasetError,
+        match=r"expected movie\.h5 to be .* of \d+ bytes, but its end is missing",
+    ):
         check_arrived(movie, movie.parent, PADDING)
 
 
@@ -41,7 +44,7 @@ def test_a_movie_of_which_some_came_twice_is_refused(movie: Path) -> None:
 
 def test_what_is_no_hdf5_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_bytes(b"a" * 5000)
-    with pytest.raises(DatasetError, match=r"a\.h5 should be an HDF5 file"):
+    with pytest.raises(DatasetError, match=r"expected a\.h5 to be an HDF5 file of BigDataViewer, got a text file"):
         check_arrived(tmp_path / "a.h5", tmp_path, PADDING)
 
 

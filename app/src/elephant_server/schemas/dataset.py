@@ -7,7 +7,7 @@ from pydantic import Field
 from elephant.config.conversion import ConversionParams
 from elephant_server.jobs.payloads import DatasetGenerate
 from elephant_server.schemas.base import Body, Name
-from elephant_server.schemas.numbers import LARGEST_INT, Positive
+from elephant_server.schemas.numbers import LARGEST_INT, Index, Positive
 
 Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=LARGEST_INT)], ...], Field(min_length=3, max_length=4)]
 
@@ -30,9 +30,17 @@ class DatasetGenerateBody(Body):
         description="what all values are divided by; without it, floats that are not whole numbers from 0 to 65535 are "
         "scaled to 16 bits",
     )
+    setup: Index | None = Field(
+        None, description="number of the source (channel, angle) to take where the movie has several; else its first"
+    )
+    fill_gaps: bool = Field(
+        False, description="blank images for timepoints that the movie lacks and its .xml does not list as missing"
+    )
 
     def to_payload(self) -> DatasetGenerate:
         """Return what a worker is given."""
         dtype = "uint16" if self.is_uint16 else "auto"
-        params = ConversionParams(divisor=self.divisor, is_2d=self.is_2d, dtype=dtype)
+        params = ConversionParams(
+            divisor=self.divisor, is_2d=self.is_2d, dtype=dtype, setup=self.setup, fill_gaps=self.fill_gaps
+        )
         return DatasetGenerate(dataset_name=self.dataset_name, params=params)

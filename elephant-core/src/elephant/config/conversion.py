@@ -20,3 +20,13 @@ class ConversionParams(Params):
     dtype: Literal["uint8", "uint16", "auto"] = Field(
         "auto", description="stored type; auto: uint8 where every divided value is at most 255, else uint16"
     )
+    setup: int | None = Field(
+        None,
+        ge=0,
+        le=2**31 - 1,
+        description="number of the source (channel, angle) to take where the movie has several; by default the first",
+    )
+    fill_gaps: bool = Field(
+        False,
+        description="store blank images for timepoints that the movie lacks and its .xml does not list as missing",
+    )

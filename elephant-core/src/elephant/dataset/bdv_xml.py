@@ -23,6 +23,7 @@ _DEEPEST = 32
 _BLOCK = 1 << 20
 _ROOT, _SEQUENCE = "SpimData", "SequenceDescription"
 _IMAGE_TAGS = ("hdf5", "n5", "zarr")
+_HDF5_LOADERS = ("", "bdv.hdf5")
 _MOST_FILES = 50  # a movie's folder has one; no folder is read through
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class ViewSetup:
 
     @property
     def title(self) -> str:
-        """What a person knows it by: ``source 1 (GFP)``."""
+        """What a person knows it by, such as ``source 1 (GFP)``."""
         return f"source {self.id} ({self.name})" if self.name else f"source {self.id}"
 
 
@@ -163,6 +164,34 @@ def find_spim_data(movie: Path) -> SpimData | None:
             if (data := _described_by(path, place)) is not None:
                 return data
     return None
+
+
+def locate(path: Path) -> tuple[Path, SpimData | None]:
+    """Return where the images of a movie are, and what an ``.xml`` says of it.
+
+    Parameters
+    ----------
+    path
+        The ``.h5``, whose ``.xml`` is looked for beside it, or an ``.xml``, which names its images.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such ``.xml``, or not the images that it names.
+    DatasetError
+        The ``.xml`` is damaged, or its images are of another format.
+    """
+    if path.suffix.lower() != ".xml":
+        return path, find_spim_data(path)
+    data = read_spim_data(path)
+    if data.images is None or data.loader not in _HDF5_LOADERS:
+        raise DatasetError(
+            f"expected the images of {path.name} to be HDF5, got the format {data.loader or 'of another program'}: "
+            "save the movie as HDF5 from BigDataViewer or BigStitcher"
+        )
+    if not data.images.exists():
+        raise NotFoundError(f"{path.name} names the images {data.images}, which are not there: put them in that place")
+    return data.images, data
 
 
 def _xmls_beside(movie: Path) -> list[Path]:

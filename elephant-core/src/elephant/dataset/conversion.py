@@ -26,6 +26,7 @@ from elephant.dataset.values import (
     range_of,
     warn_of_few_levels,
 )
+from elephant.dataset.views import say_what_was_taken
 from elephant.dataset.workers import run
 from elephant.errors import DatasetError
 from elephant.files import in_mib
@@ -50,7 +51,7 @@ def convert(
     Parameters
     ----------
     source
-        The ``.h5`` file, the master file of a split movie.
+        The ``.h5`` file, the master file of a split movie, or the ``.xml`` that names it.
     destination
         The dataset's folder; made where it does not exist.
     params
@@ -69,7 +70,10 @@ def convert(
     Cancelled
         From `cancel`.
     """
-    movie = Movie.inspect(source)
+    movie = Movie.inspect(source, params.setup, fill_gaps=params.fill_gaps, cancel=cancel)
+    say_what_was_taken(
+        movie.path, movie.setup, movie.others, movie.blank_timepoints, is_chosen=params.setup is not None
+    )
     spatial = _spatial(movie, params)
     dtype = dtype_without_scan(movie.dtype, params)
     divisor = params.divisor or 1.0
@@ -118,6 +122,10 @@ def _source(movie: Movie, destination: Path, scaling: Scaling) -> DatasetSource:
     return DatasetSource(
         movie=movie.path.name,
         folder=None if is_inside else str(folder),
+        setup=movie.setup.id,
+        setup_name=movie.setup.name or None,
+        n_setups=1 + len(movie.others),
+        blank_timepoints=movie.blank_timepoints,
         divisor=scaling.divisor,
         offset=scaling.offset,
         factor=scaling.factor,
@@ -183,6 +191,9 @@ class RangeOfValues:
     def __call__(self, t: int, cancel: CancelToken) -> ValueRange:
         """Read the timepoint in pieces."""
         found = ValueRange()
+        if self.movie.is_blank(t):
+            cancel.check()
+            return found
         with self.movie.timepoint(t) as timepoint:
             for piece in self.movie.pieces(tuple(slice(0, s) for s in self.movie.shape)):
                 cancel.check()
@@ -200,7 +211,10 @@ class StoreTimepoint:
     scaling: Scaling
 
     def __call__(self, t: int, cancel: CancelToken) -> int:
-        """Read the timepoint in pieces, so that no more than one file's worth is in memory."""
+        """Read the timepoint in pieces, so that no more than one file's worth is in memory; store no blank one."""
+        if self.movie.is_blank(t):
+            cancel.check()
+            return 0
         array = open_array(self.images, writable=True)
         is_2d = array.ndim == 3
         file_shape = (1,) * is_2d + tuple(array.shards or array.chunks)[1:]

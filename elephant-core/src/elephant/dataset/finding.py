@@ -1,15 +1,16 @@
 """Which file of a dataset's folder is its movie."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import h5py
 
-from elephant.dataset.bigdataviewer import SETUP, TIMEPOINT, numbered, opened
-from elephant.errors import DatasetError, NotFoundError
+from elephant.dataset.hdf5 import SUFFIXES, is_hdf5_name, opened
+from elephant.dataset.views import SETUP, TIMEPOINT, no_movie
+from elephant.errors import DatasetError, ElephantError, NotFoundError
 
-_PARTITION = re.compile(r"(.+)-\d{2,}-\d{2,}\.h5")
+_PARTITION = re.compile(r"(.+)-\d{2,}-\d{2,}(\.[^.]+)")
 
 
 def find_movie(folder: Path) -> Path | None:
@@ -23,30 +24,67 @@ def find_movie(folder: Path) -> Path | None:
     Returns
     -------
     Path or None
-        ``<name of the folder>.h5`` where it exists, else the first master file by name, else None. A file
-        that another one links to, or that is named like a partition (``x-00-00.h5``), is no master.
+        ``<name of the folder>.h5`` where it exists, else the first master file by name; None where there is no HDF5
+        file at all (``.h5`` or ``.hdf5``, in capitals or not). A file that another one links to, or that is named
+        like a partition (``x-00-00.h5``), is no master.
+
+    Raises
+    ------
+    DatasetError
+        There are HDF5 files, but none of them is a movie.
     """
-    own = folder / f"{folder.name}.h5"
-    if own.is_file():
-        return own
-    files = sorted(p for p in folder.glob("*.h5") if p.is_file() and not p.name.startswith("."))
-    linked = {name for path in files for name in _linked_files(path)}
-    candidates = (p for p in files if p.name not in linked and not _is_named_as_partition(p))
-    return next((p for p in candidates if _is_bigdataviewer(p)), None)
+    files = _hdf5_files(folder)
+    own = [path for path in files if path.stem == folder.name]
+    if own or not files:
+        return min(own, key=_preference, default=None)
+    # What links to partitions is worth knowing only where there may be some.
+    linked = {name for path in files for name in _linked_files(path)} if len(files) > 1 else set()
+    candidates = [path for path in files if path.name not in linked and not _is_named_as_partition(path)]
+    if not candidates:
+        raise DatasetError(
+            f"expected a movie in {folder.name}, got partitions alone, {files[0].name} first: put the master file that "
+            "links to them beside them"
+        )
+    return _first_movie(candidates)
+
+
+def _hdf5_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if is_hdf5_name(p.name) and p.is_file() and not p.name.startswith("."))
+
+
+def _preference(path: Path) -> tuple[int, str]:
+    """Return the place of a file among those of one stem: ``.h5`` first."""
+    return (SUFFIXES.index(path.suffix) if path.suffix in SUFFIXES else len(SUFFIXES), path.name)
 
 
 def _is_named_as_partition(path: Path) -> bool:
     # Partitions are numbered from -00-00; a date at the end of a name looks alike otherwise.
     match = _PARTITION.fullmatch(path.name)
-    return match is not None and path.with_name(f"{match[1]}-00-00.h5").exists()
+    return match is not None and path.with_name(f"{match[1]}-00-00{match[2]}").exists()
 
 
-def _is_bigdataviewer(path: Path) -> bool:
-    try:
-        with opened(path) as file:
-            return bool(numbered(file, SETUP)) and bool(numbered(file, TIMEPOINT))
-    except (DatasetError, NotFoundError):
-        return False
+def _first_movie(candidates: Sequence[Path]) -> Path:
+    """Return the first file that is described as a movie, else the first that has timepoints."""
+    fallback: Path | None = None
+    errors: list[ElephantError] = []
+    for path in candidates:
+        try:
+            with opened(path) as file:
+                if not any(TIMEPOINT.fullmatch(name) for name in file):
+                    raise no_movie(file, path)
+                if any(SETUP.fullmatch(name) for name in file):
+                    return path
+        except (DatasetError, NotFoundError) as error:
+            errors.append(error)
+        else:
+            fallback = fallback or path
+    if fallback is not None:
+        return fallback
+    more = len(errors) - 1
+    others = f" ({more} other HDF5 file{'s' * (more > 1)} beside it: no movie either)" if more else ""
+    raise DatasetError(f"{errors[0]}{others}") from errors[0]
 
 
 def _linked_files(path: Path) -> set[str]:

@@ -12,13 +12,15 @@ from elephant.config.conversion import ConversionParams
 
 _HELP = """Make a dataset from a BigDataViewer movie.
 
-MOVIE is the .h5 file, the master file of a split one. DATASET is the folder to make, or a name below the workspace.
+MOVIE is the .h5 file, the master file of a split one, or its .xml. The .xml beside it says which sources and timepoints
+there are. DATASET is the folder to make, or a name below the workspace.
 Labels and predictions start empty. An interrupted conversion leaves what was there before.
 
 \b
 Examples:
   elephant convert movie.h5 movie
   elephant convert movie.h5 /data/movie --uint16
+  elephant convert movie.xml movie --setup 1
 """
 
 

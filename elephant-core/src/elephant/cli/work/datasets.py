@@ -12,7 +12,7 @@ from elephant.cli.progress import Bars
 from elephant.cli.running import DONE, FAILED
 from elephant.cli.session import current
 from elephant.config.conversion import ConversionParams
-from elephant.dataset import Dataset, check_dataset, convert
+from elephant.dataset import Dataset, DatasetSource, check_dataset, convert
 from elephant.dataset.check import READY
 from elephant.dataset.layout import IMAGES
 from elephant.errors import InvalidInputError
@@ -34,6 +34,7 @@ def convert_movie(
         print_json(found)
     else:
         click.echo(f"{folder}: {counted(found['n_timepoints'], 'timepoint')} of {_size(found)}, {found['dtype']}")
+        _print_rows(_origin_rows(found))
     return DONE
 
 
@@ -61,7 +62,32 @@ def _content(dataset: Dataset) -> dict[str, Any]:
         "dtype": dataset.dtype.name,
         "labelled_timepoints": dataset.labelled_timepoints(),
         "flow_labelled_timepoints": dataset.flow_labelled_timepoints(),
+        **_origin(dataset.folder),
     }
+
+
+def _origin(folder: Path) -> dict[str, Any]:
+    """Return which source of its movie a dataset holds, and what the movie lacks; nothing where nobody knows."""
+    source = DatasetSource.read(folder)
+    if source is None:
+        return {}
+    return {
+        "movie": source.movie,
+        "setup": source.setup,
+        "setup_name": source.setup_name,
+        "n_setups": source.n_setups,
+        "blank_timepoints": list(source.blank_timepoints),
+    }
+
+
+def _origin_rows(found: dict[str, Any]) -> dict[str, str]:
+    rows = {}
+    if (found.get("n_setups") or 1) > 1:
+        name = f" ({found['setup_name']})" if found["setup_name"] else ""
+        rows["source"] = f"{found['setup']}{name}, one of {found['n_setups']}; --setup chooses another"
+    if found.get("blank_timepoints"):
+        rows["blank"] = f"{in_ranges(found['blank_timepoints'])}: the movie has no image there"
+    return rows
 
 
 def _print_content(found: dict[str, Any]) -> None:
@@ -75,6 +101,10 @@ def _print_content(found: dict[str, Any]) -> None:
         "links from": in_ranges(found["flow_labelled_timepoints"]) or "none",
         "on disk": in_bytes(found["bytes"]),
     }
+    _print_rows(rows | _origin_rows(found))
+
+
+def _print_rows(rows: dict[str, Any]) -> None:
     for name, value in rows.items():
         click.echo(f"  {name:12}{value}")
 

@@ -1,0 +1,171 @@
+"""Opening HDF5 files that others made: what is wrong with one is said in plain words, and no link leads elsewhere.
+
+References
+----------
+HDF5 File Format Specification Version 3.0, section II.A, "Disk Format: Level 0A - Format Signature and Superblock".
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from elephant.dataset.formats import format_of
+from elephant.errors import DatasetError, NotFoundError
+
+SUFFIXES = (".h5", ".hdf5")
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# Where the superblock of a version says how long addresses are, and where the file ends.
+_ADDRESS_LENGTH_AT = {0: 13, 1: 13, 2: 9, 3: 9}
+_END_AT = {0: 40, 1: 44, 2: 28, 3: 28}
+_USUAL_LENGTH = 8
+_LATEST_START = 1 << 20
+
+_EXPORT = "export the movie as HDF5 from BigDataViewer or Mastodon"
+
+
+def is_hdf5_name(name: str) -> bool:
+    """Tell whether a file is called like an HDF5 file: ``.h5`` or ``.hdf5``, in capitals or not."""
+    return name.lower().endswith(SUFFIXES)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file to look through it.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file.
+    DatasetError
+        It is not an HDF5 file, or a damaged one.
+    """
+    with open_hdf5(path) as file:
+        try:
+            yield file
+        except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:
+            raise DatasetError(
+                f"expected {path.name} to be an HDF5 file of BigDataViewer, but its table of contents is damaged: "
+                "export the movie again, or upload it again"
+            ) from error
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Return an open file, for a block of ``with``.
+
+    Raises
+    ------
+    NotFoundError, DatasetError
+        As for :func:`opened`.
+    """
+    try:
+        # Locking would refuse files on read-only or network disks; nobody writes a movie that is being read.
+        return h5py.File(path, "r", locking=False)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"the movie {path} is not there: check its name, or upload it") from error
+    except OSError as error:
+        raise DatasetError(_why_not(path, error)) from error
+
+
+def stated_end(path: Path) -> int | None:
+    """Return how long an HDF5 file is by its own account; None where it does not begin in the usual way."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    version = head[8] if len(head) == 64 and head.startswith(SIGNATURE) else None
+    if version not in _END_AT or head[_ADDRESS_LENGTH_AT[version]] != _USUAL_LENGTH:
+        return None
+    at = _END_AT[version]
+    return int.from_bytes(head[at : at + _USUAL_LENGTH], "little")
+
+
+def _why_not(path: Path, error: OSError) -> str:
+    """Say in plain words why a file could not be opened; what HDF5 says of it means nothing to a person."""
+    expected = f"expected {path.name} to be an HDF5 file of BigDataViewer"
+    if path.is_dir():
+        return f"{expected}, got {format_of(path)}: {_EXPORT}, and give the .h5 file"
+    try:
+        is_hdf5, end, size = _begins_as_hdf5(path), stated_end(path), path.stat().st_size
+    except OSError:
+        return f"{path} cannot be read ({error.strerror or os.strerror(error.errno or 0)}): check who may read it"
+    if not is_hdf5:
+        return f"{expected}, got {format_of(path)}: {_EXPORT}, or upload it again"
+    if end is not None and size < end:
+        return f"{expected} of {end} bytes, but its end is missing: it has {size}. Copy or upload it again"
+    return f"{expected}, but it is damaged: export the movie again, or upload it again"
+
+
+def _begins_as_hdf5(path: Path) -> bool:
+    """Tell whether the signature stands where it may: at 0, 512, 1024, 2048, ..."""
+    place = 0
+    with path.open("rb") as file:
+        while place <= _LATEST_START:
+            file.seek(place)
+            if file.read(len(SIGNATURE)) == SIGNATURE:
+                return True
+            place = 2 * place or 512
+    return False
+
+
+def is_beside(target: str, path: Path) -> bool:
+    """Tell whether a file that a movie names lies in the movie's folder, as partitions do, or below it.
+
+    As the name says it: a link on the disk is made by who may read what it leads to, and a movie can make none. Where
+    the movie itself is such a link, partitions may be beside what it leads to.
+    """
+    folders = (os.path.abspath(path.parent), os.path.dirname(os.path.realpath(path)))  # noqa: PTH100, PTH120 - keeps links
+    place = os.path.normpath(os.path.join(folders[0], target))  # noqa: PTH118 - likewise
+    return any(place.startswith(folder + os.sep) for folder in folders)
+
+
+def leads_out(target: str, path: Path) -> bool:
+    """Tell whether a movie names a file that is there, but outside of the movie's folder.
+
+    One that is not there is looked for beside the movie by HDF5: partitions that came from another machine.
+    """
+    return not is_beside(target, path) and os.path.lexists(path.parent / target)
+
+
+def check_links(file: h5py.File, name: str, path: Path) -> bool:
+    """Check that no link on the way to an object leads out of the movie's folder, before any is followed.
+
+    Parameters
+    ----------
+    file
+        The movie.
+    name
+        Name of the object, from the root on.
+    path
+        The movie's file.
+
+    Returns
+    -------
+    bool
+        Whether there is a link on each step of the way, though the last one may lead to nothing.
+
+    Raises
+    ------
+    DatasetError
+        A link leads out of the folder.
+    """
+    group: Any = file
+    for part in name.strip("/").split("/"):
+        if not isinstance(group, h5py.Group):
+            break
+        link = group.get(part, getlink=True)
+        if link is None:
+            return False
+        if isinstance(link, h5py.ExternalLink) and leads_out(link.filename, path):
+            raise outside(name, path)
+        group = group.get(part)
+    return True
+
+
+def outside(name: str, path: Path) -> DatasetError:
+    """Return the error for an image that lies outside of the movie's folder."""
+    return DatasetError(
+        f"expected {path.name} to hold its images, or to have them in partitions beside it, but {name} lies in a file "
+        "outside of its folder: export the movie again, with its partitions in the same folder"
+    )

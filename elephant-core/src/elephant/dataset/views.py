@@ -1,0 +1,275 @@
+"""Which images of a BigDataViewer movie become a dataset: one source, its timepoints, and those that it lacks.
+
+With an ``.xml`` beside the movie its sources and timepoints count, in BigDataViewer's order, and the views that it
+lists as missing are blank. Without one the sources are those of ``/sSS``, and the timepoints those of ``/tTTTTT``.
+Nothing that is not listed as missing is left blank unless somebody asks for it.
+"""
+
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+
+from elephant.dataset.bdv_xml import MOST_TIMEPOINTS, SpimData, ViewSetup
+from elephant.dataset.formats import content_of_hdf5
+from elephant.dataset.hdf5 import check_links
+from elephant.errors import DatasetError, InvalidInputError
+from elephant.reporting import CancelToken
+
+TIMEPOINT = re.compile(r"t(\d{5,10})")
+SETUP = re.compile(r"s(\d{2,10})")
+_MOST_NAMED = 8
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The images of one source of a movie.
+
+    Attributes
+    ----------
+    setup
+        The source.
+    others
+        The movie's other sources.
+    cells
+        By timepoint the name of the image inside the file; None where there is none.
+    """
+
+    setup: ViewSetup
+    others: tuple[ViewSetup, ...]
+    cells: tuple[str | None, ...]
+
+
+def choose_views(
+    file: h5py.File,
+    path: Path,
+    described: SpimData | None,
+    setup: int | None,
+    cancel: CancelToken,
+    *,
+    fill_gaps: bool,
+) -> Views:
+    """Choose a source of a movie and find its images.
+
+    Parameters
+    ----------
+    file
+        The movie.
+    path
+        Where it lies.
+    described
+        What its ``.xml`` says, if there is one.
+    setup
+        Number of the source; None for the movie's first.
+    cancel
+        Asked for every timepoint.
+    fill_gaps
+        Whether timepoints without an image become blank where no ``.xml`` lists them as missing.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such source.
+    DatasetError
+        It is no movie, or images are missing.
+    """
+    groups = numbered(file, TIMEPOINT)
+    if not groups:
+        raise no_movie(file, path)
+    setups = _setups(file, path, groups, described)
+    chosen = _chosen(setups, setup, path)
+    numbers = _numbers(groups, described, path)
+    search = _Search(file, path, groups, chosen, cancel)
+    missing = {t for t, s in described.missing if s == chosen.id} if described else set()
+    cells = tuple(None if t in missing else search.cells(t) for t in numbers)
+    lacking = [t for t, name in zip(numbers, cells, strict=True) if name is None]
+    if len(lacking) == len(numbers):
+        raise _without_images(chosen, setups, search, path)
+    if not fill_gaps and (unlisted := [t for t in lacking if t not in missing]):
+        raise _gaps(unlisted, numbers, chosen, setups, search, path, described)
+    _say_what_is_left_out(groups, numbers, path, described)
+    return Views(chosen, tuple(other for other in setups if other.id != chosen.id), cells)
+
+
+def numbered(group: Iterable[str], pattern: re.Pattern[str]) -> dict[int, str]:
+    """Return the names that follow a pattern, by their number, in its order."""
+    matches = (pattern.fullmatch(name) for name in group)
+    return dict(sorted((int(m[1]), m[0]) for m in matches if m))
+
+
+def no_movie(file: h5py.File, path: Path) -> DatasetError:
+    """Return the error for an HDF5 file of something else."""
+    return DatasetError(
+        f"expected {path.name} to be an HDF5 file of BigDataViewer with the groups t00000, t00001, ..., got "
+        f"{content_of_hdf5(file)}: export the movie as HDF5 from BigDataViewer"
+    )
+
+
+def in_ranges(numbers: Sequence[int], most: int | None = None) -> str:
+    """Return ascending numbers as ``0-4, 7``, or at most so many parts of them."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1][1:] = [number]
+        else:
+            parts.append([number])
+    words = ", ".join("-".join(map(str, part)) for part in parts[:most])
+    return f"{words}, ..." if most is not None and len(parts) > most else words
+
+
+class _Search:
+    """Looks for the images of one source."""
+
+    def __init__(
+        self, file: h5py.File, path: Path, groups: dict[int, str], setup: ViewSetup, cancel: CancelToken
+    ) -> None:
+        self._file = file
+        self._path = path
+        self._groups = groups
+        self._setup = setup.id
+        self._cancel = cancel
+
+    def name(self, number: int) -> str:
+        """Return what the image of a timepoint is called."""
+        return f"{self._groups.get(number, f't{number:05d}')}/s{self._setup:02d}/0/cells"
+
+    def cells(self, number: int) -> str | None:
+        """Return what it is called where it is there; a link that leads to nothing counts as there."""
+        self._cancel.check()
+        if number not in self._groups:
+            return None
+        name = self.name(number)
+        return name if check_links(self._file, name, self._path) else None
+
+
+def _setups(file: h5py.File, path: Path, groups: dict[int, str], described: SpimData | None) -> tuple[ViewSetup, ...]:
+    """Return the sources in their order: those of the ``.xml``, else of ``/sSS``, else of the timepoints."""
+    if described is not None and described.setups:
+        return described.setups
+    found = set(numbered(file, SETUP))
+    if not found:
+        for name in groups.values():
+            check_links(file, name, path)
+            group = file.get(name)
+            found.update(numbered(group, SETUP) if isinstance(group, h5py.Group) else ())
+    return tuple(ViewSetup(number) for number in sorted(found or {0}))
+
+
+def _chosen(setups: tuple[ViewSetup, ...], number: int | None, path: Path) -> ViewSetup:
+    if number is None:
+        return setups[0]
+    chosen = next((setup for setup in setups if setup.id == number), None)
+    if chosen is None:
+        raise InvalidInputError(
+            f"expected a source of {path.name}, got setup {number}: it has {_listed(setups)}; choose one of them"
+        )
+    return chosen
+
+
+def _numbers(groups: dict[int, str], described: SpimData | None, path: Path) -> Sequence[int]:
+    """Return the numbers of the timepoints, judged before anybody counts through them."""
+    if described is not None and described.timepoints:
+        return described.timepoints
+    first, last = min(groups), max(groups)
+    count = last - first + 1
+    if count > MOST_TIMEPOINTS:
+        raise DatasetError(
+            f"expected at most {MOST_TIMEPOINTS} timepoints, but {path.name}, which has no .xml beside it, has them "
+            f"from {first} to {last}, and {count - len(groups)} are missing: export the movie again, or put its .xml "
+            "beside it, whose timepoints count"
+        )
+    return range(first, last + 1)
+
+
+def _listed(setups: Sequence[ViewSetup]) -> str:
+    words = ", ".join(f"{s.id} ({s.name})" if s.name else str(s.id) for s in setups[:_MOST_NAMED])
+    return f"setup {words}" + (f" and {len(setups) - _MOST_NAMED} more" if len(setups) > _MOST_NAMED else "")
+
+
+def _others(chosen: ViewSetup, setups: Sequence[ViewSetup]) -> str:
+    others = [setup for setup in setups if setup.id != chosen.id]
+    return f", or choose another source ({_listed(others)})" if others else ""
+
+
+def _without_images(chosen: ViewSetup, setups: Sequence[ViewSetup], search: _Search, path: Path) -> DatasetError:
+    return DatasetError(
+        f"{chosen.title} of {path.name} has no image at any timepoint ({search.name(0)} and so on): export the movie "
+        f"again{_others(chosen, setups)}"
+    )
+
+
+def _gaps(
+    lacking: Sequence[int],
+    numbers: Sequence[int],
+    chosen: ViewSetup,
+    setups: Sequence[ViewSetup],
+    search: _Search,
+    path: Path,
+    described: SpimData | None,
+) -> DatasetError:
+    listing = f"list them as missing views in {described.path.name}" if described else "put the movie's .xml beside it"
+    return DatasetError(
+        f"expected {chosen.title} of {path.name} to have an image at each of its {len(numbers)} timepoints, but "
+        f"{len(lacking)} are missing, at {_timepoints(lacking)} ({search.name(lacking[0])} first): {listing}, have "
+        f"them filled with blank images (--fill-gaps, or fill_gaps in dataset/generate){_others(chosen, setups)}"
+    )
+
+
+def _timepoints(numbers: Sequence[int]) -> str:
+    return f"timepoint{'s' * (len(numbers) > 1)} {in_ranges(numbers, _MOST_NAMED)}"
+
+
+def _say_what_is_left_out(
+    groups: dict[int, str], numbers: Sequence[int], path: Path, described: SpimData | None
+) -> None:
+    left_out = sorted(set(groups) - set(numbers))
+    if left_out and described is not None:
+        name = described.path.name
+        logger.warning("%s of %s left out: %s does not list them", _timepoints(left_out), path.name, name)
+    if numbers[0] > 0 and described is None:
+        logger.warning(
+            "%s begins at timepoint %d and has no .xml beside it: that is timepoint 0 of the dataset",
+            path.name,
+            numbers[0],
+        )
+
+
+def say_what_was_taken(
+    path: Path, setup: ViewSetup, others: Sequence[ViewSetup], blank: Sequence[int], *, is_chosen: bool
+) -> None:
+    """Log which source of several was taken, and which timepoints of the dataset are blank.
+
+    Parameters
+    ----------
+    path
+        The movie.
+    setup, others
+        The source that was taken, and the movie's other ones.
+    blank
+        Timepoints without an image, counted from 0.
+    is_chosen
+        Whether somebody asked for this source.
+    """
+    if others:
+        logger.log(
+            logging.INFO if is_chosen else logging.WARNING,
+            "%s has %d sources, and %s was taken: choose another with setup (--setup): %s",
+            path.name,
+            len(others) + 1,
+            setup.title,
+            _listed(others),
+        )
+    if blank:
+        is_one = len(blank) == 1
+        logger.warning(
+            "%s of the dataset %s blank: %s of %s has no image there",
+            _timepoints(blank),
+            "is" if is_one else "are",
+            setup.title,
+            path.name,
+        )
