@@ -48,3 +48,22 @@ def test_what_is_made_is_made_where_a_person_expects_it() -> None:
     assert place("datasets", "data/new", Path("ws")) == Path("data/new")
     assert place("datasets", "./new", Path("ws")) == Path("new")
     assert place("datasets", "new", None) == Path("new")
+
+
+def test_the_name_of_a_model_may_leave_out_its_ending() -> None:
+    made("ws/models")
+    Path("ws/models/nuclei.pth").touch()
+    assert find("models", "nuclei", Path("ws")) == Path("ws/models/nuclei.pth")
+    assert find("models", "ws/models/nuclei", Path("ws")) == Path("ws/models/nuclei.pth")
+    assert place("models", "new", Path("ws")) == Path("ws/models/new.pth")
+    Path("ws/models/plain").touch()
+    assert find("models", "plain", Path("ws")) == place("models", "plain", Path("ws")) == Path("ws/models/plain")
+
+
+def test_what_is_misspelt_is_told_with_what_is_there() -> None:
+    made("ws/models/user", "ws/datasets/embryo")
+    Path("ws/models/user/detection.pth").touch()
+    with pytest.raises(NotFoundError, match=r"did you mean user/detection\.pth\? Otherwise check the name"):
+        find("models", "user/detecton", Path("ws"))
+    with pytest.raises(NotFoundError, match=r"did you mean embryo\? Otherwise check the name"):
+        find("datasets", "embrio", Path("ws"))

@@ -123,6 +123,7 @@ def test_predict_link_export(story: Path, shell: Shell) -> None:
     links.write_text(json.dumps({"spots": _links(truth)}))
     flow = ["--start", "scratch", "--n-epochs", "1", "--n-crops", "1", "--max-displacement", "20"]
     trained = shell("train", "lab/sim", "--links", links, "--model", "flow.pth", *SCALES, *QUICK, *flow, "--json")
+    assert "warning: flow.pth did not exist: started anew from random weights" in trained.err
     assert {"completed": True, "epochs": 1}.items() <= trained.json.items()
     assert shell("check", "lab/sim", "--json").json["flow_labelled_timepoints"] == [0, 1]
     done = shell(*link, "-o", "tracked.json", "--max-displacement", "20")

@@ -253,6 +253,40 @@ def test_an_implicit_start_falls_back_and_says_so(
     assert work.model_path.read_bytes() == before
 
 
+def test_an_implicit_start_is_said_with_the_model_that_was_perhaps_meant(
+    made: tuple[DetectionWork, list[Spot]], caplog: pytest.LogCaptureFixture
+) -> None:
+    work, _ = made
+    n = work.dataset.n_dims
+    Ensemble([DetectionNet(n, 0)]).save(work.model_path.parent / "pretrained" / f"versatile{n}d.pth")
+    ensure_model(work, pretrained_of(work), n, start_params(work))
+    started = f"{work.model_path.name} did not exist: started anew from the pretrained model versatile{n}d.pth"
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [started]
+    caplog.clear()
+    ensure_model(work, pretrained_of(work), n, start_params(work))
+    assert not caplog.records
+    nuclei = work.model_path.with_name("nuclei.pth")
+    work.model_path.rename(nuclei)
+    ensure_model(replaced(work, model_path=nuclei.with_name("nucleii.pth")), pretrained_of(work), n, start_params(work))
+    (words,) = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
+    assert words.startswith("nucleii.pth did not exist: ")
+    assert "nuclei.pth: if you meant" in words
+
+
+def test_a_model_that_somebody_else_has_started_meanwhile_stays(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, _ = made
+    theirs = Ensemble([DetectionNet(work.dataset.n_dims, 0)])
+
+    class Meanwhile(NoReporter):
+        def progress(self, stage: str, done: int, total: int, **values: float) -> None:
+            if not work.model_path.exists():
+                theirs.save(work.model_path)
+
+    busy = replaced(work, reporter=Meanwhile())
+    ensure_model(busy, pretrained_of(work), work.dataset.n_dims, start_params(work))
+    assert torch.equal(weights(work.model_path), torch.cat([v.flatten() for v in theirs.state_dicts()[0].values()]))
+
+
 def test_an_implicit_start_takes_the_pretrained_model(made: tuple[DetectionWork, list[Spot]]) -> None:
     work, _ = made
     n = work.dataset.n_dims

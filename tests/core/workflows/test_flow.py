@@ -426,16 +426,19 @@ def test_a_start_without_pretrained_weights(
     caplog.clear()
     ensure_flow_model(work.model_path, Pretrained(models / "pretrained"), start_of(work))
     assert any(r.levelname == "WARNING" and "random weights" in r.getMessage() for r in caplog.records)
+    assert any(r.getMessage() == "m.pth did not exist: started anew from random weights" for r in caplog.records)
     before = work.model_path.read_bytes()
     ensure_flow_model(work.model_path, Pretrained(models / "pretrained"), start_of(work, seed=1))
     assert work.model_path.read_bytes() == before
 
 
-def test_pretrained_weights_are_taken_where_they_are(tmp_path: Path) -> None:
+def test_pretrained_weights_are_taken_where_they_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pretrained = tmp_path / "pretrained" / "Fluo-N3DH-CE_flow.pth"
     Ensemble([FlowNet(3, 0)]).save(pretrained)
     start = FlowStart(n_dims=3, seed=5)
     ensure_flow_model(tmp_path / "a.pth", Pretrained(tmp_path / "pretrained"), start)
+    words = "a.pth did not exist: started anew from the pretrained model Fluo-N3DH-CE_flow.pth"
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [words]
     shelf = ModelShelf(torch.device("cpu"))
     reset_flow_model(
         tmp_path / "b.pth",

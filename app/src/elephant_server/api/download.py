@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flask import Blueprint, Response, send_file
 
+from elephant.models.names import possible_names
 from elephant.paths import open_inside
 from elephant_server.api.bodies import read_body
 from elephant_server.api.described import described
@@ -23,14 +24,16 @@ blueprint = Blueprint("download", __name__)
 def model() -> Response:
     """Send a model's file; 204 where there is none."""
     body = read_body(ModelDownloadBody)
-    try:
-        # Opened once: a training that replaces the file meanwhile changes nothing about this one.
-        file = open_inside(services().settings.models_dir, body.model_name)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return Response(status=204)
-    response = send_file(file, "application/octet-stream", as_attachment=True, download_name=Path(body.model_name).name)
-    response.content_length = os.fstat(file.fileno()).st_size
-    return response
+    for name in possible_names(body.model_name):
+        try:
+            # Opened once: a training that replaces the file meanwhile changes nothing about this one.
+            file = open_inside(services().settings.models_dir, name)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            continue
+        response = send_file(file, "application/octet-stream", as_attachment=True, download_name=Path(name).name)
+        response.content_length = os.fstat(file.fileno()).st_size
+        return response
+    return Response(status=204)
 
 
 @blueprint.post("/download/ctc")

@@ -13,6 +13,7 @@ from elephant.dataset import Dataset
 from elephant.devices import best_device
 from elephant.errors import Cancelled, InvalidInputError
 from elephant.models.fetching import FetchRules
+from elephant.models.names import model_named
 from elephant.models.pretrained import Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.paths import resolve_inside
@@ -169,12 +170,17 @@ def _fetch_rules(settings: Settings) -> FetchRules:
 def model_file(context: WorkerContext, name: str) -> Path:
     """Return the file that a model's name stands for; it need not be there yet.
 
+    A name without ``.pth`` means the one with it, unless there is a file of the very name.
+
     Raises
     ------
     InvalidInputError
         The name leads out of the models, or to something that no model can be.
     """
     path = resolve_inside(context.models, name)
+    completed = model_named(path)
+    if completed != path:  # judged again: it may be a link
+        path = resolve_inside(context.models, completed.relative_to(context.models.resolve()).as_posix())
     if path.is_dir():
         raise InvalidInputError(f"the model {name!r} is a folder: choose another name, such as {name}/detection.pth")
     between = path.parents[: len(path.relative_to(context.models.resolve()).parts) - 1]

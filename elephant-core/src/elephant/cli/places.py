@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from elephant.errors import InvalidInputError, NotFoundError
+from elephant.models.names import model_named, nearest, nearest_model
 
 DATASETS, MODELS = "datasets", "models"
 _USUAL = Path("workspace")
@@ -17,24 +18,25 @@ def find(kind: str, name: str, workspace: Path | None) -> Path:
         ``datasets`` or ``models``: the folder of the workspace.
     name
         What the person wrote. A name below the workspace wins over a path, unless it begins with ``/``, ``./`` or
-        ``~``, or holds ``..``.
+        ``~``, or holds ``..``. That of a model may leave out ``.pth``.
     workspace
         The workspace, or none: then the folder ``workspace`` where there is one.
 
     Raises
     ------
     NotFoundError
-        There is neither; the message says where it was looked for.
+        There is neither; the message says where it was looked for, and what has nearly the same name.
     """
     candidates = _candidates(kind, name, workspace)
     for path in candidates:
         if path.exists():
             return path
     places = " nor at ".join(str(path) for path in candidates)
+    meant = _hint(kind, name, workspace)
     raise NotFoundError(
-        f"there is no {kind.removesuffix('s')} {name}, neither at {places}: check the name, or give --workspace"
+        f"there is no {kind.removesuffix('s')} {name}, neither at {places}: {meant}check the name, or give --workspace"
         if len(candidates) > 1
-        else f"there is no {kind.removesuffix('s')} at {places}: check the path, or give --workspace and a name"
+        else f"there is no {kind.removesuffix('s')} at {places}: {meant}check the path, or give --workspace and a name"
     )
 
 
@@ -77,4 +79,23 @@ def _candidates(kind: str, name: str, workspace: Path | None) -> list[Path]:
     as_path = Path(name).expanduser()
     chosen = chosen_workspace(workspace)
     is_path = as_path.is_absolute() or name.startswith(("./", "~")) or name == "." or ".." in as_path.parts
-    return [as_path] if chosen is None or is_path else [chosen / kind / name, as_path]
+    candidates = [as_path] if chosen is None or is_path else [chosen / kind / name, as_path]
+    return [model_named(path) for path in candidates] if kind == MODELS else candidates
+
+
+def _hint(kind: str, name: str, workspace: Path | None) -> str:
+    """Ask whether something of nearly the same name was meant; empty where there is nothing."""
+    for path in _candidates(kind, name, workspace):
+        chosen = chosen_workspace(workspace)
+        folder = chosen / kind if chosen is not None and path.is_relative_to(chosen / kind) else path.parent
+        found = nearest_model(path, folder) if kind == MODELS else nearest(path.name, _names_beside(path))
+        if found is not None:
+            return f"did you mean {found}? Otherwise "
+    return ""
+
+
+def _names_beside(path: Path) -> list[str]:
+    try:
+        return sorted(other.name for other in path.parent.iterdir() if other.is_dir() and other.name[0] != ".")
+    except OSError:
+        return []

@@ -26,6 +26,7 @@ from elephant.types import FloatArray, Spot, Tag
 from elephant.workflows.course import in_training
 from elephant.workflows.feasible import check_batches, check_images
 from elephant.workflows.labels import by_timepoint, check_spots, labels_any, update_labels
+from elephant.workflows.starting import save_started
 from elephant.workflows.work import (
     DEFAULT_CACHE_BYTES,
     START_REMEDY,
@@ -86,7 +87,10 @@ def reset_model(
 
 @needs_memory("the start of the model", START_REMEDY)
 def ensure_model(work: DetectionWork, pretrained: Pretrained, n_dims: int, start: SelfSupervisedParams) -> None:
-    """Start the model where its file is not there yet: pretrained, or else from the dataset's intensities."""
+    """Start the model where its file is not there yet: pretrained, or else from the dataset's intensities.
+
+    That is a warning: whoever asked may have misspelt the name of another model.
+    """
     if work.model_path.is_file():
         return
     entry = Entry(what="pretrained", source=DETECTION_FILES[n_dims])
@@ -96,7 +100,7 @@ def ensure_model(work: DetectionWork, pretrained: Pretrained, n_dims: int, start
     except (NotFoundError, ModelFileError) as error:
         logger.warning("%s. Starting it from the intensities of the dataset instead.", error)
         entry, model = _anew(work, n_dims, start)
-    model.save(work.model_path, entry)
+    save_started(model, work.model_path, entry, pretrained.folder.parent)
 
 
 def load_model(work: DetectionWork, n_keep_axials: int) -> Ensemble:

@@ -30,6 +30,7 @@ from elephant.types import Link
 from elephant.workflows.course import in_training
 from elephant.workflows.feasible import check_batches, check_images
 from elephant.workflows.labels import by_timepoint, in_words
+from elephant.workflows.starting import save_started
 from elephant.workflows.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, ModelWork, seen_per_stored, seen_voxel_size
 
 logger = logging.getLogger(__name__)
@@ -129,7 +130,10 @@ def reset_flow_model(
 
 
 def ensure_flow_model(path: Path, pretrained: Pretrained, start: FlowStart) -> None:
-    """Start the model where its file is not there yet: pretrained, or else from random weights."""
+    """Start the model where its file is not there yet: pretrained, or else from random weights.
+
+    That is a warning: whoever asked may have misspelt the name of another model.
+    """
     if path.is_file():
         return
     try:
@@ -140,7 +144,7 @@ def ensure_flow_model(path: Path, pretrained: Pretrained, start: FlowStart) -> N
         entry = Entry(what="pretrained", source=file.name)
     except (NotFoundError, ModelFileError) as error:
         entry, model = Entry(what="random"), _fresh(start, str(error))
-    model.save(path, entry)
+    save_started(model, path, entry, pretrained.folder.parent)
 
 
 def load_flow_model(work: FlowWork, n_keep_axials: int) -> Ensemble:

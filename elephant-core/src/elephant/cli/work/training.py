@@ -1,6 +1,6 @@
 """Training from files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,14 @@ from elephant.config.training import DetectionTrainingParams, LoopParams, SelfSu
 from elephant.dataset import Dataset
 from elephant.devices import choose_device
 from elephant.errors import InvalidInputError
+from elephant.models.history import read_history
 from elephant.models.pretrained import VERSATILE, ModelSource, Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.training.control import FixedControl
 from elephant.types import Tag, VoxelSize
 from elephant.workflows.detection import DetectionWork, ensure_model, reset_model, train
 from elephant.workflows.flow import FlowWork, ensure_flow_model, reset_flow_model, train_flow
+from elephant.workflows.starting import warn_of_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ def _start_detection(order: Order, work: DetectionWork, params: DetectionTrainin
     if source is None:
         ensure_model(work, pretrained, work.dataset.n_dims, start)
     elif order.values["anew"] or not work.model_path.exists():
-        reset_model(work, pretrained, source, start)
+        _reset(order, work.model_path, lambda: reset_model(work, pretrained, source, start))
 
 
 def _start_flow(order: Order, work: FlowWork, params: FlowTrainingParams) -> None:
@@ -178,7 +180,20 @@ def _start_flow(order: Order, work: FlowWork, params: FlowTrainingParams) -> Non
     if source is None:
         ensure_flow_model(work.model_path, pretrained, start)
     elif order.values["anew"] or not work.model_path.exists():
-        reset_flow_model(work.model_path, work.shelf, pretrained, source, start, work.cancel)
+        _reset(
+            order,
+            work.model_path,
+            lambda: reset_flow_model(work.model_path, work.shelf, pretrained, source, start, work.cancel),
+        )
+
+
+def _reset(order: Order, path: Path, reset: Callable[[], None]) -> None:
+    """Start a model, with a warning where that was not asked for but its file was missing."""
+    was_there = path.exists()
+    reset()
+    history = read_history(path)
+    if not was_there and not order.values["anew"] and history:
+        warn_of_start(path, history[-1], path.parent)
 
 
 def _pretrained(path: Path) -> Pretrained:
