@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
+from core.power import lay_out, recording
 from elephant.errors import DatasetError, InvalidInputError
 from elephant_server.errors import StorageError
 from elephant_server.uploads import MovieUpload
@@ -64,6 +65,19 @@ def test_a_movie_in_pieces_gets_into_its_place(datasets: Path, movie: bytes) -> 
         assert len(stored) < len(content) + 3
     assert names_in(datasets / "user/own") == ["own.h5"]
     assert not left_in(datasets)
+
+
+def test_what_is_in_place_is_whole_after_a_power_cut(datasets: Path, movie: bytes, tmp_path: Path) -> None:
+    datasets.mkdir()
+    with recording(datasets) as recorded:
+        send(MovieUpload(datasets, "a", "a.h5"), movie)
+        MovieUpload(datasets, "a", "a.h5").complete()
+    found = []
+    for i, (_, state) in enumerate(recorded.all_cuts()):
+        place = lay_out(state, tmp_path / str(i)) / "a" / "a.h5"
+        found.append(place.read_bytes()[: len(movie)] == movie if place.exists() else None)
+    assert set(found) == {None, True}
+    assert all(state["a/a.h5"] for state in recorded.after_a_cut(len(recorded.names) - 1))
 
 
 def test_nothing_is_in_place_before_it_is_complete(datasets: Path, movie: bytes) -> None:

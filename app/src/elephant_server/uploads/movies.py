@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from elephant.dataset import check_arrived
 from elephant.errors import InvalidInputError
+from elephant.files import sync_files, sync_folder
 from elephant.paths import resolve_inside
 from elephant_server.errors import StorageError
 
@@ -196,7 +197,8 @@ def _checked(filename: str) -> str:
 
 
 def _move(file: Path, place: Path) -> None:
-    """Rename a file, also onto another disk."""
+    """Rename a file, also onto another disk; what has its name is whole even after a power cut."""
+    sync_files([file])
     try:
         file.replace(place)
     except OSError as error:
@@ -205,6 +207,8 @@ def _move(file: Path, place: Path) -> None:
         beside = place.with_name(f".{file.parent.name}.part")
         try:
             shutil.copyfile(file, beside)
+            sync_files([beside])
             beside.replace(place)
         finally:
             beside.unlink(missing_ok=True)
+    sync_folder(place.parent)
