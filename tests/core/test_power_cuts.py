@@ -1,4 +1,4 @@
-"""Whatever moment the power goes at, and whatever the disk has not kept: old or new, whole, and new once it was said."""
+"""Whenever the power goes, and whatever the disk did not keep: old or new, whole, and new once it was answered."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Breakdowns: what dies, hangs, goes away or is full, and clients that do as they like."""
 
-from faults.breakdowns import broker_away, clients, disk, power, programs, redis_away
+from faults.breakdowns import broker_away, clients, disk, killed, programs, redis_away
 from faults.cases import Case
 
 CASES: list[Case] = [
@@ -9,5 +9,5 @@ CASES: list[Case] = [
     *broker_away.CASES,
     *clients.CASES,
     *disk.CASES,
-    *power.CASES,
+    *killed.CASES,
 ]

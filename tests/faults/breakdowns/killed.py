@@ -1,4 +1,7 @@
-"""Power cuts: everything ends in the same moment, while something is written; then the server is started again."""
+"""All programs are killed in the same moment, while something is written; then the server is started again.
+
+The disk keeps what the kernel was given: `tests/core/test_power_cuts.py` has what is left when the power goes.
+"""
 
 import random
 import signal
@@ -14,8 +17,8 @@ from stack.player import CHUNK, Uploader
 from stack.running import STOP_SECONDS, RunningServer, wait_until
 
 
-def cut(g: Ground) -> None:
-    """End everything at once, and start the server again in the same workspace."""
+def kill_all(g: Ground) -> None:
+    """Kill everything at once, and start the server again in the same workspace."""
     left = g.server.processes()
     # The workers first, in the middle of what they do; the launcher's end is everybody's end.
     for process in sorted(left, key=lambda p: p.pid, reverse=True):
@@ -30,7 +33,7 @@ def cut(g: Ground) -> None:
 def while_a_model_is_saved(g: Ground) -> None:
     asked = train_long(g)
     time.sleep(random.Random(0).uniform(0.2, 1))
-    cut(g)
+    kill_all(g)
     assert asked.done() or asked.exception(30) is not None
     assert_models_are_whole(g)
     assert_nothing_is_left(g)
@@ -45,7 +48,7 @@ def while_labels_are_written(g: Ground) -> None:
         ledger.acknowledge(t, variant)
     asked = [g.player.later("seg/update", ledger.body(t, rng.randrange(N_VARIANTS))) for t in range(6)]
     time.sleep(0.15)
-    cut(g)
+    kill_all(g)
     assert all(one.done() or one.exception(30) is not None for one in asked)
     ledger.assert_kept()
     assert_nothing_is_left(g)
@@ -56,7 +59,7 @@ def while_a_movie_is_converted(g: Ground) -> None:
     images = g.dataset() / "imgs.zarr"
     before = zarr.open_array(images, mode="r")[...]
     assert _caught(g), "each conversion was over before it was seen"
-    cut(g)
+    kill_all(g)
     assert (zarr.open_array(images, mode="r")[...] == before).all()
     assert g.volume.check() == "ready"
     assert_works(g)
@@ -80,7 +83,7 @@ def while_a_movie_is_uploaded(g: Ground) -> None:
     uploader = Uploader(g.server, "faults/interrupted")
     place = uploader.folder / "movie.h5"
     assert uploader.step("movie.h5", "init", b"x" * CHUNK).status_code == 200
-    cut(g)
+    kill_all(g)
     uploader.step("movie.h5", "complete")
     assert not place.exists()
     content = g.volume.movie.file.read_bytes()
@@ -101,8 +104,8 @@ def assert_nothing_is_left(g: Ground) -> None:
 
 
 CASES = [
-    Case("power cut while a model is saved", while_a_model_is_saved),
-    Case("power cut while labels are written", while_labels_are_written),
-    Case("power cut while a movie is converted", while_a_movie_is_converted),
-    Case("power cut while a movie is uploaded", while_a_movie_is_uploaded),
+    Case("everything killed while a model is saved", while_a_model_is_saved),
+    Case("everything killed while labels are written", while_labels_are_written),
+    Case("everything killed while a movie is converted", while_a_movie_is_converted),
+    Case("everything killed while a movie is uploaded", while_a_movie_is_uploaded),
 ]

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,8 @@ from faults.inputs.asking import Ask, refused
 
 Content = Callable[[Ground], bytes]
 NOT_ONE = "not a PyTorch model file"
-TRACE = "/tmp/elephant-was-here"
+# Where a command of a model file would leave a trace, whichever process ran it.
+TRACE = Path(tempfile.mkdtemp(prefix="elephant-faults-")) / "was-here"
 
 
 class Malicious:
@@ -86,7 +88,7 @@ def sent(path: str, content: Content, *, flat: bool = False) -> Ask:
     def ask(ground: Ground) -> requests.Response:
         body = ground.bodies(ground.plane if flat else ground.volume)[path]
         answer = ground.send("POST", path, data={"data": json.dumps(body)}, files={"file": ("a.pth", content(ground))})
-        assert not Path(TRACE).exists(), "the model file was executed"
+        assert not TRACE.exists(), "the model file was executed"
         return answer
 
     return ask

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from faults.breakdowns.power import cut
+from faults.breakdowns.killed import kill_all
 from faults.breakdowns.recovery import assert_models_are_whole
 from faults.cases import RECOVERY_LIMIT_S
 from faults.ground import MODEST, Ground
@@ -82,14 +82,14 @@ class Soak:
         print(f"{time.strftime('%H:%M:%S')}  killed {name}; {self.kills[-1][1]:.1f} s until it predicted", flush=True)
 
     def _cut(self) -> None:
-        """Cut the power in the middle of everything; the people come back when the server does."""
+        """Kill everything in the middle of its work; the people come back when the server does."""
         for person in self._use.people:
             person.hold()
-        self._check("power cut", lambda: cut(self._ground))
+        self._check("everything killed", lambda: kill_all(self._ground))
         for person in self._use.people:
             person.wait_until_calm()
-        self._check("labels after the power cut", self._use.assert_kept)
-        self._check("models after the power cut", lambda: assert_models_are_whole(self._ground))
+        self._check("labels after everything was killed", self._use.assert_kept)
+        self._check("models after everything was killed", lambda: assert_models_are_whole(self._ground))
         for person in self._use.people:
             person.go_on()
 
