@@ -290,6 +290,25 @@ def test_a_live_training_is_told_of_updates_in_order_and_none_else(board: Board)
     assert board.wait_for_live("b", 0.1) == []
 
 
+def test_a_live_session_blocks_in_redis_until_there_is_an_update(
+    redis_board: RedisBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between updates it waits without load: one command waits all the time, however long that is."""
+    asked: list[float] = []
+    blpop = redis_board._redis.blpop
+
+    def counted(keys: list[str], timeout: float) -> object:
+        asked.append(timeout)
+        return blpop(keys, timeout=timeout)
+
+    monkeypatch.setattr(redis_board._redis, "blpop", counted)
+    redis_board.open("a", Kind.TRAINING)
+    redis_board.open_live("a")
+    assert redis_board.wait_for_live("a", 1.5) == []
+    assert asked[0] == pytest.approx(1.5, rel=0.5)
+    assert len(asked) <= 4  # the last ones wait for what is left of a millisecond
+
+
 READ, LABELS, ALL = (claim(access, "a/movie") for access in Access)
 CLASHES = {(LABELS, LABELS), (ALL, ALL), (READ, ALL), (ALL, READ), (LABELS, ALL), (ALL, LABELS)}
 
