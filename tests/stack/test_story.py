@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 
 import h5py
 import numpy as np
@@ -176,42 +177,48 @@ def test_a_person_holds_a_training_and_lets_it_go_on(player: Player, nuclei: np.
     player.wait_for_state(1)
     model = player.server.workspace / "models" / "detection.pth"
     first = model.stat().st_mtime_ns
-    wait_until(lambda: model.stat().st_mtime_ns != first, 30, "an epoch")
+    wait_until(lambda: model.stat().st_mtime_ns != first, 60, "an epoch")
     assert player.post("state/process", {"state": 2}).json() == {"success": True, "state": 2}
-    time.sleep(2)
-    held = model.stat().st_mtime_ns
-    time.sleep(2)
-    assert model.stat().st_mtime_ns == held
+    held = stays_the_same(lambda: model.stat().st_mtime_ns)
     assert player.post("state/process", {"state": 1}).json() == {"success": True, "state": 1}
     wait_until(lambda: model.stat().st_mtime_ns != held, 30, "the training to go on")
     assert not training.done()
 
 
+def stays_the_same(value: Callable[[], int]) -> int:
+    """Return a value that has come to rest: a step that was under way may end, but none begins."""
+    last, since = value(), time.monotonic()
+    deadline = since + 60
+    while time.monotonic() < since + 2:
+        assert time.monotonic() < deadline, "the training goes on"
+        time.sleep(0.05)
+        if value() != last:
+            last, since = value(), time.monotonic()
+    return last
+
+
 def test_abort_ends_a_training_and_keeps_its_last_epoch(player: Player, nuclei: np.ndarray) -> None:
     training = player.later("seg/train", train_body("small", [spot(0, nuclei[0])], n_epochs=ENDLESS))
-    player.wait_for_state(1)
-    time.sleep(1)
+    player.wait_for_running_job()
     answer = player.abort()
     assert answer.json() == {"success": True, "state": 0}
-    assert training.result(5).json() == {"completed": False}
+    assert training.result(30).json() == {"completed": False}
     weights = torch.load(player.server.workspace / "models" / "detection.pth", weights_only=True)
     assert all(torch.isfinite(value).all() for value in weights.values())
 
 
 def test_abort_ends_a_prediction_and_those_that_wait(player: Player, large: str) -> None:
     predictions = [player.later("seg/predict", predict_body(large, patch=None)) for _ in range(2)]
-    player.wait_for_state(2)
-    time.sleep(1)
+    player.wait_for_running_job()
     player.abort()
     for prediction in predictions:
-        assert prediction.result(5).json() == {"spots": [], "completed": False}
+        assert prediction.result(30).json() == {"spots": [], "completed": False}
     player.wait_for_state(0, 5)
 
 
 def test_a_killed_worker_ends_its_prediction_and_the_next_one_succeeds(player: Player, large: str) -> None:
     prediction = player.later("seg/predict", predict_body(large, patch=None))
-    player.wait_for_state(2)
-    time.sleep(1)
+    player.wait_for_running_job()
     os.kill(player.server.pid("answering"), signal.SIGKILL)
     answer = prediction.result(30)
     assert answer.status_code == 500
@@ -226,8 +233,7 @@ def test_a_killed_training_worker_leaves_the_model_and_the_next_training_succeed
 ) -> None:
     body = train_body("small", [spot(0, nuclei[0])])
     training = player.later("seg/train", {**body, "n_epochs": ENDLESS})
-    player.wait_for_state(1)
-    time.sleep(1)
+    player.wait_for_running_job()
     os.kill(player.server.pid("training"), signal.SIGKILL)
     answer = training.result(30)
     assert answer.status_code == 500
