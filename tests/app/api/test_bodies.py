@@ -1,12 +1,15 @@
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
+from pydantic import ValidationError
 
 from elephant.errors import InvalidInputError
 from elephant.types import Box, Tag, VoxelSize
+from elephant_server.api import bodies
 from elephant_server.api.bodies import parse
 from elephant_server.api.errors import reason_phrase
 from elephant_server.schemas.dataset import DatasetGenerateBody
@@ -242,3 +245,45 @@ def test_the_description_names_every_path_and_field() -> None:
     assert "/seg/predict" in page
     assert "/upload/image" in page
     assert "auto_bg_thresh" in page
+
+
+@pytest.mark.parametrize("spots", ["[" + "0," * 999 + "0]", "[" + "{}," * 999 + "{}]"])
+def test_the_first_wrong_spot_is_enough(spots: str) -> None:
+    """An error for each of millions would take a thousand times the body's memory."""
+    body = json.dumps({**TRAIN, "spots": "@"}).replace('"@"', spots)
+    with pytest.raises(ValidationError) as found:
+        SegTrainBody.model_validate_json(body)
+    assert found.value.error_count() < 10
+    with pytest.raises(InvalidInputError, match=r"^spots\.0"):
+        parse(SegTrainBody, body)
+
+
+@pytest.mark.parametrize("field", ["pos", "covariance"])
+@pytest.mark.parametrize("value", ["0", '"x"'])
+def test_the_first_wrong_number_of_a_spot_is_enough(field: str, value: str) -> None:
+    body = json.dumps({**TRAIN, "spots": [{**SPOT, field: "@"}]}).replace('"@"', f"[{value}{f',{value}' * 999}]")
+    with pytest.raises(ValidationError) as found:
+        SegTrainBody.model_validate_json(body)
+    assert found.value.error_count() < 10
+
+
+@pytest.mark.parametrize("part", ["{}", "[]", "0"])
+def test_more_parts_than_a_request_has_are_counted_not_kept(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    monkeypatch.setattr(bodies, "_MOST_OF", {b"{": 50, b"[": 50, b",": 50})
+    assert parse(SegTrainBody, json.dumps(TRAIN))
+    text = json.dumps({**TRAIN, "more": "@"}).replace('"@"', f"[{part}{f',{part}' * 60}]")
+    monkeypatch.setattr(SegTrainBody, "model_validate_json", None)
+    with pytest.raises(InvalidInputError, match=r"at most 1,000,000 spots.*several requests"):
+        parse(SegTrainBody, text)
+
+
+def test_a_spot_takes_less_than_a_kilobyte() -> None:
+    body, n = json.dumps({**TRAIN, "spots": [{**SPOT, "pos": [0.1, 0.2, 0.3]}] * 2000}), 2000
+    parse(SegTrainBody, body)
+    tracemalloc.start()
+    kept = parse(SegTrainBody, body)
+    handed_over = kept.to_payload()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(handed_over.spots) == n
+    assert taken / n < 1200  # 2.9 kB where each is a model

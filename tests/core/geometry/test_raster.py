@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from core import golden_files
-from elephant.errors import InvalidInputError
-from elephant.geometry import Ellipsoid, rasterise
+from elephant.errors import Cancelled, InvalidInputError
+from elephant.geometry import Ellipsoid, block_of, rasterise
 from elephant.types import Spot
 
 
@@ -61,3 +61,34 @@ def test_a_covariance_beyond_numbers_is_refused() -> None:
     spot = Spot(0, np.zeros(3), np.full((3, 3), 1e308) + np.diag([0.7e308] * 3))
     with pytest.raises(InvalidInputError, match="positive definite"):
         Ellipsoid.from_spot(spot, 3)
+
+
+@pytest.mark.parametrize("at_once", [1, 30, 200])
+def test_large_ellipsoids_are_painted_in_slabs(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    flat = np.diag([1e-320, 16.0, 16.0])  # grows, since it has too few voxels
+    spots = [Spot(0, np.array([5.3, 5.0, 6.0]), c) for c in (np.diag([9.0, 16.0, 25.0]), np.eye(3) * 900.0, flat)]
+    ellipsoids = [Ellipsoid.from_spot(spot, 3) for spot in spots]
+    whole = [rasterise(e, (2.0, 1.0, 1.0), (9, 14, 17)) for e in ellipsoids]
+    monkeypatch.setattr("elephant.geometry.raster._MOST_AT_ONCE", at_once)
+    for ellipsoid, expected in zip(ellipsoids, whole, strict=True):
+        found = rasterise(ellipsoid, (2.0, 1.0, 1.0), (9, 14, 17))
+        assert found.slices == expected.slices == block_of(ellipsoid, (2.0, 1.0, 1.0), (9, 14, 17)).slices
+        np.testing.assert_array_equal(found.mask, expected.mask)
+
+
+def test_a_large_ellipsoid_can_be_ended_within(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elephant.geometry.raster._MOST_AT_ONCE", 1)
+    with pytest.raises(Cancelled):
+        rasterise(sphere((5.0, 5.0, 5.0), 90.0), (1.0, 1.0, 1.0), (11, 11, 11), cancel=CancelAfter(3))
+
+
+class CancelAfter:
+    """Ends work at its n-th check."""
+
+    def __init__(self, checks: int) -> None:
+        self.left = checks
+
+    def check(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Cancelled

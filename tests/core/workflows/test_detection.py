@@ -398,6 +398,14 @@ def test_labels_of_spots_that_cannot_be_leave_the_old_ones(made: tuple[Detection
         np.testing.assert_array_equal(work.dataset.read_labels(0), before)
 
 
+def test_an_update_of_one_timepoint_can_be_ended_between_its_spots(made: tuple[DetectionWork, list[Spot]]) -> None:
+    work, spots = made
+    many = [Spot(0, spots[0].pos, np.eye(3) * 1e4, Tag.TP)] * 50  # each over the whole image
+    with pytest.raises(Cancelled):
+        update_labels(work.dataset, many, LabelParams(voxel_size=VOXEL), NoReporter(), CancelAfter(20))
+    assert not work.dataset.read_labels(0).any()
+
+
 def test_labels_of_other_timepoints_stay(made: tuple[DetectionWork, list[Spot]]) -> None:
     work, spots = made
     params = LabelParams(voxel_size=VOXEL, auto_bg_thresh=0.1)

@@ -1,6 +1,7 @@
 """Whole pieces of flow work on small movies that the tests make themselves."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,7 +16,7 @@ from elephant.config.training import AugmentationParams, LoopParams
 from elephant.crops.flow import in_crop
 from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFoundError
-from elephant.geometry import Ellipsoid, rasterise
+from elephant.geometry import Ellipsoid, Raster, rasterise
 from elephant.images import normalise
 from elephant.models.ensemble import Ensemble
 from elephant.models.pretrained import ModelSource, Pretrained
@@ -24,6 +25,7 @@ from elephant.models.unet import FlowNet
 from elephant.reporting import NeverCancelled, NoReporter
 from elephant.training.control import FixedControl, LiveSettings
 from elephant.types import Box, Link, Spot
+from elephant.workflows import displacement
 from elephant.workflows.displacement import displace, regions_around
 from elephant.workflows.flow import (
     FlowWork,
@@ -211,8 +213,6 @@ def test_nothing_was_before_the_first_timepoint_and_no_spots_are_fine(made: tupl
 def test_a_spot_outside_the_box_is_predicted_where_it_is(
     made: tuple[FlowWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from elephant.workflows import displacement
-
     work, _ = made
     n = work.dataset.n_dims
     constant_model(work, 0.5, -0.25, 0.75)
@@ -378,6 +378,29 @@ def test_no_epochs_write_the_labels_and_leave_the_model(made: tuple[FlowWork, li
     train_flow(work, links_of(spots), params, FixedControl(1e-3, 4), lambda: pytest.fail("saved"))
     assert work.dataset.read_flow_labels(0)[-1].any()
     assert work.model_path.read_bytes() == before
+
+
+def test_many_spots_of_one_timepoint_can_be_ended_between_them(
+    made: tuple[FlowWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, spots = made
+    many = [Spot(1, spots[0].pos, np.eye(3) * 1e4)] * 50  # each over the whole image
+    with pytest.raises(Cancelled):
+        update_flow_labels(work.dataset, links_of(many), displacement_params(), NoReporter(), CancelAfter(20))
+    assert not work.dataset.read_flow_labels(0).any()
+    constant_model(work, 0, 0, 0)
+    painted = []
+
+    def painting(*arguments: Any, **more: Any) -> Raster:
+        painted.append(1)
+        if len(painted) == 20:
+            monkeypatch.setattr(work.cancel, "check", CancelAfter(0).check)
+        return rasterise(*arguments, **more)
+
+    monkeypatch.setattr(displacement, "rasterise", painting)
+    with pytest.raises(Cancelled):
+        displace(work, 1, many, flow_params())
+    assert len(painted) == 20
 
 
 def test_links_without_a_voxel_are_nothing_to_train(made: tuple[FlowWork, list[Spot]]) -> None:

@@ -67,6 +67,19 @@ def _huge(ground: Ground) -> requests.Response:
     return ground.send("POST", "seg/predict", data=json.dumps(changed))
 
 
+def _zeros(ground: Ground) -> requests.Response:
+    """5 MB of what are no spots: an error for each would take gigabytes."""
+    changed = with_changes(ground.bodies()["seg/update"], {"spots": "@"})
+    zeros = "[" + "0," * 2_500_000 + "0]"
+    return ground.send("POST", "seg/update", data=json.dumps(changed).replace('"@"', zeros))
+
+
+def _too_many_spots(ground: Ground) -> requests.Response:
+    changed = with_changes(ground.bodies()["seg/update"], {"spots": "@"})
+    spots = "[" + "{}," * 1_100_000 + "{}]"
+    return ground.send("POST", "seg/update", data=json.dumps(changed).replace('"@"', spots))
+
+
 def _many_spots(ground: Ground) -> requests.Response:
     (spot, *_) = ground.bodies()["seg/update"]["spots"]
     spots = [spot] * 10_000 + [{**spot, "tag": "neither"}]
@@ -95,6 +108,8 @@ CASES: list[Case] = [
     refused("seg/update: 100,000 brackets at an unknown key", _nested_value, "JSON", "nested"),
     refused("seg/predict: a timepoint of 40 MiB of text", _huge, "timepoint", "integer"),
     refused("seg/update: 10,001 spots, the last with an unknown tag", _many_spots, "spots.10000.tag", "neither"),
+    refused("seg/update: 5 MB of zeros in place of spots", _zeros, "spots.0", "object", is_short=True),
+    refused("seg/update: 1,100,001 spots", _too_many_spots, "at most 1,000,000 spots", "several requests"),
     refused("seg/predict: UTF-16", _encoded("utf-16"), "JSON", "UTF-8", is_short=True),
     refused("seg/predict: UTF-32", _encoded("utf-32"), "JSON", "UTF-8"),
     refused("seg/predict: a byte order mark", _encoded("utf-8-sig"), "JSON", "UTF-8"),

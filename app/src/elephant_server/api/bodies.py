@@ -10,9 +10,12 @@ from elephant.errors import InvalidInputError
 from elephant_server.api.explaining import explain, explain_no_json, shortened
 from elephant_server.errors import StorageError
 from elephant_server.schemas.base import Body
+from elephant_server.schemas.spots import MOST_SPOTS
 
 B = TypeVar("B", bound=Body)
 
+# A spot has 17 commas, or some more; other parts of a body are few.
+_MOST_OF = {b"{": MOST_SPOTS + 1000, b"[": 2 * MOST_SPOTS + 1000, b",": 24 * MOST_SPOTS}
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 
 
@@ -69,6 +72,7 @@ def parse(model: type[B], text: bytes | str) -> B:
     InvalidInputError
         It is no JSON object, or something in it is not as it should be.
     """
+    _check_extent(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
@@ -78,6 +82,17 @@ def parse(model: type[B], text: bytes | str) -> B:
         raise InvalidInputError(explain(error, model)) from None
     except RecursionError:
         raise InvalidInputError(explain_no_json(text, "recursion")) from None
+
+
+def _check_extent(text: bytes) -> None:
+    """Refuse JSON of more parts than any request has, before memory is taken for each: hundreds of bytes for two."""
+    for sign, most in _MOST_OF.items():
+        count = text.count(sign)
+        if count > most:
+            raise InvalidInputError(
+                f"the body is too long: expected at most {MOST_SPOTS:,} spots, got JSON with {count:,} times "
+                f"'{sign.decode()}'; send it in several requests"
+            )
 
 
 def load_parts() -> None:

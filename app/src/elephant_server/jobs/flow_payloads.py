@@ -1,17 +1,22 @@
 """What travels to the workers about flow: validated, frozen, in the order Z, Y, X."""
 
+from collections.abc import Iterable
+
 import numpy as np
+from pydantic.dataclasses import dataclass
 
 from elephant.config.flow import DisplacementParams, FlowParams, FlowStart, FlowTrainingParams
+from elephant.reporting import CancelToken
 from elephant.types import Link
-from elephant_server.jobs.payloads import Payload, SpotPayload, WithUpload
+from elephant_server.jobs.payloads import ITEM_CONFIG, Payload, SpotPayload, WithUpload
 from elephant_server.state.claims import Access
 
 FLOW_PREDICT, FLOW_TRAIN = "elephant.flow_predict", "elephant.flow_train"
 FLOW_UPDATE, FLOW_RESET = "elephant.flow_update", "elephant.flow_reset"
 
 
-class LinkPayload(Payload):
+@dataclass(frozen=True, slots=True, config=ITEM_CONFIG)
+class LinkPayload:
     """A link with its numbers in the order Z, Y, X."""
 
     t: int
@@ -69,3 +74,12 @@ class FlowReset(WithUpload):
     model_name: str
     url: str | None
     start: FlowStart
+
+
+def links_of(items: Iterable[LinkPayload], cancel: CancelToken) -> list[Link]:
+    """Return links as the core knows them; a million of them take seconds, within which `cancel` is asked."""
+    found = []
+    for item in items:
+        cancel.check()
+        found.append(item.to_link())
+    return found

@@ -20,7 +20,8 @@ from elephant.workflows.flow import (
     update_flow_labels,
 )
 from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
-from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowTrain, FlowUpdate
+from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowTrain, FlowUpdate, links_of
+from elephant_server.jobs.payloads import spots_of
 from elephant_server.jobs.reporters import TileReporter
 from elephant_server.jobs.scalars import training_reporter
 from elephant_server.jobs.showing import Shown
@@ -37,14 +38,14 @@ def flow_predict(context: WorkerContext, payload: FlowPredict, control: JobContr
     with one_starter(context.models, work.model_path, control):
         ensure_flow_model(work.model_path, context.pretrained, payload.start)
     logger.info("Flow prediction: timepoint %d of %s", payload.timepoint, payload.dataset_name)
-    found = displace(work, payload.timepoint, [spot.to_spot() for spot in payload.spots], payload.params)
+    found = displace(work, payload.timepoint, spots_of(payload.spots, control), payload.params)
     return {"spots": [{"id": s.id, "pos": s.pos[::-1].tolist(), "sqdisp": s.sqdisp} for s in found]}
 
 
 def flow_train(context: WorkerContext, payload: FlowTrain, control: JobControl) -> dict[str, Any]:
     """Label the links' timepoints and train on them."""
     work = _work(context, payload, control)
-    links = [link.to_link() for link in payload.links]
+    links = links_of(payload.links, control)
     check_flow_training(work, links, payload.params)
     cache = cache_bytes(payload.cache_maxbytes)
     with training_reporter(context, payload.log_dir) as reporter:
@@ -64,7 +65,7 @@ def flow_update(context: WorkerContext, payload: FlowUpdate, control: JobControl
         logger.info("Flow labels of %s cleared", payload.dataset_name)
     else:
         dataset = open_dataset(context, payload.dataset_name, payload.is_3d)
-        links = [link.to_link() for link in payload.links]
+        links = links_of(payload.links, control)
         update_flow_labels(dataset, links, payload.params, Shown(context.poster, control.job_id, NoReporter()), control)
     return {}
 

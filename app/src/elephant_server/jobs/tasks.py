@@ -27,7 +27,7 @@ from elephant.workflows.labels import update_labels
 from elephant.workflows.live import LiveSession, train_live
 from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
 from elephant_server.jobs.live import BoardUpdates, tell
-from elephant_server.jobs.payloads import DatasetGenerate, SegPredict, SegReset, SegTrain, SegUpdate
+from elephant_server.jobs.payloads import DatasetGenerate, SegPredict, SegReset, SegTrain, SegUpdate, spots_of
 from elephant_server.jobs.reporters import DatasetReporter, TileReporter
 from elephant_server.jobs.scalars import training_reporter
 from elephant_server.jobs.showing import Shown, show_found
@@ -65,7 +65,7 @@ def seg_predict(context: WorkerContext, payload: SegPredict, control: JobControl
 def seg_train(context: WorkerContext, payload: SegTrain, control: JobControl) -> dict[str, Any]:
     """Label the spots' timepoints and train on them."""
     work = _work(context, payload, control)
-    spots = [spot.to_spot() for spot in payload.spots]
+    spots = spots_of(payload.spots, control)
     check_training(work, spots, payload.params, may_wait=payload.is_livemode)
     cache = cache_bytes(payload.cache_maxbytes)
     with training_reporter(context, payload.log_dir) as reporter:
@@ -90,7 +90,7 @@ def seg_update(context: WorkerContext, payload: SegUpdate, control: JobControl) 
         logger.info("Labels of %s cleared", payload.dataset_name)
     else:
         dataset = open_dataset(context, payload.dataset_name, payload.is_3d)
-        spots = [spot.to_spot() for spot in payload.spots]
+        spots = spots_of(payload.spots, control)
         update_labels(dataset, spots, payload.params, Shown(context.poster, control.job_id, NoReporter()), control)
         if payload.is_livemode:
             tell(context.board, payload.dataset_name, spots, dataset.n_timepoints)

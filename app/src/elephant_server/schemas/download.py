@@ -3,13 +3,14 @@
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
 
 from elephant.config.export import CtcParams
 from elephant_server.jobs.payloads import CtcExport, MarkedSpot
 from elephant_server.schemas.base import Body, Name, voxel_size, zyx
 from elephant_server.schemas.movie import MovieBody
 from elephant_server.schemas.numbers import Whole
-from elephant_server.schemas.spots import EllipsoidBody, check_spots
+from elephant_server.schemas.spots import SPOT_CONFIG, EllipsoidBody, SpotList, check_spots
 
 LARGEST_VALUE = 65535
 LAST_MASK = 99_999
@@ -23,6 +24,7 @@ class ModelDownloadBody(Body):
     model_name: Name = Field(description="model, below workspace/models")
 
 
+@dataclass(frozen=True, slots=True, config=SPOT_CONFIG)
 class MarkedSpotBody(EllipsoidBody):
     """A nucleus and the value that marks it in a mask."""
 
@@ -37,7 +39,7 @@ class MarkedSpotBody(EllipsoidBody):
 class CtcBody(MovieBody):
     """``download/ctc``: masks of the Cell Tracking Challenge, one per timepoint."""
 
-    spots: tuple[MarkedSpotBody, ...] = Field((), description="the nuclei; those of other timepoints are left out")
+    spots: SpotList[MarkedSpotBody] = Field((), description="the nuclei; those of other timepoints are left out")
     t_start: Timepoint = Field(0, description="first timepoint")
     t_end: Timepoint = Field(description="last timepoint, inclusive; masks beyond the movie are blank")
 

@@ -3,6 +3,7 @@
 from typing import Self
 
 from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
 
 from elephant.config.anisotropy import KeepAxials
 from elephant.config.flow import DisplacementParams, FlowParams, FlowStart, FlowTrainingParams
@@ -14,13 +15,14 @@ from elephant_server.schemas.base import Body, ModelUrl, Name, voxel_size, zyx
 from elephant_server.schemas.movie import MovieBody
 from elephant_server.schemas.numbers import Index, Positive, Seed, Vector, Whole
 from elephant_server.schemas.running import PredictionBody, TrainingBody
-from elephant_server.schemas.spots import EllipsoidBody, check_spots
+from elephant_server.schemas.spots import SPOT_CONFIG, EllipsoidBody, SpotList, check_spots
 
 MAX_DISPLACEMENT = 80.0
 LARGEST_WEIGHT = 1e6
 _DISPLACEMENT = "the most that X and Y can change, voxels"
 
 
+@dataclass(frozen=True, slots=True, config=SPOT_CONFIG)
 class LinkBody(EllipsoidBody):
     """A nucleus at `t` + 1 and where it came from."""
 
@@ -38,6 +40,7 @@ class LinkBody(EllipsoidBody):
         return LinkPayload(t=self.t, pos=zyx(self.pos), covariance=covariance, displacement=displacement)
 
 
+@dataclass(frozen=True, slots=True, config=SPOT_CONFIG)
 class LaterSpotBody(EllipsoidBody):
     """A nucleus that is asked where it was."""
 
@@ -52,7 +55,7 @@ class LaterSpotBody(EllipsoidBody):
 class FlowPredictBody(PredictionBody):
     """``flow/predict``: find where spots were at the timepoint before; those outside of `crop_box` where they are."""
 
-    spots: tuple[LaterSpotBody, ...] = Field((), description="the nuclei at the timepoint")
+    spots: SpotList[LaterSpotBody] = Field((), description="the nuclei at the timepoint")
     max_displacement: Positive = Field(MAX_DISPLACEMENT, description=_DISPLACEMENT)
 
     @model_validator(mode="after")
@@ -80,7 +83,7 @@ class FlowPredictBody(PredictionBody):
 class LinksBody(MovieBody):
     """What requests that write flow labels have."""
 
-    spots: tuple[LinkBody, ...] = Field((), description="the links")
+    spots: SpotList[LinkBody] = Field((), description="the links")
     max_displacement: Positive = Field(MAX_DISPLACEMENT, description=_DISPLACEMENT)
     use_memmap: bool = Field(False, description="accepted for compatibility")
 

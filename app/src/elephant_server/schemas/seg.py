@@ -24,7 +24,7 @@ from elephant_server.schemas.numbers import (
     Weight,
 )
 from elephant_server.schemas.running import PredictionBody, TrainingBody
-from elephant_server.schemas.spots import SpotBody, check_spots
+from elephant_server.schemas.spots import SpotBody, SpotList, check_spots
 
 # Crops of a model that is started from intensities by a request that does not say how large they are, X, Y, Z.
 START_CROP = (96, 96, 16)
@@ -67,7 +67,7 @@ class SegPredictBody(PredictionBody):
 class LabelsBody(MovieBody):
     """What requests that write labels have."""
 
-    spots: tuple[SpotBody, ...] = Field((), description="the annotated nuclei")
+    spots: SpotList[SpotBody] = Field((), description="the annotated nuclei")
     c_ratio: Ratio = Field(0.4, description=_C_RATIO)
     auto_bg_thresh: Share = Field(0.0, description="normalised intensity below which a voxel is background")
     use_memmap: bool = Field(False, description="accepted for compatibility")

@@ -2,6 +2,6 @@
 
 from elephant.geometry.ellipsoid import Ellipsoid
 from elephant.geometry.moments import ComponentStatistics, component_statistics
-from elephant.geometry.raster import Raster, rasterise
+from elephant.geometry.raster import Block, Raster, block_of, rasterise
 
-__all__ = ["ComponentStatistics", "Ellipsoid", "Raster", "component_statistics", "rasterise"]
+__all__ = ["Block", "ComponentStatistics", "Ellipsoid", "Raster", "block_of", "component_statistics", "rasterise"]

@@ -1,21 +1,41 @@
 """Painting an ellipsoid onto the voxel grid."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elephant.geometry.ellipsoid import Ellipsoid
+from elephant.reporting import CancelToken, NeverCancelled
 from elephant.types import FloatArray, Shape
 
 GROWTH = 1.1
 DEFAULT_MIN_VOXELS = 9
+_MOST_AT_ONCE = 1 << 22  # voxels: distances take eight bytes each, three times over
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Raster:
+class Block:
+    """The part of an image in which the voxels of one ellipsoid lie.
+
+    Attributes
+    ----------
+    slices
+        One slice per axis.
+    """
+
+    slices: tuple[slice, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no voxel of the image belongs to the ellipsoid."""
+        return _n_voxels(self.slices) == 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Raster(Block):
     """The voxels of one ellipsoid: a mask over a block of the image.
 
     Attributes
@@ -26,21 +46,24 @@ class Raster:
         True where a voxel of the block belongs to the ellipsoid.
     """
 
-    slices: tuple[slice, ...]
     mask: NDArray[np.bool_]
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no voxel of the image belongs to the ellipsoid."""
-        return self.mask.size == 0
 
     def indices(self) -> NDArray[np.int64]:
         """Return the indices of the voxels in the image, (voxels, n), in C order."""
         return np.argwhere(self.mask) + np.array([s.start for s in self.slices], dtype=np.int64)
 
 
+def block_of(ellipsoid: Ellipsoid, scale: Sequence[float], shape: Shape, min_voxels: int = DEFAULT_MIN_VOXELS) -> Block:
+    """Find in which part of an image the voxels of an ellipsoid lie, those that :func:`rasterise` finds."""
+    return Block(_grown(ellipsoid, np.asarray(scale, dtype=np.float64), shape, min_voxels)[1])
+
+
 def rasterise(
-    ellipsoid: Ellipsoid, scale: Sequence[float], shape: Shape, min_voxels: int = DEFAULT_MIN_VOXELS
+    ellipsoid: Ellipsoid,
+    scale: Sequence[float],
+    shape: Shape,
+    min_voxels: int = DEFAULT_MIN_VOXELS,
+    cancel: CancelToken | None = None,
 ) -> Raster:
     """Find the voxels of an image that belong to an ellipsoid.
 
@@ -58,30 +81,73 @@ def rasterise(
         Size of the image, n values, (Z), Y, X.
     min_voxels
         The least number of voxels, where the image has as many.
+    cancel
+        Asked before each few million voxels.
+
+    Raises
+    ------
+    elephant.errors.Cancelled
+        `cancel` asked for the end.
 
     References
     ----------
     Sugawara, Çevrim and Averof, eLife 2022, doi:10.7554/eLife.69380.
     """
-    edges = np.asarray(scale, dtype=np.float64)
-    box = _cut_box(ellipsoid, edges, shape)
+    edges, token = np.asarray(scale, dtype=np.float64), cancel or NeverCancelled()
+    ellipsoid, box = _grown(ellipsoid, edges, shape, min_voxels)
+    mask = np.zeros([s.stop - s.start for s in box], dtype=bool)
+    if mask.size == 0:
+        return Raster(box, mask)
+
+    def distances() -> Iterator[tuple[slice, FloatArray]]:
+        """Give the squared distances of a box in slabs along its first axis."""
+        step = max(1, _MOST_AT_ONCE * len(mask) // mask.size)
+        for start in range(0, len(mask), step):
+            token.check()
+            slab = slice(start, min(start + step, len(mask)))
+            part = slice(box[0].start + slab.start, box[0].start + slab.stop)
+            yield slab, _squared_distance(ellipsoid, edges, (part, *box[1:]))
+
+    for slab, distance in distances():
+        np.less(distance, 1.0, out=mask[slab])
+    wanted = min(min_voxels, mask.size)
+    if np.count_nonzero(mask) < wanted:
+        threshold = _threshold(np.concatenate([_smallest(d, wanted) for _, d in distances()]), wanted)
+        for slab, distance in distances():
+            # What is flatter than any nucleus is further away than numbers go: all of that is equally far.
+            np.less(np.minimum(distance, _FARTHEST), threshold, out=mask[slab])
+    return Raster(box, mask)
+
+
+_FARTHEST = np.finfo(np.float64).max
+
+
+def _smallest(distance: FloatArray, n: int) -> FloatArray:
+    """Return the n smallest of some distances, all where there are fewer."""
+    flat = np.minimum(distance, _FARTHEST).ravel()
+    return flat if flat.size <= n else np.partition(flat, n - 1)[:n]
+
+
+def _threshold(distances: FloatArray, wanted: int) -> float:
+    """Return the first threshold, grown from 1, below which as many distances are as are wanted."""
+    needed = float(np.partition(distances, wanted - 1)[wanted - 1])
+    threshold = 1.0
+    while threshold <= needed:
+        threshold *= GROWTH
+    return threshold
+
+
+def _grown(
+    ellipsoid: Ellipsoid, scale: FloatArray, shape: Shape, min_voxels: int
+) -> tuple[Ellipsoid, tuple[slice, ...]]:
+    """Return an ellipsoid that is large enough, and its box; one without voxels where it does not touch the image."""
+    box = _cut_box(ellipsoid, scale, shape)
     if _n_voxels(box) == 0:
-        return Raster(tuple(slice(0, 0) for _ in shape), np.zeros((0,) * len(shape), dtype=bool))
+        return ellipsoid, tuple(slice(0, 0) for _ in shape)
     while _n_voxels(box) < min_voxels and any(b.start > 0 or b.stop < n for b, n in zip(box, shape, strict=True)):
         ellipsoid = ellipsoid.scaled(GROWTH)
-        box = _cut_box(ellipsoid, edges, shape)
-    distance = _squared_distance(ellipsoid, edges, box)
-    wanted = min(min_voxels, distance.size)
-    threshold = 1.0
-    mask = distance < threshold
-    if np.count_nonzero(mask) < wanted:
-        # What is flatter than any nucleus is further away than numbers go: all of that is equally far.
-        distance = np.minimum(distance, np.finfo(np.float64).max)
-        needed = float(np.partition(distance, wanted - 1, axis=None)[wanted - 1])
-        while threshold <= needed:
-            threshold *= GROWTH
-        mask = distance < threshold
-    return Raster(box, mask)
+        box = _cut_box(ellipsoid, scale, shape)
+    return ellipsoid, box
 
 
 def _cut_box(ellipsoid: Ellipsoid, scale: FloatArray, shape: Shape) -> tuple[slice, ...]:

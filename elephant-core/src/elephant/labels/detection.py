@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from elephant.config.labels import LabelParams
 from elephant.geometry import Ellipsoid, Raster, rasterise
 from elephant.images import darker_than
+from elephant.reporting import CancelToken, NeverCancelled
 from elephant.types import Shape, Spot, Tag
 
 Labels = NDArray[np.uint8]
@@ -26,7 +27,11 @@ _BORDER_TAGS = frozenset({Tag.TB, Tag.FB})
 
 
 def detection_labels(
-    shape: Shape, spots: Iterable[Spot], params: LabelParams, image: NDArray[np.generic] | None = None
+    shape: Shape,
+    spots: Iterable[Spot],
+    params: LabelParams,
+    image: NDArray[np.generic] | None = None,
+    cancel: CancelToken | None = None,
 ) -> Labels:
     """Paint the labels of one timepoint.
 
@@ -40,11 +45,18 @@ def detection_labels(
         Voxel size, `c_ratio` and `auto_bg_thresh`.
     image
         The image as it is stored, (Z), Y, X; needed where `auto_bg_thresh` is above 0.
+    cancel
+        Asked before each spot, and within large ones.
 
     Returns
     -------
     numpy.ndarray
         uint8, (Z), Y, X.
+
+    Raises
+    ------
+    elephant.errors.Cancelled
+        `cancel` asked for the end.
 
     References
     ----------
@@ -52,16 +64,17 @@ def detection_labels(
     """
     kept = _automatic_background(shape, params, image)
     labels: Labels = kept.astype(np.uint8)  # 1, which is background
-    scale = params.voxel_size.last(len(shape))
+    scale, token = params.voxel_size.last(len(shape)), cancel or NeverCancelled()
     used = [spot for spot in spots if spot.tag is not Tag.UNLABELED]
     for spot, ellipsoid in zip(used, Ellipsoid.from_spots(used, len(shape)), strict=True):
-        outer = rasterise(ellipsoid, scale, shape)
+        token.check()
+        outer = rasterise(ellipsoid, scale, shape, cancel=token)
         if outer.is_empty:
             continue
         kept[outer.slices] |= outer.mask
         _paint_spot(labels, spot.tag, outer)
         if spot.tag in _NUCLEUS_TAGS:
-            inner = rasterise(ellipsoid.scaled(params.c_ratio), scale, shape)
+            inner = rasterise(ellipsoid.scaled(params.c_ratio), scale, shape, cancel=token)
             _paint_centre(labels, inner, _offset(spot.tag))
     labels *= kept
     return labels

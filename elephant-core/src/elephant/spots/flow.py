@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.geometry import Raster
+from elephant.geometry import Block, Raster
 from elephant.types import Box, FloatArray, Spot, VoxelSize
 
 
@@ -57,10 +57,10 @@ class FlowField:
         return mean
 
 
-def covers(box: Box, raster: Raster) -> bool:
+def covers(box: Box, block: Block) -> bool:
     """Tell whether a box holds the whole block of a spot's voxels, and there are some."""
-    return not raster.is_empty and all(
-        o <= s.start and s.stop <= e for s, o, e in zip(raster.slices, box.origin, box.end, strict=True)
+    return not block.is_empty and all(
+        o <= s.start and s.stop <= e for s, o, e in zip(block.slices, box.origin, box.end, strict=True)
     )
 
 

@@ -2,17 +2,18 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elephant.config.flow import FlowParams
-from elephant.geometry import Ellipsoid, Raster, rasterise
+from elephant.geometry import Block, Ellipsoid, block_of, rasterise
 from elephant.images import normalise, rescale
 from elephant.memory import needs_memory
 from elephant.models.unet import FlowNet
 from elephant.prediction import predict_flow
+from elephant.reporting import CancelToken, NeverCancelled
 from elephant.spots import EarlierSpot, FlowField
 from elephant.spots.flow import covers, moved, unmoved
 from elephant.types import Box, FloatArray, Shape, Spot
@@ -50,31 +51,39 @@ def displace(work: FlowWork, t: int, spots: Sequence[Spot], params: FlowParams) 
     """
     shape, voxel_size = work.dataset.shape, params.displacement.voxel_size
     box = chosen_box(params.prediction.crop_box, shape)
-    ellipsoids = [Ellipsoid.from_spot(spot, len(shape)) for spot in spots]
+    ellipsoids = Ellipsoid.from_spots(spots, len(shape))
     if t == 0:
         return [unmoved(spot) for spot in spots]
-    rasters = [rasterise(ellipsoid, voxel_size.last(len(shape)), shape) for ellipsoid in ellipsoids]
-    found = _displacements(_Flow(work, t, params), box, rasters)
+    found = _displacements(_Flow(work, t, params), box, ellipsoids)
     return [moved(s, found[i], voxel_size) if i in found else unmoved(s) for i, s in enumerate(spots)]
 
 
-def regions_around(rasters: Sequence[Raster], least: Shape, shape: Shape) -> list[Box]:
+def regions_around(blocks: Sequence[Block], least: Shape, shape: Shape, cancel: CancelToken | None = None) -> list[Box]:
     """Return boxes that together cover all spots; the whole image where they would not be smaller.
 
     Parameters
     ----------
-    rasters
-        Spots with voxels in the image.
+    blocks
+        Where spots with voxels in the image lie.
     least
         Smallest size of a box, where the image is as large.
     shape
         Size of the image, (Z), Y, X.
+    cancel
+        Asked before each spot.
+
+    Raises
+    ------
+    elephant.errors.Cancelled
+        `cancel` asked for the end.
     """
     boxes: list[Box] = []
-    for raster in rasters:
-        if any(covers(box, raster) for box in boxes):
+    token = cancel or NeverCancelled()
+    for block in blocks:
+        token.check()
+        if any(covers(box, block) for box in boxes):
             continue
-        boxes.append(_box_around(raster, least, shape))
+        boxes.append(_box_around(block, least, shape))
         if sum(float(np.prod(box.size)) for box in boxes) >= np.prod(shape):
             return [Box.whole(shape)]
     return boxes
@@ -111,20 +120,28 @@ def _steps(norm: Sequence[float]) -> list[float]:
     return [2.0 ** -max(0, math.ceil(math.log2(n / PRECISION))) for n in norm]
 
 
-def _displacements(flow: _Flow, box: Box, rasters: Sequence[Raster]) -> dict[int, FloatArray]:
+def _displacements(flow: _Flow, box: Box, ellipsoids: Sequence[Ellipsoid]) -> dict[int, FloatArray]:
     """Return the displacement, voxels, (n,), (Z), Y, X, of each spot that has voxels, by its place in the list."""
-    shape, keep = flow.work.dataset.shape, flow.params.output_prediction
-    inside = {i for i, raster in enumerate(rasters) if covers(box, raster)}
-    outside = [raster for i, raster in enumerate(rasters) if i not in inside and not raster.is_empty]
-    found = {}
-    if inside or keep:
-        field = flow.over(box, keep)
-        found = {i: field.displacement(rasters[i]) for i in inside}
+    shape, cancel = flow.work.dataset.shape, flow.work.cancel
+    scale = flow.params.displacement.voxel_size.last(len(shape))
+    blocks = [block_of(ellipsoid, scale, shape) for ellipsoid in ellipsoids]
+    inside = [i for i, block in enumerate(blocks) if covers(box, block)]
+    found: dict[int, FloatArray] = {}
+
+    def read(field: FlowField, places: Iterable[int]) -> None:
+        """Read the displacements of some spots out; the voxels of one at a time are known."""
+        for i in places:
+            cancel.check()
+            found[i] = field.displacement(rasterise(ellipsoids[i], scale, shape, cancel=cancel))
+
+    if inside or flow.params.output_prediction:
+        read(flow.over(box, flow.params.output_prediction), inside)
+    outside = [i for i, block in enumerate(blocks) if i not in found and not block.is_empty]
     least = tuple(max(a, b) for a, b in zip(box.size, LEAST_REGION[-len(shape) :], strict=True))
-    for region in regions_around(outside, least, shape):
+    for region in regions_around([blocks[i] for i in outside], least, shape, cancel):
         field = flow.over(region)
-        found |= {i: field.displacement(r) for i, r in enumerate(rasters) if i not in found and covers(region, r)}
-    logger.info("%d spots of %d moved, %d of them outside of the box", len(found), len(rasters), len(outside))
+        read(field, [i for i in outside if i not in found and covers(region, blocks[i])])
+    logger.info("%d spots of %d moved, %d of them outside of the box", len(found), len(blocks), len(outside))
     return found
 
 
@@ -133,8 +150,8 @@ def _stored(flow: NDArray[np.float32], size: Shape) -> NDArray[np.float32]:
     return np.stack([rescale(np.ascontiguousarray(channel), size) for channel in flow])
 
 
-def _box_around(raster: Raster, least: Shape, shape: Shape) -> Box:
-    axes = zip(raster.slices, least, shape, strict=True)
+def _box_around(block: Block, least: Shape, shape: Shape) -> Box:
+    axes = zip(block.slices, least, shape, strict=True)
     origin, size = zip(*(_around(s, n, limit) for s, n, limit in axes), strict=True)
     return Box(origin, size)
 

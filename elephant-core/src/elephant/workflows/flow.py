@@ -14,7 +14,7 @@ from elephant.crops.cache import TimepointCache
 from elephant.crops.volume import anchors_of
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
-from elephant.geometry import Ellipsoid, rasterise
+from elephant.geometry import Ellipsoid, block_of
 from elephant.images import prepare, rescale_labels
 from elephant.labels import flow_labels
 from elephant.memory import needs_memory
@@ -69,7 +69,7 @@ def update_flow_labels(
     groups = check_links(dataset, links)
     for done, (t, group) in enumerate(groups.items(), start=1):
         cancel.check()
-        labels = flow_labels(dataset.shape, group, params)
+        labels = flow_labels(dataset.shape, group, params, cancel)
         cancel.check()
         dataset.write_flow_labels(t, labels)
         reporter.progress("timepoint", done, len(groups))
@@ -88,6 +88,7 @@ def check_links(dataset: Dataset, links: Sequence[Link]) -> Mapping[int, Sequenc
     groups = by_timepoint(links, dataset.n_timepoints)
     for link in links:
         _check(link, dataset)
+    Ellipsoid.from_spots(links, dataset.n_dims)
     return groups
 
 
@@ -174,8 +175,8 @@ def check_flow_training(work: FlowWork, links: Sequence[Link], params: FlowTrain
     dataset = work.dataset
     groups = check_links(dataset, links)
     edges = params.displacement.voxel_size.last(dataset.n_dims)
-    ellipsoids = (Ellipsoid.from_spot(link, dataset.n_dims) for link in links)
-    if all(rasterise(ellipsoid, edges, dataset.shape).is_empty for ellipsoid in ellipsoids):
+    ellipsoids = Ellipsoid.from_spots(links, dataset.n_dims)
+    if all(block_of(ellipsoid, edges, dataset.shape).is_empty for ellipsoid in ellipsoids):
         raise InvalidInputError(NOTHING_TO_TRAIN)
     check_images(dataset, params.image, n_images=3 + dataset.n_dims)
     seen = params.image.input_size or dataset.shape
@@ -230,7 +231,6 @@ def _check(link: Link, dataset: Dataset) -> None:
             f"a link begins at timepoint {link.t}, but its nucleus must be at {link.t + 1} and the dataset has "
             f"timepoints 0 to {dataset.n_timepoints - 1}: choose the dataset that belongs to this project"
         )
-    Ellipsoid.from_spot(link, dataset.n_dims)
 
 
 def _fresh(start: FlowStart, reason: str | None = None) -> Ensemble:

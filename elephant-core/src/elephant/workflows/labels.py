@@ -8,7 +8,7 @@ from typing import TypeVar
 from elephant.config.labels import LabelParams
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
-from elephant.geometry import Ellipsoid, rasterise
+from elephant.geometry import Ellipsoid, block_of
 from elephant.labels import detection_labels
 from elephant.reporting import CancelToken, ProgressReporter
 from elephant.types import Link, Spot, Tag, VoxelSize
@@ -54,7 +54,7 @@ def labels_any(dataset: Dataset, spots: Iterable[Spot], voxel_size: VoxelSize) -
     """Tell whether any of the spots has voxels in the image that its annotation labels."""
     edges = voxel_size.last(dataset.n_dims)
     ellipsoids = Ellipsoid.from_spots([spot for spot in spots if spot.tag is not Tag.UNLABELED], dataset.n_dims)
-    return any(not rasterise(ellipsoid, edges, dataset.shape).is_empty for ellipsoid in ellipsoids)
+    return any(not block_of(ellipsoid, edges, dataset.shape).is_empty for ellipsoid in ellipsoids)
 
 
 def update_labels(
@@ -84,7 +84,7 @@ def update_labels(
     for done, (t, group) in enumerate(groups.items(), start=1):
         cancel.check()
         image = dataset.read_image(t) if params.auto_bg_thresh > 0 else None
-        labels = detection_labels(dataset.shape, group, params, image)
+        labels = detection_labels(dataset.shape, group, params, image, cancel)
         cancel.check()
         dataset.write_labels(t, labels)
         reporter.progress("timepoint", done, len(groups))
