@@ -14,6 +14,7 @@ import pytest
 from client.movies import Movie
 from client.released import ReleasedClient
 from client.wire import get, read
+from elephant.models.lock import writing
 from stack.player import masks_of
 from stack.running import STACK, RunningServer, require_programs, settings_of, wait_until
 
@@ -87,6 +88,20 @@ def test_a_live_session_hears_of_labels_and_guests_are_served(client: ReleasedCl
     assert "a process is running" in read(refused, 500)["error"]
     assert client.set_state(0) == 0
     assert session.result(10) is False
+
+
+def test_a_model_that_another_program_trains_is_left_alone(client: ReleasedClient) -> None:
+    spots = client.annotated(0, client.movie.drawn(0))
+    assert client.label(spots)
+    model = client.server.workspace / "models" / "story" / "elsewhere.pth"
+    other = replace(client, detection="story/elsewhere.pth")
+    with writing(model, "a training"):
+        refused = other.act("seg/train", other.seg_train_body(spots))
+        words = f"elsewhere.pth is in use by a training in process {os.getpid()}"
+        assert words in read(refused, 500)["error"]
+        assert words in read(other.reset_detection(), 500)["error"]
+        assert not model.exists()
+    assert other.train(spots, n_epochs=1, n_crops=1, auto_bg_thresh=0.1)
 
 
 def test_bad_input_is_explained(client: ReleasedClient) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from elephant.cli.health.findings import Finding, ok, problem, warning
 from elephant.cli.health.software import check_packages
 from elephant.errors import ElephantError
-from elephant_server.settings import Settings, load_settings, variable
+from elephant_server.settings import Settings, load_settings, unknown_settings, variable
 from elephant_server.stack import ports
 from elephant_server.stack.errors import StackError
 from elephant_server.stack.health import problems_of
@@ -27,9 +27,17 @@ def check_server(_workspace: Path | None) -> Iterator[Finding]:
     except ElephantError as error:
         yield problem("settings", str(error), "Correct the variable, or the line of .env.")
         return
+    yield from check_names()
     yield check_programs(settings)
     yield check_part(settings) if settings.is_cluster else check_ports(settings)
     yield from check_other_machines(settings)
+
+
+def check_names() -> Iterator[Finding]:
+    """Name settings that there are not: most often they are misspelt."""
+    for words in unknown_settings():
+        what, _, remedy = words.partition(": ")
+        yield warning("settings", what, remedy)
 
 
 def check_programs(settings: Settings) -> Finding:

@@ -21,6 +21,10 @@ class ModelFileError(ElephantError):
     """A model file is damaged, is not a model file, or holds a model of another architecture."""
 
 
+class InUseError(ElephantError):
+    """A model is being changed by another training, reset or restoring, maybe of another program."""
+
+
 class StorageError(ElephantError):
     """Something could not be written or read: the disk is full, or a folder may not be written."""
 

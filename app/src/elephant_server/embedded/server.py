@@ -16,7 +16,7 @@ import waitress
 from filelock import FileLock, Timeout
 
 from elephant_server.gate.asking import url_with_token
-from elephant_server.settings import Settings, variable
+from elephant_server.settings import Settings, unknown_settings, variable
 from elephant_server.stack.errors import StackError
 from elephant_server.stack.foreground import say, stop_on_signals
 from elephant_server.stack.ports import Listener, require_free
@@ -43,6 +43,8 @@ def serve(settings: Settings) -> None:
     StackError
         It cannot start.
     """
+    for words in unknown_settings():
+        say(f"Warning: {words}")
     if settings.uses_tls:
         raise StackError(
             f"{variable('tls_cert')}: encryption needs NGINX, which this server has not. Start the whole stack "

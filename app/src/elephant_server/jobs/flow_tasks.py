@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from elephant.dataset import Dataset
+from elephant.models.lock import writing
 from elephant.models.pretrained import ModelSource
 from elephant.reporting import NoReporter
 from elephant.workflows.displacement import displace
@@ -48,7 +49,7 @@ def flow_train(context: WorkerContext, payload: FlowTrain, control: JobControl) 
     links = links_of(payload.links, control)
     check_flow_training(work, links, payload.params)
     cache = cache_bytes(payload.cache_maxbytes)
-    with training_reporter(context, payload.log_dir) as reporter:
+    with writing(work.model_path, "a training"), training_reporter(context, payload.log_dir) as reporter:
         ensure_flow_model(work.model_path, context.pretrained, payload.start)
         load_flow_model(work, payload.params.displacement.n_keep_axials)
         # Only now, when nothing can be refused any more, is it the last training that there was.

@@ -9,6 +9,7 @@ from elephant.config.training import SelfSupervisedParams
 from elephant.dataset import Dataset, convert, find_movie
 from elephant.dataset.summary import image_version
 from elephant.errors import NotFoundError
+from elephant.models.lock import writing
 from elephant.models.losses import N_CLASSES
 from elephant.models.pretrained import ModelSource
 from elephant.paths import resolve_inside
@@ -68,7 +69,9 @@ def seg_train(context: WorkerContext, payload: SegTrain, control: JobControl) ->
     spots = spots_of(payload.spots, control)
     check_training(work, spots, payload.params, may_wait=payload.is_livemode)
     cache = cache_bytes(payload.cache_maxbytes)
-    with training_reporter(context, payload.log_dir) as reporter:
+    # From here on, so that nothing is changed for a training that is refused.
+    what = "a live session" if payload.is_livemode else "a training"
+    with writing(work.model_path, what), training_reporter(context, payload.log_dir) as reporter:
         _ensure(context, work, work.dataset.n_dims, payload.start)
         load_model(work, payload.params.n_keep_axials)
         # Only now, when nothing can be refused any more, is it the last training that there was.

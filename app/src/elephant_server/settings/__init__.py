@@ -8,6 +8,7 @@ from elephant_server.settings.base import PREFIX, variable
 from elephant_server.settings.folders import checkout_root
 from elephant_server.settings.hosts import in_url, is_loopback, is_this_machine
 from elephant_server.settings.loading import Settings, SettingsError, get_settings, load_settings
+from elephant_server.settings.unknown import unknown_settings
 
 __all__ = [
     "PREFIX",
@@ -19,5 +20,6 @@ __all__ = [
     "is_loopback",
     "is_this_machine",
     "load_settings",
+    "unknown_settings",
     "variable",
 ]

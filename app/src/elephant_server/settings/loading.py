@@ -77,13 +77,19 @@ def load_settings(**given: object) -> Settings:
     SettingsError
         If a value cannot be used, or a ``.env`` file cannot be read.
     """
-    home = Path(os.environ.get(variable("home")) or checkout_root())
     try:
-        return Settings(_env_file=(home / ".env", Path(".env")), **given)  # type: ignore[arg-type]
+        return Settings(_env_file=env_files(), **given)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"A .env file cannot be read: {error}.") from None
+
+
+def env_files() -> tuple[Path, ...]:
+    """Return the ``.env`` files that are read where they are there; the later one wins."""
+    home = Path(os.environ.get(variable("home")) or checkout_root())
+    files = (home / ".env", Path(".env"))
+    return files if files[0].resolve() != files[1].resolve() else files[:1]
 
 
 @functools.cache

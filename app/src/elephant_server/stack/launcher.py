@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from elephant_server.settings import Settings, variable
+from elephant_server.settings import Settings, unknown_settings, variable
 from elephant_server.stack import files, lock, ports, rendering, users
 from elephant_server.stack.announcement import announcement
 from elephant_server.stack.certificate import check_certificate
@@ -38,6 +38,8 @@ def serve(settings: Settings) -> None:
     StackError
         If it cannot start, or one of its programs keeps failing.
     """
+    for words in unknown_settings():
+        say(f"Warning: {words}")
     programs = find_programs(settings)
     rendering.configuration_file(settings, "supervisord.conf")
     files.make_folders(settings)

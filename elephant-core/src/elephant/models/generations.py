@@ -24,6 +24,7 @@ from elephant.errors import ModelFileError, NotFoundError
 from elephant.files import explained_storage, replacing, sync_folder
 from elephant.models.checkpoint import StateDict, load_state_dicts, save_state_dicts
 from elephant.models.history import Entry, is_told, read_history, record
+from elephant.models.lock import writing
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +125,14 @@ def restore(path: Path, number: int | None = None) -> Generation:
         The one that was asked for is damaged.
     StorageError
         There is no room.
+    InUseError
+        Another process is changing the model, and would write over what was restored.
     """
+    with writing(path, "a restoring"):
+        return _restore(path, number)
+
+
+def _restore(path: Path, number: int | None) -> Generation:
     kept = generations(path)
     chosen = newest_sound(path) if number is None else next((g for g in kept if g.number == number), None)
     if chosen is None:

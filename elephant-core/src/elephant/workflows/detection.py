@@ -32,6 +32,7 @@ from elephant.workflows.work import (
     START_REMEDY,
     TRAINING_REMEDY,
     ModelWork,
+    changes_model,
     seen_voxel_size,
 )
 
@@ -45,6 +46,7 @@ class DetectionWork(ModelWork):
     """What every piece of work of detection needs."""
 
 
+@changes_model("a reset")
 @needs_memory("the start of the model", START_REMEDY)
 def reset_model(
     work: DetectionWork,
@@ -138,6 +140,7 @@ def check_training(
     check_batches(params.crop_size, seen, params.loop, len(groups), work.shelf.device)
 
 
+@changes_model("a training")
 @needs_memory("the training", TRAINING_REMEDY)
 def train(
     work: DetectionWork,

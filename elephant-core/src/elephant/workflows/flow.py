@@ -20,6 +20,7 @@ from elephant.labels import flow_labels
 from elephant.memory import needs_memory
 from elephant.models.ensemble import Ensemble, load_ensemble
 from elephant.models.history import Entry
+from elephant.models.lock import writing
 from elephant.models.pretrained import FLOW_FILES, VERSATILE, ModelSource, Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.models.unet import FlowNet
@@ -31,7 +32,14 @@ from elephant.workflows.course import in_training
 from elephant.workflows.feasible import check_batches, check_images
 from elephant.workflows.labels import by_timepoint, in_words
 from elephant.workflows.starting import save_started
-from elephant.workflows.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, ModelWork, seen_per_stored, seen_voxel_size
+from elephant.workflows.work import (
+    DEFAULT_CACHE_BYTES,
+    TRAINING_REMEDY,
+    ModelWork,
+    changes_model,
+    seen_per_stored,
+    seen_voxel_size,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +124,13 @@ def reset_flow_model(
     elephant.errors.Cancelled
         The work was ended.
     """
+    with writing(path, "a reset"):
+        _reset(path, shelf, pretrained, source, start, cancel)
+
+
+def _reset(
+    path: Path, shelf: ModelShelf, pretrained: Pretrained, source: ModelSource, start: FlowStart, cancel: CancelToken
+) -> None:
     entry = Entry(what="random")
     if source.file is None and start.n_dims not in FLOW_FILES and source.url in (None, VERSATILE):
         model = _fresh(start, "There is no pretrained flow model for 2D")
@@ -183,6 +198,7 @@ def check_flow_training(work: FlowWork, links: Sequence[Link], params: FlowTrain
     check_batches(params.crop_size, seen, params.loop, len(groups), work.shelf.device)
 
 
+@changes_model("a training")
 @needs_memory("the training", TRAINING_REMEDY)
 def train_flow(
     work: FlowWork,

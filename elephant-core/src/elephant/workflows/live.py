@@ -25,7 +25,7 @@ from elephant.workflows.detection import (
     positions_of,
 )
 from elephant.workflows.labels import by_timepoint, update_labels
-from elephant.workflows.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY
+from elephant.workflows.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, changes_model
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class LiveSession:
     cache_bytes: int = DEFAULT_CACHE_BYTES
 
 
+@changes_model("a live session")
 @needs_memory("the live training", TRAINING_REMEDY)
 def train_live(
     work: DetectionWork, spots: Sequence[Spot], params: DetectionTrainingParams, session: LiveSession

@@ -13,6 +13,7 @@ from elephant.errors import ElephantError, InvalidInputError, ModelFileError, No
 from elephant.models.checkpoint import StateDict, is_finite, load_state_dicts
 from elephant.models.generations import Generation, ModelFile, generations, restore
 from elephant.models.history import Entry
+from elephant.models.lock import writing
 from elephant.models.recognition import recognise
 from elephant.models.telling import Told, details, summary, tell
 
@@ -96,7 +97,8 @@ def import_file(file: Path, name: str | None, workspace: Path | None, overwrite:
         raise NotFoundError(f"there is no file {file}: check the path")
     members = load_state_dicts(file)
     _check(members, file.name)
-    ModelFile(path).save(members, Entry(what="import", source=file.name))
+    with writing(path, "an import"):
+        ModelFile(path).save(members, Entry(what="import", source=file.name))
     found = _summary(path)
     if as_json:
         print_json(found)

@@ -1,0 +1,173 @@
+"""One at a time changes a model: a lock of the kernel's beside its file, which ends with the process that holds it.
+
+It lies in ``.locks/<name of the model>.lock`` in the model's own folder and stays there: what counts is not whether the
+file exists but whether a process has it locked, so one that was killed, or lost its power, leaves nothing behind. What
+is in the file tells others who holds it.
+"""
+
+import errno
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from elephant.errors import InUseError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+if sys.platform == "win32":
+    import msvcrt
+
+logger = logging.getLogger(__name__)
+
+FOLDER = ".locks"
+_SUFFIX = ".lock"
+_LARGEST_NOTE = 1000
+_FAR = 1 << 30  # where Windows locks a byte: others cannot read what is locked
+_O_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_TAKEN = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
+
+
+class _Holder(BaseModel):
+    """Who holds a lock, for the words of who does not get it."""
+
+    what: str
+    pid: int
+    host: str
+    since: float
+
+
+class _Held(threading.local):
+    """The locks of a thread, which may take each as often as it likes."""
+
+    def __init__(self) -> None:
+        self.paths: set[Path] = set()
+
+
+_held = _Held()
+_without_locks: set[Path] = set()  # folders of which that was said
+
+
+@contextmanager
+def writing(path: Path, what: str) -> Iterator[None]:
+    """Keep everybody else from changing a model inside the block: other processes, machines and threads.
+
+    Parameters
+    ----------
+    path
+        The model file; it need not be there.
+    what
+        What is done to it, for those who are refused: ``a training``.
+
+    Raises
+    ------
+    InUseError
+        Somebody else is changing it; says who.
+    """
+    place = _place_of(path)
+    handle = None if place in _held.paths else _open(place)
+    if handle is None:
+        yield
+        return
+    try:
+        with _locked(handle, place, what):
+            yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _locked(handle: int, place: Path, what: str) -> Iterator[None]:
+    _take(handle, place)
+    _note(handle, _Holder(what=what, pid=os.getpid(), host=socket.gethostname(), since=time.time()))
+    _held.paths.add(place)
+    try:
+        yield
+    finally:
+        _held.paths.remove(place)
+        _note(handle, None)
+        _unlock(handle)
+
+
+def _place_of(path: Path) -> Path:
+    target = path.resolve()
+    return target.parent / FOLDER / f"{target.name}{_SUFFIX}"
+
+
+def _open(place: Path) -> int | None:
+    """Open the file to be locked; where that is not possible, saving the model will say what is wrong."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return os.open(place, os.O_RDWR | os.O_CREAT | _O_NOFOLLOW, 0o666)
+        except PermissionError:  # another user's: it can be locked all the same
+            return os.open(place, os.O_RDONLY | _O_NOFOLLOW)
+    except OSError as error:
+        _warn(place, error)
+        return None
+
+
+def _take(handle: int, place: Path) -> None:
+    try:
+        _lock(handle)
+    except OSError as error:
+        if error.errno not in _TAKEN:  # some network file systems have no locks
+            _warn(place, error)
+            return
+        raise InUseError(
+            f"the model {place.name.removesuffix(_SUFFIX)} is in use by {_words(handle)}: expected nobody else to "
+            "change it; wait for its end, or end it, then try again"
+        ) from None
+
+
+def _warn(place: Path, error: OSError) -> None:
+    """Say that two trainings of one model would not be noticed, once for each folder."""
+    if place.parent not in _without_locks:
+        _without_locks.add(place.parent)
+        logger.warning(
+            "No lock can be had in %s (%s): take care that nobody else trains the same model meanwhile",
+            *(place.parent, error.strerror),
+        )
+
+
+def _lock(handle: int) -> None:
+    if fcntl is not None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    elif sys.platform == "win32":
+        os.lseek(handle, _FAR, os.SEEK_SET)
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+
+
+def _unlock(handle: int) -> None:
+    if sys.platform == "win32":  # elsewhere closing does
+        os.lseek(handle, _FAR, os.SEEK_SET)
+        with suppress(OSError):
+            msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
+
+
+def _note(handle: int, holder: _Holder | None) -> None:
+    """Write who holds the lock: a remark, without which the lock holds all the same."""
+    with suppress(OSError):
+        os.ftruncate(handle, 0)
+        if holder is not None:
+            os.lseek(handle, 0, os.SEEK_SET)
+            os.write(handle, holder.model_dump_json().encode())
+
+
+def _words(handle: int) -> str:
+    try:
+        os.lseek(handle, 0, os.SEEK_SET)
+        holder = _Holder.model_validate_json(os.read(handle, _LARGEST_NOTE))
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(holder.since))
+    except (OSError, ValueError, OverflowError, ValidationError):
+        return "another process"
+    return f"{holder.what} in process {holder.pid} on {holder.host} since {since}"
