@@ -87,7 +87,7 @@ def test_a_live_session_hears_of_labels_and_guests_are_served(client: ReleasedCl
     refused = client.act("seg/train", client.seg_train_body(client.annotated(0, client.movie.drawn(0))))
     assert "a process is running" in read(refused, 500)["error"]
     assert client.set_state(0) == 0
-    assert session.result(10) is False
+    assert session.result(60) is False
 
 
 def test_a_model_that_another_program_trains_is_left_alone(client: ReleasedClient) -> None:
@@ -145,7 +145,7 @@ def test_a_request_to_end_ends_a_training_and_keeps_its_last_epoch(tmp_path: Pat
         wait_until(model.is_file, 250, "the first epoch")
         wait_until(lambda: client.state() == 1, 20, "the training")
         assert running.stop(signal.SIGTERM) == 0
-        assert training.result(10) is False
+        assert training.result(60) is False
         assert model.stat().st_size > 1_000_000
         assert "Stopped." in running.output()
     finally:

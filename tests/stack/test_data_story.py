@@ -260,7 +260,7 @@ def test_an_aborted_export_that_has_not_begun_is_204(player: Player, dataset: st
     player.wait_for_state(2)
     time.sleep(0.5)
     player.abort()
-    result = answer.result(10)
+    result = answer.result(60)
     assert (result.status_code, result.content) == (204, b"")
     nothing_is_left(player)
 

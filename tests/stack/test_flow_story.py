@@ -161,7 +161,7 @@ def test_a_training_is_held_by_a_prediction_and_aborted(player: Player, nuclei: 
     player.wait_for_state(1)
     assert not training.done()
     player.abort()
-    assert training.result(5).json() == {"completed": False}
+    assert training.result(60).json() == {"completed": False}
     weights = torch.load(player.server.workspace / "models" / "flow.pth", weights_only=True)
     assert all(torch.isfinite(value).all() for value in weights.values())
 
@@ -173,7 +173,7 @@ def test_an_aborted_prediction_answers_every_spot_where_it_is(player: Player, nu
     prediction = player.later("flow/predict", body)
     player.wait_for_state(2)
     player.abort()
-    found = prediction.result(10).json()
+    found = prediction.result(60).json()
     assert found["completed"] is False
     assert found["spots"] == [{"id": s["id"], "pos": s["pos"], "sqdisp": 0.0} for s in body["spots"]]
 
