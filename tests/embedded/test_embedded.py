@@ -1,6 +1,7 @@
 """The server that is one process answers the released client as the stack does."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
+import numpy as np
 import psutil
 import pytest
 
@@ -102,6 +105,36 @@ def test_a_model_that_another_program_trains_is_left_alone(client: ReleasedClien
         assert words in read(other.reset_detection(), 500)["error"]
         assert not model.exists()
     assert other.train(spots, n_epochs=1, n_crops=1, auto_bg_thresh=0.1)
+
+
+def test_another_movie_of_the_same_name_is_told_until_it_is_converted(client: ReleasedClient, tmp_path: Path) -> None:
+    file = Path(shutil.copy(client.movie.file, tmp_path / "replaced.h5"))
+    own = replace(client, dataset="replaced", movie=replace(client.movie, file=file))
+    assert set(own.upload()) == {200}
+    assert own.generate().status_code == 200
+    assert own.label(own.annotated(0, own.movie.drawn(0)))
+    assert set(own.upload()) == {200}
+    assert own.check() == "ready"  # the same movie once more
+
+    with h5py.File(file, "r+") as movie:
+        for t in range(own.movie.n_timepoints):
+            values = movie[f"t{t:05d}/s00/0/cells"][()].view(np.uint16) / np.float32(7)
+            del movie[f"t{t:05d}/s00/0/cells"]
+            movie[f"t{t:05d}/s00/0/cells"] = values
+    assert set(own.upload()) == {200}
+    assert "has changed since this dataset was made from it" in own.check()
+    refused = own.send("seg/update", own.seg_update_body(own.annotated(1, own.movie.drawn(1))))
+    assert "has changed" in read(refused, 400)["error"]
+    shown = read(get(own.server.base_url, "dashboard/api/dataset?dataset=replaced"))
+    assert "has changed" in shown["notice"]
+    assert shown["labelled"] == [0]
+
+    assert own.generate().status_code == 200
+    assert own.check() == "ready"
+    shown = read(get(own.server.base_url, "dashboard/api/dataset?dataset=replaced"))
+    assert (shown["notice"], shown["labelled"], shown["dtype"]) == ("", [], "uint16")
+    assert shown["made_from"].startswith("replaced.h5")
+    wait_until(lambda: "scaled to 16 bits" in get(own.server.base_url, "dashboard/api/log").text, 20, "the warning")
 
 
 def test_bad_input_is_explained(client: ReleasedClient) -> None:

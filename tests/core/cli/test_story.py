@@ -99,6 +99,20 @@ def test_a_training_of_no_epochs_says_so(story: Path, shell: Shell) -> None:
     assert {"epochs": 0, "loss": None}.items() <= shell("train", "lab/sim", *spots, "--json").json.items()
 
 
+def test_a_replaced_movie_is_said(shell: Shell) -> None:
+    write_movie(preset("demo", shape=(4, 16, 16), timepoints=2, nuclei=1, seed=1), shell.folder / "n.h5", NoReporter())
+    assert shell("convert", "n.h5", "n").status == 0
+    assert shell("check", "n", "--json").json["made_from"].startswith("n.h5")
+    write_movie(preset("demo", shape=(4, 16, 16), timepoints=2, nuclei=1, seed=2), shell.folder / "n.h5", NoReporter())
+    done = shell("check", "n")
+    assert done.status == 1
+    assert "n.h5 has changed since this dataset was made from it" in done.out
+    (shell.folder / "one.csv").write_text("t,x,y,z,radius\n0,3,3,2,1\n")
+    said = shell("export", "n", "--spots", "one.csv", "--voxel-size", 1, 1, 1, "-o", "masks.zip")
+    assert said.status == 0
+    assert said.err.startswith("warning: the movie n.h5 has changed")
+
+
 def test_predict_link_export(story: Path, shell: Shell) -> None:
     predict = ["predict", "lab/sim", "--model", "nuclei.pth", *SCALES, "--r-max", "8"]
     done = shell(*predict, "-o", "found.csv", "--json", "-t", "0-1,2")

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from flask import Blueprint, Response, jsonify
 
+from elephant.dataset import DatasetSource, describe_change
 from elephant.dataset.summary import find_datasets, summarise, voxel_size_of_movie
 from elephant.errors import NotFoundError
 from elephant.paths import resolve_inside
@@ -39,6 +40,7 @@ def get_dataset() -> Response:
     summary = asdict(summarise(folder))
     array_bytes, other_bytes = summary.pop("n_bytes")
     said = services().bulletin.dataset(name)
+    source = DatasetSource.read(folder)
     from_movie = voxel_size_of_movie(folder)
     answer = DatasetAnswer(
         **{**summary, "version": str(summary["version"]), "shape": list(summary["shape"])},
@@ -47,5 +49,7 @@ def get_dataset() -> Response:
         other_bytes=other_bytes,
         voxel_size=said.pop("voxel_size", None) or (list(from_movie.zyx) if from_movie else None),
         spots=said,
+        made_from="" if source is None else source.title,
+        notice=describe_change(folder),
     )
     return jsonify(answer.model_dump())

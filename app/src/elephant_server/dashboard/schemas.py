@@ -121,6 +121,8 @@ class DatasetAnswer(BaseModel):
     voxel_size: list[float] | None = Field(description="Z, Y, X, where anybody has told")
     spots: dict[str, float] = Field(description="how spots were last asked for")
     version: str = Field(description="changes when the image is made again")
+    made_from: str = Field(description="the movie and its source, in words; empty where nobody knows")
+    notice: str = Field(description="how the dataset is out of step with its movie, in words; else empty")
 
 
 class GenerationAnswer(BaseModel):

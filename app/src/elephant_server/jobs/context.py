@@ -9,9 +9,9 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from elephant.dataset import Dataset
+from elephant.dataset import Dataset, describe_change
 from elephant.devices import best_device
-from elephant.errors import Cancelled, InvalidInputError
+from elephant.errors import Cancelled, DatasetError, InvalidInputError
 from elephant.models.fetching import FetchRules
 from elephant.models.names import model_named
 from elephant.models.pretrained import Pretrained
@@ -200,16 +200,19 @@ def cache_bytes(asked: int | None) -> int:
 
 
 def open_dataset(context: WorkerContext, name: str, is_3d: bool) -> Dataset:
-    """Open a dataset that must have volumes, or planes, as the request says.
+    """Open a dataset that must have volumes, or planes, as the request says, and belong to its movie.
 
     Raises
     ------
     InvalidInputError
         It has the other.
     elephant.errors.NotFoundError, elephant.errors.DatasetError
-        There is none of this name, or it is damaged.
+        There is none of this name, it is damaged, or its movie was replaced.
     """
     dataset = Dataset.open(context.datasets, name)
+    change = describe_change(dataset.folder)
+    if change:
+        raise DatasetError(change)
     if dataset.is_3d != is_3d:
         raise InvalidInputError(
             f"{name} is {dataset.n_dims}D, but the request is for {3 if is_3d else 2}D: generate the dataset as the "

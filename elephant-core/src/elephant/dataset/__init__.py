@@ -1,7 +1,7 @@
 """Datasets: what lies in their folders, how movies become datasets, reading, writing and checking them."""
 
 from elephant.dataset.arrival import check_arrived
-from elephant.dataset.check import check_dataset
+from elephant.dataset.check import check_dataset, describe_change
 from elephant.dataset.colours import labels_as_rgb
 from elephant.dataset.conversion import convert
 from elephant.dataset.dataset import Dataset
@@ -15,6 +15,7 @@ __all__ = [
     "check_arrived",
     "check_dataset",
     "convert",
+    "describe_change",
     "find_movie",
     "labels_as_rgb",
     "sweep",

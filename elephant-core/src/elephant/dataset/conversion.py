@@ -12,8 +12,9 @@ import numpy as np
 
 from elephant.config.conversion import ConversionParams
 from elephant.dataset.bigdataviewer import Movie
+from elephant.dataset.fingerprint import fingerprint, is_same
 from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, regions
-from elephant.dataset.source import DatasetSource
+from elephant.dataset.source import DatasetSource, Fingerprint
 from elephant.dataset.staging import staging
 from elephant.dataset.storage import create_array, for_values, open_array
 from elephant.dataset.values import (
@@ -74,38 +75,45 @@ def convert(
     say_what_was_taken(
         movie.path, movie.setup, movie.others, movie.blank_timepoints, is_chosen=params.setup is not None
     )
-    spatial = _spatial(movie, params)
+    known = fingerprint(movie.path, movie.setup.id, cancel)
+    work = _Work(movie, _spatial(movie, params), destination, known, reporter, cancel)
     dtype = dtype_without_scan(movie.dtype, params)
     divisor = params.divisor or 1.0
     if dtype is None and params.dtype == "auto" and movie.dtype == "uint16":
         # Most movies of 16 bits that need no more than 8 are read once like this; others show it soon.
         try:
-            _write(movie, spatial, destination, Scaling(divisor, "uint8", is_checked=True), reporter, cancel)
+            _write(work, Scaling(divisor, "uint8", is_checked=True))
         except OutgrownError:
             logger.info("%s needs 16 bits after all: starting again", movie.path.name)
         else:
             return
-    scaling = _scaling_by_scan(movie, params, cancel) if dtype is None else Scaling(divisor, dtype)
-    _write(movie, spatial, destination, scaling, reporter, cancel)
+    _write(work, _scaling_by_scan(movie, params, cancel) if dtype is None else Scaling(divisor, dtype))
 
 
-def _write(
-    movie: Movie,
-    spatial: Shape,
-    destination: Path,
-    scaling: Scaling,
-    reporter: ProgressReporter,
-    cancel: CancelToken,
-) -> None:
-    specs = array_specs(movie.n_timepoints, spatial, scaling.dtype)
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a conversion is about: the movie and what it is known by, the shape of a timepoint, and where it goes."""
+
+    movie: Movie
+    spatial: Shape
+    destination: Path
+    known: Fingerprint
+    reporter: ProgressReporter
+    cancel: CancelToken
+
+
+def _write(work: _Work, scaling: Scaling) -> None:
+    movie, destination = work.movie, work.destination
+    specs = array_specs(movie.n_timepoints, work.spatial, scaling.dtype)
     destination.mkdir(parents=True, exist_ok=True)
     _check_room(movie, specs[IMAGES], destination)
     try:
         with staging(destination) as staged:
             for spec in specs.values():
                 create_array(staged / spec.name, spec)
-            _store_images(movie, staged / IMAGES, scaling, reporter, cancel)
-            _source(movie, destination, scaling).write(staged)
+            _store_images(movie, staged / IMAGES, scaling, work.reporter, work.cancel)
+            _check_unchanged(movie, work.known, work.cancel)
+            _source(work, scaling).write(staged)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DatasetError(
@@ -116,9 +124,20 @@ def _write(
         raise
 
 
-def _source(movie: Movie, destination: Path, scaling: Scaling) -> DatasetSource:
+def _check_unchanged(movie: Movie, known: Fingerprint, cancel: CancelToken) -> None:
+    """Refuse a movie that was replaced, or was still being written, while it was read."""
+    if is_same(movie.path, movie.setup.id, known, cancel):
+        return
+    raise DatasetError(
+        f"{movie.path.name} changed while it was converted: wait until its export or copy is done, and convert again; "
+        "what was there before is unchanged"
+    )
+
+
+def _source(work: _Work, scaling: Scaling) -> DatasetSource:
+    movie = work.movie
     folder = movie.path.absolute().parent
-    is_inside = folder.resolve() == destination.resolve()
+    is_inside = folder.resolve() == work.destination.resolve()
     return DatasetSource(
         movie=movie.path.name,
         folder=None if is_inside else str(folder),
@@ -129,6 +148,7 @@ def _source(movie: Movie, destination: Path, scaling: Scaling) -> DatasetSource:
         divisor=scaling.divisor,
         offset=scaling.offset,
         factor=scaling.factor,
+        fingerprint=work.known,
     )
 
 

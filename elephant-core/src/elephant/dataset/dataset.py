@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.dataset import layout
-from elephant.dataset.check import READY, check_dataset
+from elephant.dataset.check import READY, check_arrays
 from elephant.dataset.colours import labels_as_rgb
 from elephant.dataset.journal import Journal, labels_journal, outputs_journal
 from elephant.dataset.rounding import steady
@@ -50,7 +50,7 @@ class Dataset:
     def __init__(self, folder: Path, name: str | None = None) -> None:
         if not folder.is_dir():
             raise NotFoundError(f"the dataset {folder} is not there: generate it, or check its name")
-        message = check_dataset(folder)
+        message = check_arrays(folder)
         if message != READY:
             raise DatasetError(message)
         images = open_array(folder / layout.IMAGES)

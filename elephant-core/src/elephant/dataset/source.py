@@ -125,6 +125,15 @@ class DatasetSource(_Stored):
         """Write it into a folder; the folder of a running conversion, which puts it in place."""
         (folder / SOURCE_FILE).write_text(self.model_dump_json(indent=1, exclude_defaults=True), encoding="utf-8")
 
+    @property
+    def title(self) -> str:
+        """What a person knows it by: ``m.h5, source 1 (GFP) of 2``."""
+        if self.setup is None:
+            return self.movie
+        name = f" ({self.setup_name})" if self.setup_name else ""
+        count = f" of {self.n_setups}" if self.n_setups else ""
+        return f"{self.movie}, source {self.setup}{name}{count}"
+
     def movie_path(self, folder: Path) -> Path:
         """Return where the movie of the dataset in `folder` lies, or lay."""
         return (folder if self.folder is None else Path(self.folder)) / self.movie

@@ -44,7 +44,8 @@ export class DatasetsView {
         'On disk': `${bytes(entry.array_bytes)}, and ${bytes(entry.other_bytes)} of other files, such as the movie`,
         Labels: held(entry.labelled, entry.flow_labelled),
         'Kept predictions': held(entry.predicted, entry.flow_predicted),
-      }), strip);
+        ...(entry.made_from ? { 'Made from': entry.made_from } : {}),
+      }), entry.notice ? make('p', { class: 'notice', role: 'alert' }, entry.notice) : null, strip);
   }
 
   #drawStrips() {

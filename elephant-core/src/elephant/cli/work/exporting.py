@@ -14,11 +14,11 @@ from elephant.cli.files import SpotRecord, read_all_spots
 from elephant.cli.interruption import interruptible
 from elephant.cli.options import as_voxel_size, parse_timepoints
 from elephant.cli.output import counted, print_json
-from elephant.cli.places import DATASETS, find
 from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
 from elephant.cli.work.mask_table import MaskTable
+from elephant.cli.work.opening import open_dataset
 from elephant.config.export import CtcParams
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError, NotFoundError
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 def export_masks(name: str, files: Sequence[Path], output: Path, values: Mapping[str, Any]) -> int:
     """Write the masks of the spots and the list of their tracks."""
     _check_output(output, values["overwrite"])
-    dataset = Dataset(find(DATASETS, name, values["workspace"]))
+    dataset = open_dataset(name, values["workspace"])
     records = read_all_spots(files)
     params = _params(values, dataset)
     table = MaskTable.of(records, params.timepoints)

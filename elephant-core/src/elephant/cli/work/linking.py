@@ -13,10 +13,11 @@ from elephant.cli.interruption import interruptible
 from elephant.cli.options import as_voxel_size, chosen_keep_axials, parse_timepoints
 from elephant.cli.output import counted
 from elephant.cli.parameters import build
-from elephant.cli.places import DATASETS, MODELS, find
+from elephant.cli.places import MODELS, find
 from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
+from elephant.cli.work.opening import open_dataset
 from elephant.cli.work.prediction import STANDARD_OUTPUT, outputs_of, write_all
 from elephant.config.flow import FlowParams
 from elephant.dataset import Dataset
@@ -39,7 +40,7 @@ def link_spots(name: str, files: Sequence[Path], model: str | None, values: Mapp
     largest = values["join"]
     if largest is not None and not 0 < largest < float("inf"):
         raise click.UsageError(f"--join: expected a distance above 0, but {largest} came")
-    dataset = Dataset(find(DATASETS, name, values["workspace"]))
+    dataset = open_dataset(name, values["workspace"])
     path = None if model is None else find(MODELS, model, values["workspace"])
     groups = _numbered(read_all_spots(files), dataset)
     timepoints = [t for t in parse_timepoints(values["timepoints"], dataset.n_timepoints) if t in groups]

@@ -11,12 +11,12 @@ from elephant.cli.interruption import interruptible
 from elephant.cli.options import as_voxel_size, chosen_keep_axials, parse_timepoints
 from elephant.cli.output import counted
 from elephant.cli.parameters import build
-from elephant.cli.places import DATASETS, MODELS, find
+from elephant.cli.places import MODELS, find
 from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
+from elephant.cli.work.opening import open_dataset
 from elephant.config.detection import DetectionParams
-from elephant.dataset import Dataset
 from elephant.devices import choose_device
 from elephant.errors import InvalidInputError
 from elephant.models.shelf import ModelShelf
@@ -31,7 +31,7 @@ IDS_PER_TIMEPOINT = 1_000_000
 def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
     """Find the nuclei of the timepoints and write them."""
     outputs = outputs_of(values)
-    dataset = Dataset(find(DATASETS, name, values["workspace"]))
+    dataset = open_dataset(name, values["workspace"])
     path = find(MODELS, model, values["workspace"])
     voxel = as_voxel_size(values["voxel_size"], dataset.n_dims)
     fixed = {"voxel_size": voxel, "n_keep_axials": chosen_keep_axials(values, voxel, dataset.shape)}

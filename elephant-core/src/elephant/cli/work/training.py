@@ -12,10 +12,11 @@ from elephant.cli.interruption import Interruption, interruptible
 from elephant.cli.options import as_voxel_size, chosen_keep_axials
 from elephant.cli.output import counted, print_json
 from elephant.cli.parameters import build
-from elephant.cli.places import DATASETS, MODELS, find, place
+from elephant.cli.places import MODELS, place
 from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
+from elephant.cli.work.opening import open_dataset
 from elephant.config.flow import FlowStart, FlowTrainingParams
 from elephant.config.training import DetectionTrainingParams, LoopParams, SelfSupervisedParams
 from elephant.dataset import Dataset
@@ -155,7 +156,7 @@ def train_flow_model(order: Order) -> int:
 def _prepared(order: Order) -> tuple[Dataset, Path, dict[str, Any]]:
     """Return the dataset, the model's place, and the parameters that follow from both."""
     workspace = order.values["workspace"]
-    dataset = Dataset(find(DATASETS, order.dataset, workspace))
+    dataset = open_dataset(order.dataset, workspace)
     voxel: VoxelSize = as_voxel_size(order.values["voxel_size"], dataset.n_dims)
     keep = chosen_keep_axials(order.values, voxel, dataset.shape)
     return dataset, place(MODELS, order.model, workspace), {"voxel_size": voxel, "n_keep_axials": keep}
