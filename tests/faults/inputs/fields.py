@@ -189,6 +189,7 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("download/ctc", "spots.0.value", 1.5, "integer"),
     ("download/ctc", "spots.0.covariance", [0] * 9, "positive definite"),
     ("download/ctc", "spots.0.t", "0", "integer"),
+    ("download/ctc", "spots.0.t", -1, "-1"),
     ("download/ctc", "scales", [0, 1, 1], "above 0"),
 ]
 FLAT: list[tuple[str, str, Any, str]] = [

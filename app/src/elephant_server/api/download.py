@@ -1,15 +1,17 @@
 """``download/*``: models and masks, as files."""
 
+import math
 import os
 from pathlib import Path
 
-from flask import Blueprint, Response, send_file
+from flask import Blueprint, Response, request, send_file
 
+from elephant.export import beginning_of_archive
 from elephant.models.names import possible_names
 from elephant.paths import open_inside
 from elephant_server.api.bodies import read_body
 from elephant_server.api.described import described
-from elephant_server.jobs.following import growing_file
+from elephant_server.jobs.following import breakable, can_break, growing_file
 from elephant_server.jobs.payloads import ANSWERING_QUEUE, CTC_EXPORT
 from elephant_server.schemas.download import CtcBody, ModelDownloadBody
 from elephant_server.services import services
@@ -40,9 +42,11 @@ def model() -> Response:
 @blueprint.post("/export/ctc", endpoint="old_ctc")
 @described(None, CtcBody, no_content="It was aborted", file_type="application/zip")
 def ctc() -> Response:
-    """Send a .zip with one mask per timepoint, as they are made; 204 where it is aborted before the first one."""
+    """Send a .zip with one mask per timepoint; 204 where it is aborted before the answer began."""
     body = read_body(CtcBody)
-    with growing_file(services().settings.exports_dir) as file:
+    with growing_file(services().settings.exports_dir, beginning_of_archive(body.first_name)) as file:
         payload = body.to_payload(str(file.path))
         job = services().dispatcher.submit(CTC_EXPORT, payload, Kind.GUEST, ANSWERING_QUEUE)
-        return services().follower.respond(job, file, "application/zip")
+        begin_after = body.begin_after if can_break(request.environ) else math.inf
+        answer = services().follower.respond(job, file, "application/zip", begin_after)
+        return breakable(answer, request.environ)

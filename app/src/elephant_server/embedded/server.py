@@ -16,6 +16,7 @@ import waitress
 from filelock import FileLock, Timeout
 
 from elephant_server.gate.asking import url_with_token
+from elephant_server.jobs.following import TransferBroken
 from elephant_server.settings import Settings, unknown_settings, variable
 from elephant_server.stack.errors import StackError
 from elephant_server.stack.foreground import say, stop_on_signals
@@ -84,7 +85,7 @@ def _run(settings: Settings, stop: threading.Event) -> None:
 
 
 def _listen(app: Any, settings: Settings) -> Any:
-    logging.getLogger("waitress").addFilter(_without_tokens)
+    logging.getLogger("waitress").addFilter(_is_news)
     host = f"[{settings.listens_at}]" if ":" in settings.listens_at else settings.listens_at
     return waitress.create_server(
         app,
@@ -101,10 +102,10 @@ def _listen(app: Any, settings: Settings) -> Any:
     )
 
 
-def _without_tokens(record: logging.LogRecord) -> bool:
-    """Take tokens out of what is logged: Waitress names the path of a request whose client went away."""
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out what was told already, and take tokens out of paths: Waitress names that of a client that went away."""
     record.msg = _TOKEN_IN_PATH.sub("/t/***", str(record.msg))
-    return True
+    return not (record.exc_info and isinstance(record.exc_info[1], TransferBroken))
 
 
 def _announcement(settings: Settings, device: str, *, with_secrets: bool) -> list[str]:

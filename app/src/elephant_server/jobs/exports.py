@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def ctc_export(context: WorkerContext, payload: CtcExport, control: JobControl) -> dict[str, Any]:
-    """Write masks into the file that is there for them, and tell after each one how much of it can be sent."""
+    """Write masks into the file that is there for them, and tell after each one how much of it there is."""
     dataset = open_dataset(context, payload.dataset_name, payload.is_3d)
     cells = [Cell(spot.to_spot(), spot.value) for spot in payload.spots]
     try:

@@ -5,11 +5,11 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from elephant.config.export import CtcParams
+from elephant.config.export import CtcParams, mask_name
 from elephant_server.jobs.payloads import CtcExport, MarkedSpot
+from elephant_server.jobs.waiting import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.schemas.base import Body, Name, voxel_size, zyx
 from elephant_server.schemas.movie import MovieBody
-from elephant_server.schemas.numbers import Whole
 from elephant_server.schemas.spots import SPOT_CONFIG, EllipsoidBody, SpotList, check_spots
 
 LARGEST_VALUE = 65535
@@ -28,7 +28,7 @@ class ModelDownloadBody(Body):
 class MarkedSpotBody(EllipsoidBody):
     """A nucleus and the value that marks it in a mask."""
 
-    t: Whole = Field(description="timepoint, counted from 0")
+    t: Timepoint = Field(description="timepoint, counted from 0")
     value: Annotated[int, Field(ge=0, le=LARGEST_VALUE)] = Field(description="what its voxels hold")
 
     def to_payload(self, is_3d: bool) -> MarkedSpot:
@@ -39,27 +39,40 @@ class MarkedSpotBody(EllipsoidBody):
 class CtcBody(MovieBody):
     """``download/ctc``: masks of the Cell Tracking Challenge, one per timepoint."""
 
-    spots: SpotList[MarkedSpotBody] = Field((), description="the nuclei; those of other timepoints are left out")
-    t_start: Timepoint = Field(0, description="first timepoint")
-    t_end: Timepoint = Field(description="last timepoint, inclusive; masks beyond the movie are blank")
+    spots: SpotList[MarkedSpotBody] = Field(
+        (), description="the nuclei; there is a mask for each timepoint with one, in and out of the range"
+    )
+    t_start: Timepoint = Field(0, description="first timepoint that has a mask in any case")
+    t_end: Timepoint = Field(description="last of these timepoints, inclusive; masks beyond the movie are blank")
+    begin_after: Annotated[float, Field(ge=0, le=LATE_FIRST_BYTE_AFTER_S)] = Field(
+        LATE_FIRST_BYTE_AFTER_S,
+        description="seconds after which the answer begins though the masks are not done: fewer than the least patient "
+        "proxy in between waits for",
+    )
 
     @model_validator(mode="after")
     def _check_spots(self) -> Self:
         # All of them at once: the first masks are on their way before the last ones are painted.
-        check_spots(self.spots, self.is_3d, lambda spot: self.t_start <= spot.t <= self.t_end)
+        check_spots(self.spots, self.is_3d)
         return self
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
         if self.t_end < self.t_start:
             raise ValueError(
-                f"t_end: expected a timepoint that is not before t_start, but {self.t_end} and {self.t_start} came: "
-                "choose a later end"
+                f"t_end: expected a timepoint that is not before t_start, got t_end {self.t_end} and t_start "
+                f"{self.t_start}: choose a later end"
             )
         return self
+
+    @property
+    def first_name(self) -> str:
+        """The name of the first mask."""
+        timepoints = [self.t_start, self.t_end, *(spot.t for spot in self.spots)]
+        return mask_name(min(timepoints), max(timepoints))
 
     def to_payload(self, file: str) -> CtcExport:
         """Return what a worker is given; `file` is where it writes."""
         params = CtcParams(voxel_size=voxel_size(self.scales, self.is_3d), t_start=self.t_start, t_end=self.t_end)
-        spots = tuple(spot.to_payload(self.is_3d) for spot in self.spots if spot.t in params.timepoints)
+        spots = tuple(spot.to_payload(self.is_3d) for spot in self.spots)
         return CtcExport(dataset_name=self.dataset_name, spots=spots, params=params, file=file, is_3d=self.is_3d)
