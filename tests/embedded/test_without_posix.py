@@ -23,7 +23,7 @@ SCRIPT = f"""
     # Packages know the systems by themselves: only what is ours is looked at.
     import asyncio, json, multiprocessing, os, pathlib, sys, tempfile
     import celery.app.base, celery.signals, filelock, flask, h5py, pika, psutil
-    import redis, tensorboardX, torch, waitress, zarr
+    import redis, torch, waitress, zarr
     import numpy as np
     from stack.player import blobs, predict_body, spot, train_body, write_movie
     import filelock._unix, types

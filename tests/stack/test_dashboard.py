@@ -147,12 +147,13 @@ def test_a_training_is_seen_held_and_aborted(visit: Visit, player: Player) -> No
     visit.open()
     spots = [spot(0, np.array([8.0, 20, 24]))]
     body = train_body(NAME, spots, n_epochs=500, n_crops=4, model_name="looked.pth", scales=[1, 1, 2])
-    body["crop_size"] = [16, 16, 8]
+    body |= {"crop_size": [16, 16, 8], "log_dir": None}
     training = player.later("seg/train", body)
     visit.wait("document.querySelector('#state').textContent === 'Running'")
     visit.wait("/epoch \\d+.*step \\d+ of 2000/.test(document.querySelector('#jobs').textContent)")
     visit.wait("/Training: epoch/.test(document.querySelector('#log').textContent)")
     visit.wait("document.querySelectorAll('#curves canvas').length >= 2")
+    assert "looked.pth, no log folder" in visit.page.inner_text("#run option:checked")
     assert "Training the detection model" in visit.text("#jobs")
     visit.wait("/left/.test(document.querySelector('#jobs').textContent)")
     visit.page.click("#hold")

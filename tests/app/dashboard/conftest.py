@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from app.dashboard.ground import make_dataset
 from elephant.dataset import Dataset
-from elephant_server.jobs.scalars import ScalarReporter
+from elephant.training.scalars import ScalarReporter
 from elephant_server.main import create_app
 from elephant_server.settings import Settings
 

@@ -19,10 +19,10 @@ from elephant.models.ensemble import Ensemble
 from elephant.models.history import Entry, history_file
 from elephant.models.peek import ModelKind, peek
 from elephant.models.unet import DetectionNet, FlowNet
+from elephant.training.event_files import EventFile
+from elephant.training.scalars import ScalarReporter, unnamed_curves
 from elephant_server.dashboard.curves import MOST_POINTS
-from elephant_server.dashboard.event_files import EventFile
 from elephant_server.dashboard.turns import BusyError, Turns
-from elephant_server.jobs.scalars import ScalarReporter
 from elephant_server.jobs.showing import Pace, Shown, show_begin
 from elephant_server.logs import BulletinHandler
 from elephant_server.main import create_app
@@ -217,6 +217,17 @@ def test_curves_are_means_of_all_trainings_of_a_folder(page: FlaskClient, run: P
     assert loss["steps"][-1] == 1000
     assert loss["values"][-1] == pytest.approx(1 / 499, rel=0.01)
     assert set(nll["values"]) == {0.5}
+
+
+def test_trainings_without_a_folder_are_listed_by_their_model(page: FlaskClient, tmp_path: Path) -> None:
+    with unnamed_curves(tmp_path / "logs", "lab/user/m.pth") as reporter:
+        reporter.progress("step", 1, 1, loss=0.5)
+    (run,) = page.get("/dashboard/api/runs").json or []
+    assert (run["name"], run["title"], run["is_named"]) == (".trainings/lab/user/m.pth", "lab/user/m.pth", False)
+    (found,) = (page.get("/dashboard/api/curves", query_string={"run": run["name"]}).json or {})["curves"]
+    assert (found["tag"], found["steps"], found["values"]) == ("train_loss", [1], [0.5])
+    for name in (".trainings/../../models", ".trainings/", ".trainings", ".hidden"):
+        assert page.get("/dashboard/api/curves", query_string={"run": name}).status_code == 400, name
 
 
 def write_scalars(folder: Path, first: int, **values: float) -> None:

@@ -25,6 +25,8 @@ from elephant.models.ensemble import Ensemble
 from elephant.models.unet import FlowNet
 from elephant.reporting import NoReporter
 from elephant.simulation import preset, read_truth, write_movie
+from elephant.training.event_files import EventFile
+from elephant.training.scalars import UNNAMED
 
 # X is the longest and Z the coarsest axis, so that no two can be mistaken for one another.
 SHAPE_XYZ, VOXEL_XYZ = (56, 40, 8), ("0.5", "0.5", "2")
@@ -88,6 +90,15 @@ def test_check_tells_what_is_in_the_dataset(story: Path, shell: Shell) -> None:
     assert shell("check", "broken").status == 1
     assert shell("check", "broken", "--json").json["ready"] is False
     broken.rmdir()
+
+
+def test_a_training_leaves_curves_in_the_workspace(story: Path) -> None:
+    (file,) = (story / "ws" / "logs" / UNNAMED / "nuclei.pth").iterdir()
+    found = EventFile(file)
+    assert found.read(1 << 20)
+    series = found.series["train_loss"]
+    assert len(series.steps) > 0
+    assert list(series.steps) == list(range(1, len(series.steps) + 1))
 
 
 def test_a_training_of_no_epochs_says_so(story: Path, shell: Shell) -> None:

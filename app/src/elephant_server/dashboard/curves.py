@@ -12,9 +12,10 @@ import numpy as np
 from flask import Blueprint, Response, jsonify
 
 from elephant.paths import resolve_inside
+from elephant.training.event_files import PATTERN, EventFile, Series
+from elephant.training.scalars import UNNAMED
 from elephant_server.api.described import described
 from elephant_server.dashboard.curve_names import curve_names
-from elephant_server.dashboard.event_files import EventFile, Series
 from elephant_server.dashboard.query import read_query
 from elephant_server.dashboard.schemas import Curve, CurvesAnswer, RunAnswer, RunQuery
 from elephant_server.dashboard.turns import in_turn
@@ -22,7 +23,6 @@ from elephant_server.services import services
 
 blueprint = Blueprint("dashboard_curves", __name__)
 
-PATTERN = "events.out.tfevents.*"
 MOST_RUNS, MOST_FILES, DEEPEST = 200, 50, 3
 MOST_POINTS = 300
 # What is read for one request, about a fifth of a second's work; who wants more asks again.
@@ -41,10 +41,21 @@ def get_runs() -> Response:
     found = []
     for folder, folders, _ in os.walk(root):
         name = Path(folder).relative_to(root)
-        folders[:] = sorted(f for f in folders if not f.startswith(".")) if len(name.parts) < DEEPEST else []
+        is_unnamed = name.parts[:1] == (UNNAMED,)
+        deepest = DEEPEST + is_unnamed
+        shown = (f for f in folders if not f.startswith(".") or (f == UNNAMED and not name.parts))
+        folders[:] = sorted(shown) if len(name.parts) < deepest else []
         files = _files(Path(folder))
         if files and name.parts:
-            found.append(RunAnswer(name=name.as_posix(), changed=files[-1][0], n_trainings=len(files)))
+            found.append(
+                RunAnswer(
+                    name=name.as_posix(),
+                    title=name.relative_to(UNNAMED if is_unnamed else "").as_posix(),
+                    is_named=not is_unnamed,
+                    changed=files[-1][0],
+                    n_trainings=len(files),
+                )
+            )
     found.sort(key=lambda run: run.changed, reverse=True)
     return jsonify([run.model_dump() for run in found[:MOST_RUNS]])
 
@@ -54,7 +65,7 @@ def get_runs() -> Response:
 @in_turn
 def get_curves() -> Response:
     """Send the curves of a folder, thinned out."""
-    folder = resolve_inside(services().settings.logs_dir, read_query(RunQuery).run)
+    folder = _folder(read_query(RunQuery).run)
     files = [path for _, path in _files(folder)[-MOST_FILES:]]
     with _lock:
         read = [_file(path) for path in files]
@@ -86,6 +97,14 @@ def _parts(files: Sequence[EventFile]) -> dict[str, list[Series]]:
         for tag, name in names.items():
             found.setdefault(name, []).append(file.series[tag])
     return found
+
+
+def _folder(run: str) -> Path:
+    """Return the folder of a run: of logs, or of a model whose trainings have none."""
+    logs, unnamed = services().settings.logs_dir, f"{UNNAMED}/"
+    if run.startswith(unnamed):
+        return resolve_inside(logs / UNNAMED, run.removeprefix(unnamed))
+    return resolve_inside(logs, run)
 
 
 def _files(folder: Path) -> list[tuple[float, Path]]:

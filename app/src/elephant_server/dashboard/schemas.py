@@ -174,6 +174,8 @@ class RunAnswer(BaseModel):
     """A folder of logs."""
 
     name: str
+    title: str = Field(description="it for people: the folder's name, or the model's")
+    is_named: bool = Field(description="false: no request named a folder, so it is the model's own")
     changed: float = Field(description="seconds since 1970")
     n_trainings: int
 

@@ -49,7 +49,8 @@ def flow_train(context: WorkerContext, payload: FlowTrain, control: JobControl) 
     links = links_of(payload.links, control)
     check_flow_training(work, links, payload.params)
     cache = cache_bytes(payload.cache_maxbytes)
-    with writing(work.model_path, "a training"), training_reporter(context, payload.log_dir) as reporter:
+    curves = training_reporter(context, control.job_id, payload.log_dir, work.model_path)
+    with writing(work.model_path, "a training"), curves as reporter:
         ensure_flow_model(work.model_path, context.pretrained, payload.start)
         load_flow_model(work, payload.params.displacement.n_keep_axials)
         # Only now, when nothing can be refused any more, is it the last training that there was.

@@ -71,7 +71,8 @@ def seg_train(context: WorkerContext, payload: SegTrain, control: JobControl) ->
     cache = cache_bytes(payload.cache_maxbytes)
     # From here on, so that nothing is changed for a training that is refused.
     what = "a live session" if payload.is_livemode else "a training"
-    with writing(work.model_path, what), training_reporter(context, payload.log_dir) as reporter:
+    curves = training_reporter(context, control.job_id, payload.log_dir, work.model_path)
+    with writing(work.model_path, what), curves as reporter:
         _ensure(context, work, work.dataset.n_dims, payload.start)
         load_model(work, payload.params.n_keep_axials)
         # Only now, when nothing can be refused any more, is it the last training that there was.

@@ -23,7 +23,7 @@ export class CurvesView {
     this.#isAsking = true;
     try {
       const runs = await ask('runs');
-      setOptions(byId('run'), runs.map((run) => run.name), runs.map((run) => `${run.name} (${when(run.changed)})`));
+      setOptions(byId('run'), runs.map((run) => run.name), runs.map((run) => `${run.title}${run.is_named ? '' : ', no log folder'} (${when(run.changed)})`));
       if (running && !this.#chosenByPerson && runs.some((run) => run.name === running)) byId('run').value = running;
       byId('run').parentElement.hidden = byId('log-scale').parentElement.hidden = runs.length === 0;
       byId('curves-empty').hidden = runs.length > 0;

@@ -10,6 +10,7 @@ import { DatasetsView, showModels, showResults } from './things.js';
 import { Viewer } from './viewer/viewer.js';
 
 const WHILE_RUNNING_MS = 5000;
+const WHILE_IDLE_MS = 30000; // trainings of the command line are no jobs of this server
 
 const status = new StatusView();
 const log = new LogView();
@@ -52,6 +53,7 @@ async function lookAtData() {
 // The address says what the viewer shows: it is not for the page's own links.
 document.querySelector('.skip').addEventListener('click', (event) => { event.preventDefault(); byId('content').focus(); });
 setInterval(() => { if (isBusy && !document.hidden) curves.refresh(running); }, WHILE_RUNNING_MS);
+setInterval(() => { if (!isBusy && !document.hidden) curves.refresh(); }, WHILE_IDLE_MS);
 document.addEventListener('visibilitychange', () => { if (!document.hidden) look(); });
 look();
 live.start();

@@ -1,6 +1,7 @@
 """Training from files."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from elephant.cli.interruption import Interruption, interruptible
 from elephant.cli.options import as_voxel_size, chosen_keep_axials
 from elephant.cli.output import counted, print_json
 from elephant.cli.parameters import build
-from elephant.cli.places import MODELS, place
+from elephant.cli.places import MODELS, chosen_workspace, place
 from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
@@ -25,7 +26,9 @@ from elephant.errors import InvalidInputError
 from elephant.models.history import read_history
 from elephant.models.pretrained import VERSATILE, ModelSource, Pretrained
 from elephant.models.shelf import ModelShelf
+from elephant.reporting import NoReporter, ProgressReporter
 from elephant.training.control import FixedControl
+from elephant.training.scalars import unnamed_curves
 from elephant.types import Tag, VoxelSize
 from elephant.workflows.detection import DetectionWork, ensure_model, reset_model, train
 from elephant.workflows.flow import FlowWork, ensure_flow_model, reset_flow_model, train_flow
@@ -68,6 +71,7 @@ class _Course:
 
     bars: Bars
     path: Path
+    curves: ProgressReporter
     n_epochs: int = 0
     losses: list[float] = field(default_factory=list)
 
@@ -75,6 +79,7 @@ class _Course:
         """Remember the loss and move the bar."""
         if "loss" in values and "epoch" in values:
             self.losses.append(values["loss"])
+            self.curves.progress(stage, done, total, **values)
         self.bars.progress(stage, done, total, **values)
 
     def saved(self) -> None:
@@ -105,6 +110,19 @@ class _Course:
         return sum(last) / len(last)
 
 
+@contextmanager
+def _curves(order: Order, path: Path) -> Iterator[ProgressReporter]:
+    """Give what keeps the curves of a training below the workspace, where there is one: a dashboard shows them."""
+    workspace = chosen_workspace(order.values["workspace"])
+    if workspace is None:
+        yield NoReporter()
+        return
+    models, model = (workspace / MODELS).resolve(), path.resolve()
+    name = model.relative_to(models).as_posix() if model.is_relative_to(models) else path.name
+    with unnamed_curves(workspace / "logs", name) as reporter:
+        yield reporter
+
+
 class _Control(FixedControl):
     """The settings as they were given, and the interruption."""
 
@@ -124,8 +142,8 @@ def train_detection(order: Order) -> int:
     if not spots:
         raise InvalidInputError(f"nothing to train: {order.names} has no spots; annotate some nuclei first")
     shelf = ModelShelf(choose_device(order.values["device"]))
-    with Bars(current()) as bars:
-        course = _Course(bars, path)
+    with Bars(current()) as bars, _curves(order, path) as curves:
+        course = _Course(bars, path, curves)
         with interruptible(course.promise) as cancel:
             work = DetectionWork(dataset, path, shelf, course, cancel)
             _start_detection(order, work, params)
@@ -144,8 +162,8 @@ def train_flow_model(order: Order) -> int:
             "`elephant link --join` does, or a displacement"
         )
     shelf = ModelShelf(choose_device(order.values["device"]))
-    with Bars(current()) as bars:
-        course = _Course(bars, path)
+    with Bars(current()) as bars, _curves(order, path) as curves:
+        course = _Course(bars, path, curves)
         with interruptible(course.promise) as cancel:
             work = FlowWork(dataset, path, shelf, course, cancel)
             _start_flow(order, work, params)

@@ -1,0 +1,235 @@
+"""TensorBoard's event files, written and read without its libraries.
+
+Those would bring PyTorch into processes that have none, and stand still for good when a disk is full. A file is a row
+of records: a length (8 bytes), its checksum (4), an event, its checksum (4). An event is a Protocol Buffers message:
+field 1 is the time, 2 the step, 3 the version of the file, 5 a summary, whose field 1 is a value with the fields 1, its
+tag, and 2, a float. Checksums are CRC-32C (RFC 3720, B.4), rotated by 15 bits with a constant added.
+"""
+
+import math
+import socket
+import struct
+import time
+import uuid
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PATTERN = "events.out.tfevents.*"
+_VERSION = b"brain.Event:2"
+_FLUSH_S = 2.0
+_HEAD, _TAIL = 12, 4
+# Time and step come first.
+_BEGINNING = 64
+_LARGEST_EVENT = 1 << 20
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_SIZE = {_FIXED64: 8, _FIXED32: 4}
+
+
+class EventWriter:
+    """A new file in a folder; what is written is there for others after some seconds.
+
+    Parameters
+    ----------
+    folder
+        Where it is made; the folder, too, if it is not there.
+
+    Raises
+    ------
+    OSError
+        From here on: it cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Names tell seconds alone: without more, trainings that begin in the same one would share a file.
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{uuid.uuid4().hex[:8]}"
+        self._file = (folder / name).open("xb")
+        self._flushed_at = -math.inf
+        self._write(_double(1, time.time()) + _bytes(3, _VERSION))
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Write the scalars of a step."""
+        scalars = (_bytes(1, _bytes(1, tag.encode()) + _float(2, value)) for tag, value in values.items())
+        self._write(_double(1, time.time()) + _key(2, _VARINT) + _as_varint(step) + _bytes(5, b"".join(scalars)))
+
+    def close(self) -> None:
+        """Write what is still in memory."""
+        self._file.close()
+
+    def _write(self, event: bytes) -> None:
+        length = struct.pack("<Q", len(event))
+        self._file.write(length + _checksum(length) + event + _checksum(event))
+        if time.monotonic() - self._flushed_at > _FLUSH_S:
+            self._file.flush()
+            self._flushed_at = time.monotonic()
+
+
+@dataclass(slots=True)
+class Series:
+    """Steps and values of one scalar."""
+
+    steps: "array[int]" = field(default_factory=lambda: array("q"))
+    values: "array[float]" = field(default_factory=lambda: array("f"))
+
+
+class EventFile:
+    """A file that grows while it is read: what was read once is kept.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = 0
+        self.series: dict[str, Series] = {}
+
+    def read(self, most_bytes: int) -> bool:
+        """Read on, at most so many bytes; tell whether that was all there is at the moment."""
+        with self._path.open("rb") as file:
+            file.seek(self._at)
+            data = file.read(most_bytes)
+        at = 0
+        for begin, end in _records(data):
+            self._take(data[begin:end])
+            at = end + _TAIL
+        self._at += at
+        # What is left is a record that is being written, or that its writer was killed within.
+        return len(data) < most_bytes or at == 0
+
+    def _take(self, event: bytes) -> None:
+        step = 0
+        values: list[tuple[str, float]] = []
+        for number, value in _fields(event):
+            if number == 2 and isinstance(value, int):
+                step = value
+            elif number == 5 and isinstance(value, bytes):
+                values += [found for n, v in _fields(value) if n == 1 and isinstance(v, bytes) for found in _scalar(v)]
+        for tag, scalar in values:
+            series = self.series.setdefault(tag, Series())
+            series.steps.append(step)
+            series.values.append(scalar)
+
+
+def _records(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where the events of the whole records begin and end."""
+    at = 0
+    while at + _HEAD <= len(data):
+        (length,) = struct.unpack_from("<Q", data, at)
+        end = at + _HEAD + length
+        if length > _LARGEST_EVENT or end + _TAIL > len(data):
+            return
+        yield at + _HEAD, end
+        at = end + _TAIL
+
+
+def _scalar(value: bytes) -> Iterator[tuple[str, float]]:
+    tag, number = "", math.nan
+    for name, content in _fields(value):
+        if name == 1 and isinstance(content, bytes):
+            tag = content.decode(errors="replace")
+        elif name == 2 and isinstance(content, bytes) and len(content) == 4:
+            (number,) = struct.unpack("<f", content)
+    if tag:
+        yield tag, number
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield the fields of a message; one that is cut off, or of another kind, ends them."""
+    at = 0
+    while at < len(message):
+        key, at = _varint(message, at)
+        number, kind = key >> 3, key & 7
+        if kind == _VARINT:
+            value, at = _varint(message, at)
+            yield number, value
+            continue
+        if kind == _BYTES:
+            size, at = _varint(message, at)
+        elif kind in _SIZE:
+            size = _SIZE[kind]
+        else:
+            return
+        if at + size > len(message):
+            return
+        yield number, message[at : at + size]
+        at += size
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(message):
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            break
+    return value, at
+
+
+def last_step(folder: Path) -> int:
+    """Return the largest step in the files of a folder; 0 where there is none."""
+    return max((step for path in folder.glob(PATTERN) for step in _steps(path)), default=0)
+
+
+def _steps(path: Path) -> Iterator[int]:
+    """Yield the steps of a file; one that is cut off, or damaged, counts as far as it can be read."""
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        while len(head := file.read(_HEAD)) == _HEAD:
+            (length,) = struct.unpack_from("<Q", head)
+            end = file.tell() + length
+            if end + _TAIL > size:
+                return
+            event = file.read(min(length, _BEGINNING))
+            yield next((value for number, value in _fields(event) if number == 2 and isinstance(value, int)), 0)
+            file.seek(end + _TAIL)
+
+
+def _key(number: int, kind: int) -> bytes:
+    return _as_varint(number << 3 | kind)
+
+
+def _double(number: int, value: float) -> bytes:
+    return _key(number, _FIXED64) + struct.pack("<d", value)
+
+
+def _float(number: int, value: float) -> bytes:
+    return _key(number, _FIXED32) + struct.pack("<f", value)
+
+
+def _bytes(number: int, content: bytes) -> bytes:
+    return _key(number, _BYTES) + _as_varint(len(content)) + content
+
+
+def _as_varint(value: int) -> bytes:
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*found, value])
+
+
+def _crc_table() -> tuple[int, ...]:
+    table = []
+    for i in range(256):
+        value = i
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+        table.append(value)
+    return tuple(table)
+
+
+_CRC = _crc_table()
+
+
+def _checksum(content: bytes) -> bytes:
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc = _CRC[(crc ^ byte) & 0xFF] ^ crc >> 8
+    crc ^= 0xFFFFFFFF
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)

@@ -1,0 +1,133 @@
+"""The curves of trainings: TensorBoard's scalars, whose steps count on from run to run."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from elephant.reporting import ProgressReporter
+from elephant.training.event_files import PATTERN, EventWriter, last_step
+from elephant.training.scalar_names import SCALAR_NAMES
+
+logger = logging.getLogger(__name__)
+
+# Below the folder of logs, a folder for each model: the curves of trainings that nobody has named a folder for.
+UNNAMED = ".trainings"
+# Of those, so many are kept for a model, and for all of them.
+MOST_OF_MODEL, MOST_FILES = 10, 200
+# After so many points each point stands for twice as many steps: a session of weeks takes some megabytes.
+POINTS_BEFORE_THINNING = 2000
+
+
+class ScalarReporter:
+    """A :class:`~elephant.reporting.ProgressReporter` that writes the values of each step to TensorBoard's files.
+
+    The folder and the file appear with the first step. What cannot be written is said once, and the training goes on.
+
+    Parameters
+    ----------
+    folder
+        Where the files are; steps go on from the last one found there.
+    thin_after
+        After so many points each point is the mean of twice as many steps, and so on; none: every step is a point.
+    prepare
+        Called before the first step.
+    """
+
+    def __init__(self, folder: Path, thin_after: int | None = None, prepare: Callable[[], None] = lambda: None) -> None:
+        self._folder = folder
+        self._thin_after = thin_after
+        self._prepare = prepare
+        self._writer: EventWriter | None = None
+        self._has_failed = False
+        self._step, self._stride, self._n_points = 0, 1, 0
+        self._since: list[dict[str, float]] = []
+
+    def progress(self, stage: str, done: int, total: int, **values: float) -> None:
+        """See :meth:`elephant.reporting.ProgressReporter.progress`."""
+        del done, total
+        if stage != "step" or self._has_failed:
+            return
+        with self._said():
+            if self._writer is None:
+                self._prepare()
+                self._step = last_step(self._folder)
+                self._writer = EventWriter(self._folder)
+            self._step += 1
+            self._since.append({SCALAR_NAMES[name]: value for name, value in values.items() if name in SCALAR_NAMES})
+            if len(self._since) >= self._stride:
+                self._write(self._writer)
+
+    def close(self) -> None:
+        """Write what is still in memory."""
+        if self._writer is None:
+            return
+        with self._said():
+            try:
+                if self._since and not self._has_failed:
+                    self._write(self._writer)
+            finally:
+                self._writer.close()
+
+    def _write(self, writer: EventWriter) -> None:
+        names = self._since[-1]
+        means = {name: sum(values[name] for values in self._since) / len(self._since) for name in names}
+        writer.add(self._step, means)
+        self._since = []
+        self._n_points += 1
+        if self._thin_after is not None and self._n_points % self._thin_after == 0:
+            self._stride *= 2
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self._has_failed:
+                logger.warning("The curves of this training end here: %s cannot be written (%s)", self._folder, error)
+            self._has_failed = True
+
+
+@contextmanager
+def curves(folder: Path) -> Iterator[ScalarReporter]:
+    """Give the reporter of a training whose curves go into a folder that somebody has named."""
+    reporter = ScalarReporter(folder)
+    try:
+        yield reporter
+    finally:
+        reporter.close()
+
+
+@contextmanager
+def unnamed_curves(logs: Path, model_name: str) -> Iterator[ProgressReporter]:
+    """Give the reporter of a training that nobody has named a folder for: of these the last ones are kept.
+
+    Parameters
+    ----------
+    logs
+        The folder of all logs.
+    model_name
+        The model that is trained, below the folder of all models.
+    """
+    root = logs / UNNAMED
+    folder = root / model_name
+    reporter = ScalarReporter(folder, POINTS_BEFORE_THINNING, lambda: make_room(root, folder))
+    try:
+        yield reporter
+    finally:
+        reporter.close()
+
+
+def make_room(root: Path, folder: Path) -> None:
+    """Remove the oldest files, so that there is room for another one in a model's folder."""
+    _keep_newest(folder.glob(PATTERN), MOST_OF_MODEL - 1)
+    _keep_newest(root.rglob(PATTERN), MOST_FILES - 1)
+
+
+def _keep_newest(files: Iterator[Path], n: int) -> None:
+    found = []
+    for path in files:
+        with suppress(FileNotFoundError):  # another process makes room, too
+            found.append((path.stat().st_mtime, path))
+    for _, path in sorted(found, reverse=True)[n:]:
+        path.unlink(missing_ok=True)
