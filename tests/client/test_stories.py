@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ import torch
 from client.movies import ANY_SIZE_Z, Drawn, distances
 from client.released import OLD_PATHS, ReleasedClient
 from client.wire import get, is_number, java_double, read, written
+from elephant.dataset import Dataset
 from stack.player import CHUNK, Ears, masks_of
 from stack.running import wait_until
 
@@ -44,6 +46,32 @@ def test_first_use(start: Start, ears: Ears, kind: str, n_chunks: int) -> None:
     n = client.movie.n_timepoints
     ears.wait_for(lambda e: len(e.heard["dataset"]) == n)
     assert ears.bodies("dataset") == [{"t_max": n, "t_current": k} for k in range(1, n + 1)]
+
+
+def test_what_a_movie_is_taken_for_is_said(start: Start, ears: Ears) -> None:
+    """The client asks for a movie as it knows it; what is chosen, filled in or not there, a person reads in its log."""
+    client = start("volume", "stories/sources")
+    folder = client.server.workspace / "datasets" / client.dataset
+    folder.mkdir(parents=True)
+    (folder / "movie.tif").touch()
+    assert client.generate().status_code == 204
+    ears.wait_for(lambda e: "got movie.tif" in e.said("WARNING"))
+    (folder / "other.h5").write_bytes(b"II*\0" * 99)
+    refused = client.generate()
+    assert "expected other.h5 to be an HDF5 file of BigDataViewer, got a TIFF" in read(refused, 400)["error"]
+    with h5py.File(folder / "movie.H5", "w") as file:
+        for t, setup in ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1)):
+            file[f"t{t:05d}/s{setup:02d}/0/cells"] = np.full((1, 4, 4), 10 * setup + t + 1, np.int16)
+    assert client.generate().status_code == 200
+    ears.wait_for(lambda e: "movie.H5 has 2 sources, and source 0 was taken" in e.said("WARNING"))
+    body = {**client.generate_body(), "setup": 1}
+    assert "none at timepoint 1" in read(client.send("dataset/generate", body), 400)["error"]
+    assert "setup 7" in read(client.send("dataset/generate", {**body, "setup": 7}), 400)["error"]
+    read(client.send("dataset/generate", {**body, "fill_gaps": True}))
+    ears.wait_for(lambda e: "timepoint 1 of the dataset is blank" in e.said("WARNING"))
+    assert Dataset(folder).read_image(2).max() == 13
+    assert Dataset(folder).read_image(1).max() == 0
+    assert read(client.send("dataset/check", {"dataset_name": client.dataset}))["message"] == "ready"
 
 
 def corrected(client: ReleasedClient, t: int, found: list[Drawn]) -> list[Drawn]:

@@ -214,6 +214,10 @@ class Ears:
         texts = [text for _, text in self.heard[queue]]
         return [json.loads(text) for text in texts] if queue in ("dataset", "log") else texts
 
+    def said(self, level: str) -> str:
+        """Return what was logged at a level, a line each."""
+        return "\n".join(entry["message"] for entry in self.bodies("log") if entry["level"] == level)
+
     def wait_for(self, condition: Callable[["Ears"], object], seconds: float = 20) -> None:
         end = time.monotonic() + seconds
         while not condition(self):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from core.power import lay_out, recording
+from elephant.dataset import find_movie
 from elephant.errors import DatasetError, InvalidInputError
 from elephant_server.errors import StorageError
 from elephant_server.uploads import MovieUpload
@@ -211,7 +212,9 @@ def test_what_nobody_went_on_with_for_a_day_is_removed(datasets: Path, movie: by
     assert sorted(path.name for path in (datasets / ".uploads").glob("*/*")) == ["b.h5", "new.h5"]
 
 
-@pytest.mark.parametrize("name", ["../a.h5", "b/a.h5", "/a.h5", "a.xml", "a.H5", ".h5", ".a.h5", "a.h5/", "", "a\0.h5"])
+@pytest.mark.parametrize(
+    "name", ["../a.h5", "b/a.h5", "/a.h5", "a.xml", "a.h5.z", ".h5", ".a.h5", "a.h5/", "", "a\0.h5"]
+)
 def test_only_plain_names_of_movies_are_taken(datasets: Path, name: str) -> None:
     with pytest.raises(InvalidInputError):
         MovieUpload(datasets, "a", name)
@@ -228,3 +231,11 @@ def test_a_link_does_not_lead_out(datasets: Path, tmp_path: Path) -> None:
     (datasets / "a/a.h5").symlink_to(tmp_path / "outside.h5")
     with pytest.raises(InvalidInputError, match="leads out"):
         MovieUpload(datasets, "a", "a.h5")
+
+
+@pytest.mark.parametrize("name", ["a.hdf5", "a.H5", "a.HDF5"])
+def test_all_names_of_hdf5_files_are_taken(datasets: Path, movie: bytes, name: str) -> None:
+    upload = MovieUpload(datasets, "a", name)
+    send(upload, movie)
+    upload.complete()
+    assert find_movie(datasets / "a") == datasets / "a" / name

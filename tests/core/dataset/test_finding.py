@@ -5,6 +5,7 @@ import pytest
 
 from core.dataset.bdv import ramp, write_movie, write_partitioned
 from elephant.dataset import find_movie
+from elephant.dataset.finding import movies_of_other_formats
 from elephant.errors import DatasetError
 
 
@@ -81,3 +82,12 @@ def test_a_movie_that_lacks_the_description_of_its_levels_is_one(tmp_path: Path)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["t00000/s00/0/cells"] = ramp(1)[0].view("int16")
     assert find_movie(tmp_path) == tmp_path / "a.h5"
+
+
+def test_movies_of_other_formats_are_known_by_their_names(tmp_path: Path) -> None:
+    for name in ("b.TIF", "a.ims", ".c.tif", "d.txt"):
+        (tmp_path / name).touch()
+    for name in ("e.ome.zarr", "imgs.zarr"):
+        (tmp_path / name).mkdir()
+    assert movies_of_other_formats(tmp_path) == ["a.ims", "b.TIF", "e.ome.zarr"]
+    assert movies_of_other_formats(tmp_path / "absent") == []

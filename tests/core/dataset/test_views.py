@@ -64,7 +64,7 @@ def converted(path: Path, **params: object) -> tuple[np.ndarray, DatasetSource]:
 
 def test_the_first_source_is_read_also_where_it_starts_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = movie(tmp_path, {(0, 1): 10, (1, 1): 11, (2, 1): 12, (1, 0): 1, (2, 0): 2})
-    with pytest.raises(DatasetError, match=r"source 0 of m\.h5.*missing, at timepoint 0 .*another source \(setup 1\)"):
+    with pytest.raises(DatasetError, match=r"none at timepoint 0 \(t00000/s00/0/cells\).*another source \(setup 1\)"):
         Movie.inspect(path)
     xml(tmp_path, span(0, 2), {(0, 0): 0}, (0, 1))
     values, source = converted(path)
@@ -101,7 +101,7 @@ def test_a_source_that_is_not_there(tmp_path: Path) -> None:
 
 def test_sources_without_a_description_are_looked_for_at_all_timepoints(tmp_path: Path) -> None:
     path = movie(tmp_path, {(0, 1): 10, (1, 1): 11, (1, 0): 1}, describes=False)
-    with pytest.raises(DatasetError, match=r"source 0 of m\.h5.*timepoint 0"):
+    with pytest.raises(DatasetError, match=r"source 0 at each of the 2 timepoints of m\.h5.*none at timepoint 0"):
         Movie.inspect(path)
     assert Movie.inspect(path, 1).n_timepoints == 2
 
@@ -147,7 +147,7 @@ def test_what_the_xml_does_not_list_is_left_out_and_said(tmp_path: Path, caplog:
 def test_views_that_are_absent_and_not_listed_as_missing_are_refused(tmp_path: Path) -> None:
     path = movie(tmp_path, {(0, 0): 1, (1, 1): 2, (4, 0): 5})
     xml(tmp_path, span(0, 4), {(2, 0): 0, (1, 1): 0})
-    words = r"source 0 \(A\) of m\.h5 .*its 5 timepoints, but 2 are missing, at timepoints 1, 3 .*in m\.xml"
+    words = r"source 0 \(A\) at each of the 5 timepoints of m\.h5, .*at timepoints 1, 3 .*in m\.xml"
     with pytest.raises(DatasetError, match=words):
         Movie.inspect(path)
     values, source = converted(path, fill_gaps=True)
@@ -157,7 +157,7 @@ def test_views_that_are_absent_and_not_listed_as_missing_are_refused(tmp_path: P
 
 def test_gaps_are_filled_where_somebody_asks_for_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = movie(tmp_path, {(3, 0): 1, (5, 0): 2, (9, 0): 3})
-    with pytest.raises(DatasetError, match=r"at timepoints 4, 6-8 \(t00004/s00/0/cells first\).*--fill-gaps"):
+    with pytest.raises(DatasetError, match=r"at timepoints 4, 6-8 \(t00004/s00/0/cells and so on\).*--fill-gaps"):
         Movie.inspect(path)
     values, source = converted(path, fill_gaps=True)
     assert values.tolist() == [1, 0, 2, 0, 0, 0, 3]

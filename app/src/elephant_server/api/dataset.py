@@ -1,8 +1,12 @@
 """``dataset/*``: checking datasets and making them."""
 
+import logging
+from pathlib import Path
+
 from flask import Blueprint, Response, jsonify
 
 from elephant.dataset import check_dataset, find_movie
+from elephant.dataset.finding import movies_of_other_formats
 from elephant.paths import resolve_inside
 from elephant_server.api.bodies import read_body
 from elephant_server.api.described import described
@@ -12,6 +16,8 @@ from elephant_server.schemas.answers import Completed, Message
 from elephant_server.schemas.dataset import DatasetCheckBody, DatasetGenerateBody
 from elephant_server.services import services
 from elephant_server.state import Kind
+
+logger = logging.getLogger(__name__)
 
 blueprint = Blueprint("dataset", __name__)
 
@@ -31,7 +37,18 @@ def generate() -> Response:
     """Convert the movie in a dataset's folder; 204 where there is none."""
     body = read_body(DatasetGenerateBody)
     folder = resolve_inside(services().settings.datasets_dir, body.dataset_name)
-    if not folder.is_dir() or find_movie(folder) is None:
+    if find_movie(folder) is None:
+        _say_what_is_there_instead(folder, body.dataset_name)
         return Response(status=204)
     job = services().dispatcher.submit(DATASET_GENERATE, body.to_payload(), Kind.GUEST, ANSWERING_QUEUE)
     return services().waiter.respond(job, lambda o: {"completed": not o.cancelled}, LATE_FIRST_BYTE_AFTER_S)
+
+
+def _say_what_is_there_instead(folder: Path, name: str) -> None:
+    """Log that a movie of another format is there: the client hears of no content alone."""
+    if others := movies_of_other_formats(folder):
+        logger.warning(
+            "expected an .h5 in the folder of the dataset %s, got %s: export the movie as HDF5 from BigDataViewer",
+            name,
+            others[0] if len(others) == 1 else f"{others[0]} and {len(others) - 1} more",
+        )

@@ -18,6 +18,7 @@ from typing import IO
 from filelock import FileLock
 
 from elephant.dataset import check_arrived
+from elephant.dataset.hdf5 import is_hdf5_name
 from elephant.errors import InvalidInputError
 from elephant.files import sync_files, sync_folder
 from elephant.paths import resolve_inside
@@ -27,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 CHUNK = 10 * 2**20  # the client's pieces, the last one padded
 STALE_AFTER_S = 86_400.0
-SUFFIX = ".h5"
 ARRAY_SUFFIX = ".zarr"
 _STAGING = ".uploads"
 _REASON, _GROWING = ".reason", ".growing"  # no names of movies
@@ -44,7 +44,7 @@ class MovieUpload:
     dataset_name
         The dataset, which need not exist yet.
     filename
-        Name of an ``.h5``, without folders.
+        Name of an ``.h5`` or ``.hdf5``, without folders.
 
     Raises
     ------
@@ -188,9 +188,9 @@ def _check_folder(folder: Path, datasets: Path, name: str) -> None:
 
 
 def _checked(filename: str) -> str:
-    if "/" in filename or filename.startswith(".") or not filename.endswith(SUFFIX):
+    if "/" in filename or filename.startswith(".") or not is_hdf5_name(filename):
         raise InvalidInputError(
-            f"a movie needs the plain name of an {SUFFIX}, but {filename!r} came: export the movie as HDF5 from "
+            f"expected the plain name of an .h5 or .hdf5, got {filename!r}: export the movie as HDF5 from "
             "BigDataViewer or Mastodon"
         )
     return filename

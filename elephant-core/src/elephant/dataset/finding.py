@@ -7,9 +7,11 @@ from pathlib import Path
 import h5py
 
 from elephant.dataset.hdf5 import SUFFIXES, is_hdf5_name, opened
+from elephant.dataset.layout import ARRAYS
 from elephant.dataset.views import SETUP, TIMEPOINT, no_movie
 from elephant.errors import DatasetError, ElephantError, NotFoundError
 
+_OTHER_FORMATS = (".tif", ".tiff", ".ims", ".n5", ".zarr", ".czi", ".nd2", ".lif", ".oib", ".lsm", ".klb", ".nrrd")
 _PARTITION = re.compile(r"(.+)-\d{2,}-\d{2,}(\.[^.]+)")
 
 
@@ -46,6 +48,14 @@ def find_movie(folder: Path) -> Path | None:
             "links to them beside them"
         )
     return _first_movie(candidates)
+
+
+def movies_of_other_formats(folder: Path) -> list[str]:
+    """Return the names of what in a dataset's folder looks like a movie of another format, in order."""
+    if not folder.is_dir():
+        return []
+    names = (path.name for path in folder.iterdir())
+    return sorted(n for n in names if n.lower().endswith(_OTHER_FORMATS) and n not in ARRAYS and not n.startswith("."))
 
 
 def _hdf5_files(folder: Path) -> list[Path]:

@@ -23,6 +23,7 @@ LABELS_RGB = "seg_labels_vis.zarr"
 FLOW = "flow_outputs.zarr"
 FLOW_LABELS = "flow_labels.zarr"
 FLOW_HASHES = "flow_hashes.zarr"
+ARRAYS = (IMAGES, PROBABILITIES, LABELS, LABELS_RGB, FLOW, FLOW_LABELS, FLOW_HASHES)
 
 IMAGE_DTYPES = ("uint8", "uint16")
 

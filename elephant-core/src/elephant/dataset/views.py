@@ -213,10 +213,11 @@ def _gaps(
     described: SpimData | None,
 ) -> DatasetError:
     listing = f"list them as missing views in {described.path.name}" if described else "put the movie's .xml beside it"
+    where = search.name(lacking[0]) + (" and so on" if len(lacking) > 1 else "")
     return DatasetError(
-        f"expected {chosen.title} of {path.name} to have an image at each of its {len(numbers)} timepoints, but "
-        f"{len(lacking)} are missing, at {_timepoints(lacking)} ({search.name(lacking[0])} first): {listing}, have "
-        f"them filled with blank images (--fill-gaps, or fill_gaps in dataset/generate){_others(chosen, setups)}"
+        f"expected an image of {chosen.title} at each of the {len(numbers)} timepoints of {path.name}, but there is "
+        f"none at {_timepoints(lacking)} ({where}): {listing}, have blank images made (--fill-gaps, or fill_gaps in "
+        f"dataset/generate){_others(chosen, setups)}"
     )
 
 
