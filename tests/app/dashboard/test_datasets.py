@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.dashboard.ground import SHAPE, make_dataset
-from elephant.dataset import Dataset
+from elephant.dataset import Dataset, DatasetSource
 
 NAME = "user/movie"
 
@@ -34,6 +34,17 @@ def test_a_dataset_is_listed_with_what_it_holds(page: FlaskClient, dataset: Data
     assert found["other_bytes"] >= 1000
     files = [path for path in dataset.folder.glob("*.zarr/**/*") if path.is_file() and "flow_hashes" not in str(path)]
     assert found["array_bytes"] == sum(path.stat().st_size for path in files)
+
+
+def test_which_source_of_its_movie_a_dataset_holds_and_what_is_blank(page: FlaskClient, dataset: Dataset) -> None:
+    def origin() -> list[Any]:
+        found = page.get("/dashboard/api/dataset", query_string={"dataset": NAME}).json
+        assert found is not None
+        return [found[name] for name in ("made_from", "blank_timepoints")]
+
+    assert origin() == ["", []]
+    DatasetSource(movie="m.h5", setup=1, setup_name="GFP", n_setups=2, blank_timepoints=(0, 2)).write(dataset.folder)
+    assert origin() == ["m.h5, source 1 (GFP) of 2", [0, 2]]
 
 
 def test_without_datasets_the_list_is_empty(page: FlaskClient) -> None:

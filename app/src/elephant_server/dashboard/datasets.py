@@ -51,5 +51,6 @@ def get_dataset() -> Response:
         spots=said,
         made_from="" if source is None else source.title,
         notice=describe_change(folder),
+        blank_timepoints=list(source.blank_timepoints) if source else [],
     )
     return jsonify(answer.model_dump())

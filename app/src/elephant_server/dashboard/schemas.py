@@ -120,6 +120,7 @@ class DatasetAnswer(BaseModel):
     flow_predicted: list[int]
     voxel_size: list[float] | None = Field(description="Z, Y, X, where anybody has told")
     spots: dict[str, float] = Field(description="how spots were last asked for")
+    blank_timepoints: list[int] = Field(description="timepoints that the movie has no image of")
     version: str = Field(description="changes when the image is made again")
     made_from: str = Field(description="the movie and its source, in words; empty where nobody knows")
     notice: str = Field(description="how the dataset is out of step with its movie, in words; else empty")

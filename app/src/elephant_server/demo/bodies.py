@@ -51,7 +51,7 @@ def check(options: DemoOptions, facts: MovieFacts) -> Body:
 
 def generate(options: DemoOptions, facts: MovieFacts) -> Body:
     """Body of ``dataset/generate``."""
-    return {"dataset_name": options.dataset, "is_2d": facts.truth.is_2d}
+    return {"dataset_name": options.dataset, "is_2d": facts.truth.is_2d, "setup": options.setup}
 
 
 def clear_labels(options: DemoOptions) -> Body:

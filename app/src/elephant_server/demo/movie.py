@@ -3,12 +3,12 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import h5py
-import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from elephant.dataset.bigdataviewer import Movie as Images
 from elephant.errors import ElephantError
 from elephant.paths import resolve_inside
 from elephant.simulation import MoviePaths, Truth, preset, read_truth, write_movie
@@ -23,10 +23,11 @@ class Movie:
 
     h5: Path
     facts: MovieFacts
+    images: Images
 
-    def image(self, t: int) -> NDArray[np.uint16]:
+    def image(self, t: int) -> NDArray[Any]:
         """Return timepoint `t`, (Z, Y, X)."""
-        return read_timepoint(self.h5, t)
+        return read_timepoint(self.images, t)
 
 
 class _Bar:
@@ -51,7 +52,8 @@ def provide(options: DemoOptions, datasets: Path) -> Movie:
         target = resolve_inside(datasets, options.dataset) / f"{Path(options.dataset).name}.h5"
         target.parent.mkdir(parents=True, exist_ok=True)
         truth = read_truth(_simulate(options, target) if options.movie is None else _copy(options, target))
-        movie = Movie(target, _facts(target, truth, options))
+        images = Images.inspect(target, options.setup)
+        movie = Movie(target, _facts(images, truth, options), images)
     except (ElephantError, OSError, KeyError) as error:
         raise DemoError(f"No movie to show: {error}") from error
     if options.timepoint + 1 >= min(movie.facts.timepoints, len(truth.frames)):
@@ -61,13 +63,10 @@ def provide(options: DemoOptions, datasets: Path) -> Movie:
     return movie
 
 
-def read_timepoint(h5: Path, t: int) -> NDArray[np.uint16]:
-    """Return timepoint `t` of the first setup at full resolution, (Z, Y, X); signed cells hold unsigned values."""
-    with h5py.File(h5) as file:
-        name = next(key for key in file if key.startswith("t") and key[1:].isdigit() and int(key[1:]) == t)
-        setup = next(key for key in file[name] if key.startswith("s"))
-        cells: NDArray[np.uint16] = file[name][setup]["0/cells"][()]
-    return cells.view(np.uint16) if cells.dtype == np.int16 else cells
+def read_timepoint(images: Images, t: int) -> NDArray[Any]:
+    """Return timepoint `t` of the source that was chosen at full resolution, (Z, Y, X)."""
+    with images.timepoint(t) as timepoint:
+        return timepoint.read(tuple(slice(0, size) for size in images.shape))
 
 
 def _simulate(options: DemoOptions, target: Path) -> Path:
@@ -85,10 +84,8 @@ def _copy(options: DemoOptions, target: Path) -> Path:
     return options.truth or MoviePaths.beside(movie).truth
 
 
-def _facts(h5: Path, truth: Truth, options: DemoOptions) -> MovieFacts:
-    with h5py.File(h5) as file:
-        timepoints = sum(1 for key in file if key.startswith("t") and key[1:].isdigit())
-    image = read_timepoint(h5, min(options.timepoint, timepoints - 1))
+def _facts(images: Images, truth: Truth, options: DemoOptions) -> MovieFacts:
+    image = read_timepoint(images, min(options.timepoint, images.n_timepoints - 1))
     if image.shape != truth.shape:
         raise DemoError(f"The movie has the shape {image.shape}, its truth {truth.shape}: they do not belong together.")
-    return MovieFacts(timepoints, truth, background_threshold(image))
+    return MovieFacts(images.n_timepoints, truth, background_threshold(image))

@@ -17,6 +17,8 @@ class DemoOptions:
     ----------
     movie, truth
         A movie to use instead of a simulated one, and what is true of it.
+    setup
+        Number of the source of that movie; None for its first.
     preset, seed
         Which movie is simulated otherwise; the seed also starts the training.
     dataset
@@ -35,6 +37,7 @@ class DemoOptions:
 
     movie: Path | None
     truth: Path | None
+    setup: int | None
     preset: str
     seed: int
     dataset: str
@@ -66,6 +69,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     movie, truth = environment.get("MOVIE") or None, environment.get("TRUTH") or None
     parser.add_argument("--movie", type=Path, default=movie, help="a BigDataViewer .h5; simulated without")
     parser.add_argument("--truth", type=Path, default=truth, help="its .truth.json; beside the movie without")
+    parser.add_argument("--setup", type=_natural, help="number of the movie's source; its first without")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="demo", help="the movie to simulate")
     parser.add_argument("--seed", type=_natural, default=environment.get("SEED") or "0", help="of all random choices")
     parser.add_argument("--dataset", default="demo", help="its name in the workspace")

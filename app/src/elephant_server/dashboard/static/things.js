@@ -41,6 +41,7 @@ export class DatasetsView {
       make('div', { class: 'head' }, make('h3', {}, open), make('span', { class: 'tag' }, `${entry.shape.length}D`), make('span', { class: 'tag' }, entry.dtype)),
       facts({
         Size: `${entry.n_timepoints} timepoints of ${[...entry.shape].reverse().join(' × ')} (X × Y${entry.shape.length === 3 ? ' × Z' : ''})`,
+        ...(entry.blank_timepoints.length ? { Blank: `timepoints ${ranges(entry.blank_timepoints)}: the movie has no image there` } : {}),
         'On disk': `${bytes(entry.array_bytes)}, and ${bytes(entry.other_bytes)} of other files, such as the movie`,
         Labels: held(entry.labelled, entry.flow_labelled),
         'Kept predictions': held(entry.predicted, entry.flow_predicted),
