@@ -253,6 +253,20 @@ def test_what_is_killed_breaks_the_transfer(player: Player, export: requests.Res
     player.wait_for_state(0)
 
 
+def test_a_worker_that_stopped_is_ended_and_the_next_does_the_work(
+    player: Player, dataset: str, export: requests.Response
+) -> None:
+    before = player.server.pid("answering")
+    with Ears(player.server) as ears:
+        os.kill(before, signal.SIGSTOP)
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            list(export.iter_content(1 << 16))
+        ears.wait_for(lambda e: any("does not answer" in entry["message"] for entry in e.bodies("log")))
+        assert not any("died" in entry["message"] for entry in ears.bodies("log"))
+    assert set(masks_of(player.post("download/ctc", ctc_body(dataset, cell(1, 5))).content))
+    assert player.server.pid("answering") not in (0, before)
+
+
 def test_a_client_that_goes_away_ends_its_export(player: Player, export: requests.Response) -> None:
     assert player.state() == 2
     export.close()

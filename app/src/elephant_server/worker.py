@@ -50,8 +50,7 @@ def _set_up_logging(**_: object) -> None:
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _warm_up(sender: Any, **_: object) -> None:
     context, settings = worker_context(), get_settings()
-    if settings.is_cluster:
-        attend(RedisRoster(settings.redis_url), settings.machine, sender.hostname.partition("@")[0], settings.gpu)
+    attend(RedisRoster(settings.redis_url), settings.machine, sender.hostname.partition("@")[0], settings.gpu)
     # What processes left that were killed; what others are at is left alone.
     sweep(context.datasets)
     sweep_files(context.models)

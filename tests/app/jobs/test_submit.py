@@ -8,12 +8,14 @@ import redis
 from elephant_server.errors import AlreadyRunningError, UnavailableError
 from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowUpdate
 from elephant_server.jobs.payloads import CtcExport, DatasetGenerate, Payload, SegPredict, SegUpdate
-from elephant_server.jobs.submit import LOOKS_UNTIL_LOST, Dispatcher, QueuedJob, QueuedJobsKeeper
+from elephant_server.jobs.submit import LOOKS_UNTIL_LOST, UNSERVED_S, Dispatcher, QueuedJob, QueuedJobsKeeper
 from elephant_server.state import Kind, NotYet, RedisBoard
 
 
 class Queue:
     """A queue that keeps what it is given."""
+
+    has_worker = True
 
     def __init__(self, error: Exception | None = None) -> None:
         self.sent: list[str] = []
@@ -26,6 +28,9 @@ class Queue:
 
     def is_empty(self, queue: str) -> bool:
         return not self.sent
+
+    def is_served(self, queue: str) -> bool:
+        return self.has_worker
 
 
 @pytest.fixture
@@ -75,7 +80,7 @@ def test_what_cannot_be_sent_is_taken_back(board: RedisBoard) -> None:
 
 def test_a_message_that_was_lost_is_sent_again(board: RedisBoard) -> None:
     queue, sent_again = Queue(), []
-    keeper = QueuedJobsKeeper(board, queue.is_empty)
+    keeper = QueuedJobsKeeper(board, queue)
     board.open("a", Kind.GUEST)
     keeper._jobs.add(QueuedJob("a", "answering", lambda: sent_again.append("a")))
     board.open("b", Kind.GUEST)
@@ -91,11 +96,43 @@ def test_a_message_that_was_lost_is_sent_again(board: RedisBoard) -> None:
 
 
 def test_a_job_that_is_queued_no_more_is_let_go_of(board: RedisBoard) -> None:
-    keeper = QueuedJobsKeeper(board, lambda _: True)
+    keeper = QueuedJobsKeeper(board, Queue())
     board.open("a", Kind.GUEST)
     keeper._jobs.add(QueuedJob("a", "answering", lambda: None))
     keeper.look()
     assert board.entries()[0].beat == 1
     board.take("a")
+    keeper.look()
+    assert not keeper._jobs
+
+
+def test_a_job_for_which_there_is_no_worker_becomes_an_error(board: RedisBoard) -> None:
+    now = [0.0]
+    queue = Queue()
+    keeper = QueuedJobsKeeper(board, queue, lambda: now[0])
+    queue.sent.append("a")
+    board.open("a", Kind.TRAINING, "elephant.seg_train")
+    keeper._jobs.add(QueuedJob("a", "training", lambda: None))
+    for _ in range(3):  # however long it waits: a worker is there, and busy
+        keeper.look()
+        now[0] += UNSERVED_S
+    queue.has_worker = False
+    keeper.look()
+    now[0] += UNSERVED_S
+    keeper.look()
+    assert board.is_alive("a")
+    queue.has_worker = True  # it was only being started
+    keeper.look()
+    queue.has_worker = False
+    for _ in range(2):
+        keeper.look()
+        now[0] += UNSERVED_S + 1
+    keeper.look()
+    outcome = board.wait_for_outcome("a", 1)
+    assert outcome is not None
+    assert outcome.error == "WorkerLostError"
+    assert "seg_train could not begin" in outcome.message
+    assert "no worker" in outcome.message
+    assert not board.entries()
     keeper.look()
     assert not keeper._jobs

@@ -103,11 +103,15 @@ def both_workers_at_once(g: Ground) -> None:
 
 def training_worker_hangs(g: Ground) -> None:
     asked = train_long(g)
+    before = g.server.pid("training")
     with frozen(g, "training"):
-        assert_explained(asked.result(30))
+        said = assert_explained(asked.result(30))
+        assert "does not answer" in said
+        assert "died" not in said
         assert g.player.state() == 0
-    # What was given up ends when its worker wakes.
-    assert_works(g, training=True)
+        # It is ended and started again: nobody has to wake it.
+        wait_until(lambda: g.server.pid("training") not in (0, before), 60, "the worker to be started again")
+        assert_works(g, training=True)
 
 
 def live_session(g: Ground) -> None:

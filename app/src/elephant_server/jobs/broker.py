@@ -7,6 +7,7 @@ from celery import Celery
 from kombu.connection import Connection
 
 from elephant_server.settings import Settings
+from elephant_server.state import RedisRoster
 from elephant_server.state.redis_connection import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, connect
 
 # A message that a worker took off the queue, but died before it could begin, is given to the next one.
@@ -34,6 +35,7 @@ class Post:
     def __init__(self, settings: Settings) -> None:
         self._celery = make_celery(settings)
         self._queues = connect(settings.redis_broker_url)
+        self._roster = RedisRoster(settings.redis_url)
 
     def __call__(self, task: str, job_id: str, payload: str, queue: str) -> None:
         """See :class:`elephant_server.jobs.submit.Sender`."""
@@ -42,6 +44,10 @@ class Post:
     def is_empty(self, queue: str) -> bool:
         """See :class:`elephant_server.jobs.submit.Sender`."""
         return not self._queues.llen(queue)
+
+    def is_served(self, queue: str) -> bool:
+        """See :class:`elephant_server.jobs.submit.Sender`."""
+        return any(member.name.startswith(queue) for member in self._roster.present())
 
 
 def make_celery(settings: Settings) -> Celery:

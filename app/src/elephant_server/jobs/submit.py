@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,15 +10,17 @@ from typing import Protocol
 
 from redis.exceptions import RedisError
 
-from elephant_server.errors import AlreadyRunningError, UnavailableError
+from elephant_server.errors import AlreadyRunningError, UnavailableError, WorkerLostError
 from elephant_server.jobs.payloads import Payload
-from elephant_server.state import Board, Kind
+from elephant_server.state import Board, Kind, Outcome
 
 logger = logging.getLogger(__name__)
 
 RENEW_INTERVAL_S = 2.0
 # So many looks in a row at an empty queue: the message is lost, not on its way.
 LOOKS_UNTIL_LOST = 2
+# A worker that was ended is there again within seconds; to load PyTorch from a slow disk takes a minute.
+UNSERVED_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,9 @@ class Sender(Protocol):
     def is_empty(self, queue: str) -> bool:
         """Tell whether nothing waits in a queue; raises where that cannot be known."""
 
+    def is_served(self, queue: str) -> bool:
+        """Tell whether there is a worker for a queue, however busy it is; raises where that cannot be known."""
+
 
 class Dispatcher:
     """Enters jobs on the board and hands them to the workers.
@@ -53,7 +59,7 @@ class Dispatcher:
     def __init__(self, board: Board, send: Sender) -> None:
         self._board = board
         self._send = send
-        self._keeper = QueuedJobsKeeper(board, send.is_empty)
+        self._keeper = QueuedJobsKeeper(board, send)
 
     def submit(self, task: str, payload: Payload, kind: Kind, queue: str) -> Job:
         """Enter a job and hand it over.
@@ -119,13 +125,17 @@ class QueuedJobsKeeper:
     ----------
     board
         Where the jobs are.
-    is_empty
-        Tells whether nothing waits in a queue.
+    queues
+        Where they wait.
+    clock
+        Seconds that pass, whatever the time of the day.
     """
 
-    def __init__(self, board: Board, is_empty: Callable[[str], bool]) -> None:
+    def __init__(self, board: Board, queues: Sender, clock: Callable[[], float] = time.monotonic) -> None:
         self._board = board
-        self._is_empty = is_empty
+        self._queues = queues
+        self._clock = clock
+        self._unserved_since: dict[str, float] = {}
         self._jobs: set[QueuedJob] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -146,8 +156,20 @@ class QueuedJobsKeeper:
         queued = [job for job in jobs if self._board.renew_queued(job.id)]
         with self._changed:
             self._jobs.difference_update(set(jobs).difference(queued))
+        self._refuse_unserved(queued)
         if queued:
             self._send_lost(queued)
+
+    def _refuse_unserved(self, queued: Sequence[QueuedJob]) -> None:
+        """End the jobs for which there has been no worker for long: they would wait for ever."""
+        now = self._clock()
+        unserved = {queue for queue in {job.queue for job in queued} if not self._queues.is_served(queue)}
+        self._unserved_since = {queue: self._unserved_since.get(queue, now) for queue in unserved}
+        late = {queue for queue, since in self._unserved_since.items() if now - since > UNSERVED_S}
+        ids = {job.id: job.queue for job in queued if job.queue in late}
+        for entry in self._board.entries() if ids else ():
+            if entry.id in ids and entry.phase == "queued" and self._board.drop(entry, _unserved(entry.task)):
+                logger.error("%s was given up: there is no worker for the queue %s", entry.task, ids[entry.id])
 
     def _send_lost(self, queued: Sequence[QueuedJob]) -> None:
         """Send those again that will not begin: nothing waits in their queue any more, and still nobody has begun them.
@@ -155,7 +177,7 @@ class QueuedJobsKeeper:
         What other workers are at says nothing: each takes a message off the queue only when it can begin at once.
         """
         for job in queued:
-            job.n_lost = job.n_lost + 1 if self._is_empty(job.queue) else 0
+            job.n_lost = job.n_lost + 1 if self._queues.is_empty(job.queue) else 0
             if job.n_lost >= LOOKS_UNTIL_LOST:
                 logger.warning("A job was lost on its way to the worker, and is sent again")
                 job.n_lost = 0
@@ -170,3 +192,11 @@ class QueuedJobsKeeper:
             except Exception as error:  # noqa: BLE001 - what carries the jobs has errors of many kinds; none may end this
                 logger.warning("The queued jobs cannot be looked at (%s)", error)
             threading.Event().wait(RENEW_INTERVAL_S)
+
+
+def _unserved(task: str) -> Outcome:
+    message = (
+        f"{task.removeprefix('elephant.')} could not begin: for {UNSERVED_S:.0f} s there has been no worker that could "
+        "do it. It was given up; see in the server's log why its workers do not start, then try again"
+    )
+    return Outcome(error=WorkerLostError.__name__, message=message)

@@ -53,6 +53,10 @@ class WorkerThreads:
         """See :class:`elephant_server.jobs.submit.Sender`."""
         return self._queues[queue].empty()
 
+    def is_served(self, queue: str) -> bool:
+        """See :class:`elephant_server.jobs.submit.Sender`."""
+        return any(thread.name == queue and thread.is_alive() for thread in self._threads)
+
     def start(self) -> None:
         """Let the threads work."""
         for thread in self._threads:

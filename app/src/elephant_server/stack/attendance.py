@@ -14,6 +14,17 @@ def absent_workers(settings: Settings) -> list[str]:
     return [name for name in expected if name not in there]
 
 
+def present_workers(settings: Settings) -> set[str]:
+    """Return the names of this machine's workers that say that they are there.
+
+    Raises
+    ------
+    redis.exceptions.RedisError
+        The roster is away.
+    """
+    return {member.name for member in RedisRoster(settings.redis_url).present() if member.machine == settings.machine}
+
+
 def own_devices(settings: Settings) -> str:
     """Return the names of what this machine's workers compute on."""
     devices = {device.id: device.name for member in _members(settings) for device in member.devices}

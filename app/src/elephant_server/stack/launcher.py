@@ -22,7 +22,8 @@ from elephant_server.stack.programs import Programs, find_programs
 from elephant_server.stack.readiness import Readiness
 from elephant_server.stack.redis_server import redis_address
 from elephant_server.stack.secret_files import with_secrets
-from elephant_server.stack.supervision import GUARD, Supervision, child_environment
+from elephant_server.stack.silence import SilentWorkers
+from elephant_server.stack.supervision import GUARD, ProgramState, Supervision, child_environment
 from elephant_server.stack.watch import Watch, last_lines
 
 _START_SECONDS = 300.0
@@ -132,8 +133,11 @@ def _run(settings: Settings, supervision: Supervision, stop: threading.Event) ->
                 for line in announcement(settings, device, with_secrets=sys.stdout.isatty()):
                     say(line)
             watch.has_served = True
+            silent = SilentWorkers(settings)
             while not stop.wait(_RUNNING_POLL_SECONDS):
-                _look(supervision, watch)
+                programs = _look(supervision, watch)
+                for name in silent.look(programs):
+                    say(f"{name} does not answer and was ended.")
             say("Stopping ...")
     finally:
         say("Stopped.")
@@ -153,7 +157,7 @@ def _wait_until_ready(settings: Settings, supervision: Supervision, watch: Watch
     return readiness.device
 
 
-def _look(supervision: Supervision, watch: Watch) -> None:
+def _look(supervision: Supervision, watch: Watch) -> dict[str, ProgramState]:
     if supervision.has_ended:
         raise StackError(f"supervisord has ended. {supervision.output()}".strip())
     programs = supervision.programs()
@@ -163,6 +167,7 @@ def _look(supervision: Supervision, watch: Watch) -> None:
         if program.has_failed:
             say(f"{program.name} keeps failing ({program.problem}) and is tried again; {program.log} says why.")
             supervision.start(program)
+    return programs
 
 
 def _describe_missing(settings: Settings, missing: list[str]) -> str:

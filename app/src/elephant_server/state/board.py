@@ -99,6 +99,8 @@ class Entry:
         The process that runs it; empty while it is queued.
     task
         What it does, by the name of its task.
+    is_cancelled
+        Whether it was asked to end.
     """
 
     id: str
@@ -107,6 +109,7 @@ class Entry:
     beat: int
     owner: str
     task: str
+    is_cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,12 @@ class Board(Protocol):
 
     def drop(self, entry: Entry, outcome: Outcome) -> bool:
         """End a job for good, unless it has been renewed since; False where it was."""
+
+    def silent_owners(self) -> set[str]:
+        """Return the processes whose running jobs were dropped, and that are not known to have ended."""
+
+    def forget_owner(self, owner: str) -> None:
+        """Take note that a process whose job was dropped has ended."""
 
     def finish(self, job_id: str, outcome: Outcome) -> None:
         """Take a job off the board and leave its outcome, both at once."""

@@ -83,7 +83,7 @@ class MemoryBoard:
     def entries(self) -> list[Entry]:
         """See :meth:`Board.entries`."""
         with self._changed:
-            return [job.entry for job in self._jobs.values()]
+            return [replace(job.entry, is_cancelled=job.is_cancelled) for job in self._jobs.values()]
 
     def drop(self, entry: Entry, outcome: Outcome) -> bool:
         """See :meth:`Board.drop`."""
@@ -94,6 +94,13 @@ class MemoryBoard:
             _keep(self._dropped, entry.id, None)
             self._end(entry.id, outcome)
             return True
+
+    def silent_owners(self) -> set[str]:
+        """See :meth:`Board.silent_owners`; here all are this process, which cannot end a thread."""
+        return set()
+
+    def forget_owner(self, owner: str) -> None:
+        """See :meth:`Board.forget_owner`."""
 
     def finish(self, job_id: str, outcome: Outcome) -> None:
         """See :meth:`Board.finish`."""

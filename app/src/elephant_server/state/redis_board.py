@@ -71,12 +71,24 @@ class RedisBoard:
 
     def entries(self) -> list[Entry]:
         """See :meth:`Board.entries`."""
-        return [Entry(job_id, Kind(kind), *values) for job_id, kind, *values in self._run("ENTRIES")]
+        return [
+            Entry(job_id, Kind(kind), phase, beat, owner, task, bool(cancelled))
+            for job_id, kind, phase, beat, owner, task, cancelled in self._run("ENTRIES")
+        ]
 
     def drop(self, entry: Entry, outcome: Outcome) -> bool:
         """See :meth:`Board.drop`."""
         text = json.dumps(asdict(outcome), allow_nan=False)
         return bool(self._run("DROP", entry.id, entry.phase, entry.beat, text, int(KEEP_OUTCOME_S * 1000)))
+
+    def silent_owners(self) -> set[str]:
+        """See :meth:`Board.silent_owners`."""
+        found: Any = self._redis.smembers(f"{self._prefix}silent")
+        return set(found)
+
+    def forget_owner(self, owner: str) -> None:
+        """See :meth:`Board.forget_owner`."""
+        self._redis.srem(f"{self._prefix}silent", owner)
 
     def finish(self, job_id: str, outcome: Outcome) -> None:
         """See :meth:`Board.finish`."""

@@ -103,8 +103,9 @@ ENTRIES = (
     + """
 local found = {}
 for _, job in ipairs(alive()) do
-  local values = redis.call('HMGET', entry(job.id), 'phase', 'beat', 'owner', 'task')
-  found[#found + 1] = {job.id, job.kind, values[1], tonumber(values[2]), values[3], values[4]}
+  local values = redis.call('HMGET', entry(job.id), 'phase', 'beat', 'owner', 'task', 'cancelled')
+  local cancelled = values[5] == '1' and 1 or 0
+  found[#found + 1] = {job.id, job.kind, values[1], tonumber(values[2]), values[3], values[4], cancelled}
 end
 return found
 """
@@ -114,8 +115,12 @@ return found
 DROP = (
     _COMMON
     + """
-local job = redis.call('HMGET', entry(ARGV[2]), 'phase', 'beat')
+local job = redis.call('HMGET', entry(ARGV[2]), 'phase', 'beat', 'owner')
 if job[1] ~= ARGV[3] or job[2] ~= ARGV[4] then return 0 end
+if job[3] and job[3] ~= '' then
+  redis.call('SADD', prefix .. 'silent', job[3])
+  redis.call('PEXPIRE', prefix .. 'silent', ARGV[6])
+end
 redis.call('SET', prefix .. 'dropped:' .. ARGV[2], '1', 'PX', ARGV[6])
 finish(ARGV[2], ARGV[5], ARGV[6])
 return 1
