@@ -71,6 +71,20 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
+@contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Make a folder and those above it; where the block fails, those that are new and empty are removed again."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # something is in it
+            for path in new:
+                path.rmdir()
+        raise
+
+
 def passing_file(folder: Path, suffix: str) -> tuple[int, Path]:
     """Make a file that is there for a while, and return its descriptor and its path.
 

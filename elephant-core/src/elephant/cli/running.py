@@ -1,12 +1,15 @@
 """Running a command: what ends it, in words and as an exit status."""
 
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
+from elephant.cli import IS_PROGRAM
 from elephant.cli.session import Session
 from elephant.errors import Cancelled, ElephantError
 
@@ -27,6 +30,24 @@ def run(command: click.Command, argv: Sequence[str], name: str = "elephant") -> 
     name
         What the command is called in its help.
     """
+    with _interrupts():
+        return _run(command, argv, name)
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Let Ctrl-C interrupt what is inside; before and after it the program ends in silence."""
+    if not IS_PROGRAM or signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _run(command: click.Command, argv: Sequence[str], name: str) -> int:
     session = Session()
     try:
         status = command.main(list(argv), prog_name=name, standalone_mode=False, obj=session)

@@ -30,7 +30,7 @@ from elephant.dataset.values import (
 from elephant.dataset.views import say_what_was_taken
 from elephant.dataset.workers import run
 from elephant.errors import DatasetError
-from elephant.files import in_mib
+from elephant.files import in_mib, new_folder
 from elephant.reporting import CancelToken, ProgressReporter
 from elephant.types import Shape
 
@@ -103,9 +103,13 @@ class _Work:
 
 
 def _write(work: _Work, scaling: Scaling) -> None:
+    with new_folder(work.destination):
+        _write_into_folder(work, scaling)
+
+
+def _write_into_folder(work: _Work, scaling: Scaling) -> None:
     movie, destination = work.movie, work.destination
     specs = array_specs(movie.n_timepoints, work.spatial, scaling.dtype)
-    destination.mkdir(parents=True, exist_ok=True)
     _check_room(movie, specs[IMAGES], destination)
     try:
         with staging(destination) as staged:

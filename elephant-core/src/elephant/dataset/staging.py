@@ -47,16 +47,22 @@ def staging(folder: Path) -> Iterator[Path]:
     DatasetError
         Another process is converting into the same folder.
     """
+    lock = folder / _LOCK
+    is_new = not lock.exists()
     try:
-        with FileLock(folder / _LOCK, timeout=0):
+        with FileLock(lock, timeout=0):
             _finish_or_sweep(folder)
             staged = folder / _WORK / uuid.uuid4().hex
             staged.mkdir(parents=True)
             try:
                 yield staged
                 _put_marker(folder, staged)
-            finally:
+            except BaseException:
                 _finish_or_sweep(folder)
+                if is_new:  # the folder is as it was; whoever waits for this lock notices that it is gone
+                    lock.unlink(missing_ok=True)
+                raise
+            _finish_or_sweep(folder)
     except Timeout as error:
         raise DatasetError(
             f"one conversion at a time can write {folder}, but another one runs: wait for it, or abort it"

@@ -6,10 +6,12 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from typing import Any, Protocol, TypeVar
 
@@ -66,17 +68,43 @@ def _run_in_processes(
 ) -> Generator[Result_co, None, None]:
     context = multiprocessing.get_context("spawn")  # forking a process with threads can hang it
     ended = context.Event()
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, context, _prepare, (task, ended))
     waiting: deque[Future[Any]] = deque()
     try:
         for t in range(count):
             # Only some are handed out in advance, so that holding this process soon holds all.
-            for ahead in range(t + len(waiting), min(count, t + 2 * workers)):
-                waiting.append(pool.submit(_run_task, ahead))
+            with _interrupts_held():  # this starts processes, which are deaf to Ctrl-C from their first moment
+                for ahead in range(t + len(waiting), min(count, t + 2 * workers)):
+                    waiting.append(pool.submit(_run_task, ahead))
             yield _result(waiting.popleft(), cancel)
     finally:
         ended.set()
+        _shut_down(pool, set(multiprocessing.active_children()) - others)
+
+
+def _shut_down(pool: ProcessPoolExecutor, helpers: set[BaseProcess]) -> None:
+    """Wait until the helpers have ended; a person who does not want to wait any more ends them."""
+    try:
         pool.shutdown(wait=True, cancel_futures=True)
+    except KeyboardInterrupt:
+        for helper in helpers:
+            helper.kill()
+        pool.shutdown(wait=True, cancel_futures=True)
+        raise
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let SIGINT wait; processes that are started meanwhile never get it. Windows has no such thing."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _result(future: Future[Any], cancel: CancelToken) -> Any:
