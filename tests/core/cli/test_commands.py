@@ -135,3 +135,25 @@ def test_other_packages_bring_commands(shell: Shell, monkeypatch: pytest.MonkeyP
         assert (done.status, done.err.count("\n")) == (1, 1)
         assert f"the command {name} of visitor" in done.err
     assert shell("check", "nowhere").status == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["predct"], "No such command 'predct'. Did you mean 'predict'?"),
+        (["Conver", "a.h5", "b"], "No such command 'Conver'. Did you mean 'convert'?"),
+        (["xyz"], "No such command 'xyz'. Expected one of convert, check, train, "),
+        (["models", "lst"], "No such command 'lst'. Did you mean 'list'?"),
+        (["check", "d", "--jso"], "No such option '--jso'. Did you mean '--json'?"),
+    ],
+)
+def test_a_typo_gets_what_is_meant(args: list[str], words: str, shell: Shell) -> None:
+    done = shell(*args)
+    assert done.status == 2
+    assert done.err.splitlines()[-1].startswith(f"error: {words}")
+
+
+def test_an_option_that_is_given_again_is_said(shell: Shell) -> None:
+    done = shell("check", "nowhere", "--workspace", "a", "--json", "--json", "--workspace", "b")
+    assert done.err.splitlines()[0] == "warning: --workspace was given more than once: the last one counts"
+    assert "b/datasets/nowhere" in done.err

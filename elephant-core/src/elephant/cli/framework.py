@@ -1,5 +1,7 @@
 """What all commands have in common: `--quiet`, `--verbose`, `--debug`, and help in sections."""
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -7,6 +9,11 @@ from typing import Any
 import click
 
 from elephant.cli.session import Session
+
+
+_REPEATED = f"{__name__}.repeated"
+
+logger = logging.getLogger(__name__)
 
 
 class Option(click.Option):
@@ -39,10 +46,23 @@ class Command(click.Command):
             with formatter.section(section):
                 formatter.write_dl(rows)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments, and remember which options were given more often than they count."""
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        given = Counter(param.name for param in order if _counts_once(param))
+        ctx.meta[_REPEATED] = [param for param in self.params if given[param.name] > 1]
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Set up logging as the options say, then run."""
         with ctx.ensure_object(Session).logging_to_terminal():
+            for option in ctx.meta[_REPEATED]:
+                logger.warning("%s was given more than once: the last one counts", option.opts[-1])
             return super().invoke(ctx)
+
+
+def _counts_once(param: click.Parameter) -> bool:
+    return isinstance(param, click.Option) and not param.multiple and not param.is_flag
 
 
 def _section(option: click.Option) -> str:

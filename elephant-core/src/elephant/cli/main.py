@@ -1,5 +1,6 @@
 """Which commands there are: those of this package, and those that other packages bring."""
 
+import difflib
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -59,6 +60,17 @@ class Commands(click.Group):
         rows = [(name, BUILT_IN.get(name) or self._words_of(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that was asked for; where there is none, say which one is meant."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            near = difflib.get_close_matches(name.lower(), self.list_commands(ctx), n=1)
+            meant = f"Did you mean '{near[0]}'?" if near else f"Expected one of {', '.join(self.list_commands(ctx))}."
+            raise click.UsageError(f"No such command '{name}'. {meant}", ctx)
+        return super().resolve_command(ctx, args)
 
     def _words_of(self, ctx: click.Context, name: str) -> str:
         try:
