@@ -43,8 +43,8 @@ class VoxelSize:
     def __post_init__(self) -> None:
         if not all(math.isfinite(edge) and edge > 0 for edge in self.zyx):
             raise InvalidInputError(
-                f"a voxel's edges must be positive finite numbers, but are {self.zyx} (Z, Y, X): "
-                "set the voxel size in the client's preferences"
+                f"expected a voxel whose edges are positive finite numbers, got X = {self.x:g}, Y = {self.y:g}, "
+                f"Z = {self.z:g}: correct `voxel_size`"
             )
 
     @property

@@ -333,6 +333,19 @@ def test_timepoints_together_give_what_each_gives_alone(made: tuple[DetectionWor
     assert list(detect_all(work, [], params)) == []
 
 
+def test_where_nothing_is_found_the_log_says_how_high_probabilities_are(
+    made: tuple[DetectionWork, list[Spot]], caplog: pytest.LogCaptureFixture
+) -> None:
+    work, _ = made
+    reset(work)
+    params = detection_params(work.dataset.n_dims)
+    unreachable = params.model_copy(update={"spots": params.spots.model_copy(update={"p_thresh": 1.0})})
+    assert detect(work, 1, unreachable) == []
+    (said,) = (record for record in caplog.records if "No nuclei found at timepoint 1" in record.message)
+    assert said.levelname == "WARNING"
+    assert "the highest centre probability is " in said.message
+
+
 def test_of_timepoints_together_those_before_a_failure_are_given(made: tuple[DetectionWork, list[Spot]]) -> None:
     work, _ = made
     reset(work)

@@ -10,7 +10,6 @@ import click
 
 from elephant.cli.session import Session
 
-
 _REPEATED = f"{__name__}.repeated"
 
 logger = logging.getLogger(__name__)
@@ -55,7 +54,9 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Set up logging as the options say, then run."""
-        with ctx.ensure_object(Session).logging_to_terminal():
+        session = ctx.ensure_object(Session)
+        session.options = {str(p.name): p.opts[-1] for p in self.params if isinstance(p, click.Option)}
+        with session.logging_to_terminal():
             for option in ctx.meta[_REPEATED]:
                 logger.warning("%s was given more than once: the last one counts", option.opts[-1])
             return super().invoke(ctx)

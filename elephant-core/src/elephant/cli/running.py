@@ -62,7 +62,7 @@ def _run(command: click.Command, argv: Sequence[str], name: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (ElephantError, OSError, MemoryError) as error:
-        return _fail(error, _in_words(error), session)
+        return _fail(error, session.in_options(_in_words(error, session)), session)
     except Exception as error:  # noqa: BLE001 - a person gets a line, and --debug the rest
         words = f"this should not have happened: {type(error).__name__}: {error}; --debug shows where"
         return _fail(error, words, session)
@@ -88,9 +88,15 @@ def _fail(error: BaseException, words: str, session: Session) -> int:
     return FAILED
 
 
-def _in_words(error: BaseException) -> str:
+def _in_words(error: BaseException, session: Session) -> str:
     if isinstance(error, MemoryError):
-        return f"there is not enough memory ({error}): use a smaller --patch, --crop-size or --batch-size"
+        return f"there is not enough memory ({error}): {_smaller(session)}"
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {error.filename}"
     return str(error)
+
+
+def _smaller(session: Session) -> str:
+    """Say which options of the command make it need less memory."""
+    there = [session.options[name] for name in ("patch", "crop_size", "batch_size") if name in session.options]
+    return f"make {' or '.join(there)} smaller" if there else "end other programs"

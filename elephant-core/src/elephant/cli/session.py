@@ -1,13 +1,17 @@
 """What the options that every command has say about one run."""
 
 import logging
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import click
 from tqdm import tqdm
+
+# `name`, or a name of several words that is no part of a path.
+_PARAMETER = re.compile(r"`([a-z_]+)`|(?<![\w./`-])[a-z]+(?:_[a-z]+)+(?![\w./`-])")
 
 
 @dataclass(slots=True)
@@ -22,17 +26,28 @@ class Session:
         What the core logs, too.
     debug
         Where an error came from.
+    options
+        The options of the command that runs, by the names of their parameters.
     """
 
     quiet: bool = False
     verbose: bool = False
     debug: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def in_options(self, words: str) -> str:
+        """Return a sentence of the core with options in the place of the parameters that it names."""
+
+        def option(found: re.Match[str]) -> str:
+            return self.options.get(found[1] or found[0], found[0])
+
+        return _PARAMETER.sub(option, words)
 
     @contextmanager
     def logging_to_terminal(self) -> Iterator[None]:
         """Send what is logged within to standard error: warnings, and with `verbose` the rest."""
         handler = _AboveTheBars()
-        handler.setFormatter(_Words())
+        handler.setFormatter(_Words(self))
         logger = logging.getLogger("elephant")
         before = logger.handlers, logger.propagate, logger.level
         logger.handlers, logger.propagate = [handler], False
@@ -59,6 +74,10 @@ class _AboveTheBars(logging.Handler):
 class _Words(logging.Formatter):
     """``warning: ...``; what is only for information stands for itself."""
 
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+
     def format(self, record: logging.LogRecord) -> str:
         prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        return prefix + record.getMessage()
+        return prefix + self._session.in_options(record.getMessage())

@@ -122,7 +122,7 @@ class Dataset:
         if not 0 <= t < self.n_timepoints:
             raise InvalidInputError(
                 f"timepoint {t} was asked for, but {self._folder.name} has timepoints 0 to {self.n_timepoints - 1}: "
-                "check that the client shows the movie that this dataset was made from"
+                "choose the dataset that was made from this movie"
             )
 
     def read_image(self, t: int, box: Box | None = None) -> NDArray[Any]:

@@ -246,7 +246,7 @@ class TimeSeries:
         if not 0 <= t < spec.n_timepoints:
             raise InvalidInputError(
                 f"{self._path.name} has {spec.n_timepoints} timepoints, counted from 0, but {t} was asked "
-                "for: check that the client shows the movie that this dataset was made from"
+                "for: choose the dataset that was made from this movie"
             )
         if box is None:
             return (t,)

@@ -38,7 +38,7 @@ def load_state_dicts(path: Path) -> list[StateDict]:
             table = examined(file)
             return _weights(file, table)
     except FileNotFoundError:
-        raise NotFoundError(f"there is no model file {path.name}: train or reset the model first") from None
+        raise NotFoundError(f"there is no model file {path.name}: train a model of this name first") from None
     except NotWeightsError as error:
         raise ModelFileError(
             f"{path.name} holds {error}, expected a state dict or a list of them: save model.state_dict() rather than "
@@ -47,7 +47,7 @@ def load_state_dicts(path: Path) -> list[StateDict]:
     except (DamagedTableError, OSError) as error:
         raise ModelFileError(
             f"{path.name} is not a PyTorch model file, or it is damaged ({error}): expected a state dict, or a list of "
-            "them, saved with torch.save; choose another file or reset the model"
+            "them, saved with torch.save; choose another file or start the model anew"
         ) from error
 
 
@@ -130,7 +130,8 @@ def fill(network: nn.Module, weights: StateDict, name: str) -> None:
         if problem:
             raise ModelFileError(
                 f"{name} cannot be used: expected were finite numbers of {state[key].dtype} or another real type, but "
-                f"{key} {problem}; choose another file or reset the model, and train it with a smaller learning rate"
+                f"{key} {problem}; choose another file, or start the model anew and train it with a smaller learning "
+                "rate"
             )
     network.load_state_dict(dict(weights))
 

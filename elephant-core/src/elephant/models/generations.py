@@ -23,7 +23,7 @@ from pathlib import Path
 from elephant.errors import ModelFileError, NotFoundError
 from elephant.files import explained_storage, replacing, sync_folder
 from elephant.models.checkpoint import StateDict, load_state_dicts, save_state_dicts
-from elephant.models.history import Entry, is_told, read_history, record
+from elephant.models.history import Entry, history_file, is_told, read_history, record
 from elephant.models.lock import writing
 
 logger = logging.getLogger(__name__)
@@ -148,6 +148,15 @@ def _restore(path: Path, number: int | None) -> Generation:
     record(path, Entry(what="restored", restored=chosen.number, before=before, follows=follows))
     logger.info("The model %s was set back to its %s", path.name, chosen)
     return chosen
+
+
+def discard(path: Path) -> None:
+    """Remove a model that is new, with its history; folders that are empty then go too."""
+    path.unlink(missing_ok=True)
+    history_file(path).unlink(missing_ok=True)
+    for folder in (history_file(path).parent, _folder_of(path), _folder_of(path).parent):
+        with suppress(OSError):  # something is in it, or it is not there
+            folder.rmdir()
 
 
 def newest_sound(path: Path, load: Callable[[Path], object] = load_state_dicts) -> Generation | None:

@@ -59,7 +59,7 @@ class Pretrained:
             return path
         place = f"put the file into the workspace as models/{self.folder.name}/{name}"
         if not self.address:
-            raise NotFoundError(f"the pretrained model {name} is not there: {place}, or reset the model without it")
+            raise NotFoundError(f"the pretrained model {name} is not there: {place}, or start the model without it")
         try:
             with fetched(urljoin(self.address, name), self.folder, self._rules, self.checksums.get(name)) as file:
                 sync_files([file])

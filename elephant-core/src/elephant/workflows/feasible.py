@@ -70,8 +70,8 @@ def check_batches(crop_size: Shape, seen: Shape, loop: LoopParams, n_timepoints:
     at_once = min(loop.batch_size, loop.n_crops * max(n_timepoints, 1))
     check_memory(
         at_once * crop * _TRAINING_BYTES,
-        f"training on {at_once} crop(s) of {crop} voxels at a time (batch_size, crop_size)",
-        "choose a smaller crop_size or batch_size",
+        f"training on {at_once} crop(s) of {crop} voxels at a time (`batch_size`, `crop_size`)",
+        "choose a smaller `crop_size` or `batch_size`",
     )
 
 
@@ -79,8 +79,8 @@ def _check_image(seen: Shape, n_channels: int) -> None:
     size = " x ".join(str(s) for s in reversed(seen))
     check_memory(
         math.prod(seen) * n_channels * _FLOAT_BYTES,
-        f"an image of {size} voxels (input_size)",
-        "choose a smaller input_size or crop_box",
+        f"an image of {size} voxels (`input_size`)",
+        "choose a smaller `input_size` or `crop_box`",
     )
 
 

@@ -1,6 +1,7 @@
 """Using a detection model: the nuclei of a timepoint, or of many of them."""
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import zip_longest
 
@@ -19,6 +20,9 @@ from elephant.types import Box
 from elephant.workflows.detection import DetectionWork
 from elephant.workflows.work import PREDICTION_REMEDY, check_output, chosen_box, seen_size
 
+logger = logging.getLogger(__name__)
+
+OnNone = Callable[[int, float], None]
 _Image = NDArray[np.float32]
 _needs_memory = needs_memory("the prediction", PREDICTION_REMEDY)
 
@@ -36,15 +40,20 @@ def detect(work: DetectionWork, t: int, params: DetectionParams) -> list[Detecte
         The work was ended; nothing was written.
     """
     seen = _seen(work, t, params)
-    return _found(work, t, params, _probabilities(work, seen, params))
+    return _found(work, t, params, _probabilities(work, seen, params), _warn_of_none(params))
 
 
 def detect_all(
-    work: DetectionWork, timepoints: Sequence[int], params: DetectionParams
+    work: DetectionWork, timepoints: Sequence[int], params: DetectionParams, on_none: OnNone | None = None
 ) -> Iterator[tuple[int, list[DetectedSpot]]]:
     """Find the nuclei of some timepoints, and yield each of them with its nuclei, in the order given.
 
     While the network looks at one, the next one is read and the nuclei of the one before are extracted.
+
+    Parameters
+    ----------
+    on_none
+        Called with each timepoint that has no nuclei, and its highest centre probability; by default a warning says so.
 
     Raises
     ------
@@ -63,7 +72,7 @@ def detect_all(
             finally:  # what is done is given, also where this one fails
                 if last is not None:
                     yield last[0], last[1].result()
-            last = t, others.submit(_found, work, t, params, probabilities)
+            last = t, others.submit(_found, work, t, params, probabilities, on_none or _warn_of_none(params))
         if last is not None:
             yield last[0], last[1].result()
 
@@ -91,7 +100,9 @@ def _probabilities(work: DetectionWork, seen: _Image, params: DetectionParams) -
 
 
 @_needs_memory
-def _found(work: DetectionWork, t: int, params: DetectionParams, probabilities: _Image) -> list[DetectedSpot]:
+def _found(
+    work: DetectionWork, t: int, params: DetectionParams, probabilities: _Image, on_none: OnNone
+) -> list[DetectedSpot]:
     """Return the nuclei, and keep the probabilities where that is wanted."""
     dataset = work.dataset
     box = chosen_box(params.prediction.crop_box, dataset.shape)
@@ -99,7 +110,32 @@ def _found(work: DetectionWork, t: int, params: DetectionParams, probabilities: 
         _keep(dataset, t, box, probabilities)
     ratio = tuple(b / s for b, s in zip(box.size, probabilities.shape[1:], strict=True))
     stretch = params.prediction.use_2d and dataset.is_3d
-    return find_spots(probabilities[CENTRE], params.spots, box.origin, ratio, stretch)
+    spots = find_spots(probabilities[CENTRE], params.spots, box.origin, ratio, stretch)
+    if not spots:
+        on_none(t, float(probabilities[CENTRE].max()))
+    return spots
+
+
+def why_none(highest: float, params: DetectionParams) -> str:
+    """Say why there are no nuclei.
+
+    Parameters
+    ----------
+    highest
+        The highest centre probability.
+    """
+    spots = params.spots
+    peak = f"the highest centre probability is {highest:.3g}"
+    if highest > spots.p_thresh:
+        return (
+            f"{peak}, but all that is above `p_thresh` {spots.p_thresh:g} is single voxels, or smaller than `r_min` "
+            f"{spots.r_min:g} allows: lower them, or check the voxel size"
+        )
+    return f"{peak}, and `p_thresh` is {spots.p_thresh:g}: lower `p_thresh`, or train on"
+
+
+def _warn_of_none(params: DetectionParams) -> OnNone:
+    return lambda t, highest: logger.warning("No nuclei found at timepoint %d: %s", t, why_none(highest, params))
 
 
 def _keep(dataset: Dataset, t: int, box: Box, probabilities: _Image) -> None:

@@ -245,7 +245,7 @@ def _check(link: Link, dataset: Dataset) -> None:
     if link.t + 1 >= dataset.n_timepoints:
         raise InvalidInputError(
             f"a link begins at timepoint {link.t}, but its nucleus must be at {link.t + 1} and the dataset has "
-            f"timepoints 0 to {dataset.n_timepoints - 1}: choose the dataset that belongs to this project"
+            f"timepoints 0 to {dataset.n_timepoints - 1}: choose the dataset that these links belong to"
         )
 
 

@@ -31,7 +31,7 @@ def by_timepoint(spots: Iterable[A], n_timepoints: int) -> Mapping[int, Sequence
         if not 0 <= spot.t < n_timepoints:
             raise InvalidInputError(
                 f"a spot is at timepoint {spot.t}, but the dataset has timepoints 0 to {n_timepoints - 1}: choose the "
-                "dataset that belongs to this project"
+                "dataset that these spots belong to"
             )
         groups[spot.t].append(spot)
     return dict(sorted(groups.items()))

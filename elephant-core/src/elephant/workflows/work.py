@@ -17,13 +17,14 @@ from elephant.reporting import CancelToken, ProgressReporter
 from elephant.types import Box, Shape, VoxelSize
 
 DEFAULT_CACHE_BYTES = 1 << 30
-# What a person can change where there is too little memory, named as in the client's settings.
+# What a person can change where there is too little memory. Settings are named as the client and its requests do; the
+# command line puts its options in their place.
 TRAINING_REMEDY = (
-    "make crop_size or batch_size smaller, or cache_maxbytes where the machine's own memory is short; the model is "
-    "what it was after its last finished epoch"
+    "make `crop_size` or `batch_size` smaller, or `cache_maxbytes` where the machine's own memory is short; the model "
+    "is what it was after its last finished epoch"
 )
-START_REMEDY = "make crop_size or cache_maxbytes smaller; the model is what it was before"
-PREDICTION_REMEDY = "make patch, batch_size or the crop box smaller, or end other programs that use the device"
+START_REMEDY = "make `crop_size` or `cache_maxbytes` smaller; the model is what it was before"
+PREDICTION_REMEDY = "make `patch`, `batch_size` or `crop_box` smaller, or end other programs that use the device"
 
 
 W = TypeVar("W", bound="ModelWork")
@@ -85,10 +86,14 @@ def chosen_box(crop_box: Box | None, shape: Shape) -> Box:
     box = crop_box or Box.whole(shape)
     if not box.fits(shape):
         raise InvalidInputError(
-            f"the crop box from {box.origin} with size {box.size} is not inside the image of size {shape} "
-            "((Z), Y, X): choose a box inside the image"
+            f"the crop box from {_xyz(box.origin)} of {_xyz(box.size)} voxels is not inside the image of {_xyz(shape)} "
+            "(X, Y, Z): correct `crop_box`"
         )
     return box
+
+
+def _xyz(shape: Shape) -> str:
+    return " x ".join(map(str, reversed(shape)))
 
 
 def check_output(values: NDArray[np.floating], model_path: Path) -> None:
@@ -101,8 +106,8 @@ def check_output(values: NDArray[np.floating], model_path: Path) -> None:
     """
     if not np.isfinite(values).all():
         raise ModelFileError(
-            f"the model {model_path.name} gives numbers that are none: its training went astray; reset it and train it "
-            "with a smaller learning rate"
+            f"the model {model_path.name} gives numbers that are none: its training went astray; start it anew and "
+            "train it with a smaller learning rate"
         )
 
 

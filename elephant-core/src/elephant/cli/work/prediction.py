@@ -1,5 +1,6 @@
 """Finding nuclei."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import click
 from elephant.cli.files import SpotRecord, check_output, write_spots
 from elephant.cli.interruption import interruptible
 from elephant.cli.options import as_voxel_size, chosen_keep_axials, parse_timepoints
-from elephant.cli.output import counted
+from elephant.cli.output import counted, in_ranges
 from elephant.cli.parameters import build
 from elephant.cli.places import MODELS, find
 from elephant.cli.progress import Bars
@@ -22,7 +23,9 @@ from elephant.errors import InvalidInputError
 from elephant.models.shelf import ModelShelf
 from elephant.spots import DetectedSpot
 from elephant.workflows.detection import DetectionWork
-from elephant.workflows.finding import detect_all
+from elephant.workflows.finding import detect_all, why_none
+
+logger = logging.getLogger(__name__)
 
 STANDARD_OUTPUT = Path("-")
 IDS_PER_TIMEPOINT = 1_000_000
@@ -40,6 +43,7 @@ def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
     shelf = ModelShelf(choose_device(values["device"]))
     found: list[SpotRecord] = []
     done: list[int] = []
+    none: dict[int, float] = {}
 
     def promise() -> str:
         write_all(outputs, found, is_completed=False)
@@ -47,11 +51,14 @@ def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
 
     with Bars(current()) as bars, interruptible(promise) as cancel:
         work = DetectionWork(dataset, path, shelf, bars, cancel)
-        for t, spots in detect_all(work, timepoints, params):
+        for t, spots in detect_all(work, timepoints, params, none.__setitem__):
             found += _records(t, spots)
             done.append(t)
             bars.progress("timepoint", len(done), len(timepoints), spots=len(found))
     write_all(outputs, found)
+    if none:
+        where = in_ranges(sorted(none)) if found else "any timepoint"
+        logger.warning("no spots at %s: %s", where, why_none(max(none.values()), params))
     if STANDARD_OUTPUT not in outputs:
         click.echo(f"{values['output']}: {counted(len(found), 'spot')} at {counted(len(done), 'timepoint')}")
     return DONE

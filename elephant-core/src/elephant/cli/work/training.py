@@ -1,7 +1,7 @@
 """Training from files."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,18 @@ from elephant.config.flow import FlowStart, FlowTrainingParams
 from elephant.config.training import DetectionTrainingParams, LoopParams, SelfSupervisedParams
 from elephant.dataset import Dataset
 from elephant.devices import choose_device
-from elephant.errors import InvalidInputError
+from elephant.errors import InUseError, InvalidInputError
+from elephant.models.generations import discard
 from elephant.models.history import read_history
+from elephant.models.lock import writing
 from elephant.models.pretrained import VERSATILE, ModelSource, Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.reporting import NoReporter, ProgressReporter
 from elephant.training.control import FixedControl
 from elephant.training.scalars import unnamed_curves
 from elephant.types import Tag, VoxelSize
-from elephant.workflows.detection import DetectionWork, ensure_model, reset_model, train
-from elephant.workflows.flow import FlowWork, ensure_flow_model, reset_flow_model, train_flow
+from elephant.workflows.detection import DetectionWork, check_training, ensure_model, reset_model, train
+from elephant.workflows.flow import FlowWork, check_flow_training, ensure_flow_model, reset_flow_model, train_flow
 from elephant.workflows.starting import warn_of_start
 
 
@@ -74,6 +76,11 @@ class _Course:
     curves: ProgressReporter
     n_epochs: int = 0
     losses: list[float] = field(default_factory=list)
+    before: float | None = None
+    made: float | None = None
+
+    def __post_init__(self) -> None:
+        self.before = self._changed()
 
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
         """Remember the loss and move the bar."""
@@ -88,9 +95,33 @@ class _Course:
 
     def promise(self) -> str:
         """Say what an interrupted training leaves."""
-        if not self.n_epochs:
-            return f"{self.path} is as it was before the training"
-        return f"{self.path} holds {counted(self.n_epochs, 'finished epoch')}"
+        if self.n_epochs:
+            return f"{self.path} holds {counted(self.n_epochs, 'finished epoch')}"
+        if self._changed() != self.before:
+            return f"{self.path} was started anew, but not trained; elephant models restore gives back what it held"
+        return f"{self.path} is as it was before the training"
+
+    @contextmanager
+    def start(self) -> Iterator[None]:
+        """Take note of whether the model is made inside the block."""
+        was_there = self.path.exists()
+        yield
+        self.made = None if was_there else self._changed()
+
+    @contextmanager
+    def leaving_no_start(self) -> Iterator[None]:
+        """Remove a model that was made here and ends up without a finished epoch, unless somebody else took it over."""
+        try:
+            yield
+        except BaseException:
+            if self.made is not None and not self.n_epochs:
+                with suppress(InUseError), writing(self.path, "a removal"):
+                    if self._changed() == self.made:
+                        discard(self.path)
+            raise
+
+    def _changed(self) -> float | None:
+        return self.path.stat().st_mtime if self.path.exists() else None
 
     def report(self, as_json: bool) -> int:
         """Say what a finished training has made."""
@@ -144,9 +175,11 @@ def train_detection(order: Order) -> int:
     shelf = ModelShelf(choose_device(order.values["device"]))
     with Bars(current()) as bars, _curves(order, path) as curves:
         course = _Course(bars, path, curves)
-        with interruptible(course.promise) as cancel:
+        with interruptible(course.promise) as cancel, course.leaving_no_start():
             work = DetectionWork(dataset, path, shelf, course, cancel)
-            _start_detection(order, work, params)
+            check_training(work, spots, params)  # before a model is started for nothing
+            with course.start():
+                _start_detection(order, work, params)
             train(work, spots, params, _Control(params.loop, cancel), course.saved)
     return course.report(order.values["as_json"])
 
@@ -164,9 +197,11 @@ def train_flow_model(order: Order) -> int:
     shelf = ModelShelf(choose_device(order.values["device"]))
     with Bars(current()) as bars, _curves(order, path) as curves:
         course = _Course(bars, path, curves)
-        with interruptible(course.promise) as cancel:
+        with interruptible(course.promise) as cancel, course.leaving_no_start():
             work = FlowWork(dataset, path, shelf, course, cancel)
-            _start_flow(order, work, params)
+            check_flow_training(work, links, params)
+            with course.start():
+                _start_flow(order, work, params)
             train_flow(work, links, params, _Control(params.loop, cancel), course.saved)
     return course.report(order.values["as_json"])
 
