@@ -130,6 +130,8 @@ def test_the_token_is_in_no_log_whatever_goes_wrong(open_server: RunningServer) 
     assert requests.get(base + "a" * 70_000, timeout=10).status_code in (400, 414)
     _say(open_server, f"GET /t/{token}/ x\r\n\r\n")
     _say(open_server, f"POST /t/{token}/upload HTTP/1.1\r\nHost: a\r\nContent-Length: 999\r\n\r\nthe client is gone")
+    export = {"dataset_name": "logs", "scales": [1, 1, 1], "t_end": 50_000, "is_3d": True, "begin_after": 0}
+    requests.post(base + "export/ctc", json=export, stream=True, timeout=30).close()
     os.kill(open_server.pid("answering"), signal.SIGKILL)
     player.post("dataset/check", {"dataset_name": "logs", "shape": [1, 1, 1, 1]})
     stopped = open_server.pid("uwsgi")
@@ -174,7 +176,7 @@ def test_what_uwsgi_would_not_take_is_refused_before(open_server: RunningServer,
 
 def test_a_stranger_sends_nothing_large(open_server: RunningServer) -> None:
     """Who is unknown is refused before the body is taken, and learns why."""
-    for path in ("seg/reset", "t/wrong-wrong-wrong-wrong/upload/image"):
+    for path in ("seg/reset", "t/wrong-wrong-wrong-wrong/upload/image", "t/wrong-wrong-wrong-wrong/export/ctc"):
         head = f"POST /{path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
         answer = _say(open_server, f"{head}Content-Length: 1000000\r\n\r\n")
         assert answer.startswith("HTTP/1.1 401"), answer
@@ -187,6 +189,18 @@ def test_a_stranger_sends_nothing_large(open_server: RunningServer) -> None:
     bearer = {"Authorization": f"Bearer {open_server.token}"}
     let_in = requests.post(plain_url(open_server) + "seg/reset", data=bytes(1_000_000), headers=bearer, timeout=10)
     assert let_in.status_code == 400
+
+
+@pytest.mark.parametrize("path", ["seg/update", "upload/image", "download/ctc", "flow/reset"])
+def test_a_page_of_another_site_sends_nothing_large(server: RunningServer, path: str) -> None:
+    """It is refused by its header, with or without a token, and nothing of what it sends reaches the disk."""
+    head = f"POST /{path} HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\nContent-Length: {64 << 20}\r\n"
+    with socket.create_connection(("localhost", server.http_port), timeout=30) as connection:
+        connection.sendall(f"{head}\r\n".encode())
+        assert connection.recv(12) == b"HTTP/1.1 403"
+        with contextlib.suppress(OSError):
+            connection.sendall(bytes(8 << 20))
+        assert not [file for file in (server.run_dir / "nginx" / "body").rglob("*") if file.is_file()]
 
 
 def test_a_token_is_changed_without_a_restart(open_server: RunningServer) -> None:

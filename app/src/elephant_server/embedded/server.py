@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import waitress
 from filelock import FileLock, Timeout
 
+from elephant_server.embedded.connections import GuardedServer
 from elephant_server.gate.asking import url_with_token
 from elephant_server.jobs.following import TransferBroken
 from elephant_server.settings import Settings, unknown_settings, variable
@@ -23,13 +23,16 @@ from elephant_server.stack.foreground import say, stop_on_signals
 from elephant_server.stack.ports import Listener, require_free
 from elephant_server.stack.secret_files import with_secrets
 
+try:
+    import resource
+except ImportError:  # pragma: no cover - Windows has no such limits
+    resource = None  # type: ignore[assignment]
+
 # The launcher of the stack holds the same file in the same way: one server a workspace, of whatever kind.
 LOCK_NAME = ".server.lock"
 POLL_S = 0.5
 # Jobs that were ended have their answers by then.
 LAST_ANSWERS_S = 1.0
-MIB = 1 << 20
-IDLE_CONNECTION_S = 300
 # Where there is no `poll`, as on Windows, `select` fails for good with more than 512 connections.
 CAN_POLL = hasattr(select, "poll")
 MOST_CONNECTIONS = 1000 if CAN_POLL else 400
@@ -87,19 +90,32 @@ def _run(settings: Settings, stop: threading.Event) -> None:
 def _listen(app: Any, settings: Settings) -> Any:
     logging.getLogger("waitress").addFilter(_is_news)
     host = f"[{settings.listens_at}]" if ":" in settings.listens_at else settings.listens_at
-    return waitress.create_server(
+    return GuardedServer(
         app,
+        settings,
+        min(MOST_CONNECTIONS, _most_files() // 2) if CAN_POLL else MOST_CONNECTIONS,
         listen=f"{host}:{settings.http_port}",
         threads=settings.http_threads,
         # White space that keeps an answer alive has to leave at once.
         send_bytes=1,
-        max_request_body_size=max(settings.max_body_mib, settings.max_model_mib) * MIB,
-        channel_timeout=IDLE_CONNECTION_S,
-        connection_limit=MOST_CONNECTIONS,
+        # The guard has limits for each path.
+        max_request_body_size=sys.maxsize,
         asyncore_use_poll=CAN_POLL,
         ident=None,
         clear_untrusted_proxy_headers=True,
     )
+
+
+def _most_files() -> int:
+    """Have this process open as many files as it may, connections among them; return how many."""
+    if resource is None:
+        return 2 * MOST_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, 4 * MOST_CONNECTIONS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return 4 * MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else soft
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from elephant_server.settings import Settings, is_loopback
 
-_TOKEN_PATH = re.compile(r"/t/(?P<token>[^/]+)(?P<rest>/.*)?", re.DOTALL)
+TOKEN_PATH = re.compile(r"/t/(?P<token>[^/]+)(?P<rest>/.*)?", re.DOTALL)
 _BEARER = re.compile(r"bearer +(?P<token>\S+) *", re.IGNORECASE)
 _HOST = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(:\d+)?")
 _CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
@@ -22,7 +22,7 @@ def take_token(environ: dict[str, Any]) -> str:
     bearer = _BEARER.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
     if bearer:
         del environ["HTTP_AUTHORIZATION"]
-    path = _TOKEN_PATH.fullmatch(environ.get("PATH_INFO", ""))
+    path = TOKEN_PATH.fullmatch(environ.get("PATH_INFO", ""))
     if not path:
         return bearer["token"] if bearer else ""
     environ["SCRIPT_NAME"] = f"{environ.get('SCRIPT_NAME', '')}/t/{path['token']}"

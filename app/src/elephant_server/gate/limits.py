@@ -26,6 +26,15 @@ def limit_of(path: str, settings: Settings) -> int:
     return settings.max_body_mib * MIB if _SPOTS.fullmatch(path) else SMALL
 
 
+def too_large(settings: Settings) -> str:
+    """Return what is said of a longer body."""
+    return (
+        f"the request is too large: spots and pieces of a movie may have {settings.max_body_mib} MiB, models "
+        f"{settings.max_model_mib} MiB, all else {SMALL >> 10} KiB; who started the server may set "
+        "ELEPHANT_MAX_BODY_MIB or ELEPHANT_MAX_MODEL_MIB to more"
+    )
+
+
 def limit_bodies(app: Flask, settings: Settings) -> None:
     """Refuse longer bodies with 413 when they are read, and leave nothing of any body unread."""
 

@@ -43,10 +43,10 @@ def wait_for(address: str) -> None:
 
 
 def limit_files() -> None:
-    """Lower the number of files that the program believes it may open to a sensible one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft > _MOST_FILES:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (_MOST_FILES, hard))
+    """Have the program open as many files as it may, connections among them, up to a sensible number."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -64,7 +64,6 @@ def nginx_configuration(settings: Settings, sockets: Path) -> str:
         "REQUEST_ERRORS": "emerg" if settings.requires_token else "error",
         "UWSGI_SOCKET": str(sockets / "uwsgi.sock"),
         "HTTP_SOCKET": str(sockets / "http.sock"),
-        "LOOK_FIRST": "auth_request /_nginx/gate;" if settings.requires_token else "",
         "MAX_BODY_MIB": str(settings.max_body_mib),
         "MAX_MODEL_MIB": str(settings.max_model_mib),
     }
