@@ -138,7 +138,7 @@ def test_what_a_model_was_trained_on_is_told(models: Path, shell: Shell) -> None
     assert "  holds        trained on movie-a: timepoints 0, 3" in out
     assert "  restored to generation 2\n" in out
     assert "loss 0.0314 (no longer in it)\n" in out
-    assert "40 steps · learning rate 0.0001 · before it: generation 2" in out
+    assert "40 steps · learning rate 0.0001 · previous version: generation 2" in out
 
     os.utime(path, (1e9, 1e9))
     assert shell("models", "info", "flow.pth", "--json").json["holds"] is None

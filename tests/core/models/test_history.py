@@ -178,7 +178,9 @@ def test_it_is_said_in_a_line() -> None:
     entry = Entry(what="live session", dataset="m", timepoints=(4,), annotated="links", n_annotations=1, epochs=1)
     assert summary(entry) == "live session on m: timepoint 4 · 1 link · 1 epoch"
     entry = training("m", steps=40, lr=5e-5, before=3, within=4)
-    assert details(entry) == "40 steps · learning rate 5e-05 · before it: generation 3 · within it: generation 4"
+    assert details(entry).split(" · ") == [
+        *("40 steps", "learning rate 5e-05", "previous version: generation 3", "saved during it: generation 4")
+    ]
     assert details(Entry(what="random")) == ""
     assert summary(Entry(what="restored", restored=3)) == "restored to generation 3"
 

@@ -36,7 +36,7 @@ def get_dataset() -> Response:
     name = read_query(DatasetQuery).dataset
     folder = resolve_inside(services().settings.datasets_dir, name)
     if not folder.is_dir():
-        raise NotFoundError(f"the dataset {name} is not there: check its name")
+        raise NotFoundError(f"there is no dataset {name}: check its name")
     summary = asdict(summarise(folder))
     array_bytes, other_bytes = summary.pop("n_bytes")
     said = services().bulletin.dataset(name)

@@ -64,11 +64,11 @@ def plane_box(shape: tuple[int, ...], axis: Axis, index: int) -> Box:
     """
     if len(shape) == 2:
         if axis != "xy" or index:
-            raise InvalidInputError(f"a 2D dataset has the plane xy at 0 alone, but {axis} at {index} was asked for")
+            raise InvalidInputError(f"a 2D dataset has only the plane xy at 0, got {axis} at {index}")
         return Box.whole(shape)
     across = _AXES[axis]
     if index >= shape[across]:
-        raise InvalidInputError(f"expected an index below {shape[across]} for {axis}, but {index} came")
+        raise InvalidInputError(f"expected an index below {shape[across]} for {axis}, got {index}")
     origin = tuple(index if i == across else 0 for i in range(3))
     return Box(origin, tuple(1 if i == across else size for i, size in enumerate(shape)))
 

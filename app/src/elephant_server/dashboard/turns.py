@@ -93,6 +93,6 @@ def in_turn(view: Callable[P, Response]) -> Callable[P, Response]:
 
 def busy() -> Response:
     """Return the answer for whom there is no turn."""
-    response = error_response("too many ask for this at once: try again in some seconds", 503)
+    response = error_response("too many requests for this at once: try again in a few seconds", 503)
     response.headers["Retry-After"] = "3"
     return response

@@ -77,8 +77,8 @@ def details(entry: Entry) -> str:
     facts = (
         _counted(entry.steps, "step"),
         "" if entry.lr is None else f"learning rate {entry.lr:g}",
-        "" if entry.before is None else f"before it: generation {entry.before}",
-        "" if entry.within is None else f"within it: generation {entry.within}",
+        "" if entry.before is None else f"previous version: generation {entry.before}",
+        "" if entry.within is None else f"saved during it: generation {entry.within}",
     )
     return " · ".join(filter(None, facts))
 

@@ -73,7 +73,7 @@ function drawStrip(canvas, entry) {
 export function showResults(results, choose) {
   const focused = document.activeElement?.dataset?.result;
   const rows = results.map((result) => resultRow(result, choose));
-  byId('results').replaceChildren(...(rows.length ? rows : [make('li', { class: 'quiet' }, 'No predictions yet. The latest ones are kept here for a day.')]));
+  byId('results').replaceChildren(...(rows.length ? rows : [make('li', { class: 'quiet' }, 'No predictions yet. The latest ones appear here.')]));
   if (focused) byId('results').querySelector(`[data-result="${CSS.escape(focused)}"]`)?.focus();
 }
 

@@ -93,12 +93,12 @@ export class Viewer {
     const colours = [['background', 'background'], ['border', 'border'], ['centre', 'centre'], ['spot', 'detected']];
     const key = make('p', { class: 'key' }, ...colours.map(([name, text]) => make('span', {}, make('i', { class: name, 'aria-hidden': 'true' }), text)));
     byId('viewer').append(make('div', { class: 'stage' },
-      make('div', {}, this.box = make('div', { class: 'planes' }, ...this.panes.map((pane) => pane.element)), zooming,
-        make('div', { class: 'settings' }, this.found.settings, group('Voxel size', make('div', { class: 'triple' }, ...this.voxel.map((field) => field.element))))),
+      make('div', {}, this.box = make('div', { class: 'planes' }, ...this.panes.map((pane) => pane.element)), zooming),
       make('div', { class: 'controls' }, this.time.element, ...this.slices.map((slider) => slider.element),
         group('Overlays', ...Object.values(this.layers).map((layer) => layer.element), this.found.from.element, key),
         group('Contrast', this.low.element, this.high.element, auto),
-        make('details', { class: 'help' }, make('summary', {}, 'Keys and mouse'), this.#help()))));
+        make('details', { class: 'help' }, make('summary', {}, 'Keys and mouse'), this.#help())),
+      make('div', { class: 'settings' }, this.found.settings, group('Voxel size', make('div', { class: 'triple' }, ...this.voxel.map((field) => field.element))))));
   }
 
   #help() {
