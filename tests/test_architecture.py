@@ -61,6 +61,18 @@ def room(path: Path, package: Path) -> str:
     return path.relative_to(package).parts[0].removesuffix(".py")
 
 
+# For the tests alone: npy2bdv is under the GPL.
+TESTS_ONLY = {"npy2bdv", "pybdv", "z5py"}
+
+
+def test_what_is_for_the_tests_is_neither_imported_nor_required() -> None:
+    for package in (CORE, APP):
+        described = (package.parents[1] / "pyproject.toml").read_text()
+        assert not [name for name in TESTS_ONLY if name in described]
+        for path in modules(package):
+            assert not {name.split(".")[0] for name in imports(path)} & TESTS_ONLY, path
+
+
 @pytest.mark.parametrize("path", list(modules(CORE)), ids=lambda p: str(p.relative_to(CORE)))
 def test_the_core_knows_no_web(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports(path)} & WEB
