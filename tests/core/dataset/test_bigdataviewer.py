@@ -208,3 +208,14 @@ def test_whatever_is_damaged_ends_in_a_clear_error_or_in_values(tmp_path: Path) 
             assert "m.h5" in str(error) or "t0000" in str(error)  # noqa: PT017 - either outcome is right
             refused += 1
     assert refused > 0
+
+
+def test_a_link_to_itself(tmp_path: Path) -> None:
+    path = write_movie(tmp_path / "m.h5", ramp())
+    with h5py.File(path, "r+") as file:
+        del file["t00001"]
+        file["t00001"] = h5py.SoftLink("/t00001")
+    with pytest.raises(
+        DatasetError, match=r"expected m\.h5 to hold t00001/s00/0/cells, but what it links to is missing"
+    ):
+        Movie.inspect(path)

@@ -99,6 +99,33 @@ def _looped(file: h5py.File) -> None:
     file["t00000"] = h5py.SoftLink("/t00000")
 
 
+def _unpackable(file: h5py.File) -> None:
+    """Replace an image by one whose blocks are packed with a filter that nobody has."""
+    del file[CELLS]
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_chunk(SMALL)
+    settings.set_filter(32768, h5py.h5z.FLAG_OPTIONAL)
+    space = h5py.h5s.create_simple(SMALL)
+    h5py.h5d.create(file.id, CELLS.encode(), h5py.h5t.NATIVE_INT16, space, settings)
+
+
+def _in_vast_blocks(file: h5py.File) -> None:
+    del file[CELLS]
+    file.create_dataset(CELLS, SMALL, np.int16, chunks=(1024, 1024, 1024), maxshape=(None,) * 3, compression="gzip")
+
+
+def _described(xml: str) -> Make:
+    """Write a small movie and something beside it as its description."""
+
+    def make(path: Path) -> None:
+        movie(path)
+        path.with_suffix(".xml").write_text(xml)
+
+    return make
+
+
+ENTITIES = "".join(f'<!ENTITY e{i + 1} "{f"&e{i};" * 10}">' for i in range(9))
+BOMB = f"<!DOCTYPE a [{ENTITIES}]><SpimData>&e9;</SpimData>"
 FLOATS = np.full(SMALL, np.nan, np.float32)
 MOVIES: dict[str, tuple[Make, str]] = {
     "text": (lambda path: path.write_text("no HDF5"), "HDF5"),
@@ -133,6 +160,12 @@ MOVIES: dict[str, tuple[Make, str]] = {
     "of a timepoint in a partition that is not there": (linked("bad-00-00.h5"), "partitions"),
     "of virtual images": (edited(_virtual), "outside"),
     "of images stored in /etc": (edited(_external), "outside"),
+    "that is a TIFF": (lambda path: path.write_bytes(b"II*\0" * 99), "TIFF"),
+    "of timepoints 0 and 30,000,000": (edited(lambda f: f.move("t00001", "t30000000")), "at most 100000 timepoints"),
+    "packed with an unknown filter": (edited(_unpackable), "HDF5 filter 32768"),
+    "in blocks of gigabytes": (edited(_in_vast_blocks), "blocks of at most"),
+    "with an .xml that is a bomb": (_described(BOMB), "document type"),
+    "with an .xml that ends early": (_described("<SpimData><Sequence"), "bad.xml"),
 }
 SHORT = ("text", "without its second timepoint", "of two sizes", "of a timepoint in /etc")
 

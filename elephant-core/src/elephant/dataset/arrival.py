@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from elephant.dataset.finding import external_links
-from elephant.dataset.hdf5 import leads_out, opened, stated_end
+from elephant.dataset.hdf5 import external_links, leads_out, opened, stated_end
 from elephant.errors import DatasetError
 
 

@@ -118,7 +118,7 @@ class Movie:
             stored, filters = 0, set[int]()
             for name in names:
                 cancel.check()
-                cells = _cells(file, name, path)
+                cells = _linked(file, name, path)
                 _check_alike(first, cells, path)
                 filters.update(check_filters(cells, path.name))
                 stored += cells.id.get_storage_size()
@@ -203,6 +203,11 @@ class Timepoint:
 
 def _cells(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     check_links(file, name, path)
+    return _linked(file, name, path)
+
+
+def _linked(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    """Return an image the links to which were checked."""
     try:
         cells = file[name]
     except (KeyError, OSError, RuntimeError, ValueError) as error:
@@ -212,8 +217,9 @@ def _cells(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
         ) from error
     if not isinstance(cells, h5py.Dataset):
         raise DatasetError(f"expected {name} of {path.name} to be an image, got a group: export the movie again")
-    holder = os.path.abspath(cells.file.filename)  # noqa: PTH100 - keeps links
-    if cells.is_virtual or cells.external or not is_beside(holder, path):
+    holder, own = (os.fsdecode(h5py.h5f.get_name(each.id)) for each in (cells, file))
+    is_own = holder == own or is_beside(os.path.abspath(holder), path)  # noqa: PTH100 - keeps links
+    if cells.is_virtual or cells.external or not is_own:
         raise outside(name, path)
     return cells
 

@@ -1,14 +1,12 @@
 """Which file of a dataset's folder is its movie."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import h5py
-
-from elephant.dataset.hdf5 import SUFFIXES, is_hdf5_name, opened
+from elephant.dataset.hdf5 import SETUP, SUFFIXES, TIMEPOINT, external_links, is_hdf5_name, opened
 from elephant.dataset.layout import ARRAYS
-from elephant.dataset.views import SETUP, TIMEPOINT, no_movie
+from elephant.dataset.views import no_movie
 from elephant.errors import DatasetError, ElephantError, NotFoundError
 
 _OTHER_FORMATS = (".tif", ".tiff", ".ims", ".n5", ".zarr", ".czi", ".nd2", ".lif", ".oib", ".lsm", ".klb", ".nrrd")
@@ -104,15 +102,3 @@ def _linked_files(path: Path) -> set[str]:
             return {Path(name).name for name in external_links(file)}
     except (DatasetError, NotFoundError):
         return set()
-
-
-def external_links(group: h5py.Group, depth: int = 0) -> Iterator[str]:
-    """Yield the file names, as they are written, of the external links of a movie down to ``/tTTTTT/sSS/L``."""
-    for name in group:
-        if depth == 0 and not TIMEPOINT.fullmatch(name):
-            continue
-        link = group.get(name, getlink=True)
-        if isinstance(link, h5py.ExternalLink):
-            yield link.filename
-        elif depth < 2 and isinstance(child := group.get(name), h5py.Group):
-            yield from external_links(child, depth + 1)

@@ -18,11 +18,10 @@ import h5py
 import numpy as np
 
 from elephant.dataset.filters import check_filters
-from elephant.dataset.finding import external_links
-from elephant.dataset.hdf5 import check_links, is_beside, opened
+from elephant.dataset.hdf5 import SETUP, TIMEPOINT, check_links, external_links, is_beside, opened
 from elephant.dataset.layout import grow, regions
 from elephant.dataset.source import FileStamp, Fingerprint
-from elephant.dataset.views import SETUP, TIMEPOINT, numbered
+from elephant.dataset.views import numbered
 from elephant.reporting import CancelToken
 from elephant.types import Shape
 

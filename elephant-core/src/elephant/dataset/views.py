@@ -15,12 +15,10 @@ import h5py
 
 from elephant.dataset.bdv_xml import MOST_TIMEPOINTS, SpimData, ViewSetup
 from elephant.dataset.formats import content_of_hdf5
-from elephant.dataset.hdf5 import check_links
+from elephant.dataset.hdf5 import SETUP, TIMEPOINT, check_links
 from elephant.errors import DatasetError, InvalidInputError
 from elephant.reporting import CancelToken
 
-TIMEPOINT = re.compile(r"t(\d{5,10})")
-SETUP = re.compile(r"s(\d{2,10})")
 _MOST_NAMED = 8
 
 logger = logging.getLogger(__name__)
