@@ -119,3 +119,59 @@ def test_a_file_that_is_not_there_and_one_that_is_no_text(tmp_path: Path) -> Non
     (tmp_path / "s.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InvalidInputError, match="UTF-8"):
         read_spots(tmp_path / "s.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("s.csv", "t;x;y;z;radius\n0;8,5;-1,25;1e1;3\n"),  # as Excel writes it in most of Europe
+        ("s.csv", "t\tx\ty\tz\tradius\n0\t8.5\t-1.25\t10\t3\n"),
+        ("s.tsv", "t\tx\ty\tz\tradius\n0\t8,5\t-1,25\t10\t3\n"),
+        ("s.txt", "t,x,y,z,radius\n0,8.5,-1.25,10,3\n"),
+        ("s", "t;x;y;z;radius\n0;8.5;-1.25;10;3\n"),
+    ],
+)
+def test_tables_of_spreadsheets(name: str, text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / name).write_text(text)
+    (record,) = read_spots(tmp_path / name)
+    assert (record.t, record.pos, record.covariance[0]) == (0, (8.5, -1.25, 10), 9)
+    assert [m for m in caplog.messages if "decimal points" in m] == [
+        f"{name}: commas in numbers taken for decimal points" for _ in range("8,5" in text)
+    ]
+
+
+TRACKMATE = (
+    "LABEL,ID,TRACK_ID,POSITION_X,POSITION_Y,POSITION_Z,FRAME,RADIUS\nLabel,Spot ID,Track ID,X,Y,Z,Frame,Radius\n"
+    ",,,(micron),(micron),(micron),,(micron)\nID1,1,0,8,8,8,0,3\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (TRACKMATE, "rename track_id to track, position_x to x, .* frame to t, and delete the lines of words"),
+        (TRACKMATE.replace("POSITION_", "").replace("FRAME", "T"), "line 2: expected numbers, got .*: delete lines of"),
+        ("t,z,y,x,id,parent_id\n0,8,8,8,1,\n", "needs a column radius.*rename parent_id to parent$"),
+        ("t;x;y;radius\n0;1.5;1,500;3\n", "numbers with a comma and others with a point"),
+        ("t;x;y;radius\n0;1;1.500,5;3\n", "line 2: pos.1.*1.500,5"),
+        ("<?xml version='1.0'?><TrackMate/>", "is XML, such as TrackMate's"),
+        (b"PK\x03\x04" + bytes(20), "is an archive, such as a workbook of Excel"),
+        (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
+        (b"t,x,y,radius,note\n0,1,2,3,\xb5m\n", "is no text in UTF-8.*save it again as CSV in UTF-8"),
+    ],
+)
+def test_files_of_other_programs_get_advice(content: str | bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InvalidInputError, match=words):
+        read_spots(tmp_path / "s.csv")
+
+
+def test_a_folder_is_no_file_of_spots(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="is a folder: expected a file of spots"):
+        read_spots(tmp_path)
+
+
+def test_columns_that_are_not_read_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "s.csv").write_text("t,x,y,radius,parent_id,note\n0,1,2,3,,\n")
+    read_spots(tmp_path / "s.csv")
+    assert caplog.messages == ["s.csv: not read: parent_id, note (rename parent_id to parent?)"]

@@ -9,18 +9,26 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from elephant.cli.files.columns import HEADER, KNOWN, fields_of
+from elephant.cli.files.columns import HEADER
 from elephant.cli.files.records import SpotRecord
+from elephant.cli.files.tables import Named, rows_of
 from elephant.errors import InvalidInputError, NotFoundError
 
-Named = tuple[str, Any]  # where in the file, and what is there
+_TABLES = (".csv", ".tsv", ".txt")
+# By how files of other kinds begin.
+_OTHERS = {
+    b"PK\x03\x04": "an archive, such as a workbook of Excel or a project of Mastodon; save its spots as a table",
+    b"\x89HDF": "an HDF5 file, such as a movie",
+    b"<?xml": "XML, such as TrackMate's; export its spots as a table",
+    b"<": "XML, such as TrackMate's; export its spots as a table",
+}
 
 
 def read_spots(path: Path) -> list[SpotRecord]:
-    """Read spots from a .json or .csv file, or as JSON from standard input where the path is ``-``.
+    """Read spots from a .json file or a table, or from standard input where the path is ``-``.
 
     JSON is what the server is sent and answers, ``{"spots": [{"t", "pos", "covariance", "tag"}]}``, or the list alone.
-    CSV has a header; docs/command-line.md describes the columns.
+    A table has a header; docs/command-line.md describes the columns.
 
     Raises
     ------
@@ -30,18 +38,34 @@ def read_spots(path: Path) -> list[SpotRecord]:
         It is of another kind, or a spot is wrong; the message says which.
     """
     name = "standard input" if str(path) == "-" else path.name
+    text = _text_of(path, name)
+    is_table = path.suffix.lower() in _TABLES or (
+        path.suffix.lower() != ".json" and text.lstrip()[:1] not in ("{", "[")
+    )
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise NotFoundError(f"there is no file of spots at {path}: check the path") from None
-    except UnicodeDecodeError as error:
-        raise InvalidInputError(f"{name} is no text in UTF-8 ({error}): expected JSON or CSV") from error
-    entries = _from_csv(text, name) if path.suffix.lower() == ".csv" else _from_json(text, name)
-    try:
+        entries = rows_of(text, name) if is_table else _from_json(text, name)
         return [_record(where, value, name) for where, value in entries]
     except csv.Error as error:  # a quote that is never closed, for instance
         raise InvalidInputError(
             f"{name} is no CSV ({error}): expected a header such as {HEADER}, and plain cells"
+        ) from error
+
+
+def _text_of(path: Path, name: str) -> str:
+    if path.is_dir():
+        raise InvalidInputError(f"{path} is a folder: expected a file of spots, .json or .csv")
+    try:
+        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except FileNotFoundError:
+        raise NotFoundError(f"there is no file of spots at {path}: check the path") from None
+    for beginning, words in _OTHERS.items():
+        if content.lstrip()[: len(beginning)] == beginning:
+            raise InvalidInputError(f"{name} is {words}: expected a table (.csv) or JSON")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(
+            f"{name} is no text in UTF-8 ({error}): expected JSON or CSV; save it again as CSV in UTF-8"
         ) from error
 
 
@@ -55,32 +79,6 @@ def _from_json(text: str, name: str) -> Iterator[Named]:
     if not isinstance(spots, list):
         raise InvalidInputError(f"{name} has no list of spots: {expected}")
     yield from ((f"spots[{i}]", spot) for i, spot in enumerate(spots))
-
-
-def _from_csv(text: str, name: str) -> Iterator[Named]:
-    lines = csv.reader(text.splitlines())
-    header = [column.strip().lower() for column in next(lines, [])]
-    if not {"t", "x", "y"} <= set(header) or len(set(header)) != len(header):
-        raise InvalidInputError(
-            f"{name} needs a header with at least t, x and y, each once, such as {HEADER}, but its first line is "
-            f"{','.join(header) or 'empty'}"
-        )
-    unknown = [column for column in header if column not in KNOWN]
-    if "radius" not in header and "cxx" not in header:
-        raise InvalidInputError(
-            f"{name} needs the column radius, or cxx to czz"
-            + (f", but has {', '.join(unknown)} instead" if unknown else "")
-            + f": give it a header such as {HEADER}"
-        )
-    for cells in lines:
-        if any(cell.strip() for cell in cells[len(header) :]):
-            raise InvalidInputError(
-                f"{name}, line {lines.line_num}: expected at most {len(header)} cells, as in the header, but "
-                f"{len(cells)} came: numbers have a point, not a comma"
-            )
-        if any(cell.strip() for cell in cells):
-            row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
-            yield f"line {lines.line_num}", fields_of(row)
 
 
 def _record(where: str, value: Any, name: str) -> SpotRecord:
