@@ -1,7 +1,7 @@
-"""The released client: its requests, field by field, and what it makes of their answers."""
+"""The released client: its requests, which a fresh one has by default, and what it makes of their answers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import requests
 
+from client.defaults import body
 from client.movies import ANY_Z, Drawn, Movie
 from client.wire import HEADERS, get, is_number, post, read, written
 from stack.player import Uploader
@@ -26,15 +27,19 @@ OLD_PATHS = {
     "state/gpus": "gpus",
     "upload/image": "upload",
 }
-CROP = (32, 32, 8)  # X, Y, Z; smaller than what a user would take, for a quick story
 NEW_KEYS = ("is_3d", "input_size", "batch_size", "use_memmap")
+
+# What the user has changed in the dialog of settings, for a quick story.
+QUICK: Mapping[str, Any] = {"crop_size": [32, 32, 8], "n_epochs": 1, "n_crops": 1, "log_interval": 10}
+FRESH: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
 class ReleasedClient:
     """A client whose user has opened `movie` and uses the dataset and the models of these names.
 
-    Every method is something that the user does; before it the client asks whether the dataset is ready.
+    Every method is something that the user does; before it the client asks whether the dataset is ready. It sends what
+    a fresh client sends, but for what belongs to the movie and for the `settings` that the user has changed.
     """
 
     server: RunningServer
@@ -43,6 +48,7 @@ class ReleasedClient:
     detection: str = "detection.pth"
     flow: str = "flow.pth"
     is_old: bool = False
+    settings: Mapping[str, Any] = field(default_factory=lambda: QUICK)
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4))
 
     # Requests
@@ -50,8 +56,22 @@ class ReleasedClient:
     def send(self, path: str, body: dict[str, Any]) -> requests.Response:
         """Send a request as this version of the client does."""
         if self.is_old:
-            path, body = OLD_PATHS.get(path, path), {k: v for k, v in body.items() if k not in NEW_KEYS}
+            left_out = (*NEW_KEYS, "is_livemode") if path == "seg/update" else NEW_KEYS
+            path, body = OLD_PATHS.get(path, path), {k: v for k, v in body.items() if k not in left_out}
         return post(self.server.base_url, path, body)
+
+    def filled(self, request: str, **own: Any) -> dict[str, Any]:
+        """Return the body of a fresh client's request, with what belongs to the movie, the names and the settings."""
+        sent = body(request, is_3d=self.movie.is_3d)
+        of_movie = {
+            "dataset_name": self.dataset,
+            "model_name": self.detection if request.startswith("seg/") else self.flow,
+            "scales": self.movie.scales,
+            "n_keep_axials": self.movie.n_keep_axials,
+            "input_size": self._input_size(),
+        }
+        changed = {**of_movie, **self.settings}
+        return sent | {key: changed[key] for key in sent.keys() & changed.keys()} | own
 
     def act(self, path: str, body: dict[str, Any]) -> requests.Response:
         """Send a request about the dataset, when it is ready."""
@@ -72,7 +92,7 @@ class ReleasedClient:
 
     def check_body(self) -> dict[str, Any]:
         n_timepoints, shape = self.movie.n_timepoints, self.movie.shape[0 if self.movie.is_3d else 1 :]
-        return {"dataset_name": self.dataset, "shape": [n_timepoints, *shape]}
+        return self.filled("dataset/check", shape=[n_timepoints, *shape])
 
     def check(self) -> str:
         message = read(self.send("dataset/check", self.check_body()))["message"]
@@ -80,7 +100,7 @@ class ReleasedClient:
         return message
 
     def generate_body(self) -> dict[str, Any]:
-        return {"dataset_name": self.dataset, "is_2d": not self.movie.is_3d}
+        return self.filled("dataset/generate")
 
     def generate(self) -> requests.Response:
         return self.send("dataset/generate", self.generate_body())
@@ -118,29 +138,7 @@ class ReleasedClient:
         ]
 
     def seg_predict_body(self, t: int, **changes: Any) -> dict[str, Any]:
-        return {
-            "dataset_name": self.dataset,
-            "model_name": self.detection,
-            "timepoint": t,
-            "n_keep_axials": self.movie.n_keep_axials,
-            "scales": self.movie.scales,
-            "c_ratio": 0.4,
-            "p_thresh": 0.5,
-            "r_min": 0.5,
-            "r_max": 50.0,
-            "debug": False,
-            "output_prediction": False,
-            "use_median": False,
-            "is_pad": False,
-            "cache_maxbytes": 1073741824,
-            "is_3d": self.movie.is_3d,
-            "use_2d": False,
-            "use_memmap": True,
-            "batch_size": 1,
-            "input_size": self._input_size(),
-            "patch": self.movie.sizes(384, 384, 24),
-            **changes,
-        }
+        return self.filled("seg/predict", timepoint=t, **changes)
 
     def detect(self, t: int, **changes: Any) -> list[Drawn]:
         answer = read(self.act("seg/predict", self.seg_predict_body(t, **changes)))
@@ -156,71 +154,22 @@ class ReleasedClient:
         return answer["spots"]
 
     def seg_update_body(self, spots: list[Drawn], **changes: Any) -> dict[str, Any]:
-        return {
-            "dataset_name": self.dataset,
-            "scales": self.movie.scales,
-            "spots": spots,
-            "c_ratio": 0.4,
-            "auto_bg_thresh": 0.0,
-            "is_3d": self.movie.is_3d,
-            "is_livemode": False,
-            "use_memmap": True,
-            "reset": False,
-            **changes,
-        }
+        return self.filled("seg/update", spots=spots, **changes)
 
     def label(self, spots: list[Drawn], **changes: Any) -> bool:
         return self.completes("seg/update", self.seg_update_body(spots, **changes))
 
     def clear_labels(self) -> bool:
-        return self.completes("seg/update", {"dataset_name": self.dataset, "reset": True})
+        return self.completes("seg/update", self.filled("seg/update reset"))
 
     def seg_train_body(self, spots: list[Drawn], **changes: Any) -> dict[str, Any]:
-        return {
-            "dataset_name": self.dataset,
-            "model_name": self.detection,
-            "spots": spots,
-            "scales": self.movie.scales,
-            "crop_size": self.movie.sizes(*CROP),
-            "lr": 0.005,
-            "batch_size": 1,
-            "n_crops": 5,
-            "n_epochs": 1,
-            "is_livemode": False,
-            "n_keep_axials": self.movie.n_keep_axials,
-            "aug_scale_factor_base": 0.2,
-            "aug_rotation_angle": 180.0,
-            "aug_contrast": 0.5,
-            "timepoint": 0,
-            "class_weights": [1.0, 10.0, 10.0],
-            "false_weight": 3.0,
-            "auto_bg_thresh": 0.0,
-            "c_ratio": 0.4,
-            "cache_maxbytes": 1073741824,
-            "log_interval": 10,
-            "log_dir": "stories/seg",
-            "is_3d": self.movie.is_3d,
-            "use_memmap": True,
-            "input_size": self._input_size(),
-            "debug": False,
-            **changes,
-        }
+        return self.filled("seg/train", **{"spots": spots, "timepoint": 0, **changes})
 
     def train(self, spots: list[Drawn], **changes: Any) -> bool:
         return self.completes("seg/train", self.seg_train_body(spots, **changes))
 
     def seg_reset_body(self, url: str | None = None) -> dict[str, Any]:
-        return {
-            "dataset_name": self.dataset,
-            "model_name": self.detection,
-            "scales": self.movie.scales,
-            "crop_size": self.movie.sizes(*CROP),
-            "n_crops": 1,
-            "n_keep_axials": self.movie.n_keep_axials,
-            "is_3d": self.movie.is_3d,
-            "cache_maxbytes": 1073741824,
-            "url": url,
-        }
+        return self.filled("seg/reset", url=url)
 
     def reset_detection(self, url: str | None = None, file: Path | None = None) -> requests.Response:
         return self._reset("seg/reset", self.seg_reset_body(url), file)
@@ -228,24 +177,14 @@ class ReleasedClient:
     # Linking
 
     def flow_predict_body(self, t: int, spots: Sequence[Drawn], **changes: Any) -> dict[str, Any]:
-        return {
-            "dataset_name": self.dataset,
-            "model_name": self.flow,
-            "timepoint": t,
-            "spots": [{key: spot[key] for key in ("id", "pos", "covariance")} for spot in spots],
-            "max_displacement": 20.0,
-            "scales": self.movie.scales,
-            "n_keep_axials": self.movie.n_keep_axials,
-            "output_prediction": False,
-            "cache_maxbytes": 1073741824,
-            "is_3d": self.movie.is_3d,
-            "use_memmap": True,
-            "batch_size": 1,
-            "input_size": self._input_size(),
-            "debug": False,
-            "patch": self.movie.sizes(384, 384, 24),
-            **changes,
-        }
+        return self.filled("flow/predict", **self._asked(t, spots), **changes)
+
+    def track_back_body(self, t: int, spot: Drawn, crop_box: list[int]) -> dict[str, Any]:
+        """Return the body of one of the requests that follow a cell back in time."""
+        return self.filled("flow/predict back track", **self._asked(t, [spot]), crop_box=crop_box)
+
+    def _asked(self, t: int, spots: Sequence[Drawn]) -> dict[str, Any]:
+        return {"timepoint": t, "spots": [{key: spot[key] for key in ("pos", "covariance", "id")} for spot in spots]}
 
     def link(self, t: int, spots: Sequence[Drawn], **changes: Any) -> list[Drawn]:
         """Return where the spots were, in their order, with the shapes that they have."""
@@ -264,58 +203,24 @@ class ReleasedClient:
         return [{**spot, "pos": was["pos"]} for was, spot in zip(found, spots, strict=True)]
 
     def flow_update_body(self, links: list[Drawn]) -> dict[str, Any]:
-        return {
-            "dataset_name": self.dataset,
-            "scales": self.movie.scales,
-            "spots": links,
-            "max_displacement": 20.0,
-            "is_3d": self.movie.is_3d,
-            "use_memmap": True,
-            "reset": False,
-        }
+        return self.filled("flow/update", spots=links)
 
     def label_flow(self, links: list[Drawn]) -> bool:
         return self.completes("flow/update", self.flow_update_body(links))
 
     def clear_flow(self) -> bool:
-        return self.completes("flow/update", {"dataset_name": self.dataset, "reset": True})
+        return self.completes("flow/update", self.filled("flow/update reset"))
 
     def flow_train_body(self, links: list[Drawn], **changes: Any) -> dict[str, Any]:
-        return {
-            "dataset_name": self.dataset,
-            "model_name": self.flow,
-            "spots": links,
-            "scales": self.movie.scales,
-            "crop_size": self.movie.sizes(*CROP),
-            "lr": 1e-5,
-            "batch_size": 1,
-            "n_crops": 1,
-            "n_epochs": 1,
-            "n_keep_axials": self.movie.n_keep_axials,
-            "aug_scale_factor_base": 0.1,
-            "aug_rotation_angle": 30.0,
-            "max_displacement": 20.0,
-            "dim_weights": [1.0, 1.0, 5.0 if self.movie.is_3d else ANY_Z],
-            "cache_maxbytes": 1073741824,
-            "log_interval": 10,
-            "log_dir": "stories/flow",
-            "is_3d": self.movie.is_3d,
-            "use_memmap": True,
-            "input_size": self._input_size(),
-            "debug": False,
-            **changes,
-        }
+        # In 2D the third weight means nothing.
+        weights = {} if self.movie.is_3d else {"dim_weights": [1, 1, ANY_Z]}
+        return self.filled("flow/train", **{"spots": links, **weights, **changes})
 
     def train_flow(self, links: list[Drawn], **changes: Any) -> bool:
         return self.completes("flow/train", self.flow_train_body(links, **changes))
 
     def flow_reset_body(self, url: str | None = None) -> dict[str, Any]:
-        return {
-            "model_name": self.flow,
-            "n_keep_axials": self.movie.n_keep_axials,
-            "is_3d": self.movie.is_3d,
-            "url": url,
-        }
+        return self.filled("flow/reset", url=url)
 
     def reset_flow(self, url: str | None = None, file: Path | None = None) -> requests.Response:
         return self._reset("flow/reset", self.flow_reset_body(url), file)
@@ -323,14 +228,7 @@ class ReleasedClient:
     # Files
 
     def export_body(self, spots: list[Drawn], t_start: int, t_end: int) -> dict[str, Any]:
-        return {
-            "dataset_name": self.dataset,
-            "scales": self.movie.scales,
-            "spots": spots,
-            "t_start": t_start,
-            "t_end": t_end,
-            "is_3d": self.movie.is_3d,
-        }
+        return self.filled("download/ctc", spots=spots, t_start=t_start, t_end=t_end)
 
     def export(self, spots: list[Drawn], t_start: int, t_end: int) -> requests.Response:
         return self.act("download/ctc", self.export_body(spots, t_start, t_end))

@@ -92,13 +92,14 @@ def test_annotate_train_predict_correct_and_train_again(client: ReleasedClient, 
     read(client.reset_detection())
     first = client.annotated(0, client.movie.drawn(0))
     assert client.label(first)
-    assert client.train(first, n_epochs=3, auto_bg_thresh=0.1)
+    assert client.train(first, n_epochs=3, n_crops=5, auto_bg_thresh=0.1)
     ears.wait_for(lambda e: e.bodies("update").count("Model updated") >= 3)
     # A low threshold, as in a first round: there is something to correct.
     found = client.detect(1, p_thresh=0.3)
     again = corrected(client, 1, found)
     assert client.label([*again, *client.annotated(1, client.movie.drawn(1)[:1], "unlabeled")])
-    assert client.train([*first, *again], n_epochs=2, n_crops=2, timepoint=1)
+    augmentation = {"aug_scale_factor_base": 0.2, "aug_rotation_angle": 180, "aug_contrast": 0.5}
+    assert client.train([*first, *again], n_epochs=2, n_crops=2, timepoint=1, **augmentation)
     ears.wait_for(lambda e: e.bodies("update").count("Model updated") >= 5)
     # So short a training may find nothing yet. Without a threshold all is one nucleus: an answer to be read has spots.
     client.detect(2)
@@ -182,7 +183,7 @@ def test_back_tracking_one_cell_with_a_stale_box(client: ReleasedClient, which: 
     assert (distances([cell], [first])[0, 0] > 16 * client.movie.scales[0]) == (which == "far")
     read(client.reset_flow())
     for t in (5, 4, 3, 2, 1, 0):
-        answer = client.act("flow/predict", client.flow_predict_body(t, [cell], crop_box=box))
+        answer = client.act("flow/predict", client.track_back_body(t, cell, box))
         assert answer.status_code == 200
         # The client reads this one, without a look at how many there are.
         was = read(answer)["spots"][0]

@@ -18,6 +18,7 @@ import pika.exceptions
 import requests
 import tifffile
 
+from client.defaults import body
 from stack.running import RunningServer, wait_until
 
 QUEUES = ("update", "dataset", "log", "prediction")
@@ -58,11 +59,11 @@ class Player:
         self.server = server
         self._pool = ThreadPoolExecutor(8)
 
-    def post(self, path: str, body: dict[str, Any], timeout: float = 180) -> requests.Response:
-        return requests.post(self.server.base_url + path, json=body, timeout=timeout)
+    def post(self, path: str, sent: dict[str, Any], timeout: float = 180) -> requests.Response:
+        return requests.post(self.server.base_url + path, json=sent, timeout=timeout)
 
-    def later(self, path: str, body: dict[str, Any]) -> "Future[requests.Response]":
-        return self._pool.submit(self.post, path, body)
+    def later(self, path: str, sent: dict[str, Any]) -> "Future[requests.Response]":
+        return self._pool.submit(self.post, path, sent)
 
     def state(self) -> int:
         answer = requests.get(self.server.base_url + "state/process", timeout=10).json()
@@ -97,59 +98,35 @@ class Player:
 
 
 def train_body(dataset: str, spots: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    """Return what a fresh client sends, but for a small movie and a quick training with all augmentations."""
     return {
+        **body("seg/train", is_3d=True),
         "dataset_name": dataset,
-        "model_name": "detection.pth",
         "spots": spots,
         "scales": [1, 1, 1],
+        "n_keep_axials": 0,
         "crop_size": [32, 32, 16],
-        "lr": 0.001,
-        "batch_size": 1,
         "n_crops": 2,
         "n_epochs": 2,
-        "is_livemode": False,
-        "n_keep_axials": 0,
         "aug_scale_factor_base": 0.2,
         "aug_rotation_angle": 90,
         "aug_contrast": 0.5,
         "timepoint": 0,
-        "class_weights": [1, 10, 10],
-        "false_weight": 10,
-        "auto_bg_thresh": 0,
-        "c_ratio": 0.4,
-        "cache_maxbytes": 1073741824,
-        "log_interval": 1,
         "log_dir": "run",
-        "is_3d": True,
-        "use_memmap": False,
         "input_size": None,
-        "debug": False,
         **changes,
     }
 
 
 def predict_body(dataset: str, **changes: Any) -> dict[str, Any]:
+    """Return what a fresh client sends, but for a small movie whose nuclei may have any size."""
     return {
+        **body("seg/predict", is_3d=True),
         "dataset_name": dataset,
-        "model_name": "detection.pth",
-        "timepoint": 0,
-        "n_keep_axials": 0,
         "scales": [1, 1, 1],
-        "c_ratio": 0.4,
-        "p_thresh": 0.5,
-        "r_min": 1,
+        "n_keep_axials": 0,
         "r_max": 50,
-        "debug": False,
-        "output_prediction": False,
-        "use_median": False,
-        "is_pad": False,
-        "cache_maxbytes": 1073741824,
-        "is_3d": True,
-        "use_2d": False,
-        "use_memmap": False,
-        "batch_size": 1,
         "input_size": None,
-        "patch": [384, 384, 24],
         **changes,
     }
 

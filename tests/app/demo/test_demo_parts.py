@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from client.defaults import body
 from elephant.simulation import TrueNucleus, Truth
 from elephant.types import Spot
 from elephant_server.demo import bodies
@@ -57,8 +58,8 @@ class TestScoring:
 
 class TestBodies:
     def test_spots_are_sent_in_x_y_z(self) -> None:
-        body = bodies.train(options("--seed", "3"), facts())
-        assert body["spots"] == [
+        sent = bodies.train(options("--seed", "3"), facts())
+        assert sent["spots"] == [
             {
                 "t": 0,
                 "id": 7,
@@ -68,28 +69,28 @@ class TestBodies:
                 "label": "7",
             }
         ]
-        assert body["scales"] == [0.5, 0.5, 2.0]
-        assert body["crop_size"] == [48, 48, 16]
-        assert body["input_size"] == [96, 128, 32]
-        assert (body["seed"], body["n_keep_axials"], body["auto_bg_thresh"]) == (3, 2, 0.25)
+        assert sent["scales"] == [0.5, 0.5, 2.0]
+        assert sent["crop_size"] == [48, 48, 16]
+        assert sent["input_size"] == [96, 128, 32]
+        assert (sent["seed"], sent["n_keep_axials"], sent["auto_bg_thresh"]) == (3, 2, 0.25)
 
     def test_the_default_training_has_at_most_100_steps(self) -> None:
         chosen = options()
-        body = bodies.train(chosen, facts())
-        assert body["n_epochs"] * body["n_crops"] / body["batch_size"] == chosen.steps <= 100
+        sent = bodies.train(chosen, facts())
+        assert sent["n_epochs"] * sent["n_crops"] / sent["batch_size"] == chosen.steps <= 100
 
     def test_the_start_is_self_supervised(self) -> None:
         assert bodies.reset(options(), facts())["url"] is None
 
     def test_the_next_timepoint_is_predicted_with_radii_around_the_annotated_ones(self) -> None:
-        body = bodies.predict(options("--timepoint", "1"), facts())
+        sent = bodies.predict(options("--timepoint", "1"), facts())
         axes = np.sqrt(np.linalg.eigvalsh(facts().truth.spots(1)[0].covariance))
-        assert body["timepoint"] == 2
-        assert (body["r_min"], body["r_max"]) == (
+        assert sent["timepoint"] == 2
+        assert (sent["r_min"], sent["r_max"]) == (
             pytest.approx(axes[0] / 2, abs=1e-3),
             pytest.approx(axes[2] * 1.25, abs=1e-3),
         )
-        assert "patch" not in body
+        assert "patch" not in sent
 
     def test_a_large_movie_is_predicted_in_tiles(self) -> None:
         assert bodies.predict(options(), facts((40, 300, 700)))["patch"] == [512, 300, 40]
@@ -98,9 +99,27 @@ class TestBodies:
         flat = facts((1, 128, 96), (1.0, 0.5, 0.5))
         assert bodies.check(options(), flat)["shape"] == [3, 128, 96]
         assert bodies.generate(options(), flat)["is_2d"] is True
-        body = bodies.train(options(), flat)
-        assert (body["is_3d"], body["n_keep_axials"], body["crop_size"]) == (False, 0, [48, 48, 1])
+        sent = bodies.train(options(), flat)
+        assert (sent["is_3d"], sent["n_keep_axials"], sent["crop_size"]) == (False, 0, [48, 48, 1])
         assert bodies.check(options(), facts())["shape"] == [3, 32, 128, 96]
+
+    def test_what_it_does_not_choose_is_what_a_fresh_client_sends(self) -> None:
+        of_the_movie = {"dataset_name", "model_name", "scales", "shape", "n_keep_axials", "input_size", "spots"}
+        of_the_work = {"timepoint", "url", "crop_size", "patch", "lr", "batch_size", "n_crops", "n_epochs", "log_dir"}
+        of_the_work |= {"aug_scale_factor_base", "aug_rotation_angle", "auto_bg_thresh", "c_ratio"}
+        of_the_work |= {"p_thresh", "r_min", "r_max", "output_prediction"}
+        for request, sent in (
+            ("dataset/check", bodies.check(options(), facts())),
+            ("dataset/generate", bodies.generate(options(), facts())),
+            ("seg/update reset", bodies.clear_labels(options())),
+            ("seg/reset default", bodies.reset(options(), facts())),
+            ("seg/train", bodies.train(options(), facts())),
+            ("seg/predict", bodies.predict(options(), facts())),
+        ):
+            fresh = body(request, is_3d=True)
+            assert fresh.keys() - sent.keys() <= {"patch"}, request
+            assert {key for key, value in fresh.items() if sent.get(key) != value} <= of_the_movie | of_the_work
+            assert sent.keys() - fresh.keys() <= {"seed", "use_memmap", "input_size"}, request
 
     def test_flat_radii_leave_z_out(self) -> None:
         wide = spot(0, 0, 0, np.diag([1.0, 16.0, 25.0]))

@@ -143,7 +143,7 @@ def _common(options: DemoOptions, facts: MovieFacts) -> Body:
         "scales": list(facts.truth.voxel[::-1]),
         "n_keep_axials": n_keep_axials(VoxelSize(*facts.truth.voxel), 2 if facts.truth.is_2d else 3),
         "is_3d": not facts.truth.is_2d,
-        "use_memmap": False,
+        "use_memmap": True,
         "cache_maxbytes": 2**30,
         "input_size": facts.size,
     }
