@@ -25,10 +25,10 @@ DATASET, DETECTION, FLOW = "dataset", "detection.pth", "flow.pth"
 
 # What has to change for a movie that is small enough for two cores: its size, what lies within it, and nothing else.
 SMALL = {
-    "[10,31,512,512]": "[10,12,40,48]",
-    '"input_size":[512,512,31]': '"input_size":[48,40,12]',
-    '"crop_box":[0,0,0,384,384,24]': '"crop_box":[0,0,0,40,32,10]',
-    "[80.16,75.2,30]": "[7.68,6.4,12]",
+    "[10,31,512,512]": "[10,8,32,32]",
+    '"input_size":[512,512,31]': '"input_size":[32,32,8]',
+    '"crop_box":[0,0,0,384,384,24]': '"crop_box":[0,0,0,32,24,8]',
+    "[80.16,75.2,30]": "[5.12,5.12,8]",
 }
 
 
@@ -63,7 +63,7 @@ class Scene:
 
 
 SCENES = {
-    "small volumes": Scene("3d", (12, 40, 48), SMALL),
+    "small volumes": Scene("3d", (8, 32, 32), SMALL),
     "planes": Scene("2d", (1, 512, 512), {}),
     "volumes": Scene("3d", (31, 512, 512), {}),
 }
