@@ -119,7 +119,7 @@ class TestBodies:
             fresh = body(request, is_3d=True)
             assert fresh.keys() - sent.keys() <= {"patch"}, request
             assert {key for key, value in fresh.items() if sent.get(key) != value} <= of_the_movie | of_the_work
-            assert sent.keys() - fresh.keys() <= {"seed", "use_memmap", "input_size"}, request
+            assert sent.keys() - fresh.keys() <= {"seed", "setup", "use_memmap", "input_size"}, request
 
     def test_flat_radii_leave_z_out(self) -> None:
         wide = spot(0, 0, 0, np.diag([1.0, 16.0, 25.0]))
