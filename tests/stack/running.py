@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+import redis
 import requests
 
 from elephant_server.settings import Settings
@@ -121,6 +122,14 @@ class RunningServer:
         """The token that is good now."""
         file = Path(self.values.get("ELEPHANT_TOKEN_FILE", self.workspace / ".run" / "token"))
         return file.read_text().strip() if file.exists() else self.values.get("ELEPHANT_TOKEN", "")
+
+    def redis(self, database: int = 0) -> "redis.Redis[str]":
+        """Return a connection to its Redis: the board, or the queues with database 1."""
+        made = self.workspace / ".run" / "redis.password"
+        password = self.values.get("ELEPHANT_REDIS_PASSWORD") or made.read_text().strip()
+        return redis.Redis(
+            port=self.redis_port, db=database, password=password, decode_responses=True, socket_timeout=5
+        )
 
     @property
     def rabbitmq_password(self) -> str:

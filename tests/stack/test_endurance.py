@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import redis
 import requests
 
 from stack.player import Player, blobs, predict_body, spot, train_body
@@ -30,7 +29,7 @@ def measure(player: Player) -> dict[str, float]:
     ours = [p for p in processes if "elephant_server" in " ".join(p.cmdline())]
     ports = (player.server.redis_port, player.server.rabbitmq_port)
     connections = [c for p in ours for c in p.net_connections("tcp") if c.raddr and c.raddr.port in ports]
-    keys = sum(redis.Redis(port=player.server.redis_port, db=db).dbsize() for db in range(3))
+    keys = sum(player.server.redis(db).dbsize() for db in range(3))
     names = ("datasets", "models", "logs")
     files = [path for name in names for path in (player.server.workspace / name).rglob("*") if path.is_file()]
     return {

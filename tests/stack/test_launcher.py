@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import redis
 
 from elephant_server.settings import checkout_root
 from stack.running import START_SECONDS, STOP_SECONDS, RunningServer, free_ports, settings_of, wait_until
@@ -58,6 +59,15 @@ def test_listens_on_this_machine_only(own_server: RunningServer) -> None:
 
 def test_everything_runs_as_who_has_started_it(own_server: RunningServer) -> None:
     assert {(p.uids().real, p.gids().real) for p in own_server.processes()} == {(os.geteuid(), os.getegid())}
+
+
+def test_nobody_reaches_redis_without_its_password(own_server: RunningServer) -> None:
+    with redis.Redis(port=own_server.redis_port) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
+    assert own_server.redis().ping()
+    commands = [" ".join(process.cmdline()) for process in own_server.processes()]
+    password = (own_server.workspace / ".run" / "redis.password").read_text().strip()
+    assert not [command for command in commands if password in command]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -11,7 +11,7 @@ import pytest
 from elephant.config.conversion import ConversionParams
 from elephant.config.export import CtcParams
 from elephant.dataset import convert
-from elephant.errors import Cancelled
+from elephant.errors import Cancelled, InvalidInputError
 from elephant.reporting import NeverCancelled, NoReporter
 from elephant_server.errors import StorageError
 from elephant_server.jobs.exports import ctc_export
@@ -37,13 +37,13 @@ def context(tmp_path: Path) -> Any:
         file["t00000/s00/0/cells"] = np.ones((4, 20, 20), np.int16)
         file["t00001/s00/0/cells"] = np.ones((4, 20, 20), np.int16)
     convert(tmp_path / "movie.h5", tmp_path / "datasets" / "a", ConversionParams(), NoReporter(), NeverCancelled())
-    return SimpleNamespace(datasets=tmp_path / "datasets", poster=Poster(MemoryBulletin()))
+    return SimpleNamespace(datasets=tmp_path / "datasets", exports=tmp_path, poster=Poster(MemoryBulletin()))
 
 
 def payload(file: Path) -> CtcExport:
     spot = MarkedSpot(t=0, pos=(2.0, 10.0, 10.0), covariance=(9.0, 0, 0, 0, 9, 0, 0, 0, 9), value=3)
     params = CtcParams(voxel_size=(1.0, 1.0, 1.0), t_end=1)
-    return CtcExport(dataset_name="a", spots=(spot,), params=params, file=str(file))
+    return CtcExport(dataset_name="a", spots=(spot,), params=params, file=file.name)
 
 
 def test_every_mask_is_announced_when_it_is_in_the_file(context: Any, tmp_path: Path) -> None:
@@ -65,3 +65,16 @@ def test_nothing_is_made_where_nobody_waits(context: Any, tmp_path: Path) -> Non
     with pytest.raises(Cancelled, match="nobody waits"):
         ctc_export(context, payload(tmp_path / "export"), Control())
     assert not (tmp_path / "export").exists()
+
+
+@pytest.mark.parametrize("name", ["{outside}", "../outside", "sub/../../outside", "", ".", "..", ".hidden", "a\nb"])
+def test_a_message_reaches_no_file_but_of_its_folder(context: Any, tmp_path: Path, name: str) -> None:
+    """Whoever can put a message into Redis must not reach what the server's user can."""
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    context.exports = tmp_path / "exports"
+    context.exports.mkdir()
+    foreign = payload(tmp_path / "x").model_copy(update={"file": name.format(outside=outside)})
+    with pytest.raises(InvalidInputError, match="name of a file"):
+        ctc_export(context, foreign, Control())
+    assert outside.read_text() == "mine"

@@ -1,5 +1,6 @@
 """Workers that are threads, when they are asked to stop and when they are given what they cannot read."""
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 
 from elephant_server.jobs.context import JobControl, make_context
-from elephant_server.jobs.payloads import DATASET_GENERATE
+from elephant_server.jobs.flow_payloads import FLOW_RESET
+from elephant_server.jobs.payloads import DATASET_GENERATE, SEG_RESET
 from elephant_server.jobs.registry import perform
 from elephant_server.jobs.running import run_job
 from elephant_server.jobs.threads import Do, WorkerThreads
@@ -63,6 +65,29 @@ def test_a_job_that_the_worker_cannot_read_is_answered(tmp_path: Path) -> None:
     assert "news" in outcome.message
     assert "another version" in outcome.message
     assert board.entries() == []
+
+
+@pytest.mark.parametrize("is_queued", [True, False])
+@pytest.mark.parametrize("task", [SEG_RESET, FLOW_RESET])
+def test_a_message_removes_no_file_but_an_uploaded_one(tmp_path: Path, task: str, is_queued: bool) -> None:
+    """Whoever can put a message into Redis must not be able to have any file of the server's user removed."""
+    board = MemoryBoard()
+    context = make_context(Settings(workspace=tmp_path), board, Messages(NoBroker()), Poster(MemoryBulletin()))
+    outside, uploads = tmp_path / "mine", context.models / ".uploads"
+    uploads.mkdir(parents=True)
+    for file in (str(outside), "../../mine"):
+        outside.touch()
+        if is_queued:
+            board.open("a", Kind.TRAINING)
+        names = {"dataset_name": "d", "is_3d": True} if task == SEG_RESET else {}
+        start = {"crop_size": [8, 8, 8], "n_crops": 1} if task == SEG_RESET else {"n_dims": 3, "n_keep_axials": 0}
+        text = json.dumps({**names, "model_name": "m.pth", "url": None, "file": file, "start": start})
+        perform(context, task, "a", text, WorkerThreads((), lambda: _never))
+        assert outside.exists()
+        if is_queued:
+            outcome = board.wait_for_outcome("a", 1)
+            assert outcome is not None
+            assert outcome.error == "InvalidInputError", outcome
 
 
 def _never(*_: str) -> None:

@@ -24,7 +24,7 @@ def test_without_a_token_there_is_nothing_to_show(tmp_path: Path) -> None:
         first, *others = announcement(settings, "CPU", with_secrets=shown)
         assert first == "Serving on http://localhost:81/ - press Ctrl-C to stop"
         assert [line.split()[0] for line in others] == ["device", "workspace", "logs"]
-    assert list(settings.runtime_dir.iterdir()) == []
+    assert [path.name for path in settings.runtime_dir.iterdir()] == ["redis.password"]
 
 
 def test_a_terminal_shows_what_the_client_needs(tmp_path: Path) -> None:

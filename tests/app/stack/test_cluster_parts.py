@@ -12,7 +12,7 @@ from elephant_server.settings import Settings, SettingsError, checkout_root, loa
 from elephant_server.stack import files, gpus, joining, pairs, ports, programs, rendering
 from elephant_server.stack.errors import StackError
 from elephant_server.stack.redis_server import ask_redis, redis_addresses, redis_configuration
-from elephant_server.stack.secret_files import with_secrets
+from elephant_server.stack.secret_files import with_passwords, with_secrets
 
 ANYWHERE = "0.0.0.0"  # noqa: S104
 
@@ -140,12 +140,12 @@ def test_redis_listens_beyond_this_machine_only_where_it_is_told(values: dict[st
 
 
 def test_redis_is_never_open_without_a_password() -> None:
-    with pytest.raises(StackError, match="without a password"):
-        redis_configuration(member(cluster_address="192.0.2.7"))
+    for settings in (member(cluster_address="192.0.2.7"), member()):
+        with pytest.raises(StackError, match="without a password"):
+            redis_configuration(settings)
     text = redis_configuration(member(cluster_address="192.0.2.7", redis_password='0123456789abcd"\n'))
     assert "bind 127.0.0.1 192.0.2.7\n" in text
     assert r"requirepass " + '"' + r"\x30\x31\x32\x33\x34\x35\x36\x37\x38\x39\x61\x62\x63\x64\x22\x0a" + '"\n' in text
-    assert "requirepass" not in redis_configuration(member())
 
 
 def test_a_password_that_everybody_knows_is_refused(tmp_path: Path) -> None:
@@ -173,6 +173,30 @@ def test_passwords_are_made_where_the_services_run_and_found_elsewhere(tmp_path:
     assert made.redis_password == found.redis_password
     assert made.rabbitmq_password == found.rabbitmq_password != "user"
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / ".run").glob("*.password")} == {0o600}
+
+
+def test_redis_has_a_password_on_one_machine_too(tmp_path: Path) -> None:
+    """Other users of this machine reach it, and could put work before the workers."""
+    settings = member(workspace=tmp_path)
+    files.make_folders(settings)
+    made = with_secrets(settings)
+    assert made.redis_password
+    assert f":{made.redis_password}@" in made.redis_broker_url
+    assert with_passwords(settings).redis_password == made.redis_password
+    assert settings.redis_password_path is not None
+    assert settings.redis_password_path.stat().st_mode & 0o777 == 0o600
+    assert with_secrets(member(workspace=tmp_path, redis_password="y" * 20)).redis_password == "y" * 20
+
+
+def test_a_redis_of_somebody_else_keeps_its_password(tmp_path: Path) -> None:
+    for values in (
+        {"redis_host": "redis.example.org"},
+        {"redis_host": "redis.example.org", "redis_password": "z" * 20},
+    ):
+        settings = member(workspace=tmp_path, **values)
+        files.make_folders(settings)
+        assert settings.redis_password_path is None
+        assert with_secrets(settings).redis_password == values.get("redis_password")
 
 
 def test_waits_for_the_other_machines_and_says_what_is_missing(tmp_path: Path, redis_url: str) -> None:

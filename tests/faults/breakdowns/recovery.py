@@ -128,7 +128,7 @@ def slow_predict_body(client: ReleasedClient) -> dict[str, Any]:
 
 def board(server: RunningServer, database: int = 0) -> "redis.Redis[str]":
     """Return a connection to the server's Redis: the board, or the queues with database 1."""
-    return redis.Redis(port=server.redis_port, db=database, decode_responses=True, socket_timeout=5)
+    return server.redis(database)
 
 
 def wait_until_queued_or_running(ground: Ground, phase: str, task: str = "") -> None:

@@ -36,7 +36,7 @@ def measure(ground: Ground) -> dict[str, float]:
             found[f"descriptors of {name}"] += process.num_fds()
         except psutil.Error:
             continue
-    databases = [redis.Redis(port=ground.server.redis_port, db=db) for db in range(2)]
+    databases = [ground.server.redis(db) for db in range(2)]
     # What says that an outcome was given up, or is there, expires by itself.
     found["keys on the board"] = sum(not _expires(databases[0], key) for key in databases[0].scan_iter())
     found["keys of the queues"] = databases[1].dbsize()
@@ -73,7 +73,7 @@ def left(workspace: Path) -> list[str]:
     return [str(path.relative_to(workspace)) for path in in_passing]
 
 
-def _expires(database: "redis.Redis[bytes]", key: bytes) -> bool:
+def _expires(database: "redis.Redis[str]", key: str) -> bool:
     return int(database.pttl(key)) > 0
 
 

@@ -45,7 +45,7 @@ def ctc() -> Response:
     """Send a .zip with one mask per timepoint; 204 where it is aborted before the answer began."""
     body = read_body(CtcBody)
     with growing_file(services().settings.exports_dir, beginning_of_archive(body.first_name)) as file:
-        payload = body.to_payload(str(file.path))
+        payload = body.to_payload(file.path.name)
         job = services().dispatcher.submit(CTC_EXPORT, payload, Kind.GUEST, ANSWERING_QUEUE)
         begin_after = body.begin_after if can_break(request.environ) else math.inf
         answer = services().follower.respond(job, file, "application/zip", begin_after)

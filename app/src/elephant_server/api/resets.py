@@ -19,7 +19,7 @@ MOST_NAMED = 5
 
 @contextmanager
 def read_reset(model: type[B]) -> Iterator[tuple[B, str | None]]:
-    """Give the request's body as `model`, and the path of the model file that came with it.
+    """Give the request's body as `model`, and the name of the model file that came with it.
 
     Whoever takes the request inside the block removes the file; where the block fails, it is removed here.
 
@@ -42,4 +42,4 @@ def read_reset(model: type[B]) -> Iterator[tuple[B, str | None]]:
         )
     body = parse(model, request.form["data"])
     with kept_upload(upload, services().settings.models_dir) as path:
-        yield body, str(path)
+        yield body, path.name

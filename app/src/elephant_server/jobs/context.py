@@ -131,6 +131,7 @@ class WorkerContext:
     datasets: Path
     models: Path
     logs: Path
+    exports: Path
     pretrained: Pretrained
     shelf: ModelShelf
     board: Board
@@ -146,6 +147,7 @@ def make_context(settings: Settings, board: Board, messages: Messages, poster: P
         datasets=settings.datasets_dir,
         models=settings.models_dir,
         logs=settings.logs_dir,
+        exports=settings.exports_dir,
         pretrained=Pretrained(
             settings.models_dir / "pretrained",
             settings.pretrained_url,

@@ -3,7 +3,6 @@
 import logging
 import os
 import time
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from elephant.errors import Cancelled
@@ -14,17 +13,19 @@ from elephant_server.jobs.context import JobControl, WorkerContext, open_dataset
 from elephant_server.jobs.payloads import CtcExport
 from elephant_server.jobs.reporters import LINE_INTERVAL_S
 from elephant_server.jobs.showing import Shown
+from elephant_server.uploads.passing import passing_place
 
 logger = logging.getLogger(__name__)
 
 
 def ctc_export(context: WorkerContext, payload: CtcExport, control: JobControl) -> dict[str, Any]:
     """Write masks into the file that is there for them, and tell after each one how much of it there is."""
+    place = passing_place(context.exports, payload.file)
     dataset = open_dataset(context, payload.dataset_name, payload.is_3d)
     cells = [Cell(spot.to_spot(), spot.value) for spot in payload.spots]
     try:
         # Only where it is there: whoever made it removes it when nobody waits any more.
-        with Path(payload.file).open("r+b") as file:
+        with place.open("r+b") as file:
             reporter = Shown(context.poster, control.job_id, SizeReporter(file, control))
             export_ctc(dataset, cells, payload.params, file, reporter, control)
             os.fsync(file.fileno())

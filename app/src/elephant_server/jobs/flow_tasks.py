@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from elephant.dataset import Dataset
@@ -74,13 +73,13 @@ def flow_update(context: WorkerContext, payload: FlowUpdate, control: JobControl
 
 def flow_reset(context: WorkerContext, payload: FlowReset, control: JobControl) -> dict[str, Any]:
     """Start a flow model anew."""
-    file = None if payload.file is None else Path(payload.file)
+    file = payload.upload(context.models)
     try:
         path = model_file(context, payload.model_name)
         source = ModelSource(payload.url, file)
         reset_flow_model(path, context.shelf, context.pretrained, source, payload.start, control)
     finally:
-        payload.discard()
+        payload.discard(context.models)
     context.messages.model_updated()
     return {}
 

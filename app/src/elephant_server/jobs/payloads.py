@@ -1,5 +1,6 @@
 """What travels from the HTTP processes to the workers: validated, frozen, in the order Z, Y, X."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,14 +13,19 @@ from elephant.config.detection import DetectionParams
 from elephant.config.export import CtcParams
 from elephant.config.labels import LabelParams
 from elephant.config.training import DetectionTrainingParams, SelfSupervisedParams
+from elephant.errors import InvalidInputError
 from elephant.reporting import CancelToken
 from elephant.types import Spot, Tag
 from elephant_server.state.claims import Access, claim
+from elephant_server.uploads.models import uploads_folder
+from elephant_server.uploads.passing import passing_place
 
 SEG_PREDICT, SEG_TRAIN = "elephant.seg_predict", "elephant.seg_train"
 SEG_UPDATE, SEG_RESET = "elephant.seg_update", "elephant.seg_reset"
 DATASET_GENERATE = "elephant.dataset_generate"
 CTC_EXPORT = "elephant.ctc_export"
+
+logger = logging.getLogger(__name__)
 
 TRAINING_QUEUE, ANSWERING_QUEUE = "training", "answering"
 
@@ -29,8 +35,8 @@ class Payload(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    def discard(self) -> None:
-        """Remove what came with it, where the job is not to be done."""
+    def discard(self, models: Path) -> None:
+        """Remove what came with it into the folder of the models, where the job is not to be done."""
 
     def claim(self) -> str:
         """Return what it needs of a dataset, for the board; ``""`` where it needs none."""
@@ -102,14 +108,29 @@ class SegUpdate(Payload):
 
 
 class WithUpload(Payload):
-    """A job for which a file may have been uploaded, which is the job's to remove."""
+    """A job for which a file may have been uploaded, which is the job's to remove; `file` is its name."""
 
     file: str | None
 
-    def discard(self) -> None:
+    def upload(self, models: Path) -> Path | None:
+        """Return the file that was uploaded into the folder of the models; None where there was none.
+
+        Raises
+        ------
+        elephant.errors.InvalidInputError
+            It would lie elsewhere.
+        """
+        return None if self.file is None else passing_place(uploads_folder(models), self.file)
+
+    def discard(self, models: Path) -> None:
         """See :meth:`Payload.discard`."""
-        if self.file is not None:
-            Path(self.file).unlink(missing_ok=True)
+        try:
+            file = self.upload(models)
+        except InvalidInputError as error:
+            logger.warning("Nothing was removed: %s", error)
+            return
+        if file is not None:
+            file.unlink(missing_ok=True)
 
 
 class SegReset(WithUpload):
@@ -150,7 +171,7 @@ class MarkedSpot:
 
 
 class CtcExport(Payload):
-    """An export of masks into a file that is there, empty, for as long as somebody waits for it."""
+    """An export of masks into the file of a name that is there, empty, for as long as somebody waits for it."""
 
     dataset_name: str
     spots: tuple[MarkedSpot, ...]

@@ -62,7 +62,7 @@ def perform(context: WorkerContext, name: str, job_id: str, payload: str, send: 
         # Those of the other queue wait for no turn.
         send(name, job_id, payload, payloads.ANSWERING_QUEUE)
 
-    run_job(context.board, job_id, work, Otherwise(parsed.discard, put_back))
+    run_job(context.board, job_id, work, Otherwise(lambda: parsed.discard(context.models), put_back))
 
 
 def _refusing(error: ValidationError) -> Work:

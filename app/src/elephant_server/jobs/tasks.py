@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from elephant.config.training import SelfSupervisedParams
@@ -103,13 +102,13 @@ def seg_update(context: WorkerContext, payload: SegUpdate, control: JobControl) 
 
 def seg_reset(context: WorkerContext, payload: SegReset, control: JobControl) -> dict[str, Any]:
     """Start a model anew."""
-    file = None if payload.file is None else Path(payload.file)
+    file = payload.upload(context.models)
     try:
         work = _work(context, payload, control)
         source = ModelSource(payload.url, file)
         reset_model(work, context.pretrained, source, payload.start, cache_bytes(payload.cache_maxbytes))
     finally:
-        payload.discard()
+        payload.discard(context.models)
     context.messages.model_updated()
     return {}
 

@@ -38,7 +38,7 @@ class ClusterSettings(SettingsGroup):
         None,
         repr=False,
         min_length=_SHORTEST_PASSWORD,
-        description="Password of Redis where a server has several machines; one is made in the workspace by default.",
+        description="Password of Redis; for the one that the server starts, one is made in the workspace by default.",
     )
     worker_pairs: int | None = Field(
         None,

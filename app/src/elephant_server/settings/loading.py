@@ -60,8 +60,9 @@ class Settings(ServiceSettings, AccessSettings, FolderSettings, ModelSettings):
 
     @property
     def redis_password_path(self) -> Path | None:
-        """File that holds Redis' password; None where it is a variable, or Redis has none."""
-        return self.secrets_dir / "redis.password" if self.is_cluster and self.redis_password is None else None
+        """File that holds Redis' password; None where it is a variable, or Redis is not one of this server's own."""
+        is_own = self.is_cluster or self.starts_redis
+        return self.secrets_dir / "redis.password" if is_own and self.redis_password is None else None
 
     def as_environment(self) -> dict[str, str]:
         """Return variables from which another process reads the same settings, wherever it was started."""

@@ -30,10 +30,11 @@ def redis_configuration(settings: Settings) -> str:
     Raises
     ------
     StackError
-        Other machines would reach it without a password.
+        Others would reach it without a password: other machines, or other users of this one, who could put work
+        before the workers.
     """
-    if settings.redis_password is None and settings.is_cluster:
-        raise StackError("Redis would be there for other machines without a password: set ELEPHANT_REDIS_PASSWORD.")
+    if settings.redis_password is None:
+        raise StackError("Redis would be there for others without a password: set ELEPHANT_REDIS_PASSWORD.")
     lines = [
         f"bind {' '.join(redis_addresses(settings))}",
         f"port {settings.redis_port}",
@@ -43,8 +44,7 @@ def redis_configuration(settings: Settings) -> str:
         "daemonize no",
         f'dir "{settings.runtime_dir}"',
     ]
-    if settings.redis_password is not None:
-        lines.append(f"requirepass {_quoted(settings.redis_password)}")
+    lines.append(f"requirepass {_quoted(settings.redis_password)}")
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The token and the passwords of a server that listens beyond this machine, where nobody has set them."""
+"""The token and the passwords of a server, where nobody has set them."""
 
 import os
 import secrets
@@ -19,7 +19,7 @@ def with_secrets(settings: Settings, *, with_broker: bool = True) -> Settings:
     Parameters
     ----------
     with_broker
-        Whether RabbitMQ is started with the server: of one that is not the password is its owner's.
+        Whether RabbitMQ and Redis are started with the server: of those that are not the passwords are their owners'.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def with_secrets(settings: Settings, *, with_broker: bool = True) -> Settings:
     is_made_here = with_broker and (settings.starts_rabbitmq or not settings.is_cluster)
     if settings.password_path is not None and is_made_here:
         _make(settings.password_path)
-    if settings.redis_password_path is not None and settings.starts_redis:
+    if settings.redis_password_path is not None and settings.starts_redis and with_broker:
         _make(settings.redis_password_path)
     given = with_passwords(settings)
     if with_broker:
