@@ -67,6 +67,29 @@ def test_no_old_version_of_tls_is_spoken(tls_server: RunningServer, certificate:
             _greet(context, port)
 
 
+@pytest.mark.parametrize(
+    ("cipher", "is_spoken"),
+    [
+        ("ECDHE-ECDSA-AES128-GCM-SHA256", True),
+        ("ECDHE-ECDSA-CHACHA20-POLY1305", True),
+        ("ECDHE-ECDSA-AES128-SHA", False),
+        ("ECDHE-ECDSA-AES256-SHA384", False),
+    ],
+)
+def test_no_suite_with_cbc_is_spoken(
+    tls_server: RunningServer, certificate: tuple[Path, Path], cipher: str, is_spoken: bool
+) -> None:
+    context = ssl.create_default_context(cafile=certificate[0])
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(f"{cipher}:@SECLEVEL=0")
+    for port in (tls_server.http_port, tls_server.rabbitmq_port):
+        if is_spoken:
+            assert _greet(context, port) == "TLSv1.2"
+        else:
+            with pytest.raises(OSError, match=r"(?i)handshake|alert|reset|EOF|insufficient"):
+                _greet(context, port)
+
+
 def test_messages_come_encrypted(tls_server: RunningServer, certificate: tuple[Path, Path]) -> None:
     write_movie(tls_server.workspace / "datasets" / "d" / "d.h5", np.ones((2, 4, 16, 16)))
     options = pika.SSLOptions(ssl.create_default_context(cafile=certificate[0]), "localhost")

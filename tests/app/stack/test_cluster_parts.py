@@ -1,6 +1,8 @@
 """Roles, worker pairs and passwords of a server with several machines, before anything of it is started."""
 
 import configparser
+import re
+import ssl
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -162,6 +164,18 @@ def test_rabbitmq_has_a_port_for_machines_beside_the_one_for_clients(tmp_path: P
     encrypted = rendering.rabbitmq_configuration(member(cluster_address="192.0.2.7", **certificate), 1)
     assert '{tcp_listeners, [{"127.0.0.1", 1}, {"192.0.2.7", 5673}]}' in encrypted
     assert '{ssl_listeners, [{"127.0.0.1", 5672}]}' in encrypted
+
+
+def test_every_suite_encrypts_with_authentication_and_keys_of_its_own(tmp_path: Path) -> None:
+    settings = member(tls_cert=tmp_path / "c", tls_key=tmp_path / "k")
+    (of_nginx,) = re.findall(r"ssl_ciphers ([^;]+);", rendering.nginx_configuration(settings, tmp_path))
+    (of_rabbitmq,) = re.findall(r"\{ciphers, \[([^]]+)\]\}", rendering.rabbitmq_configuration(settings, 1))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for names in (of_nginx, of_rabbitmq.replace('"', "").replace(", ", ":")):
+        context.set_ciphers(names)
+        suites = [suite for suite in context.get_ciphers() if suite["protocol"] == "TLSv1.2"]
+        assert len(suites) == 6
+        assert all(suite["aead"] and suite["kea"] == "kx-ecdhe" for suite in suites)
 
 
 def test_passwords_are_made_where_the_services_run_and_found_elsewhere(tmp_path: Path, redis_url: str) -> None:
