@@ -133,7 +133,19 @@ def test_the_log_is_kept_short_and_read_on(page: FlaskClient, bulletin: RedisBul
     assert [line["text"] for line in lines] == [f"line {i}" for i in range(1, MOST_LINES + 1)]
     after: Any = page.get("/dashboard/api/log", query_string={"after": lines[-2]["id"]}).json
     assert [(line["level"], line["text"]) for line in after] == [("WARNING", f"line {MOST_LINES}")]
-    assert page.get("/dashboard/api/log", query_string={"after": "x"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "after", ["x", "1-", "1-2-3", "9999999999999999999999999-1", f"1-{2**64 - 1}", "\N{ARABIC-INDIC DIGIT ONE}-1"]
+)
+def test_a_line_that_cannot_be_is_refused_and_redis_not_blamed(page: FlaskClient, after: str) -> None:
+    for answer in (
+        page.get("/dashboard/api/log", query_string={"after": after}),
+        page.get("/dashboard/api/events", headers={"Last-Event-ID": after.encode("ascii", "replace").decode()}),
+    ):
+        assert answer.status_code == 400
+        assert "after" in answer.json["error"]
+        assert "Redis" not in answer.json["error"]
 
 
 def test_nobody_waits_for_a_redis_that_is_away() -> None:

@@ -8,7 +8,7 @@ import logging
 
 from flask import Flask, Response, jsonify, request
 from pydantic import ValidationError
-from redis.exceptions import RedisError
+from redis.exceptions import DataError, RedisError, ResponseError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from elephant.errors import (
@@ -75,6 +75,9 @@ def _answer_invalid(error: ValidationError) -> Response:
 
 
 def _answer_redis(error: RedisError) -> Response:
+    """Answer where Redis is away; what it refuses is a fault of ours, and no reason to wait for it."""
+    if isinstance(error, ResponseError | DataError):
+        return _answer_unexpected(error)
     message = f"the state cannot be reached ({error}): Redis is down or starting, try again in some seconds"
     _log(message)
     return error_response(message, 503)

@@ -1,12 +1,23 @@
 """What the page asks for, and what it is answered."""
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from elephant_server.schemas.answers import Device
 
 Axis = Literal["xy", "xz", "yz"]
+# Two numbers that Redis can count on from: it has 64 bits for each.
+_LINE_ID = re.compile(r"([0-9]{1,19})-([0-9]{1,19})")
+_LARGEST_PART = 2**63 - 1
+
+
+def _line_id(value: str) -> str:
+    match = _LINE_ID.fullmatch(value)
+    if value and not (match and all(int(part) <= _LARGEST_PART for part in match.groups())):
+        raise ValueError(f"expected the id of a line, such as 1719239105123-0, got {value[:40]!r}")
+    return value
 
 
 class Query(BaseModel):
@@ -53,7 +64,7 @@ class RunQuery(Query):
 class LogQuery(Query):
     """Lines of the log."""
 
-    after: str = Field("", max_length=50, pattern=r"^(\d+-\d+)?$", description="id of the last line that is known")
+    after: Annotated[str, AfterValidator(_line_id)] = Field("", description="id of the last line that is known")
 
 
 class JobStatus(BaseModel):
