@@ -35,3 +35,8 @@ class MemoryLimitError(ElephantError):
 
 class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
     """Raised from a :class:`elephant.reporting.CancelToken` where work was asked to end."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why something failed, in words that are never empty: some errors of the system carry none."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -14,7 +14,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import BinaryIO
 
-from elephant.errors import StorageError
+from elephant.errors import StorageError, reason_of
 
 try:
     import fcntl
@@ -182,11 +182,11 @@ def explained_storage(what: str, folder: Path, needed: int, kind: type[StorageEr
 
 def _explain(error: OSError, what: str, folder: Path, needed: int) -> str:
     unchanged = "what was there before is unchanged"
+    reason = reason_of(error)
     if error.errno not in _FULL:
-        reason = error.strerror or str(error)
         return f"{what} cannot be written into {folder} ({reason}): see who may write there; {unchanged}"
     return (
-        f"{what} needs up to {in_mib(needed)}, but {folder} has {in_mib(_free(folder))} left ({error.strerror}): make "
+        f"{what} needs up to {in_mib(needed)}, but {folder} has {in_mib(_free(folder))} left ({reason}): make "
         f"room on that disk and try again; {unchanged}"
     )
 

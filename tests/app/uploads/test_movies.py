@@ -134,6 +134,26 @@ def test_a_full_disk_is_said_and_remembered(datasets: Path, movie: bytes) -> Non
     assert not (datasets / "a").exists()
 
 
+class Silent(io.BytesIO):
+    """A piece that cannot be read, for a reason without words."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise OSError
+
+
+@pytest.mark.parametrize(("is_kept", "reason"), [(True, "OSError"), (False, "no room even for the reason")])
+def test_a_reason_is_given_whatever_is_known(datasets: Path, movie: bytes, is_kept: bool, reason: str) -> None:
+    upload = MovieUpload(datasets, "a", "a.h5")
+    send(upload, movie)
+    with pytest.raises(StorageError, match=r"cannot be written \(OSError\)"):
+        upload.receive(Silent(), restart=False)
+    if not is_kept:  # as a full disk leaves it
+        (kept,) = [file for file in (datasets / ".uploads").rglob("*") if file.is_file() and file.suffix != ".lock"]
+        kept.write_bytes(b"")
+    with pytest.raises(InvalidInputError, match=rf"was given up \(.*{reason}\)"):
+        upload.complete()
+
+
 def test_a_process_that_is_killed_within_a_piece_leaves_nothing_to_go_on_with(datasets: Path, movie: bytes) -> None:
     code = """
 import os, signal, sys, pathlib

@@ -6,7 +6,7 @@ from flask import request
 from pydantic import ValidationError
 from werkzeug.datastructures import FileStorage
 
-from elephant.errors import InvalidInputError
+from elephant.errors import InvalidInputError, reason_of
 from elephant_server.api.explaining import explain, explain_no_json, shortened
 from elephant_server.errors import StorageError
 from elephant_server.schemas.base import Body
@@ -106,7 +106,7 @@ def load_parts() -> None:
     try:
         len(request.form)
     except OSError as error:
-        raise StorageError(f"what came cannot be kept ({error.strerror}): make room on the server's disk") from error
+        raise StorageError(f"what came cannot be kept ({reason_of(error)}): make room on the server's disk") from error
 
 
 def one_part(name: str) -> FileStorage | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from elephant.errors import reason_of
 from elephant_server.embedded.connections import GuardedServer
 from elephant_server.gate.asking import url_with_token
 from elephant_server.jobs.following import TransferBroken
@@ -143,7 +144,7 @@ def _make_folders(settings: Settings) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StackError(
-                f"{variable('workspace')}: {folder} cannot be made ({error.strerror}). Choose another folder."
+                f"{variable('workspace')}: {folder} cannot be made ({reason_of(error)}). Choose another folder."
             ) from None
 
 
@@ -159,7 +160,7 @@ def _only_one(workspace: Path) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise StackError(
-            f"{variable('workspace')}: {workspace} cannot be written to ({error.strerror}). Choose another folder."
+            f"{variable('workspace')}: {workspace} cannot be written to ({reason_of(error)}). Choose another folder."
         ) from None
     try:
         yield

@@ -5,7 +5,7 @@ import os
 import time
 from typing import Any, BinaryIO
 
-from elephant.errors import Cancelled
+from elephant.errors import Cancelled, reason_of
 from elephant.export import Cell
 from elephant.workflows.export import export_ctc
 from elephant_server.errors import StorageError
@@ -34,7 +34,7 @@ def ctc_export(context: WorkerContext, payload: CtcExport, control: JobControl) 
         raise Cancelled("nobody waits for the export any more") from error
     except OSError as error:
         raise StorageError(
-            f"the masks cannot be written ({error.strerror}): make room on the disk of the workspace, then try again"
+            f"the masks cannot be written ({reason_of(error)}): make room on the disk of the workspace, then try again"
         ) from error
     return {"size": size}
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from flask import Response
 
-from elephant.errors import ElephantError
+from elephant.errors import ElephantError, reason_of
 from elephant_server.errors import StorageError
 from elephant_server.jobs.patience import LOOK_INTERVAL_S, Patience
 from elephant_server.jobs.submit import Job
@@ -66,7 +66,7 @@ class GrowingFile:
             self._file: BinaryIO = self.path.open("rb")
         except OSError as error:
             raise StorageError(
-                f"nothing can be written into {folder} ({error.strerror}): make room on the disk"
+                f"nothing can be written into {folder} ({reason_of(error)}): make room on the disk"
             ) from error
 
     def heard_of(self, news: News | None) -> int:

@@ -4,6 +4,7 @@ import os
 import ssl
 from pathlib import Path
 
+from elephant.errors import reason_of
 from elephant_server.gate.asking import trust_only
 from elephant_server.settings import Settings, variable
 from elephant_server.stack.errors import StackError
@@ -34,7 +35,7 @@ def _check_readable(name: str, path: Path) -> None:
     try:
         path.open("rb").close()
     except OSError as error:
-        raise StackError(f"{name}: {path} cannot be read ({error.strerror}) by user {os.geteuid()}.") from None
+        raise StackError(f"{name}: {path} cannot be read ({reason_of(error)}) by user {os.geteuid()}.") from None
 
 
 def _load(certificate: Path, key: Path) -> ssl.SSLContext:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from elephant.errors import reason_of
 from elephant_server.settings import Settings, SettingsError, variable
 from elephant_server.stack.errors import StackError
 
@@ -54,7 +55,7 @@ def _make(folder: Path, name: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = error.strerror
+        reason = reason_of(error)
         raise StackError(f"{name}: {folder} cannot be made ({reason}). Choose another folder.") from None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from elephant.errors import reason_of
 from elephant_server.stack.errors import StackError
 
 LOCK_NAME = ".server.lock"
@@ -31,7 +32,7 @@ def hold(folder: Path, variable: str) -> Iterator[None]:
         descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise StackError(
-            f"{variable}: {folder} cannot be written to ({error.strerror}). Choose another folder."
+            f"{variable}: {folder} cannot be written to ({reason_of(error)}). Choose another folder."
         ) from None
     try:
         _lock(descriptor, folder, variable)

@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 
+from elephant.errors import reason_of
 from elephant_server.settings import Settings, variable
 from elephant_server.stack.errors import StackError
 from elephant_server.stack.redis_server import redis_addresses
@@ -114,7 +115,7 @@ def _problem(listener: Listener) -> str | None:
     if error.errno == errno.EADDRNOTAVAIL:
         address = variable("bind_address")
         return f"{listener.address} is not an address of this machine. Set {address} to one that is."
-    return f"Port {listener.port} cannot be used: {error.strerror}. Set {name} to another one."
+    return f"Port {listener.port} cannot be used: {reason_of(error)}. Set {name} to another one."
 
 
 def _bind_error(address: str, port: int) -> OSError | None:

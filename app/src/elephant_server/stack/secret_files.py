@@ -5,6 +5,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
+from elephant.errors import reason_of
 from elephant_server.gate.asking import password_of
 from elephant_server.gate.tokens import read_tokens
 from elephant_server.settings import Settings, variable
@@ -72,7 +73,7 @@ def _check_tokens(path: Path) -> None:
         read_tokens(path)
     except OSError as error:
         who = f" by user {os.geteuid()}" if hasattr(os, "geteuid") else ""  # Windows has no numbers of users
-        raise StackError(f"{name}: {path} cannot be read ({error.strerror}){who}.") from None
+        raise StackError(f"{name}: {path} cannot be read ({reason_of(error)}){who}.") from None
     except ValueError as error:
         raise StackError(f"{name}: {error}. Correct it, or delete it to have one made.") from None
 

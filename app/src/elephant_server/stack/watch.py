@@ -5,6 +5,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 from pathlib import Path
 
+from elephant.errors import reason_of
 from elephant_server.stack.errors import StackError
 from elephant_server.stack.supervision import ProgramState
 
@@ -68,5 +69,5 @@ def last_lines(log: Path, count: int = _LOG_LINES) -> list[str]:
             file.seek(max(0, log.stat().st_size - 200 * count))
             text = file.read().decode(errors="replace")
     except OSError as error:
-        return [f"({error.strerror})"]
+        return [f"({reason_of(error)})"]
     return text.splitlines()[-count:] or ["(it is empty)"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from werkzeug.datastructures import FileStorage
 
+from elephant.errors import reason_of
 from elephant_server.errors import StorageError
 
 
@@ -46,7 +47,7 @@ def _save(upload: FileStorage, folder: Path) -> Path:
         if path is not None:
             path.unlink(missing_ok=True)
         raise StorageError(
-            f"the model that came cannot be kept ({error.strerror}): make room on the disk of the workspace, or see "
+            f"the model that came cannot be kept ({reason_of(error)}): make room on the disk of the workspace, or see "
             "who may write there, then send it again"
         ) from error
     return path

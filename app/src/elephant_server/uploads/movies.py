@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from elephant.dataset import check_arrived
 from elephant.dataset.hdf5 import is_hdf5_name
-from elephant.errors import InvalidInputError
+from elephant.errors import InvalidInputError, reason_of
 from elephant.files import sync_files, sync_folder
 from elephant.paths import resolve_inside
 from elephant_server.errors import StorageError
@@ -137,8 +137,8 @@ class MovieUpload:
                 yield
         except OSError as error:
             raise StorageError(
-                f"{self._place.name} cannot be written ({error.strerror}): make room on the disk of the workspace, or "
-                "see who may write there, then upload it again"
+                f"{self._place.name} cannot be written ({reason_of(error)}): make room on the disk of the workspace, "
+                "or see who may write there, then upload it again"
             ) from error
 
     @contextmanager
@@ -150,14 +150,16 @@ class MovieUpload:
             # On a full disk there may be no room for the reason either: then it is as if nothing had begun.
             with suppress(OSError):
                 self._work.mkdir()
-                (self._work / _REASON).write_text(getattr(error, "strerror", None) or str(error), encoding="utf-8")
+                (self._work / _REASON).write_text(reason_of(error), encoding="utf-8")
             raise
 
     def _check_begun(self) -> None:
         if self._file.exists():
             return
         try:
-            what = f"was given up ({(self._work / _REASON).read_text(encoding='utf-8')})"
+            # On a full disk there is room for the file, and none for what is in it.
+            reason = (self._work / _REASON).read_text(encoding="utf-8") or "the disk had no room even for the reason"
+            what = f"was given up ({reason})"
         except OSError:
             what = "has not begun, or was interrupted"
         raise InvalidInputError(f"the upload of {self._place.name} {what}: upload it again from its beginning")

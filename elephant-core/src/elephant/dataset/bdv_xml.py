@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree as ET
 
-from elephant.errors import DatasetError, InvalidInputError, NotFoundError
+from elephant.errors import DatasetError, InvalidInputError, NotFoundError, reason_of
 from elephant.types import Shape, VoxelSize
 
 MOST_TIMEPOINTS = 100_000
@@ -280,7 +280,7 @@ def _parse(path: Path) -> ET.Element:
     except FileNotFoundError as error:
         raise NotFoundError(f"there is no file {path}: check its name") from error
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read ({error.strerror}): check who may read it") from error
+        raise DatasetError(f"{path} cannot be read ({reason_of(error)}): check who may read it") from error
     except (ET.ParseError, ValueError, LookupError) as error:
         if not builder.is_done:
             raise _unreadable(path, error) from error

@@ -29,7 +29,7 @@ from elephant.dataset.values import (
 )
 from elephant.dataset.views import say_what_was_taken
 from elephant.dataset.workers import run
-from elephant.errors import DatasetError
+from elephant.errors import DatasetError, reason_of
 from elephant.files import in_mib, new_folder
 from elephant.reporting import CancelToken, ProgressReporter
 from elephant.types import Shape
@@ -122,7 +122,7 @@ def _write_into_folder(work: _Work, scaling: Scaling) -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DatasetError(
                 f"the images of {movie.path.name} need up to {in_mib(_raw_bytes(specs[IMAGES]))} besides, but "
-                f"{destination} has {in_mib(shutil.disk_usage(destination).free)} left ({error.strerror}): make room "
+                f"{destination} has {in_mib(shutil.disk_usage(destination).free)} left ({reason_of(error)}): make room "
                 "on the disk and convert again; what was there before is unchanged"
             ) from error
         raise

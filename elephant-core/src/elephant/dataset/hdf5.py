@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 
 from elephant.dataset.formats import format_of
-from elephant.errors import DatasetError, NotFoundError
+from elephant.errors import DatasetError, NotFoundError, reason_of
 
 SUFFIXES = (".h5", ".hdf5")
 TIMEPOINT = re.compile(r"t(\d{5,10})")
@@ -92,7 +92,7 @@ def _why_not(path: Path, error: OSError) -> str:
     try:
         is_hdf5, end, size = _begins_as_hdf5(path), stated_end(path), path.stat().st_size
     except OSError:
-        return f"{path} cannot be read ({error.strerror or os.strerror(error.errno or 0)}): check who may read it"
+        return f"{path} cannot be read ({reason_of(error)}): check who may read it"
     if not is_hdf5:
         return f"{expected}, got {format_of(path)}: {_EXPORT}, or upload it again"
     if end is not None and size < end:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from elephant.errors import InUseError
+from elephant.errors import InUseError, reason_of
 
 try:
     import fcntl
@@ -135,7 +135,7 @@ def _warn(place: Path, error: OSError) -> None:
         _without_locks.add(place.parent)
         logger.warning(
             "No lock can be had in %s (%s): take care that nobody else trains the same model meanwhile",
-            *(place.parent, error.strerror),
+            *(place.parent, reason_of(error)),
         )
 
 

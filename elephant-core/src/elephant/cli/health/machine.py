@@ -12,6 +12,7 @@ from filelock import FileLock
 from elephant.capacity import available_bytes, n_cores, total_bytes
 from elephant.cli.health.findings import Finding, ok, problem, warning
 from elephant.cli.output import counted, in_bytes
+from elephant.errors import reason_of
 
 _GIB = 2**30
 _LOCK_SECONDS = 60
@@ -53,7 +54,7 @@ def check_workspace(workspace: Path | None) -> Iterator[Finding]:
     except OSError as error:
         yield problem(
             name,
-            f"{folder.absolute()} cannot be written: {error.strerror}",
+            f"{folder.absolute()} cannot be written: {reason_of(error)}",
             "Give it to the user who runs this (chown), or choose another --workspace.",
         )
 
