@@ -34,7 +34,7 @@ def convert_movie(
         print_json(found)
     else:
         click.echo(f"{folder}: {counted(found['n_timepoints'], 'timepoint')} of {_size(found)}, {found['dtype']}")
-        _print_rows(_origin_rows(found))
+        _print_rows(_source_row(found) | _blank_row(found))
     return DONE
 
 
@@ -63,32 +63,28 @@ def _content(dataset: Dataset) -> dict[str, Any]:
         "made_from": None if dataset.source is None else dataset.source.title,
         "labelled_timepoints": dataset.labelled_timepoints(),
         "flow_labelled_timepoints": dataset.flow_labelled_timepoints(),
-        **_origin(dataset.folder),
+        **_origin(dataset.source),
     }
 
 
-def _origin(folder: Path) -> dict[str, Any]:
-    """Return which source of its movie a dataset holds, and what the movie lacks; nothing where nobody knows."""
-    source = DatasetSource.read(folder)
-    if source is None:
+def _origin(source: DatasetSource | None) -> dict[str, Any]:
+    """Return which source of its movie a dataset holds, and what the movie lacks; None where nobody knows."""
+    names = ("movie", "setup", "setup_name", "n_setups", "blank_timepoints")
+    return {name: None if source is None else getattr(source, name) for name in names}
+
+
+def _source_row(found: dict[str, Any]) -> dict[str, str]:
+    """Return a row for the source that was taken, where the movie has several."""
+    if (found["n_setups"] or 1) == 1:
         return {}
-    return {
-        "movie": source.movie,
-        "setup": source.setup,
-        "setup_name": source.setup_name,
-        "n_setups": source.n_setups,
-        "blank_timepoints": list(source.blank_timepoints),
-    }
+    name = f" ({found['setup_name']})" if found["setup_name"] else ""
+    return {"source": f"{found['setup']}{name}, one of {found['n_setups']}; --setup chooses another"}
 
 
-def _origin_rows(found: dict[str, Any]) -> dict[str, str]:
-    rows = {}
-    if (found.get("n_setups") or 1) > 1:
-        name = f" ({found['setup_name']})" if found["setup_name"] else ""
-        rows["source"] = f"{found['setup']}{name}, one of {found['n_setups']}; --setup chooses another"
-    if found.get("blank_timepoints"):
-        rows["blank"] = f"{in_ranges(found['blank_timepoints'])}: the movie has no image there"
-    return rows
+def _blank_row(found: dict[str, Any]) -> dict[str, str]:
+    """Return a row for the timepoints that the movie has no image of."""
+    blank = found["blank_timepoints"]
+    return {"blank at": f"{in_ranges(list(blank))}: the movie has no image there"} if blank else {}
 
 
 def _print_content(found: dict[str, Any]) -> None:
@@ -103,7 +99,7 @@ def _print_content(found: dict[str, Any]) -> None:
         "links from": in_ranges(found["flow_labelled_timepoints"]) or "none",
         "on disk": in_bytes(found["bytes"]),
     }
-    _print_rows(rows | _origin_rows(found))
+    _print_rows(rows | _blank_row(found))
 
 
 def _print_rows(rows: dict[str, Any]) -> None:

@@ -1,0 +1,93 @@
+"""What ``elephant convert`` says of the sources and the gaps of a movie."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from core.cli.shell import Shell
+from core.dataset.helpers import images_of
+from core.dataset.test_script import run
+
+VIEWS = {(0, 0): 1, (0, 1): 10, (1, 1): 11, (2, 0): 3, (2, 1): 12}
+
+
+@pytest.fixture
+def movie(tmp_path: Path) -> Path:
+    """Give a movie of two sources, of which the first has no image at timepoint 1."""
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        for (t, setup), value in VIEWS.items():
+            file[f"t{t:05d}/s{setup:02d}/0/cells"] = np.full((1, 4, 4), value, np.int16)
+    (tmp_path / "m.xml").write_text(
+        "<SpimData><SequenceDescription><ImageLoader><hdf5>m.h5</hdf5></ImageLoader><ViewSetups>"
+        "<ViewSetup><id>0</id><name>GFP</name></ViewSetup><ViewSetup><id>1</id><name>RFP</name></ViewSetup>"
+        '</ViewSetups><MissingViews><MissingView timepoint="1" setup="0"/></MissingViews>'
+        "</SequenceDescription></SpimData>"
+    )
+    return tmp_path / "m.h5"
+
+
+def test_the_source_and_the_gaps_are_told(shell: Shell, movie: Path) -> None:
+    done = shell("convert", movie, movie.parent / "d")
+    assert done.status == 0
+    assert "source      0 (GFP), one of 2; --setup chooses another" in done.out
+    assert "blank at    1: the movie has no image there" in done.out
+    assert "warning: m.h5 has 2 sources, and source 0 (GFP) was taken" in done.err
+    assert "blank at    1" in shell("check", movie.parent / "d").out
+    told = {"movie": "m.h5", "setup": 0, "setup_name": "GFP", "n_setups": 2, "blank_timepoints": [1]}
+    for args in (["check", movie.parent / "d"], ["convert", movie, movie.parent / "d", "--overwrite"]):
+        found = shell(*args, "--json").json
+        assert {name: found[name] for name in told} == told
+
+
+def test_another_source_is_chosen(shell: Shell, movie: Path) -> None:
+    done = shell("convert", movie.with_suffix(".xml"), movie.parent / "d", "--setup", 1)
+    assert (done.status, done.err) == (0, "")
+    assert "source      1 (RFP), one of 2" in done.out
+    assert images_of(movie.parent / "d")[:, 0, 0, 0].tolist() == [10, 11, 12]
+    refused = shell("convert", movie, movie.parent / "e", "--setup", 2)
+    assert refused.status == 1
+    assert "expected a source of m.h5, got setup 2: it has setup 0 (GFP), 1 (RFP)" in refused.err
+
+
+def test_gaps_are_filled_on_request(shell: Shell, movie: Path) -> None:
+    movie.with_suffix(".xml").unlink()
+    refused = shell("convert", movie, movie.parent / "d")
+    assert refused.status == 1
+    assert "none at timepoint 1 (t00001/s00/0/cells)" in refused.err
+    assert shell("convert", movie, movie.parent / "d", "--fill-gaps").status == 0
+    assert images_of(movie.parent / "d")[:, 0, 0, 0].tolist() == [1, 0, 3]
+
+
+def test_the_old_script_takes_the_same_options(movie: Path) -> None:
+    done = run(movie, movie.parent / "d", "--setup", 1)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "source      1 (RFP), one of 2" in done.stdout
+    assert images_of(movie.parent / "d")[:, 0, 0, 0].tolist() == [10, 11, 12]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("m.tif", "a TIFF"),
+        ("m.ims", "an Imaris file (.ims)"),
+        ("m.ome.zarr", "a Zarr folder"),
+        ("m.n5", "an N5 folder"),
+    ],
+)
+def test_other_formats_are_named(shell: Shell, tmp_path: Path, name: str, words: str) -> None:
+    path = tmp_path / name
+    if name == "m.ims":
+        with h5py.File(path, "w") as file:
+            file.create_group("DataSet")
+            file.create_group("DataSetInfo")
+    elif name == "m.tif":
+        path.write_bytes(b"II*\0" + bytes(99))
+    else:
+        path.mkdir()
+    done = shell("convert", path, "d")
+    assert done.status == 1
+    assert done.err.count("\n") == 1
+    assert f"expected {name} to be an HDF5 file of BigDataViewer" in done.err
+    assert f"got {words}" in done.err
