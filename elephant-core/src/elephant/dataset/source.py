@@ -127,7 +127,7 @@ class DatasetSource(_Stored):
 
     @property
     def title(self) -> str:
-        """What a person knows it by: ``m.h5, source 1 (GFP) of 2``."""
+        """What a person knows it by, such as ``m.h5, source 1 (GFP) of 2``."""
         if self.setup is None:
             return self.movie
         name = f" ({self.setup_name})" if self.setup_name else ""
