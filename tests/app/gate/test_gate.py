@@ -149,7 +149,9 @@ def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("content", ["", "\n", "too-short\n", f"{TOKEN}\nnot one of them!\n", None])
+@pytest.mark.parametrize(
+    "content", ["", "\n", "too-short\n", f"{TOKEN}\nnot one of them!\n", f"{TOKEN}\n" * 5000, None]
+)
 def test_a_file_that_cannot_be_used_lets_nobody_in(
     tmp_path: Path, content: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -113,6 +113,14 @@ def test_what_is_wrong_is_named(name: str, text: str, words: str, tmp_path: Path
     assert name in str(caught.value)
 
 
+def test_what_is_wrong_is_shown_in_short(tmp_path: Path) -> None:
+    for pos in (str([0] * 100_000), '"' + "x" * 100_000 + '"'):
+        (tmp_path / "s.json").write_text(f'[{{"t": 0, "pos": {pos}, "radius": 1}}]')
+        with pytest.raises(InvalidInputError, match=r"spots\[0\]: pos") as caught:
+            read_spots(tmp_path / "s.json")
+        assert len(str(caught.value)) < 300
+
+
 def test_a_file_that_is_not_there_and_one_that_is_no_text(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no file of spots"):
         read_spots(tmp_path / "s.json")

@@ -168,3 +168,39 @@ def test_the_last_trainings_without_a_folder_are_kept(tmp_path: Path) -> None:
     assert not (logs / UNNAMED / "0.pth" / "events.out.tfevents.0.a").exists()
     assert named.exists()
     assert last_step(logs / UNNAMED / "often.pth") == MOST_OF_MODEL + 3
+
+
+def framed(*events: bytes) -> bytes:
+    return b"".join(struct.pack("<Q", len(event)) + bytes(4) + event + bytes(4) for event in events)
+
+
+def scalar_event(tag: bytes, step: bytes = b"\x01") -> bytes:
+    value = b"\x0a" + bytes([len(tag)]) + tag + b"\x15" + struct.pack("<f", 0.5)
+    summary = b"\x0a" + bytes([len(value)]) + value
+    return b"\x10" + step + b"\x2a" + bytes([len(summary)]) + summary
+
+
+def test_numbers_without_end_are_not_read(tmp_path: Path) -> None:
+    """A number of a million bytes would take a minute, and one of more than 64 bits fits nowhere."""
+    file = tmp_path / "events.out.tfevents.1"
+    file.write_bytes(
+        framed(
+            b"\x10" + b"\xff" * 1_000_000,
+            scalar_event(b"loss", b"\xff" * 10 + b"\x01"),
+            b"\x2a" + b"\xff" * 9 + b"\x01",  # a length below 0
+            scalar_event(b"loss", b"\xff" * 9 + b"\x01"),  # -1, as TensorBoard writes it
+            scalar_event(b"loss"),
+        )
+    )
+    read = EventFile(file)
+    assert read.read(1 << 30)
+    assert read.series["loss"].steps.tolist() == [-1, 1]
+    assert last_step(tmp_path) == 1
+
+
+def test_a_file_has_as_many_scalars_as_a_training_at_most(tmp_path: Path) -> None:
+    file = tmp_path / "events.out.tfevents.1"
+    file.write_bytes(framed(*(scalar_event(b"%d" % n) for n in range(5000))))
+    read = EventFile(file)
+    read.read(1 << 30)
+    assert len(read.series) == 1000

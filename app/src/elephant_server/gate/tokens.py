@@ -11,6 +11,7 @@ from elephant_server.settings.access import TOKEN
 
 logger = logging.getLogger(__name__)
 
+_LARGEST_BYTES = 1 << 16  # hundreds of tokens
 _Stamp = tuple[int, int, int]
 
 
@@ -83,7 +84,11 @@ def read_tokens(path: Path) -> tuple[str, ...]:
     ValueError
         It has no token, or a line that is none; the message does not repeat it.
     """
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    with path.open("rb") as file:
+        content = file.read(_LARGEST_BYTES + 1)
+    if len(content) > _LARGEST_BYTES:
+        raise ValueError(f"{path}: expected a file of at most {_LARGEST_BYTES // 1024} KiB, a token a line")
+    lines = [line.strip() for line in content.decode().splitlines()]
     tokens = tuple(line for line in lines if line)
     if not tokens or not all(TOKEN.fullmatch(token) for token in tokens):
         raise ValueError(f"{path}: expected a token a line, of 16 to 256 letters, digits or any of . _ ~ -")

@@ -1,6 +1,7 @@
 """One array of a dataset on disk: creating it, and reading and writing its timepoints."""
 
 import asyncio
+import math
 import os
 import re
 import shutil
@@ -25,6 +26,10 @@ _METADATA = ("zarr.json", ".zarray")
 # Parsing the metadata of a dataset's arrays takes longer than drawing the labels of a hundred spots.
 _opened: dict[tuple[Path, bool], tuple[bytes, zarr.Array[Any]]] = {}
 _MOST_OPENED = 64
+_LARGEST_METADATA = 1 << 20
+_LONGEST_AXIS = 2**31 - 1
+_MOST_FILES = 1_000_000
+_AGAIN = "make the dataset again from its movie"
 _CHUNK_FILE = re.compile(r"(?:c[./])?(\d+)(?:[./]\d+)*")
 
 
@@ -80,6 +85,7 @@ def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
         raise DatasetError(
             f"{path.name} in {path.parent} cannot be read ({error}): make the dataset again from its movie"
         ) from error
+    _judge(array, path)
     if metadata and metadata == _metadata_of(path):  # nothing else was put there meanwhile
         for oldest in list(_opened)[: -_MOST_OPENED + 1]:
             _opened.pop(oldest, None)
@@ -90,9 +96,24 @@ def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
 def _metadata_of(path: Path) -> bytes:
     """Return what an array's metadata file holds; nothing where there is none."""
     for name in _METADATA:
-        with suppress(OSError):
-            return (path / name).read_bytes()
+        with suppress(OSError), (path / name).open("rb") as file:
+            content = file.read(_LARGEST_METADATA + 1)
+            if len(content) > _LARGEST_METADATA:
+                raise DatasetError(f"{path / name} is too long for an array's metadata: {_AGAIN}")
+            return content
     return b""
+
+
+def _judge(array: zarr.Array[Any], path: Path) -> None:
+    """Refuse metadata for which loops over the parts of a timepoint would have no end."""
+    files = array.shards or array.chunks
+    per_timepoint = math.prod(-(-size // max(most, 1)) for size, most in zip(array.shape[1:], files[1:], strict=True))
+    is_large = max((*array.shape, *files), default=0) > _LONGEST_AXIS or per_timepoint > _MOST_FILES
+    if is_large or (files and files[0] > _MOST_FILES):
+        raise DatasetError(
+            f"{path.name} in {path.parent} has the shape {array.shape} in parts of {files}, expected at most "
+            f"{_MOST_FILES:,} parts a timepoint: {_AGAIN}"
+        )
 
 
 def for_values(array: zarr.Array[Any], values: NDArray[Any]) -> zarr.Array[Any]:
@@ -227,8 +248,9 @@ class TimeSeries:
     def filled_timepoints(self) -> list[int]:
         """Return the timepoints with a value other than 0, in order."""
         per_file = self._file_shape[0]
-        stored = {t for _, i in self._files() for t in range(i * per_file, (i + 1) * per_file)}
-        return [t for t in sorted(stored) if t < self._spec.n_timepoints and self._has_content(t)]
+        n = self._spec.n_timepoints
+        stored = {t for _, i in self._files() for t in range(min(i * per_file, n), min((i + 1) * per_file, n))}
+        return [t for t in sorted(stored) if self._has_content(t)]
 
     def _has_content(self, t: int) -> bool:
         for region in regions(self._array.shape[1:], self._file_shape[1:]):

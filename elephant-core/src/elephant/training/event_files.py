@@ -23,6 +23,8 @@ _HEAD, _TAIL = 12, 4
 # Time and step come first.
 _BEGINNING = 64
 _LARGEST_EVENT = 1 << 20
+_MOST_SERIES = 1000  # of a file: a training has four
+_LONGEST_VARINT = 10  # bytes, of 64 bits
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _SIZE = {_FIXED64: 8, _FIXED32: 4}
 
@@ -110,6 +112,8 @@ class EventFile:
             elif number == 5 and isinstance(value, bytes):
                 values += [found for n, v in _fields(value) if n == 1 and isinstance(v, bytes) for found in _scalar(v)]
         for tag, scalar in values:
+            if tag not in self.series and len(self.series) >= _MOST_SERIES:
+                continue
             series = self.series.setdefault(tag, Series())
             series.steps.append(step)
             series.values.append(scalar)
@@ -154,21 +158,20 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
             size = _SIZE[kind]
         else:
             return
-        if at + size > len(message):
+        if size < 0 or at + size > len(message):
             return
         yield number, message[at : at + size]
         at += size
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(message):
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
+    """Return the number at a place, of 64 bits with a sign, and what follows; nothing does where it has more bits."""
+    value = 0
+    for i, byte in enumerate(message[at : at + _LONGEST_VARINT]):
+        value |= (byte & 0x7F) << 7 * i
         if byte < 0x80:
-            break
-    return value, at
+            return (value & (1 << 63) - 1) - (value & 1 << 63), at + i + 1
+    return 0, len(message)
 
 
 def last_step(folder: Path) -> int:

@@ -14,6 +14,7 @@ from elephant.cli.files.records import SpotRecord
 from elephant.cli.files.tables import Named, rows_of
 from elephant.errors import InvalidInputError, NotFoundError
 
+_LONGEST_SHOWN = 80
 _TABLES = (".csv", ".tsv", ".txt")
 # By how files of other kinds begin.
 _OTHERS = {
@@ -95,5 +96,11 @@ def _in_words(error: Exception) -> str:
     if problem["type"] == "value_error":
         return problem["msg"].removeprefix("Value error, ")
     field = ".".join(map(str, problem["loc"]))
-    came = "" if problem["type"] == "missing" else f", but {json.dumps(problem['input'], default=str)} came"
-    return f"{field}: {problem['msg'][:1].lower()}{problem['msg'][1:]}{came}"
+    found = "" if problem["type"] == "missing" else f", got {_shortened(problem['input'])}"
+    return f"{field}: {problem['msg'][:1].lower()}{problem['msg'][1:]}{found}"
+
+
+def _shortened(value: Any) -> str:
+    """Return a value as JSON, cut where it is long; a long list is not written out before that."""
+    text = json.dumps(value[:_LONGEST_SHOWN] if isinstance(value, list | str) else value, default=str)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
