@@ -101,6 +101,18 @@ def changed(
     return refused(f"{path}: {said}{' (2D)' if flat else ''}", ask, *words, status=status, is_short=is_short)
 
 
+def taken(path: str, changes: Changes, *, is_short: bool = False) -> Case:
+    """Return the case of a request that is done although something in it looks wrong."""
+
+    def play(ground: Ground) -> None:
+        answer = ground.send("POST", path, data=written(with_changes(ground.bodies()[path], changes)))
+        assert answer.status_code == 200, f"{answer.status_code} {answer.reason}: {answer.text[:1000]}"
+        assert answer.json()["completed"] is True, answer.text[:1000]
+
+    said = ", ".join(f"{key} is {_short(value)}" for key, value in changes.items())
+    return Case(f"{path}: {said}, which is right", play, is_short)
+
+
 def with_changes(body: Body, changes: Changes) -> Body:
     """Return a body with other values at some keys."""
     found = copy.deepcopy(body)

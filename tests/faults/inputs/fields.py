@@ -3,7 +3,7 @@
 from typing import Any
 
 from faults.cases import Case
-from faults.inputs.asking import ABSENT, Literal, changed
+from faults.inputs.asking import ABSENT, Literal, changed, taken
 
 NAN, INFINITE = float("nan"), float("inf")
 HUGE, LONG = 10**400, 2**63
@@ -199,6 +199,22 @@ FLAT: list[tuple[str, str, Any, str]] = [
     ("seg/train", "spots.0.covariance", [1, 2, 0, 2, 1, 0, 0, 0, 0], "positive definite"),
     ("flow/train", "dim_weights", [-1, 1, 5], "-1"),
 ]
+# What looks wrong and is not: the client's dialog of settings allows it, and it has a meaning.
+RIGHT: list[tuple[str, str, Any]] = [
+    ("seg/train", "aug_contrast", 0),
+    ("seg/train", "aug_contrast", ABSENT),
+    ("seg/train", "class_weights", ABSENT),
+    ("seg/train", "false_weight", ABSENT),
+    ("seg/train", "n_epochs", 0),
+    ("seg/train", "log_interval", 0),
+    ("seg/train", "cache_maxbytes", 0),
+    ("seg/reset", "n_crops", 0),
+    ("seg/update", "is_livemode", ABSENT),
+    ("flow/train", "n_epochs", 0),
+    ("flow/train", "dim_weights", [0, 0, 0]),
+    ("flow/predict", "spots", []),
+    ("flow/predict", "batch_size", ABSENT),
+]
 # One field of each kind is in `make test`; every value of it.
 SHORT = {("seg/train", "spots.0.covariance"), ("params", "lr"), ("seg/predict", "scales"), ("download/ctc", "t_end")}
 
@@ -219,6 +235,7 @@ CASES: list[Case] = [
         for path, key, value, words in WRONG
     ],
     *[changed(path, {key: value}, _named(key), words, flat=True) for path, key, value, words in FLAT],
+    *[taken(path, {key: value}, is_short=key == "aug_contrast") for path, key, value in RIGHT],
     changed("seg/train", {"spots": []}, "nothing to train", "annotate"),
     changed("seg/update", {"spots": []}, "nothing to update", "annotate"),
     changed("flow/train", {"spots": []}, "nothing to train", "link"),
