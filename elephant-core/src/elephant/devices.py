@@ -36,6 +36,11 @@ def choose_device(name: str) -> torch.device:
         return best_device()
     try:
         device = torch.device(name)
+    except RuntimeError as error:
+        raise InvalidInputError(
+            f"the device {name!r} cannot be used: expected auto, cpu, cuda, cuda:1 or mps"
+        ) from error
+    try:
         torch.zeros(1, device=device).item()  # of some devices there are shapes alone
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         reason = str(error).strip().splitlines()[0][:120]

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import elephant
 from core.cli.shell import Shell
-from elephant.cli.session import Session
+from elephant.cli.session import REMEDIES, Session
 from elephant.dataset import Dataset
 from elephant.models.ensemble import Ensemble
 from elephant.models.unet import DetectionNet
@@ -78,6 +79,19 @@ def test_errors_speak_to_who_types(dataset: Path, shell: Shell) -> None:
     assert said.endswith("correct --crop-box\n")
 
 
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--device", "gpu"], "the device 'gpu' cannot be used: expected auto, cpu, cuda, cuda:1 or mps"),
+        (["-t", "3-1"], "--timepoints: expected the first and then the last, got 3-1"),
+    ],
+)
+def test_wrong_values_are_told_what_is_right(args: list[str], words: str, dataset: Path, shell: Shell) -> None:
+    Ensemble([DetectionNet(3, 2)]).save(shell.folder / "m.pth")
+    done = shell("predict", dataset, "--model", "./m.pth", *SCALES, "-o", "found.json", *args)
+    assert done.err.splitlines()[-1] == f"error: {words}"
+
+
 def test_no_spots_say_the_highest_probability(dataset: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     Ensemble([DetectionNet(3, 2)]).save(shell.folder / "m.pth")
 
@@ -98,3 +112,36 @@ def test_no_spots_say_the_highest_probability(dataset: Path, shell: Shell, monke
         "all that is above --p-thresh 0.5 is single voxels, or smaller than --r-min 0 allows"
         in shell(*predict, "0.5").err
     )
+
+
+@pytest.mark.parametrize("phrase", REMEDIES)
+def test_what_is_put_in_other_words_is_what_the_core_says(phrase: str) -> None:
+    (folder,) = elephant.__path__
+    rooms = [path for path in Path(folder).rglob("*.py") if "cli" not in path.relative_to(folder).parts]
+    assert any(phrase in path.read_text(encoding="utf-8") for path in rooms)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["convert", "nowhere.h5", "d"], "error: the movie nowhere.h5 is not there: check the path"),
+        (["convert", "s.csv", "d"], "Mastodon, or copy it again"),
+        (["convert", ".", "d"], "error: "),
+        (["convert", "s.csv", ""], "expected the name of a dataset, or its path, got nothing"),
+        (["check", "s.csv"], "expected a dataset, which is a folder, got the file s.csv"),
+        (["models", "info", "d"], "expected a model file (.pth), got the folder d"),
+        (["models", "restore", "nowhere.pth"], "there is no model at nowhere.pth"),
+        (["check", "d"], "d: "),
+    ],
+)
+def test_whatever_is_given_gets_a_sentence_and_stays_alone(args: list[str], words: str, shell: Shell) -> None:
+    (shell.folder / "s.csv").write_text(f"{HEAD}\n0,8,8,8,3,tp\n")
+    (shell.folder / "d").mkdir()
+    done = shell(*args)
+    assert done.status == 1
+    said = (done.err + done.out).splitlines()[-1]
+    assert words in said
+    assert "should not have happened" not in said
+    assert "upload" not in said
+    assert sorted(path.name for path in shell.folder.iterdir()) == ["d", "s.csv"]
+    assert list((shell.folder / "d").iterdir()) == []

@@ -148,7 +148,9 @@ def parse_timepoints(text: str | None, count: int) -> list[int]:
         first, _, last = part.strip().partition("-")
         if not first.isdecimal() or not (last or first).isdecimal():
             raise click.UsageError(f"--timepoints: expected a list like 0,2,5-7, but {text!r} came")
-        if not int(first) <= int(last or first) < count:
+        if int(last or first) < int(first):
+            raise click.UsageError(f"--timepoints: expected the first and then the last, got {part.strip()}")
+        if int(last or first) >= count:
             raise InvalidInputError(
                 f"the dataset has timepoints 0 to {count - 1}, but {part.strip()} was asked for: choose others"
             )

@@ -30,6 +30,7 @@ def find(kind: str, name: str, workspace: Path | None) -> Path:
     candidates = _candidates(kind, name, workspace)
     for path in candidates:
         if path.exists():
+            _check_kind(kind, path)
             return path
     places = " nor at ".join(str(path) for path in candidates)
     meant = _hint(kind, name, workspace)
@@ -49,9 +50,21 @@ def place(kind: str, name: str, workspace: Path | None) -> Path:
     candidates = _candidates(kind, name, workspace)
     there = next((path for path in candidates if path.exists()), None)
     if there is not None:
+        _check_kind(kind, there)
         return there
     as_path = candidates[-1]
     return as_path if "/" in name and as_path.parent.is_dir() else candidates[0]
+
+
+def _check_kind(kind: str, path: Path) -> None:
+    """Refuse a file where a dataset is expected, and a folder where a model is."""
+    if kind == DATASETS and not path.is_dir():
+        raise InvalidInputError(
+            f"expected a dataset, which is a folder, got the file {path}: make a dataset of a movie with elephant "
+            "convert, and give its name"
+        )
+    if kind == MODELS and path.is_dir():
+        raise InvalidInputError(f"expected a model file (.pth), got the folder {path}: name the file in it")
 
 
 def folder_of(kind: str, workspace: Path | None) -> Path:
@@ -76,6 +89,8 @@ def chosen_workspace(workspace: Path | None) -> Path | None:
 
 
 def _candidates(kind: str, name: str, workspace: Path | None) -> list[Path]:
+    if not name.strip():
+        raise InvalidInputError(f"expected the name of a {kind.removesuffix('s')}, or its path, got nothing")
     as_path = Path(name).expanduser()
     chosen = chosen_workspace(workspace)
     is_path = as_path.is_absolute() or name.startswith(("./", "~")) or name == "." or ".." in as_path.parts

@@ -6,9 +6,23 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import click
 from tqdm import tqdm
+
+# What the core advises those who use a server, and what a person at a shell does instead.
+REMEDIES = MappingProxyType(
+    {
+        "check its name, or upload it": "check the path",
+        "Copy or upload it again": "copy it again",
+        "or upload it again": "or copy it again",
+        "generate the dataset, or upload its movie": "make it with elephant convert",
+        "generate it, or check its name": "check its name, or make it with elephant convert",
+        "generate the dataset again from its movie": "make it again with elephant convert --overwrite",
+        "generate the dataset again, which starts": "make it again with elephant convert --overwrite, which starts",
+    }
+)
 
 # `name`, or a name of several words that is no part of a path.
 _PARAMETER = re.compile(r"`([a-z_]+)`|(?<![\w./`-])[a-z]+(?:_[a-z]+)+(?![\w./`-])")
@@ -41,6 +55,8 @@ class Session:
         def option(found: re.Match[str]) -> str:
             return self.options.get(found[1] or found[0], found[0])
 
+        for others, own in REMEDIES.items():
+            words = words.replace(others, own)
         return _PARAMETER.sub(option, words)
 
     @contextmanager

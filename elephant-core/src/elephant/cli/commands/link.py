@@ -44,7 +44,7 @@ def link(dataset: str, spots: tuple[Path, ...], model: str | None, **rest: Any) 
     """Run the command."""
     if model is None:
         if rest["join"] is None:
-            raise click.UsageError("expected --model, --join, or both: a flow model, how far to join spots, or both")
+            raise click.UsageError("expected --model (a flow model), --join (how far to join spots), or both")
         refuse_given(_OF_FLOW, "--model")
     if rest["output"] is None and not rest["as_json"]:
         raise click.UsageError("expected -o FILE, or --json for standard output: where do the spots go?")

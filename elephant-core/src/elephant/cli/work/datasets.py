@@ -28,7 +28,7 @@ def convert_movie(
             f"there is a dataset at {folder} already, whose labels would be lost: give --overwrite, or another name"
         )
     with interruptible(lambda: "the dataset's folder is as it was") as cancel, Bars(current()) as bars:
-        convert(movie, folder, params, bars, cancel)
+        convert(movie if movie.name else movie.absolute(), folder, params, bars, cancel)
     found = {"dataset": str(folder), **_content(Dataset(folder))}
     if as_json:
         print_json(found)
@@ -49,7 +49,7 @@ def check_named(name: str, workspace: Path | None, as_json: bool) -> int:
     if as_json:
         print_json(found)
     else:
-        click.secho(f"{folder}: {message}", fg="green" if is_ready else "red")
+        click.secho(f"{folder}: {current().in_options(message)}", fg="green" if is_ready else "red")
         _print_content(found)
     return DONE if is_ready else FAILED
 

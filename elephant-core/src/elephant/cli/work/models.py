@@ -78,6 +78,8 @@ def _echo_history(told: Told) -> None:
 def restore_generation(name: str, number: int | None, workspace: Path | None, as_json: bool) -> int:
     """Go back to an earlier generation of a model, which need not be there any more."""
     path = place(MODELS, name, workspace)
+    if not path.exists() and not generations(path):
+        find(MODELS, name, workspace)  # says where it was looked for
     chosen = restore(path, number)
     if as_json:
         print_json({"restored": chosen.number} | _summary(path))
