@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 
 from app.dashboard.ground import SHAPE, make_dataset
 from elephant.dataset import Dataset, DatasetSource
+from elephant.types import VoxelSize
 
 NAME = "user/movie"
 
@@ -23,14 +24,14 @@ def test_a_dataset_is_listed_with_what_it_holds(page: FlaskClient, dataset: Data
     dataset.write_labels(1, np.ones(SHAPE, dtype=np.uint8))
     dataset.write_probabilities(2, np.ones((*SHAPE, 3), dtype=np.float16))
     (dataset.folder / "movie.h5").write_bytes(bytes(1000))
-    (dataset.folder / "movie.xml").write_text("<voxelSize><unit>um</unit><size>0.5 0.6 2.0</size></voxelSize>")
+    DatasetSource(movie="movie.h5", voxel_size=VoxelSize(2, 0.6, 0.5), unit="um").write(dataset.folder)
     assert page.get("/dashboard/api/datasets").json == {"names": [NAME]}
     found = page.get("/dashboard/api/dataset", query_string={"dataset": NAME}).json
     assert found is not None
     assert (found["n_timepoints"], found["shape"], found["dtype"]) == (3, list(SHAPE), "uint16")
     assert (found["labelled"], found["predicted"]) == ([1], [2])
     assert (found["flow_labelled"], found["flow_predicted"]) == ([], [])
-    assert found["voxel_size"] == [2.0, 0.6, 0.5]
+    assert (found["voxel_size"], found["unit"], found["made_from"]) == ([2.0, 0.6, 0.5], "um", "movie.h5")
     assert found["other_bytes"] >= 1000
     files = [path for path in dataset.folder.glob("*.zarr/**/*") if path.is_file() and "flow_hashes" not in str(path)]
     assert found["array_bytes"] == sum(path.stat().st_size for path in files)

@@ -7,10 +7,13 @@ import pytest
 from matplotlib.image import imread
 
 from client.defaults import body
-from elephant.simulation import TrueNucleus, Truth
-from elephant.types import Spot
+from elephant.dataset.bdv_xml import find_spim_data
+from elephant.reporting import NoReporter
+from elephant.simulation import TrueNucleus, Truth, preset, write_movie
+from elephant.types import Spot, VoxelSize
 from elephant_server.demo import bodies
 from elephant_server.demo.bodies import MovieFacts, background_threshold, radius_range
+from elephant_server.demo.movie import provide
 from elephant_server.demo.options import DemoOptions, parse
 from elephant_server.demo.picture import draw, outline
 from elephant_server.demo.scoring import compare
@@ -197,3 +200,21 @@ class TestPicture:
         pixels = (imread(path)[..., :3] * 255).round().astype(int)
         for colour in ((0x4C, 0xC9, 0xF0), (0xFF, 0x9F, 0x1C)):
             assert (np.abs(pixels - colour).max(axis=2) < 3).sum() > 100
+
+
+class TestMovie:
+    """Copies of movies that somebody gives."""
+
+    def test_its_xml_comes_with_it_and_that_of_another_one_goes(self, tmp_path: Path) -> None:
+        small = preset("demo", shape=(4, 16, 16), timepoints=2, nuclei=1, seed=1)
+        given = write_movie(small.model_copy(update={"voxel": (3.0, 0.7, 0.7)}), tmp_path / "given.h5", NoReporter()).h5
+        target = tmp_path / "datasets" / "demo" / "demo.h5"
+        write_movie(small, target, NoReporter())
+        provide(options("--movie", str(given), "--timepoint", "0"), tmp_path / "datasets")
+        description = find_spim_data(target)
+        assert description is not None
+        assert description.setups[0].voxel_size == VoxelSize(3, 0.7, 0.7)
+
+        given.with_suffix(".xml").unlink()
+        provide(options("--movie", str(given), "--timepoint", "0"), tmp_path / "datasets")
+        assert not target.with_suffix(".xml").exists()

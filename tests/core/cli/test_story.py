@@ -124,6 +124,37 @@ def test_a_replaced_movie_is_said(shell: Shell) -> None:
     assert said.err.startswith("warning: the movie n.h5 has changed")
 
 
+def test_the_voxel_size_is_that_of_the_dataset(story: Path, shell: Shell) -> None:
+    found = shell("check", "lab/sim", "--json").json
+    assert (found["voxel_size"], found["unit"]) == ([0.5, 0.5, 2], "micrometer")
+    assert "0.5 x 0.5 x 2 micrometer (X, Y, Z)" in shell("check", "lab/sim").out
+    predict = ["predict", "lab/sim", "--model", "nuclei.pth", "-t", "0", "--json"]
+    given = shell(*predict, *SCALES)
+    assert (given.status, given.err) == (0, "")
+    assert shell(*predict).json == given.json
+    other = shell(*predict, "--voxel-size", "0.5", "0.6", "2")
+    assert other.status == 0
+    assert other.json != given.json
+    assert other.err.startswith("warning: the voxel size of sim is 0.5 x 0.5 x 2 micrometer (X, Y, Z), but 0.5 x 0.6")
+    export = ["export", "lab/sim", "--spots", story / "true.json", "--json", "-o"]
+    assert shell(*export, "default.zip").status == shell(*export, "given.zip", *SCALES).status == 0
+    assert (shell.folder / "default.zip").read_bytes() == (shell.folder / "given.zip").read_bytes()
+
+
+def test_a_voxel_size_that_nobody_told_is_asked_for(story: Path, shell: Shell) -> None:
+    (shell.folder / "alone.h5").write_bytes((story / "m.h5").read_bytes())
+    assert shell("convert", "alone.h5", "./alone").status == 0
+    spots = ["--spots", story / "true.json"]
+    model = ["--model", "nuclei.pth"]
+    for command in (["train", *spots, *model], ["predict", *model, "--json"], ["export", *spots, "-o", "masks.zip"]):
+        done = shell(command[0], "./alone", *command[1:])
+        assert (done.status, done.out) == (2, "")
+        assert "the voxel size of alone is not known" in done.err
+    converted = shell("convert", "alone.h5", "./alone", *SCALES, "--unit", "µm", "--overwrite")
+    assert "0.5 x 0.5 x 2 µm (X, Y, Z)" in converted.out
+    assert shell("export", "./alone", *spots, "-o", "masks.zip").status == 0
+
+
 def test_predict_link_export(story: Path, shell: Shell) -> None:
     predict = ["predict", "lab/sim", "--model", "nuclei.pth", *SCALES, "--r-max", "8"]
     done = shell(*predict, "-o", "found.csv", "--json", "-t", "0-1,2")

@@ -1,11 +1,13 @@
 """``dashboard/api/datasets``: which datasets there are, and what they hold."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 from flask import Blueprint, Response, jsonify
 
 from elephant.dataset import DatasetSource, describe_change
-from elephant.dataset.summary import find_datasets, summarise, voxel_size_of_movie
+from elephant.dataset.summary import find_datasets, summarise
+from elephant.dataset.voxels import voxel_size_beside
 from elephant.errors import NotFoundError
 from elephant.paths import resolve_inside
 from elephant_server.api.described import described
@@ -41,16 +43,29 @@ def get_dataset() -> Response:
     array_bytes, other_bytes = summary.pop("n_bytes")
     said = services().bulletin.dataset(name)
     source = DatasetSource.read(folder)
-    from_movie = voxel_size_of_movie(folder)
+    voxel_size, unit = _voxel_size(folder, source, said.pop("voxel_size", None))
     answer = DatasetAnswer(
         **{**summary, "version": str(summary["version"]), "shape": list(summary["shape"])},
         name=name,
         array_bytes=array_bytes,
         other_bytes=other_bytes,
-        voxel_size=said.pop("voxel_size", None) or (list(from_movie.zyx) if from_movie else None),
+        voxel_size=voxel_size,
+        unit=unit,
         spots=said,
         made_from="" if source is None else source.title,
         notice=describe_change(folder),
         blank_timepoints=list(source.blank_timepoints) if source else [],
     )
     return jsonify(answer.model_dump())
+
+
+def _voxel_size(
+    folder: Path, source: DatasetSource | None, asked: list[float] | None
+) -> tuple[list[float] | None, str]:
+    """Return the dataset's voxel size, else that of the last request, else that of its .xml, and the unit."""
+    if source is not None and source.voxel_size is not None:
+        return list(source.voxel_size.zyx), source.unit or ""
+    if asked is not None:
+        return asked, ""
+    found = voxel_size_beside(folder) if source is None else None
+    return (None, "") if found is None else (list(found[0].zyx), found[1])

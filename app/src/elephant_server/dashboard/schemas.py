@@ -129,7 +129,10 @@ class DatasetAnswer(BaseModel):
     predicted: list[int] = Field(description="timepoints with kept probabilities")
     flow_labelled: list[int]
     flow_predicted: list[int]
-    voxel_size: list[float] | None = Field(description="Z, Y, X, where anybody has told")
+    voxel_size: list[float] | None = Field(
+        description="Z, Y, X: the dataset's, else that of the last request, else that of the .xml"
+    )
+    unit: str = Field(description="unit of the voxel size; empty where nobody has told")
     spots: dict[str, float] = Field(description="how spots were last asked for")
     blank_timepoints: list[int] = Field(description="timepoints that the movie has no image of")
     version: str = Field(description="changes when the image is made again")

@@ -4,12 +4,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from elephant.dataset.bdv_xml import find_spim_data
 from elephant.dataset.bigdataviewer import Movie as Images
 from elephant.errors import ElephantError
+from elephant.files import replacing
 from elephant.paths import resolve_inside
 from elephant.simulation import MoviePaths, Truth, preset, read_truth, write_movie
 from elephant_server.demo.bodies import MovieFacts, background_threshold
@@ -75,13 +78,33 @@ def _simulate(options: DemoOptions, target: Path) -> Path:
 
 
 def _copy(options: DemoOptions, target: Path) -> Path:
-    """Copy a given movie, unless it is there already, and return where its truth is."""
+    """Copy a given movie with its .xml, unless it is there already, and return where its truth is."""
     movie = options.movie
     if movie is None or not movie.is_file():
         raise DemoError(f"There is no movie at {movie}: give the path of a BigDataViewer .h5.")
     if not (target.exists() and target.samefile(movie)):
         shutil.copyfile(movie, target)
+        _copy_description(movie, target)
     return options.truth or MoviePaths.beside(movie).truth
+
+
+def _copy_description(movie: Path, target: Path) -> None:
+    """Put the movie's .xml beside its copy, under the copy's name; one of the movie that was there before goes."""
+    beside = target.with_suffix(".xml")
+    beside.unlink(missing_ok=True)
+    described = find_spim_data(movie)
+    if described is None:
+        return
+    tree = ET.parse(described.path)  # noqa: S314 - it was read before without entities
+    loader = tree.find("SequenceDescription/ImageLoader/hdf5")
+    if loader is not None:
+        loader.text = target.name
+        loader.set("type", "relative")
+        base = tree.find("BasePath")
+        if base is not None:
+            base.text = "."
+        with replacing(beside) as file:
+            tree.write(file, encoding="UTF-8", xml_declaration=True)
 
 
 def _facts(images: Images, truth: Truth, options: DemoOptions) -> MovieFacts:

@@ -10,6 +10,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from elephant.dataset import Dataset, describe_change
+from elephant.dataset.voxels import describe_difference
 from elephant.devices import best_device
 from elephant.errors import Cancelled, DatasetError, InvalidInputError
 from elephant.models.fetching import FetchRules
@@ -18,6 +19,7 @@ from elephant.models.pretrained import Pretrained
 from elephant.models.shelf import ModelShelf
 from elephant.paths import resolve_inside
 from elephant.training.control import LiveSettings
+from elephant.types import VoxelSize
 from elephant.workflows.work import DEFAULT_CACHE_BYTES
 from elephant_server.messaging import Messages
 from elephant_server.settings import Settings
@@ -201,8 +203,10 @@ def cache_bytes(asked: int | None) -> int:
     return DEFAULT_CACHE_BYTES if asked is None else asked
 
 
-def open_dataset(context: WorkerContext, name: str, is_3d: bool) -> Dataset:
+def open_dataset(context: WorkerContext, name: str, is_3d: bool, voxel_size: VoxelSize | None = None) -> Dataset:
     """Open a dataset that must have volumes, or planes, as the request says, and belong to its movie.
+
+    A request that gives another voxel size than the dataset has is told so.
 
     Raises
     ------
@@ -220,4 +224,8 @@ def open_dataset(context: WorkerContext, name: str, is_3d: bool) -> Dataset:
             f"{name} is {dataset.n_dims}D, but the request is for {3 if is_3d else 2}D: generate the dataset as the "
             "project needs it, or choose another"
         )
+    if voxel_size is not None:
+        difference = describe_difference(voxel_size, dataset.source, dataset.n_dims, name)
+        if difference:
+            logger.warning("%s", difference)
     return dataset

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 def ctc_export(context: WorkerContext, payload: CtcExport, control: JobControl) -> dict[str, Any]:
     """Write masks into the file that is there for them, and tell after each one how much of it there is."""
     place = passing_place(context.exports, payload.file)
-    dataset = open_dataset(context, payload.dataset_name, payload.is_3d)
+    dataset = open_dataset(context, payload.dataset_name, payload.is_3d, payload.params.voxel_size)
     cells = [Cell(spot.to_spot(), spot.value) for spot in payload.spots]
     try:
         # Only where it is there: whoever made it removes it when nobody waits any more.

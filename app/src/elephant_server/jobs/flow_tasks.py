@@ -24,7 +24,7 @@ from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowTrain
 from elephant_server.jobs.payloads import spots_of
 from elephant_server.jobs.reporters import TileReporter
 from elephant_server.jobs.scalars import training_reporter
-from elephant_server.jobs.showing import Shown
+from elephant_server.jobs.showing import Shown, voxel_size_of
 from elephant_server.jobs.starting import one_starter
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def flow_update(context: WorkerContext, payload: FlowUpdate, control: JobControl
         Dataset.open(context.datasets, payload.dataset_name).clear_flow_labels()
         logger.info("Flow labels of %s cleared", payload.dataset_name)
     else:
-        dataset = open_dataset(context, payload.dataset_name, payload.is_3d)
+        dataset = open_dataset(context, payload.dataset_name, payload.is_3d, voxel_size_of(payload))
         links = links_of(payload.links, control)
         update_flow_labels(dataset, links, payload.params, Shown(context.poster, control.job_id, NoReporter()), control)
     return {}
@@ -85,6 +85,6 @@ def flow_reset(context: WorkerContext, payload: FlowReset, control: JobControl) 
 
 
 def _work(context: WorkerContext, payload: FlowPredict | FlowTrain, control: JobControl) -> FlowWork:
-    dataset = open_dataset(context, payload.dataset_name, payload.start.n_dims == 3)
+    dataset = open_dataset(context, payload.dataset_name, payload.start.n_dims == 3, voxel_size_of(payload))
     path = model_file(context, payload.model_name)
     return FlowWork(dataset, path, context.shelf, Shown(context.poster, control.job_id, TileReporter()), control)

@@ -143,6 +143,12 @@ def facts_of(payload: Payload) -> dict[str, Any]:
     return {**said, "voxel_size": [size["z"], size["y"], size["x"]]} if size is not None else said
 
 
+def voxel_size_of(payload: Payload) -> VoxelSize | None:
+    """Return the voxel size of the stored image that a request gives, if it gives one."""
+    edges = facts_of(payload).get("voxel_size")
+    return None if edges is None else VoxelSize(*edges)
+
+
 def _first(value: Any, key: str) -> Any:
     """Return the first value of a key in nested dictionaries."""
     if not isinstance(value, dict):

@@ -30,7 +30,7 @@ from elephant_server.jobs.live import BoardUpdates, tell
 from elephant_server.jobs.payloads import DatasetGenerate, SegPredict, SegReset, SegTrain, SegUpdate, spots_of
 from elephant_server.jobs.reporters import DatasetReporter, TileReporter
 from elephant_server.jobs.scalars import training_reporter
-from elephant_server.jobs.showing import Shown, show_found
+from elephant_server.jobs.showing import Shown, show_found, voxel_size_of
 from elephant_server.jobs.starting import one_starter
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def seg_update(context: WorkerContext, payload: SegUpdate, control: JobControl) 
         Dataset.open(context.datasets, payload.dataset_name).clear_labels()
         logger.info("Labels of %s cleared", payload.dataset_name)
     else:
-        dataset = open_dataset(context, payload.dataset_name, payload.is_3d)
+        dataset = open_dataset(context, payload.dataset_name, payload.is_3d, voxel_size_of(payload))
         spots = spots_of(payload.spots, control)
         update_labels(dataset, spots, payload.params, Shown(context.poster, control.job_id, NoReporter()), control)
         if payload.is_livemode:
@@ -127,7 +127,7 @@ def dataset_generate(context: WorkerContext, payload: DatasetGenerate, control: 
 
 
 def _work(context: WorkerContext, payload: SegPredict | SegTrain | SegReset, control: JobControl) -> DetectionWork:
-    dataset = open_dataset(context, payload.dataset_name, payload.is_3d)
+    dataset = open_dataset(context, payload.dataset_name, payload.is_3d, voxel_size_of(payload))
     path = model_file(context, payload.model_name)
     return DetectionWork(dataset, path, context.shelf, Shown(context.poster, control.job_id, TileReporter()), control)
 

@@ -36,8 +36,8 @@ the unit of the movie; sizes of images are in voxels.
 \b
 Examples:
   elephant convert movie.h5 movie
-  elephant train movie --spots annotated.csv --model nuclei.pth --voxel-size 0.4 0.4 2
-  elephant predict movie --model nuclei.pth --voxel-size 0.4 0.4 2 -o found.json
+  elephant train movie --spots annotated.csv --model nuclei.pth
+  elephant predict movie --model nuclei.pth -o found.json
 """
 
 

@@ -37,15 +37,15 @@ def workspace() -> Option:
     )
 
 
-def voxel_size() -> Option:
+def voxel_size(default: str = "that of the dataset, where it is known") -> Option:
     """Return the option for the voxel size."""
     return Option(
         ["--voxel-size"],
         nargs=3,
         type=float,
-        required=True,
         metavar="X Y Z",
-        help="Physical size of a voxel, X Y Z, in the unit of the positions. In 2D Z is ignored.",
+        help="Physical size of a voxel, X Y Z, in the unit of the positions. In 2D Z is ignored. By default "
+        f"{default}.",
     )
 
 

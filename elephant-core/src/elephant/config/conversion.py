@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from elephant.config.base import Params
+from elephant.config.base import Params, Voxel
 
 
 class ConversionParams(Params):
@@ -26,6 +26,10 @@ class ConversionParams(Params):
         le=2**31 - 1,
         description="number of the source (channel, angle) to take where the movie has several; by default the first",
     )
+    voxel_size: Voxel | None = Field(
+        None, description="physical voxel size, Z, Y, X; by default that of the movie's .xml"
+    )
+    unit: str | None = Field(None, max_length=50, description="unit of the voxel size, such as micrometer")
     fill_gaps: bool = Field(
         False,
         description="store blank images for timepoints that the movie lacks and its .xml does not list as missing",

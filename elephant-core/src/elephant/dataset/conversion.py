@@ -28,11 +28,12 @@ from elephant.dataset.values import (
     warn_of_few_levels,
 )
 from elephant.dataset.views import say_what_was_taken
+from elephant.dataset.voxels import differ, voxel_size_in_words
 from elephant.dataset.workers import run
 from elephant.errors import DatasetError, reason_of
 from elephant.files import in_mib, new_folder
 from elephant.reporting import CancelToken, ProgressReporter
-from elephant.types import Shape
+from elephant.types import Shape, VoxelSize
 
 _PARALLEL_FROM = 256 * 2**20  # raw bytes; below, starting processes takes longer than it saves
 _CLEARLY_TOO_SMALL = 0.5  # of what the images take, raw or as compressed as in the movie
@@ -75,8 +76,10 @@ def convert(
     say_what_was_taken(
         movie.path, movie.setup, movie.others, movie.blank_timepoints, is_chosen=params.setup is not None
     )
+    spatial = _spatial(movie, params)
     known = fingerprint(movie.path, movie.setup.id, cancel)
-    work = _Work(movie, _spatial(movie, params), destination, known, reporter, cancel)
+    made_from = _source(movie, destination, known, _voxel_size(movie, params, len(spatial)))
+    work = _Work(movie, spatial, destination, made_from, known, reporter, cancel)
     dtype = dtype_without_scan(movie.dtype, params)
     divisor = params.divisor or 1.0
     if dtype is None and params.dtype == "auto" and movie.dtype == "uint16":
@@ -97,6 +100,7 @@ class _Work:
     movie: Movie
     spatial: Shape
     destination: Path
+    source: DatasetSource
     known: Fingerprint
     reporter: ProgressReporter
     cancel: CancelToken
@@ -117,7 +121,8 @@ def _write_into_folder(work: _Work, scaling: Scaling) -> None:
                 create_array(staged / spec.name, spec)
             _store_images(movie, staged / IMAGES, scaling, work.reporter, work.cancel)
             _check_unchanged(movie, work.known, work.cancel)
-            _source(work, scaling).write(staged)
+            scales = {"divisor": scaling.divisor, "offset": scaling.offset, "factor": scaling.factor}
+            work.source.model_copy(update=scales).write(staged)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DatasetError(
@@ -138,10 +143,11 @@ def _check_unchanged(movie: Movie, known: Fingerprint, cancel: CancelToken) -> N
     )
 
 
-def _source(work: _Work, scaling: Scaling) -> DatasetSource:
-    movie = work.movie
+def _source(
+    movie: Movie, destination: Path, known: Fingerprint, size: tuple[VoxelSize | None, str | None]
+) -> DatasetSource:
     folder = movie.path.absolute().parent
-    is_inside = folder.resolve() == work.destination.resolve()
+    is_inside = folder.resolve() == destination.resolve()
     return DatasetSource(
         movie=movie.path.name,
         folder=None if is_inside else str(folder),
@@ -149,11 +155,26 @@ def _source(work: _Work, scaling: Scaling) -> DatasetSource:
         setup_name=movie.setup.name or None,
         n_setups=1 + len(movie.others),
         blank_timepoints=movie.blank_timepoints,
-        divisor=scaling.divisor,
-        offset=scaling.offset,
-        factor=scaling.factor,
-        fingerprint=work.known,
+        voxel_size=size[0],
+        unit=size[1],
+        fingerprint=known,
     )
+
+
+def _voxel_size(movie: Movie, params: ConversionParams, n_dims: int) -> tuple[VoxelSize | None, str | None]:
+    """Return the voxel size that was asked for, else the movie's, and its unit; say where both are known and differ."""
+    told, unit = movie.setup.voxel_size, params.unit or movie.setup.unit or None
+    asked = params.voxel_size
+    if asked is not None and told is not None and differ(asked, told, n_dims):
+        logger.warning(
+            "the .xml of %s gives the voxel size %s, but %s was asked for, and is kept with the dataset",
+            movie.path.name,
+            voxel_size_in_words(told, n_dims, movie.setup.unit),
+            voxel_size_in_words(asked, n_dims, params.unit),
+        )
+        unit = params.unit
+    size = told if asked is None else asked
+    return size, unit if size is not None else None
 
 
 def _spatial(movie: Movie, params: ConversionParams) -> Shape:

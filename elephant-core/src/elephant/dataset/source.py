@@ -128,7 +128,7 @@ class DatasetSource(_Stored):
     @property
     def title(self) -> str:
         """What a person knows it by, such as ``m.h5, source 1 (GFP) of 2``."""
-        if self.setup is None:
+        if self.setup is None or self.n_setups == 1:
             return self.movie
         name = f" ({self.setup_name})" if self.setup_name else ""
         count = f" of {self.n_setups}" if self.n_setups else ""

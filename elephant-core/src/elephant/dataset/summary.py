@@ -8,15 +8,13 @@ from pathlib import Path
 
 from elephant.dataset import layout
 from elephant.dataset.storage import open_array
-from elephant.types import Shape, VoxelSize
+from elephant.types import Shape
 
 _CHUNK = re.compile(r"(?:c[./])?(\d+)(?:[./]\d+)*")
-_VOXEL_SIZE = re.compile(rb"<voxelSize>.*?<size>\s*([^<]+?)\s*</size>", re.DOTALL)
 _ARRAYS = (
     *(layout.IMAGES, layout.LABELS, layout.LABELS_RGB, layout.PROBABILITIES),
     *(layout.FLOW_LABELS, layout.FLOW),
 )
-_LARGEST_XML = 4 << 20
 _DEEPEST = 3
 
 
@@ -96,24 +94,6 @@ def image_version(folder: Path) -> int:
     path = folder / layout.IMAGES
     described = next((path / name for name in ("zarr.json", ".zarray") if (path / name).is_file()), path)
     return described.stat().st_mtime_ns
-
-
-def voxel_size_of_movie(folder: Path) -> VoxelSize | None:
-    """Return the voxel size that a BigDataViewer .xml beside the movie tells, if there is one."""
-    for path in sorted(folder.glob("*.xml")):
-        with path.open("rb") as file:
-            found = _VOXEL_SIZE.search(file.read(_LARGEST_XML))
-        numbers = [float(n) for n in found[1].split() if _is_positive(n)] if found else []
-        if len(numbers) == 3:
-            return VoxelSize(*reversed(numbers))
-    return None
-
-
-def _is_positive(text: bytes) -> bool:
-    try:
-        return 0 < float(text) < float("inf")
-    except ValueError:
-        return False
 
 
 def _stored(path: Path) -> tuple[list[int], int]:

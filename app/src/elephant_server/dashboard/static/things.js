@@ -45,6 +45,7 @@ export class DatasetsView {
         'On disk': `${bytes(entry.array_bytes)}, and ${bytes(entry.other_bytes)} of other files, such as the movie`,
         Labels: held(entry.labelled, entry.flow_labelled),
         'Kept predictions': held(entry.predicted, entry.flow_predicted),
+        ...(entry.voxel_size ? { 'Voxel size': voxelSize(entry) } : {}),
         ...(entry.made_from ? { 'Made from': entry.made_from } : {}),
       }), entry.notice ? make('p', { class: 'notice', role: 'alert' }, entry.notice) : null, strip);
   }
@@ -120,6 +121,12 @@ function section(title, items) {
   if (!items.length) return null;
   return make('div', {}, make('h4', {}, title),
     make('ol', {}, ...items.map((texts) => make('li', {}, ...texts.filter(Boolean).map((text, i) => make(i ? 'small' : 'span', {}, text))))));
+}
+
+/** The voxel size as a person reads it: X × Y × Z and its unit. */
+function voxelSize(entry) {
+  const edges = entry.voxel_size.slice(3 - entry.shape.length).reverse().map((edge) => Number(edge.toPrecision(6)));
+  return `${edges.join(' × ')}${entry.unit ? ` ${entry.unit}` : ''}`;
 }
 
 function broken(entry) {

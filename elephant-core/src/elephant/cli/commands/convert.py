@@ -21,6 +21,7 @@ Examples:
   elephant convert movie.h5 movie
   elephant convert movie.h5 /data/movie --uint16
   elephant convert movie.xml movie --setup 1
+  elephant convert movie.h5 movie --voxel-size 0.4 0.4 2 --unit micrometer
 """
 
 
@@ -29,7 +30,9 @@ def convert(movie: Path, dataset: str, workspace: Path | None, uint16: bool, as_
     from elephant.cli.work.datasets import convert_movie
 
     overwrite, as_json = rest.pop("overwrite"), rest.pop("as_json")
-    values = rest | {"dtype": "uint16" if uint16 else rest["dtype"]}
+    vector = rest["voxel_size"]
+    size = None if vector is None else options.as_voxel_size(vector, 3)
+    values = rest | {"dtype": "uint16" if uint16 else rest["dtype"], "voxel_size": size}
     params = build(ConversionParams, values, 3)
     name = str(Path(dataset).absolute()) if as_path else dataset
     return convert_movie(movie, name, workspace, params, overwrite, as_json)
@@ -43,7 +46,8 @@ command = Command(
         click.Argument(["movie"], type=click.Path(path_type=Path), metavar="MOVIE.h5"),
         options.dataset_argument(),
         Option(["--uint16"], is_flag=True, help="Store 16 bits, whatever the values are: --dtype uint16."),
-        *options_of(ConversionParams, section="Options"),
+        options.voxel_size("that of the movie's .xml"),
+        *options_of(ConversionParams, section="Options", leave_out=("voxel_size",)),
         Option(["--overwrite"], is_flag=True, help="Replace a dataset that is there, with its labels and predictions."),
         Option(["--as-path"], is_flag=True, hidden=True, help="Take DATASET as a path, never as a name."),
         options.as_json("Print what was made as JSON."),

@@ -18,8 +18,8 @@ whole or not there.
 
 \b
 Examples:
-  elephant export movie --spots tracked.json --voxel-size 0.4 0.4 2 -o masks.zip
-  elephant export movie --spots tracked.csv --voxel-size 0.4 0.4 2 -o 01_RES -t 0-49
+  elephant export movie --spots tracked.json -o masks.zip
+  elephant export movie --spots tracked.csv -o 01_RES -t 0-49
 """
 
 

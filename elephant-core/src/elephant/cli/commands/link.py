@@ -21,9 +21,9 @@ have already, or else by where they are: to their nearest neighbours.
 
 \b
 Examples:
-  elephant link movie --spots found.json --model flow.pth --voxel-size 0.4 0.4 2 --join 3 -o tracked.json
-  elephant link movie --spots found.json --voxel-size 0.4 0.4 2 --join 5 -o tracked.json
-  elephant link movie --spots a.json --spots b.json --voxel-size 0.4 0.4 2 --join 5 -o tracked.json
+  elephant link movie --spots found.json --model flow.pth --join 3 -o tracked.json
+  elephant link movie --spots found.json --join 5 -o tracked.json
+  elephant link movie --spots a.json --spots b.json --join 5 -o tracked.json
 """
 
 _LEFT_OUT = ("voxel_size", "n_keep_axials", "is_pad", "use_2d", "use_median")

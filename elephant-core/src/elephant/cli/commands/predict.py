@@ -17,8 +17,8 @@ says "completed": false.
 
 \b
 Examples:
-  elephant predict movie --model nuclei.pth --voxel-size 0.4 0.4 2 -o found.json
-  elephant predict movie --model nuclei.pth --voxel-size 0.4 0.4 2 -t 10-19 --json | jq '.spots | length'
+  elephant predict movie --model nuclei.pth -o found.json
+  elephant predict movie --model nuclei.pth -t 10-19 --json | jq '.spots | length'
 """
 
 _LEFT_OUT = ("voxel_size", "n_keep_axials", "output_prediction")

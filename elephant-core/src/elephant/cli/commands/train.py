@@ -23,8 +23,8 @@ with a displacement, as the server is sent them.
 
 \b
 Examples:
-  elephant train movie --spots annotated.csv --model nuclei.pth --voxel-size 0.4 0.4 2 --n-epochs 20
-  elephant train movie --links tracked.json --model flow.pth --voxel-size 0.4 0.4 2 --lr 1e-4
+  elephant train movie --spots annotated.csv --model nuclei.pth --n-epochs 20
+  elephant train movie --links tracked.json --model flow.pth --lr 1e-4
 """
 
 # Chosen from the voxel size, or given in another way.

@@ -15,7 +15,9 @@ from elephant.config.conversion import ConversionParams
 from elephant.dataset import Dataset, DatasetSource, check_dataset, convert
 from elephant.dataset.check import READY
 from elephant.dataset.layout import IMAGES
+from elephant.dataset.voxels import voxel_size_in_words
 from elephant.errors import InvalidInputError
+from elephant.types import VoxelSize
 
 
 def convert_movie(
@@ -34,7 +36,7 @@ def convert_movie(
         print_json(found)
     else:
         click.echo(f"{folder}: {counted(found['n_timepoints'], 'timepoint')} of {_size(found)}, {found['dtype']}")
-        _print_rows(_source_row(found) | _blank_row(found))
+        _print_rows(_source_row(found) | _voxel_row(found) | _blank_row(found))
     return DONE
 
 
@@ -69,8 +71,10 @@ def _content(dataset: Dataset) -> dict[str, Any]:
 
 def _origin(source: DatasetSource | None) -> dict[str, Any]:
     """Return which source of its movie a dataset holds, and what the movie lacks; None where nobody knows."""
-    names = ("movie", "setup", "setup_name", "n_setups", "blank_timepoints")
-    return {name: None if source is None else getattr(source, name) for name in names}
+    names = ("movie", "setup", "setup_name", "n_setups", "blank_timepoints", "unit")
+    voxel = None if source is None else source.voxel_size
+    found = {name: None if source is None else getattr(source, name) for name in names}
+    return found | {"voxel_size": None if voxel is None else list(voxel.zyx[::-1])}
 
 
 def _source_row(found: dict[str, Any]) -> dict[str, str]:
@@ -87,6 +91,14 @@ def _blank_row(found: dict[str, Any]) -> dict[str, str]:
     return {"blank at": f"{in_ranges(list(blank))}: the movie has no image there"} if blank else {}
 
 
+def _voxel_row(found: dict[str, Any]) -> dict[str, str]:
+    """Return a row for the voxel size, where it is known."""
+    edges = found["voxel_size"]
+    if edges is None:
+        return {}
+    return {"voxel size": voxel_size_in_words(VoxelSize(*edges[::-1]), found["n_dims"], found["unit"])}
+
+
 def _print_content(found: dict[str, Any]) -> None:
     if not found["ready"]:
         return
@@ -99,7 +111,7 @@ def _print_content(found: dict[str, Any]) -> None:
         "links from": in_ranges(found["flow_labelled_timepoints"]) or "none",
         "on disk": in_bytes(found["bytes"]),
     }
-    _print_rows(rows | _blank_row(found))
+    _print_rows(rows | _voxel_row(found) | _blank_row(found))
 
 
 def _print_rows(rows: dict[str, Any]) -> None:

@@ -12,13 +12,13 @@ import click
 
 from elephant.cli.files import SpotRecord, read_all_spots
 from elephant.cli.interruption import interruptible
-from elephant.cli.options import as_voxel_size, parse_timepoints
+from elephant.cli.options import parse_timepoints
 from elephant.cli.output import counted, print_json
 from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
 from elephant.cli.work.mask_table import MaskTable
-from elephant.cli.work.opening import open_dataset
+from elephant.cli.work.opening import chosen_voxel_size, open_dataset
 from elephant.config.export import CtcParams
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError, NotFoundError
@@ -60,7 +60,7 @@ def _params(values: Mapping[str, Any], dataset: Dataset) -> CtcParams:
     timepoints = parse_timepoints(values["timepoints"], dataset.n_timepoints)
     if timepoints != list(range(timepoints[0], timepoints[-1] + 1)):
         raise click.UsageError("--timepoints: expected one range without gaps, such as 0-9")
-    voxel = as_voxel_size(values["voxel_size"], dataset.n_dims)
+    voxel = chosen_voxel_size(values["voxel_size"], dataset)
     return CtcParams(voxel_size=voxel, t_start=timepoints[0], t_end=timepoints[-1])
 
 

@@ -10,14 +10,14 @@ import numpy as np
 
 from elephant.cli.files import SpotRecord, read_all_spots, spot_of
 from elephant.cli.interruption import interruptible
-from elephant.cli.options import as_voxel_size, chosen_keep_axials, parse_timepoints
+from elephant.cli.options import chosen_keep_axials, parse_timepoints
 from elephant.cli.output import counted
 from elephant.cli.parameters import build
 from elephant.cli.places import MODELS, find
 from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
-from elephant.cli.work.opening import open_dataset
+from elephant.cli.work.opening import chosen_voxel_size, open_dataset
 from elephant.cli.work.prediction import STANDARD_OUTPUT, outputs_of, write_all
 from elephant.config.flow import FlowParams
 from elephant.dataset import Dataset
@@ -91,7 +91,7 @@ def _tell_by_what(records: Sequence[SpotRecord]) -> None:
 
 
 def _params(values: Mapping[str, Any], dataset: Dataset) -> FlowParams:
-    voxel = as_voxel_size(values["voxel_size"], dataset.n_dims)
+    voxel = chosen_voxel_size(values["voxel_size"], dataset)
     fixed = {"voxel_size": voxel, "n_keep_axials": chosen_keep_axials(values, voxel, dataset.shape)}
     return build(FlowParams, {**values, **fixed}, dataset.n_dims)
 

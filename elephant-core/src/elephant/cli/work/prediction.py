@@ -9,14 +9,14 @@ import click
 
 from elephant.cli.files import SpotRecord, check_output, write_spots
 from elephant.cli.interruption import interruptible
-from elephant.cli.options import as_voxel_size, chosen_keep_axials, parse_timepoints
+from elephant.cli.options import chosen_keep_axials, parse_timepoints
 from elephant.cli.output import counted, in_ranges
 from elephant.cli.parameters import build
 from elephant.cli.places import MODELS, find
 from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
-from elephant.cli.work.opening import open_dataset
+from elephant.cli.work.opening import chosen_voxel_size, open_dataset
 from elephant.config.detection import DetectionParams
 from elephant.devices import choose_device
 from elephant.errors import InvalidInputError
@@ -36,7 +36,7 @@ def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
     outputs = outputs_of(values)
     dataset = open_dataset(name, values["workspace"])
     path = find(MODELS, model, values["workspace"])
-    voxel = as_voxel_size(values["voxel_size"], dataset.n_dims)
+    voxel = chosen_voxel_size(values["voxel_size"], dataset)
     fixed = {"voxel_size": voxel, "n_keep_axials": chosen_keep_axials(values, voxel, dataset.shape)}
     params = build(DetectionParams, {**values, **fixed}, dataset.n_dims)
     timepoints = parse_timepoints(values["timepoints"], dataset.n_timepoints)

@@ -10,14 +10,14 @@ import click
 
 from elephant.cli.files import links_of, read_all_spots, spot_of
 from elephant.cli.interruption import Interruption, interruptible
-from elephant.cli.options import as_voxel_size, chosen_keep_axials
+from elephant.cli.options import chosen_keep_axials
 from elephant.cli.output import counted, print_json
 from elephant.cli.parameters import build
 from elephant.cli.places import MODELS, chosen_workspace, place
 from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
-from elephant.cli.work.opening import open_dataset
+from elephant.cli.work.opening import chosen_voxel_size, open_dataset
 from elephant.config.flow import FlowStart, FlowTrainingParams
 from elephant.config.training import DetectionTrainingParams, LoopParams, SelfSupervisedParams
 from elephant.dataset import Dataset
@@ -210,7 +210,7 @@ def _prepared(order: Order) -> tuple[Dataset, Path, dict[str, Any]]:
     """Return the dataset, the model's place, and the parameters that follow from both."""
     workspace = order.values["workspace"]
     dataset = open_dataset(order.dataset, workspace)
-    voxel: VoxelSize = as_voxel_size(order.values["voxel_size"], dataset.n_dims)
+    voxel: VoxelSize = chosen_voxel_size(order.values["voxel_size"], dataset)
     keep = chosen_keep_axials(order.values, voxel, dataset.shape)
     return dataset, place(MODELS, order.model, workspace), {"voxel_size": voxel, "n_keep_axials": keep}
 
