@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -201,6 +202,28 @@ def test_a_page_of_another_site_sends_nothing_large(server: RunningServer, path:
         with contextlib.suppress(OSError):
             connection.sendall(bytes(8 << 20))
         assert not [file for file in (server.run_dir / "nginx" / "body").rglob("*") if file.is_file()]
+
+
+@pytest.fixture
+def many_connections() -> Iterator[None]:
+    """Let this process hold some thousand files open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_connections")
+def test_others_get_in_however_many_connections_one_holds(server: RunningServer) -> None:
+    """By requests whose bodies do not end, more than NGINX would have room for by itself."""
+    head = b"POST /params HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+    there = ("127.0.0.1", server.http_port)
+    with contextlib.ExitStack() as held:
+        for _ in range(1100):
+            connection = socket.create_connection(there, timeout=30, source_address=("127.0.0.2", 0))
+            held.enter_context(connection).sendall(head)
+        assert connection.recv(12) == b"HTTP/1.1 429"
+        assert requests.get(server.base_url + "state/process", timeout=30).status_code == 200
 
 
 def test_a_token_is_changed_without_a_restart(open_server: RunningServer) -> None:
