@@ -1,6 +1,7 @@
 """Movies whose blocks are packed with filters that HDF5 does not bring."""
 
 import importlib
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,21 @@ movie = Movie.inspect(Path(sys.argv[1]))
 with movie.timepoint(1) as timepoint:
     print(int(timepoint.read(tuple(slice(0, s) for s in movie.shape)).sum()))
 """
+
+
+WORKING = """
+import pickle, sys
+
+with pickle.loads(bytes.fromhex(sys.argv[1])).timepoint(1) as timepoint:
+    print(int(timepoint.read((slice(0, 5), slice(0, 20), slice(0, 17))).sum()))
+"""
+
+
+def test_a_process_that_helps_with_a_movie_loads_them(tmp_path: Path) -> None:
+    values = packed(tmp_path / "m.h5", "LZ4")
+    movie = pickle.dumps(Movie.inspect(tmp_path / "m.h5")).hex()
+    done = subprocess.run([sys.executable, "-c", WORKING, movie], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == (str(int(values[1].sum())), "")
 
 
 @pytest.mark.parametrize("packer", ["Blosc", "Zstd"])
