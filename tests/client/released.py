@@ -133,7 +133,7 @@ class ReleasedClient:
         """Return drawn spots of a timepoint as they are sent with a tag."""
         assert tag in TAGS
         return [
-            {"t": t, "pos": s["pos"], "covariance": s["covariance"], "tag": tag, "label": 1, "id": i}
+            {"t": t, "pos": s["pos"], "covariance": s["covariance"], "tag": tag, "label": str(i), "id": i}
             for i, s in enumerate(spots)
         ]
 

@@ -49,7 +49,7 @@ def blobs(shape: tuple[int, ...], n: int, seed: int = 0) -> tuple[np.ndarray, np
 
 def spot(t: int, centre: np.ndarray, radius: float = 4.0, tag: str = "tp") -> dict[str, Any]:
     covariance = (np.eye(3) * radius**2).ravel().tolist()
-    return {"t": t, "pos": centre[::-1].tolist(), "covariance": covariance, "tag": tag, "label": 1, "id": 1}
+    return {"t": t, "pos": centre[::-1].tolist(), "covariance": covariance, "tag": tag, "label": "1", "id": 1}
 
 
 class Player:

@@ -16,7 +16,7 @@ from elephant_server.schemas.dataset import DatasetGenerateBody
 from elephant_server.schemas.seg import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 
 COVARIANCE = [4.0, 0.1, 0.2, 0.1, 5, 0.3, 0.2, 0.3, 6]
-SPOT = {"t": 3, "pos": [1, 2.5, 3], "covariance": COVARIANCE, "tag": "fn", "label": 1, "id": 7}
+SPOT = {"t": 3, "pos": [1, 2.5, 3], "covariance": COVARIANCE, "tag": "fn", "label": "7", "id": 7}
 PREDICT = {"dataset_name": "d", "model_name": "m.pth", "timepoint": 2, "scales": [0.5, 0.6, 2]}
 TRAIN = {
     "dataset_name": "d",

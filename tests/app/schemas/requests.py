@@ -15,7 +15,7 @@ from elephant_server.schemas.state import ParamsBody, ProcessBody
 Sent = dict[str, Any]
 COVARIANCE = [4.0, 0.125, 0.25, 0.125, 5.0, 0.375, 0.25, 0.375, 6.0]
 ELLIPSOID: Sent = {"pos": [1.5, 2.5, 3.5], "covariance": COVARIANCE}
-SPOT: Sent = {**ELLIPSOID, "t": 3, "tag": "fn", "label": 1, "id": 7}
+SPOT: Sent = {**ELLIPSOID, "t": 3, "tag": "fn", "label": "7", "id": 7}
 LINK: Sent = {**ELLIPSOID, "t": 3, "displacement": [-1.5, 0.25, 2.0]}
 
 
