@@ -21,6 +21,10 @@ class ModelFileError(ElephantError):
     """A model file is damaged, is not a model file, or holds a model of another architecture."""
 
 
+class DivergedError(ElephantError):
+    """The loss of a training exploded: the model keeps the weights of its last good epoch."""
+
+
 class InUseError(ElephantError):
     """A model is being changed by another training, reset or restoring, maybe of another program."""
 

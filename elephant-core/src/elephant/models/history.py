@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import from_json, to_json
 
 from elephant.files import replacing
+from elephant.models.trained_with import TrainedWith
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,8 @@ class Entry(BaseModel):
         The generation that was kept while it went on, and the epochs that are in it.
     restored
         The generation that the model was set back to.
+    trained_with
+        What a prediction should be made with, too.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -93,6 +96,7 @@ class Entry(BaseModel):
     within: int | None = None
     within_epochs: int = 0
     restored: int | None = None
+    trained_with: TrainedWith | None = None
 
 
 def read_history(path: Path) -> list[Entry]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elephant.models.history import Entry, Work, is_told, read_history
+from elephant.models.trained_with import TrainedWith
 
 # Of what the model held before them, nothing is left.
 STARTS: frozenset[Work] = frozenset({"intensities", "random", "pretrained", "address", "upload", "import"})
@@ -31,6 +32,11 @@ class Told:
             return None
         made = lineage(self.entries, generation)
         return made[-1] if made else None
+
+    def trained_with(self) -> TrainedWith | None:
+        """Return what the model was trained with last; none where that is not known, or it was not trained."""
+        made = lineage(self.entries) if self.is_current else []
+        return next((entry.trained_with for entry in reversed(made) if entry.trained_with is not None), None)
 
     def is_in(self, entry: Entry) -> bool:
         """Return whether the model would be another one without a piece of work, as far as is known."""
@@ -77,6 +83,7 @@ def details(entry: Entry) -> str:
     facts = (
         _counted(entry.steps, "step"),
         "" if entry.lr is None else f"learning rate {entry.lr:g}",
+        *([] if entry.trained_with is None else entry.trained_with.words()),
         "" if entry.before is None else f"previous version: generation {entry.before}",
         "" if entry.within is None else f"saved during it: generation {entry.within}",
     )

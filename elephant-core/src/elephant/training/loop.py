@@ -9,6 +9,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from elephant.models.ensemble import Ensemble
 from elephant.models.losses import LossParts
 from elephant.reporting import CancelToken, ProgressReporter
 from elephant.training.control import TrainingControl
+from elephant.training.divergence import HARMLESS_LR, Divergence
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class Trainer(ABC):
         self._optimiser = torch.optim.Adam(model.parameters(), lr=loop.lr, fused=True)
         self._rng = np.random.default_rng(loop.seed)
         self._logged_at = -LINE_INTERVAL_S
+        self._divergence = Divergence()
 
     @abstractmethod
     def _batch_loss(self, timepoints: Sequence[int], cancel: CancelToken) -> LossParts:
@@ -66,6 +69,8 @@ class Trainer(ABC):
 
         Raises
         ------
+        elephant.errors.DivergedError
+            The loss exploded; `after_epoch` has been called for every epoch before.
         elephant.errors.Cancelled
             `control` asked for the end; `after_epoch` has been called for every finished epoch.
         """
@@ -85,6 +90,8 @@ class Trainer(ABC):
 
         Raises
         ------
+        elephant.errors.DivergedError
+            The loss exploded: the weights in memory are of no use.
         elephant.errors.Cancelled
             `control` asked for the end.
         """
@@ -92,13 +99,26 @@ class Trainer(ABC):
         batches = self._batches(timepoints, control.settings().n_crops)
         before, total = (0, 1) if n_epochs is None else (epoch - 1, n_epochs)
         counted = f"{epoch}" if n_epochs is None else f"{epoch}/{n_epochs}"
+        losses: list[float] = []
         for step, batch in enumerate(batches, start=1):
             control.check()
             values = self._step(batch, control)
+            self._divergence.check(values["loss"], epoch, self._lr)
+            losses.append(values["loss"])
             done = before * len(batches) + step
             reporter.progress("step", done, total * len(batches), epoch=epoch, **values)
             self._log(counted, step, len(batches), values)
+        self._divergence.check(fmean(losses), epoch, self._lr, is_mean=True)
+        if self._lr > HARMLESS_LR:  # the loss of the last step is that of before it
+            with torch.no_grad():
+                after = float(self._batch_loss(batches[-1], control).total)
+            self._divergence.check(after, epoch, self._lr, is_mean=True)
         self._model.eval()
+
+    @property
+    def _lr(self) -> float:
+        """The learning rate of the last step."""
+        return float(self._optimiser.param_groups[0]["lr"])
 
     def _batches(self, timepoints: Sequence[int], n_crops: int) -> list[list[int]]:
         """Return the timepoint of each crop of an epoch in random order, in groups of a step."""
@@ -107,8 +127,9 @@ class Trainer(ABC):
         return [order[i : i + size].tolist() for i in range(0, len(order), size)]
 
     def _step(self, timepoints: Sequence[int], control: TrainingControl) -> dict[str, float]:
+        lr = control.settings().lr
         for group in self._optimiser.param_groups:
-            group["lr"] = control.settings().lr
+            group["lr"] = lr
         self._optimiser.zero_grad(set_to_none=True)
         loss = self._batch_loss(timepoints, control)
         loss.total.backward()  # type: ignore[no-untyped-call]

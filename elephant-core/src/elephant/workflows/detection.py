@@ -26,6 +26,7 @@ from elephant.types import FloatArray, Spot, Tag
 from elephant.workflows.course import in_training
 from elephant.workflows.feasible import check_batches, check_images
 from elephant.workflows.labels import by_timepoint, check_spots, labels_any, update_labels
+from elephant.workflows.provenance import of_detection, warn_of_differences
 from elephant.workflows.starting import save_started
 from elephant.workflows.work import (
     DEFAULT_CACHE_BYTES,
@@ -181,7 +182,9 @@ def train(
         return labelled_volume(dataset, t, positions_of(groups[t]), image, params)
 
     volumes = TimepointCache(make, cache_bytes)
-    entry = Entry(what="training", dataset=dataset.name, annotated="spots")
+    used = of_detection(params, dataset.shape)
+    warn_of_differences(work.model_path, used, "this training")
+    entry = Entry(what="training", dataset=dataset.name, annotated="spots", trained_with=used)
     with in_training(work, model, control, entry, on_saved) as course:
         course.trains_on({t: len(positions_of(groups[t])) for t in timepoints})
         trainer = DetectionTrainer(model, volumes, params, dataset.n_dims)

@@ -18,6 +18,8 @@ from elephant.spots import EarlierSpot, FlowField
 from elephant.spots.flow import covers, moved, unmoved
 from elephant.types import Box, FloatArray, Shape, Spot
 from elephant.workflows.flow import FlowWork
+from elephant.workflows.outside import warn_of_outside
+from elephant.workflows.provenance import of_flow, warn_of_differences
 from elephant.workflows.work import PREDICTION_REMEDY, check_output, chosen_box, seen_size
 
 logger = logging.getLogger(__name__)
@@ -54,6 +56,8 @@ def displace(work: FlowWork, t: int, spots: Sequence[Spot], params: FlowParams) 
     ellipsoids = Ellipsoid.from_spots(spots, len(shape))
     if t == 0:
         return [unmoved(spot) for spot in spots]
+    warn_of_outside(spots, voxel_size, shape, "stay where they are")
+    warn_of_differences(work.model_path, of_flow(params, shape), "this prediction")
     found = _displacements(_Flow(work, t, params), box, ellipsoids)
     return [moved(s, found[i], voxel_size) if i in found else unmoved(s) for i, s in enumerate(spots)]
 

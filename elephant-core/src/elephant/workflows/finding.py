@@ -18,6 +18,7 @@ from elephant.prediction import predict_probabilities
 from elephant.spots import DetectedSpot, find_spots
 from elephant.types import Box
 from elephant.workflows.detection import DetectionWork
+from elephant.workflows.provenance import of_detection, warn_of_differences
 from elephant.workflows.work import PREDICTION_REMEDY, check_output, chosen_box, seen_size
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ def detect(work: DetectionWork, t: int, params: DetectionParams) -> list[Detecte
     elephant.errors.Cancelled
         The work was ended; nothing was written.
     """
+    _compare(work, params)
     seen = _seen(work, t, params)
     return _found(work, t, params, _probabilities(work, seen, params), _warn_of_none(params))
 
@@ -60,6 +62,7 @@ def detect_all(
     InvalidInputError, elephant.errors.ModelFileError, elephant.errors.Cancelled
         As for :func:`detect`, after the timepoints before.
     """
+    _compare(work, params)
     with ThreadPoolExecutor(2, thread_name_prefix="detection") as others:
         reading = {t: others.submit(_seen, work, t, params) for t in timepoints[:1]}
         last: tuple[int, Future[list[DetectedSpot]]] | None = None
@@ -75,6 +78,17 @@ def detect_all(
             last = t, others.submit(_found, work, t, params, probabilities, on_none or _warn_of_none(params))
         if last is not None:
             yield last[0], last[1].result()
+
+
+def _compare(work: DetectionWork, params: DetectionParams) -> None:
+    """Warn of what is most often a mistake: another use of the model than in its training, and radii in disorder."""
+    least, most = params.spots.r_min, params.spots.r_max
+    if least > most:
+        logger.warning(
+            "r_min %g is above r_max %g: nuclei with a semi-axis below %g are dropped, and the others are cut to %g",
+            *(least, most, least, most),
+        )
+    warn_of_differences(work.model_path, of_detection(params, work.dataset.shape), "this prediction")
 
 
 @_needs_memory

@@ -31,6 +31,8 @@ from elephant.types import Link
 from elephant.workflows.course import in_training
 from elephant.workflows.feasible import check_batches, check_images
 from elephant.workflows.labels import by_timepoint, in_words
+from elephant.workflows.outside import warn_of_outside
+from elephant.workflows.provenance import of_flow, warn_of_differences
 from elephant.workflows.starting import save_started
 from elephant.workflows.work import (
     DEFAULT_CACHE_BYTES,
@@ -75,6 +77,7 @@ def update_flow_labels(
         `cancel` asked for the end: each timepoint has its old or its new labels.
     """
     groups = check_links(dataset, links)
+    warn_of_outside(links, params.voxel_size, dataset.shape, "label nothing")
     for done, (t, group) in enumerate(groups.items(), start=1):
         cancel.check()
         labels = flow_labels(dataset.shape, group, params, cancel)
@@ -234,7 +237,9 @@ def train_flow(
     if not timepoints:
         raise InvalidInputError(NOTHING_TO_TRAIN)
     pairs = TimepointCache(lambda t: _labelled_pair(dataset, t, groups[t], params), cache_bytes)
-    entry = Entry(what="training", dataset=dataset.name, annotated="links")
+    used = of_flow(params, dataset.shape)
+    warn_of_differences(work.model_path, used, "this training")
+    entry = Entry(what="training", dataset=dataset.name, annotated="links", trained_with=used)
     with in_training(work, model, control, entry, on_saved) as course:
         course.trains_on({t: len(groups[t]) for t in timepoints})
         trainer = FlowTrainer(model, pairs, params, _seen_norm(dataset, params))

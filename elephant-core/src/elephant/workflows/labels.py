@@ -12,6 +12,7 @@ from elephant.geometry import Ellipsoid, block_of
 from elephant.labels import detection_labels
 from elephant.reporting import CancelToken, ProgressReporter
 from elephant.types import Link, Spot, Tag, VoxelSize
+from elephant.workflows.outside import warn_of_outside
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,8 @@ def update_labels(
         `cancel` asked for the end: each timepoint has its old or its new labels.
     """
     groups = check_spots(dataset, spots)
+    used = [spot for spot in spots if spot.tag is not Tag.UNLABELED]
+    warn_of_outside(used, params.voxel_size, dataset.shape, "label nothing")
     for done, (t, group) in enumerate(groups.items(), start=1):
         cancel.check()
         image = dataset.read_image(t) if params.auto_bg_thresh > 0 else None

@@ -25,6 +25,7 @@ from elephant.workflows.detection import (
     positions_of,
 )
 from elephant.workflows.labels import by_timepoint, update_labels
+from elephant.workflows.provenance import of_detection, warn_of_differences
 from elephant.workflows.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, changes_model
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,9 @@ def train_live(
     volumes = _NewestLabels(dataset, params, session.cache_bytes)
     trainer = DetectionTrainer(model, volumes, params, dataset.n_dims)
     epoch = 0
-    entry = Entry(what="live session", dataset=dataset.name, annotated="spots")
+    used = of_detection(params, dataset.shape)
+    warn_of_differences(work.model_path, used, "this live session")
+    entry = Entry(what="live session", dataset=dataset.name, annotated="spots", trained_with=used)
     with in_training(work, model, session.control, entry, session.on_saved) as course:
         while True:
             for t, positions in pending.items():

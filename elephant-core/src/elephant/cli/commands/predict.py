@@ -40,7 +40,7 @@ command = Command(
     params=[
         options.dataset_argument(),
         options.model("Detection model: a path, or a name below the workspace."),
-        options.voxel_size(),
+        options.voxel_size("that of the dataset, else that of the training of the model"),
         options.timepoints(),
         options.output("Where the spots go: a .json or a .csv file."),
         options.as_json("Write the spots to standard output as JSON."),

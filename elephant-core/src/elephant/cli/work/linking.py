@@ -17,6 +17,7 @@ from elephant.cli.places import MODELS, find
 from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
+from elephant.cli.work.as_trained import as_trained
 from elephant.cli.work.opening import chosen_voxel_size, open_dataset
 from elephant.cli.work.prediction import STANDARD_OUTPUT, outputs_of, write_all
 from elephant.config.flow import FlowParams
@@ -65,6 +66,7 @@ def _linked(
 ) -> dict[int, list[SpotRecord]]:
     """Return the spots with where they were, as a flow model says."""
     found: dict[int, list[SpotRecord]] = {}
+    values = as_trained(values, path, dataset)
 
     def promise() -> str:
         write_all(outputs, _all(found), is_completed=False)

@@ -16,6 +16,7 @@ from elephant.cli.places import MODELS, find
 from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
+from elephant.cli.work.as_trained import as_trained
 from elephant.cli.work.opening import chosen_voxel_size, open_dataset
 from elephant.config.detection import DetectionParams
 from elephant.devices import choose_device
@@ -36,6 +37,8 @@ def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
     outputs = outputs_of(values)
     dataset = open_dataset(name, values["workspace"])
     path = find(MODELS, model, values["workspace"])
+    values = as_trained(values, path, dataset)
+    _check_radii(values)
     voxel = chosen_voxel_size(values["voxel_size"], dataset)
     fixed = {"voxel_size": voxel, "n_keep_axials": chosen_keep_axials(values, voxel, dataset.shape)}
     params = build(DetectionParams, {**values, **fixed}, dataset.n_dims)
@@ -62,6 +65,12 @@ def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
     if STANDARD_OUTPUT not in outputs:
         click.echo(f"{values['output']}: {counted(len(found), 'spot')} at {counted(len(done), 'timepoint')}")
     return DONE
+
+
+def _check_radii(values: Mapping[str, Any]) -> None:
+    least, most = values["r_min"], values["r_max"]
+    if None not in (least, most) and least > most:
+        raise click.UsageError(f"--r-min: expected at most --r-max, which is {most:g}, but got {least:g}")
 
 
 def outputs_of(values: Mapping[str, Any]) -> list[Path]:
