@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,28 @@ def test_what_fails_inside_gives_it_back(path: Path) -> None:
     with pytest.raises(ValueError, match="astray"), writing(path, "a training"):
         raise ValueError("astray")
     try_to_write(path)
+
+
+def test_nothing_is_left_and_of_many_that_come_and_go_one_has_it(path: Path) -> None:
+    """The file is removed by each: what others have opened meanwhile must not count."""
+    inside, most, n_held = threading.Semaphore(1), 8, 0
+
+    def come_and_go() -> None:
+        nonlocal n_held
+        for _ in range(300):
+            try:
+                with writing(path, "a training"):
+                    assert inside.acquire(blocking=False)
+                    n_held += 1
+                    inside.release()
+            except InUseError:
+                pass
+
+    with ThreadPoolExecutor(most) as pool:
+        for future in [pool.submit(come_and_go) for _ in range(most)]:
+            future.result()
+    assert n_held > 0
+    assert list(path.parent.iterdir()) == []
 
 
 def test_a_file_system_without_locks_is_a_warning(

@@ -1,8 +1,8 @@
 """One at a time changes a model: a lock of the kernel's beside its file, which ends with the process that holds it.
 
-It lies in ``.locks/<name of the model>.lock`` in the model's own folder and stays there: what counts is not whether the
-file exists but whether a process has it locked, so one that was killed, or lost its power, leaves nothing behind. What
-is in the file tells others who holds it.
+It lies in ``.locks/<name of the model>.lock`` in the model's own folder. What counts is not whether the file exists but
+whether a process has it locked: a file that was left by one that was killed, or lost its power, means nothing. What is
+in it tells others who holds it.
 """
 
 import errno
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 FOLDER = ".locks"
 _SUFFIX = ".lock"
 _LARGEST_NOTE = 1000
+_MOST_TRIES = 100
 _FAR = 1 << 30  # where Windows locks a byte: others cannot read what is locked
 _O_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _TAKEN = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
@@ -74,28 +75,54 @@ def writing(path: Path, what: str) -> Iterator[None]:
         Somebody else is changing it; says who.
     """
     place = _place_of(path)
-    handle = None if place in _held.paths else _open(place)
+    handle = None if place in _held.paths else _locked(place)
     if handle is None:
         yield
         return
-    try:
-        with _locked(handle, place, what):
-            yield
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _locked(handle: int, place: Path, what: str) -> Iterator[None]:
-    _take(handle, place)
     _note(handle, _Holder(what=what, pid=os.getpid(), host=socket.gethostname(), since=time.time()))
     _held.paths.add(place)
     try:
         yield
     finally:
         _held.paths.remove(place)
+        _let_go(handle, place)
+
+
+def _locked(place: Path) -> int | None:
+    """Return the descriptor of the file, locked; None where no lock can be had."""
+    while (handle := _open(place)) is not None:
+        try:
+            _take(handle, place)
+            if _is_at(place, handle):
+                return handle
+        except InUseError:
+            os.close(handle)
+            raise
+        except OSError as error:  # some network file systems have no locks
+            os.close(handle)
+            _warn(place, error)
+            return None
+        os.close(handle)  # whoever had it removed it in the meantime
+    return None
+
+
+def _let_go(handle: int, place: Path) -> None:
+    """Remove the file while it is locked: who has opened it meanwhile finds that it is another one, or none."""
+    if fcntl is not None:
+        with suppress(OSError):
+            place.unlink()
+            place.parent.rmdir()
+    else:
         _note(handle, None)
         _unlock(handle)
+    os.close(handle)
+
+
+def _is_at(place: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(place.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def _place_of(path: Path) -> Path:
@@ -105,24 +132,30 @@ def _place_of(path: Path) -> Path:
 
 def _open(place: Path) -> int | None:
     """Open the file to be locked; where that is not possible, saving the model will say what is wrong."""
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(_MOST_TRIES):
         try:
+            place.parent.mkdir(parents=True, exist_ok=True)
             return os.open(place, os.O_RDWR | os.O_CREAT | _O_NOFOLLOW, 0o666)
-        except PermissionError:  # another user's: it can be locked all the same
-            return os.open(place, os.O_RDONLY | _O_NOFOLLOW)
-    except OSError as error:
-        _warn(place, error)
-        return None
+        except FileNotFoundError as error:  # its folder was removed by who let go of the last lock there
+            problem: OSError = error
+        except PermissionError as error:
+            problem = error
+            with suppress(OSError):  # another user's: it can be locked all the same
+                return os.open(place, os.O_RDONLY | _O_NOFOLLOW)
+            break
+        except OSError as error:
+            problem = error
+            break
+    _warn(place, problem)
+    return None
 
 
 def _take(handle: int, place: Path) -> None:
     try:
         _lock(handle)
     except OSError as error:
-        if error.errno not in _TAKEN:  # some network file systems have no locks
-            _warn(place, error)
-            return
+        if error.errno not in _TAKEN:
+            raise
         raise InUseError(
             f"the model {place.name.removesuffix(_SUFFIX)} is in use by {_words(handle)}: expected nobody else to "
             "change it; wait for its end, or end it, then try again"
