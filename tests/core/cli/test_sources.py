@@ -56,6 +56,7 @@ def test_gaps_are_filled_on_request(shell: Shell, movie: Path) -> None:
     refused = shell("convert", movie, movie.parent / "d")
     assert refused.status == 1
     assert "none at timepoint 1 (t00001/s00/0/cells)" in refused.err
+    assert "blank images made with --fill-gaps" in refused.err
     assert shell("convert", movie, movie.parent / "d", "--fill-gaps").status == 0
     assert images_of(movie.parent / "d")[:, 0, 0, 0].tolist() == [1, 0, 3]
 

@@ -157,7 +157,7 @@ def test_views_that_are_absent_and_not_listed_as_missing_are_refused(tmp_path: P
 
 def test_gaps_are_filled_where_somebody_asks_for_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = movie(tmp_path, {(3, 0): 1, (5, 0): 2, (9, 0): 3})
-    with pytest.raises(DatasetError, match=r"at timepoints 4, 6-8 \(t00004/s00/0/cells and so on\).*--fill-gaps"):
+    with pytest.raises(DatasetError, match=r"at timepoints 4, 6-8 \(t00004/s00/0/cells and so on\).*fill_gaps"):
         Movie.inspect(path)
     values, source = converted(path, fill_gaps=True)
     assert values.tolist() == [1, 0, 2, 0, 0, 0, 3]

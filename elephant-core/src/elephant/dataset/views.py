@@ -214,8 +214,8 @@ def _gaps(
     where = search.name(lacking[0]) + (" and so on" if len(lacking) > 1 else "")
     return DatasetError(
         f"expected an image of {chosen.title} at each of the {len(numbers)} timepoints of {path.name}, but there is "
-        f"none at {_timepoints(lacking)} ({where}): {listing}, have blank images made (--fill-gaps, or fill_gaps in "
-        f"dataset/generate){_others(chosen, setups)}"
+        f"none at {_timepoints(lacking)} ({where}): {listing}, have blank images made "
+        f"with fill_gaps{_others(chosen, setups)}"
     )
 
 
