@@ -310,4 +310,4 @@ def test_ctrl_c_leaves_the_last_finished_epoch(story: Path, shell: Shell) -> Non
     assert "Traceback" not in rest
     assert model.stat().st_mtime_ns > before
     assert len(load_state_dicts(model)) == 1
-    assert {path.name for path in shell.folder.iterdir()} == {"m.pth", ".generations", ".history", ".locks"}
+    assert {path.name for path in shell.folder.iterdir()} == {"m.pth", ".generations", ".history"}
