@@ -196,13 +196,17 @@ def choose_scaling(found: ValueRange, params: ConversionParams, name: str) -> Sc
     Raises
     ------
     DatasetError
-        The values do not fit into what was asked for, or too little of them would be left.
+        No value is a number, the values do not fit into what was asked for, or too little of them would be left.
     """
     has_nan = found.n_nan > 0
+    if has_nan and found.high < found.low:
+        raise DatasetError(
+            f"expected finite values in {name}, but all of its voxels are not a number (NaN): export the movie again"
+        )
     if has_nan:
         logger.warning("%d voxels of %s are not a number (NaN): they are stored as 0, black", found.n_nan, name)
     if found.high < found.low:
-        return Scaling(_divisor(params), "uint8" if params.dtype == "auto" else params.dtype, has_nan=has_nan)
+        return Scaling(_divisor(params), "uint8" if params.dtype == "auto" else params.dtype)
     if params.divisor is None and params.dtype != "uint8" and not found.fits_16_bits:
         return _to_16_bits(found, name)
     _check_sign(found, name)
