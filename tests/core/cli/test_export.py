@@ -4,6 +4,7 @@ import importlib.util
 import re
 import warnings
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -149,6 +150,60 @@ def test_a_table_that_does_not_tell_leaves_nothing(text: str, words: str, datase
     assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
     assert words in done.err
     assert [path.name for path in shell.folder.iterdir()] == ["s.csv"]
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("output", ["ws", "gt", "m.zip", "b.zip", ".", "linked", "linked.zip", "plain", "f.zip"])
+def test_only_an_earlier_export_is_replaced(output: str, dataset: Path, shell: Shell) -> None:
+    assert export(shell, dataset, CASES["noid"][0], output="masks").status == 0
+    assert export(shell, dataset, CASES["noid"][0], output="masks.zip").status == 0
+    for folder, name in (("ws/models", "m.pth"), ("gt", "man_track.txt"), ("f.zip", "a")):
+        (shell.folder / folder).mkdir(parents=True)
+        (shell.folder / folder / name).write_text("precious")
+    with ZipFile(shell.folder / "m.zip", "w") as archive:
+        archive.writestr("mask000.tif", "")
+        archive.writestr("thesis.doc", "precious")
+    (shell.folder / "b.zip").write_text("precious")
+    (shell.folder / "plain").write_text("precious")
+    (shell.folder / "linked").symlink_to("masks")
+    (shell.folder / "linked.zip").symlink_to("masks.zip")
+    before = tree(shell.folder)
+    said = {
+        "ws": "holds models, which no export wrote", "gt": "holds man_track.txt", "m.zip": "holds thesis.doc",
+        "b.zip": "other than a .zip archive", ".": "is the current folder", "linked": "is a link to masks",
+        "linked.zip": "is a link to masks.zip", "plain": "plain is a file", "f.zip": "f.zip is a folder",
+    }  # fmt: skip
+    for args in ([], ["--overwrite"]):
+        done = export(shell, dataset, CASES["noid"][0], *args, output=output)
+        assert (done.status, done.err.count("\n")) == (1, 1)
+        assert said[output] in done.err
+        assert "--overwrite" not in done.err
+        assert tree(shell.folder) == before
+    assert (shell.folder / "b.zip").read_text() == "precious"
+
+
+@pytest.mark.parametrize("output", ["masks", "masks.zip", "run.2026", "embryo.final"])
+def test_an_earlier_export_is_replaced_on_request(output: str, dataset: Path, shell: Shell) -> None:
+    assert export(shell, dataset, CASES["noid"][0], output=output).status == 0
+    assert "give --overwrite" in export(shell, dataset, CASES["parents"][0], output=output).err
+    assert check_result(shell.folder / output)[0] == CASES["noid"][1]
+    assert export(shell, dataset, CASES["parents"][0], "--overwrite", "-t", "0-1", output=output).status == 0
+    assert check_result(shell.folder / output)[0] == CASES["parents"][1]
+
+
+@pytest.mark.parametrize("output", ["masks6.tif", "thesis.doc", "embryo.h5", "a.TIFF", "a.7z"])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_names_of_other_files_are_wrong_usage(output: str, is_there: bool, dataset: Path, shell: Shell) -> None:
+    if is_there:
+        (shell.folder / output).write_text("precious")
+    for args in ([], ["--overwrite"]):
+        done = export(shell, dataset, CASES["noid"][0], *args, output=output)
+        assert done.status == 2
+        assert f"expected a name that ends with .zip, or that of a folder, got '{output}'" in done.err.splitlines()[-1]
+    assert (shell.folder / output).exists() == is_there
 
 
 def test_evaluation_software_loads_every_case(dataset: Path, shell: Shell) -> None:

@@ -55,7 +55,7 @@ command = Command(
             is_flag=True,
             help="Count masks and tracks from 0 where -t begins later, as programs want that count files.",
         ),
-        Option(["--overwrite"], is_flag=True, help="Replace an archive or a folder that is there."),
+        Option(["--overwrite"], is_flag=True, help="Replace an earlier export, and nothing else."),
         options.as_json("Print what was written as JSON."),
         options.workspace(),
     ],

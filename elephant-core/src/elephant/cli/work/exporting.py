@@ -1,12 +1,10 @@
 """Writing masks, as an archive or a folder, whole or not at all."""
 
 import logging
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
 import click
 
@@ -17,11 +15,11 @@ from elephant.cli.output import counted, print_json
 from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
+from elephant.cli.work.mask_output import check_output, put_masks
 from elephant.cli.work.mask_table import MaskTable
 from elephant.cli.work.opening import chosen_voxel_size, open_dataset
 from elephant.config.export import CtcParams
 from elephant.dataset import Dataset
-from elephant.errors import InvalidInputError, NotFoundError
 from elephant.tracking import TrackLabels
 from elephant.workflows.tracks import TRACKS, Shown, export_tracks
 
@@ -30,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 def export_masks(name: str, files: Sequence[Path], output: Path, values: Mapping[str, Any]) -> int:
     """Write the masks of the spots and the list of their tracks."""
-    _check_output(output, values["overwrite"])
+    check_output(output, values["overwrite"])
     dataset = open_dataset(name, values["workspace"])
     records = read_all_spots(files)
     params = _params(values, dataset)
@@ -44,7 +42,7 @@ def export_masks(name: str, files: Sequence[Path], output: Path, values: Mapping
             with archive.open("w+b") as into:
                 first = 0 if values["from_zero"] else None
                 shown = export_tracks(dataset, table.spots(), labels, params, into, bars, cancel, first_number=first)
-            _put(archive, output)
+            put_masks(archive, output, values["overwrite"])
     _warn(table.losses(shown))
     _warn(table.changes(labels.changes))
     _report(output, params, table, labels, shown, values["as_json"])
@@ -99,30 +97,3 @@ def _report(
     nuclei, tracks = counted(shown.n_nuclei, "nucleus", "nuclei"), counted(len(shown.tracks), "track")
     others = f"; {table.n_left_out} at other timepoints left out" if table.n_left_out else ""
     click.echo(f"{output}: {counted(len(params.timepoints), 'mask')} with {nuclei} in {tracks}{others}")
-
-
-def _check_output(output: Path, overwrite: bool) -> None:
-    if not output.absolute().parent.is_dir():
-        raise NotFoundError(f"there is no folder {output.parent} for {output.name}: make it first")
-    if output.exists() and not overwrite:
-        raise InvalidInputError(f"there is something at {output} already: give --overwrite, or another name")
-    if output.exists() and output.is_dir() == _is_archive(output):
-        raise InvalidInputError(f"{output} is a {'folder' if output.is_dir() else 'file'}: choose another name")
-
-
-def _is_archive(output: Path) -> bool:
-    return output.suffix.lower() == ".zip"
-
-
-def _put(archive: Path, output: Path) -> None:
-    """Move what was written into its place."""
-    if _is_archive(output):
-        archive.chmod(0o644)
-        archive.replace(output)
-        return
-    folder = archive.parent / "masks"
-    with ZipFile(archive) as whole:
-        whole.extractall(folder)
-    if output.exists():
-        output.rename(archive.parent / "old")
-    shutil.move(folder, output)
