@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from elephant.cli.health.findings import Status
+from elephant.cli.main import main
 from elephant_server import doctor
 from elephant_server.embedded import server
 from elephant_server.settings import Settings, unknown_settings
@@ -66,3 +67,8 @@ def test_what_the_scripts_read_is_known() -> None:
     found = {name for file in files for name in re.findall(r"\bELEPHANT_[A-Z_]*[A-Z]\b", file.read_text())}
     assert "ELEPHANT_TORCH" in found
     assert found <= known_names()
+
+
+def test_the_other_commands_name_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "nowhere"]) == 1
+    assert capsys.readouterr().err.splitlines()[:-1] == [f"warning: {words}" for words in EXPECTED]

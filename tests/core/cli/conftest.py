@@ -11,6 +11,7 @@ from elephant.cli.main import main
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ELEPHANT_WORKSPACE", raising=False)
+    monkeypatch.setenv("ELEPHANT_HOME", str(tmp_path))  # without the .env of a developer's checkout
     return Shell(tmp_path, capsys)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from elephant.cli.session import Session
+from elephant.cli.variables import unknown_variables, value_of
 
 _REPEATED = f"{__name__}.repeated"
 
@@ -28,12 +29,30 @@ class Option(click.Option):
         super().__init__(names, **settings)
         self.section = section
 
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:  # noqa: ARG002 - the shape of click's method
+        """Return the value of the option's variable, from the environment or a ``.env`` file."""
+        return value_of(self.envvar) if isinstance(self.envvar, str) else None
+
 
 class Command(click.Command):
-    """A command with the options that all of them have."""
+    """A command with the options that all of them have.
 
-    def __init__(self, name: str, *, params: Sequence[click.Parameter] = (), **settings: Any) -> None:
+    Parameters
+    ----------
+    warns_of_variables
+        Whether it warns of misspelt variables; not where its results name them anyway.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        params: Sequence[click.Parameter] = (),
+        warns_of_variables: bool = True,
+        **settings: Any,
+    ) -> None:
         super().__init__(name, params=[*params, *_common()], **settings)
+        self._warns_of_variables = warns_of_variables
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the options by their sections, in the order in which they were declared."""
@@ -59,6 +78,8 @@ class Command(click.Command):
         with session.logging_to_terminal():
             for option in ctx.meta[_REPEATED]:
                 logger.warning("%s was given more than once: the last one counts", option.opts[-1])
+            for words in unknown_variables() if self._warns_of_variables else ():
+                logger.warning("%s", words)
             return super().invoke(ctx)
 
 

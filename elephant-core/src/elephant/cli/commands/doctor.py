@@ -27,5 +27,6 @@ command = Command(
     "doctor",
     callback=doctor,
     help=_HELP,
+    warns_of_variables=False,
     params=[options.as_json("Print the findings as JSON."), options.workspace()],
 )

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from elephant.cli.health.findings import Check, Finding, Status, problem
+from elephant.cli.health.findings import Check, Finding, Status, problem, warning
 from elephant.cli.health.machine import check_machine, check_workspace
 from elephant.cli.health.software import check_software
 from elephant.cli.output import counted, print_json
 from elephant.cli.places import chosen_workspace
 from elephant.cli.running import DONE, FAILED
+from elephant.cli.variables import knowing_packages, unknown_variables
 
 GROUP = "elephant.doctor"
 _COLOURS = {Status.OK: "green", Status.WARNING: "yellow", Status.PROBLEM: "red"}
@@ -31,7 +32,7 @@ def examine(workspace: Path | None, as_json: bool) -> int:
 
 def findings(workspace: Path | None) -> Iterator[Finding]:
     """Yield what all checks find, those of other packages last."""
-    for check in (check_software, _check_devices, check_machine, check_workspace):
+    for check in (check_software, _check_devices, check_machine, check_workspace, _check_variables):
         yield from check(workspace)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         yield from _of_others(entry, workspace)
@@ -43,6 +44,15 @@ def _check_devices(workspace: Path | None) -> Iterable[Finding]:
     except (ImportError, OSError):
         return []  # the packages' finding says it
     return check_devices(workspace)
+
+
+def _check_variables(_workspace: Path | None) -> Iterable[Finding]:
+    """Name misspelt variables, unless the checks of a package that knows all names do."""
+    if knowing_packages():
+        return
+    for words in unknown_variables():
+        what, _, remedy = words.partition(": ")
+        yield warning("settings", what, remedy)
 
 
 def _of_others(entry: EntryPoint, workspace: Path | None) -> Iterator[Finding]:
