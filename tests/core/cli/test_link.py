@@ -45,7 +45,7 @@ def test_parts_that_were_predicted_apart_are_joined(dataset: Path, shell: Shell)
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ([], "expected --model, --join, or both"),
+        ([], "expected --model (a flow model), --join"),
         (["--join", "3", "--patch", "8", "8", "8"], "--patch has a meaning with --model only"),
         (["--join", "3", "--output-prediction"], "--output-prediction has a meaning with --model only"),
     ],
@@ -64,3 +64,47 @@ def test_what_is_left_out_and_what_gets_new_ids_is_said(dataset: Path, shell: Sh
         "warning: 1 spot without an id: all spots got new ones",
         "warning: 1 spot at other timepoints left out",
     ]
+
+
+@pytest.mark.parametrize("output", ["tracked.json", "tracked.csv"])
+def test_the_output_of_an_earlier_run_is_replaced(output: str, dataset: Path, shell: Shell) -> None:
+    (shell.folder / "s.csv").write_text(f"{HEAD},tag\n0,4,8,8.1,2,tp\n1,4,8,8,2,\n")
+    link = ["link", dataset, "--spots", "s.csv", *SCALES, "--join", "3", "-o", output]
+    assert shell(*link).out == f"{output}: 2 spots, 1 track\n"
+    for _ in range(2):
+        assert shell(*link).out == f"{output}: 2 spots, 1 track; the file that was there is replaced\n"
+    (shell.folder / output).write_text("")
+    assert shell(*link).status == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("mine.csv", f"{HEAD}\n0,4,8,8,2\n"),
+        ("mine.csv", "t,id,x,y,z,cxx,cxy,cxz,cyy,cyz,czz,note\n0,0,4,8,8,4,0,0,4,0,4,ours\n"),
+        ("mine.csv", "t,id,x,y,z,cxx,cxy,cxz,cyy,cyz,czz,tag\n0,0,4.0,8.0,8.0,4.0,0.0,0.0,4.0,0.0,4.0,tp\n"),
+        ("mine.json", '{"spots": [{"t": 0, "pos": [4, 8, 8], "radius": 2}]}'),
+        ("mine.json", '{"voxel_size": 1}'),
+        ("mine.csv", "\0"),
+    ],
+)
+def test_what_others_wrote_is_replaced_on_request_alone(name: str, text: str, dataset: Path, shell: Shell) -> None:
+    (shell.folder / "s.csv").write_text(f"{HEAD}\n0,4,8,8,2\n")
+    (shell.folder / name).write_text(text)
+    link = ["link", dataset, "--spots", "s.csv", *SCALES, "--join", "3", "-o", name]
+    done = shell(*link)
+    assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+    assert f"there is a file at {name} that elephant did not write" in done.err
+    assert (shell.folder / name).read_text() == text
+    assert "is replaced" in shell(*link, "--overwrite").out
+    assert shell(*link).status == 0
+
+
+def test_an_input_is_replaced_on_request_alone(dataset: Path, shell: Shell) -> None:
+    (shell.folder / "s.csv").write_text(f"{HEAD}\n0,4,8,8,2\n")
+    assert shell("link", dataset, "--spots", "s.csv", *SCALES, "--join", "3", "-o", "a.json").status == 0
+    (shell.folder / "b.json").symlink_to("a.json")
+    for output in ("a.json", "b.json"):
+        link = ["link", dataset, "--spots", "a.json", *SCALES, "--join", "3", "-o", output]
+        assert f"{output} is an input, which would be replaced: give --overwrite" in shell(*link).err
+    assert shell(*link, "--overwrite").status == 0

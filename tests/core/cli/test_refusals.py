@@ -102,6 +102,9 @@ def test_no_spots_say_the_highest_probability(dataset: Path, shell: Shell, monke
 
     monkeypatch.setattr("elephant.workflows.finding.predict_probabilities", answer)
     predict = ["predict", dataset, "--model", "./m.pth", *SCALES, "-o", "found.json", "--p-thresh"]
+    (shell.folder / "found.json").write_text("[]")
+    assert "that elephant did not write" in shell(*predict, "0.75").err
+    (shell.folder / "found.json").unlink()
     done = shell(*predict, "0.75")
     assert (done.status, done.out) == (0, "found.json: 0 spots at 4 timepoints\n")
     assert done.err == (
@@ -110,8 +113,9 @@ def test_no_spots_say_the_highest_probability(dataset: Path, shell: Shell, monke
     )
     assert (
         "all that is above --p-thresh 0.5 is single voxels, or smaller than --r-min 0 allows"
-        in shell(*predict, "0.5").err
+        in (done := shell(*predict, "0.5")).err
     )
+    assert done.out.endswith("; the file that was there is replaced\n")
 
 
 @pytest.mark.parametrize("phrase", REMEDIES)

@@ -110,6 +110,16 @@ def output(words: str) -> Option:
     return Option(["-o", "--output"], type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help=words)
 
 
+def overwrite() -> Option:
+    """Return the option for replacing what is not the output of an earlier run."""
+    return Option(
+        ["--overwrite"],
+        is_flag=True,
+        help="Replace FILE even where it is an input, or not what elephant wrote. The output of an earlier run is "
+        "always replaced.",
+    )
+
+
 def as_json(words: str) -> Option:
     """Return the option for output that a script reads."""
     return Option(["--json", "as_json"], is_flag=True, help=words)

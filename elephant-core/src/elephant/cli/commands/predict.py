@@ -43,6 +43,7 @@ command = Command(
         options.voxel_size("that of the dataset, else that of the training of the model"),
         options.timepoints(),
         options.output("Where the spots go: a .json or a .csv file."),
+        options.overwrite(),
         options.as_json("Write the spots to standard output as JSON."),
         *options_of(SpotParams, section="Spots", leave_out=_LEFT_OUT),
         *options_of(PredictionParams, section=options.IMAGE_SECTION, leave_out=_LEFT_OUT),

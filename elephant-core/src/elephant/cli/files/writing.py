@@ -10,15 +10,28 @@ from pathlib import Path
 import click
 
 from elephant.cli.files.columns import ORDER, row_of
+from elephant.cli.files.reading import read_spots
 from elephant.cli.files.records import SpotRecord
-from elephant.errors import NotFoundError
+from elephant.errors import ElephantError, InvalidInputError, NotFoundError
 from elephant.files import explained_storage, replacing
 
 _KINDS = (".json", ".csv")
+_BEGINNING = '{\n "spots": ['
+_ALWAYS = ORDER[: ORDER.index("tag")]
 
 
-def check_output(path: Path) -> None:
-    """Refuse a file that could not be written, before the work begins.
+def check_output(path: Path, inputs: Sequence[Path] = (), *, overwrite: bool = False) -> None:
+    """Refuse a file that could not be written, or that is not to be replaced, before the work begins.
+
+    What :func:`write_spots` wrote is replaced, so that a script can run again; an input and what other programs or
+    people wrote is replaced only on request.
+
+    Parameters
+    ----------
+    inputs
+        Which files the spots are made from.
+    overwrite
+        Whether any file may be replaced.
 
     Raises
     ------
@@ -26,11 +39,42 @@ def check_output(path: Path) -> None:
         Its name ends with neither .json nor .csv.
     NotFoundError
         Its folder is not there.
+    InvalidInputError
+        There is a file that is not to be replaced.
     """
     if path.suffix.lower() not in _KINDS and str(path) != "-":
-        raise click.UsageError(f"--output: expected a name that ends with .json or .csv, or -, but {path.name!r} came")
+        raise click.UsageError(f"--output: expected a name that ends with .json or .csv, or -, got {path.name!r}")
     if not path.parent.is_dir():
         raise NotFoundError(f"there is no folder {path.parent} for {path.name}: make it first")
+    if overwrite or str(path) == "-" or not path.exists():
+        return
+    if any(other.exists() and path.samefile(other) for other in inputs):
+        raise InvalidInputError(f"{path} is an input, which would be replaced: give --overwrite, or another name")
+    if path.stat().st_size and not _is_written_here(path):
+        raise InvalidInputError(
+            f"there is a file at {path} that elephant did not write, or that was edited since: give --overwrite to "
+            "replace it, or another name"
+        )
+
+
+def _is_written_here(path: Path) -> bool:
+    """Tell whether a file is, to the byte, as :func:`write_spots` would write its spots again.
+
+    What a person made of it in a spreadsheet or a script is not; nor are tags that neither a prediction nor a link
+    gives.
+    """
+    is_table = path.suffix.lower() == ".csv"
+    try:
+        text = path.read_bytes().decode()
+        has_other_columns = is_table and not set(text.split("\n", 1)[0].split(",")) <= set(ORDER)
+        if has_other_columns or not text.startswith(",".join(_ALWAYS) if is_table else _BEGINNING):
+            return False
+        records = read_spots(path)
+    except (OSError, ValueError, ElephantError):
+        return False
+    if any(record.tag is not None and record.earlier is None and record.track is None for record in records):
+        return False
+    return text in ([as_csv(records)] if is_table else [as_json(records, is_whole) for is_whole in (True, False)])
 
 
 def write_spots(path: Path, records: Sequence[SpotRecord], is_completed: bool = True) -> None:
@@ -54,14 +98,13 @@ def as_json(records: Sequence[SpotRecord], is_completed: bool) -> str:
     """Return spots as JSON, one in a line."""
     spots = ",\n  ".join(json.dumps(record.model_dump(mode="json", exclude_none=True)) for record in records)
     inner = f"\n  {spots}\n " if records else ""
-    return f'{{\n "spots": [{inner}],\n "completed": {json.dumps(is_completed)}\n}}\n'
+    return f'{_BEGINNING}{inner}],\n "completed": {json.dumps(is_completed)}\n}}\n'
 
 
 def as_csv(records: Sequence[SpotRecord]) -> str:
     """Return spots as CSV, with the columns that any of them has."""
     rows = [row_of(record) for record in records]
-    always = ORDER[: ORDER.index("tag")]
-    columns = [name for name in ORDER if name in always or any(row[name] is not None for row in rows)]
+    columns = [name for name in ORDER if name in _ALWAYS or any(row[name] is not None for row in rows)]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

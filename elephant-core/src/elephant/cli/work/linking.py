@@ -19,7 +19,7 @@ from elephant.cli.running import DONE
 from elephant.cli.session import current
 from elephant.cli.work.as_trained import as_trained
 from elephant.cli.work.opening import chosen_voxel_size, open_dataset
-from elephant.cli.work.prediction import STANDARD_OUTPUT, outputs_of, write_all
+from elephant.cli.work.prediction import REPLACED, STANDARD_OUTPUT, outputs_of, write_all
 from elephant.config.flow import FlowParams
 from elephant.dataset import Dataset
 from elephant.devices import choose_device
@@ -37,7 +37,8 @@ Groups = Mapping[int, Sequence[SpotRecord]]
 
 def link_spots(name: str, files: Sequence[Path], model: str | None, values: Mapping[str, Any]) -> int:
     """Write the spots with where they were, and with their tracks where that is asked for."""
-    outputs = outputs_of(values)
+    outputs = outputs_of(values, files)
+    is_new = not any(output.exists() for output in outputs)
     largest = values["join"]
     if largest is not None and not 0 < largest < float("inf"):
         raise click.UsageError(f"--join: expected a distance above 0, but {largest} came")
@@ -57,7 +58,7 @@ def link_spots(name: str, files: Sequence[Path], model: str | None, values: Mapp
     records = _all(found) if largest is None else _joined(found, largest, values["children"])
     write_all(outputs, records)
     if STANDARD_OUTPUT not in outputs:
-        click.echo(f"{values['output']}: {_summary(records, largest is not None)}")
+        click.echo(f"{values['output']}: {_summary(records, largest is not None)}{'' if is_new else REPLACED}")
     return DONE
 
 

@@ -1,7 +1,7 @@
 """Finding nuclei."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,14 @@ from elephant.workflows.finding import detect_all, why_none
 logger = logging.getLogger(__name__)
 
 STANDARD_OUTPUT = Path("-")
+REPLACED = "; the file that was there is replaced"
 IDS_PER_TIMEPOINT = 1_000_000
 
 
 def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
     """Find the nuclei of the timepoints and write them."""
     outputs = outputs_of(values)
+    is_new = not any(output.exists() for output in outputs)
     dataset = open_dataset(name, values["workspace"])
     path = find(MODELS, model, values["workspace"])
     values = as_trained(values, path, dataset)
@@ -63,7 +65,8 @@ def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
         where = in_ranges(sorted(none)) if found else "any timepoint"
         logger.warning("no spots at %s: %s", where, why_none(max(none.values()), params))
     if STANDARD_OUTPUT not in outputs:
-        click.echo(f"{values['output']}: {counted(len(found), 'spot')} at {counted(len(done), 'timepoint')}")
+        what = f"{counted(len(found), 'spot')} at {counted(len(done), 'timepoint')}"
+        click.echo(f"{values['output']}: {what}{'' if is_new else REPLACED}")
     return DONE
 
 
@@ -73,11 +76,11 @@ def _check_radii(values: Mapping[str, Any]) -> None:
         raise click.UsageError(f"--r-min: expected at most --r-max, which is {most:g}, but got {least:g}")
 
 
-def outputs_of(values: Mapping[str, Any]) -> list[Path]:
-    """Return where spots go, refusing what could not be written."""
+def outputs_of(values: Mapping[str, Any], inputs: Sequence[Path] = ()) -> list[Path]:
+    """Return where spots go, refusing what could not be written, and what is not to be replaced."""
     outputs = [values["output"]] if values["output"] is not None else []
     for output in outputs:
-        check_output(output)
+        check_output(output, inputs, overwrite=values["overwrite"])
     return [*outputs, *([STANDARD_OUTPUT] if values["as_json"] and STANDARD_OUTPUT not in outputs else [])]
 
 
