@@ -100,7 +100,7 @@ def test_a_model_that_another_program_trains_is_left_alone(client: ReleasedClien
     other = replace(client, detection="story/elsewhere.pth")
     with writing(model, "a training"):
         refused = other.act("seg/train", other.seg_train_body(spots))
-        words = f"elsewhere.pth is in use by a training in process {os.getpid()}"
+        words = f"elsewhere.pth is being trained by process {os.getpid()}"
         assert words in read(refused, 500)["error"]
         assert words in read(other.reset_detection(), 500)["error"]
         assert not model.exists()

@@ -203,7 +203,7 @@ SOMEWHERE = np.full((1, 3), 4.0)
         ("flow/predict", predict_body(SOMEWHERE, dataset_name="absent"), 404, "absent"),
         ("flow/predict", predict_body(SOMEWHERE, crop_box=[0, 0, 0, 999, 9, 9]), 400, "crop box"),
         ("flow/predict", predict_body(SOMEWHERE, is_3d=False), 400, "request is for 2D"),
-        ("flow/predict", predict_body(SOMEWHERE, model_name="detection.pth"), 400, "another architecture"),
+        ("flow/predict", predict_body(SOMEWHERE, model_name="detection.pth"), 400, "linking needs a flow model for 3D"),
         ("flow/train", train_body(NOWHERE), 400, "nothing to train"),
         ("flow/train", train_body(SOMEWHERE + 5000), 400, "nothing to train"),
         ("flow/train", train_body(SOMEWHERE, model_name="../../x.pth"), 400, "x.pth"),

@@ -30,6 +30,12 @@ def test_help_is_there_at_once() -> None:
     assert all(f"  {name} " in found.stdout for name in BUILT_IN)
 
 
+def test_the_help_says_what_quiet_leaves(shell: Shell) -> None:
+    assert "Show no progress and no warnings; results and errors are still" in " ".join(
+        shell("check", "--help").out.split()
+    )
+
+
 @pytest.mark.parametrize("name", ["train", "predict", "link", "doctor", "models"])
 def test_help_of_a_command_does_not_wait_for_pytorch(name: str) -> None:
     code = f"import sys; from elephant.cli.main import main; main(['{name}', '--help']); print('torch' in sys.modules)"

@@ -5,6 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from elephant.cli.parameters import build, options_of
+from elephant.config.conversion import ConversionParams
 from elephant.config.detection import PredictionParams
 from elephant.config.training import DetectionTrainingParams
 from elephant.types import VoxelSize
@@ -19,6 +20,12 @@ def test_every_field_has_an_option_with_its_default_and_its_bounds() -> None:
     assert made["lr"].default == 1e-3
     assert made["crop_size"].default is None
     assert made["crop_size"].metavar == "X Y Z"
+    assert made["lr"].metavar == "NUMBER"
+
+
+def test_a_word_is_not_called_a_number() -> None:
+    made = {option.name: option.metavar for option in options_of(ConversionParams, section="")}
+    assert (made["unit"], made["divisor"], made["setup"]) == ("UNIT", "NUMBER", "N")
 
 
 def test_a_training_without_options_weighs_and_augments_as_every_interface_does() -> None:

@@ -135,7 +135,7 @@ def test_what_is_put_in_other_words_is_what_the_core_says(phrase: str) -> None:
         (["check", "s.csv"], "expected a dataset, which is a folder, got the file s.csv"),
         (["models", "info", "d"], "expected a model file (.pth), got the folder d"),
         (["models", "restore", "nowhere.pth"], "there is no model at nowhere.pth"),
-        (["check", "d"], "d: "),
+        (["check", "d"], "imgs.zarr is missing in d: make it with elephant convert"),
     ],
 )
 def test_whatever_is_given_gets_a_sentence_and_stays_alone(args: list[str], words: str, shell: Shell) -> None:

@@ -102,11 +102,12 @@ def test_a_training_leaves_curves_in_the_workspace(story: Path) -> None:
 
 
 def test_a_training_of_no_epochs_says_so(story: Path, shell: Shell) -> None:
-    spots = ["--spots", story / "annotated.csv", "--model", "untrained.pth", *SCALES, *QUICK, "--n-epochs", "0"]
+    spots = ["--spots", story / "annotated.csv", "--model", "untrained", *SCALES, *QUICK, "--n-epochs", "0"]
     done = shell("train", "lab/sim", *spots)
     assert done.status == 0
-    assert "untrained.pth is not trained: the labels are written" in done.out
+    assert "untrained.pth was made, but not trained: the labels are written" in done.out
     assert (story / "ws" / "models" / "untrained.pth").is_file()
+    assert "untrained.pth was not trained: the labels are written" in shell("train", "lab/sim", *spots).out
     assert {"epochs": 0, "loss": None}.items() <= shell("train", "lab/sim", *spots, "--json").json.items()
 
 

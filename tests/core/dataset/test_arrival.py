@@ -31,7 +31,7 @@ def test_a_movie_that_lacks_its_end_is_refused(movie: Path) -> None:
     movie.write_bytes(movie.read_bytes()[:-1])
     with pytest.raises(
         DatasetError,
-        match=r"expected movie\.h5 to be .* of \d+ bytes, but its end is missing",
+        match=r"expected movie\.h5 to be .* of \d+ bytes, but its end is missing: it has \d+ bytes\. Copy or",
     ):
         check_arrived(movie, movie.parent, PADDING)
 

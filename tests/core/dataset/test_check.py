@@ -57,7 +57,9 @@ def test_another_shape(folder: Path, shape: tuple[int, ...]) -> None:
 def test_each_array_is_missed_and_its_type_and_shape_looked_at(folder: Path, name: str) -> None:
     shape, dtype = zarr.open_array(folder / name, mode="r").shape, zarr.open_array(folder / name, mode="r").dtype
     shutil.rmtree(folder / name)
-    assert f"{name} is missing" in check_dataset(folder, SHAPE)
+    message = check_dataset(folder, SHAPE)
+    assert f"{name} is missing" in message
+    assert message.endswith(": generate the dataset again from its movie")
     zarr.create_array(folder / name, shape=shape, dtype="int32")
     assert check_dataset(folder, SHAPE).startswith(f"{name} should be")
     zarr.create_array(folder / name, shape=(*shape, 1), dtype=dtype, zarr_format=2, overwrite=True)
@@ -117,6 +119,11 @@ def test_folders_that_are_none(tmp_path: Path, kind: str) -> None:
         folder.write_text("")
     message = check_dataset(folder, SHAPE)
     assert ("imgs.zarr is missing" if kind == "empty" else "is not there") in message
+
+
+def test_a_folder_that_holds_the_movie_alone_was_never_converted(tmp_path: Path) -> None:
+    (tmp_path / "m.h5").write_bytes(b"")
+    assert check_dataset(tmp_path, SHAPE).endswith(": generate the dataset from its movie")
 
 
 def test_a_group_is_no_array(folder: Path) -> None:

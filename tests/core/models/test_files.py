@@ -17,7 +17,7 @@ from elephant.models.checkpoint import load_state_dicts, save_state_dicts
 from elephant.models.ensemble import Ensemble, load_ensemble
 from elephant.models.fetching import FetchRules
 from elephant.models.pretrained import ModelSource, Pretrained
-from elephant.models.shelf import ModelShelf
+from elephant.models.shelf import ModelShelf, Network
 from elephant.models.unet import DetectionNet, FlowNet
 
 CPU = torch.device("cpu")
@@ -142,9 +142,27 @@ def test_a_truncated_file_is_refused(path: Path) -> None:
 
 
 def test_another_architecture_is_refused(path: Path) -> None:
-    for network, n_dims in ((DetectionNet, 3), (FlowNet, 2)):
-        with pytest.raises(ModelFileError, match="another architecture"):
-            load_ensemble(path, network, n_dims, 0)
+    torch.save({"weight": torch.zeros(3)}, path)
+    with pytest.raises(ModelFileError, match="holds another architecture than FlowNet in 3D"):
+        load_ensemble(path, FlowNet, 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("saved", "expected", "words"),
+    [
+        ((DetectionNet, 3), (FlowNet, 3), "a detection model for 3D; linking needs a flow model for 3D: choose"),
+        ((FlowNet, 2), (DetectionNet, 3), "a flow model for 2D; finding nuclei needs a detection model for 3D: choose"),
+        ((DetectionNet, 2), (DetectionNet, 3), "a detection model for 2D; expected one for 3D: choose"),
+        ((FlowNet, 3), (FlowNet, 2), "a flow model for 3D; expected one for 2D: choose"),
+    ],
+)
+def test_a_model_of_another_kind_is_named(
+    tmp_path: Path, saved: tuple[Network, int], expected: tuple[Network, int], words: str
+) -> None:
+    path = tmp_path / "m.pth"
+    torch.save(saved[0](saved[1], 0).state_dict(), path)
+    with pytest.raises(ModelFileError, match=f"^m\\.pth is {words}"):
+        load_ensemble(path, *expected, 0)
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:

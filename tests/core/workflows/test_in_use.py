@@ -99,7 +99,7 @@ CHANGES: dict[str, Callable[[DetectionWork, list[Spot]], object]] = {
 def test_a_second_change_is_refused(made: Made, change: str) -> None:
     work, spots = made
     before = work.model_path.read_bytes(), generations(work.model_path)
-    with pytest.raises(InUseError, match=r"m\.pth is in use by a training in process \d+"):
+    with pytest.raises(InUseError, match=r"m\.pth is being trained by process \d+"):
         CHANGES[change](work, spots)
     assert (work.model_path.read_bytes(), generations(work.model_path)) == before
     assert not work.dataset.read_labels(0).any()

@@ -132,7 +132,12 @@ CASES: list[Case] = [
         refused(f"seg/reset: the model is {name}", sent("seg/reset", content), words, is_short=name in SHORT)
         for name, (content, words) in FILES.items()
     ],
-    refused("flow/reset: the model is a detection model", sent("flow/reset", _own), "architecture", "FlowNet"),
+    refused("flow/reset: the model is a detection model", sent("flow/reset", _own), "detection model", "flow model"),
     refused("flow/reset: the model runs a command", sent("flow/reset", _saved(Malicious())), NOT_ONE),
-    refused("seg/reset: the model is one of volumes (2D)", sent("seg/reset", _own, flat=True), "architecture", "2D"),
+    refused(
+        "seg/reset: the model is one of volumes (2D)",
+        sent("seg/reset", _own, flat=True),
+        "detection model for 3D",
+        "2D",
+    ),
 ]

@@ -93,7 +93,7 @@ def _section(option: click.Option) -> str:
 
 def _common() -> list[click.Parameter]:
     return [
-        _switch(["-q", "--quiet"], "quiet", "Neither progress nor warnings."),
+        _switch(["-q", "--quiet"], "quiet", "Show no progress and no warnings; results and errors are still printed."),
         _switch(["-v", "--verbose"], "verbose", "Say more: what is logged."),
         _switch(["--debug"], "debug", "Show where an error comes from."),
     ]

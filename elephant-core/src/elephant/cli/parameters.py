@@ -136,8 +136,15 @@ def _option(name: str, field: FieldInfo, section: str, defaults: Mapping[str, An
         count = len(typing.get_args(kind))
         settings |= {"nargs": count, "type": float, "metavar": " ".join(["NUMBER"] * count)}
     else:
-        settings |= {"type": kind, "metavar": "N" if kind is int else "NUMBER"}
+        settings |= {"type": kind, "metavar": _metavar(name, kind)}
     return Option([flag(name), name], section=section, **settings)
+
+
+def _metavar(name: str, kind: Any) -> str:
+    """Return what stands for a value in the help; for words that is the parameter's own name."""
+    if kind is str:
+        return name.upper()
+    return "N" if kind is int else "NUMBER"
 
 
 def _help(field: FieldInfo) -> str:

@@ -15,12 +15,14 @@ from tqdm import tqdm
 REMEDIES = MappingProxyType(
     {
         "check its name, or upload it": "check the path",
-        "Copy or upload it again": "copy it again",
+        "Copy or upload it again": "Copy it again",
         "or upload it again": "or copy it again",
         "generate the dataset, or upload its movie": "make it with elephant convert",
         "generate it, or check its name": "check its name, or make it with elephant convert",
+        "generate the dataset from its movie": "make it with elephant convert",
         "generate the dataset again from its movie": "make it again with elephant convert --overwrite",
         "generate the dataset again, which starts": "make it again with elephant convert --overwrite, which starts",
+        "fill_gaps in dataset/generate": "fill_gaps",
     }
 )
 
@@ -35,7 +37,7 @@ class Session:
     Attributes
     ----------
     quiet
-        Neither progress nor warnings.
+        No progress, no warnings and no remarks; results and errors all the same.
     verbose
         What the core logs, too.
     debug

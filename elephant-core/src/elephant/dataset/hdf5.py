@@ -96,7 +96,7 @@ def _why_not(path: Path, error: OSError) -> str:
     if not is_hdf5:
         return f"{expected}, got {format_of(path)}: {_EXPORT}, or upload it again"
     if end is not None and size < end:
-        return f"{expected} of {end} bytes, but its end is missing: it has {size}. Copy or upload it again"
+        return f"{expected} of {end} bytes, but its end is missing: it has {size} bytes. Copy or upload it again"
     return f"{expected}, but it is damaged: export the movie again, or upload it again"
 
 

@@ -29,7 +29,8 @@ _MOST_OPENED = 64
 _LARGEST_METADATA = 1 << 20
 _LONGEST_AXIS = 2**31 - 1
 _MOST_FILES = 1_000_000
-_AGAIN = "make the dataset again from its movie"
+_AGAIN = "generate the dataset again from its movie"
+_FIRST = "generate the dataset from its movie"
 _CHUNK_FILE = re.compile(r"(?:c[./])?(\d+)(?:[./]\d+)*")
 
 
@@ -80,17 +81,20 @@ def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
     try:
         array = zarr.open_array(path, mode="r+" if writable else "r")
     except FileNotFoundError as error:
-        raise DatasetError(f"{path.name} is missing in {path.parent}: make the dataset again from its movie") from error
+        raise DatasetError(f"{path.name} is missing in {path.parent}: {_way_to_make(path.parent)}") from error
     except Exception as error:
-        raise DatasetError(
-            f"{path.name} in {path.parent} cannot be read ({error}): make the dataset again from its movie"
-        ) from error
+        raise DatasetError(f"{path.name} in {path.parent} cannot be read ({error}): {_AGAIN}") from error
     _judge(array, path)
     if metadata and metadata == _metadata_of(path):  # nothing else was put there meanwhile
         for oldest in list(_opened)[: -_MOST_OPENED + 1]:
             _opened.pop(oldest, None)
         _opened[key] = (metadata, array)
     return array
+
+
+def _way_to_make(folder: Path) -> str:
+    """Advise according to whether a dataset has been made in a folder, or only its movie lies there."""
+    return _AGAIN if any(folder.glob("*.zarr")) else _FIRST
 
 
 def _metadata_of(path: Path) -> bytes:
@@ -168,8 +172,7 @@ class TimeSeries:
             raise
         except Exception as error:
             raise DatasetError(
-                f"timepoint {t} of {self._path} is damaged and cannot be read ({error}): "
-                "make the dataset again from its movie"
+                f"timepoint {t} of {self._path} is damaged and cannot be read ({error}): {_AGAIN}"
             ) from error
 
     def stage(self, changes: Changes, t: int, values: NDArray[Any], box: Box | None = None) -> None:

@@ -164,7 +164,7 @@ def _chosen(setups: tuple[ViewSetup, ...], number: int | None, path: Path) -> Vi
     chosen = next((setup for setup in setups if setup.id == number), None)
     if chosen is None:
         raise InvalidInputError(
-            f"expected a source of {path.name}, got setup {number}: it has {_listed(setups)}; choose one of them"
+            f"expected `setup` to be a source of {path.name}, got {number}: it has {_listed(setups)}"
         )
     return chosen
 
@@ -186,12 +186,12 @@ def _numbers(groups: dict[int, str], described: SpimData | None, path: Path) -> 
 
 def _listed(setups: Sequence[ViewSetup]) -> str:
     words = ", ".join(f"{s.id} ({s.name})" if s.name else str(s.id) for s in setups[:_MOST_NAMED])
-    return f"setup {words}" + (f" and {len(setups) - _MOST_NAMED} more" if len(setups) > _MOST_NAMED else "")
+    return words + (f" and {len(setups) - _MOST_NAMED} more" if len(setups) > _MOST_NAMED else "")
 
 
 def _others(chosen: ViewSetup, setups: Sequence[ViewSetup]) -> str:
     others = [setup for setup in setups if setup.id != chosen.id]
-    return f", or choose another source ({_listed(others)})" if others else ""
+    return f", or take another source: `setup` {_listed(others)}" if others else ""
 
 
 def _without_images(chosen: ViewSetup, setups: Sequence[ViewSetup], search: _Search, path: Path) -> DatasetError:
@@ -215,7 +215,7 @@ def _gaps(
     return DatasetError(
         f"expected an image of {chosen.title} at each of the {len(numbers)} timepoints of {path.name}, but there is "
         f"none at {_timepoints(lacking)} ({where}): {listing}, have blank images made "
-        f"with fill_gaps{_others(chosen, setups)}"
+        f"with fill_gaps in dataset/generate{_others(chosen, setups)}"
     )
 
 
@@ -238,6 +238,13 @@ def _say_what_is_left_out(
         )
 
 
+def _way_to(others: Sequence[ViewSetup]) -> str:
+    if len(others) > 1:
+        return f"`setup` takes another one: {_listed(others)}"
+    name = f" ({others[0].name})" if others[0].name else ""
+    return f"`setup` {others[0].id} takes the other{name}"
+
+
 def say_what_was_taken(
     path: Path, setup: ViewSetup, others: Sequence[ViewSetup], blank: Sequence[int], *, is_chosen: bool
 ) -> None:
@@ -257,11 +264,11 @@ def say_what_was_taken(
     if others:
         logger.log(
             logging.INFO if is_chosen else logging.WARNING,
-            "%s has %d sources, and %s was taken: choose another with setup (--setup): %s",
+            "%s has %d sources, and %s was taken: %s",
             path.name,
             len(others) + 1,
             setup.title,
-            _listed(others),
+            _way_to(others),
         )
     if blank:
         is_one = len(blank) == 1

@@ -11,8 +11,14 @@ from elephant.errors import ModelFileError
 from elephant.models.checkpoint import StateDict, fill, load_state_dicts
 from elephant.models.generations import ModelFile, way_back
 from elephant.models.history import Entry
+from elephant.models.recognition import Kind, recognise
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.reporting import CancelToken
+
+_PURPOSES = {
+    "detection": "finding nuclei needs a detection model",
+    "flow": "linking needs a flow model",
+}
 
 
 class Ensemble(nn.Module):
@@ -63,12 +69,31 @@ def load_ensemble(path: Path, network: type[DetectionNet] | type[FlowNet], n_dim
 
 
 def _load(path: Path, network: type[DetectionNet] | type[FlowNet], n_dims: int, n_keep_axials: int) -> Ensemble:
-    members = []
-    for weights in load_state_dicts(path):
+    members, state_dicts = [], load_state_dicts(path)
+    for weights in state_dicts:
         member = network(n_dims, n_keep_axials)
-        fill(member, weights, path.name)
+        try:
+            fill(member, weights, path.name)
+        except ModelFileError:
+            _refuse_other_kind(path, state_dicts, Kind("flow" if network is FlowNet else "detection", n_dims))
+            raise
         members.append(member)
     return Ensemble(members)
+
+
+def _refuse_other_kind(path: Path, state_dicts: Sequence[StateDict], expected: Kind) -> None:
+    """Name the kind of a model, where it is one of ours but not the expected one."""
+    kinds = {recognise(weights) for weights in state_dicts}
+    found = kinds.pop()
+    if kinds or found is None or found == expected:
+        return
+    if found.name != expected.name:
+        needs = f"{_PURPOSES[expected.name]} for {expected.n_dims}D"
+    else:
+        needs = f"expected one for {expected.n_dims}D"
+    raise ModelFileError(
+        f"{path.name} is a {found.name} model for {found.n_dims}D; {needs}: choose another file"
+    ) from None
 
 
 @contextmanager

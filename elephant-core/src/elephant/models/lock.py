@@ -35,6 +35,14 @@ _LARGEST_NOTE = 1000
 _MOST_TRIES = 100
 _FAR = 1 << 30  # where Windows locks a byte: others cannot read what is locked
 _O_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_DOING = {
+    "a training": "trained",
+    "a live session": "trained live",
+    "a reset": "reset",
+    "a restoring": "restored",
+    "an import": "imported",
+    "a removal": "removed",
+}
 _TAKEN = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 
 
@@ -157,8 +165,7 @@ def _take(handle: int, place: Path) -> None:
         if error.errno not in _TAKEN:
             raise
         raise InUseError(
-            f"the model {place.name.removesuffix(_SUFFIX)} is in use by {_words(handle)}: expected nobody else to "
-            "change it; wait for its end, or end it, then try again"
+            f"{place.name.removesuffix(_SUFFIX)} is being {_words(handle)}: wait until it ends, or stop it"
         ) from None
 
 
@@ -202,5 +209,5 @@ def _words(handle: int) -> str:
         holder = _Holder.model_validate_json(os.read(handle, _LARGEST_NOTE))
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(holder.since))
     except (OSError, ValueError, OverflowError, ValidationError):
-        return "another process"
-    return f"{holder.what} in process {holder.pid} on {holder.host} since {since}"
+        return "changed by another process"
+    return f"{_DOING.get(holder.what, 'changed')} by process {holder.pid} on {holder.host} since {since}"

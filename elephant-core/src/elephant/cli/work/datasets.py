@@ -82,7 +82,7 @@ def _source_row(found: dict[str, Any]) -> dict[str, str]:
     if (found["n_setups"] or 1) == 1:
         return {}
     name = f" ({found['setup_name']})" if found["setup_name"] else ""
-    return {"source": f"{found['setup']}{name}, one of {found['n_setups']}; --setup chooses another"}
+    return {"source": f"{found['setup']}{name}, one of {found['n_setups']}"}
 
 
 def _blank_row(found: dict[str, Any]) -> dict[str, str]:

@@ -129,9 +129,11 @@ class _Course:
         if as_json:
             print_json({"model": str(self.path), "completed": True, "epochs": self.n_epochs, "loss": loss})
         elif loss is None:
-            click.echo(f"{self.path} is not trained: the labels are written, and no epoch was asked for")
+            state = "was made, but not trained" if self.made else "was not trained"
+            click.echo(f"{self.path} {state}: the labels are written, and no epoch was asked for")
         else:
-            click.echo(f"{self.path}: {counted(self.n_epochs, 'epoch')}, mean loss of the last one {loss:.4g}")
+            is_new = "made, and trained for " if self.made else ""
+            click.echo(f"{self.path}: {is_new}{counted(self.n_epochs, 'epoch')}, mean loss of the last one {loss:.4g}")
         return DONE
 
     def _loss_of_last_epoch(self) -> float | None:
