@@ -57,6 +57,29 @@ class Dataset:
         self._folder = folder
         self._name = folder.name if name is None else name
         self._specs = layout.array_specs(images.shape[0], tuple(images.shape[1:]), images.dtype.name)
+        self._opened = self._identity()
+
+    def check_not_replaced(self) -> None:
+        """Check that the dataset is the one that was opened.
+
+        Raises
+        ------
+        DatasetError
+            It was made anew or removed meanwhile, with its labels.
+        """
+        if self._identity() != self._opened:
+            raise DatasetError(
+                f"the dataset {self._name} was replaced while it was in use, and the labels written to it are gone: "
+                "start again with the dataset as it is now"
+            )
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Return what tells the folder of the images from any other; a conversion puts a new one in its place."""
+        try:
+            status = (self._folder / layout.IMAGES).stat()
+        except FileNotFoundError:
+            return None
+        return status.st_dev, status.st_ino
 
     @classmethod
     def open(cls, root: Path, name: str) -> Self:

@@ -35,6 +35,7 @@ class Course:
     ) -> None:
         self._reporter, self._model, self._control, self._on_saved = work.reporter, model, control, on_saved
         self._file = ModelFile(work.model_path)
+        self._dataset = work.dataset
         self._entry = entry
         self._annotations: dict[int, int] = {}
         self._losses: list[float] = []
@@ -61,7 +62,14 @@ class Course:
         return settings
 
     def save(self) -> None:
-        """Save the model after an epoch, and say so."""
+        """Save the model after an epoch, and say so.
+
+        Raises
+        ------
+        elephant.errors.DatasetError
+            The dataset was replaced meanwhile; nothing is saved.
+        """
+        self._dataset.check_not_replaced()
         self._entry = self._entry.model_copy(
             update={
                 "timepoints": tuple(sorted(self._annotations)),

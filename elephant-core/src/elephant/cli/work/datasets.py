@@ -92,10 +92,10 @@ def _blank_row(found: dict[str, Any]) -> dict[str, str]:
 
 
 def _voxel_row(found: dict[str, Any]) -> dict[str, str]:
-    """Return a row for the voxel size, where it is known."""
+    """Return a row for the voxel size, or for how to tell it."""
     edges = found["voxel_size"]
     if edges is None:
-        return {}
+        return {"voxel size": "unknown: give --voxel-size"}
     return {"voxel size": voxel_size_in_words(VoxelSize(*edges[::-1]), found["n_dims"], found["unit"])}
 
 
