@@ -96,13 +96,23 @@ def test_a_parent_must_be_at_the_timepoint_before(parent: int) -> None:
         ("s.json", '[{"t": 0, "pos": [1, 2, NaN], "radius": 1}]', r"pos\.2: .*finite"),
         ("s.json", '[{"t": 0, "pos": [1, 2, 3], "radius": "wide"}]', r"spots\[0\]: radius: .*wide"),
         ("s.json", '[{"t": 0, "pos": [1, 2, 3], "radius": 1, "tag": "good"}]', "'tp'"),
-        ("s.csv", "", "needs a header"),
+        ("s.csv", "", "s.csv: the file is empty: expected"),
+        ("s.json", " \n", "s.json: the file is empty: expected"),
         ("s.csv", "a,b\n1,2\n", "needs a header"),
         ("s.csv", "t,x,y,z,size\n0,1,2,3,4\n", "size instead"),
-        ("s.csv", "t,x,y,radius\n0,1,2,3\n0,1,wide,3\n", "line 3: pos.1.*wide"),
-        ("s.csv", "t,x,y,radius\n0,1,2,\n", "line 2: covariance: field required"),
-        ("s.csv", "t,x,y,cxx\n0,1,2,3\n", "line 2: covariance"),
-        ("s.csv", "t,x,y,radius\n0,1,2,3,\n0,1,5,2,3\n", "line 3: expected at most 4 cells.*5 came"),
+        ("s.csv", "t,x,y,radius\n0,1,2,3\n0,1,wide,3\n", 'line 3: y: expected a number, got "wide"$'),
+        ("s.csv", "t,x,y,radius\n0,abc,2,3\n", 'line 2: x: expected a number, got "abc"$'),
+        ("s.csv", "t,x,y,radius\n0,,2,3\n", "line 2: x: expected a number, got an empty cell$"),
+        ("s.csv", "t,x,y,radius\n,1,2,3\n", "line 2: t: expected a whole number, got an empty cell$"),
+        ("s.csv", "t,x,y,radius\n0.5,1,2,3\n", 'line 2: t: expected a whole number, got "0.5"$'),
+        ("s.csv", "t,x,y,radius,earlier_x,earlier_y\n0,1,2,3,1,b\n", 'line 2: earlier_y: expected a number, got "b"$'),
+        ("s.csv", "t,x,y,radius,tag\n0,1,2,3,good\n", 'line 2: tag: input should be .*got "good"$'),
+        ("s.csv", "t,x,y,z,radius\n0,1,2,inf,3\n", "line 2: z: .*finite"),
+        ("s.csv", "t,x,y,radius\n0,1,2,\n", "line 2: radius: expected a number, got an empty cell$"),
+        ("s.csv", "t,x,y,cxx\n0,1,2,3\n", "line 2: cxy: expected a number, got an empty cell$"),
+        ("s.csv", "t,x,y,cxx,cxy,cyy\n0,1,2,,,\n", "line 2: cxx: expected a number, got an empty cell$"),
+        ("s.csv", "t,x,y,cxx,cxy,cyy\n0,1,2,4,0,b\n", 'line 2: cyy: expected a number, got "b"$'),
+        ("s.csv", "t,x,y,radius\n0,1,2,3,\n0,1,5,2,3\n", "line 3: expected at most 4 cells.*got 5"),
         ("s.csv", 't,x,y,radius,tag\n0,1,2,3,"' + "0,1,2,3,tp\n" * 20_000, "is no CSV.*field"),
     ],
 )
@@ -161,7 +171,7 @@ TRACKMATE = (
         (TRACKMATE.replace("POSITION_", "").replace("FRAME", "T"), "line 2: expected numbers, got .*: delete lines of"),
         ("t,z,y,x,id,parent_id\n0,8,8,8,1,\n", "needs a column radius.*rename parent_id to parent$"),
         ("t;x;y;radius\n0;1.5;1,500;3\n", "numbers with a comma and others with a point"),
-        ("t;x;y;radius\n0;1;1.500,5;3\n", "line 2: pos.1.*1.500,5"),
+        ("t;x;y;radius\n0;1;1.500,5;3\n", "line 2: y: .*1.500,5"),
         ("<?xml version='1.0'?><TrackMate/>", "is XML, such as TrackMate's"),
         (b"PK\x03\x04" + bytes(20), "is an archive, such as a workbook of Excel"),
         (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
@@ -182,4 +192,8 @@ def test_a_folder_is_no_file_of_spots(tmp_path: Path) -> None:
 def test_columns_that_are_not_read_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "s.csv").write_text("t,x,y,radius,parent_id,note\n0,1,2,3,,\n")
     read_spots(tmp_path / "s.csv")
-    assert caplog.messages == ["s.csv: not read: parent_id, note (rename parent_id to parent?)"]
+    assert caplog.messages == ["s.csv: columns parent_id, note are not read (rename parent_id to parent?)"]
+    caplog.clear()
+    (tmp_path / "s.csv").write_text("t,x,y,radius,label\n0,1,2,3,\n")
+    read_spots(tmp_path / "s.csv")
+    assert caplog.messages == ["s.csv: column label is not read"]

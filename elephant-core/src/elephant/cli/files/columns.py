@@ -1,6 +1,6 @@
 """Which columns a CSV file of spots has, and how they make a record."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from elephant.cli.files.records import SpotRecord
@@ -29,10 +29,20 @@ def fields_of(row: Mapping[str, str]) -> dict[str, Any]:
     for name, (x, y, z) in _VECTORS.items():
         if x in cells or y in cells:
             fields[name] = [cells.get(x), cells.get(y), cells.get(z, 0)]
+    if "radius" in row:
+        fields["radius"] = cells.get("radius")
     if any(name in cells for name in _COVARIANCE):
         six = [cells.get(name, 1 if name == "czz" else 0 if name.endswith("z") else None) for name in _COVARIANCE]
         fields["covariance"] = [six[place] for place in _PLACES]
     return fields
+
+
+def column_of(field: Sequence[int | str], fields: Mapping[str, Any]) -> str:
+    """Return the column that a part of a record comes from, such as ``("pos", 0)``, by the fields of its row."""
+    name, i = str(field[0]), int(field[1]) if len(field) > 1 else 0
+    if name == "covariance":
+        return "radius" if "radius" in fields and len(field) == 1 else _COVARIANCE[_PLACES[i]]
+    return _VECTORS[name][i] if name in _VECTORS else name
 
 
 def row_of(record: SpotRecord) -> dict[str, Any]:

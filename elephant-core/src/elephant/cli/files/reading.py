@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
-from elephant.cli.files.columns import HEADER
+from elephant.cli.files.columns import HEADER, column_of
 from elephant.cli.files.records import SpotRecord
 from elephant.cli.files.tables import Named, rows_of
 from elephant.errors import InvalidInputError, NotFoundError
@@ -43,9 +44,13 @@ def read_spots(path: Path) -> list[SpotRecord]:
     is_table = path.suffix.lower() in _TABLES or (
         path.suffix.lower() != ".json" and text.lstrip()[:1] not in ("{", "[")
     )
+    if not text.strip():
+        raise InvalidInputError(
+            f"{name}: the file is empty: expected spots, as JSON or as a table with a header such as {HEADER}"
+        )
     try:
         entries = rows_of(text, name) if is_table else _from_json(text, name)
-        return [_record(where, value, name) for where, value in entries]
+        return [_record(where, value, name, is_table) for where, value in entries]
     except csv.Error as error:  # a quote that is never closed, for instance
         raise InvalidInputError(
             f"{name} is no CSV ({error}): expected a header such as {HEADER}, and plain cells"
@@ -82,22 +87,37 @@ def _from_json(text: str, name: str) -> Iterator[Named]:
     yield from ((f"spots[{i}]", spot) for i, spot in enumerate(spots))
 
 
-def _record(where: str, value: Any, name: str) -> SpotRecord:
+def _record(where: str, value: Any, name: str, is_table: bool) -> SpotRecord:
     try:
         return SpotRecord.model_validate(value)
     except (ValidationError, TypeError, ValueError) as error:
-        raise InvalidInputError(f"{name}, {where}: {_in_words(error)}") from error
+        raise InvalidInputError(f"{name}, {where}: {_in_words(error, is_table)}") from error
 
 
-def _in_words(error: Exception) -> str:
+def _in_words(error: Exception, is_table: bool) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     problem = error.errors(include_url=False)[0]
     if problem["type"] == "value_error":
         return problem["msg"].removeprefix("Value error, ")
+    if is_table:
+        return _cell_in_words(problem)
     field = ".".join(map(str, problem["loc"]))
     found = "" if problem["type"] == "missing" else f", got {_shortened(problem['input'])}"
     return f"{field}: {problem['msg'][:1].lower()}{problem['msg'][1:]}{found}"
+
+
+def _cell_in_words(problem: ErrorDetails) -> str:
+    """Return what is wrong with a cell, by the name of its column."""
+    is_missing = problem["type"] == "missing"
+    column = column_of(problem["loc"], problem["input"] if is_missing else {})
+    found = "an empty cell" if is_missing or problem["input"] is None else _shortened(problem["input"])
+    kind, _, rest = problem["type"].partition("_")
+    if is_missing or rest in ("parsing", "type"):
+        expected = "expected a whole number" if kind == "int" or column == "t" else "expected a number"
+    else:
+        expected = f"{problem['msg'][:1].lower()}{problem['msg'][1:]}"
+    return f"{column}: {expected}, got {found}"
 
 
 def _shortened(value: Any) -> str:

@@ -46,7 +46,7 @@ class SpotRecord(BaseModel):
         except (TypeError, ValueError):
             radius = 0.0
         if not 0 < radius < math.inf:
-            raise ValueError(f"radius: expected a number above 0, but {values['radius']!r} came")
+            raise ValueError(f"radius: expected a number above 0, got {values['radius']!r}")
         return values | {"covariance": np.diag([radius**2] * 3).ravel().tolist()}
 
 

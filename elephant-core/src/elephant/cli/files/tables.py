@@ -46,7 +46,7 @@ def rows_of(text: str, name: str) -> Iterator[Named]:
         where = f"line {lines.line_num}"
         if any(cell.strip() for cell in cells[len(header) :]):
             raise InvalidInputError(
-                f"{name}, {where}: expected at most {len(header)} cells, as in the header, but {len(cells)} came: "
+                f"{name}, {where}: expected at most {len(header)} cells, as in the header, got {len(cells)}: "
                 "numbers have a point, not a comma, where commas separate the cells"
             )
         if not any(cell.strip() for cell in cells):
@@ -100,4 +100,5 @@ def _check_header(header: Sequence[str], name: str) -> None:
             + (f", and {advice}" if advice else "")
         )
     if unknown:
-        logger.warning("%s: not read: %s%s", name, ", ".join(unknown), f" ({advice}?)" if advice else "")
+        what = f"column {unknown[0]} is" if len(unknown) == 1 else f"columns {', '.join(unknown)} are"
+        logger.warning("%s: %s not read%s", name, what, f" ({advice}?)" if advice else "")
