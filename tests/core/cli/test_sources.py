@@ -98,3 +98,26 @@ def test_other_formats_are_named(shell: Shell, tmp_path: Path, name: str, words:
     assert done.err.count("\n") == 1
     assert f"expected {name} to be an HDF5 file of BigDataViewer" in done.err
     assert f"got {words}" in done.err
+
+
+def test_a_folder_of_other_things_is_no_dataset(shell: Shell, movie: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = movie.parent / "notempty"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("precious")
+    monkeypatch.chdir(folder)
+    for name in (folder, "../notempty", ".", "../x/../notempty", "../x/../../" + movie.parent.name + "/notempty"):
+        done = shell("convert", movie, name)
+        assert (done.status, done.err.count("\n")) == (1, 1)
+        assert "which holds notes.txt: give another name" in done.err
+        assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+        assert not (movie.parent / "x").exists()
+    assert shell("convert", movie, folder, "--overwrite").status == 0
+    assert (folder / "notes.txt").read_text() == "precious"
+
+
+def test_a_folder_of_movies_becomes_a_dataset(shell: Shell, movie: Path) -> None:
+    folder = movie.parent / "d"
+    folder.mkdir()
+    for path in (movie, movie.with_suffix(".xml")):
+        path.rename(folder / path.name)
+    assert shell("convert", folder / "m.h5", folder).status == 0

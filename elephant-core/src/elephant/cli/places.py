@@ -53,6 +53,11 @@ def place(kind: str, name: str, workspace: Path | None) -> Path:
         _check_kind(kind, there)
         return there
     as_path = candidates[-1]
+    if ".." in as_path.parts:  # making x/../.. would make x first
+        as_path = as_path.resolve()
+        if as_path.exists():
+            _check_kind(kind, as_path)
+        return as_path
     return as_path if "/" in name and as_path.parent.is_dir() else candidates[0]
 
 

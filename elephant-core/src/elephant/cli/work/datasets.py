@@ -14,7 +14,8 @@ from elephant.cli.session import current
 from elephant.config.conversion import ConversionParams
 from elephant.dataset import Dataset, DatasetSource, check_dataset, convert
 from elephant.dataset.check import READY
-from elephant.dataset.layout import IMAGES
+from elephant.dataset.hdf5 import SUFFIXES
+from elephant.dataset.layout import ARRAYS, IMAGES
 from elephant.dataset.voxels import voxel_size_in_words
 from elephant.errors import InvalidInputError
 from elephant.types import VoxelSize
@@ -29,6 +30,12 @@ def convert_movie(
         raise InvalidInputError(
             f"there is a dataset at {folder} already, whose labels would be lost: give --overwrite, or another name"
         )
+    other = None if overwrite else _other_than_movies(folder)
+    if other is not None:
+        raise InvalidInputError(
+            f"expected a new folder, a dataset, or a folder of movies alone, got {folder}, which holds {other}: give "
+            "another name, or --overwrite to make the dataset there, beside what it holds"
+        )
     with interruptible(lambda: "the dataset's folder is as it was") as cancel, Bars(current()) as bars:
         convert(movie if movie.name else movie.absolute(), folder, params, bars, cancel)
     found = {"dataset": str(folder), **_content(Dataset(folder))}
@@ -38,6 +45,15 @@ def convert_movie(
         click.echo(f"{folder}: {counted(found['n_timepoints'], 'timepoint')} of {_size(found)}, {found['dtype']}")
         _print_rows(_source_row(found) | _voxel_row(found) | _blank_row(found))
     return DONE
+
+
+def _other_than_movies(folder: Path) -> str | None:
+    """Return the name of something in a folder that belongs to no dataset; None where there is nothing."""
+    if not folder.is_dir() or any((folder / name).exists() for name in ARRAYS):
+        return None
+    # Names with a dot are those of locks and of what was interrupted, or of the system.
+    others = (path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return min((name for name in others if not name.lower().endswith((*SUFFIXES, ".xml"))), default=None)
 
 
 def check_named(name: str, workspace: Path | None, as_json: bool) -> int:
