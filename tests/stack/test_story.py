@@ -342,7 +342,8 @@ def test_a_movie_that_is_none_leaves_what_was_there(player: Player, nuclei: np.n
     assert answer.status_code == 400
     assert answer.json()["error"]
     check = player.post("dataset/check", {"dataset_name": "broken", "shape": [3, 4, 8, 8]})
-    assert check.json() == {"message": "ready"}
+    assert "the movie broken.h5 has changed since" in check.json()["message"]
+    assert (zarr.open_array(folder / "imgs.zarr", mode="r")[...] == 1).all()
 
 
 def test_the_server_works_while_the_broker_is_away(player: Player, nuclei: np.ndarray) -> None:

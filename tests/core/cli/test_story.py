@@ -147,10 +147,13 @@ def test_a_voxel_size_that_nobody_told_is_asked_for(story: Path, shell: Shell) -
     assert shell("convert", "alone.h5", "./alone").status == 0
     spots = ["--spots", story / "true.json"]
     model = ["--model", "nuclei.pth"]
-    for command in (["train", *spots, *model], ["predict", *model, "--json"], ["export", *spots, "-o", "masks.zip"]):
+    for command in (["train", *spots, *model], ["export", *spots, "-o", "masks.zip"]):
         done = shell(command[0], "./alone", *command[1:])
         assert (done.status, done.out) == (2, "")
         assert "the voxel size of alone is not known" in done.err
+    by_the_model = shell("predict", "./alone", *model, "--json", "-t", "0")
+    assert by_the_model.status == 0
+    assert "as nuclei.pth was trained: --voxel-size 0.5 0.5 2" in by_the_model.err
     converted = shell("convert", "alone.h5", "./alone", *SCALES, "--unit", "µm", "--overwrite")
     assert "0.5 x 0.5 x 2 µm (X, Y, Z)" in converted.out
     assert shell("export", "./alone", *spots, "-o", "masks.zip").status == 0

@@ -47,7 +47,7 @@ def test_the_last_finished_epoch_stays_and_the_next_training_works(
         train(work, spots, params, FixedControl(1e-3, 4), lambda: saved.append(weights(work.model_path)))
 
     monkeypatch.setattr(Ensemble, "forward", limited)
-    with pytest.raises(MemoryLimitError, match=r"2\.00 GiB.*crop_size or batch_size"):
+    with pytest.raises(MemoryLimitError, match=r"2\.00 GiB.*`crop_size` or `batch_size` smaller"):
         run()
     assert len(saved) == 1
     assert torch.equal(weights(work.model_path), saved[0])
