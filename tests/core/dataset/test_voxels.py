@@ -53,6 +53,30 @@ def test_it_comes_from_the_person_where_there_is_no_xml(tmp_path: Path, caplog: 
     assert warnings_of(caplog) == []
 
 
+def test_a_dataset_that_is_made_again_keeps_it_only_for_the_same_movie(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    movie = write_movie(tmp_path / "m.h5", ramp())
+    make(movie, tmp_path / "d", voxel_size=OF_1, unit="nm")
+    make(movie, tmp_path / "d")
+    assert (source_of(tmp_path / "d").voxel_size, source_of(tmp_path / "d").unit) == (OF_1, "nm")
+    assert warnings_of(caplog) == []
+    make(write_movie(tmp_path / "m.h5", ramp(largest=200)), tmp_path / "d")
+    assert source_of(tmp_path / "d").voxel_size is None
+    assert warnings_of(caplog) == [
+        "the voxel size 0.6 x 0.75 x 4 nm (X, Y, Z) was that of the earlier movie and is dropped: give `voxel_size` "
+        "for this one"
+    ]
+
+
+def test_a_single_plane_in_3d_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    movie = write_movie(tmp_path / "m.h5", ramp(shape=(1, 20, 17)))
+    make(movie, tmp_path / "plane", is_2d=True)
+    assert not caplog.records
+    make(movie, tmp_path / "volume")
+    assert "m.h5 has a single plane, but becomes a 3D dataset: set `is_2d` for a 2D one" in caplog.text
+
+
 @pytest.mark.parametrize(("asked", "is_said", "unit"), [(OF_1, True, None), (VoxelSize(2.01, 0.25, 0.5), False, "µm")])
 def test_what_a_person_says_wins_and_a_difference_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, asked: VoxelSize, is_said: bool, unit: str | None

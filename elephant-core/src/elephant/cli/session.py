@@ -27,7 +27,7 @@ REMEDIES = MappingProxyType(
 )
 
 # `name`, or a name of several words that is no part of a path.
-_PARAMETER = re.compile(r"`([a-z_]+)`|(?<![\w./`-])[a-z]+(?:_[a-z]+)+(?![\w./`-])")
+_PARAMETER = re.compile(r"`([a-z][a-z0-9_]*)`|(?<![\w./`-])[a-z]+(?:_[a-z]+)+(?![\w./`-])")
 
 
 @dataclass(slots=True)

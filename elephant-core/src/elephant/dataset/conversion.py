@@ -78,7 +78,10 @@ def convert(
     )
     spatial = _spatial(movie, params)
     known = fingerprint(movie.path, movie.setup.id, cancel)
-    made_from = _source(movie, destination, known, _voxel_size(movie, params, len(spatial)))
+    size = _voxel_size(movie, params, len(spatial))
+    if size[0] is None:
+        size = _kept_voxel_size(destination, known, len(spatial))
+    made_from = _source(movie, destination, known, size)
     work = _Work(movie, spatial, destination, made_from, known, reporter, cancel)
     dtype = dtype_without_scan(movie.dtype, params)
     divisor = params.divisor or 1.0
@@ -177,12 +180,33 @@ def _voxel_size(movie: Movie, params: ConversionParams, n_dims: int) -> tuple[Vo
     return size, unit if size is not None else None
 
 
+def _kept_voxel_size(destination: Path, known: Fingerprint, n_dims: int) -> tuple[VoxelSize | None, str | None]:
+    """Return the voxel size that the dataset had, where it is made again from the same movie; say when it is lost."""
+    before = DatasetSource.read(destination)
+    if before is None or before.voxel_size is None:
+        return None, None
+    words = voxel_size_in_words(before.voxel_size, n_dims, before.unit)
+    same = before.fingerprint is not None and (before.fingerprint.method, before.fingerprint.digest) == (
+        known.method,
+        known.digest,
+    )
+    if same:
+        logger.info("the voxel size %s stays with the dataset: the movie is the same", words)
+        return before.voxel_size, before.unit
+    logger.warning(
+        "the voxel size %s was that of the earlier movie and is dropped: give `voxel_size` for this one", words
+    )
+    return None, None
+
+
 def _spatial(movie: Movie, params: ConversionParams) -> Shape:
     if params.is_2d and movie.shape[0] != 1:
         raise DatasetError(
             f"a 2D dataset needs a movie with a single plane, but {movie.path.name} has {movie.shape[0]}: "
             "make a 3D dataset, or export a projection"
         )
+    if movie.shape[0] == 1 and not params.is_2d:
+        logger.warning("%s has a single plane, but becomes a 3D dataset: set `is_2d` for a 2D one", movie.path.name)
     return movie.shape[1:] if params.is_2d else movie.shape
 
 
