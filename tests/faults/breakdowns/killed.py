@@ -6,7 +6,9 @@ The disk keeps what the kernel was given: `tests/core/test_power_cuts.py` has wh
 import random
 import signal
 import time
+from contextlib import suppress
 
+import psutil
 import zarr
 
 from faults.breakdowns.ledger import N_VARIANTS, Ledger
@@ -22,7 +24,8 @@ def kill_all(g: Ground) -> None:
     left = g.server.processes()
     # The workers first, in the middle of what they do; the launcher's end is everybody's end.
     for process in sorted(left, key=lambda p: p.pid, reverse=True):
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # one that a killed one ended
+            process.kill()
     g.server.stop(signal.SIGKILL)
     wait_until(lambda: not g.server.processes(), STOP_SECONDS, "everything to end")
     g.server.process = RunningServer.start(g.server.folder, g.server.values).process
