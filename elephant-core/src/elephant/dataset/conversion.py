@@ -206,7 +206,7 @@ def _spatial(movie: Movie, params: ConversionParams) -> Shape:
             "make a 3D dataset, or export a projection"
         )
     if movie.shape[0] == 1 and not params.is_2d:
-        logger.warning("%s has a single plane, but becomes a 3D dataset: set `is_2d` for a 2D one", movie.path.name)
+        logger.info("%s has a single plane, but becomes a 3D dataset: set `is_2d` for a 2D one", movie.path.name)
     return movie.shape[1:] if params.is_2d else movie.shape
 
 
