@@ -106,7 +106,7 @@ def test_ctrl_c_leaves_the_dataset_that_was_there(movie: Path, tmp_path: Path) -
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "mine.txt").write_text("kept")
     (tmp_path / "program.py").write_text(PREPARED.format(parallel_from=FEW, then=AT_THE_FIRST_TIMEPOINT))
-    command = [sys.executable, "program.py", "convert", "m.h5", "./d"]
+    command = [sys.executable, "program.py", "convert", "m.h5", "./d", "--overwrite"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
         try:
             wait_for((tmp_path / "ready").exists, running)

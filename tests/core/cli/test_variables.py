@@ -1,5 +1,6 @@
 """What the commands read from variables and ``.env`` files, as the server does."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,13 @@ import pytest
 from core.cli.shell import Shell
 from core.cli.test_commands import install
 from core.dataset.bdv import ramp, write_movie
+
+
+@pytest.fixture(autouse=True)
+def _only_these_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what the tests themselves are run with, such as ELEPHANT_TEST_STACK."""
+    for name in [name for name in os.environ if name.startswith("ELEPHANT_")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
