@@ -26,7 +26,7 @@ class DivergedError(ElephantError):
 
 
 class InUseError(ElephantError):
-    """A model is being changed by another training, reset or restoring, maybe of another program."""
+    """Somebody else is changing a model, or uses a dataset that was to be replaced; maybe another program."""
 
 
 class StorageError(ElephantError):

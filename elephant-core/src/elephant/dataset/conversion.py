@@ -4,7 +4,7 @@ import errno
 import logging
 import math
 import shutil
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, regions
 from elephant.dataset.source import DatasetSource, Fingerprint
 from elephant.dataset.staging import staging
 from elephant.dataset.storage import create_array, for_values, open_array
+from elephant.dataset.usage import replacing_arrays
 from elephant.dataset.values import (
     OutgrownError,
     Scaling,
@@ -69,9 +70,18 @@ def convert(
         There is no such movie.
     DatasetError
         The movie cannot be read, its values do not fit, there is no room, or another conversion is running.
+    InUseError
+        Work is going on with the dataset that would be replaced.
     Cancelled
         From `cancel`.
     """
+    with replacing_arrays(destination) if (destination / IMAGES).exists() else nullcontext():
+        _convert(source, destination, params, reporter, cancel)
+
+
+def _convert(
+    source: Path, destination: Path, params: ConversionParams, reporter: ProgressReporter, cancel: CancelToken
+) -> None:
     movie = Movie.inspect(source, params.setup, fill_gaps=params.fill_gaps, cancel=cancel)
     say_what_was_taken(
         movie.path, movie.setup, movie.others, movie.blank_timepoints, is_chosen=params.setup is not None

@@ -16,6 +16,7 @@ from elephant.dataset.journal import Journal, labels_journal, outputs_journal
 from elephant.dataset.rounding import steady
 from elephant.dataset.source import DatasetSource
 from elephant.dataset.storage import TimeSeries, open_array
+from elephant.dataset.usage import reading
 from elephant.errors import DatasetError, InvalidInputError, NotFoundError
 from elephant.files import explained_storage
 from elephant.paths import resolve_inside
@@ -58,6 +59,21 @@ class Dataset:
         self._name = folder.name if name is None else name
         self._specs = layout.array_specs(images.shape[0], tuple(images.shape[1:]), images.dtype.name)
         self._opened = self._identity()
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the dataset from being replaced inside the block.
+
+        Raises
+        ------
+        elephant.errors.InUseError
+            It is being replaced.
+        DatasetError
+            It was, since it was opened.
+        """
+        with reading(self._folder):
+            self.check_not_replaced()
+            yield
 
     def check_not_replaced(self) -> None:
         """Check that the dataset is the one that was opened.

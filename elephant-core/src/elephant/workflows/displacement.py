@@ -58,7 +58,8 @@ def displace(work: FlowWork, t: int, spots: Sequence[Spot], params: FlowParams) 
         return [unmoved(spot) for spot in spots]
     warn_of_outside(spots, voxel_size, shape, "stay where they are")
     warn_of_differences(work.model_path, of_flow(params, shape), "this prediction")
-    found = _displacements(_Flow(work, t, params), box, ellipsoids)
+    with work.dataset.in_use():
+        found = _displacements(_Flow(work, t, params), box, ellipsoids)
     return [moved(s, found[i], voxel_size) if i in found else unmoved(s) for i, s in enumerate(spots)]
 
 

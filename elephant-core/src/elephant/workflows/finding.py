@@ -40,9 +40,10 @@ def detect(work: DetectionWork, t: int, params: DetectionParams) -> list[Detecte
     elephant.errors.Cancelled
         The work was ended; nothing was written.
     """
-    _compare(work, params)
-    seen = _seen(work, t, params)
-    return _found(work, t, params, _probabilities(work, seen, params), _warn_of_none(params))
+    with work.dataset.in_use():
+        _compare(work, params)
+        seen = _seen(work, t, params)
+        return _found(work, t, params, _probabilities(work, seen, params), _warn_of_none(params))
 
 
 def detect_all(
@@ -62,8 +63,8 @@ def detect_all(
     InvalidInputError, elephant.errors.ModelFileError, elephant.errors.Cancelled
         As for :func:`detect`, after the timepoints before.
     """
-    _compare(work, params)
-    with ThreadPoolExecutor(2, thread_name_prefix="detection") as others:
+    with work.dataset.in_use(), ThreadPoolExecutor(2, thread_name_prefix="detection") as others:
+        _compare(work, params)
         reading = {t: others.submit(_seen, work, t, params) for t in timepoints[:1]}
         last: tuple[int, Future[list[DetectedSpot]]] | None = None
         for t, following in zip_longest(timepoints, timepoints[1:]):

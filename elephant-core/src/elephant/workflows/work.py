@@ -35,6 +35,8 @@ R = TypeVar("R")
 def changes_model(what: str) -> Callable[[Callable[Concatenate[W, P], R]], Callable[Concatenate[W, P], R]]:
     """Let a piece of work on a model be the only one that changes it, whatever process others run in.
 
+    The dataset cannot be replaced meanwhile.
+
     Parameters
     ----------
     what
@@ -44,7 +46,7 @@ def changes_model(what: str) -> Callable[[Callable[Concatenate[W, P], R]], Calla
     def decorate(function: Callable[Concatenate[W, P], R]) -> Callable[Concatenate[W, P], R]:
         @wraps(function)
         def alone(work: W, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            with writing(work.model_path, what):
+            with writing(work.model_path, what), work.dataset.in_use():
                 return function(work, *args, **kwargs)
 
         return alone

@@ -73,7 +73,7 @@ def _linked(
         write_all(outputs, _all(found), is_completed=False)
         return f"{counted(len(found), 'timepoint')} of {len(groups)} done, not joined to tracks"
 
-    with Bars(current()) as bars, interruptible(promise) as cancel:
+    with dataset.in_use(), Bars(current()) as bars, interruptible(promise) as cancel:
         shelf = ModelShelf(choose_device(values["device"]))
         work = FlowWork(dataset, path, shelf, bars, cancel)
         params = _params(values, dataset)
