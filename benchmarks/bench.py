@@ -11,10 +11,10 @@ import torch
 from benchmarks import bodies
 from benchmarks.movies import BenchMovie, Sizes, provide
 from benchmarks.serving import Server, serve
-from elephant.config.conversion import ConversionParams
+from elephant.config import ConversionParams
 from elephant.dataset import Dataset, convert
 from elephant.models.unet import DetectionNet, FlowNet
-from elephant.reporting import NeverCancelled, NoReporter
+from elephant.progress import NeverCancelled, NoReporter
 
 DATASET = "bench"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psutil
 
-from elephant.config.conversion import ConversionParams
+from elephant.config import ConversionParams
 from elephant.dataset import convert
-from elephant.reporting import NeverCancelled, NoReporter
+from elephant.progress import NeverCancelled, NoReporter
 
 _LOOK_EVERY_S = 0.05
 _MIB = 1 << 20

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from elephant.config.anisotropy import n_keep_axials
+from elephant.config import n_keep_axials
 from elephant.types import FloatArray, VoxelSize
 from elephant_server.demo.client import ServerClient, spots_of
 from elephant_server.demo.scoring import compare

@@ -7,12 +7,12 @@ import numpy as np
 from benchmarks.bench import Bench
 from benchmarks.measuring import Row, Spread, in_turns
 from benchmarks.movies import probability_map
-from elephant.config.detection import SpotParams
+from elephant.config import SpotParams
 from elephant.export import Cell, ctc_mask
 from elephant.export.shells import FACTORS, MIN_VOXELS
 from elephant.geometry import Ellipsoid, rasterise
-from elephant.reporting import NeverCancelled
-from elephant.spots.detection import extract_spots
+from elephant.progress import NeverCancelled
+from elephant.spots import extract_spots
 from elephant.types import Spot, VoxelSize
 
 _VOXEL = VoxelSize(1, 1, 1)

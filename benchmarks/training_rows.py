@@ -10,17 +10,14 @@ from benchmarks import bodies
 from benchmarks.bench import DATASET, Bench
 from benchmarks.measuring import Row, Spread, in_turns, taken
 from benchmarks.yardsticks import fitting, plain_of, training_step
-from elephant.config.image import ImageParams
-from elephant.config.labels import LabelParams
-from elephant.config.training import AugmentationParams, DetectionTrainingParams, LoopParams
+from elephant.config import AugmentationParams, DetectionTrainingParams, ImageParams, LabelParams, LoopParams
 from elephant.crops import Crop, LabelledVolume, cut_crop
 from elephant.images import prepare
-from elephant.models.blocks import resize
 from elephant.models.ensemble import Ensemble
-from elephant.models.unet import DetectionNet
-from elephant.reporting import NeverCancelled, NoReporter
-from elephant.training.control import FixedControl
-from elephant.training.detection import DetectionTrainer
+from elephant.models.unet import DetectionNet, resize
+from elephant.progress import NeverCancelled, NoReporter
+from elephant.training.loop import FixedControl
+from elephant.training.networks import DetectionTrainer
 from elephant.workflows.detection import labelled_volume, positions_of
 from elephant.workflows.labels import update_labels
 

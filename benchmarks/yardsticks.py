@@ -8,9 +8,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.measuring import taken
-from elephant.models.blocks import MAX_GROUPS, NEGATIVE_SLOPE
 from elephant.models.losses import DetectionLoss
-from elephant.models.unet import N_LEVELS, WIDTHS, DetectionNet, FlowNet, UNet, dividing_size
+from elephant.models.unet import (
+    MAX_GROUPS,
+    N_LEVELS,
+    NEGATIVE_SLOPE,
+    WIDTHS,
+    DetectionNet,
+    FlowNet,
+    UNet,
+    dividing_size,
+)
 
 # Float32 log-probabilities of about 10; the order of the sums differs.
 LARGEST_DIFFERENCE = 1e-3

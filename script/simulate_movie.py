@@ -19,7 +19,7 @@ class ProgressBar:
         self._bar = tqdm(total=total, unit="timepoint")
 
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:  # noqa: ARG002
-        """Advance the bar; see :class:`elephant.reporting.ProgressReporter`."""
+        """Advance the bar; see :class:`elephant.progress.ProgressReporter`."""
         self._bar.set_postfix(nuclei=int(values["nuclei"]))
         self._bar.update(done - self._bar.n)
         if done == total:

@@ -16,11 +16,12 @@ WEB = {"flask", "werkzeug", "celery", "kombu", "redis", "pika", "elephant_server
 
 # Each room may import from itself and from those before it. Rooms in one line do not know each other.
 CORE_ORDER: list[set[str]] = [
-    {"errors", "reporting"},
-    {"types", "paths", "files", "capacity"},
+    {"errors", "progress"},
+    {"types", "io", "hardware"},
+    {"device"},
     {"config"},
     {"geometry"},
-    {"dataset", "simulation", "images", "devices", "memory"},
+    {"dataset", "simulation", "images"},
     {"labels", "export", "tracking"},
     {"crops", "spots"},
     {"models"},

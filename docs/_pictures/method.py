@@ -7,7 +7,7 @@ import numpy as np
 from _pictures import drawing
 from _pictures.drawing import BACKGROUND, BORDER, CENTRE, FOUND, INK, PAPER, TRUE, Nucleus
 from _pictures.tutorial import VOXEL, brightest, busiest, coloured, probabilities
-from elephant.config.labels import LabelParams
+from elephant.config import LabelParams
 from elephant.dataset import Dataset
 from elephant.labels import detection_labels
 from elephant.types import Spot, Tag, VoxelSize

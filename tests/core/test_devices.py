@@ -3,7 +3,7 @@ import warnings
 import pytest
 import torch
 
-from elephant.devices import choose_device, mixed_precision
+from elephant.device import choose_device, mixed_precision
 from elephant.errors import InvalidInputError
 
 

@@ -14,9 +14,9 @@ from core.dataset.bdv import ramp, write_movie
 from core.dataset.helpers import content_of, make, make_as_the_original_did
 from elephant.dataset import Dataset
 from elephant.errors import DatasetError, StorageError
-from elephant.models.fetching import FetchRules
-from elephant.models.generations import ModelFile, generations, restore
+from elephant.io.download import FetchRules
 from elephant.models.pretrained import ModelSource, Pretrained
+from elephant.models.versions import ModelFile, generations, restore
 
 SHAPE = (8, 256, 256)
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from core.models.test_fetching import CONTENT, FREE, send, served
-from elephant import files
 from elephant.export import MaskArchive, archive
+from elephant.io import atomic
 from elephant.models import pretrained
 from elephant.models.pretrained import Pretrained
-from elephant.reporting import NeverCancelled
+from elephant.progress import NeverCancelled
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="what is open is seen on Linux alone")
 
@@ -39,7 +39,7 @@ def _refusing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("unlink", "replace", "rename"):
         monkeypatch.setattr(Path, name, refusing(getattr(Path, name)))
-    for module in (files, archive, pretrained):
+    for module in (atomic, archive, pretrained):
         monkeypatch.setattr(module, "IS_POSIX", False)
 
 

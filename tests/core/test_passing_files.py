@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from elephant.files import passing_file, replacing, sweep_files
+from elephant.io.atomic import passing_file, replacing, sweep_files
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from elephant.files import passing_file, replacing
+from elephant.io.atomic import passing_file, replacing
 folder = Path(sys.argv[1])
 handle, _ = passing_file(folder, ".download")
 with replacing(folder / "detection.pth") as file:

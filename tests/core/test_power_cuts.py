@@ -11,10 +11,10 @@ from core.dataset.bdv import ramp, write_movie
 from core.dataset.helpers import images_of, make
 from core.power import Recorded, lay_out, recording
 from elephant.dataset import Dataset, check_dataset, labels_as_rgb
-from elephant.files import replacing
+from elephant.io.atomic import replacing
 from elephant.models.ensemble import Ensemble, load_ensemble
-from elephant.models.generations import generations, restore
 from elephant.models.unet import DetectionNet
+from elephant.models.versions import generations, restore
 
 SHAPE = (5, 20, 17)
 

@@ -46,7 +46,7 @@ SCRIPT = f"""
 
     sys.addaudithook(hide)
     from pathlib import Path
-    from elephant.files import passing_file, replacing, sweep_files, sync_tree
+    from elephant.io.atomic import passing_file, replacing, sweep_files, sync_tree
     from elephant.models.ensemble import Ensemble, load_ensemble
     from elephant.models.unet import DetectionNet
     from elephant_server.embedded.parts import put_together

@@ -13,7 +13,7 @@ import requests
 
 from elephant.dataset import Dataset
 from elephant.models.ensemble import Ensemble
-from elephant.models.history import Entry
+from elephant.models.provenance import Entry
 from elephant.models.unet import DetectionNet
 from stack.player import Player, blobs, predict_body, spot, train_body
 from stack.running import RunningServer, settings_of, wait_until

@@ -9,7 +9,7 @@ from typing import Any
 from celery import signals
 
 from elephant.dataset import sweep
-from elephant.files import sweep_files
+from elephant.io.atomic import sweep_files
 from elephant_server.jobs.attendance import attend
 from elephant_server.jobs.broker import Post, make_celery, register
 from elephant_server.jobs.context import WorkerContext, make_context

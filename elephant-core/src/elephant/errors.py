@@ -38,7 +38,7 @@ class MemoryLimitError(ElephantError):
 
 
 class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
-    """Raised from a :class:`elephant.reporting.CancelToken` where work was asked to end."""
+    """Raised from a :class:`elephant.progress.CancelToken` where work was asked to end."""
 
 
 def reason_of(error: BaseException) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from elephant.dataset import Dataset
+from elephant.dataset.arrays import create_array, open_array
 from elephant.dataset.layout import array_specs
-from elephant.dataset.storage import create_array, open_array
 
 SHAPE = (6, 20, 30)
 

@@ -6,8 +6,7 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from elephant.config.detection import DetectionParams, PredictionParams, SpotParams
-from elephant.config.training import SelfSupervisedParams
+from elephant.config import DetectionParams, PredictionParams, SelfSupervisedParams, SpotParams
 from elephant.dataset import Dataset
 from elephant.dataset.summary import image_version
 from elephant.spots import DetectedSpot

@@ -16,8 +16,8 @@ from flask.testing import FlaskClient
 from tensorboardX import SummaryWriter
 
 from elephant.models.ensemble import Ensemble
-from elephant.models.history import Entry, history_file
-from elephant.models.peek import ModelKind, peek
+from elephant.models.inspect import ModelKind, peek
+from elephant.models.provenance import Entry, history_file
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.training.event_files import EventFile
 from elephant.training.scalars import ScalarReporter, unnamed_curves

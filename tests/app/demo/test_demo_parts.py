@@ -8,7 +8,7 @@ from matplotlib.image import imread
 
 from client.defaults import body
 from elephant.dataset.bdv_xml import find_spim_data
-from elephant.reporting import NoReporter
+from elephant.progress import NoReporter
 from elephant.simulation import TrueNucleus, Truth, preset, write_movie
 from elephant.types import Spot, VoxelSize
 from elephant_server.demo import bodies

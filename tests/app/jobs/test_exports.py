@@ -8,11 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
-from elephant.config.conversion import ConversionParams
-from elephant.config.export import CtcParams
+from elephant.config import ConversionParams, CtcParams
 from elephant.dataset import convert
 from elephant.errors import Cancelled, InvalidInputError
-from elephant.reporting import NeverCancelled, NoReporter
+from elephant.progress import NeverCancelled, NoReporter
 from elephant_server.errors import StorageError
 from elephant_server.jobs.exports import ctc_export
 from elephant_server.jobs.payloads import CtcExport, MarkedSpot

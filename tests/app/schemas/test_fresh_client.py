@@ -9,7 +9,7 @@ import pytest
 from app.schemas.requests import payload_of
 from client.defaults import KINDS, body, path_of, ranges, texts
 from client.wire import written
-from elephant.config.anisotropy import n_keep_axials
+from elephant.config import n_keep_axials
 from elephant.errors import InvalidInputError
 from elephant.types import VoxelSize
 from elephant_server.api.bodies import parse

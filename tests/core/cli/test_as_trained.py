@@ -8,10 +8,10 @@ import torch
 from core.cli.shell import Shell
 from core.workflows.test_detection import make_dataset
 from elephant.models.ensemble import Ensemble
-from elephant.models.history import Entry
+from elephant.models.provenance import Entry
 from elephant.models.trained_with import TrainedWith
 from elephant.models.unet import DetectionNet, FlowNet
-from elephant.workflows import provenance
+from elephant.workflows import compatibility
 
 VOXEL = ["--voxel-size", "1", "1", "1"]
 AS_TRAINED = ["--c-ratio", "0.5", "--input-size", "22", "20", "1", "--use-median"]
@@ -19,7 +19,7 @@ AS_TRAINED = ["--c-ratio", "0.5", "--input-size", "22", "20", "1", "--use-median
 
 @pytest.fixture
 def here(shell: Shell) -> Path:
-    provenance._said.clear()
+    compatibility._said.clear()
     folder = shell.folder
     make_dataset(folder / "movie", (40, 44))
     torch.manual_seed(0)

@@ -8,10 +8,10 @@ import torch
 
 from core.cli.shell import Shell
 from elephant.models.checkpoint import load_state_dicts
-from elephant.models.generations import ModelFile
-from elephant.models.history import Entry
-from elephant.models.recognition import Kind, recognise
+from elephant.models.inspect import NetworkKind, recognise
+from elephant.models.provenance import Entry
 from elephant.models.unet import DetectionNet, FlowNet
+from elephant.models.versions import ModelFile
 
 NETWORKS = [("detection", 3, DetectionNet), ("detection", 2, DetectionNet), ("flow", 3, FlowNet), ("flow", 2, FlowNet)]
 
@@ -34,7 +34,7 @@ def models(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_network_is_recognised(
     name: str, n_dims: int, network: type[DetectionNet] | type[FlowNet], n_keep_axials: int
 ) -> None:
-    assert recognise(network(n_dims, n_keep_axials).state_dict()) == Kind(name, n_dims)
+    assert recognise(network(n_dims, n_keep_axials).state_dict()) == NetworkKind(name, n_dims)
 
 
 def test_others_are_not() -> None:

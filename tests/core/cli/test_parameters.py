@@ -5,9 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from elephant.cli.parameters import build, options_of
-from elephant.config.conversion import ConversionParams
-from elephant.config.detection import PredictionParams
-from elephant.config.training import DetectionTrainingParams
+from elephant.config import ConversionParams, DetectionTrainingParams, PredictionParams
 from elephant.types import VoxelSize
 
 MADE = {"voxel_size": VoxelSize(2, 1, 1), "crop_size": (5, 6, 7)}

@@ -14,7 +14,7 @@ from elephant.dataset import Dataset
 from elephant.errors import DatasetError, InUseError
 from elephant.models.ensemble import Ensemble
 from elephant.models.unet import DetectionNet, FlowNet
-from elephant.workflows.course import Course
+from elephant.workflows.training_run import Course
 
 TRAINING = ["train", "./d", "--spots", "s.csv", "--model", "./n.pth", "--voxel-size", 1, 1, 1, "--start", "scratch"]
 SMALL = ["--n-epochs", 1, "--n-crops", 1, "--crop-size", 16, 16, 8]

@@ -23,7 +23,7 @@ from elephant.cli.main import main
 from elephant.models.checkpoint import load_state_dicts
 from elephant.models.ensemble import Ensemble
 from elephant.models.unet import FlowNet
-from elephant.reporting import NoReporter
+from elephant.progress import NoReporter
 from elephant.simulation import preset, read_truth, write_movie
 from elephant.training.event_files import EventFile
 from elephant.training.scalars import UNNAMED

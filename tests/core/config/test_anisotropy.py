@@ -1,9 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from elephant.config.anisotropy import n_keep_axials
-from elephant.config.detection import PredictionParams
-from elephant.config.flow import DisplacementParams, FlowParams
+from elephant.config import DisplacementParams, FlowParams, PredictionParams, n_keep_axials
 from elephant.types import VoxelSize
 
 

@@ -3,11 +3,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from elephant.config.training import AugmentationParams
-from elephant.crops import LabelledVolume, cut_crop, resample
-from elephant.crops.cache import TimepointCache
-from elephant.crops.draw import random_transform
-from elephant.crops.volume import anchors_of, crop_around
+from elephant.config import AugmentationParams
+from elephant.crops import LabelledVolume, cut, cut_crop
+from elephant.crops.sample import TimepointCache, anchors_of, crop_around, random_transform
 
 CPU = torch.device("cpu")
 SHAPE = (10, 40, 36)
@@ -65,7 +63,7 @@ class NoFloat64(TorchDispatchMode):
 def test_a_device_without_float64_cuts_the_same_crop(monkeypatch: pytest.MonkeyPatch) -> None:
     source, params = volume(), AugmentationParams(aug_rotation_angle=40, aug_scale_factor_base=0.2)
     exact = cut_crop(source, (4, 16, 12), params, CPU, np.random.default_rng(3))
-    monkeypatch.setattr(resample, "_WITHOUT_FLOAT64", {"cpu"})
+    monkeypatch.setattr(cut, "_WITHOUT_FLOAT64", {"cpu"})
     with NoFloat64():
         crop = cut_crop(source, (4, 16, 12), params, CPU, np.random.default_rng(3))
     torch.testing.assert_close(crop.image, exact.image, rtol=0, atol=1e-4)

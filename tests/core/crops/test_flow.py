@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy import ndimage
 
-from elephant.config.training import AugmentationParams
+from elephant.config import AugmentationParams
 from elephant.crops import FlowCrop, LabelledPair, cut_flow_crop
-from elephant.crops.flow import in_crop
+from elephant.crops.cut import in_crop
 
 CPU = torch.device("cpu")
 STILL = AugmentationParams(flip=False)

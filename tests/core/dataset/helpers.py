@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import zarr
 
-from elephant.config.conversion import ConversionParams
+from elephant.config import ConversionParams
 from elephant.dataset import Dataset, convert
 from elephant.dataset.layout import array_specs
 from elephant.errors import Cancelled
-from elephant.reporting import CancelToken, NeverCancelled, NoReporter, ProgressReporter
+from elephant.progress import CancelToken, NeverCancelled, NoReporter, ProgressReporter
 
 
 class Recorder:

@@ -14,7 +14,7 @@ from filelock import FileLock
 from core.dataset.bdv import ramp, write_movie, write_partitioned
 from core.dataset.helpers import CancelAfter, Recorder, content_of, images_of, make
 from core.dataset.test_bigdataviewer import damage
-from elephant.config.conversion import ConversionParams
+from elephant.config import ConversionParams
 from elephant.dataset import Dataset, check_dataset, conversion
 from elephant.errors import Cancelled, DatasetError, NotFoundError
 

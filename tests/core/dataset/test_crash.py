@@ -163,9 +163,9 @@ def test_an_interrupted_swap_is_finished_by_whoever_looks(tmp_path: Path) -> Non
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    from elephant.config.conversion import ConversionParams
+    from elephant.config import ConversionParams
     from elephant.dataset import conversion, staging
-    from elephant.reporting import NeverCancelled
+    from elephant.progress import NeverCancelled
 
     class Reporter:
         def progress(self, stage, done, total, **values):

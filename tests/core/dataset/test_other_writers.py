@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from core.dataset.helpers import images_of
-from elephant.config.conversion import ConversionParams
+from elephant.config import ConversionParams
 from elephant.dataset import DatasetSource, convert, find_movie
 from elephant.dataset.bdv_xml import find_spim_data
-from elephant.reporting import NeverCancelled, NoReporter
+from elephant.progress import NeverCancelled, NoReporter
 
 SHAPE = (6, 24, 20)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from elephant.errors import InvalidInputError
-from elephant.paths import open_inside, resolve_inside
+from elephant.io.paths import open_inside, resolve_inside
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_link_that_is_put_in_the_way_later(tmp_path: Path, monkeypatch: pytest
     (root / "user" / "x.pth").unlink()
     (root / "user").rmdir()
     (root / "user").symlink_to(tmp_path)
-    monkeypatch.setattr("elephant.paths.resolve_inside", lambda *arguments: judged)
+    monkeypatch.setattr("elephant.io.paths.resolve_inside", lambda *arguments: judged)
     with pytest.raises(InvalidInputError, match="leads out"):
         open_inside(root, "user/x.pth")
 

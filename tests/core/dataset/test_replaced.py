@@ -14,7 +14,7 @@ from core.dataset.helpers import CancelAfter, content_of, make, make_as_the_orig
 from elephant.dataset import Dataset, check, check_dataset, conversion, fingerprint
 from elephant.dataset.fingerprint import digest_of
 from elephant.errors import Cancelled, DatasetError
-from elephant.reporting import NeverCancelled
+from elephant.progress import NeverCancelled
 
 SHAPE = (3, 5, 20, 17)
 

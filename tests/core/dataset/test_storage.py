@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import zarr
 
+from elephant.dataset.arrays import _MOST_OPENED, TimeSeries, _opened, open_array
 from elephant.dataset.layout import ArraySpec
-from elephant.dataset.storage import _MOST_OPENED, TimeSeries, _opened, open_array
 from elephant.errors import DatasetError
 
 

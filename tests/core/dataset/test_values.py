@@ -9,7 +9,7 @@ import pytest
 
 from core.dataset.bdv import ramp, write_movie
 from core.dataset.helpers import images_of, make
-from elephant.config.conversion import ConversionParams
+from elephant.config import ConversionParams
 from elephant.dataset import Dataset, conversion
 from elephant.dataset.values import ValueRange, choose_scaling, range_of
 from elephant.errors import DatasetError

@@ -9,11 +9,11 @@ import pytest
 
 from core.dataset.bdv import describe, write_cells
 from core.dataset.helpers import images_of
-from elephant.config.conversion import ConversionParams
+from elephant.config import ConversionParams
 from elephant.dataset import DatasetSource, convert, find_movie
 from elephant.dataset.bigdataviewer import Movie
 from elephant.errors import Cancelled, DatasetError, InvalidInputError
-from elephant.reporting import NeverCancelled, NoReporter
+from elephant.progress import NeverCancelled, NoReporter
 
 SHAPE = (2, 5, 4)
 Views = dict[tuple[int, int], int]

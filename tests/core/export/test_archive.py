@@ -12,7 +12,7 @@ import tifffile
 
 from elephant.errors import Cancelled
 from elephant.export import MaskArchive, archive, beginning_of_archive
-from elephant.reporting import NeverCancelled
+from elephant.progress import NeverCancelled
 
 ENTRIES = ("mask0998.tif", "mask0999.tif", "mask1000.tif")
 

@@ -6,7 +6,7 @@ import pytest
 from elephant.errors import Cancelled, InvalidInputError
 from elephant.export import Cell, ctc_mask, masks, shells
 from elephant.geometry import Ellipsoid, rasterise
-from elephant.reporting import NeverCancelled
+from elephant.progress import NeverCancelled
 from elephant.types import Spot, VoxelSize
 
 VOXEL = VoxelSize(2.0, 1.0, 1.0)

@@ -69,7 +69,7 @@ def test_large_ellipsoids_are_painted_in_slabs(monkeypatch: pytest.MonkeyPatch, 
     spots = [Spot(0, np.array([5.3, 5.0, 6.0]), c) for c in (np.diag([9.0, 16.0, 25.0]), np.eye(3) * 900.0, flat)]
     ellipsoids = [Ellipsoid.from_spot(spot, 3) for spot in spots]
     whole = [rasterise(e, (2.0, 1.0, 1.0), (9, 14, 17)) for e in ellipsoids]
-    monkeypatch.setattr("elephant.geometry.raster._MOST_AT_ONCE", at_once)
+    monkeypatch.setattr("elephant.geometry._MOST_AT_ONCE", at_once)
     for ellipsoid, expected in zip(ellipsoids, whole, strict=True):
         found = rasterise(ellipsoid, (2.0, 1.0, 1.0), (9, 14, 17))
         assert found.slices == expected.slices == block_of(ellipsoid, (2.0, 1.0, 1.0), (9, 14, 17)).slices
@@ -77,7 +77,7 @@ def test_large_ellipsoids_are_painted_in_slabs(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_large_ellipsoid_can_be_ended_within(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elephant.geometry.raster._MOST_AT_ONCE", 1)
+    monkeypatch.setattr("elephant.geometry._MOST_AT_ONCE", 1)
     with pytest.raises(Cancelled):
         rasterise(sphere((5.0, 5.0, 5.0), 90.0), (1.0, 1.0, 1.0), (11, 11, 11), cancel=CancelAfter(3))
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from elephant.config.image import ImageParams
+from elephant.config import ImageParams
 from elephant.images import darker_than, normalise, prepare, rescale, rescale_labels
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from elephant.images.sampling import sample_at, voxel_positions
+from elephant.images import sample_at, voxel_positions
 
 CPU = torch.device("cpu")
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from core import golden_files
-from elephant.config.labels import LabelParams
+from elephant.config import LabelParams
 from elephant.dataset import labels_as_rgb
 from elephant.labels import detection_labels
 from elephant.types import Spot, Tag

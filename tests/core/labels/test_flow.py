@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from core import golden_files
-from elephant.config.flow import DisplacementParams
+from elephant.config import DisplacementParams
 from elephant.errors import InvalidInputError
 from elephant.labels import flow_labels
 from elephant.types import Link

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elephant.models import onednn
-from elephant.models.arithmetic import Convolution2d, Convolution3d, Joined, RectifyingNorm
+from elephant.models.cpu import convolution
+from elephant.models.cpu.layers import Convolution2d, Convolution3d, Joined, RectifyingNorm
 from elephant.models.unet import DetectionNet, FlowNet, UNet
 
 Compute = Callable[..., Tensor]
@@ -114,7 +114,7 @@ def test_networks_learn_as_they_would_without(
     several networks are asked, and their median counts.
     """
     ours = gradients(network, *arguments, torch.float32)
-    monkeypatch.setattr(onednn, "serves", lambda _: False)
+    monkeypatch.setattr(convolution, "serves", lambda _: False)
     exact = gradients(network, *arguments, torch.float64)
     assert median([off(a, b) for a, b in zip(ours, exact, strict=True)]) < 0.02
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from elephant.errors import Cancelled, InvalidInputError, NotFoundError
-from elephant.models.fetching import FetchRules, fetch, is_public
+from elephant.io.download import FetchRules, fetch, is_public
 from elephant.models.pretrained import ModelSource, Pretrained
 
 FREE = FetchRules(allow_private=True, longest_s=20)

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
+from elephant.io.download import FetchRules
+from elephant.models.cache import ModelShelf, Network
 from elephant.models.checkpoint import load_state_dicts, save_state_dicts
 from elephant.models.ensemble import Ensemble, load_ensemble
-from elephant.models.fetching import FetchRules
 from elephant.models.pretrained import ModelSource, Pretrained
-from elephant.models.shelf import ModelShelf, Network
 from elephant.models.unet import DetectionNet, FlowNet
 
 CPU = torch.device("cpu")

@@ -5,8 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from elephant.models.flow_loss import FlowLoss, StructuralSimilarity
-from elephant.models.losses import LossParts
+from elephant.models.losses import FlowLoss, LossParts, StructuralSimilarity
 
 SIZES = {3: (6, 15, 18), 2: (15, 18)}
 NORMS = {3: (6.0, 6.0, 1.5), 2: (6.0, 6.0)}

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from elephant.errors import ModelFileError, NotFoundError
-from elephant.models import generations as module
+from elephant.models import versions
 from elephant.models.checkpoint import load_state_dicts
 from elephant.models.ensemble import Ensemble, load_ensemble
-from elephant.models.generations import ModelFile, generations, keep_generation, restore
 from elephant.models.unet import DetectionNet
+from elephant.models.versions import ModelFile, generations, keep_generation, restore
 
 
 def members(value: float) -> list[dict[str, torch.Tensor]]:
@@ -60,7 +60,7 @@ def test_a_generation_is_what_stood_before_a_training_not_before_an_epoch(path: 
 
 def test_a_long_session_keeps_one_of_an_hour_ago_besides(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(versions.time, "monotonic", lambda: clock[0])
     for before in (1, 2, 3):
         save(path, before)
     file = ModelFile(path)

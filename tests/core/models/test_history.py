@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from elephant.models import generations as generations_module
-from elephant.models.generations import ModelFile, generations, restore
-from elephant.models.history import N_KEPT, Entry, history_file, is_told, read_history, record, without_secrets
+from elephant.models import versions
 from elephant.models.pretrained import ModelSource
-from elephant.models.telling import details, lineage, summary, tell
+from elephant.models.provenance import N_KEPT, Entry, history_file, is_told, read_history, record, without_secrets
+from elephant.models.provenance_text import details, lineage, summary, tell
+from elephant.models.versions import ModelFile, generations, restore
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_generation_of_within_a_training_has_its_epochs(path: Path, monkeypatc
     save(path, training("a"))
     file, entry = ModelFile(path), Entry(what="live session", dataset="b")
     for epoch in range(1, 6):
-        monkeypatch.setattr(generations_module, "INTERIM_S", 0 if epoch == 4 else 3600)
+        monkeypatch.setattr(versions, "INTERIM_S", 0 if epoch == 4 else 3600)
         file.save([{"w": torch.zeros(5)}], entry.model_copy(update={"epochs": epoch, "loss": 0.1}))
     interim = next(generation for generation in generations(path) if generation.is_interim)
     entries = read_history(path)
@@ -186,5 +186,5 @@ def test_it_is_said_in_a_line() -> None:
 
 
 def test_it_is_read_without_torch() -> None:
-    code = "import sys, elephant.models.telling; print('torch' in sys.modules)"
+    code = "import sys, elephant.models.provenance_text; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

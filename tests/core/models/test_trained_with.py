@@ -1,7 +1,7 @@
 import pytest
 
-from elephant.models.history import Entry
-from elephant.models.telling import Told, details
+from elephant.models.provenance import Entry
+from elephant.models.provenance_text import Told, details
 from elephant.models.trained_with import TrainedWith
 
 VOLUME = TrainedWith(voxel_size=(2.0, 0.4, 0.4), rescaling=(1.0, 0.5, 0.5), n_keep_axials=2, c_ratio=0.3)

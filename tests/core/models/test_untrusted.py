@@ -17,12 +17,13 @@ import pytest
 import torch
 
 from elephant.errors import ModelFileError
-from elephant.models import checkpoint, examining
-from elephant.models.archive import MOST_ENTRIES
+from elephant.models import checkpoint
 from elephant.models.checkpoint import load_state_dicts, save_state_dicts
 from elephant.models.ensemble import load_ensemble
-from elephant.models.pickled import MOST_OPCODES
-from elephant.models.table import LARGEST_TABLE, ModelTable, read_table
+from elephant.models.files import examine
+from elephant.models.files.pickled import MOST_OPCODES
+from elephant.models.files.table import LARGEST_TABLE, ModelTable, read_table
+from elephant.models.files.zip_layout import MOST_ENTRIES
 from elephant.models.unet import DetectionNet
 
 
@@ -198,7 +199,7 @@ def test_any_damage_is_a_damaged_model_file(tmp_path: Path) -> None:
         content[position] ^= 0x55
         file.write_bytes(content)
         with file.open("rb") as opened:
-            examining.trust(opened)  # a process for each would take half a minute
+            examine.trust(opened)  # a process for each would take half a minute
         try:
             load_state_dicts(file)
         except ModelFileError:
@@ -228,7 +229,7 @@ READ = """
     from pathlib import Path
     from elephant.errors import ModelFileError
     from elephant.models.checkpoint import load_state_dicts
-    from elephant.models.peek import peek
+    from elephant.models.inspect import peek
     for file in map(Path, sys.argv[1:]):
         print(file.name, peek(file))
         try:
@@ -355,12 +356,23 @@ def test_numbers_of_the_other_byte_order_are_turned_around(tmp_path: Path) -> No
     assert member["a"].tolist() == [1.5, -2.0]
 
 
+LIMIT = "from elephant.models.files.examine import _limit"
+
+
 @pytest.mark.parametrize(
     ("command", "limit", "words"),
     [
         ("import time; time.sleep(1000)", 0.5, "took longer than"),
-        ("from elephant.models.examining import _limit; _limit(); bytearray(8 << 30)", 60.0, "too much time or memory"),
-        ("from elephant.models.examining import _limit; _limit(1)\nwhile True: pass", 100.0, "too much time or memory"),
+        (
+            "from elephant.models.files.examine import _limit; _limit(); bytearray(8 << 30)",
+            60.0,
+            "too much time or memory",
+        ),
+        (
+            "from elephant.models.files.examine import _limit; _limit(1)\nwhile True: pass",
+            100.0,
+            "too much time or memory",
+        ),
     ],
 )
 def test_reading_that_never_ends_is_ended(
@@ -372,8 +384,8 @@ def test_reading_that_never_ends_is_ended(
     file = tmp_path / "x.pth"
     torch.save(state(), file)
     start = "import sys; sys.path.insert(0, sys.argv[1])\n"
-    monkeypatch.setattr(examining, "_COMMAND", ("-I", "-S", "-c", start + command))
-    monkeypatch.setattr(examining, "LONGEST_S", limit)
+    monkeypatch.setattr(examine, "_COMMAND", ("-I", "-S", "-c", start + command))
+    monkeypatch.setattr(examine, "LONGEST_S", limit)
     with pytest.raises(ModelFileError, match=words):
         load_state_dicts(file)
 

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from elephant.config.detection import PredictionParams
+from elephant.config import PredictionParams
 from elephant.errors import Cancelled
 from elephant.models.ensemble import Ensemble
 from elephant.models.unet import DetectionNet
 from elephant.prediction import predict_probabilities
-from elephant.reporting import NeverCancelled, NoReporter
+from elephant.progress import NeverCancelled, NoReporter
 
 
 class Recorder:

@@ -11,14 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from elephant.capacity import total_bytes
-from elephant.config.detection import PredictionParams
+from elephant.config import PredictionParams
+from elephant.device import free_bytes, is_out_of_memory, needs_memory
 from elephant.errors import MemoryLimitError
-from elephant.memory import free_bytes, is_out_of_memory, needs_memory
+from elephant.hardware import total_bytes
 from elephant.prediction import predict_probabilities
-from elephant.prediction.tiled import BYTES_PER_VOXEL
-from elephant.prediction.tiling import Tiles
-from elephant.reporting import NeverCancelled, NoReporter
+from elephant.prediction.tiling import BYTES_PER_VOXEL, Tiles
+from elephant.progress import NeverCancelled, NoReporter
 
 
 class Small(nn.Module):
@@ -59,12 +58,12 @@ def test_smaller_tiles_are_tried_until_they_fit(caplog: pytest.LogCaptureFixture
 
 
 def test_tiles_are_cut_as_the_free_memory_allows_before_any_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elephant.prediction.tiled.free_bytes", lambda _device: 300_000 * BYTES_PER_VOXEL)
+    monkeypatch.setattr("elephant.prediction.tiling.free_bytes", lambda _device: 300_000 * BYTES_PER_VOXEL)
     model = Small(IMAGE.size)
     found = predict(model, batch_size=2)
     np.testing.assert_allclose(found[0], IMAGE, rtol=1e-4)
     assert 50_000 < max(np.prod(seen) for seen in model.seen) <= 300_000
-    monkeypatch.setattr("elephant.prediction.tiled.free_bytes", lambda _device: 0)
+    monkeypatch.setattr("elephant.prediction.tiling.free_bytes", lambda _device: 0)
     predict(model)
     assert model.seen[-1][2:] == (32, 32, 32)
 
@@ -158,12 +157,12 @@ REALLY = """
     import logging, resource, sys
     from pathlib import Path
     import numpy as np, torch
-    from elephant.config.detection import PredictionParams
+    from elephant.config import PredictionParams
     from elephant.errors import MemoryLimitError
     from elephant.models.ensemble import Ensemble
     from elephant.models.unet import DetectionNet
     from elephant.prediction import predict_probabilities
-    from elephant.reporting import NeverCancelled, NoReporter
+    from elephant.progress import NeverCancelled, NoReporter
 
     logging.basicConfig(level="WARNING", format="%(message)s", stream=sys.stdout)
     torch.set_num_threads(1)

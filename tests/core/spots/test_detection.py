@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from core import golden_files
-from elephant.config.detection import SpotParams
+from elephant.config import SpotParams
 from elephant.spots import find_spots
 
 

@@ -3,8 +3,7 @@ import pytest
 
 from core import golden_files
 from elephant.geometry import Ellipsoid, Raster, rasterise
-from elephant.spots import FlowField
-from elephant.spots.flow import covers, moved, unmoved
+from elephant.spots import FlowField, covers, moved, unmoved
 from elephant.types import Box, Spot, VoxelSize
 
 

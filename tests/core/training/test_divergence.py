@@ -5,7 +5,7 @@ import math
 import pytest
 
 from elephant.errors import DivergedError
-from elephant.training.divergence import Divergence
+from elephant.training.loop import Divergence
 
 
 def test_what_is_no_number_ends_it_at_once() -> None:

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from elephant.config.training import LoopParams
+from elephant.config import LoopParams
 from elephant.models.ensemble import Ensemble
 from elephant.models.losses import LossParts
 from elephant.models.unet import DetectionNet
-from elephant.reporting import CancelToken, NoReporter
+from elephant.progress import CancelToken, NoReporter
 from elephant.training import loop
-from elephant.training.control import FixedControl
-from elephant.training.loop import Trainer
+from elephant.training.loop import FixedControl, Trainer
 
 
 class Idle(Trainer):

@@ -10,8 +10,7 @@ from tensorboardX import SummaryWriter
 from tensorboardX.crc32c import crc32c
 from tensorboardX.proto.event_pb2 import Event
 
-from elephant.models.flow_loss import FlowLoss
-from elephant.models.losses import DetectionLoss, LossParts
+from elephant.models.losses import DetectionLoss, FlowLoss, LossParts
 from elephant.training.event_files import EventFile, last_step
 from elephant.training.scalars import (
     MOST_FILES,

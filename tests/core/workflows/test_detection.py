@@ -7,24 +7,31 @@ import numpy as np
 import pytest
 import torch
 
-from elephant.config.conversion import ConversionParams
-from elephant.config.detection import DetectionParams, PredictionParams, SpotParams
-from elephant.config.image import ImageParams
-from elephant.config.labels import LabelParams
-from elephant.config.training import AugmentationParams, DetectionTrainingParams, LoopParams, SelfSupervisedParams
+from elephant.config import (
+    AugmentationParams,
+    ConversionParams,
+    DetectionParams,
+    DetectionTrainingParams,
+    ImageParams,
+    LabelParams,
+    LoopParams,
+    PredictionParams,
+    SelfSupervisedParams,
+    SpotParams,
+)
 from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFoundError
 from elephant.images import normalise
+from elephant.models.cache import ModelShelf
 from elephant.models.ensemble import Ensemble
 from elephant.models.pretrained import ModelSource, Pretrained
-from elephant.models.shelf import ModelShelf
 from elephant.models.unet import DetectionNet
-from elephant.reporting import NeverCancelled, NoReporter
-from elephant.training.control import FixedControl, LiveSettings
+from elephant.progress import NeverCancelled, NoReporter
+from elephant.training.loop import FixedControl, LiveSettings
 from elephant.types import Box, Spot, Tag
 from elephant.workflows.detection import DetectionWork, ensure_model, reset_model, train
-from elephant.workflows.finding import detect, detect_all
 from elephant.workflows.labels import update_labels
+from elephant.workflows.predict_detection import detect, detect_all
 
 VOXEL = (2.0, 1.0, 1.0)
 STEP = 1 / 64  # probabilities are kept as near as this

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from elephant.config.conversion import ConversionParams
-from elephant.config.export import CtcParams
+from elephant.config import ConversionParams, CtcParams
 from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError
 from elephant.export import Cell
-from elephant.reporting import NeverCancelled, NoReporter
+from elephant.progress import NeverCancelled, NoReporter
 from elephant.types import Spot
 from elephant.workflows.export import export_ctc
 

@@ -8,25 +8,30 @@ import numpy as np
 import pytest
 import torch
 
-from elephant.config.conversion import ConversionParams
-from elephant.config.detection import PredictionParams
-from elephant.config.flow import DisplacementParams, FlowParams, FlowStart, FlowTrainingParams
-from elephant.config.image import ImageParams
-from elephant.config.training import AugmentationParams, LoopParams
-from elephant.crops.flow import in_crop
+from elephant.config import (
+    AugmentationParams,
+    ConversionParams,
+    DisplacementParams,
+    FlowParams,
+    FlowStart,
+    FlowTrainingParams,
+    ImageParams,
+    LoopParams,
+    PredictionParams,
+)
+from elephant.crops.cut import in_crop
 from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFoundError
 from elephant.geometry import Ellipsoid, Raster, rasterise
 from elephant.images import normalise
+from elephant.models.cache import ModelShelf
 from elephant.models.ensemble import Ensemble
 from elephant.models.pretrained import ModelSource, Pretrained
-from elephant.models.shelf import ModelShelf
 from elephant.models.unet import FlowNet
-from elephant.reporting import NeverCancelled, NoReporter
-from elephant.training.control import FixedControl, LiveSettings
+from elephant.progress import NeverCancelled, NoReporter
+from elephant.training.loop import FixedControl, LiveSettings
 from elephant.types import Box, Link, Spot
-from elephant.workflows import displacement
-from elephant.workflows.displacement import displace, regions_around
+from elephant.workflows import predict_flow
 from elephant.workflows.flow import (
     FlowWork,
     _labelled_pair,
@@ -35,6 +40,7 @@ from elephant.workflows.flow import (
     train_flow,
     update_flow_labels,
 )
+from elephant.workflows.predict_flow import displace, regions_around
 
 VOXEL = (2.0, 1.0, 1.0)
 STEP = np.array([0.0, 2.0, -3.0])  # what every nucleus moves from timepoint to timepoint, physical
@@ -216,7 +222,7 @@ def test_a_spot_outside_the_box_is_predicted_where_it_is(
     work, _ = made
     n = work.dataset.n_dims
     constant_model(work, 0.5, -0.25, 0.75)
-    monkeypatch.setattr(displacement, "LEAST_REGION", (12, 8, 8))
+    monkeypatch.setattr(predict_flow, "LEAST_REGION", (12, 8, 8))
     box = Box((0, 4, 4)[-n:], (12, 16, 16)[-n:])
     places = [(12.0, 12.0, 10.0), (12.0, 34.0, 36.0), (12.0, 12.0, 20.0)]
     asked = [Spot(1, np.array(pos), np.eye(3) * 2.0**2, id=i) for i, pos in enumerate(places)]
@@ -272,7 +278,7 @@ def test_in_a_rescaled_image_displacements_are_in_stored_voxels(made: tuple[Flow
 def test_training_at_another_size_teaches_displacements_in_stored_voxels(
     made: tuple[FlowWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from elephant.training import flow as training
+    from elephant.training import networks as training
 
     work, spots = made
     reset(work)
@@ -397,7 +403,7 @@ def test_many_spots_of_one_timepoint_can_be_ended_between_them(
             monkeypatch.setattr(work.cancel, "check", CancelAfter(0).check)
         return rasterise(*arguments, **more)
 
-    monkeypatch.setattr(displacement, "rasterise", painting)
+    monkeypatch.setattr(predict_flow, "rasterise", painting)
     with pytest.raises(Cancelled):
         displace(work, 1, many, flow_params())
     assert len(painted) == 20

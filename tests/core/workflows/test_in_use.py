@@ -11,16 +11,16 @@ import torch
 from core.workflows.test_detection import make_dataset, pretrained_of, start_params, training_params
 from core.workflows.test_live import Script
 from elephant.cli.work.models import import_file
-from elephant.config.flow import DisplacementParams, FlowStart, FlowTrainingParams
+from elephant.config import DisplacementParams, FlowStart, FlowTrainingParams
 from elephant.errors import InUseError
+from elephant.models.cache import ModelShelf
 from elephant.models.ensemble import Ensemble
-from elephant.models.generations import generations, restore
 from elephant.models.lock import writing
 from elephant.models.pretrained import ModelSource
-from elephant.models.shelf import ModelShelf
 from elephant.models.unet import DetectionNet
-from elephant.reporting import NeverCancelled, NoReporter
-from elephant.training.control import FixedControl
+from elephant.models.versions import generations, restore
+from elephant.progress import NeverCancelled, NoReporter
+from elephant.training.loop import FixedControl
 from elephant.types import Link, Spot
 from elephant.workflows.detection import DetectionWork, reset_model, train
 from elephant.workflows.flow import FlowWork, reset_flow_model, train_flow

@@ -9,10 +9,10 @@ import torch
 
 from core.workflows.test_detection import make_dataset, start_params, training_params, weights
 from elephant.errors import Cancelled
+from elephant.models.cache import ModelShelf
 from elephant.models.pretrained import ModelSource, Pretrained
-from elephant.models.shelf import ModelShelf
-from elephant.reporting import NeverCancelled, NoReporter
-from elephant.training.control import FixedControl
+from elephant.progress import NeverCancelled, NoReporter
+from elephant.training.loop import FixedControl
 from elephant.types import FloatArray, Spot, Tag
 from elephant.workflows.detection import DetectionWork, positions_of, reset_model
 from elephant.workflows.labels import update_labels
@@ -92,7 +92,7 @@ def test_crops_and_epochs_are_counted(made: tuple[DetectionWork, list[Spot]]) ->
 
 
 def test_the_newest_labels_are_learnt(made: tuple[DetectionWork, list[Spot]], monkeypatch: pytest.MonkeyPatch) -> None:
-    from elephant.training import detection
+    from elephant.training import networks as detection
 
     work, spots = made
     seen: list[set[int]] = []

@@ -10,11 +10,11 @@ import torch
 
 from core.workflows.test_detection import make_dataset, start_params, training_params, weights
 from elephant.errors import MemoryLimitError
+from elephant.models.cache import ModelShelf
 from elephant.models.ensemble import Ensemble
 from elephant.models.pretrained import ModelSource, Pretrained
-from elephant.models.shelf import ModelShelf
-from elephant.reporting import NeverCancelled, NoReporter
-from elephant.training.control import FixedControl
+from elephant.progress import NeverCancelled, NoReporter
+from elephant.training.loop import FixedControl
 from elephant.types import Spot
 from elephant.workflows.detection import DetectionWork, reset_model, train
 
@@ -75,9 +75,9 @@ REALLY = """
     from core.workflows.test_detection import make_dataset, start_params, training_params, weights
     from elephant.errors import MemoryLimitError
     from elephant.models.pretrained import ModelSource, Pretrained
-    from elephant.models.shelf import ModelShelf
-    from elephant.reporting import NeverCancelled, NoReporter
-    from elephant.training.control import FixedControl
+    from elephant.models.cache import ModelShelf
+    from elephant.progress import NeverCancelled, NoReporter
+    from elephant.training.loop import FixedControl
     from elephant.workflows.detection import DetectionWork, reset_model, train
 
     torch.set_num_threads(1)

@@ -9,28 +9,34 @@ import pytest
 import torch
 
 from core.workflows.test_detection import make_dataset, training_params
-from elephant.config.detection import DetectionParams, PredictionParams, SpotParams
-from elephant.config.flow import DisplacementParams, FlowParams, FlowTrainingParams
-from elephant.config.image import ImageParams
-from elephant.config.labels import LabelParams
-from elephant.config.training import LoopParams
+from elephant.config import (
+    DetectionParams,
+    DisplacementParams,
+    FlowParams,
+    FlowTrainingParams,
+    ImageParams,
+    LabelParams,
+    LoopParams,
+    PredictionParams,
+    SpotParams,
+)
 from elephant.errors import DivergedError
+from elephant.models.cache import ModelShelf
 from elephant.models.ensemble import Ensemble
-from elephant.models.generations import restore
-from elephant.models.history import read_history
-from elephant.models.shelf import ModelShelf
-from elephant.models.telling import tell
+from elephant.models.provenance import read_history
+from elephant.models.provenance_text import tell
 from elephant.models.trained_with import TrainedWith
 from elephant.models.unet import DetectionNet, FlowNet
-from elephant.reporting import NeverCancelled, NoReporter
-from elephant.training.control import FixedControl
+from elephant.models.versions import restore
+from elephant.progress import NeverCancelled, NoReporter
+from elephant.training.loop import FixedControl
 from elephant.types import Link, Spot
-from elephant.workflows import provenance
+from elephant.workflows import compatibility
 from elephant.workflows.detection import DetectionWork, train
-from elephant.workflows.displacement import displace
-from elephant.workflows.finding import detect
 from elephant.workflows.flow import FlowWork, train_flow
 from elephant.workflows.labels import update_labels
+from elephant.workflows.predict_detection import detect
+from elephant.workflows.predict_flow import displace
 
 VOXEL = (2.0, 1.0, 1.0)
 SHAPE = (40, 44)
@@ -39,9 +45,9 @@ CONTROL = FixedControl(1e-3, 1)
 
 @pytest.fixture(autouse=True)
 def nothing_said() -> Iterator[None]:
-    provenance._said.clear()
+    compatibility._said.clear()
     yield
-    provenance._said.clear()
+    compatibility._said.clear()
 
 
 @pytest.fixture

@@ -17,16 +17,15 @@ from core.workflows.test_detection import (
     training_params,
 )
 from core.workflows.test_live import Script, relabel
-from elephant.config.flow import DisplacementParams, FlowStart, FlowTrainingParams
-from elephant.config.training import LoopParams
+from elephant.config import DisplacementParams, FlowStart, FlowTrainingParams, LoopParams
 from elephant.errors import Cancelled
+from elephant.models.cache import ModelShelf
 from elephant.models.ensemble import Ensemble
-from elephant.models.history import Entry, is_told, read_history
 from elephant.models.pretrained import ModelSource, Pretrained
-from elephant.models.shelf import ModelShelf
+from elephant.models.provenance import Entry, is_told, read_history
 from elephant.models.unet import DetectionNet, FlowNet
-from elephant.reporting import NeverCancelled, NoReporter
-from elephant.training.control import FixedControl
+from elephant.progress import NeverCancelled, NoReporter
+from elephant.training.loop import FixedControl
 from elephant.types import Link, Spot, Tag
 from elephant.workflows.detection import DetectionWork, ensure_model, train
 from elephant.workflows.flow import FlowWork, ensure_flow_model, reset_flow_model, train_flow

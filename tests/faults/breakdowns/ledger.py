@@ -13,7 +13,7 @@ from client.movies import Drawn
 from client.released import ReleasedClient
 from client.wire import written
 from elephant.dataset import Dataset
-from elephant.reporting import NeverCancelled, NoReporter
+from elephant.progress import NeverCancelled, NoReporter
 from elephant.workflows.labels import update_labels
 from elephant_server.schemas.seg import SegUpdateBody
 

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, jsonify
 
 from elephant.dataset import check_dataset, find_movie
 from elephant.dataset.finding import movies_of_other_formats
-from elephant.paths import resolve_inside
+from elephant.io.paths import resolve_inside
 from elephant_server.api.bodies import read_body
 from elephant_server.api.described import described
 from elephant_server.jobs.payloads import ANSWERING_QUEUE, DATASET_GENERATE

@@ -7,8 +7,8 @@ from pathlib import Path
 from flask import Blueprint, Response, request, send_file
 
 from elephant.export import beginning_of_archive
+from elephant.io.paths import open_inside
 from elephant.models.names import possible_names
-from elephant.paths import open_inside
 from elephant_server.api.bodies import read_body
 from elephant_server.api.described import described
 from elephant_server.jobs.following import breakable, can_break, growing_file

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from elephant.training.scalar_names import SCALAR_NAMES
+from elephant.training.scalars import SCALAR_NAMES
 
 _DETECTION, _FLOW = "detection", "flow"
 # Of scalars that only one kind of training has.

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from flask import Blueprint, Response, jsonify
 
-from elephant.paths import resolve_inside
+from elephant.io.paths import resolve_inside
 from elephant.training.event_files import PATTERN, EventFile, Series
 from elephant.training.scalars import UNNAMED
 from elephant_server.api.described import described

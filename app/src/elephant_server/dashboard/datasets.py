@@ -9,7 +9,7 @@ from elephant.dataset import DatasetSource, describe_change
 from elephant.dataset.summary import find_datasets, summarise
 from elephant.dataset.voxels import voxel_size_beside
 from elephant.errors import NotFoundError
-from elephant.paths import resolve_inside
+from elephant.io.paths import resolve_inside
 from elephant_server.api.described import described
 from elephant_server.dashboard.query import read_query
 from elephant_server.dashboard.schemas import DatasetAnswer, DatasetQuery, Names

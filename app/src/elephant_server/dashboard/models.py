@@ -9,9 +9,9 @@ from pathlib import Path
 
 from flask import Blueprint, Response, jsonify
 
-from elephant.models.history import Entry, history_file, is_told, read_history
-from elephant.models.peek import ModelKind, peek
-from elephant.models.telling import Told, details, summary
+from elephant.models.inspect import ModelKind, peek
+from elephant.models.provenance import Entry, history_file, is_told, read_history
+from elephant.models.provenance_text import Told, details, summary
 from elephant_server.api.described import described
 from elephant_server.dashboard.schemas import GenerationAnswer, ModelAnswer, WorkAnswer
 from elephant_server.dashboard.turns import in_turn
@@ -21,7 +21,7 @@ blueprint = Blueprint("dashboard_models", __name__)
 
 MOST = 200
 DEEPEST = 3
-# As elephant.models.generations names them; it is the workers', since it loads weights.
+# As elephant.models.versions names them; it is the workers', since it loads weights.
 GENERATIONS = ".generations"
 _GENERATION = re.compile(r"(\d{6,})(-interim)?\.pth")
 

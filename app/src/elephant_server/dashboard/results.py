@@ -4,7 +4,7 @@ from flask import Blueprint, Response, jsonify
 
 from elephant.dataset.summary import image_version
 from elephant.errors import InvalidInputError, NotFoundError
-from elephant.paths import resolve_inside
+from elephant.io.paths import resolve_inside
 from elephant_server.api.described import described
 from elephant_server.dashboard.query import read_query
 from elephant_server.dashboard.schemas import ResultAnswer, ResultNuclei, ResultQuery

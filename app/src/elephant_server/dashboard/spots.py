@@ -5,7 +5,7 @@ from flask import Blueprint, Response, jsonify
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from elephant.config.detection import SpotParams
+from elephant.config import SpotParams
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
 from elephant.types import Box, VoxelSize
@@ -32,7 +32,7 @@ READ_VOXELS = 1 << 22
 def get_spots() -> Response:
     """Find the nuclei in the kept probabilities; of large volumes around a plane alone."""
     # SciPy comes with it, which a server that nobody looks at does without.
-    from elephant.spots.detection import extract_spots  # noqa: PLC0415
+    from elephant.spots import extract_spots  # noqa: PLC0415
 
     query = read_query(SpotsQuery)
     dataset = asked_dataset(query)

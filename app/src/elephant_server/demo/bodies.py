@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.config.anisotropy import n_keep_axials
+from elephant.config import n_keep_axials
 from elephant.simulation import Truth
 from elephant.types import Spot, VoxelSize
 from elephant_server.demo.options import DemoOptions

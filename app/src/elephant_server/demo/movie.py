@@ -12,8 +12,8 @@ from tqdm import tqdm
 from elephant.dataset.bdv_xml import find_spim_data
 from elephant.dataset.bigdataviewer import Movie as Images
 from elephant.errors import ElephantError
-from elephant.files import replacing
-from elephant.paths import resolve_inside
+from elephant.io.atomic import replacing
+from elephant.io.paths import resolve_inside
 from elephant.simulation import MoviePaths, Truth, preset, read_truth, write_movie
 from elephant_server.demo.bodies import MovieFacts, background_threshold
 from elephant_server.demo.errors import DemoError

@@ -11,14 +11,14 @@ from redis.exceptions import RedisError
 
 from elephant.dataset import Dataset, describe_change
 from elephant.dataset.voxels import describe_difference
-from elephant.devices import best_device
+from elephant.device import best_device
 from elephant.errors import Cancelled, DatasetError, InvalidInputError
-from elephant.models.fetching import FetchRules
+from elephant.io.download import FetchRules
+from elephant.io.paths import resolve_inside
+from elephant.models.cache import ModelShelf
 from elephant.models.names import model_named
 from elephant.models.pretrained import Pretrained
-from elephant.models.shelf import ModelShelf
-from elephant.paths import resolve_inside
-from elephant.training.control import LiveSettings
+from elephant.training.loop import LiveSettings
 from elephant.types import VoxelSize
 from elephant.workflows.work import DEFAULT_CACHE_BYTES
 from elephant_server.messaging import Messages
@@ -33,7 +33,7 @@ WAIT_S = 1.0
 
 
 class JobControl:
-    """The board as one job's :class:`~elephant.training.control.TrainingControl`.
+    """The board as one job's :class:`~elephant.training.loop.TrainingControl`.
 
     Looks at most every `LOOK_INTERVAL_S` seconds, so that it may be asked as often as one likes. While Redis is away
     the job goes on as it was; when it is back with nothing in it, the job is entered again.

@@ -48,7 +48,7 @@ class SizeReporter:
         self._last = 0.0
 
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
-        """See :meth:`elephant.reporting.ProgressReporter.progress`."""
+        """See :meth:`elephant.progress.ProgressReporter.progress`."""
         del stage, values
         # Whoever sends it on may be another machine, which sees only what has left this one.
         os.fsync(self._file.fileno())

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from elephant.config.flow import DisplacementParams, FlowParams, FlowStart, FlowTrainingParams
-from elephant.reporting import CancelToken
+from elephant.config import DisplacementParams, FlowParams, FlowStart, FlowTrainingParams
+from elephant.progress import CancelToken
 from elephant.types import Link
 from elephant_server.jobs.payloads import ITEM_CONFIG, Payload, SpotPayload, WithUpload
 from elephant_server.state.claims import Access

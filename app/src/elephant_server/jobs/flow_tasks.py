@@ -7,9 +7,7 @@ from typing import Any
 from elephant.dataset import Dataset
 from elephant.models.lock import writing
 from elephant.models.pretrained import ModelSource
-from elephant.reporting import NoReporter
-from elephant.workflows.displacement import displace
-from elephant.workflows.feasible import check_prediction
+from elephant.progress import NoReporter
 from elephant.workflows.flow import (
     FlowWork,
     check_flow_training,
@@ -19,6 +17,8 @@ from elephant.workflows.flow import (
     train_flow,
     update_flow_labels,
 )
+from elephant.workflows.predict_flow import displace
+from elephant.workflows.preflight import check_prediction
 from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
 from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowTrain, FlowUpdate, links_of
 from elephant_server.jobs.payloads import spots_of

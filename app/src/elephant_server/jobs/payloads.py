@@ -8,13 +8,16 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from pydantic.dataclasses import dataclass
 
-from elephant.config.conversion import ConversionParams
-from elephant.config.detection import DetectionParams
-from elephant.config.export import CtcParams
-from elephant.config.labels import LabelParams
-from elephant.config.training import DetectionTrainingParams, SelfSupervisedParams
+from elephant.config import (
+    ConversionParams,
+    CtcParams,
+    DetectionParams,
+    DetectionTrainingParams,
+    LabelParams,
+    SelfSupervisedParams,
+)
 from elephant.errors import InvalidInputError
-from elephant.reporting import CancelToken
+from elephant.progress import CancelToken
 from elephant.types import Spot, Tag
 from elephant_server.state.claims import Access, claim
 from elephant_server.uploads.models import uploads_folder

@@ -17,7 +17,7 @@ class TileReporter:
         self._last = 0.0
 
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
-        """See :meth:`elephant.reporting.ProgressReporter.progress`."""
+        """See :meth:`elephant.progress.ProgressReporter.progress`."""
         del values
         now = time.monotonic()
         if stage == "tile" and (done == total or now - self._last >= LINE_INTERVAL_S):
@@ -32,7 +32,7 @@ class DatasetReporter:
         self._messages = messages
 
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
-        """See :meth:`elephant.reporting.ProgressReporter.progress`."""
+        """See :meth:`elephant.progress.ProgressReporter.progress`."""
         del values
         if stage == "timepoint":
             self._messages.dataset_progress(done, total)

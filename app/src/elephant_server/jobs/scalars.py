@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from elephant.paths import resolve_inside
-from elephant.reporting import ProgressReporter
+from elephant.io.paths import resolve_inside
+from elephant.progress import ProgressReporter
 from elephant.training.scalars import UNNAMED, curves, unnamed_curves
 from elephant_server.jobs.context import WorkerContext
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elephant.reporting import ProgressReporter
+from elephant.progress import ProgressReporter
 from elephant.types import VoxelSize
 from elephant_server.jobs.payloads import Payload, SegPredict
 from elephant_server.state import Poster
@@ -57,7 +57,7 @@ class Pace:
 
 
 class Shown:
-    """A :class:`~elephant.reporting.ProgressReporter` that tells the dashboard, then another reporter.
+    """A :class:`~elephant.progress.ProgressReporter` that tells the dashboard, then another reporter.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Shown:
         self._pace = Pace()
 
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
-        """See :meth:`elephant.reporting.ProgressReporter.progress`."""
+        """See :meth:`elephant.progress.ProgressReporter.progress`."""
         left = self._pace.remaining_s(stage, done, total)
         # What is not finite is no JSON.
         numbers = {name: float(value) for name, value in values.items() if math.isfinite(value)}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from elephant.files import explained_storage
-from elephant.reporting import CancelToken
+from elephant.io.atomic import explained_storage
+from elephant.progress import CancelToken
 
 FOLDER = ".starting"
 LOOK_INTERVAL_S = 0.5

@@ -4,15 +4,15 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from elephant.config.training import SelfSupervisedParams
+from elephant.config import SelfSupervisedParams
 from elephant.dataset import Dataset, convert, find_movie
 from elephant.dataset.summary import image_version
 from elephant.errors import NotFoundError
+from elephant.io.paths import resolve_inside
 from elephant.models.lock import writing
 from elephant.models.losses import N_CLASSES
 from elephant.models.pretrained import ModelSource
-from elephant.paths import resolve_inside
-from elephant.reporting import NoReporter
+from elephant.progress import NoReporter
 from elephant.workflows.detection import (
     DetectionWork,
     check_training,
@@ -21,10 +21,10 @@ from elephant.workflows.detection import (
     reset_model,
     train,
 )
-from elephant.workflows.feasible import check_prediction
-from elephant.workflows.finding import detect
 from elephant.workflows.labels import update_labels
 from elephant.workflows.live import LiveSession, train_live
+from elephant.workflows.predict_detection import detect
+from elephant.workflows.preflight import check_prediction
 from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
 from elephant_server.jobs.live import BoardUpdates, tell
 from elephant_server.jobs.payloads import DatasetGenerate, SegPredict, SegReset, SegTrain, SegUpdate, spots_of

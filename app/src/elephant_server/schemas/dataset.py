@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from elephant.config.conversion import ConversionParams
+from elephant.config import ConversionParams
 from elephant_server.jobs.payloads import DatasetGenerate
 from elephant_server.schemas.base import Body, Name
 from elephant_server.schemas.numbers import LARGEST_INT, Index, Positive

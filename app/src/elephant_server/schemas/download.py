@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from elephant.config.export import CtcParams, mask_name
+from elephant.config import CtcParams, mask_name
 from elephant_server.jobs.payloads import CtcExport, MarkedSpot
 from elephant_server.jobs.waiting import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.schemas.base import Body, Name, voxel_size, zyx

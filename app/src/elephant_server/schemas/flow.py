@@ -5,9 +5,14 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from elephant.config.anisotropy import KeepAxials
-from elephant.config.flow import DisplacementParams, FlowParams, FlowStart, FlowTrainingParams
-from elephant.config.training import AugmentationParams
+from elephant.config import (
+    AugmentationParams,
+    DisplacementParams,
+    FlowParams,
+    FlowStart,
+    FlowTrainingParams,
+    KeepAxials,
+)
 from elephant.types import Tag
 from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowTrain, FlowUpdate, LinkPayload
 from elephant_server.jobs.payloads import SpotPayload

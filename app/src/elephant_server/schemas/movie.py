@@ -4,8 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from elephant.config.anisotropy import KeepAxials, n_keep_axials
-from elephant.config.image import ImageParams
+from elephant.config import ImageParams, KeepAxials, n_keep_axials
 from elephant.types import Box
 from elephant_server.schemas.base import Body, Name, sizes_zyx, voxel_size
 from elephant_server.schemas.numbers import (

@@ -4,8 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from elephant.config.detection import PredictionParams
-from elephant.config.training import LoopParams
+from elephant.config import LoopParams, PredictionParams
 from elephant_server.schemas.movie import ScaledModelBody
 from elephant_server.schemas.numbers import (
     BatchSize,

@@ -4,10 +4,15 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from elephant.config.detection import DetectionParams, SpotParams
-from elephant.config.image import ImageParams
-from elephant.config.labels import LabelParams
-from elephant.config.training import AugmentationParams, DetectionTrainingParams, SelfSupervisedParams
+from elephant.config import (
+    AugmentationParams,
+    DetectionParams,
+    DetectionTrainingParams,
+    ImageParams,
+    LabelParams,
+    SelfSupervisedParams,
+    SpotParams,
+)
 from elephant_server.jobs.payloads import SegPredict, SegReset, SegTrain, SegUpdate, SpotPayload
 from elephant_server.schemas.base import ModelUrl, voxel_size
 from elephant_server.schemas.movie import ModelBody, MovieBody

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from elephant.capacity import n_cores
+from elephant.hardware import n_cores
 from elephant_server.hardware import n_gpus
 from elephant_server.settings import Settings, variable
 

@@ -20,8 +20,8 @@ from filelock import FileLock
 from elephant.dataset import check_arrived
 from elephant.dataset.hdf5 import is_hdf5_name
 from elephant.errors import InvalidInputError, reason_of
-from elephant.files import sync_files, sync_folder
-from elephant.paths import resolve_inside
+from elephant.io.atomic import sync_files, sync_folder
+from elephant.io.paths import resolve_inside
 from elephant_server.errors import StorageError
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ _WORDS = b"\nstopping at the next safe moment; Ctrl-C again stops at once\n"
 
 
 class Interruption:
-    """A :class:`elephant.reporting.CancelToken` that a signal sets off; a second signal ends at once."""
+    """A :class:`elephant.progress.CancelToken` that a signal sets off; a second signal ends at once."""
 
     def __init__(self) -> None:
         self._is_asked = False

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from elephant.cli.framework import Option
-from elephant.config.anisotropy import n_keep_axials
+from elephant.config import n_keep_axials
 from elephant.errors import InvalidInputError
 from elephant.types import Shape, VoxelSize
 

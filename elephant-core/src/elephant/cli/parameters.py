@@ -16,8 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from elephant.cli.framework import Option
-from elephant.config.base import Params
-from elephant.config.image import Size
+from elephant.config import Params, Size
 from elephant.types import Box
 
 P = TypeVar("P", bound=Params)

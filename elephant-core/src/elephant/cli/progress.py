@@ -13,7 +13,7 @@ _INNER = frozenset({"tile"})
 
 
 class Bars:
-    """A :class:`elephant.reporting.ProgressReporter` with a bar for each stage.
+    """A :class:`elephant.progress.ProgressReporter` with a bar for each stage.
 
     Parameters
     ----------

@@ -1,13 +1,13 @@
 """Datasets: what lies in their folders, how movies become datasets, reading, writing and checking them."""
 
-from elephant.dataset.arrival import check_arrived
 from elephant.dataset.check import check_dataset, describe_change
-from elephant.dataset.colours import labels_as_rgb
 from elephant.dataset.conversion import convert
 from elephant.dataset.dataset import Dataset
 from elephant.dataset.finding import find_movie
+from elephant.dataset.label_colours import labels_as_rgb
+from elephant.dataset.orphans import sweep
 from elephant.dataset.source import DatasetSource
-from elephant.dataset.sweeping import sweep
+from elephant.dataset.upload_check import check_arrived
 
 __all__ = [
     "Dataset",

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from elephant.dataset.arrays import open_array
 from elephant.dataset.finding import find_movie
 from elephant.dataset.fingerprint import METHOD, digest_of, stamp_of
 from elephant.dataset.layout import IMAGE_DTYPES, IMAGES, array_specs
 from elephant.dataset.source import SOURCE_FILE, DatasetSource, FileStamp
 from elephant.dataset.staging import is_swapping, recover
-from elephant.dataset.storage import open_array
 from elephant.errors import DatasetError, ElephantError
-from elephant.reporting import NeverCancelled
+from elephant.progress import NeverCancelled
 
 READY = "ready"
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from elephant.config.conversion import ConversionParams
+from elephant.config import ConversionParams
+from elephant.dataset.arrays import create_array, for_values, open_array
 from elephant.dataset.bigdataviewer import Movie
 from elephant.dataset.fingerprint import fingerprint, is_same
 from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, regions
 from elephant.dataset.source import DatasetSource, Fingerprint
 from elephant.dataset.staging import staging
-from elephant.dataset.storage import create_array, for_values, open_array
 from elephant.dataset.usage import replacing_arrays
 from elephant.dataset.values import (
     OutgrownError,
@@ -32,8 +32,8 @@ from elephant.dataset.views import say_what_was_taken
 from elephant.dataset.voxels import differ, voxel_size_in_words
 from elephant.dataset.workers import run
 from elephant.errors import DatasetError, reason_of
-from elephant.files import in_mib, new_folder
-from elephant.reporting import CancelToken, ProgressReporter
+from elephant.io.atomic import in_mib, new_folder
+from elephant.progress import CancelToken, ProgressReporter
 from elephant.types import Shape, VoxelSize
 
 _PARALLEL_FROM = 256 * 2**20  # raw bytes; below, starting processes takes longer than it saves

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.dataset import layout
+from elephant.dataset.arrays import TimeSeries, open_array
 from elephant.dataset.check import READY, check_arrays
-from elephant.dataset.colours import labels_as_rgb
 from elephant.dataset.journal import Journal, labels_journal, outputs_journal
-from elephant.dataset.rounding import steady
+from elephant.dataset.label_colours import labels_as_rgb
+from elephant.dataset.quantise import steady
 from elephant.dataset.source import DatasetSource
-from elephant.dataset.storage import TimeSeries, open_array
 from elephant.dataset.usage import reading
 from elephant.errors import DatasetError, InvalidInputError, NotFoundError
-from elephant.files import explained_storage
-from elephant.paths import resolve_inside
+from elephant.io.atomic import explained_storage
+from elephant.io.paths import resolve_inside
 from elephant.types import Box, Shape
 
 _LARGEST_LABEL = 6

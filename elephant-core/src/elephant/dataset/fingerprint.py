@@ -22,7 +22,7 @@ from elephant.dataset.hdf5 import SETUP, TIMEPOINT, check_links, external_links,
 from elephant.dataset.layout import grow, regions
 from elephant.dataset.source import FileStamp, Fingerprint
 from elephant.dataset.views import numbered
-from elephant.reporting import CancelToken
+from elephant.progress import CancelToken
 from elephant.types import Shape
 
 Block = tuple[slice, ...]

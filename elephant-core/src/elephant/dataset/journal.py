@@ -19,7 +19,7 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from elephant.files import replacing, sync_files
+from elephant.io.atomic import replacing, sync_files
 
 _MARKER = "commit"
 # A file of an array, and nothing that leads elsewhere.

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
-from elephant.config.base import Voxel
+from elephant.config import Voxel
 from elephant.errors import ElephantError
 
 SOURCE_FILE = "source.json"

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from elephant.dataset.journal import labels_journal, outputs_journal
 from elephant.errors import DatasetError
-from elephant.files import replacing, sync_folder, sync_tree
+from elephant.io.atomic import replacing, sync_folder, sync_tree
 
 _WORK = ".conversion"
 _LOCK = ".conversion.lock"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elephant.dataset import layout
-from elephant.dataset.storage import open_array
+from elephant.dataset.arrays import open_array
 from elephant.types import Shape
 
 _CHUNK = re.compile(r"(?:c[./])?(\d+)(?:[./]\d+)*")

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.config.conversion import ConversionParams
+from elephant.config import ConversionParams
 from elephant.errors import DatasetError
 
 _LARGEST = {"uint8": 255, "uint16": 65535}

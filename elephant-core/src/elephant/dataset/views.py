@@ -17,7 +17,7 @@ from elephant.dataset.bdv_xml import MOST_TIMEPOINTS, SpimData, ViewSetup
 from elephant.dataset.formats import content_of_hdf5
 from elephant.dataset.hdf5 import SETUP, TIMEPOINT, check_links
 from elephant.errors import DatasetError, InvalidInputError
-from elephant.reporting import CancelToken
+from elephant.progress import CancelToken
 
 _MOST_NAMED = 8
 

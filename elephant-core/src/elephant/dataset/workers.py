@@ -15,9 +15,9 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from typing import Any, Protocol, TypeVar
 
-from elephant.capacity import n_cores
 from elephant.errors import Cancelled
-from elephant.reporting import CancelToken
+from elephant.hardware import n_cores
+from elephant.progress import CancelToken
 
 _MOST_WORKERS = 8  # a disk is busy by then
 _POLL_S = 0.1

@@ -21,8 +21,8 @@ import numpy as np
 import tifffile
 
 from elephant.export.masks import Mask
-from elephant.files import IS_POSIX
-from elephant.reporting import CancelToken
+from elephant.io.atomic import IS_POSIX
+from elephant.progress import CancelToken
 
 _BLOCK = 4 << 20
 _LEVEL = 1

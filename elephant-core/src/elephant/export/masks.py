@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from elephant.errors import InvalidInputError
 from elephant.export.shells import N_SHELLS, Ellipsoids, Grid, Layer, shells
 from elephant.geometry import Ellipsoid
-from elephant.reporting import CancelToken
+from elephant.progress import CancelToken
 from elephant.types import Shape, Spot, VoxelSize
 
 Mask = NDArray[np.uint16]

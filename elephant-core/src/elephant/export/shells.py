@@ -13,9 +13,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.geometry import Ellipsoid
-from elephant.geometry.raster import GROWTH
-from elephant.reporting import CancelToken
+from elephant.geometry import GROWTH, Ellipsoid
+from elephant.progress import CancelToken
 from elephant.types import FloatArray, Shape
 
 N_SHELLS = 16

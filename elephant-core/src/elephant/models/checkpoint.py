@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from elephant.errors import ModelFileError, NotFoundError
-from elephant.files import explained_storage, in_mib, replacing
-from elephant.models.examining import examined, trust
-from elephant.models.table import DamagedTableError, ModelTable, NotWeightsError
+from elephant.io.atomic import explained_storage, in_mib, replacing
+from elephant.models.files.examine import examined, trust
+from elephant.models.files.table import DamagedTableError, ModelTable, NotWeightsError
 
 StateDict = Mapping[str, Tensor]
 

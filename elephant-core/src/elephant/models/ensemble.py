@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from elephant.errors import ModelFileError
 from elephant.models.checkpoint import StateDict, fill, load_state_dicts
-from elephant.models.generations import ModelFile, way_back
-from elephant.models.history import Entry
-from elephant.models.recognition import Kind, recognise
+from elephant.models.inspect import NetworkKind, recognise
+from elephant.models.provenance import Entry
 from elephant.models.unet import DetectionNet, FlowNet
-from elephant.reporting import CancelToken
+from elephant.models.versions import ModelFile, way_back
+from elephant.progress import CancelToken
 
 _PURPOSES = {
     "detection": "finding nuclei needs a detection model",
@@ -75,13 +75,13 @@ def _load(path: Path, network: type[DetectionNet] | type[FlowNet], n_dims: int, 
         try:
             fill(member, weights, path.name)
         except ModelFileError:
-            _refuse_other_kind(path, state_dicts, Kind("flow" if network is FlowNet else "detection", n_dims))
+            _refuse_other_kind(path, state_dicts, NetworkKind("flow" if network is FlowNet else "detection", n_dims))
             raise
         members.append(member)
     return Ensemble(members)
 
 
-def _refuse_other_kind(path: Path, state_dicts: Sequence[StateDict], expected: Kind) -> None:
+def _refuse_other_kind(path: Path, state_dicts: Sequence[StateDict], expected: NetworkKind) -> None:
     """Name the kind of a model, where it is one of ours but not the expected one."""
     kinds = {recognise(weights) for weights in state_dicts}
     found = kinds.pop()

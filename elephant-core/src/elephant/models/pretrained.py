@@ -11,10 +11,10 @@ from types import MappingProxyType
 from urllib.parse import urljoin, urlsplit
 
 from elephant.errors import ModelFileError, NotFoundError
-from elephant.files import DOWNLOAD_SUFFIX, IS_POSIX, explained_storage, passing_file, sync_files, sync_folder
-from elephant.models.fetching import FetchRules, fetch
-from elephant.models.history import Entry, without_secrets
-from elephant.reporting import CancelToken
+from elephant.io.atomic import DOWNLOAD_SUFFIX, IS_POSIX, explained_storage, passing_file, sync_files, sync_folder
+from elephant.io.download import FetchRules, fetch
+from elephant.models.provenance import Entry, without_secrets
+from elephant.progress import CancelToken
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from elephant.config.anisotropy import kept_poolings, n_keep_axials
+from elephant.config import kept_poolings, n_keep_axials
 from elephant.types import Shape, VoxelSize
 
 _SAME = 0.01  # voxel sizes are given with few digits, and sizes of images are rounded

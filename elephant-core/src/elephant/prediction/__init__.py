@@ -1,6 +1,5 @@
 """Networks over whole images: tiles, blending, slices."""
 
-from elephant.prediction.detection import predict_probabilities
-from elephant.prediction.flow import predict_flow
+from elephant.prediction.network import predict_flow, predict_probabilities
 
 __all__ = ["predict_flow", "predict_probabilities"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.reporting import NoReporter, ProgressReporter
+from elephant.progress import NoReporter, ProgressReporter
 from elephant.simulation.bigdataviewer import BigDataViewerWriter
 from elephant.simulation.microscope import Microscope
 from elephant.simulation.nucleus import Body

@@ -1,8 +1,8 @@
 """Spots of consecutive timepoints joined to tracks."""
 
-from elephant.tracking.joining import join
 from elephant.tracking.labelling import Change, Reason, TrackLabels
 from elephant.tracking.lineage import Lineage, TrackedSpot, lineage_of
+from elephant.tracking.linking import join
 from elephant.tracking.tracks import Track, tracks_of
 
 __all__ = [

@@ -1,13 +1,26 @@
-"""The curves of trainings: TensorBoard's scalars, whose steps count on from run to run."""
+"""The curves of trainings: TensorBoard's scalars, whose steps continue from run to run."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
-from elephant.reporting import ProgressReporter
+from elephant.progress import ProgressReporter
 from elephant.training.event_files import PATTERN, EventWriter, last_step
-from elephant.training.scalar_names import SCALAR_NAMES
+
+# The names that existing folders of logs have, so that their curves go on.
+SCALAR_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "loss": "train_loss",
+        "nll": "nll_loss",
+        "center": "center_dice_loss",
+        "instance": "instance_loss",
+        "ssim": "SSIM_loss",
+        "smooth": "smooth_loss",
+    }
+)
+
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +33,7 @@ POINTS_BEFORE_THINNING = 2000
 
 
 class ScalarReporter:
-    """A :class:`~elephant.reporting.ProgressReporter` that writes the values of each step to TensorBoard's files.
+    """A :class:`~elephant.progress.ProgressReporter` that writes the values of each step to TensorBoard's files.
 
     The folder and the file appear with the first step. What cannot be written is said once, and the training goes on.
 
@@ -44,7 +57,7 @@ class ScalarReporter:
         self._since: list[dict[str, float]] = []
 
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
-        """See :meth:`elephant.reporting.ProgressReporter.progress`."""
+        """See :meth:`elephant.progress.ProgressReporter.progress`."""
         del done, total
         if stage != "step" or self._has_failed:
             return

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elephant.config.training import SelfSupervisedParams
-from elephant.devices import mixed_precision
+from elephant.config import SelfSupervisedParams
+from elephant.device import mixed_precision
 from elephant.models.ensemble import Ensemble, interruptible
 from elephant.models.losses import CENTRE
-from elephant.reporting import CancelToken, ProgressReporter
+from elephant.progress import CancelToken, ProgressReporter
 from elephant.types import Box, Shape
 
 logger = logging.getLogger(__name__)

@@ -8,26 +8,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from elephant.config.training import DetectionTrainingParams, SelfSupervisedParams
-from elephant.crops.cache import TimepointCache
-from elephant.crops.volume import LabelledVolume, anchors_of
+from elephant.config import DetectionTrainingParams, SelfSupervisedParams
+from elephant.crops.sample import LabelledVolume, TimepointCache, anchors_of
 from elephant.dataset import Dataset
+from elephant.device import needs_memory
 from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
 from elephant.images import prepare, rescale_labels
-from elephant.memory import needs_memory
 from elephant.models.ensemble import Ensemble, load_ensemble
-from elephant.models.history import Entry
 from elephant.models.pretrained import DETECTION_FILES, ModelSource, Pretrained
+from elephant.models.provenance import Entry
 from elephant.models.unet import DetectionNet
-from elephant.training.control import TrainingControl
-from elephant.training.detection import DetectionTrainer
+from elephant.training.loop import TrainingControl
+from elephant.training.networks import DetectionTrainer
 from elephant.training.self_supervised import train_on_intensities
 from elephant.types import FloatArray, Spot, Tag
-from elephant.workflows.course import in_training
-from elephant.workflows.feasible import check_batches, check_images
+from elephant.workflows.compatibility import of_detection, warn_of_differences
 from elephant.workflows.labels import by_timepoint, check_spots, labels_any, update_labels
-from elephant.workflows.provenance import of_detection, warn_of_differences
+from elephant.workflows.preflight import check_batches, check_images
 from elephant.workflows.starting import save_started
+from elephant.workflows.training_run import in_training
 from elephant.workflows.work import (
     DEFAULT_CACHE_BYTES,
     START_REMEDY,

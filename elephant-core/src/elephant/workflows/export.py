@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from elephant.config.export import CtcParams, mask_name
+from elephant.config import CtcParams, mask_name
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
 from elephant.export import Cell, MaskArchive, ctc_mask
 from elephant.geometry import Ellipsoid
-from elephant.reporting import CancelToken, ProgressReporter
+from elephant.progress import CancelToken, ProgressReporter
 
 logger = logging.getLogger(__name__)
 

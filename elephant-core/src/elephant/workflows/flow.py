@@ -7,33 +7,31 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from elephant.config.anisotropy import kept_poolings
-from elephant.config.flow import DisplacementParams, FlowStart, FlowTrainingParams
+from elephant.config import DisplacementParams, FlowStart, FlowTrainingParams, kept_poolings
 from elephant.crops import LabelledPair
-from elephant.crops.cache import TimepointCache
-from elephant.crops.volume import anchors_of
+from elephant.crops.sample import TimepointCache, anchors_of
 from elephant.dataset import Dataset
+from elephant.device import needs_memory
 from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
 from elephant.geometry import Ellipsoid, block_of
 from elephant.images import prepare, rescale_labels
 from elephant.labels import flow_labels
-from elephant.memory import needs_memory
+from elephant.models.cache import ModelShelf
 from elephant.models.ensemble import Ensemble, load_ensemble
-from elephant.models.history import Entry
 from elephant.models.lock import writing
 from elephant.models.pretrained import FLOW_FILES, VERSATILE, ModelSource, Pretrained
-from elephant.models.shelf import ModelShelf
+from elephant.models.provenance import Entry
 from elephant.models.unet import FlowNet
-from elephant.reporting import CancelToken, ProgressReporter
-from elephant.training.control import TrainingControl
-from elephant.training.flow import FlowTrainer
+from elephant.progress import CancelToken, ProgressReporter
+from elephant.training.loop import TrainingControl
+from elephant.training.networks import FlowTrainer
 from elephant.types import Link
-from elephant.workflows.course import in_training
-from elephant.workflows.feasible import check_batches, check_images
+from elephant.workflows.compatibility import of_flow, warn_of_differences
 from elephant.workflows.labels import by_timepoint, in_words
 from elephant.workflows.outside import warn_of_outside
-from elephant.workflows.provenance import of_flow, warn_of_differences
+from elephant.workflows.preflight import check_batches, check_images
 from elephant.workflows.starting import save_started
+from elephant.workflows.training_run import in_training
 from elephant.workflows.work import (
     DEFAULT_CACHE_BYTES,
     TRAINING_REMEDY,

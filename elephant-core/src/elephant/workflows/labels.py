@@ -5,12 +5,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from elephant.config.labels import LabelParams
+from elephant.config import LabelParams
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
 from elephant.geometry import Ellipsoid, block_of
 from elephant.labels import detection_labels
-from elephant.reporting import CancelToken, ProgressReporter
+from elephant.progress import CancelToken, ProgressReporter
 from elephant.types import Link, Spot, Tag, VoxelSize
 from elephant.workflows.outside import warn_of_outside
 

@@ -5,17 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from elephant.config.training import DetectionTrainingParams
-from elephant.crops.cache import TimepointCache
-from elephant.crops.volume import LabelledVolume
+from elephant.config import DetectionTrainingParams
+from elephant.crops.sample import LabelledVolume, TimepointCache
 from elephant.dataset import Dataset
+from elephant.device import needs_memory
 from elephant.images import prepare
-from elephant.memory import needs_memory
-from elephant.models.history import Entry
-from elephant.training.control import TrainingControl
-from elephant.training.detection import DetectionTrainer
+from elephant.models.provenance import Entry
+from elephant.training.loop import TrainingControl
+from elephant.training.networks import DetectionTrainer
 from elephant.types import FloatArray, Spot
-from elephant.workflows.course import in_training
+from elephant.workflows.compatibility import of_detection, warn_of_differences
 from elephant.workflows.detection import (
     DetectionWork,
     PreparedImage,
@@ -25,7 +24,7 @@ from elephant.workflows.detection import (
     positions_of,
 )
 from elephant.workflows.labels import by_timepoint, update_labels
-from elephant.workflows.provenance import of_detection, warn_of_differences
+from elephant.workflows.training_run import in_training
 from elephant.workflows.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, changes_model
 
 logger = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ import logging
 from pathlib import Path
 
 from elephant.models.ensemble import Ensemble
-from elephant.models.history import Entry
 from elephant.models.names import nearest_model, shown_name
-from elephant.models.telling import summary
+from elephant.models.provenance import Entry
+from elephant.models.provenance_text import summary
 
 logger = logging.getLogger(__name__)
 

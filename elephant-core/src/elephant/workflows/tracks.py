@@ -8,13 +8,13 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.config.export import CtcParams, mask_name
+from elephant.config import CtcParams, mask_name
 from elephant.dataset import Dataset
 from elephant.export import Cell, MaskArchive, ctc_mask
 from elephant.export.masks import LARGEST_VALUE, Mask
 from elephant.export.shells import MIN_VOXELS
 from elephant.geometry import Ellipsoid, rasterise
-from elephant.reporting import CancelToken, ProgressReporter
+from elephant.progress import CancelToken, ProgressReporter
 from elephant.tracking import Track, TrackLabels
 from elephant.types import Spot
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError, ModelFileError
+from elephant.models.cache import ModelShelf
 from elephant.models.lock import writing
-from elephant.models.shelf import ModelShelf
-from elephant.reporting import CancelToken, ProgressReporter
+from elephant.progress import CancelToken, ProgressReporter
 from elephant.types import Box, Shape, VoxelSize
 
 DEFAULT_CACHE_BYTES = 1 << 30

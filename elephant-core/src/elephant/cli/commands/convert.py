@@ -8,7 +8,7 @@ import click
 from elephant.cli import options
 from elephant.cli.framework import Command, Option
 from elephant.cli.parameters import build, options_of
-from elephant.config.conversion import ConversionParams
+from elephant.config import ConversionParams
 
 _HELP = """Make a dataset from a BigDataViewer movie.
 

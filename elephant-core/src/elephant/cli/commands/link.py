@@ -8,8 +8,7 @@ import click
 from elephant.cli import options
 from elephant.cli.framework import Command, Option
 from elephant.cli.parameters import options_of, refuse_given
-from elephant.config.detection import PredictionParams
-from elephant.config.flow import DisplacementParams
+from elephant.config import DisplacementParams, PredictionParams
 
 _HELP = """Find where nuclei were at the timepoint before, and join them to tracks.
 

@@ -7,7 +7,7 @@ import click
 from elephant.cli import options
 from elephant.cli.framework import Command, Option
 from elephant.cli.parameters import options_of
-from elephant.config.detection import DetectionParams, PredictionParams, SpotParams
+from elephant.config import DetectionParams, PredictionParams, SpotParams
 
 _HELP = """Find the nuclei of a dataset.
 

@@ -8,8 +8,7 @@ import click
 from elephant.cli import options
 from elephant.cli.framework import Command, Option
 from elephant.cli.parameters import options_of, refuse_given
-from elephant.config.flow import FlowTrainingParams
-from elephant.config.training import DetectionTrainingParams
+from elephant.config import DetectionTrainingParams, FlowTrainingParams
 
 _HELP = """Train a detection model on spots, or a flow model on links.
 

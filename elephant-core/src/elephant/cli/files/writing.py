@@ -13,7 +13,7 @@ from elephant.cli.files.columns import ORDER, row_of
 from elephant.cli.files.reading import read_spots
 from elephant.cli.files.records import SpotRecord
 from elephant.errors import ElephantError, InvalidInputError, NotFoundError
-from elephant.files import explained_storage, replacing
+from elephant.io.atomic import explained_storage, replacing
 
 _KINDS = (".json", ".csv")
 _BEGINNING = '{\n "spots": ['

@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from elephant.cli.session import current
 from elephant.dataset import Dataset, DatasetSource
-from elephant.models.telling import tell
+from elephant.models.provenance_text import tell
 from elephant.models.trained_with import TrainedWith
 
 _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)

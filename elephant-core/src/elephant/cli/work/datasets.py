@@ -11,7 +11,7 @@ from elephant.cli.places import DATASETS, find, place
 from elephant.cli.progress import Bars
 from elephant.cli.running import DONE, FAILED
 from elephant.cli.session import current
-from elephant.config.conversion import ConversionParams
+from elephant.config import ConversionParams
 from elephant.dataset import Dataset, DatasetSource, check_dataset, convert
 from elephant.dataset.check import READY
 from elephant.dataset.hdf5 import SUFFIXES

@@ -18,7 +18,7 @@ from elephant.cli.session import current
 from elephant.cli.work.mask_output import check_output, put_masks
 from elephant.cli.work.mask_table import MaskTable
 from elephant.cli.work.opening import chosen_voxel_size, open_dataset
-from elephant.config.export import CtcParams
+from elephant.config import CtcParams
 from elephant.dataset import Dataset
 from elephant.tracking import TrackLabels
 from elephant.workflows.tracks import TRACKS, Shown, export_tracks

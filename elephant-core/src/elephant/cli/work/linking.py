@@ -20,15 +20,15 @@ from elephant.cli.session import current
 from elephant.cli.work.as_trained import as_trained
 from elephant.cli.work.opening import chosen_voxel_size, open_dataset
 from elephant.cli.work.prediction import REPLACED, STANDARD_OUTPUT, outputs_of, write_all
-from elephant.config.flow import FlowParams
+from elephant.config import FlowParams
 from elephant.dataset import Dataset
-from elephant.devices import choose_device
+from elephant.device import choose_device
 from elephant.errors import InvalidInputError
-from elephant.models.shelf import ModelShelf
+from elephant.models.cache import ModelShelf
 from elephant.tracking import join, tracks_of
-from elephant.workflows.displacement import displace
 from elephant.workflows.flow import FlowWork
 from elephant.workflows.labels import by_timepoint
+from elephant.workflows.predict_flow import displace
 
 logger = logging.getLogger(__name__)
 

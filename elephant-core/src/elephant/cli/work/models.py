@@ -11,11 +11,11 @@ from elephant.cli.places import MODELS, find, folder_of, place
 from elephant.cli.running import DONE
 from elephant.errors import ElephantError, InvalidInputError, ModelFileError, NotFoundError
 from elephant.models.checkpoint import StateDict, is_finite, load_state_dicts
-from elephant.models.generations import Generation, ModelFile, generations, restore
-from elephant.models.history import Entry
+from elephant.models.inspect import recognise
 from elephant.models.lock import writing
-from elephant.models.recognition import recognise
-from elephant.models.telling import Told, details, summary, tell
+from elephant.models.provenance import Entry
+from elephant.models.provenance_text import Told, details, summary, tell
+from elephant.models.versions import Generation, ModelFile, generations, restore
 
 
 def list_all(workspace: Path | None, as_json: bool) -> int:

@@ -18,13 +18,13 @@ from elephant.cli.running import DONE
 from elephant.cli.session import current
 from elephant.cli.work.as_trained import as_trained
 from elephant.cli.work.opening import chosen_voxel_size, open_dataset
-from elephant.config.detection import DetectionParams
-from elephant.devices import choose_device
+from elephant.config import DetectionParams
+from elephant.device import choose_device
 from elephant.errors import InvalidInputError
-from elephant.models.shelf import ModelShelf
+from elephant.models.cache import ModelShelf
 from elephant.spots import DetectedSpot
 from elephant.workflows.detection import DetectionWork
-from elephant.workflows.finding import detect_all, why_none
+from elephant.workflows.predict_detection import detect_all, why_none
 
 logger = logging.getLogger(__name__)
 

@@ -18,18 +18,17 @@ from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
 from elephant.cli.work.opening import chosen_voxel_size, open_dataset
-from elephant.config.flow import FlowStart, FlowTrainingParams
-from elephant.config.training import DetectionTrainingParams, LoopParams, SelfSupervisedParams
+from elephant.config import DetectionTrainingParams, FlowStart, FlowTrainingParams, LoopParams, SelfSupervisedParams
 from elephant.dataset import Dataset
-from elephant.devices import choose_device
+from elephant.device import choose_device
 from elephant.errors import InUseError, InvalidInputError
-from elephant.models.generations import discard
-from elephant.models.history import read_history
+from elephant.models.cache import ModelShelf
 from elephant.models.lock import writing
 from elephant.models.pretrained import VERSATILE, ModelSource, Pretrained
-from elephant.models.shelf import ModelShelf
-from elephant.reporting import NoReporter, ProgressReporter
-from elephant.training.control import FixedControl
+from elephant.models.provenance import read_history
+from elephant.models.versions import discard
+from elephant.progress import NoReporter, ProgressReporter
+from elephant.training.loop import FixedControl
 from elephant.training.scalars import unnamed_curves
 from elephant.types import Tag, VoxelSize
 from elephant.workflows.detection import DetectionWork, check_training, ensure_model, reset_model, train

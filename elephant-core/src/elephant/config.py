@@ -1,0 +1,282 @@
+"""Frozen, validated parameters of each stage, named as the protocol names them."""
+
+from collections.abc import Iterable
+from math import frexp
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from elephant.types import Box, VoxelSize
+
+
+class Params(BaseModel):
+    """Parameters of one stage: frozen, finite, unknown names refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
+
+
+def _as_voxel_size(value: object) -> object:
+    if isinstance(value, tuple | list) and len(value) == 3:
+        return VoxelSize(*(float(v) for v in value))
+    return value
+
+
+Voxel = Annotated[VoxelSize, BeforeValidator(_as_voxel_size)]
+
+
+N_POOLINGS = 4
+LEAST_KEEP_AXIALS, MOST_KEEP_AXIALS = -1, 31  # what the client sends
+
+
+def n_keep_axials(voxel_size: VoxelSize, n_dims: int) -> int:
+    """Return `n_keep_axials` as the client derives it from the voxel size.
+
+    With the anisotropy a = Z / X: -1 below 0.75, 0 from there to below 2, and from 2 on the exponent of the nearest
+    power of two, ties upwards, at most 31. In 2D it is 0.
+
+    Parameters
+    ----------
+    voxel_size
+        Of the image that the network sees.
+    n_dims
+        3 or 2.
+    """
+    anisotropy = voxel_size.z / voxel_size.x
+    if n_dims == 2 or 0.75 <= anisotropy < 2:
+        return 0
+    if anisotropy < 0.75:
+        return LEAST_KEEP_AXIALS
+    mantissa, exponent = frexp(anisotropy)  # anisotropy = mantissa * 2^exponent with 0.5 <= mantissa < 1
+    return min(exponent if mantissa >= 0.75 else exponent - 1, MOST_KEEP_AXIALS)
+
+
+def kept_poolings(n_keep_axials: int) -> int:
+    """Return how many of the four poolings leave Z alone: `n_keep_axials`, at least 0 and at most 4."""
+    return min(max(n_keep_axials, 0), N_POOLINGS)
+
+
+KeepAxials = Annotated[int, Field(ge=LEAST_KEEP_AXIALS, le=MOST_KEEP_AXIALS)]
+KeptPoolings = Annotated[KeepAxials, AfterValidator(kept_poolings)]
+
+
+Size = tuple[Annotated[int, Field(ge=1)], ...]
+
+
+class ImageParams(Params):
+    """What happens to a timepoint before the network sees it."""
+
+    use_median: bool = Field(False, description="shift each slice so that its median is the volume's")
+    input_size: Size | None = Field(
+        None, description="voxels, (Z), Y, X, to which the whole image is rescaled; none: as stored"
+    )
+
+
+class LabelParams(Params):
+    """How spots become detection labels."""
+
+    voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
+    c_ratio: float = Field(0.4, gt=0, le=1, description="semi-axes of a nucleus' centre over those of the nucleus")
+    auto_bg_thresh: float = Field(
+        0.0, ge=0, le=1, description="normalised intensity below which a voxel is background; 0: none"
+    )
+
+
+class ConversionParams(Params):
+    """What :func:`elephant.dataset.convert` makes of the values and axes of a movie."""
+
+    divisor: float | None = Field(
+        None,
+        gt=0,
+        description="what every value is divided by, then rounded down; without it, floats that are not whole numbers "
+        "from 0 to 65535 are scaled to 16 bits, and all other values stay as they are",
+    )
+    is_2d: bool = Field(False, description="store timepoints as planes; only for movies with a single plane")
+    dtype: Literal["uint8", "uint16", "auto"] = Field(
+        "auto", description="stored type; auto: uint8 where every divided value is at most 255, else uint16"
+    )
+    setup: int | None = Field(
+        None,
+        ge=0,
+        le=2**31 - 1,
+        description="number of the source (channel, angle) to take where the movie has several; by default the first",
+    )
+    voxel_size: Voxel | None = Field(
+        None, description="physical voxel size, Z, Y, X; by default that of the movie's .xml"
+    )
+    unit: str | None = Field(None, max_length=50, description="unit of the voxel size, such as micrometer")
+    fill_gaps: bool = Field(
+        False,
+        description="store blank images for timepoints that the movie lacks and its .xml does not list as missing",
+    )
+
+
+class SpotParams(Params):
+    """How probabilities become spots."""
+
+    voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
+    c_ratio: float = Field(0.4, gt=0, le=1, description="semi-axes of a nucleus' centre over those of the nucleus")
+    p_thresh: float = Field(0.5, ge=0, le=1, description="centre probability above which a voxel is a centre's")
+    r_min: float = Field(0.0, ge=0, description="smallest semi-axis of a nucleus, physical; smaller ones are dropped")
+    r_max: float = Field(1e6, gt=0, description="largest semi-axis of a nucleus, physical; larger ones are cut")
+
+
+class PredictionParams(Params):
+    """How a network is run over an image."""
+
+    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z alone")
+    image: ImageParams = ImageParams()
+    is_pad: bool = Field(False, description="surround each tile by replicated borders")
+    use_2d: bool = Field(False, description="apply a 2D network slice by slice to a volume")
+    batch_size: int = Field(1, ge=1, description="tiles or slices that go through the network together")
+    patch: Size | None = Field(None, description="largest tile, voxels, (Z), Y, X; none: the whole image at once")
+    crop_box: Box | None = Field(None, description="part of the stored image to predict, voxels, (Z), Y, X")
+
+
+class DetectionParams(Params):
+    """A detection at one timepoint."""
+
+    prediction: PredictionParams
+    spots: SpotParams
+    output_prediction: bool = Field(False, description="keep the probabilities in the dataset")
+
+
+Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class AugmentationParams(Params):
+    """How much a crop is changed at random."""
+
+    flip: bool = Field(True, description="turn every axis around with a probability of one half")
+    aug_scale_factor_base: float = Field(
+        0.0, ge=0, lt=1, description="relative change of the field of view along the finest axis; less along others"
+    )
+    aug_rotation_angle: float = Field(0.0, ge=0, le=180, description="largest turn in the XY plane, degrees")
+    aug_contrast: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="smallest share of the contrast between foreground and background that is kept; 0: no change",
+    )
+
+
+class LoopParams(Params):
+    """The training loop."""
+
+    lr: float = Field(1e-3, ge=0, description="learning rate of Adam")
+    batch_size: Positive = Field(1, description="crops per step")
+    n_crops: Positive = Field(5, description="crops per labelled timepoint and epoch")
+    n_epochs: NotNegative = Field(1, description="passes over the labelled timepoints; 0: only write the labels")
+    log_interval: int = Field(0, ge=0, description="steps between two lines in the log; 0: one an epoch")
+    seed: int | None = Field(None, ge=0, description="start of the random numbers; none: different each time")
+
+
+class DetectionTrainingParams(Params):
+    """A training of the detection network."""
+
+    labels: LabelParams
+    loop: LoopParams = LoopParams()
+    augmentation: AugmentationParams = AugmentationParams()
+    image: ImageParams = ImageParams()
+    crop_size: Size = Field(description="voxels, (Z), Y, X; cut to the image where it is smaller")
+    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z alone")
+    class_weights: tuple[Weight, Weight, Weight] = Field(
+        (1.0, 10.0, 10.0), description="weights of background, border and centre in the NLL"
+    )
+    false_weight: Weight = Field(10.0, description="weight of a voxel labelled by a false annotation")
+
+
+class SelfSupervisedParams(Params):
+    """A start from the intensities of a dataset alone."""
+
+    crop_size: Size = Field(description="voxels, (Z), Y, X; cut to the image where it is smaller")
+    n_crops: NotNegative = Field(5, description="crops per epoch; 0: the weights stay random")
+    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z alone")
+    image: ImageParams = ImageParams()
+    learning_rates: tuple[float, ...] = Field((1e-2, 1e-3, 1e-4), description="learning rate of each epoch")
+    seed: int | None = Field(None, ge=0, description="start of the random numbers; none: different each time")
+
+
+class DisplacementParams(Params):
+    """What the displacements of a flow, and of its labels, are measured in."""
+
+    voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
+    max_displacement: float = Field(gt=0, description="the most that X and Y can change, voxels")
+    n_keep_axials: KeepAxials = Field(
+        0, description="the most that Z can change is max_displacement / 2^n_keep_axials, also beyond the four poolings"
+    )
+
+    def norm(self, n_dims: int) -> tuple[float, ...]:
+        """Return the voxels of the stored image that a displacement of 1 stands for, X, Y(, Z).
+
+        That is D, D, D / 2^n_keep_axials with D = `max_displacement`, whatever size the image is rescaled to.
+        """
+        largest = self.max_displacement
+        return (largest, largest, largest / 2**self.n_keep_axials)[:n_dims]
+
+
+class FlowTrainingParams(Params):
+    """A training of the flow network; displacements are in voxels of the stored image."""
+
+    displacement: DisplacementParams
+    loop: LoopParams = LoopParams()
+    augmentation: AugmentationParams = AugmentationParams()
+    image: ImageParams = ImageParams()
+    crop_size: Size = Field(description="voxels, (Z), Y, X; cut to the image where it is smaller")
+    dim_weights: tuple[Weight, Weight, Weight] = Field(
+        (1.0, 1.0, 1.0), description="what the errors along X, Y and Z weigh; all 0: equally"
+    )
+
+
+class FlowParams(Params):
+    """A prediction of where spots were."""
+
+    displacement: DisplacementParams
+    prediction: PredictionParams
+    output_prediction: bool = Field(False, description="keep the flow in the dataset")
+
+    @model_validator(mode="after")
+    def _check_keep_axials(self) -> Self:
+        if kept_poolings(self.displacement.n_keep_axials) != self.prediction.n_keep_axials:
+            raise ValueError("the displacements and the network need the same n_keep_axials")
+        return self
+
+
+class FlowStart(Params):
+    """A new flow network."""
+
+    n_dims: int = Field(ge=2, le=3, description="number of axes")
+    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z alone")
+    seed: int | None = Field(None, ge=0, description="start of the random numbers; none: different each time")
+
+
+class CtcParams(Params):
+    """Which timepoints become masks."""
+
+    voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
+    t_start: int = Field(0, ge=0, description="first timepoint")
+    t_end: int = Field(ge=0, description="last timepoint, inclusive")
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.t_end < self.t_start:
+            raise ValueError(
+                f"expected t_end not to be before t_start, got t_end {self.t_end} and t_start {self.t_start}: "
+                "choose a later end"
+            )
+        return self
+
+    @property
+    def timepoints(self) -> range:
+        """The timepoints that were chosen, in order."""
+        return range(self.t_start, self.t_end + 1)
+
+    def timepoints_with(self, others: Iterable[int]) -> list[int]:
+        """Return the chosen timepoints and some others, each once, in order."""
+        return sorted({*self.timepoints, *others})
+
+
+def mask_name(t: int, last: int) -> str:
+    """Return the name of a mask: all have as many digits as the last timepoint needs, at least three."""
+    return f"mask{t:0{max(3, len(str(last)))}d}.tif"

@@ -1,1 +1,0 @@
-"""Frozen, validated parameters of each stage, named as the protocol names them."""

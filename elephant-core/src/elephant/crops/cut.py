@@ -1,0 +1,251 @@
+"""Cutting an augmented crop out of a timepoint, or out of two consecutive ones, with one resampling."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from elephant.config import AugmentationParams
+from elephant.crops.sample import LabelledVolume, draw
+from elephant.images import sample_at, voxel_positions
+from elephant.types import Box, FloatArray, Shape
+
+_WITHOUT_FLOAT64 = frozenset({"mps"})
+
+
+class Resampler:
+    """Looks up every voxel of a box, moved by a transform about the box's middle.
+
+    Parameters
+    ----------
+    shape
+        Size of the image, voxels, (Z), Y, X.
+    box
+        Which part of it the crop covers where nothing is moved; the crop has its size.
+    transform
+        From offsets in the crop to offsets in the image, both in voxels from the middle, (n, n).
+    device
+        Where it is computed.
+    """
+
+    def __init__(self, shape: Shape, box: Box, transform: FloatArray, device: torch.device) -> None:
+        half = (np.asarray(box.size) - 1) / 2
+        middle = np.asarray(box.origin) + half
+        reach = np.abs(transform) @ half
+        limit = np.asarray(shape)
+        # Turned, the crop looks past the box: only the block that it can see travels to the device.
+        start = np.clip(np.floor(middle - reach), 0, limit - 1).astype(int)
+        stop = np.clip(np.ceil(middle + reach) + 1, start + 1, limit).astype(int)
+        self._region = tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
+        self._device = device
+        kind = np.float32 if device.type in _WITHOUT_FLOAT64 else np.float64
+        matrix, at, edge, centre = (
+            torch.from_numpy(np.asarray(v, dtype=kind)).to(device) for v in (transform, middle, limit, half)
+        )
+        positions = (voxel_positions(box.size, matrix.dtype, device) - centre) @ matrix.T + at
+        self._outside = ((positions < -0.5) | (positions > edge - 0.5)).any(-1)
+        self._positions = (positions - torch.from_numpy(start).to(device))[None]
+
+    def linear(self, channels: NDArray[Any]) -> Tensor:
+        """Look images up between their voxels, (C, (Z), Y, X), float32; outside, their border goes on."""
+        return sample_at(self._block(channels), self._positions, "bilinear", "border")[0]
+
+    def nearest(self, channels: NDArray[Any]) -> Tensor:
+        """Look labels up at the nearest voxels, (C, (Z), Y, X), float32; outside they are 0."""
+        found = sample_at(self._block(channels), self._positions, "nearest", "zeros")[0]
+        return found.masked_fill(self._outside, 0)
+
+    def _block(self, channels: NDArray[Any]) -> Tensor:
+        block = np.ascontiguousarray(channels[(slice(None), *self._region)])
+        return torch.from_numpy(block).to(self._device)[None].float()
+
+
+_FOREGROUND = (2, 3, 5, 6)
+_BACKGROUND = (1, 4)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crop:
+    """A piece of a timepoint for one training step.
+
+    Attributes
+    ----------
+    image
+        float32, (1, (Z), Y, X), on the training device.
+    labels
+        uint8, ((Z), Y, X), likewise.
+    """
+
+    image: Tensor
+    labels: Tensor
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether it holds a labelled voxel."""
+        return bool((self.labels > 0).any())
+
+
+def cut_crop(
+    volume: LabelledVolume,
+    crop_size: Shape,
+    params: AugmentationParams,
+    device: torch.device,
+    rng: np.random.Generator,
+) -> Crop:
+    """Cut a random crop that holds an annotated spot, augmented; see :func:`elephant.crops.sample.draw`.
+
+    Parameters
+    ----------
+    crop_size
+        Voxels, (Z), Y, X; where the image is smaller, the image's.
+
+    Raises
+    ------
+    ValueError
+        The volume has no labelled voxel.
+    """
+
+    def cut(box: Box, transform: FloatArray) -> Crop:
+        resampler = Resampler(volume.shape, box, transform, device)
+        labels = resampler.nearest(volume.labels[None])[0].round().to(torch.uint8)
+        return Crop(resampler.linear(volume.image[None]), labels)
+
+    return _with_contrast(draw(volume, crop_size, params, rng, cut), params, rng)
+
+
+def _with_contrast(crop: Crop, params: AugmentationParams, rng: np.random.Generator) -> Crop:
+    """Draw the labelled foreground towards the labelled background, where that is asked for."""
+    if not params.aug_contrast:
+        return crop
+    share = rng.uniform(params.aug_contrast, 1.0)
+    if share == 1:
+        return crop
+    foreground, background = (_is_any_of(crop.labels, values) for values in (_FOREGROUND, _BACKGROUND))
+    image = crop.image[0]
+    if not bool(foreground.any()) or not bool(background.any()):
+        return crop
+    bright, dark = image[foreground].mean(), image[background].mean()
+    factor = ((bright - dark) * share + dark) / bright.clamp(min=1e-6)
+    return Crop(torch.where(foreground, image * factor, image)[None], crop.labels)
+
+
+def _is_any_of(labels: Tensor, values: tuple[int, ...]) -> Tensor:
+    found = torch.zeros_like(labels, dtype=torch.bool)
+    for value in values:
+        found |= labels == value
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledPair:
+    """Two consecutive timepoints and the flow labels between them.
+
+    Attributes
+    ----------
+    images
+        The earlier and the later one, each normalised, float32, (2, (Z), Y, X).
+    labels
+        float32, (n + 1, (Z), Y, X): for the voxels of the later spots the earlier position minus the later one,
+        channels X, Y(, Z), over the norm; then a weight, 0 where there is no label.
+    anchors
+        As of :class:`elephant.crops.sample.Croppable`: centres of the later spots.
+    voxel_size
+        Physical size of these voxels, n values, (Z), Y, X.
+    norm
+        Voxels of these images that a displacement of 1 stands for, n values, X, Y(, Z). Where the images are rescaled,
+        they are not those of the stored image, in which labels are given.
+    """
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.float32]
+    anchors: NDArray[np.int64]
+    voxel_size: tuple[float, ...]
+    norm: tuple[float, ...]
+
+    @property
+    def shape(self) -> Shape:
+        """Size in voxels, (Z), Y, X."""
+        return tuple(self.images.shape[1:])
+
+    @property
+    def annotated(self) -> NDArray[np.float32]:
+        """The weights, (Z), Y, X."""
+        weight: NDArray[np.float32] = self.labels[-1]
+        return weight
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that it takes."""
+        return self.images.nbytes + self.labels.nbytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FlowCrop:
+    """A piece of two consecutive timepoints for one training step.
+
+    Attributes
+    ----------
+    images
+        float32, (2, (Z), Y, X), on the training device.
+    labels
+        float32, (n + 1, (Z), Y, X), likewise: displacements as they look in the crop, over the norm, then the weight.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether it holds a labelled voxel."""
+        return bool((self.labels[-1] > 0).any())
+
+
+def cut_flow_crop(
+    pair: LabelledPair,
+    crop_size: Shape,
+    params: AugmentationParams,
+    device: torch.device,
+    rng: np.random.Generator,
+) -> FlowCrop:
+    """Cut a random crop that holds a linked spot, augmented; see :func:`elephant.crops.sample.draw`.
+
+    Both timepoints turn, flip and scale by the same transform, and the displacements with them. The contrast stays.
+
+    Parameters
+    ----------
+    crop_size
+        Voxels, (Z), Y, X; where the image is smaller, the image's.
+
+    Raises
+    ------
+    ValueError
+        The pair has no labelled voxel.
+    """
+
+    def cut(box: Box, transform: FloatArray) -> FlowCrop:
+        resampler = Resampler(pair.shape, box, transform, device)
+        labels = resampler.nearest(pair.labels)
+        turned = torch.from_numpy(in_crop(transform, pair.norm)).to(labels) @ labels[:-1].flatten(1)
+        labels[:-1] = turned.view_as(labels[:-1])
+        return FlowCrop(resampler.linear(pair.images), labels)
+
+    return draw(pair, crop_size, params, rng, cut)
+
+
+def in_crop(transform: FloatArray, norm: tuple[float, ...]) -> FloatArray:
+    """Return the matrix from a displacement in the image to the same one in the crop, (n, n).
+
+    Parameters
+    ----------
+    transform
+        From offsets in the crop to offsets in the image, in voxels, (n, n), (Z), Y, X.
+    norm
+        Voxels of the image that a displacement of 1 stands for, X, Y(, Z): the order of the matrix.
+    """
+    # An offset o of the crop lies at T o in the image: what moves by d there moves by the inverse of T times d here.
+    turned = np.linalg.inv(transform)[::-1, ::-1]
+    matrix: FloatArray = np.diag(1 / np.asarray(norm)) @ turned @ np.diag(norm)
+    return matrix

@@ -1,0 +1,1 @@
+"""Files that are whole, names that stay inside a folder, and downloads."""

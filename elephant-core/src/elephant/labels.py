@@ -1,0 +1,173 @@
+"""Annotations to training targets: spots to detection labels, links to flow labels."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elephant.config import DisplacementParams, LabelParams
+from elephant.geometry import Ellipsoid, Raster, rasterise
+from elephant.images import darker_than
+from elephant.progress import CancelToken, NeverCancelled
+from elephant.types import Link, Shape, Spot, Tag
+
+Labels = NDArray[np.uint8]
+
+BACKGROUND, BORDER, CENTRE = 1, 2, 3
+FALSE_OFFSET = 3
+# class of each label value 0..6: nothing or background, border, centre
+_CLASS_OF = np.array([0, 0, 1, 2, 0, 1, 2], dtype=np.uint8)
+_FALSE_TAGS = frozenset({Tag.FP, Tag.FN, Tag.FB})
+_NUCLEUS_TAGS = frozenset({Tag.TP, Tag.FN})
+_BORDER_TAGS = frozenset({Tag.TB, Tag.FB})
+
+
+def detection_labels(
+    shape: Shape,
+    spots: Iterable[Spot],
+    params: LabelParams,
+    image: NDArray[np.generic] | None = None,
+    cancel: CancelToken | None = None,
+) -> Labels:
+    """Paint the labels of one timepoint.
+
+    Parameters
+    ----------
+    shape
+        Size of the image, (Z), Y, X.
+    spots
+        The timepoint's spots; later ones are painted over earlier ones. Those tagged `unlabeled` are left out.
+    params
+        Voxel size, `c_ratio` and `auto_bg_thresh`.
+    image
+        The image as it is stored, (Z), Y, X; needed where `auto_bg_thresh` is above 0.
+    cancel
+        Asked before each spot, and within large ones.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, (Z), Y, X.
+
+    Raises
+    ------
+    elephant.errors.Cancelled
+        `cancel` asked for the end.
+
+    References
+    ----------
+    Sugawara, Çevrim and Averof, eLife 2022, doi:10.7554/eLife.69380.
+    """
+    kept = _automatic_background(shape, params, image)
+    labels: Labels = kept.astype(np.uint8)  # 1, which is background
+    scale, token = params.voxel_size.last(len(shape)), cancel or NeverCancelled()
+    used = [spot for spot in spots if spot.tag is not Tag.UNLABELED]
+    for spot, ellipsoid in zip(used, Ellipsoid.from_spots(used, len(shape)), strict=True):
+        token.check()
+        outer = rasterise(ellipsoid, scale, shape, cancel=token)
+        if outer.is_empty:
+            continue
+        kept[outer.slices] |= outer.mask
+        _paint_spot(labels, spot.tag, outer)
+        if spot.tag in _NUCLEUS_TAGS:
+            inner = rasterise(ellipsoid.scaled(params.c_ratio), scale, shape, cancel=token)
+            _paint_centre(labels, inner, _offset(spot.tag))
+    labels *= kept
+    return labels
+
+
+def _automatic_background(shape: Shape, params: LabelParams, image: NDArray[np.generic] | None) -> NDArray[np.bool_]:
+    if params.auto_bg_thresh <= 0:
+        return np.zeros(shape, dtype=bool)
+    if image is None:
+        raise ValueError("an automatic background needs the image")
+    return darker_than(image, params.auto_bg_thresh)
+
+
+def _offset(tag: Tag) -> int:
+    return FALSE_OFFSET if tag in _FALSE_TAGS else 0
+
+
+def _paint_spot(labels: Labels, tag: Tag, outer: Raster) -> None:
+    block = labels[outer.slices]
+    classes = _CLASS_OF[block]
+    if tag in _NUCLEUS_TAGS or tag in _BORDER_TAGS:
+        block[outer.mask & (classes <= 1)] = BORDER + _offset(tag)
+    else:
+        block[outer.mask & (classes == 0)] = BACKGROUND + _offset(tag)
+
+
+def _paint_centre(labels: Labels, inner: Raster, offset: int) -> None:
+    """Paint the inner ellipsoid as centre, and a rim of one voxel around it as border."""
+    if inner.is_empty:
+        return
+    around = tuple(
+        slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(inner.slices, labels.shape, strict=True)
+    )
+    mask = np.zeros([s.stop - s.start for s in around], dtype=bool)
+    mask[tuple(slice(s.start - a.start, s.stop - a.start) for s, a in zip(inner.slices, around, strict=True))] = (
+        inner.mask
+    )
+    rim = _with_neighbours(mask)
+    block = labels[around]
+    block[rim] = BORDER + offset
+    block[mask] = CENTRE + offset
+
+
+def _with_neighbours(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Add the voxels that touch those of a mask, by a side, an edge or a corner."""
+    grown = mask
+    for axis in range(mask.ndim):
+        before, after = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
+        wider = grown.copy()
+        wider[before] |= grown[after]
+        wider[after] |= grown[before]
+        grown = wider
+    return grown
+
+
+def flow_labels(
+    shape: Shape, links: Iterable[Link], params: DisplacementParams, cancel: CancelToken | None = None
+) -> NDArray[np.float32]:
+    """Paint the flow labels of one earlier timepoint.
+
+    Parameters
+    ----------
+    shape
+        Size of the image, (Z), Y, X.
+    links
+        Those that begin at the timepoint; later ones are painted over earlier ones.
+    params
+        Voxel size, `max_displacement` and `n_keep_axials`.
+    cancel
+        Asked before each link, and within large spots.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, (n + 1, (Z), Y, X): over the voxels of the later spot its displacement in voxels over the norm, X, Y(,
+        Z), then a weight of 1; 0 elsewhere.
+
+    Raises
+    ------
+    elephant.errors.InvalidInputError
+        A covariance is not positive definite.
+    elephant.errors.Cancelled
+        `cancel` asked for the end.
+
+    References
+    ----------
+    Sugawara, Çevrim and Averof, eLife 2022, doi:10.7554/eLife.69380.
+    """
+    n_dims, token = len(shape), cancel or NeverCancelled()
+    scale = params.voxel_size.last(n_dims)
+    unit = np.asarray(scale[::-1]) * params.norm(n_dims)
+    labels: NDArray[np.float32] = np.zeros((n_dims + 1, *shape), dtype=np.float32)
+    for link in links:
+        token.check()
+        raster = rasterise(Ellipsoid.from_spot(link, n_dims), scale, shape, cancel=token)
+        if raster.is_empty:
+            continue
+        values = np.append(link.displacement[::-1][:n_dims] / unit, 1.0)
+        labels[(slice(None), *raster.slices)][:, raster.mask] = values[:, None]
+    return labels

@@ -1,0 +1,1 @@
+"""Fast kernels of the networks' layers on a CPU."""

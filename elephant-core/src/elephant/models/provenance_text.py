@@ -1,0 +1,134 @@
+"""What a model's history means: which work is in the weights that it holds, in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from elephant.models.provenance import Entry, Work, is_told, read_history
+from elephant.models.trained_with import TrainedWith
+
+# Of what the model held before them, nothing is left.
+STARTS: frozenset[Work] = frozenset({"intensities", "random", "pretrained", "address", "upload", "import"})
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is known of a model.
+
+    Attributes
+    ----------
+    entries
+        Its history, the oldest first.
+    is_current
+        Whether the model's file is the one that the last entry tells of.
+    """
+
+    entries: Sequence[Entry]
+    is_current: bool
+
+    def held(self, generation: int | None = None) -> Entry | None:
+        """Return the work that the model, or a generation of it, was left by; none where that is not known."""
+        if generation is None and not self.is_current:
+            return None
+        made = lineage(self.entries, generation)
+        return made[-1] if made else None
+
+    def trained_with(self) -> TrainedWith | None:
+        """Return what the model was trained with last; none where that is not known, or it was not trained."""
+        made = lineage(self.entries) if self.is_current else []
+        return next((entry.trained_with for entry in reversed(made) if entry.trained_with is not None), None)
+
+    def is_in(self, entry: Entry) -> bool:
+        """Return whether the model would be another one without a piece of work, as far as is known."""
+        return self.is_current and any(one.began == entry.began for one in lineage(self.entries))
+
+
+def tell(path: Path) -> Told:
+    """Return what is known of a model file; where it has no history, or a damaged one, that is nothing."""
+    entries = read_history(path)
+    return Told(entries, is_told(path, entries))
+
+
+def lineage(entries: Sequence[Entry], generation: int | None = None) -> list[Entry]:
+    """Return what made the model that a generation holds, or that the last entry left; the oldest first.
+
+    It begins where the model was started, or with the first work that is known. Work that was taken back by restoring
+    is not in it.
+    """
+    until = list(entries) if generation is None else _until(entries, generation)
+    if not until:
+        return []
+    last = until.pop()
+    if last.what == "restored":
+        return [] if last.restored is None else lineage(until, last.restored)
+    return [last] if last.what in STARTS or not last.follows else [*lineage(until), last]
+
+
+def summary(entry: Entry) -> str:
+    """Say in a line what was done."""
+    if entry.what not in ("training", "live session"):
+        return _of_start(entry)
+    words = "trained on" if entry.what == "training" else "live session on"
+    facts = (
+        _timepoints(entry.timepoints),
+        _counted(entry.n_annotations, (entry.annotated or "spots").removesuffix("s")),
+        _counted(entry.epochs, "epoch"),
+        "" if entry.loss is None else f"loss {entry.loss:.3g}",
+    )
+    return f"{words} {_dataset(entry)}: {' · '.join(filter(None, facts))}"
+
+
+def details(entry: Entry) -> str:
+    """Say what the summary leaves out; empty where that is all."""
+    facts = (
+        _counted(entry.steps, "step"),
+        "" if entry.lr is None else f"learning rate {entry.lr:g}",
+        *([] if entry.trained_with is None else entry.trained_with.words()),
+        "" if entry.before is None else f"previous version: generation {entry.before}",
+        "" if entry.within is None else f"saved during it: generation {entry.within}",
+    )
+    return " · ".join(filter(None, facts))
+
+
+def _until(entries: Sequence[Entry], generation: int) -> list[Entry]:
+    """Return the entries up to what a generation holds; the last one may be cut off."""
+    for i in reversed(range(len(entries))):
+        entry = entries[i]
+        if entry.within == generation:
+            return [*entries[:i], entry.model_copy(update={"epochs": entry.within_epochs, "steps": 0, "loss": None})]
+        if entry.before == generation:
+            return list(entries[:i]) if entry.follows else []
+    return []
+
+
+def _of_start(entry: Entry) -> str:
+    words = {
+        "intensities": f"started from the intensities of {_dataset(entry)}",
+        "random": "started from random weights",
+        "pretrained": f"started from the pretrained model {entry.source}",
+        "address": f"started from {entry.source}",
+        "upload": "started from an uploaded file",
+        "import": f"imported from {entry.source}",
+        "restored": f"restored to generation {entry.restored}",
+    }
+    return words[entry.what]
+
+
+def _dataset(entry: Entry) -> str:
+    return entry.dataset or "a dataset"
+
+
+def _timepoints(timepoints: Sequence[int]) -> str:
+    """Return sorted timepoints as ranges: 0-4, 7."""
+    spans: list[list[int]] = []
+    for t in timepoints:
+        if spans and t == spans[-1][1] + 1:
+            spans[-1][1] = t
+        else:
+            spans.append([t, t])
+    shown = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in spans[:12])
+    return f"timepoint{'' if len(timepoints) == 1 else 's'} {shown}{' …' if len(spans) > 12 else ''}" if spans else ""
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}" if n else ""

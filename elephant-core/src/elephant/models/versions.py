@@ -1,0 +1,257 @@
+"""What a model's file held before: its last three generations, kept beside it.
+
+A generation is what stood before a training or a reset, not before an epoch: a training saves after each one, and
+hundreds of them would soon push out all that is worth going back to. Besides, a training that goes on for long, as a
+live session does, keeps what stood an hour ago at most, so that an evening in which the model was spoilt at the end is
+not lost as a whole. Of those there is one, the newest.
+
+They lie in ``.generations/<name of the model>/`` in the model's own folder, numbered. To keep one is to give the file a
+second name: it takes no room until the file is replaced, and at no moment is there no model.
+"""
+
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from elephant.errors import ModelFileError, NotFoundError
+from elephant.io.atomic import explained_storage, replacing, sync_folder
+from elephant.models.checkpoint import StateDict, load_state_dicts, save_state_dicts
+from elephant.models.lock import writing
+from elephant.models.provenance import Entry, history_file, is_told, read_history, record
+
+logger = logging.getLogger(__name__)
+
+N_KEPT = 3
+INTERIM_S = 3600.0
+FOLDER = ".generations"
+_NAME = re.compile(r"(\d{6,})(-interim)?\.pth")
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a model's file held once.
+
+    Attributes
+    ----------
+    number
+        Counted up from 1, the newest has the highest.
+    path
+        Its file: a model file like any other.
+    saved
+        When its weights were saved.
+    is_interim
+        Whether it was kept within a training rather than before one.
+    """
+
+    number: int
+    path: Path
+    saved: datetime
+    is_interim: bool
+
+    def __str__(self) -> str:
+        return f"generation {self.number}, saved {self.saved:%Y-%m-%d %H:%M} UTC"
+
+
+def generations(path: Path) -> list[Generation]:
+    """Return the generations of a model file that are there, the newest first."""
+    found = []
+    for file in _folder_of(path).glob("*.pth"):
+        match = _NAME.fullmatch(file.name)
+        with suppress(FileNotFoundError):  # swept meanwhile
+            if match and file.is_file():
+                saved = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+                found.append(Generation(int(match[1]), file, saved, match[2] is not None))
+    return sorted(found, key=lambda generation: generation.number, reverse=True)
+
+
+def keep_generation(path: Path, *, is_interim: bool = False) -> int | None:
+    """Keep what a model file holds, because it is about to be replaced; let go of what is too old.
+
+    Where the file is not there, or was kept already, nothing is done.
+
+    Returns
+    -------
+    int, optional
+        The number of the generation that holds it; none where there is no file.
+
+    Raises
+    ------
+    StorageError
+        It cannot be kept.
+    """
+    if not path.is_file():
+        return None
+    kept = generations(path)
+    if kept and kept[0].path.samefile(path):
+        return kept[0].number
+    folder = _folder_of(path)
+    with explained_storage(f"a generation of {path.name}", path.parent, path.stat().st_size):
+        folder.mkdir(parents=True, exist_ok=True)
+        number = _name_again(path, folder, kept[0].number + 1 if kept else 1, "-interim" if is_interim else "")
+        sync_folder(folder)
+    _sweep(path)
+    return number
+
+
+def restore(path: Path, number: int | None = None) -> Generation:
+    """Go back to a generation: the model's file is replaced by a copy of it, in one step.
+
+    What the file held before becomes a generation itself, unless it is damaged, so that this can be taken back.
+
+    Parameters
+    ----------
+    path
+        The model file; it need not be there any more.
+    number
+        Which generation; the newest that is not damaged by default.
+
+    Returns
+    -------
+    Generation
+        The one that the file holds now.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such generation.
+    ModelFileError
+        The one that was asked for is damaged.
+    StorageError
+        There is no room.
+    InUseError
+        Another process is changing the model, and would write over what was restored.
+    """
+    with writing(path, "a restoring"):
+        return _restore(path, number)
+
+
+def _restore(path: Path, number: int | None) -> Generation:
+    kept = generations(path)
+    chosen = newest_sound(path) if number is None else next((g for g in kept if g.number == number), None)
+    if chosen is None:
+        there = ", ".join(str(generation) for generation in kept) or "none"
+        raise NotFoundError(f"{path.name} has no such generation to go back to (there is: {there})")
+    load_state_dicts(chosen.path)
+    needed = chosen.path.stat().st_size
+    with explained_storage(f"the model {path.name}", path.parent, needed), replacing(path) as file:
+        with chosen.path.open("rb") as source:
+            shutil.copyfileobj(source, file)
+        follows = is_told(path, read_history(path))
+        before = keep_generation(path) if _is_sound(path, load_state_dicts) else None
+    record(path, Entry(what="restored", restored=chosen.number, before=before, follows=follows))
+    logger.info("The model %s was set back to its %s", path.name, chosen)
+    return chosen
+
+
+def discard(path: Path) -> None:
+    """Remove a model that is new, with its history; folders that are empty then go too."""
+    path.unlink(missing_ok=True)
+    history_file(path).unlink(missing_ok=True)
+    for folder in (history_file(path).parent, _folder_of(path), _folder_of(path).parent):
+        with suppress(OSError):  # something is in it, or it is not there
+            folder.rmdir()
+
+
+def newest_sound(path: Path, load: Callable[[Path], object] = load_state_dicts) -> Generation | None:
+    """Return the newest generation that can be loaded, if there is any."""
+    return next((generation for generation in generations(path) if _is_sound(generation.path, load)), None)
+
+
+def way_back(path: Path, load: Callable[[Path], object]) -> str:
+    """Say how to go on with a model file that cannot be loaded; empty where there is no generation to go back to."""
+    generation = newest_sound(path, load)
+    if generation is None:
+        return ""
+    return f". To go back to its {generation}: copy {generation.path} to {path}, or use `elephant models restore`"
+
+
+class ModelFile:
+    """A model file that one training, or one reset, replaces as often as it has something to save.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._kept_at: float | None = None
+        self._epochs = 0  # in the file
+        self._is_noted = True
+        self._kept: dict[str, int | bool | None] = {}  # what its entry says of generations
+
+    def save(self, members: Sequence[StateDict], entry: Entry | None = None) -> None:
+        """Replace the file; what it held before the first time is kept as a generation.
+
+        Parameters
+        ----------
+        members
+            The weights of its networks.
+        entry
+            What its history says of this work.
+
+        Raises
+        ------
+        ModelFileError
+            A weight is not a finite number.
+        StorageError
+            The file cannot be written, or its predecessor cannot be kept: the old one stays.
+        """
+        now = time.monotonic()
+        if self._kept_at is None:
+            follows = is_told(self._path, read_history(self._path))
+            self._kept = {"before": keep_generation(self._path), "follows": follows}
+            self._kept_at = now
+        elif now - self._kept_at >= INTERIM_S:
+            number = keep_generation(self._path, is_interim=True)
+            self._kept |= {"within": number, "within_epochs": self._epochs}
+            self._kept_at = now
+        save_state_dicts(self._path, members)
+        if entry is not None:
+            self._epochs = entry.epochs
+            # Once is enough to hear of it: an epoch may take less than a second.
+            level = logging.WARNING if self._is_noted else logging.DEBUG
+            self._is_noted = record(self._path, entry.model_copy(update=self._kept), level)
+
+
+def _folder_of(path: Path) -> Path:
+    return path.parent / FOLDER / path.name
+
+
+def _name_again(path: Path, folder: Path, number: int, suffix: str) -> int:
+    """Give the file its name among the generations, and return its number; others may do so at the same time."""
+    place = folder / f"{number:06d}{suffix}.pth"
+    try:
+        os.link(path, place)
+    except FileExistsError:
+        return _name_again(path, folder, number + 1, suffix)
+    except OSError:  # a file system that has no second names
+        with replacing(place) as file, path.open("rb") as source:
+            shutil.copyfileobj(source, file)
+        stamp = path.stat()
+        os.utime(place, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    return number
+
+
+def _sweep(path: Path) -> None:
+    kept = generations(path)
+    interim = [generation for generation in kept if generation.is_interim]
+    before = [generation for generation in kept if not generation.is_interim]
+    for generation in (*interim[1:], *before[N_KEPT:]):
+        generation.path.unlink(missing_ok=True)
+
+
+def _is_sound(path: Path, load: Callable[[Path], object]) -> bool:
+    try:
+        load(path)
+    except (ModelFileError, NotFoundError):
+        return False
+    return True
