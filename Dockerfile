@@ -46,5 +46,5 @@ ENV ELEPHANT_HOME=/opt/elephant \
 VOLUME /workspace
 EXPOSE 8080 5672
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["python", "-m", "elephant_server.stack.health"]
-CMD ["python", "-m", "elephant_server.stack"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["python", "-m", "elephant_server.deploy.health"]
+CMD ["python", "-m", "elephant_server.deploy"]

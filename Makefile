@@ -16,7 +16,7 @@ serve: setup ## start the server, at http://localhost:8080/ unless told otherwis
 	@exec $(PYTHON_OF_VENV) -m elephant_server.embedded
 
 serve-stack: setup-stack ## start the whole stack, with Redis, RabbitMQ and NGINX, as in the container; Ctrl-C stops it
-	@exec $(PYTHON_OF_VENV) -m elephant_server.stack
+	@exec $(PYTHON_OF_VENV) -m elephant_server.deploy
 
 build: ## build the container's image; ELEPHANT_TORCH=cpu makes it some GB smaller
 	@script/container.sh build
@@ -49,7 +49,7 @@ apptainer-access: ## print what to enter into the client for it
 	@script/apptainer.sh access
 
 access: setup ## print what to enter into the client: the address with its token, RabbitMQ's user and password
-	@$(PYTHON_OF_VENV) -m elephant_server.stack --access
+	@$(PYTHON_OF_VENV) -m elephant_server.deploy --access
 
 demo: setup-dev ## drive the running server as the client would; MOVIE, TRUTH and SEED choose the movie
 	@exec $(PYTHON_OF_VENV) script/demo.py

@@ -16,7 +16,7 @@ import psutil
 
 from elephant_server.demo.client import ServerClient
 
-EMBEDDED, STACK = "elephant_server.embedded", "elephant_server.stack"
+EMBEDDED, STACK = "elephant_server.embedded", "elephant_server.deploy"
 _ADDRESS_LINE = "press Ctrl-C to stop"
 _START_S, _STOP_S = 180.0, 60.0
 _PORTS = ("ELEPHANT_HTTP_PORT", "ELEPHANT_REDIS_PORT", "ELEPHANT_RABBITMQ_NODE_PORT")

@@ -113,7 +113,7 @@ start() {
     [ -e "$SIF" ] || build
     ! is_running || fail "The instance $NAME is running already; make apptainer-stop ends it."
     "${APPTAINER[@]}" instance start "${OPTIONS[@]}" "$SIF" "$NAME"
-    until inside python -m elephant_server.stack.health >/dev/null 2>&1; do
+    until inside python -m elephant_server.deploy.health >/dev/null 2>&1; do
         is_running || fail "The server has ended; ~/.apptainer/instances/logs has what it said."
         [ "$SECONDS" -lt "$deadline" ] || fail "It does not answer after $START_SECONDS s; $WORKSPACE/.run has its logs."
         sleep 1
@@ -146,7 +146,7 @@ run() {
 access() {
     prepare
     is_running || fail "The instance $NAME is not running; make apptainer-start starts it."
-    inside python -m elephant_server.stack --access
+    inside python -m elephant_server.deploy --access
 }
 
 case ${1:-} in

@@ -30,18 +30,18 @@ CORE_ORDER: list[set[str]] = [
     {"cli"},
 ]
 APP_ORDER: list[set[str]] = [
-    {"errors", "settings", "hardware"},
-    {"state", "messaging"},
+    {"errors", "settings", "device_memory"},
+    {"state", "rabbitmq"},
     {"logs", "uploads", "machines"},
     {"jobs"},
     {"schemas"},
     {"services"},
     {"api"},
-    {"gate"},
+    {"auth"},
     {"dashboard"},
     {"main", "worker"},
-    {"wsgi", "stack", "demo"},
-    {"doctor", "embedded"},
+    {"wsgi", "deploy", "demo"},
+    {"doctor", "embedded", "stack"},
 ]
 
 

@@ -3,8 +3,8 @@
 import logging
 
 from _documenting.tables import code, table
-from elephant_server.messaging.publisher import Message
-from elephant_server.messaging.queues import Messages
+from elephant_server.rabbitmq.publisher import Message
+from elephant_server.rabbitmq.queues import Messages
 
 
 class _Kept:

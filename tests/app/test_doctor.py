@@ -7,9 +7,9 @@ import pytest
 
 from elephant.cli.health.findings import Status
 from elephant_server import doctor
+from elephant_server.deploy import ports, programs
 from elephant_server.doctor import check_other_machines, check_part, check_ports, check_programs, check_server
 from elephant_server.settings import Settings
-from elephant_server.stack import ports, programs
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from flask import Flask, jsonify
 
 from client.released import OLD_PATHS
 from client.wire import get, read
-from elephant_server import hardware
-from elephant_server.api.bodies import parse
+from elephant_server import device_memory
+from elephant_server.api.parsing import parse
+from elephant_server.jobs.responses import Waiter
 from elephant_server.jobs.submit import Dispatcher
-from elephant_server.jobs.waiting import Waiter
 from elephant_server.main import create_app
 from elephant_server.schemas.seg import SegTrainBody
 from elephant_server.settings import Settings
@@ -57,8 +57,8 @@ def test_without_a_gpu_the_list_has_one_entry(monkeypatch: pytest.MonkeyPatch) -
     def none() -> int:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_UNINITIALIZED)
 
-    monkeypatch.setattr(hardware, "n_gpus", none)
-    (entry,) = (found.as_json() for found in hardware.device_memory("all"))
+    monkeypatch.setattr(device_memory, "n_gpus", none)
+    (entry,) = (found.as_json() for found in device_memory.device_memory("all"))
     assert (entry["id"], entry["name"]) == ("GPU is not available", "CPU is used")
     assert 0 < entry["mem_used"] < entry["mem_total"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.models.test_fetching import CONTENT, FREE, send, served
+from core.test_download import CONTENT, FREE, send, served
 from elephant.export import MaskArchive, archive
 from elephant.io import atomic
 from elephant.models import pretrained

@@ -17,7 +17,7 @@ import pytest
 from elephant_server.embedded import connections, server
 from elephant_server.jobs.threads import WorkerThreads
 from elephant_server.main import make_app
-from elephant_server.messaging import Messages, NoBroker
+from elephant_server.rabbitmq import Messages, NoBroker
 from elephant_server.services import Services
 from elephant_server.settings import Settings
 from elephant_server.state import MemoryBoard, MemoryBulletin

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from elephant_server.deploy.errors import StackError
+from elephant_server.deploy.foreground import say
+from elephant_server.deploy.secret_files import with_secrets
 from elephant_server.embedded import parts, server
 from elephant_server.embedded.command import serve
 from elephant_server.settings import Settings
-from elephant_server.stack.errors import StackError
-from elephant_server.stack.foreground import say
-from elephant_server.stack.secret_files import with_secrets
 from stack.running import free_ports
 
 

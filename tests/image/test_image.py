@@ -60,7 +60,7 @@ def test_its_health_is_looked_at(started: Started, tmp_path: Path) -> None:
     def check(port: int) -> None:
         address = ["--env", "ELEPHANT_BIND_ADDRESS=127.0.0.1", "--env", f"ELEPHANT_HTTP_PORT={port}"]
         command = ["buildah", "run", "--isolation", "chroot", *address, started.container, "--"]
-        run(*command, "python", "-m", "elephant_server.stack.health", log=tmp_path / "health.txt")
+        run(*command, "python", "-m", "elephant_server.deploy.health", log=tmp_path / "health.txt")
 
     check(started.server.http_port)
     with pytest.raises(AssertionError, match="no server answers"):

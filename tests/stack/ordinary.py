@@ -27,7 +27,7 @@ def readable() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def python(readable: Path) -> str:
     """Give a Python with the server's packages that an ordinary user can run: this one, or one beside it."""
-    command = [sys.executable, "-c", "import elephant_server.stack.launcher, torch"]
+    command = [sys.executable, "-c", "import elephant_server.deploy.launcher, torch"]
     if _as_user(command) == 0:
         return sys.executable
     system = f"/usr/bin/python3.{sys.version_info.minor}"

@@ -16,14 +16,14 @@ import pytest
 import redis
 import requests
 
+from elephant_server.deploy.errors import StackError
+from elephant_server.deploy.programs import find_programs
 from elephant_server.settings import Settings
-from elephant_server.stack.errors import StackError
-from elephant_server.stack.programs import find_programs
 
 START_SECONDS = 180.0
 STOP_SECONDS = 60.0
 ADDRESS_LINE = "press Ctrl-C to stop"
-STACK = "elephant_server.stack"
+STACK = "elephant_server.deploy"
 
 
 def require_programs() -> None:
@@ -166,7 +166,7 @@ class RunningServer:
 
     def ask(self, option: str) -> str:
         """Return what the launcher's command prints about this server when it is asked with an option."""
-        command, variables = [sys.executable, "-m", "elephant_server.stack", option], _without_settings()
+        command, variables = [sys.executable, "-m", "elephant_server.deploy", option], _without_settings()
         return subprocess.run(
             command, cwd=self.folder, env=variables | dict(self.values), capture_output=True, text=True, check=True
         ).stdout

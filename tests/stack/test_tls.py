@@ -13,10 +13,10 @@ import pika.exceptions
 import pytest
 import requests
 
+from elephant_server.auth.local_access import trust_only
 from elephant_server.demo.client import ServerClient
 from elephant_server.demo.errors import DemoError
 from elephant_server.demo.watching import LogQueue
-from elephant_server.gate.asking import trust_only
 from stack.certificates import make_certificate
 from stack.player import write_movie
 from stack.running import RunningServer, settings_of

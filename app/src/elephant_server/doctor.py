@@ -7,13 +7,13 @@ from pathlib import Path
 from elephant.cli.health.findings import Finding, ok, problem, warning
 from elephant.cli.health.software import check_packages
 from elephant.errors import ElephantError
+from elephant_server.deploy import ports
+from elephant_server.deploy.errors import StackError
+from elephant_server.deploy.health import problems_of
+from elephant_server.deploy.programs import find_programs
+from elephant_server.deploy.readiness import gpu_names
+from elephant_server.deploy.secret_files import with_passwords
 from elephant_server.settings import Settings, load_settings, unknown_settings, variable
-from elephant_server.stack import ports
-from elephant_server.stack.errors import StackError
-from elephant_server.stack.health import problems_of
-from elephant_server.stack.programs import find_programs
-from elephant_server.stack.readiness import gpu_names
-from elephant_server.stack.secret_files import with_passwords
 
 _PACKAGES = {"Flask": "flask", "celery": "celery", "redis": "redis", "pika": "pika", "supervisor": "supervisor"}
 _SECONDS = 3.0

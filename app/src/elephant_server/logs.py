@@ -3,7 +3,7 @@
 import functools
 import logging
 
-from elephant_server.messaging import Messages, Publisher, QueueLogHandler
+from elephant_server.rabbitmq import Messages, Publisher, QueueLogHandler
 from elephant_server.settings import Settings
 from elephant_server.state import Poster, RedisBulletin
 

@@ -4,9 +4,9 @@ from flask import Flask
 
 from elephant_server import dashboard
 from elephant_server.api import register
-from elephant_server.api.places import Places
-from elephant_server.gate.limits import limit_bodies
-from elephant_server.gate.middleware import Gate
+from elephant_server.api.admission import Places
+from elephant_server.auth.limits import limit_bodies
+from elephant_server.auth.middleware import Gate
 from elephant_server.jobs.broker import Post
 from elephant_server.logs import messages_of
 from elephant_server.machines import Machines

@@ -5,11 +5,11 @@ from typing import Self
 
 from flask import current_app
 
-from elephant_server.jobs.following import Follower
+from elephant_server.jobs.responses import Waiter
+from elephant_server.jobs.streaming import Follower
 from elephant_server.jobs.submit import Dispatcher, Sender
-from elephant_server.jobs.waiting import Waiter
 from elephant_server.machines import Machines
-from elephant_server.messaging import Messages
+from elephant_server.rabbitmq import Messages
 from elephant_server.settings import Settings
 from elephant_server.state import Board, Bulletin
 

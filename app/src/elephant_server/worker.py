@@ -10,11 +10,11 @@ from celery import signals
 
 from elephant.dataset import sweep
 from elephant.io.atomic import sweep_files
-from elephant_server.jobs.attendance import attend
 from elephant_server.jobs.broker import Post, make_celery, register
 from elephant_server.jobs.context import WorkerContext, make_context
-from elephant_server.jobs.registry import TASKS, perform
-from elephant_server.jobs.running import end_current_jobs
+from elephant_server.jobs.handlers import TASKS, perform
+from elephant_server.jobs.heartbeat import attend
+from elephant_server.jobs.runner import end_current_jobs
 from elephant_server.logs import messages_of, poster_of, set_up_logging
 from elephant_server.settings import get_settings
 from elephant_server.state import RedisBoard, RedisRoster

@@ -1,9 +1,9 @@
 """What uWSGI loads."""
 
 from elephant_server.jobs.flow_payloads import FLOW_RESET
-from elephant_server.jobs.leftovers import Leftovers
+from elephant_server.jobs.orphans import Leftovers
 from elephant_server.jobs.payloads import CTC_EXPORT, SEG_RESET
-from elephant_server.jobs.sweeping import Sweeper
+from elephant_server.jobs.reaper import Sweeper
 from elephant_server.logs import set_up_logging
 from elephant_server.main import create_app
 from elephant_server.settings import get_settings

@@ -7,7 +7,7 @@ import pytest
 from elephant.errors import InvalidInputError
 from elephant.types import Box, VoxelSize
 from elephant_server.api import flow
-from elephant_server.api.bodies import parse
+from elephant_server.api.parsing import parse
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.state import Outcome
 

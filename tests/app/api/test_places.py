@@ -7,7 +7,7 @@ import pytest
 from flask import Blueprint, Flask, Response, send_file
 
 from elephant_server.api import errors
-from elephant_server.api.places import Places
+from elephant_server.api.admission import Places
 
 
 def make_app(n_threads: int) -> Flask:

@@ -12,7 +12,7 @@ from elephant.dataset.summary import image_version
 from elephant.spots import DetectedSpot
 from elephant.types import Box, VoxelSize
 from elephant_server.jobs.payloads import SegPredict
-from elephant_server.jobs.showing import show_found
+from elephant_server.jobs.progress import show_found
 from elephant_server.state import Poster, RedisBulletin
 from elephant_server.state.results import MOST_NUCLEI
 

@@ -21,9 +21,9 @@ from elephant.models.provenance import Entry, history_file
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.training.event_files import EventFile
 from elephant.training.scalars import ScalarReporter, unnamed_curves
+from elephant_server.dashboard.admission import BusyError, Turns
 from elephant_server.dashboard.curves import MOST_POINTS
-from elephant_server.dashboard.turns import BusyError, Turns
-from elephant_server.jobs.showing import Pace, Shown, show_begin
+from elephant_server.jobs.progress import Pace, Shown, show_begin
 from elephant_server.logs import BulletinHandler
 from elephant_server.main import create_app
 from elephant_server.schemas.seg import SegPredictBody

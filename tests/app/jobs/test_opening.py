@@ -12,7 +12,7 @@ from elephant.dataset import DatasetSource
 from elephant.types import VoxelSize
 from elephant_server.jobs.context import WorkerContext, open_dataset
 from elephant_server.jobs.payloads import SegUpdate
-from elephant_server.jobs.showing import voxel_size_of
+from elephant_server.jobs.progress import voxel_size_of
 
 KNOWN = VoxelSize(2, 0.5, 0.5)
 

@@ -10,11 +10,11 @@ import pytest
 
 from elephant_server.jobs.context import JobControl, make_context
 from elephant_server.jobs.flow_payloads import FLOW_RESET
+from elephant_server.jobs.handlers import perform
 from elephant_server.jobs.payloads import DATASET_GENERATE, SEG_RESET
-from elephant_server.jobs.registry import perform
-from elephant_server.jobs.running import run_job
+from elephant_server.jobs.runner import run_job
 from elephant_server.jobs.threads import Do, WorkerThreads
-from elephant_server.messaging import Messages, NoBroker
+from elephant_server.rabbitmq import Messages, NoBroker
 from elephant_server.settings import Settings
 from elephant_server.state import Kind, MemoryBoard, MemoryBulletin, Outcome, Poster
 

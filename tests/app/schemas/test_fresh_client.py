@@ -12,7 +12,7 @@ from client.wire import written
 from elephant.config import n_keep_axials
 from elephant.errors import InvalidInputError
 from elephant.types import VoxelSize
-from elephant_server.api.bodies import parse
+from elephant_server.api.parsing import parse
 from elephant_server.schemas.base import Body
 from elephant_server.schemas.dataset import DatasetCheckBody, DatasetGenerateBody
 from elephant_server.schemas.download import CtcBody, ModelDownloadBody

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.schemas.requests import ELLIPSOID, LINK, SPOT, Sent, bodies_of, client_of, payload_of
 from client.wire import written
 from elephant.errors import InvalidInputError
-from elephant_server.api.bodies import parse
+from elephant_server.api.parsing import parse
 from elephant_server.schemas.base import Body
 from elephant_server.schemas.flow import FlowPredictBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.schemas.movie import MovieBody

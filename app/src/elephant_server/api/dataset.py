@@ -8,10 +8,10 @@ from flask import Blueprint, Response, jsonify
 from elephant.dataset import check_dataset, find_movie
 from elephant.dataset.finding import movies_of_other_formats
 from elephant.io.paths import resolve_inside
-from elephant_server.api.bodies import read_body
-from elephant_server.api.described import described
+from elephant_server.api.endpoint import described
+from elephant_server.api.parsing import read_body
 from elephant_server.jobs.payloads import ANSWERING_QUEUE, DATASET_GENERATE
-from elephant_server.jobs.waiting import LATE_FIRST_BYTE_AFTER_S
+from elephant_server.jobs.responses import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.schemas.answers import Completed, Message
 from elephant_server.schemas.dataset import DatasetCheckBody, DatasetGenerateBody
 from elephant_server.services import services

@@ -9,10 +9,10 @@ from flask import Blueprint, Response, request, send_file
 from elephant.export import beginning_of_archive
 from elephant.io.paths import open_inside
 from elephant.models.names import possible_names
-from elephant_server.api.bodies import read_body
-from elephant_server.api.described import described
-from elephant_server.jobs.following import breakable, can_break, growing_file
+from elephant_server.api.endpoint import described
+from elephant_server.api.parsing import read_body
 from elephant_server.jobs.payloads import ANSWERING_QUEUE, CTC_EXPORT
+from elephant_server.jobs.streaming import breakable, can_break, growing_file
 from elephant_server.schemas.download import CtcBody, ModelDownloadBody
 from elephant_server.services import services
 from elephant_server.state import Kind

@@ -18,7 +18,7 @@ from elephant.errors import (
     ModelFileError,
     NotFoundError,
 )
-from elephant_server.api.explaining import explain, shortened
+from elephant_server.api.parsing import explain, shortened
 from elephant_server.errors import AlreadyRunningError, UnavailableError
 
 logger = logging.getLogger(__name__)

@@ -4,12 +4,12 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from elephant_server.api.bodies import read_body
-from elephant_server.api.described import described
+from elephant_server.api.endpoint import described
+from elephant_server.api.parsing import read_body
 from elephant_server.api.resets import read_reset
 from elephant_server.jobs.flow_payloads import FLOW_PREDICT, FLOW_RESET, FLOW_TRAIN, FLOW_UPDATE
 from elephant_server.jobs.payloads import ANSWERING_QUEUE, TRAINING_QUEUE
-from elephant_server.jobs.waiting import LATE_FIRST_BYTE_AFTER_S
+from elephant_server.jobs.responses import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.schemas.answers import Completed, EarlierSpots
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.services import services

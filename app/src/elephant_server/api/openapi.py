@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from elephant_server import __version__
-from elephant_server.api.described import ATTRIBUTE, Description
+from elephant_server.api.endpoint import ATTRIBUTE, Description
 from elephant_server.schemas.answers import Error
 
 REF = "#/components/schemas/{model}"

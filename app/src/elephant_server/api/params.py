@@ -2,8 +2,8 @@
 
 from flask import Blueprint, Response, jsonify
 
-from elephant_server.api.bodies import read_body
-from elephant_server.api.described import described
+from elephant_server.api.endpoint import described
+from elephant_server.api.parsing import read_body
 from elephant_server.schemas.answers import Params
 from elephant_server.schemas.state import ParamsBody
 from elephant_server.services import services

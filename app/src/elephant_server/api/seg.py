@@ -4,8 +4,8 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from elephant_server.api.bodies import read_body
-from elephant_server.api.described import described
+from elephant_server.api.endpoint import described
+from elephant_server.api.parsing import read_body
 from elephant_server.api.resets import read_reset
 from elephant_server.jobs.payloads import (
     ANSWERING_QUEUE,
@@ -15,7 +15,7 @@ from elephant_server.jobs.payloads import (
     SEG_UPDATE,
     TRAINING_QUEUE,
 )
-from elephant_server.jobs.waiting import LATE_FIRST_BYTE_AFTER_S
+from elephant_server.jobs.responses import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.schemas.answers import Completed, FoundSpots
 from elephant_server.schemas.seg import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.services import services

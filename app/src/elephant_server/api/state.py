@@ -5,8 +5,8 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from elephant_server.api.bodies import read_body
-from elephant_server.api.described import described
+from elephant_server.api.endpoint import described
+from elephant_server.api.parsing import read_body
 from elephant_server.schemas.answers import Device, State
 from elephant_server.schemas.state import ProcessBody
 from elephant_server.services import services

@@ -2,8 +2,8 @@
 
 from flask import Blueprint, Response, jsonify
 
-from elephant_server.api.bodies import one_part, read_form
-from elephant_server.api.described import described
+from elephant_server.api.endpoint import described
+from elephant_server.api.parsing import one_part, read_form
 from elephant_server.schemas.answers import Completed
 from elephant_server.schemas.upload import UploadForm
 from elephant_server.services import services

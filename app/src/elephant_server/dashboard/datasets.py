@@ -10,10 +10,10 @@ from elephant.dataset.summary import find_datasets, summarise
 from elephant.dataset.voxels import voxel_size_beside
 from elephant.errors import NotFoundError
 from elephant.io.paths import resolve_inside
-from elephant_server.api.described import described
+from elephant_server.api.endpoint import described
+from elephant_server.dashboard.admission import in_turn
 from elephant_server.dashboard.query import read_query
 from elephant_server.dashboard.schemas import DatasetAnswer, DatasetQuery, Names
-from elephant_server.dashboard.turns import in_turn
 from elephant_server.services import services
 
 blueprint = Blueprint("dashboard_datasets", __name__)

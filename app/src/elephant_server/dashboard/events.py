@@ -10,11 +10,11 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 from redis.exceptions import RedisError
 
-from elephant_server.api.described import described
+from elephant_server.api.endpoint import described
+from elephant_server.dashboard.admission import BusyError, Turns, busy
 from elephant_server.dashboard.query import read_query
 from elephant_server.dashboard.schemas import LogLine, LogQuery
 from elephant_server.dashboard.status import status_of
-from elephant_server.dashboard.turns import BusyError, Turns, busy
 from elephant_server.services import Services, services
 
 blueprint = Blueprint("dashboard_events", __name__)

@@ -12,9 +12,9 @@ from flask import Blueprint, Response, jsonify
 from elephant.models.inspect import ModelKind, peek
 from elephant.models.provenance import Entry, history_file, is_told, read_history
 from elephant.models.provenance_text import Told, details, summary
-from elephant_server.api.described import described
+from elephant_server.api.endpoint import described
+from elephant_server.dashboard.admission import in_turn
 from elephant_server.dashboard.schemas import GenerationAnswer, ModelAnswer, WorkAnswer
-from elephant_server.dashboard.turns import in_turn
 from elephant_server.services import services
 
 blueprint = Blueprint("dashboard_models", __name__)

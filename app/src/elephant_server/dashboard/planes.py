@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
 from elephant.types import Box
-from elephant_server.api.described import described
+from elephant_server.api.endpoint import described
+from elephant_server.dashboard.admission import in_turn
 from elephant_server.dashboard.query import asked_dataset, read_query
 from elephant_server.dashboard.schemas import Axis, PlaneQuery
-from elephant_server.dashboard.turns import in_turn
 
 blueprint = Blueprint("dashboard_planes", __name__)
 

@@ -5,11 +5,11 @@ from flask import Blueprint, Response, jsonify
 from elephant.dataset.summary import image_version
 from elephant.errors import InvalidInputError, NotFoundError
 from elephant.io.paths import resolve_inside
-from elephant_server.api.described import described
+from elephant_server.api.endpoint import described
+from elephant_server.dashboard.admission import in_turn
 from elephant_server.dashboard.query import read_query
 from elephant_server.dashboard.schemas import ResultAnswer, ResultNuclei, ResultQuery
 from elephant_server.dashboard.spots import ellipsoids
-from elephant_server.dashboard.turns import in_turn
 from elephant_server.services import services
 from elephant_server.state.results import Nuclei, Result
 

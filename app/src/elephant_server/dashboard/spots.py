@@ -9,13 +9,13 @@ from elephant.config import SpotParams
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
 from elephant.types import Box, VoxelSize
-from elephant_server.api.described import described
-from elephant_server.api.explaining import explain
+from elephant_server.api.endpoint import described
+from elephant_server.api.parsing import explain
+from elephant_server.dashboard.admission import in_turn
 from elephant_server.dashboard.planes import plane_box
 from elephant_server.dashboard.query import asked_dataset, read_query
 from elephant_server.dashboard.schemas import Axis, FoundEllipsoid, FoundEllipsoids, SpotsQuery
-from elephant_server.dashboard.turns import in_turn
-from elephant_server.jobs.showing import in_voxels
+from elephant_server.jobs.progress import in_voxels
 from elephant_server.state.results import Nuclei
 
 blueprint = Blueprint("dashboard_spots", __name__)

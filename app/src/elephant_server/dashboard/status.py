@@ -5,7 +5,7 @@ import time
 from flask import Blueprint, Response, jsonify
 
 from elephant_server import __version__
-from elephant_server.api.described import described
+from elephant_server.api.endpoint import described
 from elephant_server.dashboard.manual import manual_of
 from elephant_server.dashboard.schemas import JobStatus, Status
 from elephant_server.schemas.answers import Device

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from elephant.types import Spot
+from elephant_server.auth.local_access import password_of, token_of, trust_of
 from elephant_server.demo import bodies, picture
 from elephant_server.demo.client import ServerClient, spots_of
 from elephant_server.demo.errors import DemoError
@@ -12,7 +13,6 @@ from elephant_server.demo.movie import Movie, provide
 from elephant_server.demo.options import DemoOptions, parse
 from elephant_server.demo.scoring import Scores, compare
 from elephant_server.demo.watching import LogQueue, ServerStatus, Source, watch
-from elephant_server.gate.asking import password_of, token_of, trust_of
 from elephant_server.settings import Settings, SettingsError, load_settings
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from elephant_server.demo.client import ServerClient
 from elephant_server.demo.errors import DemoError
-from elephant_server.messaging import BROKER_ERRORS
+from elephant_server.rabbitmq import BROKER_ERRORS
 
 QUEUES = ("update", "dataset", "log")  # what the client declares
 PAUSE = 0.2  # seconds between two looks

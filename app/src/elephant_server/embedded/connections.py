@@ -19,9 +19,9 @@ from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
-from elephant_server.gate.addresses import TOKEN_PATH
-from elephant_server.gate.limits import SMALL, limit_of, too_large
-from elephant_server.gate.middleware import GATE_ONLY
+from elephant_server.auth.addresses import TOKEN_PATH
+from elephant_server.auth.limits import SMALL, limit_of, too_large
+from elephant_server.auth.middleware import GATE_ONLY
 from elephant_server.settings import Settings
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]

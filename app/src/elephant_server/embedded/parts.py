@@ -6,14 +6,14 @@ from flask import Flask
 
 from elephant_server.jobs.context import make_context
 from elephant_server.jobs.flow_payloads import FLOW_RESET
-from elephant_server.jobs.leftovers import Leftovers
+from elephant_server.jobs.handlers import perform
+from elephant_server.jobs.orphans import Leftovers
 from elephant_server.jobs.payloads import ANSWERING_QUEUE, CTC_EXPORT, SEG_RESET, TRAINING_QUEUE
-from elephant_server.jobs.registry import perform
-from elephant_server.jobs.sweeping import Sweeper
+from elephant_server.jobs.reaper import Sweeper
 from elephant_server.jobs.threads import Do, WorkerThreads
 from elephant_server.logs import messages_of, set_up_logging
 from elephant_server.main import make_app
-from elephant_server.messaging import Messages, NoBroker
+from elephant_server.rabbitmq import Messages, NoBroker
 from elephant_server.services import Services
 from elephant_server.settings import Settings
 from elephant_server.state import MemoryBoard, MemoryBulletin, Poster

@@ -15,14 +15,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from elephant.errors import reason_of
+from elephant_server.auth.local_access import url_with_token
+from elephant_server.deploy.errors import StackError
+from elephant_server.deploy.foreground import say, stop_on_signals
+from elephant_server.deploy.ports import Listener, require_free
+from elephant_server.deploy.secret_files import with_secrets
 from elephant_server.embedded.connections import GuardedServer
-from elephant_server.gate.asking import url_with_token
-from elephant_server.jobs.following import TransferBroken
+from elephant_server.jobs.streaming import TransferBroken
 from elephant_server.settings import Settings, unknown_settings, variable
-from elephant_server.stack.errors import StackError
-from elephant_server.stack.foreground import say, stop_on_signals
-from elephant_server.stack.ports import Listener, require_free
-from elephant_server.stack.secret_files import with_secrets
 
 try:
     import resource
@@ -65,8 +65,8 @@ def serve(settings: Settings) -> None:
 
 def _run(settings: Settings, stop: threading.Event) -> None:
     # Only now, when it is known which GPUs are meant: this brings PyTorch along, which looks once.
+    from elephant_server.device_memory import device_memory
     from elephant_server.embedded.parts import put_together
-    from elephant_server.hardware import device_memory
 
     say("Starting ...")
     parts = put_together(settings)

@@ -1,14 +1,37 @@
-"""The Celery application: how tasks travel to the workers. It knows them by name alone."""
+"""The Celery application: how tasks travel to the workers, which take each off its queue before it begins."""
 
 from collections.abc import Callable
 from typing import Any
 
 from celery import Celery
+from celery.utils.log import get_logger
+from celery.worker.request import Request
 from kombu.connection import Connection
 
 from elephant_server.settings import Settings
 from elephant_server.state import RedisRoster
 from elephant_server.state.redis_connection import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, connect
+
+logger = get_logger(__name__)
+
+
+class PromptRequest(Request):  # type: ignore[misc]
+    """A message that is acknowledged as soon as its job is accepted.
+
+    Celery acknowledges early by asking its event loop to. A worker of one process has no loop while it does a job, so
+    that the message stayed unacknowledged for as long as the job took; once that was longer than the visibility
+    timeout, another worker (or the same one after the job) put it back into the queue and it came a second time.
+    """
+
+    acknowledged: bool
+
+    def acknowledge(self) -> None:
+        """Tell the broker now: this is the process, and the thread, that received the message."""
+        if not self.acknowledged:
+            # Where Redis is away it is logged: the message comes again, and the board lets a job begin only once.
+            self._message.ack_log_error(logger, self._connection_errors)
+            self.acknowledged = True
+
 
 # A message that a worker took off the queue, but died before it could begin, is given to the next one.
 VISIBILITY_TIMEOUT_S = 30
@@ -86,4 +109,4 @@ def register(celery: Celery, name: str, work: Callable[[str, str], None]) -> Non
     def task(job_id: str, payload: str) -> None:
         work(job_id, payload)
 
-    celery.task(name=name, Request="elephant_server.jobs.acknowledging:PromptRequest")(task)
+    celery.task(name=name, Request="elephant_server.jobs.broker:PromptRequest")(task)

@@ -21,7 +21,7 @@ from elephant.models.pretrained import Pretrained
 from elephant.training.loop import LiveSettings
 from elephant.types import VoxelSize
 from elephant.workflows.work import DEFAULT_CACHE_BYTES
-from elephant_server.messaging import Messages
+from elephant_server.rabbitmq import Messages
 from elephant_server.settings import Settings
 from elephant_server.state import Board, Checkpoint, Lease, Poster
 

@@ -11,9 +11,8 @@ from elephant.workflows.export import export_ctc
 from elephant_server.errors import StorageError
 from elephant_server.jobs.context import JobControl, WorkerContext, open_dataset
 from elephant_server.jobs.payloads import CtcExport
-from elephant_server.jobs.reporters import LINE_INTERVAL_S
-from elephant_server.jobs.showing import Shown
-from elephant_server.uploads.passing import passing_place
+from elephant_server.jobs.progress import LINE_INTERVAL_S, Shown
+from elephant_server.uploads.handover import passing_place
 
 logger = logging.getLogger(__name__)
 

@@ -22,9 +22,7 @@ from elephant.workflows.preflight import check_prediction
 from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
 from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowTrain, FlowUpdate, links_of
 from elephant_server.jobs.payloads import spots_of
-from elephant_server.jobs.reporters import TileReporter
-from elephant_server.jobs.scalars import training_reporter
-from elephant_server.jobs.showing import Shown, voxel_size_of
+from elephant_server.jobs.progress import Shown, TileReporter, training_reporter, voxel_size_of
 from elephant_server.jobs.starting import one_starter
 
 logger = logging.getLogger(__name__)

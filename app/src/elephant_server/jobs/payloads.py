@@ -20,8 +20,8 @@ from elephant.errors import InvalidInputError
 from elephant.progress import CancelToken
 from elephant.types import Spot, Tag
 from elephant_server.state.claims import Access, claim
+from elephant_server.uploads.handover import passing_place
 from elephant_server.uploads.models import uploads_folder
-from elephant_server.uploads.passing import passing_place
 
 SEG_PREDICT, SEG_TRAIN = "elephant.seg_predict", "elephant.seg_train"
 SEG_UPDATE, SEG_RESET = "elephant.seg_update", "elephant.seg_reset"

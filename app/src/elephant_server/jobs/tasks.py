@@ -28,9 +28,14 @@ from elephant.workflows.preflight import check_prediction
 from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
 from elephant_server.jobs.live import BoardUpdates, tell
 from elephant_server.jobs.payloads import DatasetGenerate, SegPredict, SegReset, SegTrain, SegUpdate, spots_of
-from elephant_server.jobs.reporters import DatasetReporter, TileReporter
-from elephant_server.jobs.scalars import training_reporter
-from elephant_server.jobs.showing import Shown, show_found, voxel_size_of
+from elephant_server.jobs.progress import (
+    DatasetReporter,
+    Shown,
+    TileReporter,
+    show_found,
+    training_reporter,
+    voxel_size_of,
+)
 from elephant_server.jobs.starting import one_starter
 
 logger = logging.getLogger(__name__)

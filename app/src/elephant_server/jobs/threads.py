@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from elephant_server.jobs.running import end_current_jobs
+from elephant_server.jobs.runner import end_current_jobs
 
 logger = logging.getLogger(__name__)
 

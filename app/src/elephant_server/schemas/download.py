@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from elephant.config import CtcParams, mask_name
 from elephant_server.jobs.payloads import CtcExport, MarkedSpot
-from elephant_server.jobs.waiting import LATE_FIRST_BYTE_AFTER_S
+from elephant_server.jobs.responses import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.schemas.base import Body, Name, voxel_size, zyx
 from elephant_server.schemas.movie import MovieBody
 from elephant_server.schemas.spots import SPOT_CONFIG, EllipsoidBody, SpotList, check_spots

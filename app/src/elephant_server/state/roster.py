@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, Self
 
-from elephant_server.hardware import DeviceMemory
+from elephant_server.device_memory import DeviceMemory
 from elephant_server.state.redis_connection import connect
 
 GONE_AFTER_S = 10.0

@@ -1,0 +1,177 @@
+"""From the settings to a server that answers, and to its end."""
+
+import contextlib
+import os
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from elephant_server.deploy import folders, lock, ports, rendering, users
+from elephant_server.deploy.announcement import announcement
+from elephant_server.deploy.certificate import check_certificate
+from elephant_server.deploy.errors import StackError
+from elephant_server.deploy.foreground import say, stop_on_signals
+from elephant_server.deploy.other_machines import join
+from elephant_server.deploy.programs import Programs, find_programs
+from elephant_server.deploy.readiness import Readiness
+from elephant_server.deploy.redis_server import redis_address
+from elephant_server.deploy.secret_files import with_secrets
+from elephant_server.deploy.supervision import GUARD, ProgramState, Supervision, child_environment
+from elephant_server.deploy.watch import Watch, last_lines
+from elephant_server.deploy.worker_health import SilentWorkers
+from elephant_server.deploy.worker_pairs import devices_of, with_own_gpus
+from elephant_server.settings import Settings, unknown_settings, variable
+
+_START_SECONDS = 300.0
+_STARTING_POLL_SECONDS = 0.2
+_RUNNING_POLL_SECONDS = 1.0
+
+
+def serve(settings: Settings) -> None:
+    """Start the server, say where it answers, and watch it until it is asked to stop.
+
+    Raises
+    ------
+    StackError
+        If it cannot start, or one of its programs keeps failing.
+    """
+    for words in unknown_settings():
+        say(f"Warning: {words}")
+    programs = find_programs(settings)
+    rendering.configuration_file(settings, "supervisord.conf")
+    folders.make_folders(settings)
+    users.become_user(settings)
+    if settings.starts_web or settings.starts_rabbitmq:
+        check_certificate(settings)
+    with stop_on_signals() as stop, contextlib.ExitStack() as stack:
+        _hold_folders(settings, stack)
+        settings = join(with_secrets(settings), stop, _START_SECONDS)
+        if stop.is_set():
+            return
+        settings = with_own_gpus(settings, stack)
+        ports.require_free(ports.wanted(settings))
+        sockets, own = stack.enter_context(folders.socket_folder(settings)), ports.OwnPorts.chosen()
+        rendering.write_configuration(settings, sockets, own)
+        say(f"Starting {_in_words(settings)} ...")
+        _run(settings, _supervision(settings, stack_variables(settings, programs, sockets, own), sockets), stop)
+
+
+def _hold_folders(settings: Settings, stack: contextlib.ExitStack) -> None:
+    """Keep other servers out of the workspace, which the machines of one share, and out of this one's run folder."""
+    if settings.starts_web:
+        stack.enter_context(lock.hold(settings.workspace, variable("workspace")))
+    if settings.runtime_dir != settings.workspace:
+        stack.enter_context(lock.hold(settings.runtime_dir, variable("run_dir")))
+
+
+def _in_words(settings: Settings) -> str:
+    """Name what is started on this machine."""
+    names = {
+        "Redis": settings.starts_redis,
+        "RabbitMQ": settings.starts_rabbitmq,
+        "the workers": settings.starts_workers,
+        "uWSGI and NGINX": settings.starts_web,
+    }
+    *most, last = [name for name, is_started in names.items() if is_started]
+    # The last of them is two already.
+    return ", ".join([*most, last]) if settings.starts_web or not most else f"{', '.join(most)} and {last}"
+
+
+def stack_variables(settings: Settings, programs: Programs, sockets: Path, own: ports.OwnPorts) -> dict[str, str]:
+    """Return the variables that ``supervisord.conf`` needs: the settings, and what was found out for it."""
+    values = settings.as_environment() | {
+        "STACK_PYTHON": sys.executable,
+        "STACK_GUARD": str(GUARD),
+        "STACK_UWSGI": str(Path(sysconfig.get_path("scripts")) / "uwsgi"),
+        "STACK_NGINX": programs.nginx,
+        "STACK_REDIS_SERVER": programs.redis_server,
+        "STACK_RABBITMQ_SERVER": programs.rabbitmq_server,
+        "STACK_EPMD": programs.epmd,
+        "STACK_SOCKETS": str(sockets),
+        "STACK_EPMD_PORT": str(own.epmd),
+        "STACK_DIST_PORT": str(own.distribution),
+        "STACK_START_REDIS": str(settings.starts_redis).lower(),
+        "STACK_START_RABBITMQ": str(settings.starts_rabbitmq).lower(),
+        "STACK_START_WEB": str(settings.starts_web).lower(),
+        # Where they listen, whatever name of this machine the settings have.
+        variable("rabbitmq_host"): rendering.rabbitmq_address(settings),
+    }
+    if settings.starts_rabbitmq and settings.uses_tls:
+        values[variable("rabbitmq_node_port")] = str(own.amqp)
+    if settings.starts_redis:
+        values[variable("redis_host")] = redis_address(settings)
+    # Numbers of GPUs mean the same here as in what the driver says of them.
+    values.setdefault("CUDA_DEVICE_ORDER", os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID"))
+    if settings.gpu == "all" and "CUDA_VISIBLE_DEVICES" in os.environ:
+        # What a scheduler has chosen is what there is.
+        values[variable("gpu")] = ",".join(devices_of(settings))
+    if settings.cuda_visible_devices is not None:
+        values["CUDA_VISIBLE_DEVICES"] = settings.cuda_visible_devices
+    return values
+
+
+def _supervision(settings: Settings, variables: Mapping[str, str], sockets: Path) -> Supervision:
+    return Supervision(
+        configuration=settings.runtime_dir / "supervisord.conf",
+        environment=child_environment(variables),
+        control=sockets / "supervisor.sock",
+        folder=settings.runtime_dir,
+    )
+
+
+def _run(settings: Settings, supervision: Supervision, stop: threading.Event) -> None:
+    watch = Watch()
+    try:
+        with supervision:
+            device = _wait_until_ready(settings, supervision, watch, stop)
+            if not stop.is_set():
+                # What is not shown to a person ends in a log file: secrets are for a terminal alone.
+                for line in announcement(settings, device, with_secrets=sys.stdout.isatty()):
+                    say(line)
+            watch.has_served = True
+            silent = SilentWorkers(settings)
+            while not stop.wait(_RUNNING_POLL_SECONDS):
+                programs = _look(supervision, watch)
+                for name in silent.look(programs):
+                    say(f"{name} does not answer and was ended.")
+            say("Stopping ...")
+    finally:
+        say("Stopped.")
+
+
+def _wait_until_ready(settings: Settings, supervision: Supervision, watch: Watch, stop: threading.Event) -> str:
+    readiness, deadline = Readiness(settings), time.monotonic() + _START_SECONDS
+    missing = ["supervisord"]
+    while not stop.wait(_STARTING_POLL_SECONDS):
+        _look(supervision, watch)
+        programs = supervision.programs()
+        missing = readiness.missing(programs.values()) if programs else missing
+        if not missing:
+            break
+        if time.monotonic() > deadline:
+            raise StackError(_describe_missing(settings, missing))
+    return readiness.device
+
+
+def _look(supervision: Supervision, watch: Watch) -> dict[str, ProgramState]:
+    if supervision.has_ended:
+        raise StackError(f"supervisord has ended. {supervision.output()}".strip())
+    programs = supervision.programs()
+    for name in watch.look(programs.values()):
+        say(f"{name} has ended unexpectedly and is started again.")
+    for program in programs.values():
+        if program.has_failed:
+            say(f"{program.name} keeps failing ({program.problem}) and is tried again; {program.log} says why.")
+            supervision.start(program)
+    return programs
+
+
+def _describe_missing(settings: Settings, missing: list[str]) -> str:
+    lines = [f"Not ready after {_START_SECONDS:.0f} s: {', '.join(missing)}."]
+    for name in missing:
+        log = settings.service_logs_dir / f"{'uwsgi' if name == 'http' else name}.log"
+        lines += [f"The last lines of {log}:", *(f"    {line}" for line in last_lines(log))]
+    return "\n".join(lines)

@@ -1,0 +1,164 @@
+"""The configuration files of supervisord, NGINX, Redis and RabbitMQ, rendered into the run folder."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from elephant_server.deploy.errors import StackError
+from elephant_server.deploy.ports import OwnPorts, reachable
+from elephant_server.deploy.redis_server import redis_configuration
+from elephant_server.deploy.worker_pairs import Worker, workers_of
+from elephant_server.settings import Settings, in_url, variable
+
+# Authenticated encryption, and keys that the certificate's cannot tell later: no CBC, no static RSA. Java has had some
+# of them since version 8.
+_CIPHERS = tuple(
+    f"ECDHE-{kind}-{cipher}"
+    for cipher in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
+    for kind in ("ECDSA", "RSA")
+)
+_CIPHERS_13 = ("TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256")
+
+
+def write_configuration(settings: Settings, sockets: Path, own: OwnPorts) -> None:
+    """Render the configuration of supervisord and of the services into the run folder."""
+    run = settings.runtime_dir
+    _write(run / "supervisord.conf", supervisord_configuration(settings, workers_of(settings)))
+    _write(run / "nginx.conf", nginx_configuration(settings, sockets))
+    if settings.starts_redis:
+        _write(run / "redis.conf", redis_configuration(settings))
+    if settings.starts_rabbitmq:
+        plugins = "[]." if settings.rabbitmq_management_port is None else "[rabbitmq_management]."
+        _write(run / "rabbitmq" / "enabled_plugins", plugins)
+        _write(run / "rabbitmq" / "rabbitmq.conf", "# All is in advanced.config.\n")
+        _write(run / "rabbitmq" / "advanced.config", rabbitmq_configuration(settings, own.amqp))
+
+
+def configuration_file(settings: Settings, name: str) -> Path:
+    """Return a configuration file of the checkout.
+
+    Raises
+    ------
+    StackError
+        If it is not there.
+    """
+    path = settings.home / name
+    if not path.is_file():
+        raise StackError(f"{path} is not there. Start in the checkout, or set {variable('home')} to the checkout.")
+    return path
+
+
+def supervisord_configuration(settings: Settings, workers: list[Worker]) -> str:
+    """Return ``supervisord.conf`` with a program for each worker."""
+    worker = configuration_file(settings, "supervisord.worker.conf").read_text(encoding="utf-8")
+    programs = [_filled(worker, _worker_values(each)) for each in workers]
+    names = "".join(f"{each.name}," for each in workers)
+    text = configuration_file(settings, "supervisord.conf").read_text(encoding="utf-8")
+    return _filled(text, {"WORKERS": names, "WORKER_PROGRAMS": "".join(programs)})
+
+
+def _worker_values(worker: Worker) -> dict[str, str]:
+    variables = ",".join(f'{name}="{value}"' for name, value in worker.environment.items())
+    return {"NAME": worker.name, "QUEUE": worker.queue, "ENVIRONMENT": variables}
+
+
+def nginx_configuration(settings: Settings, sockets: Path) -> str:
+    """Return ``nginx.conf`` with the names in capital letters filled in."""
+    values = {
+        # Only root can choose a user, and then has to: the default one could not read the sockets.
+        "USER": "user root;" if os.geteuid() == 0 else "",
+        "LISTEN": f"{in_url(settings.listens_at)}:{settings.http_port}{' ssl' if settings.uses_tls else ''}",
+        "TLS": _nginx_tls(settings),
+        "REQUEST_ERRORS": "emerg" if settings.requires_token else "error",
+        "UWSGI_SOCKET": str(sockets / "uwsgi.sock"),
+        "HTTP_SOCKET": str(sockets / "http.sock"),
+        "MAX_BODY_MIB": str(settings.max_body_mib),
+        "MAX_MODEL_MIB": str(settings.max_model_mib),
+    }
+    return _filled(configuration_file(settings, "nginx.conf").read_text(encoding="utf-8"), values)
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    """Return a template with its names filled in; NGINX's own variables have small letters."""
+    return re.sub(r"\$\{([A-Z_]+)\}", lambda name: values[name[1]], text)
+
+
+def rabbitmq_configuration(settings: Settings, amqp_port: int) -> str:
+    """Return RabbitMQ's ``advanced.config``: Erlang terms, which hold any password as it is.
+
+    With a certificate, clients speak TLS, and the server itself uses `amqp_port`, which only this machine reaches.
+    """
+    everything, has_page = _binary(".*"), settings.rabbitmq_management_port is not None
+    rabbit = [
+        *_listeners(settings, amqp_port),
+        f"{{default_user, {_binary(settings.rabbitmq_user)}}}",
+        f"{{default_pass, {_binary(settings.rabbitmq_password)}}}",
+        f"{{default_vhost, {_binary(settings.rabbitmq_virtual_host)}}}",
+        f"{{default_permissions, [{everything}, {everything}, {everything}]}}",
+        f"{{default_user_tags, [{'administrator' if has_page else ''}]}}",
+        # The user may be called guest, whom RabbitMQ would not let in from another machine.
+        "{loopback_users, []}",
+    ]
+    sections = [f"{{rabbit, [{', '.join(rabbit)}]}}"]
+    if has_page:
+        sections.append(f"{{rabbitmq_management, [{_management(settings)}]}}")
+    return f"[{', '.join(sections)}].\n"
+
+
+def rabbitmq_address(settings: Settings) -> str:
+    """Return the host at which the server itself reaches RabbitMQ."""
+    if not settings.starts_rabbitmq:
+        return settings.rabbitmq_host
+    return "127.0.0.1" if settings.uses_tls else reachable(settings.listens_at)
+
+
+def _nginx_tls(settings: Settings) -> str:
+    if not settings.uses_tls:
+        return ""
+    return (
+        f'ssl_certificate "{settings.tls_cert}"; ssl_certificate_key "{settings.tls_key}"; '
+        f"ssl_protocols TLSv1.2 TLSv1.3; ssl_ciphers {':'.join(_CIPHERS)}; ssl_prefer_server_ciphers off;"
+    )
+
+
+def _listeners(settings: Settings, amqp_port: int) -> list[str]:
+    public, plain = _listener(settings.listens_at, settings.rabbitmq_node_port), []
+    if settings.cluster_address is not None:
+        plain.append(_listener(settings.cluster_address, settings.rabbitmq_cluster_port))
+    if not settings.uses_tls:
+        return [f"{{tcp_listeners, [{', '.join([public, *plain])}]}}"]
+    return [
+        f"{{tcp_listeners, [{', '.join([_listener('127.0.0.1', amqp_port), *plain])}]}}",
+        f"{{ssl_listeners, [{public}]}}",
+        f"{{ssl_options, [{_tls(settings)}]}}",
+    ]
+
+
+def _listener(address: str, port: int) -> str:
+    return f'{{"{address}", {port}}}'
+
+
+def _management(settings: Settings) -> str:
+    """Return where the management page is; with a certificate it is encrypted too."""
+    where = f'{{ip, "{settings.listens_at}"}}, {{port, {settings.rabbitmq_management_port}}}'
+    return f"{{ssl_config, [{where}, {_tls(settings)}]}}" if settings.uses_tls else f"{{tcp_config, [{where}]}}"
+
+
+def _tls(settings: Settings) -> str:
+    cert, key = settings.tls_cert, settings.tls_key
+    # A list in Erlang is one for all versions.
+    ciphers = ", ".join(f'"{name}"' for name in (*_CIPHERS_13, *_CIPHERS))
+    return (
+        f"{{certfile, \"{cert}\"}}, {{keyfile, \"{key}\"}}, {{versions, ['tlsv1.3', 'tlsv1.2']}}, "
+        f"{{ciphers, [{ciphers}]}}, {{client_renegotiation, false}}"
+    )
+
+
+def _binary(text: str) -> str:
+    return f"<<{','.join(str(byte) for byte in text.encode())}>>"
+
+
+def _write(path: Path, text: str) -> None:
+    path.touch(mode=0o600)  # the password of RabbitMQ is nobody else's business
+    path.write_text(text, encoding="utf-8")

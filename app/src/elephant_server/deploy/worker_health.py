@@ -1,0 +1,106 @@
+"""Whether the workers of this machine answer, and ending those that do not: supervisord starts them again."""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from redis.exceptions import RedisError
+
+from elephant_server.deploy.supervision import ProgramState
+from elephant_server.deploy.worker_pairs import workers_of
+from elephant_server.jobs.reaper import end_silent
+from elephant_server.settings import Settings
+from elephant_server.state import Member, RedisBoard, RedisRoster
+
+
+def absent_workers(settings: Settings) -> list[str]:
+    """Return the names of this machine's workers that are not on the roster; all of them while that is away."""
+    expected = [worker.name for worker in workers_of(settings)]
+    there = {member.name for member in _members(settings)}
+    return [name for name in expected if name not in there]
+
+
+def present_workers(settings: Settings) -> set[str]:
+    """Return the names of this machine's workers that say that they are there.
+
+    Raises
+    ------
+    redis.exceptions.RedisError
+        The roster is away.
+    """
+    return {member.name for member in RedisRoster(settings.redis_url).present() if member.machine == settings.machine}
+
+
+def own_devices(settings: Settings) -> str:
+    """Return the names of what this machine's workers compute on."""
+    devices = {device.id: device.name for member in _members(settings) for device in member.devices}
+    return ", ".join(devices[name] for name in sorted(devices))
+
+
+def _members(settings: Settings) -> list[Member]:
+    try:
+        return [member for member in RedisRoster(settings.redis_url).present() if member.machine == settings.machine]
+    except RedisError:
+        return []
+
+
+logger = logging.getLogger(__name__)
+
+# A worker says every two seconds that it is there, from a thread of its own.
+SILENT_S = 60.0
+
+
+class SilentWorkers:
+    """Looks for workers that have said that they are there, and do so no more.
+
+    Parameters
+    ----------
+    settings
+        Where Redis is, and which workers this machine has.
+    present
+        Returns the names of those that say that they are there.
+    clock
+        Seconds that pass, whatever the time of the day.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        present: Callable[[Settings], set[str]] = present_workers,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._present = present
+        self._clock = clock
+        self._board = RedisBoard(settings.redis_url)
+        self._names = [worker.name for worker in workers_of(settings)] if settings.starts_workers else []
+        self._seen: dict[str, tuple[int, float]] = {}  # process, and when it was heard of last
+
+    def look(self, programs: Mapping[str, ProgramState]) -> list[str]:
+        """End the workers that do not answer, and return their names; none while Redis is away."""
+        if not self._names:
+            return []
+        try:
+            present = self._present(self._settings)
+            end_silent(self._board)
+        except RedisError:
+            self._seen = {}  # nobody could be heard of meanwhile
+            return []
+        now = self._clock()
+        for name in self._names:
+            if name in present and name in programs:
+                self._seen[name] = programs[name].pid, now
+        return [name for name in self._names if name in programs and self._end(programs[name], now)]
+
+    def _end(self, program: ProgramState, now: float) -> bool:
+        """End a process that was heard of, and has not been for long; one that is being started is left alone."""
+        pid, heard = self._seen.get(program.name, (0, now))
+        if not pid or program.pid != pid or now - heard <= SILENT_S:
+            return False
+        del self._seen[program.name]
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        return True
