@@ -8,7 +8,7 @@ from benchmarks.bench import Bench
 from benchmarks.measuring import Row, Spread, in_turns
 from benchmarks.movies import probability_map
 from elephant.config import SpotParams
-from elephant.export import Cell, ctc_mask
+from elephant.export import MarkedNucleus, ctc_mask
 from elephant.export.shells import FACTORS, MIN_VOXELS
 from elephant.geometry import Ellipsoid, rasterise
 from elephant.progress import NeverCancelled
@@ -64,7 +64,7 @@ def masks(bench: Bench) -> Iterator[Row]:
     )
 
 
-def _nuclei(n: int, side: int) -> Sequence[Cell]:
+def _nuclei(n: int, side: int) -> Sequence[MarkedNucleus]:
     """Return ellipses with semi-axes of 3 to 6 voxels, turned at random."""
     rng = np.random.default_rng(0)
     cells = []
@@ -72,11 +72,11 @@ def _nuclei(n: int, side: int) -> Sequence[Cell]:
         axes = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         covariance = np.eye(3)
         covariance[1:, 1:] = axes @ np.diag(np.square(radii)) @ axes.T
-        cells.append(Cell(Spot(0, np.array([0, y, x]), (covariance + covariance.T) / 2), value))
+        cells.append(MarkedNucleus(Spot(0, np.array([0, y, x]), (covariance + covariance.T) / 2), value))
     return cells
 
 
-def _one_by_one(cells: Sequence[Cell], side: int) -> np.ndarray:
+def _one_by_one(cells: Sequence[MarkedNucleus], side: int) -> np.ndarray:
     mask = np.zeros((side, side), dtype=np.uint16)
     ellipsoids = [Ellipsoid.from_spot(cell.spot, 2) for cell in cells]
     for factor in FACTORS.tolist():

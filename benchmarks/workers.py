@@ -41,7 +41,7 @@ def main() -> None:
     if options.share < 1 and options.share * options.pairs > 1:
         parser.error(f"--share: expected at most {1 / options.pairs:.2f}, so that the workers can take turns")
     with tempfile.TemporaryDirectory() as folder:
-        turns = Turns(options.pairs, options.share)
+        turns = Admission(options.pairs, options.share)
         seconds = {n: measured(Path(folder) / str(n), n, turns) for n in (1, options.pairs)}
     one, several = seconds.values()
     print(f"{os.cpu_count()} cores, each worker computes for {options.share:.0%} of the time")
@@ -49,14 +49,14 @@ def main() -> None:
 
 
 @dataclass(frozen=True)
-class Turns:
+class Admission:
     """How workers take turns: in each of `n` equal turns one of them computes, also where there are fewer workers."""
 
     n: int
     share: float
 
 
-def measured(folder: Path, n_pairs: int, turns: Turns) -> float:
+def measured(folder: Path, n_pairs: int, turns: Admission) -> float:
     """Return how many seconds the predictions take with so many pairs of workers."""
     values = settings_of(folder) | {"ELEPHANT_WORKER_PAIRS": str(n_pairs), "OMP_NUM_THREADS": "1"}
     server = RunningServer.start(folder, values)
@@ -89,7 +89,7 @@ def predict(player: Player, n: int) -> None:
 
 
 @contextmanager
-def shared(server: RunningServer, turns: Turns) -> Iterator[None]:
+def shared(server: RunningServer, turns: Admission) -> Iterator[None]:
     """Let each answering worker run for a part of the time, one after the other."""
     stop = threading.Event()
     workers = [p for p in server.processes() if any("answering" in word for word in p.cmdline())]

@@ -14,7 +14,7 @@ from client.released import OLD_PATHS
 from client.wire import get, read
 from elephant_server import device_memory
 from elephant_server.api.parsing import parse
-from elephant_server.jobs.responses import Waiter
+from elephant_server.jobs.responses import LongPollResponder
 from elephant_server.jobs.submit import Dispatcher
 from elephant_server.main import create_app
 from elephant_server.schemas.seg import SegTrainBody
@@ -84,11 +84,11 @@ def test_a_training_neither_pads_nor_aligns_medians() -> None:
 def test_what_cannot_report_a_late_failure_answers_late(
     app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, first_byte_after_s: float
 ) -> None:
-    def respond(_self: Waiter, _job: object, _answer: object, after_s: float = 30, **_: Any) -> Any:
+    def respond(_self: LongPollResponder, _job: object, _answer: object, after_s: float = 30, **_: Any) -> Any:
         return jsonify(after_s=after_s)
 
     monkeypatch.setattr(Dispatcher, "submit", lambda *_: None)
-    monkeypatch.setattr(Waiter, "respond", respond)
+    monkeypatch.setattr(LongPollResponder, "respond", respond)
     write_movie(tmp_path / "datasets" / "d" / "d.h5", np.ones((1, 2, 4, 4)))
     body = {"dataset_name": "d", "model_name": "m.pth", "reset": True, "scales": [1, 1, 1]}
     with app.test_client() as client:

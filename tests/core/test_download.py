@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from elephant.errors import Cancelled, InvalidInputError, NotFoundError
-from elephant.io.download import FetchRules, fetch, is_public
+from elephant.io.download import DownloadRules, fetch, is_public
 from elephant.models.pretrained import ModelSource, Pretrained
 
-FREE = FetchRules(allow_private=True, longest_s=20)
+FREE = DownloadRules(allow_private=True, longest_s=20)
 CONTENT = bytes(range(256)) * 100
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -76,7 +76,7 @@ def redirect(place: Callable[[str], str], status: int = 302) -> Answer:
     return answer
 
 
-def got(url: str, rules: FetchRules = FREE) -> bytes:
+def got(url: str, rules: DownloadRules = FREE) -> bytes:
     pieces: list[bytes] = []
     fetch(url, pieces.append, rules)
     return b"".join(pieces)
@@ -112,19 +112,19 @@ def test_this_machine_is_not_reached_under_any_of_its_names(host: str) -> None:
     with served(lambda handler: asked.append(handler.path)) as url:
         port = url.rsplit(":", 1)[1]
         with pytest.raises((InvalidInputError, NotFoundError), match=r"of this machine|could not be fetched"):
-            got(f"http://{host}:{port}x", FetchRules())
+            got(f"http://{host}:{port}x", DownloadRules())
     assert asked == []
 
 
 def test_the_error_names_the_setting() -> None:
     with served(send()) as url, pytest.raises(InvalidInputError, match="ELEPHANT_ALLOW_PRIVATE_ADDRESSES"):
-        got(url, FetchRules())
+        got(url, DownloadRules())
 
 
 def test_private_addresses_where_they_are_allowed() -> None:
     with served(send()) as url:
         assert got(url) == CONTENT
-        assert got(url, FetchRules(trusted_host="127.0.0.1")) == CONTENT
+        assert got(url, DownloadRules(trusted_host="127.0.0.1")) == CONTENT
 
 
 def test_a_name_is_looked_up_once_and_what_was_judged_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +147,7 @@ def test_one_private_address_among_public_ones_is_refused(monkeypatch: pytest.Mo
     places = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, 80)) for ip in ("8.8.8.8", "10.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: places)
     with pytest.raises(InvalidInputError, match=r"10\.0\.0\.1"):
-        got("http://both.example/x.pth", FetchRules())
+        got("http://both.example/x.pth", DownloadRules())
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -171,7 +171,7 @@ def test_redirects_are_followed(status: int) -> None:
 )
 def test_redirects_are_judged_like_the_first_address(place: str) -> None:
     with served(redirect(lambda host: place)) as url, pytest.raises(InvalidInputError):
-        got(url, FetchRules(trusted_host="127.0.0.1"))
+        got(url, DownloadRules(trusted_host="127.0.0.1"))
 
 
 def test_redirects_come_to_an_end() -> None:
@@ -190,13 +190,13 @@ def test_redirects_come_to_an_end() -> None:
 )  # fmt: skip
 def test_what_is_no_address(url: str) -> None:
     with pytest.raises(InvalidInputError, match="address") as raised:
-        got(url, FetchRules())
+        got(url, DownloadRules())
     assert "secret" not in str(raised.value)
 
 
 def test_a_name_that_stands_for_nothing() -> None:
     with pytest.raises(NotFoundError, match="could not be fetched"):
-        got("http://no-such-host.invalid/x.pth", FetchRules())
+        got("http://no-such-host.invalid/x.pth", DownloadRules())
 
 
 @pytest.mark.parametrize("length", [None, len(CONTENT)])

@@ -14,9 +14,9 @@ from core.dataset.bdv import ramp, write_movie
 from core.dataset.helpers import content_of, make, make_as_the_original_did
 from elephant.dataset import Dataset
 from elephant.errors import DatasetError, StorageError
-from elephant.io.download import FetchRules
+from elephant.io.download import DownloadRules
 from elephant.models.pretrained import ModelSource, Pretrained
-from elephant.models.versions import ModelFile, generations, restore
+from elephant.models.versions import ModelFile, restore, versions
 
 SHAPE = (8, 256, 256)
 
@@ -119,10 +119,10 @@ def test_a_model_stays_as_it_was(disk: Path) -> None:
             ModelFile(path).save(members(2))
         assert path.read_bytes() == before
         assert [p for p in disk.rglob("*") if p.suffix == ".tmp"] == []
-    assert len(generations(path)) <= 1
+    assert len(versions(path)) <= 1
     filler.unlink()
     ModelFile(path).save(members(2))
-    assert len(generations(path)) == 1
+    assert len(versions(path)) == 1
     current, _ = path.read_bytes(), fill(disk)
     with pytest.raises(StorageError, match="room"):
         restore(path)
@@ -167,7 +167,7 @@ def test_a_model_from_an_address(disk: Path) -> None:
     Thread(target=server.serve_forever, daemon=True).start()
     try:
         source = ModelSource(f"http://127.0.0.1:{server.server_port}/x.pth")
-        pretrained = Pretrained(disk / "pretrained", rules=FetchRules(allow_private=True))
+        pretrained = Pretrained(disk / "pretrained", rules=DownloadRules(allow_private=True))
         with pytest.raises(StorageError, match="room"), source.weights(pretrained, "x.pth"):
             pass
         assert list((disk / "pretrained").iterdir()) == []

@@ -14,7 +14,7 @@ from elephant.dataset import Dataset, check_dataset, labels_as_rgb
 from elephant.io.atomic import replacing
 from elephant.models.ensemble import Ensemble, load_ensemble
 from elephant.models.unet import DetectionNet
-from elephant.models.versions import generations, restore
+from elephant.models.versions import restore, versions
 
 SHAPE = (5, 20, 17)
 
@@ -106,7 +106,7 @@ def test_a_model_that_is_saved_and_one_that_is_restored(tmp_path: Path) -> None:
     with recording(folder) as recorded:
         ensemble(2.0).save(path)
     assert_old_then_new(*outcomes(recorded, tmp_path / "saved", lambda place: value_of(place / "m.pth")))
-    (kept,) = generations(path)
+    (kept,) = versions(path)
     assert value_of(kept.path) == "old"
     with recording(folder) as recorded:
         restore(path)

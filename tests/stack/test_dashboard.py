@@ -13,7 +13,7 @@ import requests
 
 from elephant.dataset import Dataset
 from elephant.models.ensemble import Ensemble
-from elephant.models.provenance import Entry
+from elephant.models.provenance import ProvenanceEntry
 from elephant.models.unet import DetectionNet
 from stack.player import Player, blobs, predict_body, spot, train_body
 from stack.running import RunningServer, settings_of, wait_until
@@ -92,8 +92,10 @@ def player(server: RunningServer) -> Player:
     body = {"dataset_name": NAME, "scales": [1, 1, 2], "spots": [spot(0, np.array([8, 20, 24]))], "is_3d": True}
     assert client.post("seg/update", {**body, "c_ratio": 0.4, "auto_bg_thresh": 0}).json() == {"completed": True}
     model, path = Ensemble([DetectionNet(3, 0)]), server.workspace / "models" / "looked.pth"
-    model.save(path, Entry(what="pretrained", source="versatile3d.pth"))
-    entry = Entry(what="training", dataset=NAME, timepoints=(0, 3), annotated="spots", n_annotations=152, lr=5e-5)
+    model.save(path, ProvenanceEntry(what="pretrained", source="versatile3d.pth"))
+    entry = ProvenanceEntry(
+        what="training", dataset=NAME, timepoints=(0, 3), annotated="spots", n_annotations=152, lr=5e-5
+    )
     model.save(path, entry.model_copy(update={"epochs": 20, "steps": 400, "loss": 0.031}))
     probabilities = np.zeros((*SHAPE, 3), dtype=np.float16)
     probabilities[3:6, 17:24, 20:29, 2] = 0.9

@@ -5,7 +5,7 @@ import logging
 
 from elephant_server.rabbitmq import Messages, Publisher, QueueLogHandler
 from elephant_server.settings import Settings
-from elephant_server.state import Poster, RedisBulletin
+from elephant_server.state import FeedPublisher, RedisFeed
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 OURS = ("elephant", "elephant_server")
@@ -18,27 +18,29 @@ def messages_of(settings: Settings) -> Messages:
 
 
 @functools.cache
-def poster_of(settings: Settings) -> Poster:
+def feed_publisher_of(settings: Settings) -> FeedPublisher:
     """Return this process's way to the dashboard; connects when the first news is put up."""
-    return Poster(RedisBulletin(settings.redis_url))
+    return FeedPublisher(RedisFeed(settings.redis_url))
 
 
-class BulletinHandler(logging.Handler):
+class FeedHandler(logging.Handler):
     """Puts records up on the bulletin, without tracebacks."""
 
-    def __init__(self, poster: Poster, level: int = logging.INFO) -> None:
+    def __init__(self, feed_publisher: FeedPublisher, level: int = logging.INFO) -> None:
         super().__init__(level)
-        self._poster = poster
+        self._feed_publisher = feed_publisher
 
     def emit(self, record: logging.LogRecord) -> None:
         """Leave the record's text with the poster; never waits, never raises."""
         try:
-            self._poster.line(record.levelname, record.getMessage())
+            self._feed_publisher.line(record.levelname, record.getMessage())
         except Exception:  # noqa: BLE001 - a log record must never break the work that it is about
             self.handleError(record)
 
 
-def set_up_logging(settings: Settings, messages: Messages | None = None, poster: Poster | None = None) -> None:
+def set_up_logging(
+    settings: Settings, messages: Messages | None = None, feed_publisher: FeedPublisher | None = None
+) -> None:
     """Log to standard error at the settings' level, and what the project's packages say to client and dashboard.
 
     Parameters
@@ -50,7 +52,7 @@ def set_up_logging(settings: Settings, messages: Messages | None = None, poster:
     level = logging.getLevelNamesMapping()[settings.log_level]
     handlers = [
         QueueLogHandler(messages or messages_of(settings), level),
-        BulletinHandler(poster or poster_of(settings), level),
+        FeedHandler(feed_publisher or feed_publisher_of(settings), level),
     ]
     for name in OURS:
         ours = logging.getLogger(name)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from redis.exceptions import RedisError
 
 from elephant_server.device_memory import DeviceMemory, device_memory
-from elephant_server.state import Member, Roster
+from elephant_server.state import Member, WorkerRegistry
 
 # Every client asks each second, and an answer of a moment ago is as good; one that could not be had is not asked for
 # again at once.
@@ -29,9 +29,11 @@ class Machines:
         Seconds that pass, whatever the time of the day.
     """
 
-    def __init__(self, gpu: str, roster: Roster | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, gpu: str, worker_registry: WorkerRegistry | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._gpu = gpu
-        self._roster = roster
+        self._worker_registry = worker_registry
         self._clock = clock
         self._lock = threading.Lock()
         self._known: list[DeviceMemory] = []
@@ -42,12 +44,12 @@ class Machines:
         return self._of_workers() or device_memory(self._gpu)
 
     def _of_workers(self) -> list[DeviceMemory]:
-        if self._roster is None:
+        if self._worker_registry is None:
             return []
         with self._lock:
             if self._clock() >= self._ask_again_at:
                 try:
-                    self._known, pause = merged(self._roster.present()), FRESH_S
+                    self._known, pause = merged(self._worker_registry.present()), FRESH_S
                 except RedisError:
                     self._known, pause = [], AWAY_S
                 self._ask_again_at = self._clock() + pause

@@ -4,23 +4,23 @@ from flask import Flask
 
 from elephant_server import dashboard
 from elephant_server.api import register
-from elephant_server.api.admission import Places
+from elephant_server.api.admission import Admission
 from elephant_server.auth.limits import limit_bodies
-from elephant_server.auth.middleware import Gate
+from elephant_server.auth.middleware import AuthMiddleware
 from elephant_server.jobs.broker import Post
 from elephant_server.logs import messages_of
 from elephant_server.machines import Machines
 from elephant_server.services import KEY, Services
 from elephant_server.settings import Settings, get_settings
-from elephant_server.state import RedisBoard, RedisBulletin, RedisRoster
+from elephant_server.state import RedisFeed, RedisJobStore, RedisWorkerRegistry
 
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the application of the stack; it connects to Redis and RabbitMQ when the first request needs them."""
     settings = settings or get_settings()
-    board, bulletin = RedisBoard(settings.redis_url), RedisBulletin(settings.redis_url)
-    machines = Machines(settings.gpu, RedisRoster(settings.redis_url) if settings.is_cluster else None)
-    return make_app(Services.of(settings, board, bulletin, Post(settings), messages_of(settings), machines))
+    job_store, feed = RedisJobStore(settings.redis_url), RedisFeed(settings.redis_url)
+    machines = Machines(settings.gpu, RedisWorkerRegistry(settings.redis_url) if settings.is_cluster else None)
+    return make_app(Services.of(settings, job_store, feed, Post(settings), messages_of(settings), machines))
 
 
 def make_app(parts: Services) -> Flask:
@@ -33,6 +33,6 @@ def make_app(parts: Services) -> Flask:
     register(app)
     limit_bodies(app, parts.settings)
     dashboard.register(app)
-    Places(parts.settings.http_threads).guard(app)
-    app.wsgi_app = Gate.of(app.wsgi_app, parts.settings)  # type: ignore[method-assign]
+    Admission(parts.settings.http_threads).guard(app)
+    app.wsgi_app = AuthMiddleware.of(app.wsgi_app, parts.settings)  # type: ignore[method-assign]
     return app

@@ -5,13 +5,13 @@ from typing import Self
 
 from flask import current_app
 
-from elephant_server.jobs.responses import Waiter
+from elephant_server.jobs.responses import LongPollResponder
 from elephant_server.jobs.streaming import Follower
 from elephant_server.jobs.submit import Dispatcher, Sender
 from elephant_server.machines import Machines
 from elephant_server.rabbitmq import Messages
 from elephant_server.settings import Settings
-from elephant_server.state import Board, Bulletin
+from elephant_server.state import ActivityFeed, JobStore
 
 KEY = "elephant"
 
@@ -21,10 +21,10 @@ class Services:
     """The service's parts."""
 
     settings: Settings
-    board: Board
-    bulletin: Bulletin
+    job_store: JobStore
+    feed: ActivityFeed
     dispatcher: Dispatcher
-    waiter: Waiter
+    responder: LongPollResponder
     follower: Follower
     messages: Messages
     machines: Machines
@@ -33,15 +33,17 @@ class Services:
     def of(
         cls,
         settings: Settings,
-        board: Board,
-        bulletin: Bulletin,
+        job_store: JobStore,
+        feed: ActivityFeed,
         send: Sender,
         messages: Messages,
         machines: Machines | None = None,
     ) -> Self:
         """Return the parts over a board, a bulletin, what carries tasks, what carries messages, and who computes."""
-        dispatcher, machines = Dispatcher(board, send), machines or Machines(settings.gpu)
-        return cls(settings, board, bulletin, dispatcher, Waiter(board), Follower(board), messages, machines)
+        dispatcher, machines = Dispatcher(job_store, send), machines or Machines(settings.gpu)
+        return cls(
+            settings, job_store, feed, dispatcher, LongPollResponder(job_store), Follower(job_store), messages, machines
+        )
 
 
 def services() -> Services:

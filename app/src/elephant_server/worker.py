@@ -15,9 +15,9 @@ from elephant_server.jobs.context import WorkerContext, make_context
 from elephant_server.jobs.handlers import TASKS, perform
 from elephant_server.jobs.heartbeat import attend
 from elephant_server.jobs.runner import end_current_jobs
-from elephant_server.logs import messages_of, poster_of, set_up_logging
+from elephant_server.logs import feed_publisher_of, messages_of, set_up_logging
 from elephant_server.settings import get_settings
-from elephant_server.state import RedisBoard, RedisRoster
+from elephant_server.state import RedisJobStore, RedisWorkerRegistry
 
 app = make_celery(get_settings())
 
@@ -26,7 +26,7 @@ app = make_celery(get_settings())
 def worker_context() -> WorkerContext:
     """Return what this process keeps between jobs; made on first use."""
     settings = get_settings()
-    return make_context(settings, RedisBoard(settings.redis_url), messages_of(settings), poster_of(settings))
+    return make_context(settings, RedisJobStore(settings.redis_url), messages_of(settings), feed_publisher_of(settings))
 
 
 @functools.cache
@@ -50,7 +50,7 @@ def _set_up_logging(**_: object) -> None:
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _warm_up(sender: Any, **_: object) -> None:
     context, settings = worker_context(), get_settings()
-    attend(RedisRoster(settings.redis_url), settings.machine, sender.hostname.partition("@")[0], settings.gpu)
+    attend(RedisWorkerRegistry(settings.redis_url), settings.machine, sender.hostname.partition("@")[0], settings.gpu)
     # What processes left that were killed; what others are at is left alone.
     sweep(context.datasets)
     sweep_files(context.models)

@@ -1,22 +1,22 @@
 """What uWSGI loads."""
 
 from elephant_server.jobs.flow_payloads import FLOW_RESET
-from elephant_server.jobs.orphans import Leftovers
+from elephant_server.jobs.orphans import OrphanFiles
 from elephant_server.jobs.payloads import CTC_EXPORT, SEG_RESET
-from elephant_server.jobs.reaper import Sweeper
+from elephant_server.jobs.reaper import Reaper
 from elephant_server.logs import set_up_logging
 from elephant_server.main import create_app
 from elephant_server.settings import get_settings
-from elephant_server.state import RedisBoard
+from elephant_server.state import RedisJobStore
 from elephant_server.uploads.models import uploads_folder
 
 settings = get_settings()
 set_up_logging(settings)
 application = create_app(settings)
-Sweeper(
-    RedisBoard(settings.redis_url),
+Reaper(
+    RedisJobStore(settings.redis_url),
     [
-        Leftovers(uploads_folder(settings.models_dir), (SEG_RESET, FLOW_RESET)),
-        Leftovers(settings.exports_dir, (CTC_EXPORT,)),
+        OrphanFiles(uploads_folder(settings.models_dir), (SEG_RESET, FLOW_RESET)),
+        OrphanFiles(settings.exports_dir, (CTC_EXPORT,)),
     ],
 ).start()

@@ -7,7 +7,7 @@ import pytest
 from flask import Blueprint, Flask, Response, send_file
 
 from elephant_server.api import errors
-from elephant_server.api.admission import Places
+from elephant_server.api.admission import Admission
 
 
 def make_app(n_threads: int) -> Flask:
@@ -41,7 +41,7 @@ def make_app(n_threads: int) -> Flask:
     app.register_blueprint(seg)
     app.register_blueprint(state)
     errors.register(app)
-    Places(n_threads).guard(app)
+    Admission(n_threads).guard(app)
     return app
 
 
@@ -69,4 +69,4 @@ def test_a_place_is_given_back_whatever_happens() -> None:
 
 @pytest.mark.parametrize(("n_threads", "n_places"), [(2, 1), (10, 5), (48, 40)])
 def test_some_threads_are_kept_free(n_threads: int, n_places: int) -> None:
-    assert Places(n_threads).n_places == n_places
+    assert Admission(n_threads).n_places == n_places

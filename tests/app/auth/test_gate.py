@@ -13,7 +13,7 @@ from flask import Flask, Response
 from werkzeug.test import TestResponse
 
 from elephant_server.auth.limits import limit_of
-from elephant_server.auth.middleware import Gate
+from elephant_server.auth.middleware import AuthMiddleware
 from elephant_server.auth.tokens import TokenFile, is_good
 from elephant_server.main import create_app
 from elephant_server.settings import Settings, checkout_root
@@ -188,7 +188,7 @@ def test_what_answers_knows_nothing_of_the_token() -> None:
         "REQUEST_METHOD": "POST",
         "wsgi.input": io.BytesIO(),
     }
-    list(Gate.of(application, Settings(token=TOKEN))(environ, lambda *_: None))
+    list(AuthMiddleware.of(application, Settings(token=TOKEN))(environ, lambda *_: None))
     assert seen["PATH_INFO"] == "/seg/train"
     assert [name for name, value in seen.items() if TOKEN in str(value)] == ["SCRIPT_NAME"]
 

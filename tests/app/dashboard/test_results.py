@@ -13,7 +13,7 @@ from elephant.spots import DetectedSpot
 from elephant.types import Box, VoxelSize
 from elephant_server.jobs.payloads import SegPredict
 from elephant_server.jobs.progress import show_found
-from elephant_server.state import Poster, RedisBulletin
+from elephant_server.state import FeedPublisher, RedisFeed
 from elephant_server.state.results import MOST_NUCLEI
 
 EDGES = VoxelSize(2.0, 0.5, 0.5)
@@ -21,10 +21,10 @@ SPOT = DetectedSpot(np.array([4.0, 5.0, 6.0]), np.diag([16.0, 4.0, 1.0]), 0.75)
 
 
 @pytest.fixture
-def poster(redis_url: str) -> Poster:
+def feed_publisher(redis_url: str) -> FeedPublisher:
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
-    return Poster(RedisBulletin(redis_url))
+    return FeedPublisher(RedisFeed(redis_url))
 
 
 def payload(**changes: Any) -> SegPredict:
@@ -35,9 +35,9 @@ def payload(**changes: Any) -> SegPredict:
     )
 
 
-def show(poster: Poster, dataset: Dataset, job_id: str = "one", n: int = 1, **changes: Any) -> None:
-    show_found(poster, job_id, payload(**changes), image_version(dataset.folder), [SPOT] * n)
-    assert poster.flush(10)
+def show(feed_publisher: FeedPublisher, dataset: Dataset, job_id: str = "one", n: int = 1, **changes: Any) -> None:
+    show_found(feed_publisher, job_id, payload(**changes), image_version(dataset.folder), [SPOT] * n)
+    assert feed_publisher.flush(10)
 
 
 def results(page: FlaskClient) -> list[dict[str, Any]]:
@@ -45,10 +45,10 @@ def results(page: FlaskClient) -> list[dict[str, Any]]:
 
 
 def test_what_was_found_can_be_looked_at_though_no_probabilities_are_kept(
-    page: FlaskClient, poster: Poster, dataset: Dataset
+    page: FlaskClient, feed_publisher: FeedPublisher, dataset: Dataset
 ) -> None:
     assert results(page) == []
-    show(poster, dataset)
+    show(feed_publisher, dataset)
     (told,) = results(page)
     about = {name: told[name] for name in ("id", "dataset", "timepoint", "model", "n_found", "is_kept", "is_current")}
     assert about == {
@@ -68,22 +68,26 @@ def test_what_was_found_can_be_looked_at_though_no_probabilities_are_kept(
     assert (page.get("/dashboard/api/status").json or {})["latest_result"] == "one"
 
 
-def test_a_prediction_that_found_nothing_says_so(page: FlaskClient, poster: Poster, dataset: Dataset) -> None:
-    show(poster, dataset, n=0, crop_box=Box((0, 1, 2), (3, 4, 5)))
+def test_a_prediction_that_found_nothing_says_so(
+    page: FlaskClient, feed_publisher: FeedPublisher, dataset: Dataset
+) -> None:
+    show(feed_publisher, dataset, n=0, crop_box=Box((0, 1, 2), (3, 4, 5)))
     assert results(page)[0]["box"] == [0, 1, 2, 3, 4, 5]
     assert page.get("/dashboard/api/result", query_string={"id": "one"}).json == {"n_found": 0, "spots": []}
 
 
 def test_of_very_many_nuclei_the_best_are_kept_and_all_are_counted(
-    page: FlaskClient, poster: Poster, dataset: Dataset
+    page: FlaskClient, feed_publisher: FeedPublisher, dataset: Dataset
 ) -> None:
-    show(poster, dataset, n=MOST_NUCLEI + 3)
+    show(feed_publisher, dataset, n=MOST_NUCLEI + 3)
     found = page.get("/dashboard/api/result", query_string={"id": "one"}).json or {}
     assert (found["n_found"], len(found["spots"])) == (MOST_NUCLEI + 3, MOST_NUCLEI)
 
 
-def test_a_result_is_never_shown_over_another_image(page: FlaskClient, poster: Poster, dataset: Dataset) -> None:
-    show(poster, dataset)
+def test_a_result_is_never_shown_over_another_image(
+    page: FlaskClient, feed_publisher: FeedPublisher, dataset: Dataset
+) -> None:
+    show(feed_publisher, dataset)
     shutil.rmtree(dataset.folder)
     assert results(page)[0]["is_current"] is False
     answer = page.get("/dashboard/api/result", query_string={"id": "one"})

@@ -16,34 +16,34 @@ from flask.testing import FlaskClient
 from tensorboardX import SummaryWriter
 
 from elephant.models.ensemble import Ensemble
-from elephant.models.inspect import ModelKind, peek
-from elephant.models.provenance import Entry, history_file
+from elephant.models.inspect import ModelKind, inspect_model
+from elephant.models.provenance import ProvenanceEntry, provenance_file
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.training.event_files import EventFile
 from elephant.training.scalars import ScalarReporter, unnamed_curves
-from elephant_server.dashboard.admission import BusyError, Turns
+from elephant_server.dashboard.admission import Admission, BusyError
 from elephant_server.dashboard.curves import MOST_POINTS
-from elephant_server.jobs.progress import Pace, Shown, show_begin
-from elephant_server.logs import BulletinHandler
+from elephant_server.jobs.progress import DashboardProgress, Pace, show_begin
+from elephant_server.logs import FeedHandler
 from elephant_server.main import create_app
 from elephant_server.schemas.seg import SegPredictBody
 from elephant_server.services import KEY
 from elephant_server.settings import Settings
-from elephant_server.state import Board, Kind, Outcome, Poster, RedisBulletin
-from elephant_server.state.redis_bulletin import MOST_LINES
+from elephant_server.state import FeedPublisher, JobKind, JobStore, Outcome, RedisFeed
+from elephant_server.state.feed_redis import MOST_LINES
 
 
 @pytest.fixture
-def board(app: Flask) -> Board:
-    found: Board = app.extensions[KEY].board
+def job_store(app: Flask) -> JobStore:
+    found: JobStore = app.extensions[KEY].job_store
     return found
 
 
 @pytest.fixture
-def bulletin(redis_url: str) -> RedisBulletin:
+def feed(redis_url: str) -> RedisFeed:
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
-    return RedisBulletin(redis_url)
+    return RedisFeed(redis_url)
 
 
 def status(page: FlaskClient) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def status(page: FlaskClient) -> dict[str, Any]:
     return found
 
 
-class Told:
+class ModelProvenance:
     def __init__(self) -> None:
         self.steps: list[int] = []
 
@@ -61,17 +61,17 @@ class Told:
         self.steps.append(done)
 
 
-def test_a_job_is_shown_with_its_progress(page: FlaskClient, board: Board, bulletin: RedisBulletin) -> None:
+def test_a_job_is_shown_with_its_progress(page: FlaskClient, job_store: JobStore, feed: RedisFeed) -> None:
     assert status(page)["jobs"] == []
-    board.open("a", Kind.TRAINING, "elephant.seg_train")
+    job_store.open("a", JobKind.TRAINING, "elephant.seg_train")
     assert status(page)["jobs"][0]["phase"] == "queued"
-    board.take("a", "owner")
-    poster, inner = Poster(bulletin), Told()
-    poster.job("a", started=5.0, dataset_name="movie")
-    shown = Shown(poster, "a", inner)
+    job_store.take("a", "owner")
+    feed_publisher, inner = FeedPublisher(feed), ModelProvenance()
+    feed_publisher.job("a", started=5.0, dataset_name="movie")
+    shown = DashboardProgress(feed_publisher, "a", inner)
     for step in range(1, 1001):
         shown.progress("step", step, 2000, loss=0.5, bad=float("nan"))
-    assert poster.flush(10)
+    assert feed_publisher.flush(10)
     found = status(page)
     assert (found["state"], found["is_held"]) == (1, False)
     job = found["jobs"][0]
@@ -79,9 +79,9 @@ def test_a_job_is_shown_with_its_progress(page: FlaskClient, board: Board, bulle
     assert (job["stage"], job["done"], job["total"], job["values"]) == ("step", 1000, 2000, {"loss": 0.5})
     assert job["remaining_s"] is not None
     assert inner.steps == list(range(1, 1001))
-    board.hold(True)
+    job_store.hold(True)
     assert status(page)["is_held"]
-    board.finish("a", Outcome(result={}))
+    job_store.finish("a", Outcome(result={}))
     found = status(page)
     assert (found["jobs"], found["latest_job"]) == ([], "a")
 
@@ -101,32 +101,32 @@ def test_the_time_left_follows_the_pace_and_pauses_count_little() -> None:
     assert pace.remaining_s("tile", 1, 5) is None
 
 
-def test_what_requests_say_of_a_dataset_is_remembered(page: FlaskClient, bulletin: RedisBulletin, dataset: Any) -> None:
+def test_what_requests_say_of_a_dataset_is_remembered(page: FlaskClient, feed: RedisFeed, dataset: Any) -> None:
     body = SegPredictBody.model_validate_json(
         '{"dataset_name": "user/movie", "model_name": "m", "timepoint": 2, "scales": [0.5, 0.6, 2], "p_thresh": 0.3}'
     )
-    poster = Poster(bulletin)
-    show_begin(poster, "a", body.to_payload())
-    assert poster.flush(10)
+    feed_publisher = FeedPublisher(feed)
+    show_begin(feed_publisher, "a", body.to_payload())
+    assert feed_publisher.flush(10)
     found: Any = page.get("/dashboard/api/dataset", query_string={"dataset": "user/movie"}).json
     assert found["voxel_size"] == [2, 0.6, 0.5]
     assert found["spots"]["p_thresh"] == 0.3
-    known = bulletin.jobs(["a"])[0]
+    known = feed.jobs(["a"])[0]
     assert (known["dataset_name"], known["model_name"], known["timepoint"]) == ("user/movie", "m", 2)
 
 
-def test_the_log_is_kept_short_and_read_on(page: FlaskClient, bulletin: RedisBulletin) -> None:
-    poster = Poster(bulletin)
+def test_the_log_is_kept_short_and_read_on(page: FlaskClient, feed: RedisFeed) -> None:
+    feed_publisher = FeedPublisher(feed)
     logger = logging.getLogger("elephant.test_of_the_bulletin")
-    handler = BulletinHandler(poster)
+    handler = FeedHandler(feed_publisher)
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
         for i in range(MOST_LINES):
             logger.info("line %d", i)
-        assert poster.flush(10)
+        assert feed_publisher.flush(10)
         logger.warning("line %d", MOST_LINES)
-        assert poster.flush(10)
+        assert feed_publisher.flush(10)
     finally:
         logger.removeHandler(handler)
     lines: list[dict[str, Any]] = page.get("/dashboard/api/log").json  # type: ignore[assignment]
@@ -149,39 +149,39 @@ def test_a_line_that_cannot_be_is_refused_and_redis_not_blamed(page: FlaskClient
 
 
 def test_nobody_waits_for_a_redis_that_is_away() -> None:
-    poster = Poster(RedisBulletin("redis://127.0.0.1:1/0"))
+    feed_publisher = FeedPublisher(RedisFeed("redis://127.0.0.1:1/0"))
     begin = time.monotonic()
     for i in range(20_000):
-        poster.line("INFO", str(i))
-        poster.job("a", done=i)
+        feed_publisher.line("INFO", str(i))
+        feed_publisher.job("a", done=i)
     assert time.monotonic() - begin < 5
-    assert not poster.flush(0.1)
+    assert not feed_publisher.flush(0.1)
 
 
-def test_status_and_log_come_as_events(app: Flask, board: Board, bulletin: RedisBulletin) -> None:
-    poster = Poster(bulletin)
-    poster.line("INFO", "first")
-    assert poster.flush(10)
+def test_status_and_log_come_as_events(app: Flask, job_store: JobStore, feed: RedisFeed) -> None:
+    feed_publisher = FeedPublisher(feed)
+    feed_publisher.line("INFO", "first")
+    assert feed_publisher.flush(10)
     answer = app.test_client().get("/dashboard/api/events")
     assert answer.mimetype == "text/event-stream"
     events = (event.decode() for event in answer.response)  # type: ignore[union-attr]
     head, *begin = islice(events, 3)
     assert head.startswith("retry: ")
     assert [event.splitlines()[-3].removeprefix("event: ") for event in begin] == ["status", "log"]
-    poster.line("ERROR", "second")
+    feed_publisher.line("ERROR", "second")
     said = next(event for event in events if "event: log" in event)
     assert [line["text"] for line in json.loads(said.split("data: ")[1])] == ["second"]
     known = said.splitlines()[0].removeprefix("id: ")
     answer.close()
-    poster.line("INFO", "third")
-    assert poster.flush(10)
+    feed_publisher.line("INFO", "third")
+    assert feed_publisher.flush(10)
     again = app.test_client().get("/dashboard/api/events", headers={"Last-Event-ID": known})
     said = next(event.decode() for event in again.response if b"event: log" in event)  # type: ignore[operator, union-attr]
     assert [line["text"] for line in json.loads(said.split("data: ")[1])] == ["third"]
     again.close()
 
 
-def test_streams_leave_threads_for_requests(settings: Settings, bulletin: RedisBulletin) -> None:
+def test_streams_leave_threads_for_requests(settings: Settings, feed: RedisFeed) -> None:
     app = create_app(settings)
     streams = [app.test_client().get("/dashboard/api/events") for _ in range(3)]
     assert [stream.status_code for stream in streams] == [200, 200, 503]
@@ -193,12 +193,12 @@ def test_streams_leave_threads_for_requests(settings: Settings, bulletin: RedisB
 
 
 def test_turns_are_given_back_and_a_crowd_is_sent_away() -> None:
-    turns = Turns(1, 1, wait_s=10)
+    turns = Admission(1, 1, wait_s=10)
     release = turns.take()
     heard: list[str] = []
 
     def wait() -> None:
-        with turns.turn():
+        with turns.admit():
             heard.append("mine")
 
     waiting = threading.Thread(target=wait)
@@ -350,8 +350,10 @@ def test_models_tell_what_they_were_trained_on(
 ) -> None:
     path = settings.models_dir / "user" / "m.pth"
     model = Ensemble([DetectionNet(2, 0)])
-    model.save(path, Entry(what="pretrained", source="versatile2d.pth"))
-    entry = Entry(what="training", dataset="movie-a", timepoints=(0, 3), annotated="spots", n_annotations=152, lr=5e-5)
+    model.save(path, ProvenanceEntry(what="pretrained", source="versatile2d.pth"))
+    entry = ProvenanceEntry(
+        what="training", dataset="movie-a", timepoints=(0, 3), annotated="spots", n_annotations=152, lr=5e-5
+    )
     model.save(path, entry.model_copy(update={"epochs": 20, "steps": 40, "loss": 0.031}))
     (found,) = page.get("/dashboard/api/models").json or []
     text = "trained on movie-a: timepoints 0, 3 · 152 spots · 20 epochs · loss 0.031"
@@ -364,7 +366,7 @@ def test_models_tell_what_they_were_trained_on(
     os.utime(path, (1e9, 1e9))
     (found,) = page.get("/dashboard/api/models").json or []
     assert (found["held"], len(found["history"])) == (None, 2)
-    history_file(path).write_text("{")
+    provenance_file(path).write_text("{")
     for _ in range(3):
         (found,) = page.get("/dashboard/api/models").json or []
         assert (found["held"], found["history"], len(found["generations"])) == (None, [], 1)
@@ -374,6 +376,6 @@ def test_models_tell_what_they_were_trained_on(
 def test_a_model_file_that_asks_for_more_than_weights_is_not_obeyed(tmp_path: Path) -> None:
     path = tmp_path / "evil.pth"
     torch.save({"out_conv.weight": Path}, path)
-    assert peek(path) is None
+    assert inspect_model(path) is None
     torch.save(DetectionNet(2, 0).state_dict(), path)
-    assert peek(path) == ModelKind("detection", 2, 1)
+    assert inspect_model(path) == ModelKind("detection", 2, 1)

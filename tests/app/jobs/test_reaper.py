@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from elephant_server.jobs.orphans import Leftovers
-from elephant_server.jobs.reaper import ABORT_S, LEASE_S, Sweeper
-from elephant_server.state import Kind, RedisBoard
+from elephant_server.jobs.orphans import OrphanFiles
+from elephant_server.jobs.reaper import ABORT_S, LEASE_S, Reaper
+from elephant_server.state import JobKind, RedisJobStore
 from elephant_server.state.owners import _name, end_worker, is_gone, this_process
 
 
@@ -33,8 +33,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def board(redis_url: str) -> RedisBoard:
-    return RedisBoard(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
+def job_store(redis_url: str) -> RedisJobStore:
+    return RedisJobStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
 
 
 def ended_process() -> str:
@@ -43,32 +43,34 @@ def ended_process() -> str:
     return this_process().replace(f"/{os.getpid()}-", f"/{pid}-")
 
 
-def test_a_job_whose_worker_has_ended_is_dropped_at_the_first_look(board: RedisBoard) -> None:
-    board.open("dead", Kind.TRAINING, "elephant.seg_train")
-    board.take("dead", ended_process())
-    board.open("alive", Kind.GUEST)
-    board.take("alive", this_process())
-    Sweeper(board).sweep()
-    assert [entry.id for entry in board.entries()] == ["alive"]
-    outcome = board.wait_for_outcome("dead", 1)
+def test_a_job_whose_worker_has_ended_is_dropped_at_the_first_look(job_store: RedisJobStore) -> None:
+    job_store.open("dead", JobKind.TRAINING, "elephant.seg_train")
+    job_store.take("dead", ended_process())
+    job_store.open("alive", JobKind.INTERACTIVE)
+    job_store.take("alive", this_process())
+    Reaper(job_store).sweep()
+    assert [entry.id for entry in job_store.entries()] == ["alive"]
+    outcome = job_store.wait_for_outcome("dead", 1)
     assert outcome is not None
     assert outcome.error == "WorkerLostError"
     assert "seg_train" in outcome.message
 
 
-def test_a_job_that_nobody_renews_is_dropped_and_one_that_is_renewed_stays(board: RedisBoard, clock: Clock) -> None:
-    sweeper = Sweeper(board, clock=clock)
+def test_a_job_that_nobody_renews_is_dropped_and_one_that_is_renewed_stays(
+    job_store: RedisJobStore, clock: Clock
+) -> None:
+    reaper = Reaper(job_store, clock=clock)
     for name in ("queued", "stuck", "renewed"):
-        board.open(name, Kind.GUEST)
-    board.take("stuck", this_process())
-    lease = board.take("renewed", this_process())
+        job_store.open(name, JobKind.INTERACTIVE)
+    job_store.take("stuck", this_process())
+    lease = job_store.take("renewed", this_process())
     assert lease is not None
     for _ in range(4):
-        sweeper.sweep()
+        reaper.sweep()
         clock.now += LEASE_S / 3 + 0.1
-        board.renew(lease)
-    sweeper.sweep()
-    assert [entry.id for entry in board.entries()] == ["renewed"]
+        job_store.renew(lease)
+    reaper.sweep()
+    assert [entry.id for entry in job_store.entries()] == ["renewed"]
 
 
 @contextmanager
@@ -86,36 +88,36 @@ def stopped(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
             process.kill()
 
 
-def test_a_worker_that_does_not_answer_is_ended(board: RedisBoard, clock: Clock) -> None:
-    board.open("stuck", Kind.TRAINING, "elephant.seg_train")
+def test_a_worker_that_does_not_answer_is_ended(job_store: RedisJobStore, clock: Clock) -> None:
+    job_store.open("stuck", JobKind.TRAINING, "elephant.seg_train")
     with stopped("elephant_server.worker") as (process, name):
-        board.take("stuck", name)
-        sweeper = Sweeper(board, clock=clock)
-        sweeper.sweep()
+        job_store.take("stuck", name)
+        reaper = Reaper(job_store, clock=clock)
+        reaper.sweep()
         assert process.poll() is None
         clock.now += LEASE_S + 1
-        sweeper.sweep()
+        reaper.sweep()
         assert process.wait(20) == -signal.SIGKILL
-    outcome = board.wait_for_outcome("stuck", 1)
+    outcome = job_store.wait_for_outcome("stuck", 1)
     assert outcome is not None
     assert outcome.error == "WorkerLostError"
     assert "does not answer" in outcome.message
     assert "died" not in outcome.message
-    sweeper.sweep()
-    assert not board.silent_owners()
+    reaper.sweep()
+    assert not job_store.silent_owners()
 
 
-def test_a_worker_elsewhere_is_left_to_whoever_can_end_it(board: RedisBoard, clock: Clock) -> None:
-    board.open("stuck", Kind.TRAINING)
-    board.take("stuck", "another-boot/pid:[1]/12-34")
-    sweeper = Sweeper(board, clock=clock)
+def test_a_worker_elsewhere_is_left_to_whoever_can_end_it(job_store: RedisJobStore, clock: Clock) -> None:
+    job_store.open("stuck", JobKind.TRAINING)
+    job_store.take("stuck", "another-boot/pid:[1]/12-34")
+    reaper = Reaper(job_store, clock=clock)
     for _ in range(3):
-        sweeper.sweep()
+        reaper.sweep()
         clock.now += LEASE_S + 1
-    assert board.silent_owners() == {"another-boot/pid:[1]/12-34"}
+    assert job_store.silent_owners() == {"another-boot/pid:[1]/12-34"}
 
 
-def test_nothing_but_a_worker_is_ended(board: RedisBoard) -> None:
+def test_nothing_but_a_worker_is_ended(job_store: RedisJobStore) -> None:
     """Whatever the board says: somebody may have written it."""
     with stopped() as (process, name):
         assert not end_worker(name)
@@ -126,53 +128,53 @@ def test_nothing_but_a_worker_is_ended(board: RedisBoard) -> None:
     assert not end_worker("x/y/z")
 
 
-def test_a_job_that_does_not_end_when_it_is_aborted_is_dropped(board: RedisBoard, clock: Clock) -> None:
+def test_a_job_that_does_not_end_when_it_is_aborted_is_dropped(job_store: RedisJobStore, clock: Clock) -> None:
     """A call into a driver that does not return lets the lease be renewed for ever."""
-    board.open("hangs", Kind.TRAINING)
+    job_store.open("hangs", JobKind.TRAINING)
     with stopped("elephant_server.worker") as (process, name):
-        lease = board.take("hangs", name)
+        lease = job_store.take("hangs", name)
         assert lease is not None
-        sweeper = Sweeper(board, clock=clock)
-        board.cancel_all()
+        reaper = Reaper(job_store, clock=clock)
+        job_store.cancel_all()
         begin = clock.now
         while clock.now - begin < ABORT_S - LEASE_S:
-            board.renew(lease)
-            sweeper.sweep()
+            job_store.renew(lease)
+            reaper.sweep()
             clock.now += LEASE_S / 2
-        assert board.is_alive("hangs")
+        assert job_store.is_alive("hangs")
         for _ in range(6):
-            board.renew(lease)
-            sweeper.sweep()
+            job_store.renew(lease)
+            reaper.sweep()
             clock.now += LEASE_S / 2
         assert process.wait(20) == -signal.SIGKILL
-    outcome = board.wait_for_outcome("hangs", 1)
+    outcome = job_store.wait_for_outcome("hangs", 1)
     assert outcome is not None
     assert outcome.cancelled
 
 
-def test_a_job_that_nobody_keeps_in_its_queue_has_not_died(board: RedisBoard, clock: Clock) -> None:
-    board.open("queued", Kind.GUEST, "elephant.seg_predict")
-    sweeper = Sweeper(board, clock=clock)
-    sweeper.sweep()
+def test_a_job_that_nobody_keeps_in_its_queue_has_not_died(job_store: RedisJobStore, clock: Clock) -> None:
+    job_store.open("queued", JobKind.INTERACTIVE, "elephant.seg_predict")
+    reaper = Reaper(job_store, clock=clock)
+    reaper.sweep()
     clock.now += LEASE_S + 1
-    sweeper.sweep()
-    outcome = board.wait_for_outcome("queued", 1)
+    reaper.sweep()
+    outcome = job_store.wait_for_outcome("queued", 1)
     assert outcome is not None
     assert "lost while it waited" in outcome.message
 
 
-def test_a_lease_does_not_run_out_while_the_board_cannot_be_read(board: RedisBoard, clock: Clock) -> None:
-    sweeper = Sweeper(board, clock=clock)
-    board.open("a", Kind.GUEST)
-    sweeper.sweep()
-    away = RedisBoard("redis://127.0.0.1:1/0")
-    sweeper._board = away
+def test_a_lease_does_not_run_out_while_the_board_cannot_be_read(job_store: RedisJobStore, clock: Clock) -> None:
+    reaper = Reaper(job_store, clock=clock)
+    job_store.open("a", JobKind.INTERACTIVE)
+    reaper.sweep()
+    away = RedisJobStore("redis://127.0.0.1:1/0")
+    reaper._job_store = away
     clock.now += LEASE_S + 1
     with pytest.raises(redis.RedisError):
-        sweeper.sweep()
-    sweeper._board = board
-    sweeper.sweep()
-    assert board.is_alive("a")
+        reaper.sweep()
+    reaper._job_store = job_store
+    reaper.sweep()
+    assert job_store.is_alive("a")
 
 
 def test_processes_are_told_apart() -> None:
@@ -186,23 +188,23 @@ def test_processes_are_told_apart() -> None:
 
 
 def test_files_that_nothing_needs_are_removed_once_they_stay_as_they_are(tmp_path: Path, clock: Clock) -> None:
-    leftovers = Leftovers(tmp_path, ("reset",), left_after_s=5, clock=clock)
+    orphans = OrphanFiles(tmp_path, ("reset",), left_after_s=5, clock=clock)
     left, growing = tmp_path / "left", tmp_path / "growing"
     left.touch()
     for size in range(4):
         growing.write_bytes(bytes(size))
-        leftovers.sweep(["train"])
+        orphans.sweep(["train"])
         clock.now += 2
     assert [path.name for path in tmp_path.iterdir()] == ["growing"]
 
 
 def test_files_stay_while_what_needs_them_is_there(tmp_path: Path, clock: Clock) -> None:
-    leftovers = Leftovers(tmp_path, ("reset",), left_after_s=5, clock=clock)
+    orphans = OrphanFiles(tmp_path, ("reset",), left_after_s=5, clock=clock)
     (tmp_path / "needed").touch()
     for _ in range(3):
-        leftovers.sweep(["reset"])
+        orphans.sweep(["reset"])
         clock.now += 6
     assert (tmp_path / "needed").exists()
-    leftovers.sweep([])
+    orphans.sweep([])
     assert not (tmp_path / "needed").exists()
-    Leftovers(tmp_path / "absent", ()).sweep([])
+    OrphanFiles(tmp_path / "absent", ()).sweep([])

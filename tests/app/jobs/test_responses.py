@@ -10,11 +10,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from elephant.errors import InvalidInputError, NotFoundError
 from elephant_server.errors import UnavailableError, UnexpectedError, WorkerLostError
 from elephant_server.jobs import responses
-from elephant_server.jobs.responses import Waiter, raise_failure
+from elephant_server.jobs.responses import LongPollResponder, raise_failure
 from elephant_server.jobs.submit import Job
-from elephant_server.state import Kind, Outcome
+from elephant_server.state import JobKind, Outcome
 
-JOB = Job("id", Kind.GUEST, "elephant.seg_predict")
+JOB = Job("id", JobKind.INTERACTIVE, "elephant.seg_predict")
 DONE = Outcome(result={})
 
 
@@ -39,10 +39,10 @@ class ToldBoard:
         self.cancelled.append(job_id)
 
 
-def respond(board: ToldBoard, first_byte_after_s: float = 30, **options: Any) -> Any:
+def respond(job_store: ToldBoard, first_byte_after_s: float = 30, **options: Any) -> Any:
     with Flask(__name__).test_request_context():
-        waiter = Waiter(board, next_byte_after_s=0.01)  # type: ignore[arg-type]
-        return waiter.respond(JOB, lambda o: {"completed": not o.cancelled}, first_byte_after_s, **options)
+        responder = LongPollResponder(job_store, next_byte_after_s=0.01)  # type: ignore[arg-type]
+        return responder.respond(JOB, lambda o: {"completed": not o.cancelled}, first_byte_after_s, **options)
 
 
 def streamed(*outcomes: Outcome | Exception | None) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def test_a_quick_failure_is_raised() -> None:
 
 @pytest.fixture(autouse=True)
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(responses.Patience.__init__, "__defaults__", (0.5, 0.5))
+    monkeypatch.setattr(responses.RedisRetry.__init__, "__defaults__", (0.5, 0.5))
 
 
 def test_a_job_that_stays_missing_is_said_to_be_lost() -> None:
@@ -73,8 +73,8 @@ def test_a_job_that_stays_missing_is_said_to_be_lost() -> None:
 
 
 def test_a_job_that_comes_back_is_waited_for() -> None:
-    board = ToldBoard(None, None, DONE, alive=False)
-    assert respond(board).json == {"completed": True}
+    job_store = ToldBoard(None, None, DONE, alive=False)
+    assert respond(job_store).json == {"completed": True}
 
 
 def test_a_long_answer_begins_with_white_space() -> None:
@@ -104,11 +104,11 @@ def test_a_state_that_is_lost_on_the_way_ends_the_answer_whole() -> None:
 
 @pytest.mark.parametrize(("drop", "cancelled"), [(True, ["id"]), (False, [])])
 def test_a_client_that_went_away_ends_what_is_of_no_use_to_others(drop: bool, cancelled: list[str]) -> None:
-    board = ToldBoard()
-    stream = respond(board, first_byte_after_s=0, drop_if_alone=drop).response
+    job_store = ToldBoard()
+    stream = respond(job_store, first_byte_after_s=0, drop_if_alone=drop).response
     assert next(stream) == b" "
     stream.close()
-    assert board.cancelled == cancelled
+    assert job_store.cancelled == cancelled
 
 
 def test_errors_come_back_as_what_they_were() -> None:

@@ -11,12 +11,12 @@ import redis
 from elephant_server.jobs import runner
 from elephant_server.jobs.context import JobControl
 from elephant_server.jobs.runner import Otherwise, run_job
-from elephant_server.state import Kind, LiveParams, MemoryBoard, Outcome, RedisBoard
-from elephant_server.state.board import Checkpoint
+from elephant_server.state import JobKind, LiveParams, MemoryJobStore, Outcome, RedisJobStore
 from elephant_server.state.claims import Access, claim
+from elephant_server.state.job_store import Checkpoint
 
 
-class Leaving(RedisBoard):
+class Leaving(RedisJobStore):
     """A board whose Redis is away where a test says so."""
 
     is_away = False
@@ -28,18 +28,20 @@ class Leaving(RedisBoard):
 
 
 @pytest.fixture
-def board(redis_url: str) -> Leaving:
+def job_store(redis_url: str) -> Leaving:
     return Leaving(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
 
 
-def run(board: RedisBoard, work: Callable[[JobControl], None], kind: Kind = Kind.TRAINING) -> Outcome | None:
+def run(
+    job_store: RedisJobStore, work: Callable[[JobControl], None], kind: JobKind = JobKind.TRAINING
+) -> Outcome | None:
     def answer(control: JobControl) -> dict[str, Any]:
         work(control)
         return {}
 
-    board.open("a", kind)
-    run_job(board, "a", answer)
-    return board.wait_for_outcome("a", 1)
+    job_store.open("a", kind)
+    run_job(job_store, "a", answer)
+    return job_store.wait_for_outcome("a", 1)
 
 
 def look_again(control: JobControl) -> None:
@@ -48,95 +50,95 @@ def look_again(control: JobControl) -> None:
     control.check()
 
 
-def test_a_training_goes_on_through_an_absence_and_its_outcome_arrives(board: Leaving, redis_url: str) -> None:
-    board.write_params(0.5, 7)
+def test_a_training_goes_on_through_an_absence_and_its_outcome_arrives(job_store: Leaving, redis_url: str) -> None:
+    job_store.write_params(0.5, 7)
 
     def work(control: JobControl) -> None:
         control.check()
-        board.is_away = True
+        job_store.is_away = True
         look_again(control)
         assert control.settings().lr == 0.5
         redis.Redis.from_url(redis_url).flushdb()
-        board.is_away = False
+        job_store.is_away = False
         look_again(control)
-        assert board.is_alive("a")
-        assert board.read_params() == LiveParams(0.5, 7)
+        assert job_store.is_alive("a")
+        assert job_store.read_params() == LiveParams(0.5, 7)
 
-    assert run(board, work) == Outcome(result={})
+    assert run(job_store, work) == Outcome(result={})
 
 
-def test_an_outcome_waits_for_redis(board: Leaving, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outcome_waits_for_redis(job_store: Leaving, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
 
     def come_back(self: JobControl, wait_s: float = 0) -> bool:
         pauses.append(wait_s)
-        board.is_away = False
+        job_store.is_away = False
         return False
 
     monkeypatch.setattr(JobControl, "is_shutting_down", come_back)
 
     def work(control: JobControl) -> None:
-        board.is_away = True
+        job_store.is_away = True
 
-    assert run(board, work) == Outcome(result={})
+    assert run(job_store, work) == Outcome(result={})
     assert pauses
 
 
-def test_a_job_that_has_ended_is_not_entered_again(board: Leaving, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_has_ended_is_not_entered_again(job_store: Leaving, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "RENEW_INTERVAL_S", 0.001)
-    finish = board.finish
+    finish = job_store.finish
 
     def finish_slowly(job_id: str, outcome: Outcome) -> None:
         finish(job_id, outcome)
         time.sleep(0.1)
 
-    monkeypatch.setattr(board, "finish", finish_slowly)
-    assert run(board, lambda _: time.sleep(0.05)) == Outcome(result={})
-    assert not board.entries()
+    monkeypatch.setattr(job_store, "finish", finish_slowly)
+    assert run(job_store, lambda _: time.sleep(0.05)) == Outcome(result={})
+    assert not job_store.entries()
 
 
-def test_a_job_that_was_given_up_ends_and_leaves_nothing(board: Leaving) -> None:
+def test_a_job_that_was_given_up_ends_and_leaves_nothing(job_store: Leaving) -> None:
     def work(control: JobControl) -> None:
-        board.drop(board.entries()[0], Outcome(error="WorkerLostError"))
+        job_store.drop(job_store.entries()[0], Outcome(error="WorkerLostError"))
         look_again(control)
         pytest.fail("it goes on")
 
-    assert run(board, work) == Outcome(error="WorkerLostError")
-    assert board.wait_for_outcome("a", 0.1) is None
-    assert not board.entries()
+    assert run(job_store, work) == Outcome(error="WorkerLostError")
+    assert job_store.wait_for_outcome("a", 0.1) is None
+    assert not job_store.entries()
 
 
-def test_an_abort_is_heard_after_an_absence(board: Leaving) -> None:
+def test_an_abort_is_heard_after_an_absence(job_store: Leaving) -> None:
     def work(control: JobControl) -> None:
         control.check()
-        board.is_away = True
+        job_store.is_away = True
         look_again(control)
-        board.is_away = False
-        board.cancel_all()
+        job_store.is_away = False
+        job_store.cancel_all()
         look_again(control)
         pytest.fail("it goes on")
 
-    assert run(board, work) == Outcome(cancelled=True)
+    assert run(job_store, work) == Outcome(cancelled=True)
 
 
-def test_a_held_training_stays_held_while_redis_is_away(board: Leaving, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_held_training_stays_held_while_redis_is_away(job_store: Leaving, monkeypatch: pytest.MonkeyPatch) -> None:
     paused: list[float] = []
 
     def come_back(self: JobControl, wait_s: float = 0) -> bool:
         paused.append(wait_s)
-        board.is_away = False
-        board.hold(False)
+        job_store.is_away = False
+        job_store.hold(False)
         return False
 
     monkeypatch.setattr(JobControl, "is_shutting_down", come_back)
 
     def work(control: JobControl) -> None:
         control._seen = Checkpoint(is_cancelled=False, must_wait=True, params=LiveParams())
-        board.is_away = True
-        monkeypatch.setattr(board, "watch", _refuse)
+        job_store.is_away = True
+        monkeypatch.setattr(job_store, "watch", _refuse)
         control.check()
 
-    assert run(board, work) == Outcome(result={})
+    assert run(job_store, work) == Outcome(result={})
     assert paused
 
 
@@ -144,45 +146,45 @@ def _refuse() -> Any:
     raise redis.ConnectionError("refused")
 
 
-def test_what_came_with_a_job_that_was_given_up_is_removed(board: Leaving) -> None:
+def test_what_came_with_a_job_that_was_given_up_is_removed(job_store: Leaving) -> None:
     given_up = []
-    board.open("a", Kind.TRAINING)
-    board.cancel_all()
-    run_job(board, "a", lambda _: pytest.fail("it begins"), Otherwise(lambda: given_up.append("a")))
+    job_store.open("a", JobKind.TRAINING)
+    job_store.cancel_all()
+    run_job(job_store, "a", lambda _: pytest.fail("it begins"), Otherwise(lambda: given_up.append("a")))
     assert given_up == ["a"]
 
 
 def test_a_job_that_comes_twice_leaves_what_came_with_it_to_the_first() -> None:
-    board, given_up = MemoryBoard(), list[str]()
-    board.open("a", Kind.GUEST)
-    board.take("a", "another worker")
-    run_job(board, "a", lambda _: {}, Otherwise(lambda: given_up.append("a")))
+    job_store, given_up = MemoryJobStore(), list[str]()
+    job_store.open("a", JobKind.INTERACTIVE)
+    job_store.take("a", "another worker")
+    run_job(job_store, "a", lambda _: {}, Otherwise(lambda: given_up.append("a")))
     assert given_up == []
-    assert board.is_alive("a")
-    run_job(board, "gone", lambda _: {}, Otherwise(lambda: given_up.append("gone")))
+    assert job_store.is_alive("a")
+    run_job(job_store, "gone", lambda _: {}, Otherwise(lambda: given_up.append("gone")))
     assert given_up == ["gone"]
 
 
 def test_a_job_whose_turn_has_not_come_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "TURN_PAUSE_S", 0.01)
-    board, put_back, done = MemoryBoard(), list[str](), list[str]()
+    job_store, put_back, done = MemoryJobStore(), list[str](), list[str]()
     for name in ("first", "second"):
-        board.open(name, Kind.GUEST, claim=claim(Access.LABELS, "movie"))
+        job_store.open(name, JobKind.INTERACTIVE, claim=claim(Access.LABELS, "movie"))
 
     def work(name: str) -> Callable[[JobControl], dict[str, Any]]:
         return lambda _: done.append(name) or {}  # type: ignore[func-returns-value]
 
-    run_job(board, "second", work("second"), Otherwise(put_back=lambda: put_back.append("second")))
+    run_job(job_store, "second", work("second"), Otherwise(put_back=lambda: put_back.append("second")))
     assert (done, put_back) == ([], ["second"])
-    run_job(board, "first", work("first"))
-    run_job(board, "second", work("second"))
+    run_job(job_store, "first", work("first"))
+    run_job(job_store, "second", work("second"))
     assert done == ["first", "second"]
-    assert board.wait_for_outcome("second", 1) == Outcome(result={})
+    assert job_store.wait_for_outcome("second", 1) == Outcome(result={})
 
 
 def test_a_job_that_cannot_be_put_back_ends_no_worker() -> None:
-    board = MemoryBoard()
+    job_store = MemoryJobStore()
     for name in ("first", "second"):
-        board.open(name, Kind.GUEST, claim=claim(Access.ALL, "movie"))
-    run_job(board, "second", lambda _: {}, Otherwise(put_back=_refuse))
-    assert board.is_alive("second")
+        job_store.open(name, JobKind.INTERACTIVE, claim=claim(Access.ALL, "movie"))
+    run_job(job_store, "second", lambda _: {}, Otherwise(put_back=_refuse))
+    assert job_store.is_alive("second")

@@ -21,17 +21,17 @@ from elephant_server.jobs.streaming import (
     growing_file,
 )
 from elephant_server.jobs.submit import Job
-from elephant_server.state import Kind, Outcome, RedisBoard
+from elephant_server.state import JobKind, Outcome, RedisJobStore
 
-JOB = Job("a", Kind.GUEST, "elephant.ctc_export")
+JOB = Job("a", JobKind.INTERACTIVE, "elephant.ctc_export")
 
 
 @pytest.fixture
-def board(redis_url: str) -> RedisBoard:
-    board = RedisBoard(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
-    board.open("a", Kind.GUEST)
-    board.take("a")
-    return board
+def job_store(redis_url: str) -> RedisJobStore:
+    job_store = RedisJobStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
+    job_store.open("a", JobKind.INTERACTIVE)
+    job_store.take("a")
+    return job_store
 
 
 @pytest.fixture
@@ -39,61 +39,61 @@ def file(tmp_path: Path) -> GrowingFile:
     return GrowingFile(tmp_path / "exports")
 
 
-def write(file: GrowingFile, board: RedisBoard, *pieces: bytes, more: bytes = b"") -> None:
+def write(file: GrowingFile, job_store: RedisJobStore, *pieces: bytes, more: bytes = b"") -> None:
     """Write pieces and announce them, then more that is not announced."""
     with file.path.open("r+b", buffering=0) as opened:
         for piece in pieces:
             opened.write(piece)
-            board.announce("a", {"size": opened.tell()})
+            job_store.announce("a", {"size": opened.tell()})
         opened.write(more)
 
 
-def follow(board: RedisBoard, file: GrowingFile, first_byte_after_s: float = 0.0) -> Response:
-    return Follower(board, next_byte_after_s=0.05).respond(JOB, file, "application/zip", first_byte_after_s)
+def follow(job_store: RedisJobStore, file: GrowingFile, first_byte_after_s: float = 0.0) -> Response:
+    return Follower(job_store, next_byte_after_s=0.05).respond(JOB, file, "application/zip", first_byte_after_s)
 
 
-def test_what_is_done_in_time_is_sent_whole_with_its_length(board: RedisBoard, file: GrowingFile) -> None:
-    write(file, board, b"one", b"two", more=b"end")
-    board.finish("a", Outcome(result={"size": 9}))
-    response = follow(board, file, 60)
+def test_what_is_done_in_time_is_sent_whole_with_its_length(job_store: RedisJobStore, file: GrowingFile) -> None:
+    write(file, job_store, b"one", b"two", more=b"end")
+    job_store.finish("a", Outcome(result={"size": 9}))
+    response = follow(job_store, file, 60)
     assert response.content_length == 9
     assert response.get_data() == b"onetwoend"
     response.close()
     assert not file.path.exists()
 
 
-def test_no_status_goes_out_before_the_time_is_over(board: RedisBoard, file: GrowingFile) -> None:
+def test_no_status_goes_out_before_the_time_is_over(job_store: RedisJobStore, file: GrowingFile) -> None:
     """Though there is something to send."""
-    write(file, board, b"one")
-    board.finish("a", Outcome(error="NotFoundError", message="gone"))
+    write(file, job_store, b"one")
+    job_store.finish("a", Outcome(error="NotFoundError", message="gone"))
     with pytest.raises(NotFoundError, match="gone"):
-        follow(board, file, 60)
+        follow(job_store, file, 60)
     file.close()
 
 
-def test_after_that_what_is_there_is_sent_and_the_rest_as_it_comes(board: RedisBoard, file: GrowingFile) -> None:
+def test_after_that_what_is_there_is_sent_and_the_rest_as_it_comes(job_store: RedisJobStore, file: GrowingFile) -> None:
     first, second = bytes(RESERVE), b"x" * RESERVE
-    write(file, board, first, second, more=b"end")
-    response = follow(board, file, 0.3)
+    write(file, job_store, first, second, more=b"end")
+    response = follow(job_store, file, 0.3)
     assert response.content_length is None
     assert not file.path.exists()
     pieces = response.iter_encoded()
     assert next(pieces) == first
-    board.finish("a", Outcome(result={"size": 2 * RESERVE + 3}))
+    job_store.finish("a", Outcome(result={"size": 2 * RESERVE + 3}))
     # Some single bytes of the reserve may come before the end is heard of.
     assert b"".join(pieces) == second + b"end"
     response.close()
 
 
-def test_while_nothing_comes_a_byte_is_sent_from_time_to_time(board: RedisBoard, tmp_path: Path) -> None:
+def test_while_nothing_comes_a_byte_is_sent_from_time_to_time(job_store: RedisJobStore, tmp_path: Path) -> None:
     """Also before the job has begun: what its file begins with is known."""
     beginning = b"ab" + bytes(RESERVE)
     with growing_file(tmp_path, beginning) as file:
-        pieces = (response := follow(board, file)).iter_encoded()
+        pieces = (response := follow(job_store, file)).iter_encoded()
         assert [next(pieces) for _ in range(3)] == [b"ab", b"\0", b"\0"]
         with file.path.open("r+b") as opened:  # by its name: it is there until the job has begun
             opened.write(beginning + b"end")
-    board.finish("a", Outcome(result={"size": len(beginning) + 3}))
+    job_store.finish("a", Outcome(result={"size": len(beginning) + 3}))
     assert b"".join(pieces) == beginning[4:] + b"end"
     response.close()
 
@@ -101,13 +101,13 @@ def test_while_nothing_comes_a_byte_is_sent_from_time_to_time(board: RedisBoard,
 @pytest.mark.parametrize("outcome", [Outcome(cancelled=True), Outcome(error="StorageError", message="full")])
 @pytest.mark.parametrize("server", [{}, {"uwsgi.version": b"2"}])
 def test_a_job_that_ends_early_breaks_the_answer(
-    board: RedisBoard, file: GrowingFile, outcome: Outcome, server: dict[str, Any]
+    job_store: RedisJobStore, file: GrowingFile, outcome: Outcome, server: dict[str, Any]
 ) -> None:
-    write(file, board, b"o" * (RESERVE + 3), more=b"end")
-    response = breakable(follow(board, file, 0.3), server)
+    write(file, job_store, b"o" * (RESERVE + 3), more=b"end")
+    response = breakable(follow(job_store, file, 0.3), server)
     pieces = response.iter_encoded()
     begin = next(pieces)
-    board.finish("a", outcome)
+    job_store.finish("a", outcome)
     if server:
         assert begin == b"3\r\nooo\r\n"
         assert b"0\r\n\r\n" not in b"".join(pieces)
@@ -118,11 +118,11 @@ def test_a_job_that_ends_early_breaks_the_answer(
     response.close()
 
 
-def test_chunks_behind_nginx_are_those_of_http(board: RedisBoard, file: GrowingFile) -> None:
-    write(file, board, b"o" * (RESERVE + 3))
-    response = breakable(follow(board, file, 0.3), {"uwsgi.version": b"2"})
+def test_chunks_behind_nginx_are_those_of_http(job_store: RedisJobStore, file: GrowingFile) -> None:
+    write(file, job_store, b"o" * (RESERVE + 3))
+    response = breakable(follow(job_store, file, 0.3), {"uwsgi.version": b"2"})
     assert response.headers["Transfer-Encoding"] == "chunked"
-    board.finish("a", Outcome(result={"size": RESERVE + 3}))
+    job_store.finish("a", Outcome(result={"size": RESERVE + 3}))
     rest, content = b"".join(response.iter_encoded()), b""
     while rest:
         size, rest = rest.split(b"\r\n", 1)
@@ -131,15 +131,15 @@ def test_chunks_behind_nginx_are_those_of_http(board: RedisBoard, file: GrowingF
     response.close()
 
 
-def test_a_job_that_ends_before_the_answer_began_is_answered_for(board: RedisBoard, tmp_path: Path) -> None:
-    board.finish("a", Outcome(cancelled=True))
+def test_a_job_that_ends_before_the_answer_began_is_answered_for(job_store: RedisJobStore, tmp_path: Path) -> None:
+    job_store.finish("a", Outcome(cancelled=True))
     with growing_file(tmp_path) as file:
-        response = Follower(board).respond(JOB, file, "application/zip")
+        response = Follower(job_store).respond(JOB, file, "application/zip")
     assert (response.status_code, response.get_data()) == (204, b"")
-    board.open("a", Kind.GUEST)
-    board.finish("a", Outcome(error="NotFoundError", message="it is not there"))
+    job_store.open("a", JobKind.INTERACTIVE)
+    job_store.finish("a", Outcome(error="NotFoundError", message="it is not there"))
     with pytest.raises(NotFoundError, match="it is not there"), growing_file(tmp_path) as file:
-        Follower(board).respond(JOB, file, "application/zip")
+        Follower(job_store).respond(JOB, file, "application/zip")
     assert not list(tmp_path.iterdir())
 
 
@@ -155,16 +155,16 @@ def test_old_http_cannot_break(environ: dict[str, str], can: bool) -> None:
     assert can_break(environ) is can
 
 
-def test_a_client_that_goes_away_ends_the_job(board: RedisBoard, file: GrowingFile) -> None:
-    write(file, board, b"one")
-    response = follow(board, file, 0.3)
+def test_a_client_that_goes_away_ends_the_job(job_store: RedisJobStore, file: GrowingFile) -> None:
+    write(file, job_store, b"one")
+    response = follow(job_store, file, 0.3)
     response.close()
-    assert board.look("a").is_cancelled
+    assert job_store.look("a").is_cancelled
     assert not file.path.exists()
 
 
 def test_where_an_open_file_keeps_its_name_it_is_removed_later(
-    board: RedisBoard, file: GrowingFile, monkeypatch: pytest.MonkeyPatch
+    job_store: RedisJobStore, file: GrowingFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unlink = Path.unlink
 
@@ -175,18 +175,18 @@ def test_where_an_open_file_keeps_its_name_it_is_removed_later(
         unlink(path, missing_ok)
 
     monkeypatch.setattr(Path, "unlink", unlink_as_on_windows)
-    write(file, board, b"one")
-    response = follow(board, file, 0.3)
-    board.finish("a", Outcome(result={"size": 3}))
+    write(file, job_store, b"one")
+    response = follow(job_store, file, 0.3)
+    job_store.finish("a", Outcome(result={"size": 3}))
     assert response.get_data() == b"one"
     response.close()
     assert not file.path.exists()
 
 
-def test_announcements_are_waited_for(board: RedisBoard, file: GrowingFile) -> None:
-    threading.Timer(0.2, lambda: write(file, board, b"one")).start()
-    threading.Timer(0.4, lambda: board.finish("a", Outcome(result={"size": 3}))).start()
-    response = follow(board, file)
+def test_announcements_are_waited_for(job_store: RedisJobStore, file: GrowingFile) -> None:
+    threading.Timer(0.2, lambda: write(file, job_store, b"one")).start()
+    threading.Timer(0.4, lambda: job_store.finish("a", Outcome(result={"size": 3}))).start()
+    response = follow(job_store, file)
     assert response.get_data() == b"one"
     response.close()
 

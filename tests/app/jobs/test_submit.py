@@ -9,7 +9,7 @@ from elephant_server.errors import AlreadyRunningError, UnavailableError
 from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowUpdate
 from elephant_server.jobs.payloads import CtcExport, DatasetGenerate, Payload, SegPredict, SegUpdate
 from elephant_server.jobs.submit import LOOKS_UNTIL_LOST, UNSERVED_S, Dispatcher, QueuedJob, QueuedJobsKeeper
-from elephant_server.state import Kind, NotYet, RedisBoard
+from elephant_server.state import JobKind, NotYet, RedisJobStore
 
 
 class Queue:
@@ -34,21 +34,21 @@ class Queue:
 
 
 @pytest.fixture
-def board(redis_url: str) -> RedisBoard:
-    return RedisBoard(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
+def job_store(redis_url: str) -> RedisJobStore:
+    return RedisJobStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
 
 
-def test_a_second_training_is_refused_and_a_guest_is_not(board: RedisBoard) -> None:
+def test_a_second_training_is_refused_and_a_guest_is_not(job_store: RedisJobStore) -> None:
     queue = Queue()
-    dispatcher = Dispatcher(board, queue)
-    first = dispatcher.submit("train", Payload(), Kind.TRAINING, "training")
+    dispatcher = Dispatcher(job_store, queue)
+    first = dispatcher.submit("train", Payload(), JobKind.TRAINING, "training")
     with pytest.raises(AlreadyRunningError):
-        dispatcher.submit("train", Payload(), Kind.TRAINING, "training")
-    second = dispatcher.submit("predict", Payload(), Kind.GUEST, "answering")
+        dispatcher.submit("train", Payload(), JobKind.TRAINING, "training")
+    second = dispatcher.submit("predict", Payload(), JobKind.INTERACTIVE, "answering")
     assert queue.sent == [first.id, second.id]
 
 
-def test_a_job_says_what_it_needs_of_its_dataset(board: RedisBoard) -> None:
+def test_a_job_says_what_it_needs_of_its_dataset(job_store: RedisJobStore) -> None:
     claims = {
         SegPredict: "r:a",
         FlowPredict: "r:a",
@@ -62,29 +62,31 @@ def test_a_job_says_what_it_needs_of_its_dataset(board: RedisBoard) -> None:
     for kind, expected in claims.items():
         fields = {"dataset_name": "a"} if "dataset_name" in kind.model_fields else {}
         assert kind.model_construct(**fields).claim() == expected  # type: ignore[arg-type]
-    dispatcher = Dispatcher(board, Queue())
-    first, second = (dispatcher.submit("u", SegUpdate(dataset_name="a"), Kind.GUEST, "answering") for _ in range(2))
-    training = dispatcher.submit("t", SegUpdate(dataset_name="a"), Kind.TRAINING, "training")
+    dispatcher = Dispatcher(job_store, Queue())
+    first, second = (
+        dispatcher.submit("u", SegUpdate(dataset_name="a"), JobKind.INTERACTIVE, "answering") for _ in range(2)
+    )
+    training = dispatcher.submit("t", SegUpdate(dataset_name="a"), JobKind.TRAINING, "training")
     with pytest.raises(NotYet):
-        board.take(second.id)
-    assert board.take(first.id)
-    assert board.take(training.id), "a training waits for guests in another way"
+        job_store.take(second.id)
+    assert job_store.take(first.id)
+    assert job_store.take(training.id), "a training waits for guests in another way"
 
 
-def test_what_cannot_be_sent_is_taken_back(board: RedisBoard) -> None:
-    dispatcher = Dispatcher(board, Queue(redis.ConnectionError("refused")))
+def test_what_cannot_be_sent_is_taken_back(job_store: RedisJobStore) -> None:
+    dispatcher = Dispatcher(job_store, Queue(redis.ConnectionError("refused")))
     with pytest.raises(UnavailableError, match="refused"):
-        dispatcher.submit("train", Payload(), Kind.TRAINING, "training")
-    assert not board.entries()
+        dispatcher.submit("train", Payload(), JobKind.TRAINING, "training")
+    assert not job_store.entries()
 
 
-def test_a_message_that_was_lost_is_sent_again(board: RedisBoard) -> None:
+def test_a_message_that_was_lost_is_sent_again(job_store: RedisJobStore) -> None:
     queue, sent_again = Queue(), []
-    keeper = QueuedJobsKeeper(board, queue)
-    board.open("a", Kind.GUEST)
+    keeper = QueuedJobsKeeper(job_store, queue)
+    job_store.open("a", JobKind.INTERACTIVE)
     keeper._jobs.add(QueuedJob("a", "answering", lambda: sent_again.append("a")))
-    board.open("b", Kind.GUEST)
-    board.take("b")  # another worker is busy, which says nothing of this job
+    job_store.open("b", JobKind.INTERACTIVE)
+    job_store.take("b")  # another worker is busy, which says nothing of this job
     queue.sent.append("a")
     for _ in range(2 * LOOKS_UNTIL_LOST):
         keeper.look()
@@ -95,23 +97,23 @@ def test_a_message_that_was_lost_is_sent_again(board: RedisBoard) -> None:
     assert sent_again == ["a"]
 
 
-def test_a_job_that_is_queued_no_more_is_let_go_of(board: RedisBoard) -> None:
-    keeper = QueuedJobsKeeper(board, Queue())
-    board.open("a", Kind.GUEST)
+def test_a_job_that_is_queued_no_more_is_let_go_of(job_store: RedisJobStore) -> None:
+    keeper = QueuedJobsKeeper(job_store, Queue())
+    job_store.open("a", JobKind.INTERACTIVE)
     keeper._jobs.add(QueuedJob("a", "answering", lambda: None))
     keeper.look()
-    assert board.entries()[0].beat == 1
-    board.take("a")
+    assert job_store.entries()[0].beat == 1
+    job_store.take("a")
     keeper.look()
     assert not keeper._jobs
 
 
-def test_a_job_for_which_there_is_no_worker_becomes_an_error(board: RedisBoard) -> None:
+def test_a_job_for_which_there_is_no_worker_becomes_an_error(job_store: RedisJobStore) -> None:
     now = [0.0]
     queue = Queue()
-    keeper = QueuedJobsKeeper(board, queue, lambda: now[0])
+    keeper = QueuedJobsKeeper(job_store, queue, lambda: now[0])
     queue.sent.append("a")
-    board.open("a", Kind.TRAINING, "elephant.seg_train")
+    job_store.open("a", JobKind.TRAINING, "elephant.seg_train")
     keeper._jobs.add(QueuedJob("a", "training", lambda: None))
     for _ in range(3):  # however long it waits: a worker is there, and busy
         keeper.look()
@@ -120,7 +122,7 @@ def test_a_job_for_which_there_is_no_worker_becomes_an_error(board: RedisBoard) 
     keeper.look()
     now[0] += UNSERVED_S
     keeper.look()
-    assert board.is_alive("a")
+    assert job_store.is_alive("a")
     queue.has_worker = True  # it was only being started
     keeper.look()
     queue.has_worker = False
@@ -128,11 +130,11 @@ def test_a_job_for_which_there_is_no_worker_becomes_an_error(board: RedisBoard) 
         keeper.look()
         now[0] += UNSERVED_S + 1
     keeper.look()
-    outcome = board.wait_for_outcome("a", 1)
+    outcome = job_store.wait_for_outcome("a", 1)
     assert outcome is not None
     assert outcome.error == "WorkerLostError"
     assert "seg_train could not begin" in outcome.message
     assert "no worker" in outcome.message
-    assert not board.entries()
+    assert not job_store.entries()
     keeper.look()
     assert not keeper._jobs

@@ -16,7 +16,7 @@ from elephant_server.jobs.runner import run_job
 from elephant_server.jobs.threads import Do, WorkerThreads
 from elephant_server.rabbitmq import Messages, NoBroker
 from elephant_server.settings import Settings
-from elephant_server.state import Kind, MemoryBoard, MemoryBulletin, Outcome, Poster
+from elephant_server.state import FeedPublisher, JobKind, MemoryFeed, MemoryJobStore, Outcome
 
 
 def until_ended(control: JobControl) -> dict[str, Any]:
@@ -26,32 +26,32 @@ def until_ended(control: JobControl) -> dict[str, Any]:
 
 
 def test_a_job_that_is_just_being_begun_ends_as_well() -> None:
-    board, is_taken, may_begin = MemoryBoard(), threading.Event(), threading.Event()
+    job_store, is_taken, may_begin = MemoryJobStore(), threading.Event(), threading.Event()
 
     def make_worker() -> Do:
         def do(_: str, job_id: str, __: str) -> None:
             is_taken.set()
             may_begin.wait(10)
-            run_job(board, job_id, until_ended)
+            run_job(job_store, job_id, until_ended)
 
         return do
 
     workers = WorkerThreads(("only",), make_worker)
     workers.start()
-    board.open("a", Kind.TRAINING)
+    job_store.open("a", JobKind.TRAINING)
     workers("task", "a", "", "only")
     assert is_taken.wait(10)
     threading.Timer(0.3, may_begin.set).start()
     begin = time.monotonic()
     workers.stop()
     assert time.monotonic() - begin < 10
-    assert board.wait_for_outcome("a", 1) == Outcome(cancelled=True)
+    assert job_store.wait_for_outcome("a", 1) == Outcome(cancelled=True)
 
 
 def test_a_job_that_the_worker_cannot_read_is_answered(tmp_path: Path) -> None:
-    board = MemoryBoard()
-    context = make_context(Settings(workspace=tmp_path), board, Messages(NoBroker()), Poster(MemoryBulletin()))
-    board.open("a", Kind.GUEST)
+    job_store = MemoryJobStore()
+    context = make_context(Settings(workspace=tmp_path), job_store, Messages(NoBroker()), FeedPublisher(MemoryFeed()))
+    job_store.open("a", JobKind.INTERACTIVE)
     perform(
         context,
         DATASET_GENERATE,
@@ -59,33 +59,33 @@ def test_a_job_that_the_worker_cannot_read_is_answered(tmp_path: Path) -> None:
         '{"dataset_name": "x", "params": {}, "news": 1}',
         WorkerThreads((), lambda: _never),
     )
-    outcome = board.wait_for_outcome("a", 1)
+    outcome = job_store.wait_for_outcome("a", 1)
     assert outcome is not None
     assert outcome.error == "UnexpectedError"
     assert "news" in outcome.message
     assert "another version" in outcome.message
-    assert board.entries() == []
+    assert job_store.entries() == []
 
 
 @pytest.mark.parametrize("is_queued", [True, False])
 @pytest.mark.parametrize("task", [SEG_RESET, FLOW_RESET])
 def test_a_message_removes_no_file_but_an_uploaded_one(tmp_path: Path, task: str, is_queued: bool) -> None:
     """Whoever can put a message into Redis must not be able to have any file of the server's user removed."""
-    board = MemoryBoard()
-    context = make_context(Settings(workspace=tmp_path), board, Messages(NoBroker()), Poster(MemoryBulletin()))
+    job_store = MemoryJobStore()
+    context = make_context(Settings(workspace=tmp_path), job_store, Messages(NoBroker()), FeedPublisher(MemoryFeed()))
     outside, uploads = tmp_path / "mine", context.models / ".uploads"
     uploads.mkdir(parents=True)
     for file in (str(outside), "../../mine"):
         outside.touch()
         if is_queued:
-            board.open("a", Kind.TRAINING)
+            job_store.open("a", JobKind.TRAINING)
         names = {"dataset_name": "d", "is_3d": True} if task == SEG_RESET else {}
         start = {"crop_size": [8, 8, 8], "n_crops": 1} if task == SEG_RESET else {"n_dims": 3, "n_keep_axials": 0}
         text = json.dumps({**names, "model_name": "m.pth", "url": None, "file": file, "start": start})
         perform(context, task, "a", text, WorkerThreads((), lambda: _never))
         assert outside.exists()
         if is_queued:
-            outcome = board.wait_for_outcome("a", 1)
+            outcome = job_store.wait_for_outcome("a", 1)
             assert outcome is not None
             assert outcome.error == "InvalidInputError", outcome
 

@@ -8,52 +8,52 @@ import pytest
 import redis
 
 from elephant_server.state import (
-    Board,
-    Entry,
-    Kind,
+    JobEntry,
+    JobKind,
+    JobStore,
     LiveParams,
-    MemoryBoard,
+    MemoryJobStore,
     NotYet,
     Outcome,
     ProcessState,
-    RedisBoard,
+    RedisJobStore,
 )
 from elephant_server.state.claims import Access, claim, clash
 
 
 @pytest.fixture
-def redis_board(redis_url: str) -> RedisBoard:
-    return RedisBoard(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
+def redis_board(redis_url: str) -> RedisJobStore:
+    return RedisJobStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
 
 
 @pytest.fixture(params=["redis", "memory"])
-def board(request: pytest.FixtureRequest) -> Board:
+def job_store(request: pytest.FixtureRequest) -> JobStore:
     """Give an empty board of each kind: both keep the same contract."""
-    return MemoryBoard() if request.param == "memory" else request.getfixturevalue("redis_board")
+    return MemoryJobStore() if request.param == "memory" else request.getfixturevalue("redis_board")
 
 
-def test_nothing_runs_at_first(board: Board) -> None:
-    assert board.process_state() is ProcessState.IDLE
-    assert board.read_params() == LiveParams(0.001, 5)
+def test_nothing_runs_at_first(job_store: JobStore) -> None:
+    assert job_store.process_state() is ProcessState.IDLE
+    assert job_store.read_params() == LiveParams(0.001, 5)
 
 
-def test_one_training_at_a_time(board: Board) -> None:
-    assert board.open("a", Kind.TRAINING)
-    assert not board.open("b", Kind.TRAINING)
-    assert not board.is_alive("b")
-    assert board.process_state() is ProcessState.RUNNING
-    board.finish("a", Outcome(result={}))
-    assert board.process_state() is ProcessState.IDLE
-    assert board.open("b", Kind.TRAINING)
+def test_one_training_at_a_time(job_store: JobStore) -> None:
+    assert job_store.open("a", JobKind.TRAINING)
+    assert not job_store.open("b", JobKind.TRAINING)
+    assert not job_store.is_alive("b")
+    assert job_store.process_state() is ProcessState.RUNNING
+    job_store.finish("a", Outcome(result={}))
+    assert job_store.process_state() is ProcessState.IDLE
+    assert job_store.open("b", JobKind.TRAINING)
 
 
-def test_of_many_that_ask_at_once_one_gets_the_training(board: Board) -> None:
+def test_of_many_that_ask_at_once_one_gets_the_training(job_store: JobStore) -> None:
     granted: list[str] = []
     start = threading.Barrier(8)
 
     def ask(name: str) -> None:
         start.wait()
-        if board.open(name, Kind.TRAINING):
+        if job_store.open(name, JobKind.TRAINING):
             granted.append(name)
 
     threads = [threading.Thread(target=ask, args=(str(i),)) for i in range(8)]
@@ -64,69 +64,69 @@ def test_of_many_that_ask_at_once_one_gets_the_training(board: Board) -> None:
     assert len(granted) == 1
 
 
-def test_guests_hold_a_training_and_are_all_let_in(board: Board) -> None:
-    board.open("training", Kind.TRAINING)
-    board.take("training")
-    assert not board.look("training").must_wait
-    assert board.open("one", Kind.GUEST)
-    assert board.open("two", Kind.GUEST)
-    assert board.process_state() is ProcessState.WAITING
-    board.finish("one", Outcome(result={}))
-    assert board.look("training").must_wait
-    assert not board.look("two").must_wait
-    board.finish("two", Outcome(result={}))
-    assert not board.look("training").must_wait
-    assert board.process_state() is ProcessState.RUNNING
+def test_guests_hold_a_training_and_are_all_let_in(job_store: JobStore) -> None:
+    job_store.open("training", JobKind.TRAINING)
+    job_store.take("training")
+    assert not job_store.look("training").must_wait
+    assert job_store.open("one", JobKind.INTERACTIVE)
+    assert job_store.open("two", JobKind.INTERACTIVE)
+    assert job_store.process_state() is ProcessState.WAITING
+    job_store.finish("one", Outcome(result={}))
+    assert job_store.look("training").must_wait
+    assert not job_store.look("two").must_wait
+    job_store.finish("two", Outcome(result={}))
+    assert not job_store.look("training").must_wait
+    assert job_store.process_state() is ProcessState.RUNNING
 
 
-def test_a_training_that_is_asked_for_while_guests_work_waits_for_them(board: Board) -> None:
-    board.open("guest", Kind.GUEST)
-    assert board.open("training", Kind.TRAINING)
-    board.take("training")
-    assert board.look("training").must_wait
-    board.finish("guest", Outcome(result={}))
-    assert not board.look("training").must_wait
+def test_a_training_that_is_asked_for_while_guests_work_waits_for_them(job_store: JobStore) -> None:
+    job_store.open("guest", JobKind.INTERACTIVE)
+    assert job_store.open("training", JobKind.TRAINING)
+    job_store.take("training")
+    assert job_store.look("training").must_wait
+    job_store.finish("guest", Outcome(result={}))
+    assert not job_store.look("training").must_wait
 
 
-def test_a_job_that_was_dropped_is_gone_for_good(board: Board) -> None:
-    board.open("a", Kind.TRAINING, "task")
-    lease = board.take("a", "me")
+def test_a_job_that_was_dropped_is_gone_for_good(job_store: JobStore) -> None:
+    job_store.open("a", JobKind.TRAINING, "task")
+    lease = job_store.take("a", "me")
     assert lease is not None
-    [entry] = board.entries()
-    assert entry == Entry("a", Kind.TRAINING, "running", 0, "me", "task")
-    assert board.drop(entry, Outcome(error="WorkerLostError"))
-    assert board.process_state() is ProcessState.IDLE
-    assert board.wait_for_outcome("a", 1) == Outcome(error="WorkerLostError")
-    assert not board.renew(lease)
-    board.finish("a", Outcome(result={}))
-    assert board.wait_for_outcome("a", 0.1) is None
-    assert board.look("a").is_missing
-    assert board.open("b", Kind.TRAINING)
+    [entry] = job_store.entries()
+    assert entry == JobEntry("a", JobKind.TRAINING, "running", 0, "me", "task")
+    assert job_store.drop(entry, Outcome(error="WorkerLostError"))
+    assert job_store.process_state() is ProcessState.IDLE
+    assert job_store.wait_for_outcome("a", 1) == Outcome(error="WorkerLostError")
+    assert not job_store.renew(lease)
+    job_store.finish("a", Outcome(result={}))
+    assert job_store.wait_for_outcome("a", 0.1) is None
+    assert job_store.look("a").is_missing
+    assert job_store.open("b", JobKind.TRAINING)
 
 
-def test_a_job_that_was_renewed_meanwhile_is_not_dropped(board: Board) -> None:
-    board.open("a", Kind.GUEST)
-    [queued] = board.entries()
-    assert board.renew_queued("a")
-    assert not board.drop(queued, Outcome(error="WorkerLostError"))
-    [renewed] = board.entries()
-    lease = board.take("a")
+def test_a_job_that_was_renewed_meanwhile_is_not_dropped(job_store: JobStore) -> None:
+    job_store.open("a", JobKind.INTERACTIVE)
+    [queued] = job_store.entries()
+    assert job_store.renew_queued("a")
+    assert not job_store.drop(queued, Outcome(error="WorkerLostError"))
+    [renewed] = job_store.entries()
+    lease = job_store.take("a")
     assert lease is not None
-    assert not board.drop(renewed, Outcome(error="WorkerLostError"))
-    [running] = board.entries()
-    assert board.renew(lease)
-    assert not board.drop(running, Outcome(error="WorkerLostError"))
-    assert board.is_alive("a")
+    assert not job_store.drop(renewed, Outcome(error="WorkerLostError"))
+    [running] = job_store.entries()
+    assert job_store.renew(lease)
+    assert not job_store.drop(running, Outcome(error="WorkerLostError"))
+    assert job_store.is_alive("a")
 
 
-def test_a_dropped_job_can_not_be_taken(board: Board) -> None:
-    board.open("a", Kind.GUEST)
-    board.drop(board.entries()[0], Outcome(error="WorkerLostError"))
-    assert board.take("a") is None
+def test_a_dropped_job_can_not_be_taken(job_store: JobStore) -> None:
+    job_store.open("a", JobKind.INTERACTIVE)
+    job_store.drop(job_store.entries()[0], Outcome(error="WorkerLostError"))
+    assert job_store.take("a") is None
 
 
-def test_a_running_job_is_entered_again_on_a_board_that_was_emptied(redis_board: RedisBoard, redis_url: str) -> None:
-    redis_board.open("a", Kind.TRAINING, "task")
+def test_a_running_job_is_entered_again_on_a_board_that_was_emptied(redis_board: RedisJobStore, redis_url: str) -> None:
+    redis_board.open("a", JobKind.TRAINING, "task")
     lease = redis_board.take("a", "me")
     assert lease is not None
     redis_board.write_params(0.5, 7)
@@ -135,14 +135,14 @@ def test_a_running_job_is_entered_again_on_a_board_that_was_emptied(redis_board:
     assert not redis_board.look("a").is_cancelled
     assert redis_board.renew(lease, LiveParams(0.5, 7))
     assert redis_board.process_state() is ProcessState.RUNNING
-    assert redis_board.entries() == [Entry("a", Kind.TRAINING, "running", 0, "me", "task")]
+    assert redis_board.entries() == [JobEntry("a", JobKind.TRAINING, "running", 0, "me", "task")]
     assert redis_board.look("a").params == LiveParams(0.5, 7)
     redis_board.finish("a", Outcome(result={}))
     assert redis_board.wait_for_outcome("a", 1) == Outcome(result={})
 
 
-def test_what_was_set_since_is_not_undone_by_a_job_that_comes_back(redis_board: RedisBoard, redis_url: str) -> None:
-    redis_board.open("a", Kind.TRAINING)
+def test_what_was_set_since_is_not_undone_by_a_job_that_comes_back(redis_board: RedisJobStore, redis_url: str) -> None:
+    redis_board.open("a", JobKind.TRAINING)
     lease = redis_board.take("a")
     assert lease is not None
     redis.Redis.from_url(redis_url).flushdb()
@@ -151,35 +151,35 @@ def test_what_was_set_since_is_not_undone_by_a_job_that_comes_back(redis_board: 
     assert redis_board.look("a").params == LiveParams(0.25, 5)
 
 
-def test_a_training_does_not_come_back_beside_another(redis_board: RedisBoard, redis_url: str) -> None:
-    redis_board.open("a", Kind.TRAINING)
+def test_a_training_does_not_come_back_beside_another(redis_board: RedisJobStore, redis_url: str) -> None:
+    redis_board.open("a", JobKind.TRAINING)
     lease = redis_board.take("a")
     assert lease is not None
     redis.Redis.from_url(redis_url).flushdb()
-    redis_board.open("b", Kind.TRAINING)
+    redis_board.open("b", JobKind.TRAINING)
     assert not redis_board.renew(lease)
     assert [entry.id for entry in redis_board.entries()] == ["b"]
 
 
-def test_to_open_a_training_twice_is_to_open_it_once(board: Board) -> None:
-    assert board.open("a", Kind.TRAINING)
-    assert board.open("a", Kind.TRAINING)
-    assert len(board.entries()) == 1
+def test_to_open_a_training_twice_is_to_open_it_once(job_store: JobStore) -> None:
+    assert job_store.open("a", JobKind.TRAINING)
+    assert job_store.open("a", JobKind.TRAINING)
+    assert len(job_store.entries()) == 1
 
 
-def test_only_the_phase_that_was_meant_is_renewed(board: Board) -> None:
-    board.open("a", Kind.GUEST)
-    assert board.renew_queued("a")
-    lease = board.take("a")
+def test_only_the_phase_that_was_meant_is_renewed(job_store: JobStore) -> None:
+    job_store.open("a", JobKind.INTERACTIVE)
+    assert job_store.renew_queued("a")
+    lease = job_store.take("a")
     assert lease is not None
-    assert board.take("a") is None
-    assert not board.renew_queued("a")
-    assert board.renew(lease)
+    assert job_store.take("a") is None
+    assert not job_store.renew_queued("a")
+    assert job_store.renew(lease)
 
 
 def test_a_redis_that_does_not_answer_is_given_up_in_seconds(silent_redis: str) -> None:
-    board = RedisBoard(silent_redis)
-    for ask in (board.process_state, lambda: board.wait_for_outcome("a", 60)):
+    job_store = RedisJobStore(silent_redis)
+    for ask in (job_store.process_state, lambda: job_store.wait_for_outcome("a", 60)):
         begin = time.monotonic()
         with pytest.raises(redis.RedisError):
             ask()
@@ -193,105 +193,105 @@ def silent_redis() -> Iterator[str]:
         yield f"redis://127.0.0.1:{listening.getsockname()[1]}/0"
 
 
-def test_an_outcome_wakes_whoever_waits_and_the_state_is_right_by_then(board: Board) -> None:
-    board.open("a", Kind.GUEST)
-    board.take("a")
-    threading.Timer(0.1, lambda: board.finish("a", Outcome(result={"spots": [1]}))).start()
-    outcome = board.wait_for_outcome("a", 5)
+def test_an_outcome_wakes_whoever_waits_and_the_state_is_right_by_then(job_store: JobStore) -> None:
+    job_store.open("a", JobKind.INTERACTIVE)
+    job_store.take("a")
+    threading.Timer(0.1, lambda: job_store.finish("a", Outcome(result={"spots": [1]}))).start()
+    outcome = job_store.wait_for_outcome("a", 5)
     assert outcome == Outcome(result={"spots": [1]})
-    assert board.process_state() is ProcessState.IDLE
-    assert board.wait_for_outcome("a", 0.1) is None
+    assert job_store.process_state() is ProcessState.IDLE
+    assert job_store.wait_for_outcome("a", 0.1) is None
 
 
-def test_abort_ends_queued_jobs_at_once_and_asks_running_ones(board: Board) -> None:
-    board.open("queued", Kind.GUEST)
-    board.open("running", Kind.TRAINING)
-    board.take("running")
-    board.cancel_all()
-    assert board.wait_for_outcome("queued", 1) == Outcome(cancelled=True)
-    assert board.take("queued") is None
-    assert board.look("running").is_cancelled
-    assert board.is_alive("running")
+def test_abort_ends_queued_jobs_at_once_and_asks_running_ones(job_store: JobStore) -> None:
+    job_store.open("queued", JobKind.INTERACTIVE)
+    job_store.open("running", JobKind.TRAINING)
+    job_store.take("running")
+    job_store.cancel_all()
+    assert job_store.wait_for_outcome("queued", 1) == Outcome(cancelled=True)
+    assert job_store.take("queued") is None
+    assert job_store.look("running").is_cancelled
+    assert job_store.is_alive("running")
 
 
-def test_one_job_can_be_cancelled_alone(board: Board) -> None:
+def test_one_job_can_be_cancelled_alone(job_store: JobStore) -> None:
     for name in ("a", "b"):
-        board.open(name, Kind.GUEST)
-        board.take(name)
-    board.cancel("a")
-    assert board.look("a").is_cancelled
-    assert not board.look("b").is_cancelled
+        job_store.open(name, JobKind.INTERACTIVE)
+        job_store.take(name)
+    job_store.cancel("a")
+    assert job_store.look("a").is_cancelled
+    assert not job_store.look("b").is_cancelled
 
 
-def test_a_person_holds_a_training_and_only_that_one(board: Board) -> None:
-    board.open("a", Kind.TRAINING)
-    board.hold(True)
-    assert board.look("a").must_wait
-    assert board.process_state() is ProcessState.WAITING
-    board.hold(False)
-    assert not board.look("a").must_wait
-    board.hold(True)
-    board.finish("a", Outcome(result={}))
-    board.open("b", Kind.TRAINING)
-    assert not board.look("b").must_wait
-    assert board.process_state() is ProcessState.RUNNING
+def test_a_person_holds_a_training_and_only_that_one(job_store: JobStore) -> None:
+    job_store.open("a", JobKind.TRAINING)
+    job_store.hold(True)
+    assert job_store.look("a").must_wait
+    assert job_store.process_state() is ProcessState.WAITING
+    job_store.hold(False)
+    assert not job_store.look("a").must_wait
+    job_store.hold(True)
+    job_store.finish("a", Outcome(result={}))
+    job_store.open("b", JobKind.TRAINING)
+    assert not job_store.look("b").must_wait
+    assert job_store.process_state() is ProcessState.RUNNING
 
 
-def test_a_change_wakes_a_watcher(board: Board) -> None:
-    board.open("guest", Kind.GUEST)
-    with board.watch() as wait:
-        threading.Timer(0.1, lambda: board.finish("guest", Outcome(result={}))).start()
+def test_a_change_wakes_a_watcher(job_store: JobStore) -> None:
+    job_store.open("guest", JobKind.INTERACTIVE)
+    with job_store.watch() as wait:
+        threading.Timer(0.1, lambda: job_store.finish("guest", Outcome(result={}))).start()
         begin = time.monotonic()
         wait(10)
         assert time.monotonic() - begin < 5
-        assert not board.is_alive("guest")
+        assert not job_store.is_alive("guest")
 
 
-def test_params_are_changed_one_by_one(board: Board) -> None:
-    assert board.write_params(lr=1e-5) == LiveParams(1e-5, 5)
-    assert board.write_params(n_crops=0) == LiveParams(1e-5, 0)
-    board.open("a", Kind.TRAINING)
-    assert board.look("a").params == LiveParams(1e-5, 0)
+def test_params_are_changed_one_by_one(job_store: JobStore) -> None:
+    assert job_store.write_params(lr=1e-5) == LiveParams(1e-5, 5)
+    assert job_store.write_params(n_crops=0) == LiveParams(1e-5, 0)
+    job_store.open("a", JobKind.TRAINING)
+    assert job_store.look("a").params == LiveParams(1e-5, 0)
 
 
-def test_news_come_in_order_and_before_the_outcome(board: Board) -> None:
-    board.open("a", Kind.GUEST)
-    board.take("a")
-    board.announce("a", {"size": 1})
-    board.announce("a", {"size": 2})
-    board.finish("a", Outcome(result={}))
-    heard = [board.wait_for_news("a", 0.1) for _ in range(4)]
+def test_news_come_in_order_and_before_the_outcome(job_store: JobStore) -> None:
+    job_store.open("a", JobKind.INTERACTIVE)
+    job_store.take("a")
+    job_store.announce("a", {"size": 1})
+    job_store.announce("a", {"size": 2})
+    job_store.finish("a", Outcome(result={}))
+    heard = [job_store.wait_for_news("a", 0.1) for _ in range(4)]
     assert heard == [{"size": 1}, {"size": 2}, Outcome(result={}), None]
 
 
-def test_news_wake_whoever_follows_and_those_of_a_job_that_is_gone_are_dropped(board: Board) -> None:
-    board.open("a", Kind.GUEST)
-    threading.Timer(0.1, lambda: board.announce("a", {"size": 1})).start()
-    assert board.wait_for_news("a", 5) == {"size": 1}
-    board.cancel("a")
-    board.announce("a", {"size": 2})
-    assert board.wait_for_news("a", 5) == Outcome(cancelled=True)
-    assert board.wait_for_news("a", 0.1) is None
+def test_news_wake_whoever_follows_and_those_of_a_job_that_is_gone_are_dropped(job_store: JobStore) -> None:
+    job_store.open("a", JobKind.INTERACTIVE)
+    threading.Timer(0.1, lambda: job_store.announce("a", {"size": 1})).start()
+    assert job_store.wait_for_news("a", 5) == {"size": 1}
+    job_store.cancel("a")
+    job_store.announce("a", {"size": 2})
+    assert job_store.wait_for_news("a", 5) == Outcome(cancelled=True)
+    assert job_store.wait_for_news("a", 0.1) is None
 
 
-def test_a_live_training_is_told_of_updates_in_order_and_none_else(board: Board) -> None:
-    board.open("a", Kind.TRAINING)
-    board.tell_live("before it listens")
-    board.open_live("a")
-    board.tell_live("one")
-    board.tell_live("two")
-    board.take("a")
-    assert board.wait_for_live("a", 1) == ["one", "two"]
-    assert board.wait_for_live("a", 0.1) == []
-    board.finish("a", Outcome(cancelled=True))
-    board.tell_live("nobody listens")
-    board.open("b", Kind.TRAINING)
-    board.open_live("b")
-    assert board.wait_for_live("b", 0.1) == []
+def test_a_live_training_is_told_of_updates_in_order_and_none_else(job_store: JobStore) -> None:
+    job_store.open("a", JobKind.TRAINING)
+    job_store.tell_live("before it listens")
+    job_store.open_live("a")
+    job_store.tell_live("one")
+    job_store.tell_live("two")
+    job_store.take("a")
+    assert job_store.wait_for_live("a", 1) == ["one", "two"]
+    assert job_store.wait_for_live("a", 0.1) == []
+    job_store.finish("a", Outcome(cancelled=True))
+    job_store.tell_live("nobody listens")
+    job_store.open("b", JobKind.TRAINING)
+    job_store.open_live("b")
+    assert job_store.wait_for_live("b", 0.1) == []
 
 
 def test_a_live_session_blocks_in_redis_until_there_is_an_update(
-    redis_board: RedisBoard, monkeypatch: pytest.MonkeyPatch
+    redis_board: RedisJobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between updates it waits without load: one command waits all the time, however long that is."""
     asked: list[float] = []
@@ -302,7 +302,7 @@ def test_a_live_session_blocks_in_redis_until_there_is_an_update(
         return blpop(keys, timeout=timeout)
 
     monkeypatch.setattr(redis_board._redis, "blpop", counted)
-    redis_board.open("a", Kind.TRAINING)
+    redis_board.open("a", JobKind.TRAINING)
     redis_board.open_live("a")
     assert redis_board.wait_for_live("a", 1.5) == []
     assert asked[0] == pytest.approx(1.5, rel=0.5)
@@ -315,40 +315,40 @@ CLASHES = {(LABELS, LABELS), (ALL, ALL), (READ, ALL), (ALL, READ), (LABELS, ALL)
 
 @pytest.mark.parametrize("first", [READ, LABELS, ALL, ""])
 @pytest.mark.parametrize("second", [READ, LABELS, ALL, "", claim(Access.ALL, "a/other")])
-def test_of_jobs_that_clash_the_first_comes_first(board: Board, first: str, second: str) -> None:
+def test_of_jobs_that_clash_the_first_comes_first(job_store: JobStore, first: str, second: str) -> None:
     assert clash(first, second) is ((first, second) in CLASHES)
-    board.open("first", Kind.GUEST, claim=first)
-    board.open("second", Kind.GUEST, claim=second)
+    job_store.open("first", JobKind.INTERACTIVE, claim=first)
+    job_store.open("second", JobKind.INTERACTIVE, claim=second)
     if (first, second) not in CLASHES:
-        assert board.take("second")
-        assert board.take("first")
+        assert job_store.take("second")
+        assert job_store.take("first")
         return
     with pytest.raises(NotYet):
-        board.take("second")
-    assert board.renew_queued("second")
-    assert board.take("first")
+        job_store.take("second")
+    assert job_store.renew_queued("second")
+    assert job_store.take("first")
     with pytest.raises(NotYet):
-        board.take("second")
-    board.finish("first", Outcome(result={}))
-    assert board.take("second")
+        job_store.take("second")
+    job_store.finish("first", Outcome(result={}))
+    assert job_store.take("second")
 
 
-def test_who_waits_for_a_turn_is_let_in_by_an_abort_or_a_loss(board: Board) -> None:
+def test_who_waits_for_a_turn_is_let_in_by_an_abort_or_a_loss(job_store: JobStore) -> None:
     for name in ("first", "second", "third"):
-        board.open(name, Kind.GUEST, claim=LABELS)
-    board.cancel("first")
-    [second, _] = board.entries() if board.entries()[0].id == "second" else board.entries()[::-1]
-    assert board.drop(second, Outcome(error="WorkerLostError"))
-    assert board.take("third")
+        job_store.open(name, JobKind.INTERACTIVE, claim=LABELS)
+    job_store.cancel("first")
+    [second, _] = job_store.entries() if job_store.entries()[0].id == "second" else job_store.entries()[::-1]
+    assert job_store.drop(second, Outcome(error="WorkerLostError"))
+    assert job_store.take("third")
 
 
-def test_a_claim_outlives_a_redis_that_was_emptied(redis_board: RedisBoard, redis_url: str) -> None:
-    redis_board.open("first", Kind.GUEST, claim=LABELS)
+def test_a_claim_outlives_a_redis_that_was_emptied(redis_board: RedisJobStore, redis_url: str) -> None:
+    redis_board.open("first", JobKind.INTERACTIVE, claim=LABELS)
     lease = redis_board.take("first")
     assert lease is not None
     redis.Redis.from_url(redis_url).flushdb()
     assert redis_board.renew(lease)
-    redis_board.open("second", Kind.GUEST, claim=LABELS)
+    redis_board.open("second", JobKind.INTERACTIVE, claim=LABELS)
     with pytest.raises(NotYet):
         redis_board.take("second")
 

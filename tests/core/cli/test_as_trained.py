@@ -8,7 +8,7 @@ import torch
 from core.cli.shell import Shell
 from core.workflows.test_detection import make_dataset
 from elephant.models.ensemble import Ensemble
-from elephant.models.provenance import Entry
+from elephant.models.provenance import ProvenanceEntry
 from elephant.models.trained_with import TrainedWith
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.workflows import compatibility
@@ -25,9 +25,9 @@ def here(shell: Shell) -> Path:
     torch.manual_seed(0)
     shared = {"voxel_size": (1.0, 1.0), "rescaling": (0.5, 0.5), "n_keep_axials": 0}
     detection = TrainedWith(**shared, use_median=True, c_ratio=0.5)
-    Ensemble([DetectionNet(2, 0)]).save(folder / "m.pth", Entry(what="training", trained_with=detection))
+    Ensemble([DetectionNet(2, 0)]).save(folder / "m.pth", ProvenanceEntry(what="training", trained_with=detection))
     flow = TrainedWith(**shared, max_displacement=5)
-    Ensemble([FlowNet(2, 0)]).save(folder / "flow.pth", Entry(what="training", trained_with=flow))
+    Ensemble([FlowNet(2, 0)]).save(folder / "flow.pth", ProvenanceEntry(what="training", trained_with=flow))
     (folder / "spots.csv").write_text("t,x,y,z,radius\n1,20,20,0,4\n")
     return folder
 

@@ -9,7 +9,7 @@ import torch
 from core.cli.shell import Shell
 from elephant.models.checkpoint import load_state_dicts
 from elephant.models.inspect import NetworkKind, recognise
-from elephant.models.provenance import Entry
+from elephant.models.provenance import ProvenanceEntry
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.models.versions import ModelFile
 
@@ -98,7 +98,7 @@ def test_restore(models: Path, shell: Shell) -> None:
         torch.save(weights, shell.folder / "new.pth")
         assert shell("models", "import", "new.pth", "flow.pth", "--overwrite").status == 0
     found = {model["name"]: model for model in shell("models", "list", "--json").json["models"]}
-    assert [generation["number"] for generation in found["flow.pth"]["generations"]] == [3, 2, 1]
+    assert [version["number"] for version in found["flow.pth"]["generations"]] == [3, 2, 1]
     assert found["torn.pth"]["generations"] == []
     assert shell("models", "list").out.splitlines()[1].split()[-1] == "3"
     assert "    3  saved " in shell("models", "info", "flow.pth").out
@@ -120,7 +120,9 @@ def test_what_a_model_was_trained_on_is_told(models: Path, shell: Shell) -> None
     assert {"holds": None, "history": []}.items() <= shell("models", "info", "flow.pth", "--json").json.items()
     assert "not known" in shell("models", "info", "flow.pth").out
     for name in ("movie-a", "movie-b"):
-        entry = Entry(what="training", dataset=name, timepoints=(0, 3), annotated="links", n_annotations=9, lr=1e-4)
+        entry = ProvenanceEntry(
+            what="training", dataset=name, timepoints=(0, 3), annotated="links", n_annotations=9, lr=1e-4
+        )
         ModelFile(path).save(weights, entry.model_copy(update={"epochs": 20, "steps": 40, "loss": 0.03141}))
     assert shell("models", "restore", "flow.pth", "--generation", "2").status == 0
 
@@ -132,7 +134,7 @@ def test_what_a_model_was_trained_on_is_told(models: Path, shell: Shell) -> None
         ("training", "movie-b", 2, False),
         ("training", "movie-a", 1, True),
     ]
-    holds = [str(generation["holds"]).split(":")[0] for generation in found["generations"]]
+    holds = [str(version["holds"]).split(":")[0] for version in found["generations"]]
     assert holds == ["trained on movie-b", "trained on movie-a", "None"]
     out = shell("models", "info", "flow.pth").out
     assert "  holds        trained on movie-a: timepoints 0, 3" in out

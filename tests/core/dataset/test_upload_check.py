@@ -4,7 +4,7 @@ import h5py
 import pytest
 
 from core.dataset.bdv import ramp, write_movie, write_partitioned
-from elephant.dataset import check_arrived
+from elephant.dataset import check_upload
 from elephant.errors import DatasetError
 
 PADDING = 1000
@@ -23,7 +23,7 @@ def movie(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_a_whole_movie_arrives_padded_or_not(movie: Path, padding: int) -> None:
     content = movie.read_bytes() + b"x" * padding
     movie.write_bytes(content)
-    check_arrived(movie, movie.parent, PADDING)
+    check_upload(movie, movie.parent, PADDING)
     assert movie.read_bytes() == content
 
 
@@ -33,19 +33,19 @@ def test_a_movie_that_lacks_its_end_is_refused(movie: Path) -> None:
         DatasetError,
         match=r"expected movie\.h5 to be .* of \d+ bytes, but its end is missing: it has \d+ bytes\. Copy or",
     ):
-        check_arrived(movie, movie.parent, PADDING)
+        check_upload(movie, movie.parent, PADDING)
 
 
 def test_a_movie_of_which_some_came_twice_is_refused(movie: Path) -> None:
     movie.write_bytes(movie.read_bytes() + b"x" * (PADDING + 1))
     with pytest.raises(DatasetError, match="came twice"):
-        check_arrived(movie, movie.parent, PADDING)
+        check_upload(movie, movie.parent, PADDING)
 
 
 def test_what_is_no_hdf5_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_bytes(b"a" * 5000)
     with pytest.raises(DatasetError, match=r"expected a\.h5 to be an HDF5 file of BigDataViewer, got a text file"):
-        check_arrived(tmp_path / "a.h5", tmp_path, PADDING)
+        check_upload(tmp_path / "a.h5", tmp_path, PADDING)
 
 
 def test_a_file_that_does_not_begin_with_its_table_of_contents_may_be_of_any_length(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_file_that_does_not_begin_with_its_table_of_contents_may_be_of_any_len
         file["x"] = 1
     with (tmp_path / "a.h5").open("ab") as raw:
         raw.write(b"x" * 2 * PADDING)
-    check_arrived(tmp_path / "a.h5", tmp_path, PADDING)
+    check_upload(tmp_path / "a.h5", tmp_path, PADDING)
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["x"][()] == 1
 
@@ -64,14 +64,14 @@ def test_a_master_needs_its_partitions_where_it_is_going_to_be(tmp_path: Path) -
     here.mkdir()
     master = write_partitioned(there, "movie", ramp(3))
     moved = master.rename(here / master.name)
-    check_arrived(moved, there, PADDING)
-    check_arrived(there / "movie-01-00.h5", there, PADDING)
+    check_upload(moved, there, PADDING)
+    check_upload(there / "movie-01-00.h5", there, PADDING)
     (there / "movie-01-00.h5").unlink()
     with pytest.raises(DatasetError, match=r"split into 3 partitions, but movie-01-00\.h5 is not there"):
-        check_arrived(moved, there, PADDING)
+        check_upload(moved, there, PADDING)
 
 
 def test_a_movie_of_one_file_needs_no_other(tmp_path: Path) -> None:
     alone = write_movie(tmp_path / "movie.h5", ramp())
-    check_arrived(alone, tmp_path / "elsewhere", PADDING)
+    check_upload(alone, tmp_path / "elsewhere", PADDING)
     assert not (tmp_path / "elsewhere").exists()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from elephant.errors import Cancelled, InvalidInputError
-from elephant.export import Cell, ctc_mask, masks, shells
+from elephant.export import MarkedNucleus, ctc_mask, masks, shells
 from elephant.geometry import Ellipsoid, rasterise
 from elephant.progress import NeverCancelled
 from elephant.types import Spot, VoxelSize
@@ -12,12 +12,12 @@ from elephant.types import Spot, VoxelSize
 VOXEL = VoxelSize(2.0, 1.0, 1.0)
 
 
-def ball(value: int, centre: tuple[float, float, float], radius: float, t: int = 0) -> Cell:
+def ball(value: int, centre: tuple[float, float, float], radius: float, t: int = 0) -> MarkedNucleus:
     """Return a ball; `centre` is physical, Z, Y, X."""
-    return Cell(Spot(t, np.array(centre, dtype=float), np.eye(3) * radius**2), value)
+    return MarkedNucleus(Spot(t, np.array(centre, dtype=float), np.eye(3) * radius**2), value)
 
 
-def paint(shape: tuple[int, ...], *cells: Cell) -> np.ndarray:
+def paint(shape: tuple[int, ...], *cells: MarkedNucleus) -> np.ndarray:
     return ctc_mask(shape, cells, VOXEL, NeverCancelled())
 
 
@@ -37,7 +37,7 @@ def test_a_cell_fills_its_ellipsoid_with_its_value() -> None:
 
 
 def test_a_2d_cell_is_an_ellipse() -> None:
-    cell = Cell(Spot(0, np.array([0.0, 10.0, 9.0]), np.diag([1.0, 36.0, 9.0])), 7)
+    cell = MarkedNucleus(Spot(0, np.array([0.0, 10.0, 9.0]), np.diag([1.0, 36.0, 9.0])), 7)
     mask = paint((21, 19), cell)
     assert mask.shape == (21, 19)
     assert np.flatnonzero(mask[:, 9]).tolist() == list(range(5, 16))
@@ -99,7 +99,7 @@ def test_painting_can_be_ended_within_a_mask(n_looks: int, monkeypatch: pytest.M
     assert cancel.left == 0
 
 
-def one_by_one(shape: tuple[int, ...], cells: list[Cell], voxel: VoxelSize) -> np.ndarray:
+def one_by_one(shape: tuple[int, ...], cells: list[MarkedNucleus], voxel: VoxelSize) -> np.ndarray:
     """Paint as the method is written down: shell after shell, cell after cell."""
     mask = np.zeros(shape, dtype=np.uint16)
     scale = voxel.last(len(shape))
@@ -115,7 +115,7 @@ def one_by_one(shape: tuple[int, ...], cells: list[Cell], voxel: VoxelSize) -> n
     return mask
 
 
-def crowd(rng: np.random.Generator, shape: tuple[int, ...], voxel: VoxelSize, on_grid: bool) -> list[Cell]:
+def crowd(rng: np.random.Generator, shape: tuple[int, ...], voxel: VoxelSize, on_grid: bool) -> list[MarkedNucleus]:
     """Return cells of all sizes that overlap and reach over the edges; on a grid, voxels lie exactly on surfaces."""
     size = np.array([1] * (3 - len(shape)) + list(shape)) * np.array(voxel.zyx)
     cells = []
@@ -128,7 +128,7 @@ def crowd(rng: np.random.Generator, shape: tuple[int, ...], voxel: VoxelSize, on
         else:
             axes[3 - len(shape) :, 3 - len(shape) :] = np.linalg.qr(rng.normal(size=(len(shape),) * 2))[0]
         covariance = axes @ np.diag(radii**2) @ axes.T
-        cells.append(Cell(Spot(0, pos, (covariance + covariance.T) / 2), value))
+        cells.append(MarkedNucleus(Spot(0, pos, (covariance + covariance.T) / 2), value))
     return cells
 
 
@@ -150,5 +150,7 @@ def test_what_is_flatter_than_numbers_go_is_painted_the_same(shape: tuple[int, .
     turned = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
     flat = turned @ np.diag([1e-9, 100, 100]) @ turned.T
     thin = np.diag([1e-300, 1e-300, 9.0])
-    cells = [Cell(Spot(0, np.array([9.0, 11.0, 12.0]), c), i + 1) for i, c in enumerate([(flat + flat.T) / 2, thin])]
+    cells = [
+        MarkedNucleus(Spot(0, np.array([9.0, 11.0, 12.0]), c), i + 1) for i, c in enumerate([(flat + flat.T) / 2, thin])
+    ]
     np.testing.assert_array_equal(ctc_mask(shape, cells, VOXEL, NeverCancelled()), one_by_one(shape, cells, VOXEL))

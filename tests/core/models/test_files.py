@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
-from elephant.io.download import FetchRules
-from elephant.models.cache import ModelShelf, Network
+from elephant.io.download import DownloadRules
+from elephant.models.cache import ModelCache, Network
 from elephant.models.checkpoint import load_state_dicts, save_state_dicts
 from elephant.models.ensemble import Ensemble, load_ensemble
 from elephant.models.pretrained import ModelSource, Pretrained
@@ -171,23 +171,23 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
 
 
 def test_the_shelf_keeps_a_model_until_its_file_changes(path: Path) -> None:
-    shelf = ModelShelf(CPU)
-    first = shelf.get(path, DetectionNet, 2, 0)
-    assert shelf.get(path, DetectionNet, 2, 0) is first
+    model_cache = ModelCache(CPU)
+    first = model_cache.get(path, DetectionNet, 2, 0)
+    assert model_cache.get(path, DetectionNet, 2, 0) is first
     assert not first.training
     Ensemble([DetectionNet(2, 0)]).save(path)
-    second = shelf.get(path, DetectionNet, 2, 0)
+    second = model_cache.get(path, DetectionNet, 2, 0)
     assert second is not first
-    shelf.forget(path)
-    assert shelf.get(path, DetectionNet, 2, 0) is not second
+    model_cache.forget(path)
+    assert model_cache.get(path, DetectionNet, 2, 0) is not second
 
 
 def test_the_shelf_keeps_the_last_few(path: Path) -> None:
-    shelf = ModelShelf(CPU, n_kept=2)
-    first = shelf.get(path, DetectionNet, 2, 0)
+    model_cache = ModelCache(CPU, n_kept=2)
+    first = model_cache.get(path, DetectionNet, 2, 0)
     for keep in (1, 2):
-        shelf.get(path, DetectionNet, 2, keep)
-    assert shelf.get(path, DetectionNet, 2, 0) is not first
+        model_cache.get(path, DetectionNet, 2, keep)
+    assert model_cache.get(path, DetectionNet, 2, 0) is not first
 
 
 CONTENT = b"weights" * 1000
@@ -263,7 +263,7 @@ def test_a_model_that_is_not_at_the_address_is_said_to_be_missing(tmp_path: Path
 
 def test_what_is_fetched_from_an_address_is_gone_afterwards(tmp_path: Path, address: str) -> None:
     pretrained = Pretrained(tmp_path / "pretrained")
-    pretrained = replace(pretrained, rules=FetchRules(allow_private=True))
+    pretrained = replace(pretrained, rules=DownloadRules(allow_private=True))
     with ModelSource(address + "versatile3d.pth").weights(pretrained, "x.pth") as path:
         assert path.read_bytes() == CONTENT
     assert list(pretrained.folder.iterdir()) == []
@@ -277,7 +277,7 @@ def test_addresses_are_http(tmp_path: Path, url: str) -> None:
 
 def test_an_address_that_cannot_be_reached_leaves_nothing(tmp_path: Path) -> None:
     source = ModelSource("http://127.0.0.1:1/x.pth")
-    pretrained = Pretrained(tmp_path, rules=FetchRules(allow_private=True))
+    pretrained = Pretrained(tmp_path, rules=DownloadRules(allow_private=True))
     with pytest.raises(NotFoundError, match="could not be fetched"), source.weights(pretrained, "x.pth"):
         pass
     assert list(tmp_path.iterdir()) == []

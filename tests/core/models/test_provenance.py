@@ -10,11 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from elephant.models import versions
 from elephant.models.pretrained import ModelSource
-from elephant.models.provenance import N_KEPT, Entry, history_file, is_told, read_history, record, without_secrets
+from elephant.models.provenance import (
+    N_KEPT,
+    ProvenanceEntry,
+    is_told,
+    provenance_file,
+    read_provenance,
+    record,
+    without_secrets,
+)
 from elephant.models.provenance_text import details, lineage, summary, tell
-from elephant.models.versions import ModelFile, generations, restore
+from elephant.models.versions import ModelFile, restore, versions
 
 
 @pytest.fixture
@@ -22,25 +29,25 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "user" / "detection.pth"
 
 
-def save(path: Path, entry: Entry, epochs: int = 1) -> None:
+def save(path: Path, entry: ProvenanceEntry, epochs: int = 1) -> None:
     """Save as one piece of work does."""
     file = ModelFile(path)
     for epoch in range(1, epochs + 1):
         file.save([{"w": torch.full((5,), float(epoch))}], entry.model_copy(update={"epochs": epoch}))
 
 
-def training(dataset: str, **values: object) -> Entry:
-    return Entry(what="training", dataset=dataset, annotated="spots", **values)
+def training(dataset: str, **values: object) -> ProvenanceEntry:
+    return ProvenanceEntry(what="training", dataset=dataset, annotated="spots", **values)
 
 
-def datasets(entries: list[Entry]) -> list[str | None]:
+def datasets(entries: list[ProvenanceEntry]) -> list[str | None]:
     return [entry.dataset or entry.what for entry in entries]
 
 
 def test_each_work_has_an_entry_with_its_saved_epochs(path: Path) -> None:
-    save(path, Entry(what="intensities", dataset="a"))
+    save(path, ProvenanceEntry(what="intensities", dataset="a"))
     save(path, training("a", timepoints=(0, 3), n_annotations=7, lr=1e-4, loss=0.5), epochs=5)
-    first, second = read_history(path)
+    first, second = read_provenance(path)
     assert (first.what, first.dataset, first.before, first.epochs) == ("intensities", "a", None, 1)
     assert (second.what, second.timepoints, second.n_annotations, second.epochs) == ("training", (0, 3), 7, 5)
     assert (second.before, second.follows, second.lr, second.loss) == (1, True, 1e-4, 0.5)
@@ -54,24 +61,24 @@ def test_the_last_ones_are_kept(path: Path) -> None:
     path.write_bytes(b"")
     for n in range(N_KEPT + 5):
         assert record(path, training(str(n)))
-    assert datasets(read_history(path)) == [str(n) for n in range(5, N_KEPT + 5)]
+    assert datasets(read_provenance(path)) == [str(n) for n in range(5, N_KEPT + 5)]
 
 
 def test_a_restored_model_is_what_made_the_generation(path: Path) -> None:
     for name in ("a", "b", "c"):
         save(path, training(name))
     restore(path, 1)
-    entries = read_history(path)
+    entries = read_provenance(path)
     assert [entry.what for entry in entries] == ["training"] * 3 + ["restored"]
     assert (entries[-1].restored, entries[-1].before) == (1, 3)
     assert is_told(path, entries)
     assert datasets(lineage(entries)) == ["a"]
     assert [datasets(lineage(entries, n)) for n in (1, 2, 3)] == [["a"], ["a", "b"], ["a", "b", "c"]]
     save(path, training("d"))
-    assert datasets(lineage(read_history(path))) == ["a", "d"]
+    assert datasets(lineage(read_provenance(path))) == ["a", "d"]
     restore(path, 3)
-    assert datasets(lineage(read_history(path))) == ["a", "b", "c"]
-    assert lineage(read_history(path), 77) == []
+    assert datasets(lineage(read_provenance(path))) == ["a", "b", "c"]
+    assert lineage(read_provenance(path), 77) == []
     told = tell(path)
     assert [entry.dataset for entry in told.entries if told.is_in(entry)] == ["a", "b", "c"]
     held, before = told.held(), told.held(1)
@@ -82,22 +89,22 @@ def test_a_restored_model_is_what_made_the_generation(path: Path) -> None:
 
 def test_what_was_before_a_start_is_gone_with_it(path: Path) -> None:
     save(path, training("a"))
-    save(path, Entry(what="pretrained", source="versatile3d.pth"))
+    save(path, ProvenanceEntry(what="pretrained", source="versatile3d.pth"))
     save(path, training("b"))
-    assert datasets(lineage(read_history(path))) == ["pretrained", "b"]
+    assert datasets(lineage(read_provenance(path))) == ["pretrained", "b"]
 
 
 def test_a_generation_of_within_a_training_has_its_epochs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(path, training("a"))
-    file, entry = ModelFile(path), Entry(what="live session", dataset="b")
+    file, entry = ModelFile(path), ProvenanceEntry(what="live session", dataset="b")
     for epoch in range(1, 6):
-        monkeypatch.setattr(versions, "INTERIM_S", 0 if epoch == 4 else 3600)
+        monkeypatch.setattr("elephant.models.versions.INTERIM_S", 0 if epoch == 4 else 3600)
         file.save([{"w": torch.zeros(5)}], entry.model_copy(update={"epochs": epoch, "loss": 0.1}))
-    interim = next(generation for generation in generations(path) if generation.is_interim)
-    entries = read_history(path)
+    interim = next(version for version in versions(path) if version.is_interim)
+    entries = read_provenance(path)
     assert (entries[-1].epochs, entries[-1].within, entries[-1].within_epochs) == (5, interim.number, 3)
     restore(path, interim.number)
-    held = lineage(read_history(path))[-1]
+    held = lineage(read_provenance(path))[-1]
     assert (held.dataset, held.epochs, held.loss) == ("b", 3, None)
 
 
@@ -107,7 +114,7 @@ def test_a_file_that_came_by_other_ways_is_noticed(path: Path) -> None:
     told = tell(path)
     assert (told.is_current, told.held(), told.is_in(told.entries[0])) == (False, None, False)
     save(path, training("b"))
-    entries = read_history(path)
+    entries = read_provenance(path)
     assert is_told(path, entries)
     assert not entries[-1].follows
     assert datasets(lineage(entries)) == ["b"]
@@ -122,11 +129,11 @@ def test_a_damaged_history_is_left_out_with_a_warning(
     path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     save(path, training("a"))
-    history_file(path).write_bytes(content)
-    assert read_history(path) == []
+    provenance_file(path).write_bytes(content)
+    assert read_provenance(path) == []
     assert "history of the model detection.pth" in caplog.text
     save(path, training("b"))
-    assert datasets(read_history(path)) == ["b"]
+    assert datasets(read_provenance(path)) == ["b"]
 
 
 @pytest.mark.parametrize("damage", [3, None, {}, {"what": "x"}, {"what": "training", "saved": 1e300}, ["what"]])
@@ -135,12 +142,12 @@ def test_a_damaged_entry_is_left_out_and_the_others_stay(
 ) -> None:
     save(path, training("a"))
     save(path, training("b"))
-    file = history_file(path)
+    file = provenance_file(path)
     content = json.loads(file.read_text())
     content["entries"].insert(1, damage)
     content["entries"][0]["of a later version"] = 1
     file.write_text(json.dumps(content))
-    assert datasets(read_history(path)) == ["a", "b"]
+    assert datasets(read_provenance(path)) == ["a", "b"]
     assert "damaged" in caplog.text
 
 
@@ -155,12 +162,12 @@ def test_a_history_that_cannot_be_written_keeps_no_save_from_working(
     assert len(warnings) == 1
     (path.parent / ".history").unlink()
     save(path, training("b"))
-    assert datasets(read_history(path)) == ["b"]
+    assert datasets(read_provenance(path)) == ["b"]
 
 
 def test_names_that_are_no_text_are_kept_as_far_as_they_can_be(path: Path) -> None:
     save(path, training("mo\udcffvie"))
-    assert read_history(path)[0].dataset == "mo?vie"
+    assert read_provenance(path)[0].dataset == "mo?vie"
 
 
 def test_addresses_lose_their_secrets() -> None:
@@ -175,14 +182,16 @@ def test_addresses_lose_their_secrets() -> None:
 def test_it_is_said_in_a_line() -> None:
     entry = training("movie-a", timepoints=(0, 1, 2, 7), n_annotations=152, epochs=20, loss=0.03141)
     assert summary(entry) == "trained on movie-a: timepoints 0-2, 7 · 152 spots · 20 epochs · loss 0.0314"
-    entry = Entry(what="live session", dataset="m", timepoints=(4,), annotated="links", n_annotations=1, epochs=1)
+    entry = ProvenanceEntry(
+        what="live session", dataset="m", timepoints=(4,), annotated="links", n_annotations=1, epochs=1
+    )
     assert summary(entry) == "live session on m: timepoint 4 · 1 link · 1 epoch"
     entry = training("m", steps=40, lr=5e-5, before=3, within=4)
     assert details(entry).split(" · ") == [
         *("40 steps", "learning rate 5e-05", "previous version: generation 3", "saved during it: generation 4")
     ]
-    assert details(Entry(what="random")) == ""
-    assert summary(Entry(what="restored", restored=3)) == "restored to generation 3"
+    assert details(ProvenanceEntry(what="random")) == ""
+    assert summary(ProvenanceEntry(what="restored", restored=3)) == "restored to generation 3"
 
 
 def test_it_is_read_without_torch() -> None:

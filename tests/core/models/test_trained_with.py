@@ -1,7 +1,7 @@
 import pytest
 
-from elephant.models.provenance import Entry
-from elephant.models.provenance_text import Told, details
+from elephant.models.provenance import ProvenanceEntry
+from elephant.models.provenance_text import ModelProvenance, details
 from elephant.models.trained_with import TrainedWith
 
 VOLUME = TrainedWith(voxel_size=(2.0, 0.4, 0.4), rescaling=(1.0, 0.5, 0.5), n_keep_axials=2, c_ratio=0.3)
@@ -47,20 +47,25 @@ def test_an_image_is_rescaled_as_it_was() -> None:
 
 
 def test_it_is_kept_and_told() -> None:
-    entry = Entry(what="training", trained_with=VOLUME)
-    assert Entry.model_validate_json(entry.model_dump_json(exclude_defaults=True)) == entry
+    entry = ProvenanceEntry(what="training", trained_with=VOLUME)
+    assert ProvenanceEntry.model_validate_json(entry.model_dump_json(exclude_defaults=True)) == entry
     words = "voxel size 0.4 x 0.4 x 2 (X, Y, Z) · rescaled by 0.5 x 0.5 x 1 (X, Y, Z) · n_keep_axials 2 · c_ratio 0.3"
     assert details(entry) == words
 
 
 def test_the_last_training_counts_and_a_start_ends_it() -> None:
-    trained = Entry(what="training", trained_with=VOLUME)
-    again = Entry(what="live session", trained_with=FLOW, before=1)
-    assert Told([trained, again], is_current=True).trained_with() == FLOW
-    assert Told([trained, again], is_current=False).trained_with() is None
-    assert Told([trained, again, Entry(what="restored", restored=1)], is_current=True).trained_with() == VOLUME
-    assert Told([trained, Entry(what="random", before=1)], is_current=True).trained_with() is None
-    assert Told([trained, Entry(what="training", before=1)], is_current=True).trained_with() == VOLUME
+    trained = ProvenanceEntry(what="training", trained_with=VOLUME)
+    again = ProvenanceEntry(what="live session", trained_with=FLOW, before=1)
+    assert ModelProvenance([trained, again], is_current=True).trained_with() == FLOW
+    assert ModelProvenance([trained, again], is_current=False).trained_with() is None
+    assert (
+        ModelProvenance([trained, again, ProvenanceEntry(what="restored", restored=1)], is_current=True).trained_with()
+        == VOLUME
+    )
+    assert ModelProvenance([trained, ProvenanceEntry(what="random", before=1)], is_current=True).trained_with() is None
+    assert (
+        ModelProvenance([trained, ProvenanceEntry(what="training", before=1)], is_current=True).trained_with() == VOLUME
+    )
 
 
 @pytest.mark.parametrize(

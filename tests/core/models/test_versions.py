@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from elephant.errors import ModelFileError, NotFoundError
-from elephant.models import versions
 from elephant.models.checkpoint import load_state_dicts
 from elephant.models.ensemble import Ensemble, load_ensemble
 from elephant.models.unet import DetectionNet
-from elephant.models.versions import ModelFile, generations, keep_generation, restore
+from elephant.models.versions import ModelFile, keep_version, restore, versions
 
 
 def members(value: float) -> list[dict[str, torch.Tensor]]:
@@ -37,7 +36,7 @@ def save(path: Path, *values: float) -> None:
 
 
 def kept(path: Path) -> list[float]:
-    return [value_of(generation.path) for generation in generations(path)]
+    return [value_of(version.path) for version in versions(path)]
 
 
 def test_the_last_three_are_kept(path: Path) -> None:
@@ -45,7 +44,7 @@ def test_the_last_three_are_kept(path: Path) -> None:
         save(path, value)
     assert value_of(path) == 5
     assert kept(path) == [4, 3, 2]
-    assert [generation.number for generation in generations(path)] == [5, 4, 3]
+    assert [version.number for version in versions(path)] == [5, 4, 3]
     assert sorted(p.name for p in path.parent.iterdir()) == [".generations", "detection.pth"]
     assert [p.name for p in (path.parent / ".generations").iterdir()] == ["detection.pth"]
 
@@ -60,7 +59,7 @@ def test_a_generation_is_what_stood_before_a_training_not_before_an_epoch(path: 
 
 def test_a_long_session_keeps_one_of_an_hour_ago_besides(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(versions.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("elephant.models.versions.time.monotonic", lambda: clock[0])
     for before in (1, 2, 3):
         save(path, before)
     file = ModelFile(path)
@@ -69,7 +68,7 @@ def test_a_long_session_keeps_one_of_an_hour_ago_besides(path: Path, monkeypatch
         file.save(members(1000 + minute))
     assert value_of(path) == 1190
     assert kept(path) == [1170, 3, 2, 1]
-    assert [generation.is_interim for generation in generations(path)] == [True, False, False, False]
+    assert [version.is_interim for version in versions(path)] == [True, False, False, False]
     save(path, 7)
     assert kept(path) == [1190, 1170, 3, 2]
 
@@ -119,7 +118,7 @@ def test_there_is_a_model_at_every_moment(path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setattr(owner, name, looking(getattr(owner, name)))
     for value in range(2, 7):
         save(path, value)
-    restore(path, generations(path)[-1].number)
+    restore(path, versions(path)[-1].number)
     assert len(seen) > 20
     assert set(seen) == {1, 2, 3, 4, 5, 6}
 
@@ -127,21 +126,21 @@ def test_there_is_a_model_at_every_moment(path: Path, monkeypatch: pytest.Monkey
 def test_going_back_can_be_taken_back(path: Path) -> None:
     for value in range(5):
         save(path, value)
-    oldest = generations(path)[-1]
+    oldest = versions(path)[-1]
     before = oldest.saved
     assert restore(path, oldest.number).saved == before
     assert value_of(path) == 1
     assert kept(path) == [4, 3, 2]
     restore(path)
     assert value_of(path) == 4
-    assert not path.samefile(generations(path)[0].path)
+    assert not path.samefile(versions(path)[0].path)
 
 
 def test_going_back_from_a_damaged_or_missing_file(path: Path) -> None:
     for value in range(3):
         save(path, value)
     path.write_bytes(path.read_bytes()[:-200])
-    generations(path)[0].path.write_bytes(b"broken, too")
+    versions(path)[0].path.write_bytes(b"broken, too")
     restore(path)
     assert value_of(path) == 0
     path.unlink()
@@ -165,7 +164,7 @@ def test_a_damaged_file_is_reported_with_the_generation_to_go_back_to(path: Path
     for _ in range(3):
         model.save(path)
         time.sleep(0.01)
-    newest, older = generations(path)
+    newest, older = versions(path)
     newest.path.write_bytes(b"this one is of no use")
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:-1000])
@@ -191,5 +190,5 @@ def test_without_a_generation_nothing_is_promised(path: Path) -> None:
 
 
 def test_keeping_what_is_not_there(path: Path) -> None:
-    keep_generation(path)
-    assert generations(path) == []
+    keep_version(path)
+    assert versions(path) == []

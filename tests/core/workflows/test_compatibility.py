@@ -21,9 +21,9 @@ from elephant.config import (
     SpotParams,
 )
 from elephant.errors import DivergedError
-from elephant.models.cache import ModelShelf
+from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
-from elephant.models.provenance import read_history
+from elephant.models.provenance import read_provenance
 from elephant.models.provenance_text import tell
 from elephant.models.trained_with import TrainedWith
 from elephant.models.unet import DetectionNet, FlowNet
@@ -54,7 +54,7 @@ def nothing_said() -> Iterator[None]:
 def made(tmp_path: Path) -> tuple[DetectionWork, list[Spot]]:
     dataset, spots = make_dataset(tmp_path / "movie", SHAPE)
     work = DetectionWork(
-        dataset, tmp_path / "models" / "m.pth", ModelShelf(torch.device("cpu")), NoReporter(), NeverCancelled()
+        dataset, tmp_path / "models" / "m.pth", ModelCache(torch.device("cpu")), NoReporter(), NeverCancelled()
     )
     Ensemble([DetectionNet(2, 0)]).save(work.model_path)
     return work, spots
@@ -109,7 +109,11 @@ def test_a_prediction_that_differs_from_the_training_is_said_once(
 def test_flow(made: tuple[DetectionWork, list[Spot]], caplog: pytest.LogCaptureFixture) -> None:
     detection, spots = made
     work = FlowWork(
-        detection.dataset, detection.model_path.with_name("flow.pth"), detection.shelf, NoReporter(), NeverCancelled()
+        detection.dataset,
+        detection.model_path.with_name("flow.pth"),
+        detection.model_cache,
+        NoReporter(),
+        NeverCancelled(),
     )
     Ensemble([FlowNet(2, 0)]).save(work.model_path)
     displacement = DisplacementParams(voxel_size=VOXEL, max_displacement=5)
@@ -178,4 +182,4 @@ def test_a_training_that_diverges_keeps_its_last_good_epoch(
         )
     assert len(saved) == 2
     assert work.model_path.read_bytes() == saved[-1]
-    assert read_history(work.model_path)[-1].epochs == 2
+    assert read_provenance(work.model_path)[-1].epochs == 2

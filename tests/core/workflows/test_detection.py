@@ -22,7 +22,7 @@ from elephant.config import (
 from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFoundError
 from elephant.images import normalise
-from elephant.models.cache import ModelShelf
+from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.unet import DetectionNet
@@ -89,8 +89,8 @@ def make_dataset(folder: Path, shape: tuple[int, ...], n_timepoints: int = 2) ->
 @pytest.fixture(params=[(12, 40, 44), (40, 44)], ids=["3D", "2D"])
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[DetectionWork, list[Spot]]:
     dataset, spots = make_dataset(tmp_path / "datasets" / "d", request.param)
-    shelf = ModelShelf(torch.device("cpu"))
-    return DetectionWork(dataset, tmp_path / "models" / "m.pth", shelf, NoReporter(), NeverCancelled()), spots
+    model_cache = ModelCache(torch.device("cpu"))
+    return DetectionWork(dataset, tmp_path / "models" / "m.pth", model_cache, NoReporter(), NeverCancelled()), spots
 
 
 def start_params(work: DetectionWork, **changes: object) -> SelfSupervisedParams:
@@ -215,7 +215,7 @@ def test_a_cancelled_training_keeps_the_last_finished_epoch(made: tuple[Detectio
         train(work, spots, training_params(work, n_epochs=100), control, lambda: saved.append(weights(work.model_path)))
     assert saved
     assert torch.equal(weights(work.model_path), saved[-1])
-    model = work.shelf.get(work.model_path, DetectionNet, work.dataset.n_dims, 0)
+    model = work.model_cache.get(work.model_path, DetectionNet, work.dataset.n_dims, 0)
     assert torch.equal(torch.cat([v.flatten() for v in model.state_dicts()[0].values()]), saved[-1])
 
 
@@ -314,7 +314,7 @@ def test_a_box_agrees_with_the_whole(made: tuple[DetectionWork, list[Spot]]) -> 
     outside[box.slices] = False
     assert not part[outside].any()
     image = normalise(work.dataset.read_image(0))[box.slices]
-    model = work.shelf.get(work.model_path, DetectionNet, n, 0)
+    model = work.model_cache.get(work.model_path, DetectionNet, n, 0)
     with torch.no_grad():
         expected = model(torch.from_numpy(np.ascontiguousarray(image))[None, None]).exp()[0].numpy()
     np.testing.assert_allclose(np.moveaxis(part[box.slices], -1, 0), expected, atol=2e-3 + STEP)
@@ -387,8 +387,8 @@ def test_a_rescaled_image_is_kept_at_the_stored_size(made: tuple[DetectionWork, 
 
 def test_a_2d_model_works_on_the_slices_of_a_volume(tmp_path: Path) -> None:
     dataset, _ = make_dataset(tmp_path / "d", (4, 40, 44))
-    shelf = ModelShelf(torch.device("cpu"))
-    work = DetectionWork(dataset, tmp_path / "m.pth", shelf, NoReporter(), NeverCancelled())
+    model_cache = ModelCache(torch.device("cpu"))
+    work = DetectionWork(dataset, tmp_path / "m.pth", model_cache, NoReporter(), NeverCancelled())
     start = SelfSupervisedParams(crop_size=(32, 32), n_crops=2, seed=0)
     ensure_model(work, pretrained_of(work), 2, start)
     detect(work, 0, detection_params(3, use_2d=True, batch_size=2))

@@ -11,7 +11,7 @@ import tifffile
 from elephant.config import ConversionParams, CtcParams
 from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError
-from elephant.export import Cell
+from elephant.export import MarkedNucleus
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.types import Spot
 from elephant.workflows.export import export_ctc
@@ -29,8 +29,10 @@ def dataset(tmp_path: Path) -> Dataset:
     return Dataset(tmp_path / "movie")
 
 
-def cell(t: int, value: int, covariance: np.ndarray | None = None) -> Cell:
-    return Cell(Spot(t, np.array([6.0, 10.0, 11.0]), np.eye(3) * 9 if covariance is None else covariance), value)
+def cell(t: int, value: int, covariance: np.ndarray | None = None) -> MarkedNucleus:
+    return MarkedNucleus(
+        Spot(t, np.array([6.0, 10.0, 11.0]), np.eye(3) * 9 if covariance is None else covariance), value
+    )
 
 
 class WhatIsThere:

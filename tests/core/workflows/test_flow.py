@@ -24,7 +24,7 @@ from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFoundError
 from elephant.geometry import Ellipsoid, Raster, rasterise
 from elephant.images import normalise
-from elephant.models.cache import ModelShelf
+from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.unet import FlowNet
@@ -110,8 +110,8 @@ def make_dataset(folder: Path, shape: tuple[int, ...], n_timepoints: int = 3) ->
 @pytest.fixture(params=[(12, 40, 44), (40, 44)], ids=["3D", "2D"])
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[FlowWork, list[Spot]]:
     dataset, spots = make_dataset(tmp_path / "datasets" / "d", request.param)
-    shelf = ModelShelf(torch.device("cpu"))
-    return FlowWork(dataset, tmp_path / "models" / "m.pth", shelf, NoReporter(), NeverCancelled()), spots
+    model_cache = ModelCache(torch.device("cpu"))
+    return FlowWork(dataset, tmp_path / "models" / "m.pth", model_cache, NoReporter(), NeverCancelled()), spots
 
 
 def links_of(spots: list[Spot], t: int = 0) -> list[Link]:
@@ -147,7 +147,7 @@ def reset(work: FlowWork, source: ModelSource | None = None, seed: int = 0) -> N
     models = work.model_path.parent
     reset_flow_model(
         work.model_path,
-        work.shelf,
+        work.model_cache,
         Pretrained(models / "pretrained"),
         source or ModelSource(),
         start_of(work, seed),
@@ -237,8 +237,8 @@ def test_a_spot_outside_the_box_is_predicted_where_it_is(
 
 def test_a_box_gives_what_the_whole_gives_to_a_spot_in_its_middle(tmp_path: Path) -> None:
     dataset, _ = make_dataset(tmp_path / "d", (208, 240))
-    shelf = ModelShelf(torch.device("cpu"))
-    work = FlowWork(dataset, tmp_path / "m.pth", shelf, NoReporter(), NeverCancelled())
+    model_cache = ModelCache(torch.device("cpu"))
+    work = FlowWork(dataset, tmp_path / "m.pth", model_cache, NoReporter(), NeverCancelled())
     reset(work)
     spot = Spot(1, np.array([0.0, 104.0, 112.0]), np.eye(3) * 9.0, id=1)
     (whole,) = displace(work, 1, [spot], flow_params())
@@ -252,7 +252,7 @@ def test_the_flow_is_kept_as_the_network_gives_it_to_a_quarter_of_a_voxel(made: 
     reset(work)
     displace(work, 2, spots, flow_params(keep=True))
     images = np.stack([normalise(work.dataset.read_image(t)) for t in (1, 2)])
-    model = work.shelf.get(work.model_path, FlowNet, work.dataset.n_dims, KEEP)
+    model = work.model_cache.get(work.model_path, FlowNet, work.dataset.n_dims, KEEP)
     with torch.no_grad():
         expected = model(torch.from_numpy(images)[None])[0].numpy()
     kept = work.dataset.read_flow(1).astype(np.float32)
@@ -468,17 +468,17 @@ def test_pretrained_weights_are_taken_where_they_are(tmp_path: Path, caplog: pyt
     ensure_flow_model(tmp_path / "a.pth", Pretrained(tmp_path / "pretrained"), start)
     words = "a.pth did not exist: started anew from the pretrained model Fluo-N3DH-CE_flow.pth"
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [words]
-    shelf = ModelShelf(torch.device("cpu"))
+    model_cache = ModelCache(torch.device("cpu"))
     reset_flow_model(
         tmp_path / "b.pth",
-        shelf,
+        model_cache,
         Pretrained(tmp_path / "pretrained"),
         ModelSource("Versatile"),
         start,
         NeverCancelled(),
     )
     reset_flow_model(
-        tmp_path / "c.pth", shelf, Pretrained(tmp_path / "pretrained"), ModelSource(), start, NeverCancelled()
+        tmp_path / "c.pth", model_cache, Pretrained(tmp_path / "pretrained"), ModelSource(), start, NeverCancelled()
     )
     found = [torch.equal(weights(tmp_path / f"{name}.pth"), weights(pretrained)) for name in "abc"]
     assert found == [True, True, False]

@@ -13,12 +13,12 @@ from core.workflows.test_live import Script
 from elephant.cli.work.models import import_file
 from elephant.config import DisplacementParams, FlowStart, FlowTrainingParams
 from elephant.errors import InUseError
-from elephant.models.cache import ModelShelf
+from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
 from elephant.models.lock import writing
 from elephant.models.pretrained import ModelSource
 from elephant.models.unet import DetectionNet
-from elephant.models.versions import generations, restore
+from elephant.models.versions import restore, versions
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl
 from elephant.types import Link, Spot
@@ -34,7 +34,7 @@ CONTROL = FixedControl(1e-3, 1)
 def made(tmp_path: Path) -> Made:
     dataset, spots = make_dataset(tmp_path / "movie", (40, 44))
     work = DetectionWork(
-        dataset, tmp_path / "models" / "m.pth", ModelShelf(torch.device("cpu")), NoReporter(), NeverCancelled()
+        dataset, tmp_path / "models" / "m.pth", ModelCache(torch.device("cpu")), NoReporter(), NeverCancelled()
     )
     for _ in range(2):
         Ensemble([DetectionNet(2, 0)]).save(work.model_path)
@@ -60,7 +60,7 @@ def in_use(made: Made) -> Iterator[None]:
 
 
 def flow_of(work: DetectionWork) -> FlowWork:
-    return FlowWork(work.dataset, work.model_path, work.shelf, NoReporter(), NeverCancelled())
+    return FlowWork(work.dataset, work.model_path, work.model_cache, NoReporter(), NeverCancelled())
 
 
 def do_train_flow(work: DetectionWork, spots: list[Spot]) -> None:
@@ -76,7 +76,7 @@ def do_train_live(work: DetectionWork, spots: list[Spot]) -> None:
 
 def do_reset_flow(work: DetectionWork, _spots: list[Spot]) -> None:
     start = FlowStart(n_dims=2)
-    reset_flow_model(work.model_path, work.shelf, pretrained_of(work), ModelSource(), start, NeverCancelled())
+    reset_flow_model(work.model_path, work.model_cache, pretrained_of(work), ModelSource(), start, NeverCancelled())
 
 
 def do_import(work: DetectionWork, _spots: list[Spot]) -> None:
@@ -98,9 +98,9 @@ CHANGES: dict[str, Callable[[DetectionWork, list[Spot]], object]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_second_change_is_refused(made: Made, change: str) -> None:
     work, spots = made
-    before = work.model_path.read_bytes(), generations(work.model_path)
+    before = work.model_path.read_bytes(), versions(work.model_path)
     with pytest.raises(InUseError, match=r"m\.pth is being trained by process \d+"):
         CHANGES[change](work, spots)
-    assert (work.model_path.read_bytes(), generations(work.model_path)) == before
+    assert (work.model_path.read_bytes(), versions(work.model_path)) == before
     assert not work.dataset.read_labels(0).any()
     assert not work.dataset.read_flow_labels(0).any()

@@ -9,7 +9,7 @@ import torch
 
 from core.workflows.test_detection import make_dataset, start_params, training_params, weights
 from elephant.errors import Cancelled
-from elephant.models.cache import ModelShelf
+from elephant.models.cache import ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl
@@ -43,8 +43,8 @@ class Steps:
 @pytest.fixture
 def made(tmp_path: Path) -> tuple[DetectionWork, list[Spot]]:
     dataset, spots = make_dataset(tmp_path / "d", (40, 44))
-    shelf = ModelShelf(torch.device("cpu"))
-    work = DetectionWork(dataset, tmp_path / "m.pth", shelf, NoReporter(), NeverCancelled())
+    model_cache = ModelCache(torch.device("cpu"))
+    work = DetectionWork(dataset, tmp_path / "m.pth", model_cache, NoReporter(), NeverCancelled())
     reset_model(work, Pretrained(tmp_path), ModelSource(), start_params(work))
     return work, spots
 
@@ -86,7 +86,7 @@ def test_each_update_is_an_epoch_that_is_saved(made: tuple[DetectionWork, list[S
 def test_crops_and_epochs_are_counted(made: tuple[DetectionWork, list[Spot]]) -> None:
     work, spots = made
     steps = Steps()
-    counted = DetectionWork(work.dataset, work.model_path, work.shelf, steps, work.cancel)
+    counted = DetectionWork(work.dataset, work.model_path, work.model_cache, steps, work.cancel)
     run(counted, spots, Script(relabel(work, spots, 1)), n_crops=3)
     assert steps.epochs == [1, 1, 1, 2, 2, 2]
 

@@ -10,7 +10,7 @@ import torch
 
 from core.workflows.test_detection import make_dataset, start_params, training_params, weights
 from elephant.errors import MemoryLimitError
-from elephant.models.cache import ModelShelf
+from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.progress import NeverCancelled, NoReporter
@@ -24,7 +24,7 @@ TESTS = Path(__file__).parents[2]
 @pytest.fixture
 def made(tmp_path: Path) -> tuple[DetectionWork, list[Spot]]:
     dataset, spots = make_dataset(tmp_path / "d", (40, 44))
-    work = DetectionWork(dataset, tmp_path / "m.pth", ModelShelf(torch.device("cpu")), NoReporter(), NeverCancelled())
+    work = DetectionWork(dataset, tmp_path / "m.pth", ModelCache(torch.device("cpu")), NoReporter(), NeverCancelled())
     reset_model(work, Pretrained(tmp_path), ModelSource(), start_params(work))
     return work, spots
 
@@ -75,7 +75,7 @@ REALLY = """
     from core.workflows.test_detection import make_dataset, start_params, training_params, weights
     from elephant.errors import MemoryLimitError
     from elephant.models.pretrained import ModelSource, Pretrained
-    from elephant.models.cache import ModelShelf
+    from elephant.models.cache import ModelCache
     from elephant.progress import NeverCancelled, NoReporter
     from elephant.training.loop import FixedControl
     from elephant.workflows.detection import DetectionWork, reset_model, train
@@ -83,7 +83,7 @@ REALLY = """
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
     dataset, spots = make_dataset(folder / "d", (700, 700))
-    work = DetectionWork(dataset, folder / "m.pth", ModelShelf(torch.device("cpu")), NoReporter(), NeverCancelled())
+    work = DetectionWork(dataset, folder / "m.pth", ModelCache(torch.device("cpu")), NoReporter(), NeverCancelled())
     reset_model(work, Pretrained(folder), ModelSource(), start_params(work))
     def run(crop, **loop):
         params = training_params(work, n_epochs=1, **loop).model_copy(update={"crop_size": crop})

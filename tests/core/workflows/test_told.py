@@ -19,10 +19,10 @@ from core.workflows.test_detection import (
 from core.workflows.test_live import Script, relabel
 from elephant.config import DisplacementParams, FlowStart, FlowTrainingParams, LoopParams
 from elephant.errors import Cancelled
-from elephant.models.cache import ModelShelf
+from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
 from elephant.models.pretrained import ModelSource, Pretrained
-from elephant.models.provenance import Entry, is_told, read_history
+from elephant.models.provenance import ProvenanceEntry, is_told, read_provenance
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl
@@ -35,8 +35,8 @@ from elephant.workflows.live import LiveSession, train_live
 @pytest.fixture
 def made(tmp_path: Path) -> tuple[DetectionWork, list[Spot]]:
     dataset, spots = make_dataset(tmp_path / "movie-a", (40, 44))
-    shelf = ModelShelf(torch.device("cpu"))
-    return DetectionWork(dataset, tmp_path / "models" / "m.pth", shelf, NoReporter(), NeverCancelled()), spots
+    model_cache = ModelCache(torch.device("cpu"))
+    return DetectionWork(dataset, tmp_path / "models" / "m.pth", model_cache, NoReporter(), NeverCancelled()), spots
 
 
 class EndedWhen(FixedControl):
@@ -51,8 +51,8 @@ class EndedWhen(FixedControl):
             raise Cancelled
 
 
-def last(work: DetectionWork | FlowWork) -> Entry:
-    entries = read_history(work.model_path)
+def last(work: DetectionWork | FlowWork) -> ProvenanceEntry:
+    entries = read_provenance(work.model_path)
     assert is_told(work.model_path, entries)
     return entries[-1]
 
@@ -126,15 +126,15 @@ def test_a_live_session(made: tuple[DetectionWork, list[Spot]]) -> None:
 
 def test_flow(made: tuple[DetectionWork, list[Spot]], tmp_path: Path) -> None:
     work, spots = made
-    flow = FlowWork(work.dataset, tmp_path / "models" / "flow.pth", work.shelf, NoReporter(), NeverCancelled())
+    flow = FlowWork(work.dataset, tmp_path / "models" / "flow.pth", work.model_cache, NoReporter(), NeverCancelled())
     start, pretrained = FlowStart(n_dims=2, n_keep_axials=0), pretrained_of(work)
     ensure_flow_model(flow.model_path, pretrained, start)
     assert last(flow).what == "random"
     file = tmp_path / "theirs.pth"
     Ensemble([FlowNet(2, 0)]).save(file)
-    reset_flow_model(flow.model_path, flow.shelf, pretrained, ModelSource(file=file), start, NeverCancelled())
+    reset_flow_model(flow.model_path, flow.model_cache, pretrained, ModelSource(file=file), start, NeverCancelled())
     assert last(flow).what == "upload"
-    reset_flow_model(flow.model_path, flow.shelf, pretrained, ModelSource(), start, NeverCancelled())
+    reset_flow_model(flow.model_path, flow.model_cache, pretrained, ModelSource(), start, NeverCancelled())
     assert last(flow).what == "random"
     params = FlowTrainingParams(
         displacement=DisplacementParams(voxel_size=(2.0, 1.0, 1.0), max_displacement=5, n_keep_axials=0),

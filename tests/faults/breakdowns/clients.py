@@ -18,9 +18,9 @@ from faults.breakdowns.recovery import (
     assert_explained,
     assert_models_are_whole,
     assert_works,
-    board,
     changed_at,
     frozen,
+    job_store,
     slow_predict_body,
     train_long,
     wait_until_queued_or_running,
@@ -227,7 +227,7 @@ def _request(path: str, body: bytes) -> bytes:
 
 
 def _n_entries(g: Ground) -> int:
-    return int(board(g.server).scard("elephant:jobs"))
+    return int(job_store(g.server).scard("elephant:jobs"))
 
 
 KINDS = (

@@ -13,9 +13,9 @@ from faults.breakdowns.recovery import (
     assert_explained,
     assert_models_are_whole,
     assert_works,
-    board,
     changed_at,
     frozen,
+    job_store,
     kill,
     slow_predict_body,
     train_long,
@@ -129,7 +129,7 @@ def message_lost_with_a_worker(g: Ground) -> None:
     """Take a message out of the queue as a worker does that is killed before it begins."""
     with frozen(g, "answering"):
         asked = g.player.later("seg/predict", g.volume.seg_predict_body(0))
-        queues = board(g.server, 1)
+        queues = job_store(g.server, 1)
         wait_until(lambda: queues.llen("answering") or asked.done(), 15, "the message")
         queues.delete("answering")
     assert asked.result(30).json()["completed"] is True

@@ -126,7 +126,7 @@ def slow_predict_body(client: ReleasedClient) -> dict[str, Any]:
     return client.seg_predict_body(0, input_size=[192, 192, 24], patch=[96, 96, 24])
 
 
-def board(server: RunningServer, database: int = 0) -> "redis.Redis[str]":
+def job_store(server: RunningServer, database: int = 0) -> "redis.Redis[str]":
     """Return a connection to the server's Redis: the board, or the queues with database 1."""
     return server.redis(database)
 
@@ -142,7 +142,7 @@ def wait_until_queued_or_running(ground: Ground, phase: str, task: str = "") -> 
 
 def _jobs(ground: Ground, **fields: str) -> dict[str, dict[str, str]]:
     """Return the jobs on the board that have these values, those of a killed worker too, until its lease ends."""
-    client = board(ground.server)
+    client = job_store(ground.server)
     jobs = {str(key): client.hgetall(key) for key in client.scan_iter("elephant:job:*")}
     return {key: job for key, job in jobs.items() if fields.items() <= job.items()}
 

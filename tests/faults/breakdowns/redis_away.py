@@ -9,10 +9,10 @@ from faults.breakdowns.recovery import (
     REFUSAL_LIMIT_S,
     assert_explained,
     assert_works,
-    board,
     changed_at,
     frozen,
     gone,
+    job_store,
     kill,
     slow_predict_body,
     train_long,
@@ -96,7 +96,7 @@ def killed_while_a_request_is_queued(g: Ground) -> None:
 
 def emptied_while_training(g: Ground) -> None:
     asked = train_long(g)
-    board(g.server).flushall()
+    job_store(g.server).flushall()
     wait_until(lambda: _state(g) == 1, 10, "the training to be on the board again")
     g.player.abort()
     assert asked.result(ANSWER_LIMIT_S).json() == {"completed": False}

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 KEPT_FREE = 8
 LONG = frozenset({"seg", "flow", "download", "upload"})
 LONG_ENDPOINTS = frozenset({"dataset.generate", "dashboard_events.events"})
-_TAKEN = "elephant.has_place"
+_TAKEN = "elephant.is_admitted"
 
 
-class Places:
-    """The places for requests that may take long.
+class Admission:
+    """Admits a number of long requests at a time.
 
     Parameters
     ----------
@@ -33,11 +33,11 @@ class Places:
     """
 
     def __init__(self, n_threads: int) -> None:
-        self.n_places = max(n_threads - KEPT_FREE, n_threads // 2)
-        self._free = threading.Semaphore(self.n_places)
+        self.n_admitted = max(n_threads - KEPT_FREE, n_threads // 2)
+        self._free = threading.Semaphore(self.n_admitted)
 
     def guard(self, app: Flask) -> None:
-        """Have every long request of an application take a place until it is answered."""
+        """Count every long request of an application until it is answered."""
         app.before_request(self._take)
         app.wsgi_app = self._giving_back(app.wsgi_app)  # type: ignore[assignment, method-assign]
 
@@ -46,13 +46,13 @@ class Places:
             return
         if not self._free.acquire(blocking=False):
             raise UnavailableError(
-                f"too many requests at once: {self.n_places} are waiting for their answers already; try again when "
+                f"too many requests at once: {self.n_admitted} are waiting for their answers already; try again when "
                 f"some have ended, or set {variable('http_threads')} to more"
             )
         request.environ[_TAKEN] = True
 
     def _giving_back(self, app: "WSGIApplication") -> "WSGIApplication":
-        """Give a place back when the server is done with the answer, which may go on for hours after it has begun.
+        """Admit another one when the server is done with the answer, which may go on for hours after it has begun.
 
         Not with the response's own callbacks: those of a file that is sent as it is are never called.
         """

@@ -15,7 +15,7 @@ from elephant_server.jobs.responses import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.schemas.answers import Completed, Message
 from elephant_server.schemas.dataset import DatasetCheckBody, DatasetGenerateBody
 from elephant_server.services import services
-from elephant_server.state import Kind
+from elephant_server.state import JobKind
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +40,8 @@ def generate() -> Response:
     if find_movie(folder) is None:
         _say_what_is_there_instead(folder, body.dataset_name)
         return Response(status=204)
-    job = services().dispatcher.submit(DATASET_GENERATE, body.to_payload(), Kind.GUEST, ANSWERING_QUEUE)
-    return services().waiter.respond(job, lambda o: {"completed": not o.cancelled}, LATE_FIRST_BYTE_AFTER_S)
+    job = services().dispatcher.submit(DATASET_GENERATE, body.to_payload(), JobKind.INTERACTIVE, ANSWERING_QUEUE)
+    return services().responder.respond(job, lambda o: {"completed": not o.cancelled}, LATE_FIRST_BYTE_AFTER_S)
 
 
 def _say_what_is_there_instead(folder: Path, name: str) -> None:

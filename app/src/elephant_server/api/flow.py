@@ -13,7 +13,7 @@ from elephant_server.jobs.responses import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.schemas.answers import Completed, EarlierSpots
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.services import services
-from elephant_server.state import Kind, Outcome
+from elephant_server.state import JobKind, Outcome
 
 blueprint = Blueprint("flow", __name__)
 
@@ -24,8 +24,8 @@ blueprint = Blueprint("flow", __name__)
 def predict() -> Response:
     """Find where spots were at the timepoint before."""
     body = read_body(FlowPredictBody)
-    job = services().dispatcher.submit(FLOW_PREDICT, body.to_payload(), Kind.GUEST, ANSWERING_QUEUE)
-    return services().waiter.respond(job, lambda outcome: _spots(outcome, body), drop_if_alone=True)
+    job = services().dispatcher.submit(FLOW_PREDICT, body.to_payload(), JobKind.INTERACTIVE, ANSWERING_QUEUE)
+    return services().responder.respond(job, lambda outcome: _spots(outcome, body), drop_if_alone=True)
 
 
 @blueprint.post("/flow/train")
@@ -34,8 +34,8 @@ def predict() -> Response:
 def train() -> Response:
     """Write flow labels and train on them."""
     payload = read_body(FlowTrainBody).to_payload()
-    job = services().dispatcher.submit(FLOW_TRAIN, payload, Kind.TRAINING, TRAINING_QUEUE)
-    return services().waiter.respond(job, _completed)
+    job = services().dispatcher.submit(FLOW_TRAIN, payload, JobKind.TRAINING, TRAINING_QUEUE)
+    return services().responder.respond(job, _completed)
 
 
 @blueprint.post("/flow/update")
@@ -44,8 +44,8 @@ def train() -> Response:
 def update() -> Response:
     """Write or clear flow labels."""
     payload = read_body(FlowUpdateBody).to_payload()
-    job = services().dispatcher.submit(FLOW_UPDATE, payload, Kind.GUEST, ANSWERING_QUEUE)
-    return services().waiter.respond(job, _completed)
+    job = services().dispatcher.submit(FLOW_UPDATE, payload, JobKind.INTERACTIVE, ANSWERING_QUEUE)
+    return services().responder.respond(job, _completed)
 
 
 @blueprint.post("/flow/reset")
@@ -54,8 +54,8 @@ def update() -> Response:
 def reset() -> Response:
     """Start a flow model anew: pretrained, from an address, from a file sent along, or from random weights."""
     with read_reset(FlowResetBody) as (body, file):
-        job = services().dispatcher.submit(FLOW_RESET, body.to_payload(file), Kind.TRAINING, TRAINING_QUEUE)
-        return services().waiter.respond(job, _completed, LATE_FIRST_BYTE_AFTER_S)
+        job = services().dispatcher.submit(FLOW_RESET, body.to_payload(file), JobKind.TRAINING, TRAINING_QUEUE)
+        return services().responder.respond(job, _completed, LATE_FIRST_BYTE_AFTER_S)
 
 
 def _completed(outcome: Outcome) -> dict[str, Any]:

@@ -16,7 +16,7 @@ blueprint = Blueprint("params", __name__)
 @described(Params)
 def get_params() -> Response:
     """Tell the settings of the running, or the last, training."""
-    return _answer(services().board.read_params())
+    return _answer(services().job_store.read_params())
 
 
 @blueprint.post("/params")
@@ -24,7 +24,7 @@ def get_params() -> Response:
 def post_params() -> Response:
     """Change the settings of the running training, from its next step or epoch on."""
     body = read_body(ParamsBody)
-    return _answer(services().board.write_params(body.lr, body.n_crops))
+    return _answer(services().job_store.write_params(body.lr, body.n_crops))
 
 
 def _answer(params: LiveParams) -> Response:

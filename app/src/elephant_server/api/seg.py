@@ -19,7 +19,7 @@ from elephant_server.jobs.responses import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.schemas.answers import Completed, FoundSpots
 from elephant_server.schemas.seg import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.services import services
-from elephant_server.state import Kind, Outcome
+from elephant_server.state import JobKind, Outcome
 
 blueprint = Blueprint("seg", __name__)
 
@@ -30,8 +30,8 @@ blueprint = Blueprint("seg", __name__)
 def predict() -> Response:
     """Find the nuclei of a timepoint."""
     payload = read_body(SegPredictBody).to_payload()
-    job = services().dispatcher.submit(SEG_PREDICT, payload, Kind.GUEST, ANSWERING_QUEUE)
-    return services().waiter.respond(job, _spots, drop_if_alone=True)
+    job = services().dispatcher.submit(SEG_PREDICT, payload, JobKind.INTERACTIVE, ANSWERING_QUEUE)
+    return services().responder.respond(job, _spots, drop_if_alone=True)
 
 
 @blueprint.post("/seg/train")
@@ -40,11 +40,11 @@ def predict() -> Response:
 def train() -> Response:
     """Write labels and train on them."""
     payload = read_body(SegTrainBody).to_payload()
-    job = services().dispatcher.submit(SEG_TRAIN, payload, Kind.TRAINING, TRAINING_QUEUE)
+    job = services().dispatcher.submit(SEG_TRAIN, payload, JobKind.TRAINING, TRAINING_QUEUE)
     if payload.is_livemode:
         # From now on, not from when a worker begins: no update between is lost.
-        services().board.open_live(job.id)
-    return services().waiter.respond(job, _completed)
+        services().job_store.open_live(job.id)
+    return services().responder.respond(job, _completed)
 
 
 @blueprint.post("/seg/update")
@@ -53,8 +53,8 @@ def train() -> Response:
 def update() -> Response:
     """Write or clear labels."""
     payload = read_body(SegUpdateBody).to_payload()
-    job = services().dispatcher.submit(SEG_UPDATE, payload, Kind.GUEST, ANSWERING_QUEUE)
-    return services().waiter.respond(job, _completed)
+    job = services().dispatcher.submit(SEG_UPDATE, payload, JobKind.INTERACTIVE, ANSWERING_QUEUE)
+    return services().responder.respond(job, _completed)
 
 
 @blueprint.post("/seg/reset")
@@ -63,8 +63,8 @@ def update() -> Response:
 def reset() -> Response:
     """Start a model anew: pretrained, from an address, from a file sent along, or from the dataset's intensities."""
     with read_reset(SegResetBody) as (body, file):
-        job = services().dispatcher.submit(SEG_RESET, body.to_payload(file), Kind.TRAINING, TRAINING_QUEUE)
-        return services().waiter.respond(job, _completed, LATE_FIRST_BYTE_AFTER_S)
+        job = services().dispatcher.submit(SEG_RESET, body.to_payload(file), JobKind.TRAINING, TRAINING_QUEUE)
+        return services().responder.respond(job, _completed, LATE_FIRST_BYTE_AFTER_S)
 
 
 def _completed(outcome: Outcome) -> dict[str, Any]:

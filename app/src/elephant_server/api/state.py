@@ -10,7 +10,7 @@ from elephant_server.api.parsing import read_body
 from elephant_server.schemas.answers import Device, State
 from elephant_server.schemas.state import ProcessBody
 from elephant_server.services import services
-from elephant_server.state import Board, ProcessState
+from elephant_server.state import JobStore, ProcessState
 
 blueprint = Blueprint("state", __name__)
 
@@ -31,7 +31,7 @@ def get_gpus() -> Response:
 @described(State)
 def get_process() -> Response:
     """Tell what runs: 0 nothing, 1 a training or reset, 2 something that a training waits for."""
-    return jsonify(_answer(services().board))
+    return jsonify(_answer(services().job_store))
 
 
 @blueprint.post("/state/process")
@@ -40,22 +40,22 @@ def get_process() -> Response:
 def post_process() -> Response:
     """Abort everything (0), let a training go on (1) or hold it (2)."""
     asked = ProcessState(read_body(ProcessBody).state)
-    board = services().board
+    job_store = services().job_store
     if asked is ProcessState.IDLE:
-        _abort(board)
+        _abort(job_store)
     else:
-        board.hold(asked is ProcessState.WAITING)
-    return jsonify(_answer(board))
+        job_store.hold(asked is ProcessState.WAITING)
+    return jsonify(_answer(job_store))
 
 
-def _abort(board: Board) -> None:
+def _abort(job_store: JobStore) -> None:
     """End all jobs, and wait a moment for them so that the answer tells the new state."""
     end = time.monotonic() + ABORT_WAIT_S
-    with board.watch() as wait:
-        board.cancel_all()
-        while board.process_state() is not ProcessState.IDLE and time.monotonic() < end:
+    with job_store.watch() as wait:
+        job_store.cancel_all()
+        while job_store.process_state() is not ProcessState.IDLE and time.monotonic() < end:
             wait(LOOK_INTERVAL_S)
 
 
-def _answer(board: Board) -> dict[str, Any]:
-    return {"success": True, "state": int(board.process_state())}
+def _answer(job_store: JobStore) -> dict[str, Any]:
+    return {"success": True, "state": int(job_store.process_state())}

@@ -36,7 +36,7 @@ class _Refusal:
     message: str
 
 
-class Gate:
+class AuthMiddleware:
     """Lets in who knows a token, and no page of another site.
 
     Where no token is required, a name that is not this machine's own is refused: a page of another site could have
@@ -50,7 +50,7 @@ class Gate:
         self._asks_for_host = tokens is None or bool(settings.allowed_hosts)
 
     @classmethod
-    def of(cls, application: Application, settings: Settings) -> "Gate":
+    def of(cls, application: Application, settings: Settings) -> "AuthMiddleware":
         """Return a gate that these settings ask for."""
         return cls(application, tokens_of(settings), settings)
 

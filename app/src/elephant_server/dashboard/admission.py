@@ -1,4 +1,4 @@
-"""Work of the page that takes its turn, so that looking never keeps those waiting who work."""
+"""Admission of requests of the page: a few at a time, so that looking never slows down the work."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ class BusyError(Exception):
     """Too many ask for the same kind of work."""
 
 
-class Turns:
+class Admission:
     """Lets a few at a time work and a few more wait, in this process; sends the others away.
 
     Parameters
@@ -34,13 +34,13 @@ class Turns:
     """
 
     def __init__(self, n_working: int, n_waiting: int = 0, wait_s: float = WAIT_S) -> None:
-        self._places = threading.BoundedSemaphore(n_working + n_waiting)
+        self._admitted = threading.BoundedSemaphore(n_working + n_waiting)
         self._working = threading.BoundedSemaphore(n_working)
         self._wait_s = wait_s
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for a turn and keep it inside the block.
+    def admit(self) -> Iterator[None]:
+        """Wait for admission and keep it inside the block.
 
         Raises
         ------
@@ -54,36 +54,36 @@ class Turns:
             release()
 
     def take(self) -> Callable[[], None]:
-        """Wait for a turn; return the function that ends it.
+        """Wait for admission; return the function that gives it back.
 
         Raises
         ------
         BusyError
             As for :meth:`turn`.
         """
-        if not self._places.acquire(blocking=False):
+        if not self._admitted.acquire(blocking=False):
             raise BusyError
         if not self._working.acquire(timeout=self._wait_s):
-            self._places.release()
+            self._admitted.release()
             raise BusyError
 
         def release() -> None:
             self._working.release()
-            self._places.release()
+            self._admitted.release()
 
         return release
 
 
-_reading = Turns(N_READING, N_WAITING)
+_reading = Admission(N_READING, N_WAITING)
 
 
-def in_turn(view: Callable[P, Response]) -> Callable[P, Response]:
-    """Make a view that reads files wait for its turn; it answers 503 where too many wait."""
+def admitted(view: Callable[P, Response]) -> Callable[P, Response]:
+    """Make a view that reads files wait for admission; it answers 503 where too many wait."""
 
     @wraps(view)
     def waiting(*args: P.args, **kwargs: P.kwargs) -> Response:
         try:
-            with _reading.turn():
+            with _reading.admit():
                 return view(*args, **kwargs)
         except BusyError:
             return busy()
@@ -92,7 +92,7 @@ def in_turn(view: Callable[P, Response]) -> Callable[P, Response]:
 
 
 def busy() -> Response:
-    """Return the answer for whom there is no turn."""
+    """Return the answer for those who are not admitted."""
     response = error_response("too many requests for this at once: try again in a few seconds", 503)
     response.headers["Retry-After"] = "3"
     return response

@@ -15,7 +15,7 @@ from elephant.io.paths import resolve_inside
 from elephant.training.event_files import PATTERN, EventFile, Series
 from elephant.training.scalars import SCALAR_NAMES, UNNAMED
 from elephant_server.api.endpoint import described
-from elephant_server.dashboard.admission import in_turn
+from elephant_server.dashboard.admission import admitted
 from elephant_server.dashboard.query import read_query
 from elephant_server.dashboard.schemas import Curve, CurvesAnswer, RunAnswer, RunQuery
 from elephant_server.services import services
@@ -75,7 +75,7 @@ _lock = threading.Lock()
 
 @blueprint.get("/dashboard/api/runs")
 @described(RunAnswer, is_list=True)
-@in_turn
+@admitted
 def get_runs() -> Response:
     """List the folders with scalars of trainings, the last one first."""
     root = services().settings.logs_dir
@@ -103,7 +103,7 @@ def get_runs() -> Response:
 
 @blueprint.get("/dashboard/api/curves")
 @described(CurvesAnswer, query=RunQuery)
-@in_turn
+@admitted
 def get_curves() -> Response:
     """Send the curves of a folder, thinned out."""
     folder = _folder(read_query(RunQuery).run)

@@ -11,7 +11,7 @@ from elephant.dataset.voxels import voxel_size_beside
 from elephant.errors import NotFoundError
 from elephant.io.paths import resolve_inside
 from elephant_server.api.endpoint import described
-from elephant_server.dashboard.admission import in_turn
+from elephant_server.dashboard.admission import admitted
 from elephant_server.dashboard.query import read_query
 from elephant_server.dashboard.schemas import DatasetAnswer, DatasetQuery, Names
 from elephant_server.services import services
@@ -23,7 +23,7 @@ MOST = 500
 
 @blueprint.get("/dashboard/api/datasets")
 @described(Names)
-@in_turn
+@admitted
 def get_datasets() -> Response:
     """List the names of the datasets."""
     root = services().settings.datasets_dir
@@ -32,7 +32,7 @@ def get_datasets() -> Response:
 
 @blueprint.get("/dashboard/api/dataset")
 @described(DatasetAnswer, query=DatasetQuery)
-@in_turn
+@admitted
 def get_dataset() -> Response:
     """Tell what a dataset holds."""
     name = read_query(DatasetQuery).dataset
@@ -41,7 +41,7 @@ def get_dataset() -> Response:
         raise NotFoundError(f"there is no dataset {name}: check its name")
     summary = asdict(summarise(folder))
     array_bytes, other_bytes = summary.pop("n_bytes")
-    said = services().bulletin.dataset(name)
+    said = services().feed.dataset(name)
     source = DatasetSource.read(folder)
     voxel_size, unit = _voxel_size(folder, source, said.pop("voxel_size", None))
     answer = DatasetAnswer(

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, jsonify, request
 from redis.exceptions import RedisError
 
 from elephant_server.api.endpoint import described
-from elephant_server.dashboard.admission import BusyError, Turns, busy
+from elephant_server.dashboard.admission import Admission, BusyError, busy
 from elephant_server.dashboard.query import read_query
 from elephant_server.dashboard.schemas import LogLine, LogQuery
 from elephant_server.dashboard.status import status_of
@@ -31,15 +31,15 @@ SHARE = 8
 
 
 @cache
-def _streams(n_threads: int) -> Turns:
-    return Turns(max(1, n_threads // SHARE))
+def _streams(n_threads: int) -> Admission:
+    return Admission(max(1, n_threads // SHARE))
 
 
 @blueprint.get("/dashboard/api/log")
 @described(LogLine, query=LogQuery, is_list=True)
 def log() -> Response:
     """List the last lines of the log, or those after one that is known."""
-    return jsonify([asdict(line) for line in services().bulletin.lines(read_query(LogQuery).after)])
+    return jsonify([asdict(line) for line in services().feed.lines(read_query(LogQuery).after)])
 
 
 @blueprint.get("/dashboard/api/events")
@@ -61,8 +61,8 @@ def _stream(parts: Services, after: str) -> Iterator[str]:
     """Yield what is new until the page is gone, Redis is away, or it was long enough."""
     end, said, said_at = time.monotonic() + LONGEST_S, "", 0.0
     try:
-        lines = parts.bulletin.lines(after)
-        known = lines[-1].id if lines else after or parts.bulletin.last_id()
+        lines = parts.feed.lines(after)
+        known = lines[-1].id if lines else after or parts.feed.last_id()
         yield "retry: 3000\n\n"
         while time.monotonic() < end:
             status = status_of(parts).model_dump()
@@ -73,7 +73,7 @@ def _stream(parts: Services, after: str) -> Iterator[str]:
             if lines:
                 known = lines[-1].id
                 yield _event("log", [asdict(line) for line in lines], known)
-            lines = parts.bulletin.wait_for_lines(known, TICK_S)
+            lines = parts.feed.wait_for_lines(known, TICK_S)
             time.sleep(TICK_S / 4)  # what comes in quick succession is sent at once
     except RedisError:
         return  # the page comes again, and learns then why there is nothing to see

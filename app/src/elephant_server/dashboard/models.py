@@ -9,12 +9,12 @@ from pathlib import Path
 
 from flask import Blueprint, Response, jsonify
 
-from elephant.models.inspect import ModelKind, peek
-from elephant.models.provenance import Entry, history_file, is_told, read_history
-from elephant.models.provenance_text import Told, details, summary
+from elephant.models.inspect import ModelKind, inspect_model
+from elephant.models.provenance import ProvenanceEntry, is_told, provenance_file, read_provenance
+from elephant.models.provenance_text import ModelProvenance, details, summary
 from elephant_server.api.endpoint import described
-from elephant_server.dashboard.admission import in_turn
-from elephant_server.dashboard.schemas import GenerationAnswer, ModelAnswer, WorkAnswer
+from elephant_server.dashboard.admission import admitted
+from elephant_server.dashboard.schemas import ModelAnswer, VersionAnswer, WorkAnswer
 from elephant_server.services import services
 
 blueprint = Blueprint("dashboard_models", __name__)
@@ -28,7 +28,7 @@ _GENERATION = re.compile(r"(\d{6,})(-interim)?\.pth")
 
 @blueprint.get("/dashboard/api/models")
 @described(ModelAnswer, is_list=True)
-@in_turn
+@admitted
 def get_models() -> Response:
     """List the model files, the newest first."""
     root = services().settings.models_dir
@@ -59,7 +59,7 @@ def _describe(root: Path, path: Path) -> ModelAnswer | None:
         n_members=kind.n_members if kind else None,
         n_bytes=status.st_size,
         saved=status.st_mtime,
-        generations=_generations(path, told),
+        generations=_versions(path, told),
         held=None if held is None else _work(held, told),
         history=[_work(entry, told) for entry in reversed(told.entries)],
     )
@@ -68,30 +68,30 @@ def _describe(root: Path, path: Path) -> ModelAnswer | None:
 @lru_cache(maxsize=2 * MOST)
 def _kind(path: Path, changed: int, size: int) -> ModelKind | None:
     del changed, size  # another file of the same name is looked at anew
-    return peek(path)
+    return inspect_model(path)
 
 
-def _told(path: Path) -> Told:
+def _told(path: Path) -> ModelProvenance:
     try:
-        status = history_file(path).stat()
+        status = provenance_file(path).stat()
     except OSError:  # it has none
-        return Told((), is_current=False)
+        return ModelProvenance((), is_current=False)
     entries = _entries(path, status.st_mtime_ns, status.st_size)
-    return Told(entries, is_told(path, entries))
+    return ModelProvenance(entries, is_told(path, entries))
 
 
 @lru_cache(maxsize=MOST)
-def _entries(path: Path, changed: int, size: int) -> tuple[Entry, ...]:
+def _entries(path: Path, changed: int, size: int) -> tuple[ProvenanceEntry, ...]:
     del changed, size  # as above; what is damaged is said once
-    return tuple(read_history(path))
+    return tuple(read_provenance(path))
 
 
-def _work(entry: Entry, told: Told) -> WorkAnswer:
+def _work(entry: ProvenanceEntry, told: ModelProvenance) -> WorkAnswer:
     known = entry.model_dump(include=set(WorkAnswer.model_fields))
     return WorkAnswer(**known, text=summary(entry), details=details(entry), is_in=told.is_in(entry))
 
 
-def _generations(path: Path, told: Told) -> list[GenerationAnswer]:
+def _versions(path: Path, told: ModelProvenance) -> list[VersionAnswer]:
     """Return what a model's file held before, the newest first."""
     found = []
     for file in path.parent.joinpath(GENERATIONS, path.name).glob("*.pth"):
@@ -100,7 +100,7 @@ def _generations(path: Path, told: Told) -> list[GenerationAnswer]:
             status = file.stat()
             number, held = int(match[1]), told.held(int(match[1]))
             found.append(
-                GenerationAnswer(
+                VersionAnswer(
                     number=number,
                     saved=status.st_mtime,
                     n_bytes=status.st_size,

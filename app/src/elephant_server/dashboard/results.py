@@ -6,7 +6,7 @@ from elephant.dataset.summary import image_version
 from elephant.errors import InvalidInputError, NotFoundError
 from elephant.io.paths import resolve_inside
 from elephant_server.api.endpoint import described
-from elephant_server.dashboard.admission import in_turn
+from elephant_server.dashboard.admission import admitted
 from elephant_server.dashboard.query import read_query
 from elephant_server.dashboard.schemas import ResultAnswer, ResultNuclei, ResultQuery
 from elephant_server.dashboard.spots import ellipsoids
@@ -18,18 +18,18 @@ blueprint = Blueprint("dashboard_results", __name__)
 
 @blueprint.get("/dashboard/api/results")
 @described(ResultAnswer, is_list=True)
-@in_turn
+@admitted
 def get_results() -> Response:
     """List what the last predictions found, the newest first."""
-    return jsonify([_answer(result).model_dump() for result in services().bulletin.results()])
+    return jsonify([_answer(result).model_dump() for result in services().feed.results()])
 
 
 @blueprint.get("/dashboard/api/result")
 @described(ResultNuclei, query=ResultQuery)
-@in_turn
+@admitted
 def get_result() -> Response:
     """Send the nuclei that a prediction found."""
-    result = services().bulletin.result(read_query(ResultQuery).id)
+    result = services().feed.result(read_query(ResultQuery).id)
     if result is None:
         raise NotFoundError("this result is no longer kept: predict again")
     if not _is_current(result):

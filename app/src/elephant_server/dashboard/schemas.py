@@ -140,7 +140,7 @@ class DatasetAnswer(BaseModel):
     notice: str = Field(description="how the dataset is out of step with its movie, in words; else empty")
 
 
-class GenerationAnswer(BaseModel):
+class VersionAnswer(BaseModel):
     """What a model's file held before."""
 
     number: int
@@ -180,7 +180,7 @@ class ModelAnswer(BaseModel):
     n_members: int | None = Field(description="number of networks, more than one for an ensemble")
     n_bytes: int
     saved: float = Field(description="seconds since 1970")
-    generations: list[GenerationAnswer]
+    generations: list[VersionAnswer]
     held: WorkAnswer | None = Field(description="the work that left what it holds; none where that is not known")
     history: list[WorkAnswer] = Field(description="what was done with it, the newest first")
 

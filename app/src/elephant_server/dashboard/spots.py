@@ -11,7 +11,7 @@ from elephant.errors import InvalidInputError
 from elephant.types import Box, VoxelSize
 from elephant_server.api.endpoint import described
 from elephant_server.api.parsing import explain
-from elephant_server.dashboard.admission import in_turn
+from elephant_server.dashboard.admission import admitted
 from elephant_server.dashboard.planes import plane_box
 from elephant_server.dashboard.query import asked_dataset, read_query
 from elephant_server.dashboard.schemas import Axis, FoundEllipsoid, FoundEllipsoids, SpotsQuery
@@ -28,7 +28,7 @@ READ_VOXELS = 1 << 22
 
 @blueprint.get("/dashboard/api/spots")
 @described(FoundEllipsoids, query=SpotsQuery)
-@in_turn
+@admitted
 def get_spots() -> Response:
     """Find the nuclei in the kept probabilities; of large volumes around a plane alone."""
     # SciPy comes with it, which a server that nobody looks at does without.

@@ -10,7 +10,7 @@ from elephant_server.dashboard.manual import manual_of
 from elephant_server.dashboard.schemas import JobStatus, Status
 from elephant_server.schemas.answers import Device
 from elephant_server.services import Services, services
-from elephant_server.state import Entry, Kind, ProcessState
+from elephant_server.state import JobEntry, JobKind, ProcessState
 
 blueprint = Blueprint("dashboard_status", __name__)
 
@@ -30,15 +30,17 @@ def status_of(parts: Services) -> Status:
     redis.exceptions.RedisError
         The state cannot be reached.
     """
-    entries = sorted(parts.board.entries(), key=lambda entry: (entry.phase != "running", entry.kind != Kind.GUEST))
-    known = parts.bulletin.jobs([entry.id for entry in entries]) if entries else []
-    state = parts.board.process_state()
+    entries = sorted(
+        parts.job_store.entries(), key=lambda entry: (entry.phase != "running", entry.kind != JobKind.INTERACTIVE)
+    )
+    known = parts.feed.jobs([entry.id for entry in entries]) if entries else []
+    state = parts.job_store.process_state()
     return Status(
         state=int(state),
-        is_held=state is ProcessState.WAITING and bool(entries) and all(e.kind is Kind.TRAINING for e in entries),
+        is_held=state is ProcessState.WAITING and bool(entries) and all(e.kind is JobKind.TRAINING for e in entries),
         jobs=[_job(entry, fields) for entry, fields in zip(entries, known, strict=True)],
-        latest_job=parts.bulletin.latest_job(),
-        latest_result=next((result.id for result in parts.bulletin.results()), ""),
+        latest_job=parts.feed.latest_job(),
+        latest_result=next((result.id for result in parts.feed.results()), ""),
         devices=[Device(**entry.as_json()) for entry in parts.machines.devices()],
         now=time.time(),
         version=__version__,
@@ -46,6 +48,6 @@ def status_of(parts: Services) -> Status:
     )
 
 
-def _job(entry: Entry, fields: dict[str, object]) -> JobStatus:
+def _job(entry: JobEntry, fields: dict[str, object]) -> JobStatus:
     own = {"id": entry.id, "kind": entry.kind.value, "phase": entry.phase, "task": entry.task}
     return JobStatus.model_validate({**fields, **own})

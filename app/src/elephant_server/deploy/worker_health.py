@@ -13,7 +13,7 @@ from elephant_server.deploy.supervision import ProgramState
 from elephant_server.deploy.worker_pairs import workers_of
 from elephant_server.jobs.reaper import end_silent
 from elephant_server.settings import Settings
-from elephant_server.state import Member, RedisBoard, RedisRoster
+from elephant_server.state import Member, RedisJobStore, RedisWorkerRegistry
 
 
 def absent_workers(settings: Settings) -> list[str]:
@@ -31,7 +31,11 @@ def present_workers(settings: Settings) -> set[str]:
     redis.exceptions.RedisError
         The roster is away.
     """
-    return {member.name for member in RedisRoster(settings.redis_url).present() if member.machine == settings.machine}
+    return {
+        member.name
+        for member in RedisWorkerRegistry(settings.redis_url).present()
+        if member.machine == settings.machine
+    }
 
 
 def own_devices(settings: Settings) -> str:
@@ -42,7 +46,9 @@ def own_devices(settings: Settings) -> str:
 
 def _members(settings: Settings) -> list[Member]:
     try:
-        return [member for member in RedisRoster(settings.redis_url).present() if member.machine == settings.machine]
+        return [
+            member for member in RedisWorkerRegistry(settings.redis_url).present() if member.machine == settings.machine
+        ]
     except RedisError:
         return []
 
@@ -75,7 +81,7 @@ class SilentWorkers:
         self._settings = settings
         self._present = present
         self._clock = clock
-        self._board = RedisBoard(settings.redis_url)
+        self._job_store = RedisJobStore(settings.redis_url)
         self._names = [worker.name for worker in workers_of(settings)] if settings.starts_workers else []
         self._seen: dict[str, tuple[int, float]] = {}  # process, and when it was heard of last
 
@@ -85,7 +91,7 @@ class SilentWorkers:
             return []
         try:
             present = self._present(self._settings)
-            end_silent(self._board)
+            end_silent(self._job_store)
         except RedisError:
             self._seen = {}  # nobody could be heard of meanwhile
             return []

@@ -7,16 +7,16 @@ from flask import Flask
 from elephant_server.jobs.context import make_context
 from elephant_server.jobs.flow_payloads import FLOW_RESET
 from elephant_server.jobs.handlers import perform
-from elephant_server.jobs.orphans import Leftovers
+from elephant_server.jobs.orphans import OrphanFiles
 from elephant_server.jobs.payloads import ANSWERING_QUEUE, CTC_EXPORT, SEG_RESET, TRAINING_QUEUE
-from elephant_server.jobs.reaper import Sweeper
+from elephant_server.jobs.reaper import Reaper
 from elephant_server.jobs.threads import Do, WorkerThreads
 from elephant_server.logs import messages_of, set_up_logging
 from elephant_server.main import make_app
 from elephant_server.rabbitmq import Messages, NoBroker
 from elephant_server.services import Services
 from elephant_server.settings import Settings
-from elephant_server.state import MemoryBoard, MemoryBulletin, Poster
+from elephant_server.state import FeedPublisher, MemoryFeed, MemoryJobStore
 from elephant_server.uploads.models import uploads_folder
 
 
@@ -38,22 +38,22 @@ class Parts:
 
 def put_together(settings: Settings) -> Parts:
     """Wire a server; nothing runs yet but the watch over files that are left."""
-    board, bulletin = MemoryBoard(), MemoryBulletin()
+    job_store, feed = MemoryJobStore(), MemoryFeed()
     # RabbitMQ is another program: only who names it has one.
     messages = messages_of(settings) if "rabbitmq_host" in settings.model_fields_set else Messages(NoBroker())
-    poster = Poster(bulletin)
-    set_up_logging(settings, messages, poster)
+    feed_publisher = FeedPublisher(feed)
+    set_up_logging(settings, messages, feed_publisher)
 
     def make_worker() -> Do:
         # Each thread has models of its own: a training changes the weights of those that it has.
-        context = make_context(settings, board, messages, poster)
+        context = make_context(settings, job_store, messages, feed_publisher)
         return lambda task, job_id, payload: perform(context, task, job_id, payload, workers)
 
     workers = WorkerThreads((TRAINING_QUEUE, ANSWERING_QUEUE), make_worker)
-    app = make_app(Services.of(settings, board, bulletin, workers, messages))
-    leftovers = [
-        Leftovers(uploads_folder(settings.models_dir), (SEG_RESET, FLOW_RESET)),
-        Leftovers(settings.exports_dir, (CTC_EXPORT,)),
+    app = make_app(Services.of(settings, job_store, feed, workers, messages))
+    orphans = [
+        OrphanFiles(uploads_folder(settings.models_dir), (SEG_RESET, FLOW_RESET)),
+        OrphanFiles(settings.exports_dir, (CTC_EXPORT,)),
     ]
-    Sweeper(board, leftovers).start()
+    Reaper(job_store, orphans).start()
     return Parts(app, workers)

@@ -9,7 +9,7 @@ from celery.worker.request import Request
 from kombu.connection import Connection
 
 from elephant_server.settings import Settings
-from elephant_server.state import RedisRoster
+from elephant_server.state import RedisWorkerRegistry
 from elephant_server.state.redis_connection import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, connect
 
 logger = get_logger(__name__)
@@ -58,7 +58,7 @@ class Post:
     def __init__(self, settings: Settings) -> None:
         self._celery = make_celery(settings)
         self._queues = connect(settings.redis_broker_url)
-        self._roster = RedisRoster(settings.redis_url)
+        self._worker_registry = RedisWorkerRegistry(settings.redis_url)
 
     def __call__(self, task: str, job_id: str, payload: str, queue: str) -> None:
         """See :class:`elephant_server.jobs.submit.Sender`."""
@@ -70,7 +70,7 @@ class Post:
 
     def is_served(self, queue: str) -> bool:
         """See :class:`elephant_server.jobs.submit.Sender`."""
-        return any(member.name.startswith(queue) for member in self._roster.present())
+        return any(member.name.startswith(queue) for member in self._worker_registry.present())
 
 
 def make_celery(settings: Settings) -> Celery:

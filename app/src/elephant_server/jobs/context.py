@@ -13,9 +13,9 @@ from elephant.dataset import Dataset, describe_change
 from elephant.dataset.voxels import describe_difference
 from elephant.device import best_device
 from elephant.errors import Cancelled, DatasetError, InvalidInputError
-from elephant.io.download import FetchRules
+from elephant.io.download import DownloadRules
 from elephant.io.paths import resolve_inside
-from elephant.models.cache import ModelShelf
+from elephant.models.cache import ModelCache
 from elephant.models.names import model_named
 from elephant.models.pretrained import Pretrained
 from elephant.training.loop import LiveSettings
@@ -23,7 +23,7 @@ from elephant.types import VoxelSize
 from elephant.workflows.work import DEFAULT_CACHE_BYTES
 from elephant_server.rabbitmq import Messages
 from elephant_server.settings import Settings
-from elephant_server.state import Board, Checkpoint, Lease, Poster
+from elephant_server.state import Checkpoint, FeedPublisher, JobStore, Lease
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +39,9 @@ class JobControl:
     the job goes on as it was; when it is back with nothing in it, the job is entered again.
     """
 
-    def __init__(self, board: Board, lease: Lease) -> None:
+    def __init__(self, job_store: JobStore, lease: Lease) -> None:
         self.job_id = lease.id
-        self._board = board
+        self._job_store = job_store
         self._lease = lease
         self._seen: Checkpoint | None = None
         self._look_again_at = 0.0
@@ -71,7 +71,7 @@ class JobControl:
     def announce(self, **news: Any) -> None:
         """Tell whoever follows the job what is there of it already."""
         try:
-            self._board.announce(self.job_id, news)
+            self._job_store.announce(self.job_id, news)
         except RedisError as error:
             # Each announcement says all that the ones before said.
             logger.warning("Whoever waits for a file hears of it later: the state cannot be reached (%s)", error)
@@ -84,7 +84,7 @@ class JobControl:
         redis.exceptions.RedisError
             The board cannot be reached.
         """
-        return self._board.renew(self._lease, None if self._seen is None else self._seen.params)
+        return self._job_store.renew(self._lease, None if self._seen is None else self._seen.params)
 
     def end(self) -> None:
         """Make the next check raise; safe to call from a signal handler."""
@@ -95,7 +95,7 @@ class JobControl:
         return self._is_shutting_down.wait(wait_s)
 
     def _wait_while_held(self) -> None:
-        with self._board.watch() as wait:
+        with self._job_store.watch() as wait:
             while self._look(fresh=True).must_wait:
                 wait(WAIT_S)
 
@@ -112,11 +112,11 @@ class JobControl:
         """Look at the board; where it is away, what was seen last still counts for a while."""
         pause = LOOK_INTERVAL_S
         try:
-            seen = self._board.look(self.job_id)
+            seen = self._job_store.look(self.job_id)
             if seen.is_missing:
                 if not self.renew():
                     raise Cancelled("it was given up, because it did not answer")
-                seen = self._board.look(self.job_id)
+                seen = self._job_store.look(self.job_id)
         except RedisError as error:
             if self._seen is None:
                 raise
@@ -135,13 +135,15 @@ class WorkerContext:
     logs: Path
     exports: Path
     pretrained: Pretrained
-    shelf: ModelShelf
-    board: Board
+    model_cache: ModelCache
+    job_store: JobStore
     messages: Messages
-    poster: Poster
+    feed_publisher: FeedPublisher
 
 
-def make_context(settings: Settings, board: Board, messages: Messages, poster: Poster) -> WorkerContext:
+def make_context(
+    settings: Settings, job_store: JobStore, messages: Messages, feed_publisher: FeedPublisher
+) -> WorkerContext:
     """Return what a worker keeps between jobs, on the best device that there is."""
     device = best_device()
     logger.info("Computing on %s", device)
@@ -156,15 +158,15 @@ def make_context(settings: Settings, board: Board, messages: Messages, poster: P
             settings.pretrained_checksums_by_name,
             _fetch_rules(settings),
         ),
-        shelf=ModelShelf(device),
-        board=board,
+        model_cache=ModelCache(device),
+        job_store=job_store,
         messages=messages,
-        poster=poster,
+        feed_publisher=feed_publisher,
     )
 
 
-def _fetch_rules(settings: Settings) -> FetchRules:
-    return FetchRules(
+def _fetch_rules(settings: Settings) -> DownloadRules:
+    return DownloadRules(
         allow_private=settings.allow_private_addresses,
         largest_bytes=settings.max_model_mib << 20,
         longest_s=settings.longest_fetch_seconds,

@@ -6,12 +6,12 @@ import time
 from typing import Any, BinaryIO
 
 from elephant.errors import Cancelled, reason_of
-from elephant.export import Cell
+from elephant.export import MarkedNucleus
 from elephant.workflows.export import export_ctc
 from elephant_server.errors import StorageError
 from elephant_server.jobs.context import JobControl, WorkerContext, open_dataset
 from elephant_server.jobs.payloads import CtcExport
-from elephant_server.jobs.progress import LINE_INTERVAL_S, Shown
+from elephant_server.jobs.progress import LINE_INTERVAL_S, DashboardProgress
 from elephant_server.uploads.handover import passing_place
 
 logger = logging.getLogger(__name__)
@@ -21,11 +21,11 @@ def ctc_export(context: WorkerContext, payload: CtcExport, control: JobControl) 
     """Write masks into the file that is there for them, and tell after each one how much of it there is."""
     place = passing_place(context.exports, payload.file)
     dataset = open_dataset(context, payload.dataset_name, payload.is_3d, payload.params.voxel_size)
-    cells = [Cell(spot.to_spot(), spot.value) for spot in payload.spots]
+    cells = [MarkedNucleus(spot.to_spot(), spot.value) for spot in payload.spots]
     try:
         # Only where it is there: whoever made it removes it when nobody waits any more.
         with place.open("r+b") as file:
-            reporter = Shown(context.poster, control.job_id, SizeReporter(file, control))
+            reporter = DashboardProgress(context.feed_publisher, control.job_id, SizeReporter(file, control))
             export_ctc(dataset, cells, payload.params, file, reporter, control)
             os.fsync(file.fileno())
             size = file.seek(0, os.SEEK_END)

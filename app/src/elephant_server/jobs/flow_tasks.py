@@ -22,7 +22,7 @@ from elephant.workflows.preflight import check_prediction
 from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
 from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowTrain, FlowUpdate, links_of
 from elephant_server.jobs.payloads import spots_of
-from elephant_server.jobs.progress import Shown, TileReporter, training_reporter, voxel_size_of
+from elephant_server.jobs.progress import DashboardProgress, TileReporter, training_reporter, voxel_size_of
 from elephant_server.jobs.starting import one_starter
 
 logger = logging.getLogger(__name__)
@@ -51,8 +51,8 @@ def flow_train(context: WorkerContext, payload: FlowTrain, control: JobControl) 
         ensure_flow_model(work.model_path, context.pretrained, payload.start)
         load_flow_model(work, payload.params.displacement.n_keep_axials)
         # Only now, when nothing can be refused any more, is it the last training that there was.
-        context.board.write_params(payload.params.loop.lr, payload.params.loop.n_crops)
-        work = replace(work, reporter=Shown(context.poster, control.job_id, reporter))
+        context.job_store.write_params(payload.params.loop.lr, payload.params.loop.n_crops)
+        work = replace(work, reporter=DashboardProgress(context.feed_publisher, control.job_id, reporter))
         train_flow(work, links, payload.params, control, context.messages.model_updated, cache)
     return {}
 
@@ -65,7 +65,13 @@ def flow_update(context: WorkerContext, payload: FlowUpdate, control: JobControl
     else:
         dataset = open_dataset(context, payload.dataset_name, payload.is_3d, voxel_size_of(payload))
         links = links_of(payload.links, control)
-        update_flow_labels(dataset, links, payload.params, Shown(context.poster, control.job_id, NoReporter()), control)
+        update_flow_labels(
+            dataset,
+            links,
+            payload.params,
+            DashboardProgress(context.feed_publisher, control.job_id, NoReporter()),
+            control,
+        )
     return {}
 
 
@@ -75,7 +81,7 @@ def flow_reset(context: WorkerContext, payload: FlowReset, control: JobControl) 
     try:
         path = model_file(context, payload.model_name)
         source = ModelSource(payload.url, file)
-        reset_flow_model(path, context.shelf, context.pretrained, source, payload.start, control)
+        reset_flow_model(path, context.model_cache, context.pretrained, source, payload.start, control)
     finally:
         payload.discard(context.models)
     context.messages.model_updated()
@@ -85,4 +91,10 @@ def flow_reset(context: WorkerContext, payload: FlowReset, control: JobControl) 
 def _work(context: WorkerContext, payload: FlowPredict | FlowTrain, control: JobControl) -> FlowWork:
     dataset = open_dataset(context, payload.dataset_name, payload.start.n_dims == 3, voxel_size_of(payload))
     path = model_file(context, payload.model_name)
-    return FlowWork(dataset, path, context.shelf, Shown(context.poster, control.job_id, TileReporter()), control)
+    return FlowWork(
+        dataset,
+        path,
+        context.model_cache,
+        DashboardProgress(context.feed_publisher, control.job_id, TileReporter()),
+        control,
+    )

@@ -16,7 +16,7 @@ from elephant_server.jobs.submit import Sender
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Handler:
     """A task's payload, and what does it: a function of the worker's context, the payload and the job's control."""
 
     payload: type[payloads.Payload]
@@ -25,16 +25,16 @@ class Task:
 
 TASKS = MappingProxyType(
     {
-        payloads.SEG_PREDICT: Task(payloads.SegPredict, tasks.seg_predict),
-        payloads.SEG_TRAIN: Task(payloads.SegTrain, tasks.seg_train),
-        payloads.SEG_UPDATE: Task(payloads.SegUpdate, tasks.seg_update),
-        payloads.SEG_RESET: Task(payloads.SegReset, tasks.seg_reset),
-        payloads.DATASET_GENERATE: Task(payloads.DatasetGenerate, tasks.dataset_generate),
-        payloads.CTC_EXPORT: Task(payloads.CtcExport, exports.ctc_export),
-        flow_payloads.FLOW_PREDICT: Task(flow_payloads.FlowPredict, flow_tasks.flow_predict),
-        flow_payloads.FLOW_TRAIN: Task(flow_payloads.FlowTrain, flow_tasks.flow_train),
-        flow_payloads.FLOW_UPDATE: Task(flow_payloads.FlowUpdate, flow_tasks.flow_update),
-        flow_payloads.FLOW_RESET: Task(flow_payloads.FlowReset, flow_tasks.flow_reset),
+        payloads.SEG_PREDICT: Handler(payloads.SegPredict, tasks.seg_predict),
+        payloads.SEG_TRAIN: Handler(payloads.SegTrain, tasks.seg_train),
+        payloads.SEG_UPDATE: Handler(payloads.SegUpdate, tasks.seg_update),
+        payloads.SEG_RESET: Handler(payloads.SegReset, tasks.seg_reset),
+        payloads.DATASET_GENERATE: Handler(payloads.DatasetGenerate, tasks.dataset_generate),
+        payloads.CTC_EXPORT: Handler(payloads.CtcExport, exports.ctc_export),
+        flow_payloads.FLOW_PREDICT: Handler(flow_payloads.FlowPredict, flow_tasks.flow_predict),
+        flow_payloads.FLOW_TRAIN: Handler(flow_payloads.FlowTrain, flow_tasks.flow_train),
+        flow_payloads.FLOW_UPDATE: Handler(flow_payloads.FlowUpdate, flow_tasks.flow_update),
+        flow_payloads.FLOW_RESET: Handler(flow_payloads.FlowReset, flow_tasks.flow_reset),
     }
 )
 
@@ -51,18 +51,18 @@ def perform(context: WorkerContext, name: str, job_id: str, payload: str, send: 
     try:
         parsed = task.payload.model_validate_json(payload)
     except ValidationError as error:
-        run_job(context.board, job_id, _refusing(error))
+        run_job(context.job_store, job_id, _refusing(error))
         return
 
     def work(control: JobControl) -> dict[str, Any]:
-        show_begin(context.poster, job_id, parsed)
+        show_begin(context.feed_publisher, job_id, parsed)
         return task.work(context, parsed, control)
 
     def put_back() -> None:
         # Those of the other queue wait for no turn.
         send(name, job_id, payload, payloads.ANSWERING_QUEUE)
 
-    run_job(context.board, job_id, work, Otherwise(lambda: parsed.discard(context.models), put_back))
+    run_job(context.job_store, job_id, work, Otherwise(lambda: parsed.discard(context.models), put_back))
 
 
 def _refusing(error: ValidationError) -> Work:

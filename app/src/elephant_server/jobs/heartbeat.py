@@ -6,14 +6,14 @@ import threading
 from redis.exceptions import RedisError
 
 from elephant_server.device_memory import device_memory
-from elephant_server.state import Member, Roster
+from elephant_server.state import Member, WorkerRegistry
 
 logger = logging.getLogger(__name__)
 
 INTERVAL_S = 2.0
 
 
-def attend(roster: Roster, machine: str, name: str, gpu: str) -> None:
+def attend(worker_registry: WorkerRegistry, machine: str, name: str, gpu: str) -> None:
     """Say from now on, from a thread of its own, that a worker is there and how much of its devices' memory is taken.
 
     Parameters
@@ -28,7 +28,7 @@ def attend(roster: Roster, machine: str, name: str, gpu: str) -> None:
         pause = threading.Event()
         while True:
             try:
-                roster.enter(Member(machine, name, tuple(device_memory(gpu))))
+                worker_registry.enter(Member(machine, name, tuple(device_memory(gpu))))
             except RedisError as error:
                 logger.debug("The roster cannot be reached (%s)", error)
             pause.wait(INTERVAL_S)

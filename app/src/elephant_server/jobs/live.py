@@ -11,21 +11,21 @@ from elephant.types import FloatArray, Spot
 from elephant.workflows.detection import positions_of
 from elephant.workflows.labels import by_timepoint
 from elephant_server.jobs.context import JobControl
-from elephant_server.state import Board
+from elephant_server.state import JobStore
 
 logger = logging.getLogger(__name__)
 
 WAIT_S = 1.0
 
 
-def tell(board: Board, dataset_name: str, spots: list[Spot], n_timepoints: int) -> None:
+def tell(job_store: JobStore, dataset_name: str, spots: list[Spot], n_timepoints: int) -> None:
     """Tell the live training, where there is one, at which timepoints labels were written, and of which spots."""
     for t, group in by_timepoint(spots, n_timepoints).items():
         update = {"dataset_name": dataset_name, "t": t, "positions": positions_of(group).tolist()}
-        board.tell_live(json.dumps(update))
+        job_store.tell_live(json.dumps(update))
 
 
-class BoardUpdates:
+class LiveUpdates:
     """The board as a live session's :class:`~elephant.workflows.live.LiveUpdates`.
 
     Parameters
@@ -36,12 +36,12 @@ class BoardUpdates:
         Updates of other datasets are none of this session.
     """
 
-    def __init__(self, board: Board, control: JobControl, job_id: str, dataset_name: str) -> None:
-        self._board = board
+    def __init__(self, job_store: JobStore, control: JobControl, job_id: str, dataset_name: str) -> None:
+        self._job_store = job_store
         self._control = control
         self._job_id = job_id
         self._dataset_name = dataset_name
-        board.open_live(job_id)
+        job_store.open_live(job_id)
 
     def wait(self) -> dict[int, FloatArray]:
         """See :meth:`elephant.workflows.live.LiveUpdates.wait`."""
@@ -59,8 +59,8 @@ class BoardUpdates:
     def _heard(self) -> list[str]:
         try:
             # Again each time: a board that was emptied knows of no session.
-            self._board.open_live(self._job_id)
-            return self._board.wait_for_live(self._job_id, WAIT_S)
+            self._job_store.open_live(self._job_id)
+            return self._job_store.wait_for_live(self._job_id, WAIT_S)
         except RedisError as error:
             logger.debug("The state cannot be reached (%s)", error)
             time.sleep(WAIT_S)

@@ -13,7 +13,7 @@ LEFT_AFTER_S = 20.0
 _Look = tuple[Path, int, int]  # the file, when it was changed, its size
 
 
-class Leftovers:
+class OrphanFiles:
     """Finds files in a folder of passing files that nothing will use any more.
 
     A file is made before the job that needs it is entered, so that one which stays as it is while there is no such job

@@ -16,7 +16,7 @@ from elephant.training.scalars import UNNAMED, curves, unnamed_curves
 from elephant.types import VoxelSize
 from elephant_server.jobs.payloads import Payload, SegPredict
 from elephant_server.rabbitmq import Messages
-from elephant_server.state import Poster
+from elephant_server.state import FeedPublisher
 from elephant_server.state.results import MOST_NUCLEI, Nuclei, Result
 
 if TYPE_CHECKING:  # SciPy and PyTorch come with them, and request handlers do without
@@ -79,7 +79,7 @@ def training_reporter(
             yield reporter
         return
     name = model.relative_to(context.models.resolve()).as_posix()
-    context.poster.job(job_id, log_dir=f"{UNNAMED}/{name}")
+    context.feed_publisher.job(job_id, log_dir=f"{UNNAMED}/{name}")
     with unnamed_curves(context.logs, name) as reporter:
         yield reporter
 
@@ -124,7 +124,7 @@ class Pace:
             self._unit_s += _PACE_WEIGHT * (min(unit_s, _LONGEST_PAUSE * self._unit_s) - self._unit_s)
 
 
-class Shown:
+class DashboardProgress:
     """A :class:`~elephant.progress.ProgressReporter` that tells the dashboard, then another reporter.
 
     Parameters
@@ -135,8 +135,8 @@ class Shown:
         Who else is told.
     """
 
-    def __init__(self, poster: Poster, job_id: str, inner: ProgressReporter) -> None:
-        self._poster = poster
+    def __init__(self, feed_publisher: FeedPublisher, job_id: str, inner: ProgressReporter) -> None:
+        self._feed_publisher = feed_publisher
         self._job_id = job_id
         self._inner = inner
         self._pace = Pace()
@@ -146,20 +146,22 @@ class Shown:
         left = self._pace.remaining_s(stage, done, total)
         # What is not finite is no JSON.
         numbers = {name: float(value) for name, value in values.items() if math.isfinite(value)}
-        self._poster.job(self._job_id, stage=stage, done=done, total=total, remaining_s=left, values=numbers)
+        self._feed_publisher.job(self._job_id, stage=stage, done=done, total=total, remaining_s=left, values=numbers)
         self._inner.progress(stage, done, total, **values)
 
 
-def show_begin(poster: Poster, job_id: str, payload: Payload) -> None:
+def show_begin(feed_publisher: FeedPublisher, job_id: str, payload: Payload) -> None:
     """Put up what a job is about, and what its request says of its dataset."""
     about = {name: getattr(payload, name) for name in _ABOUT if getattr(payload, name, None) is not None}
-    poster.job(job_id, started=time.time(), **about)
+    feed_publisher.job(job_id, started=time.time(), **about)
     said = facts_of(payload)
     if said:
-        poster.dataset(about["dataset_name"], **said)
+        feed_publisher.dataset(about["dataset_name"], **said)
 
 
-def show_found(poster: Poster, job_id: str, payload: SegPredict, version: int, spots: Sequence["DetectedSpot"]) -> None:
+def show_found(
+    feed_publisher: FeedPublisher, job_id: str, payload: SegPredict, version: int, spots: Sequence["DetectedSpot"]
+) -> None:
     """Put up what a detection found, so that it can be looked at although no probabilities are kept.
 
     Parameters
@@ -171,7 +173,7 @@ def show_found(poster: Poster, job_id: str, payload: SegPredict, version: int, s
     """
     params = payload.params
     box = params.prediction.crop_box
-    poster.result(
+    feed_publisher.result(
         Result(
             id=job_id,
             at=time.time(),

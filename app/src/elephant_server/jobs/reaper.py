@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from redis.exceptions import RedisError
 
 from elephant_server.errors import WorkerLostError
-from elephant_server.jobs.orphans import Leftovers
-from elephant_server.state import Board, Entry, Outcome
+from elephant_server.jobs.orphans import OrphanFiles
+from elephant_server.state import JobEntry, JobStore, Outcome
 from elephant_server.state.owners import end_worker, is_gone
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ ABORT_S = 120.0
 SWEEP_INTERVAL_S = 1.0
 
 
-class Sweeper:
+class Reaper:
     """Watches the board.
 
     Parameters
@@ -44,16 +44,16 @@ class Sweeper:
 
     def __init__(
         self,
-        board: Board,
-        leftovers: Sequence[Leftovers] = (),
+        job_store: JobStore,
+        orphans: Sequence[OrphanFiles] = (),
         lease_s: float = LEASE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._board = board
-        self._leftovers = leftovers
+        self._job_store = job_store
+        self._orphans = orphans
         self._lease_s = lease_s
         self._clock = clock
-        self._since: dict[Entry, float] = {}
+        self._since: dict[JobEntry, float] = {}
         self._aborted: dict[str, float] = {}
 
     def start(self) -> None:
@@ -69,7 +69,7 @@ class Sweeper:
             The board cannot be reached; the next look begins anew.
         """
         try:
-            entries = self._board.entries()
+            entries = self._job_store.entries()
         except RedisError:
             self._since, self._aborted = {}, {}
             raise
@@ -78,11 +78,11 @@ class Sweeper:
         self._aborted = {e.id: self._aborted.get(e.id, now) for e in entries if e.is_cancelled and e.phase == "running"}
         for entry in entries:
             self._judge(entry, now)
-        end_silent(self._board)
-        for leftovers in self._leftovers:
-            leftovers.sweep(entry.task for entry in entries)
+        end_silent(self._job_store)
+        for orphans in self._orphans:
+            orphans.sweep(entry.task for entry in entries)
 
-    def _judge(self, entry: Entry, now: float) -> None:
+    def _judge(self, entry: JobEntry, now: float) -> None:
         """Drop a job that will not end by itself."""
         if entry.phase == "running" and is_gone(entry.owner):
             reason, outcome = "its worker died", died(entry.task)
@@ -94,7 +94,7 @@ class Sweeper:
             reason, outcome = f"it did not end within {ABORT_S:.0f} s after it was aborted", Outcome(cancelled=True)
         else:
             return
-        if self._board.drop(entry, outcome):
+        if self._job_store.drop(entry, outcome):
             logger.error("%s was given up: %s", entry.task, reason)
 
     def _run(self) -> None:
@@ -109,7 +109,7 @@ class Sweeper:
                 logger.exception("The jobs could not be looked at")
 
 
-def end_silent(board: Board) -> None:
+def end_silent(job_store: JobStore) -> None:
     """End the workers of this machine whose jobs were dropped though they have not ended.
 
     Raises
@@ -117,11 +117,11 @@ def end_silent(board: Board) -> None:
     redis.exceptions.RedisError
         The board cannot be reached.
     """
-    for owner in board.silent_owners():
+    for owner in job_store.silent_owners():
         if end_worker(owner):
             logger.error("A worker that does not answer was ended")
         if is_gone(owner):
-            board.forget_owner(owner)
+            job_store.forget_owner(owner)
 
 
 def died(task: str) -> Outcome:

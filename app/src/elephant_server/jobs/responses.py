@@ -14,7 +14,7 @@ from elephant.errors import ElephantError
 from elephant_server import errors as app_errors
 from elephant_server.errors import UnavailableError, UnexpectedError, WorkerLostError
 from elephant_server.jobs.submit import Job
-from elephant_server.state import Board, Outcome
+from elephant_server.state import JobStore, Outcome
 
 LOOK_INTERVAL_S = 2.0
 AWAY_S = 12.0
@@ -24,7 +24,7 @@ PAUSE_S = 0.5
 T = TypeVar("T")
 
 
-class Patience:
+class RedisRetry:
     """Looks for one job, and says when there is nothing to wait for any more.
 
     Parameters
@@ -37,8 +37,8 @@ class Patience:
         For how many seconds Redis may be away, and the job may be missing.
     """
 
-    def __init__(self, board: Board, job: Job, away_s: float = AWAY_S, missing_s: float = MISSING_S) -> None:
-        self._board = board
+    def __init__(self, job_store: JobStore, job: Job, away_s: float = AWAY_S, missing_s: float = MISSING_S) -> None:
+        self._job_store = job_store
         self._job = job
         self._limits = {"away": away_s, "missing": missing_s}
         self._since: dict[str, float] = {}
@@ -55,7 +55,7 @@ class Patience:
         """
         try:
             found = wait(self._job.id, min(timeout_s, LOOK_INTERVAL_S))
-            if found is not None or self._board.is_alive(self._job.id):
+            if found is not None or self._job_store.is_alive(self._job.id):
                 self._since.clear()
             elif self._lasts("missing"):
                 raise WorkerLostError(
@@ -87,8 +87,8 @@ NEXT_BYTE_AFTER_S = 15.0
 Answer = Callable[[Outcome], dict[str, Any]]
 
 
-class Waiter:
-    """Turns a job into a response.
+class LongPollResponder:
+    """Turn a job into a response.
 
     Parameters
     ----------
@@ -98,8 +98,8 @@ class Waiter:
         Seconds between two bytes of white space.
     """
 
-    def __init__(self, board: Board, next_byte_after_s: float = NEXT_BYTE_AFTER_S) -> None:
-        self._board = board
+    def __init__(self, job_store: JobStore, next_byte_after_s: float = NEXT_BYTE_AFTER_S) -> None:
+        self._job_store = job_store
         self._next_byte_after_s = next_byte_after_s
 
     def respond(
@@ -121,22 +121,22 @@ class Waiter:
         ElephantError
             The job failed before the answer began.
         """
-        patience = Patience(self._board, job)
-        outcome = self._wait(patience, first_byte_after_s)
+        retry = RedisRetry(self._job_store, job)
+        outcome = self._wait(retry, first_byte_after_s)
         if outcome is not None:
             return jsonify(answer(raise_failure(outcome)))
-        stream = self._stream(job, patience, answer, drop_if_alone)
+        stream = self._stream(job, retry, answer, drop_if_alone)
         return Response(stream, mimetype="application/json", headers={"X-Accel-Buffering": "no"})
 
-    def _stream(self, job: Job, patience: Patience, answer: Answer, drop_if_alone: bool) -> Iterator[bytes]:
+    def _stream(self, job: Job, retry: RedisRetry, answer: Answer, drop_if_alone: bool) -> Iterator[bytes]:
         try:
             yield b" "
-            while (outcome := self._wait_or_fail(patience)) is None:
+            while (outcome := self._wait_or_fail(retry)) is None:
                 yield b" "
         except GeneratorExit:
             logger.info("The client of %s went away", job.task)
             if drop_if_alone:
-                give_up(self._board, job)
+                give_up(self._job_store, job)
             raise
         try:
             body = answer(raise_failure(outcome))
@@ -145,13 +145,13 @@ class Waiter:
             body = {"completed": False, "error": str(error)}
         yield json.dumps(body).encode()
 
-    def _wait_or_fail(self, patience: Patience) -> Outcome | None:
+    def _wait_or_fail(self, retry: RedisRetry) -> Outcome | None:
         try:
-            return self._wait(patience, self._next_byte_after_s)
+            return self._wait(retry, self._next_byte_after_s)
         except ElephantError as error:
             return Outcome(error=type(error).__name__, message=str(error))
 
-    def _wait(self, patience: Patience, timeout_s: float) -> Outcome | None:
+    def _wait(self, retry: RedisRetry, timeout_s: float) -> Outcome | None:
         """Block until the outcome is there, for `timeout_s` seconds at most.
 
         Raises
@@ -161,16 +161,16 @@ class Waiter:
         """
         end = time.monotonic() + timeout_s
         while (left := end - time.monotonic()) > 0:
-            outcome = patience.look(self._board.wait_for_outcome, left)
+            outcome = retry.look(self._job_store.wait_for_outcome, left)
             if outcome is not None:
                 return outcome
         return None
 
 
-def give_up(board: Board, job: Job) -> None:
+def give_up(job_store: JobStore, job: Job) -> None:
     """End a job that nobody waits for any more; where Redis is away it goes on."""
     try:
-        board.cancel(job.id)
+        job_store.cancel(job.id)
     except RedisError as error:
         logger.warning("%s goes on, though nobody waits for it: the state cannot be reached (%s)", job.task, error)
 

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from elephant.errors import Cancelled, ElephantError
 from elephant_server.errors import UnavailableError, UnexpectedError
 from elephant_server.jobs.context import JobControl
-from elephant_server.state import Board, Lease, NotYet, Outcome
+from elephant_server.state import JobStore, Lease, NotYet, Outcome
 from elephant_server.state.owners import this_process
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Otherwise:
     put_back: Callable[[], None] = lambda: None
 
 
-def run_job(board: Board, job_id: str, work: Work, otherwise: Otherwise | None = None) -> None:
+def run_job(job_store: JobStore, job_id: str, work: Work, otherwise: Otherwise | None = None) -> None:
     """Do a job that was handed over, and leave its outcome on the board.
 
     A job that is no longer on the board, because it was aborted while it waited, is given up. One that comes twice is
@@ -50,16 +50,16 @@ def run_job(board: Board, job_id: str, work: Work, otherwise: Otherwise | None =
     """
     otherwise = otherwise or Otherwise()
     try:
-        lease = _take(board, job_id)
+        lease = _take(job_store, job_id)
     except NotYet:
-        _put_back(board, otherwise)
+        _put_back(job_store, otherwise)
         return
     if lease is None:
-        if _is_gone(board, job_id):
+        if _is_gone(job_store, job_id):
             logger.info("A job was given up before it began")
             otherwise.give_up()
         return
-    control = JobControl(board, lease)
+    control = JobControl(job_store, lease)
     _current.add(control)
     renewer = _Renewer(control)
     renewer.start()
@@ -69,44 +69,44 @@ def run_job(board: Board, job_id: str, work: Work, otherwise: Otherwise | None =
         # Before the outcome is left: a job that has ended must not be entered again.
         renewer.stop()
     try:
-        _finish(board, control, outcome)
+        _finish(job_store, control, outcome)
     finally:
         _current.discard(control)
 
 
-def _take(board: Board, job_id: str) -> Lease | None:
+def _take(job_store: JobStore, job_id: str) -> Lease | None:
     try:
-        return board.take(job_id, this_process())
+        return job_store.take(job_id, this_process())
     except RedisError as error:
         # Whoever waits learns that it is lost: nobody renews it.
         logger.warning("A job could not be begun: the state cannot be reached (%s)", error)
         return None
 
 
-def _put_back(board: Board, otherwise: Otherwise) -> None:
+def _put_back(job_store: JobStore, otherwise: Otherwise) -> None:
     """Put a job back into its queue, then wait until something has changed, or a moment."""
     try:
         otherwise.put_back()
-        with board.watch() as wait:
+        with job_store.watch() as wait:
             wait(TURN_PAUSE_S)
     except Exception as error:  # noqa: BLE001 - what carries the jobs has errors of many kinds
         # Who has accepted it finds that it waits in no queue, and sends it again.
         logger.warning("A job could not be put back into its queue (%s)", error)
 
 
-def _is_gone(board: Board, job_id: str) -> bool:
+def _is_gone(job_store: JobStore, job_id: str) -> bool:
     try:
-        return not board.is_alive(job_id)
+        return not job_store.is_alive(job_id)
     except RedisError:
         # What came with it is swept later, when it is known that nobody needs it.
         return False
 
 
-def _finish(board: Board, control: JobControl, outcome: Outcome) -> None:
+def _finish(job_store: JobStore, control: JobControl, outcome: Outcome) -> None:
     """Leave the outcome, as soon as Redis is there: without it nothing else could be done either."""
     while True:
         try:
-            board.finish(control.job_id, outcome)
+            job_store.finish(control.job_id, outcome)
         except RedisError as error:
             logger.warning("The outcome of a job waits: the state cannot be reached (%s)", error)
             if control.is_shutting_down(FINISH_PAUSE_S):

@@ -23,12 +23,12 @@ from elephant_server.jobs.responses import (
     LATE_FIRST_BYTE_AFTER_S,
     LOOK_INTERVAL_S,
     NEXT_BYTE_AFTER_S,
-    Patience,
+    RedisRetry,
     give_up,
     raise_failure,
 )
 from elephant_server.jobs.submit import Job
-from elephant_server.state import Board, News, Outcome
+from elephant_server.state import JobStore, News, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def growing_file(folder: Path, beginning: bytes = b"") -> Iterator[GrowingFile]:
 
 
 class Follower:
-    """Turns a job that writes a file, and announces its `size` so far, into a response.
+    """Turn a job that writes a file, and announces its `size` so far, into a response.
 
     Parameters
     ----------
@@ -141,8 +141,8 @@ class Follower:
         Seconds after which a byte is sent, though nothing new has come.
     """
 
-    def __init__(self, board: Board, next_byte_after_s: float = NEXT_BYTE_AFTER_S) -> None:
-        self._board = board
+    def __init__(self, job_store: JobStore, next_byte_after_s: float = NEXT_BYTE_AFTER_S) -> None:
+        self._job_store = job_store
         self._next_byte_after_s = next_byte_after_s
 
     def respond(
@@ -158,14 +158,14 @@ class Follower:
         ElephantError
             The job failed before the answer began.
         """
-        patience, known = Patience(self._board, job), file.heard_of(None)
+        retry, known = RedisRetry(self._job_store, job), file.heard_of(None)
         end = time.monotonic() + first_byte_after_s
         while (left := end - time.monotonic()) > 0:
-            heard = self._listen(patience, left)
+            heard = self._listen(retry, left)
             if isinstance(heard, Outcome):
                 return self._whole(job, file, mimetype, raise_failure(heard))
             known = file.heard_of(heard)
-        response = Response(self._stream(patience, file, known), mimetype=mimetype, headers={"X-Accel-Buffering": "no"})
+        response = Response(self._stream(retry, file, known), mimetype=mimetype, headers={"X-Accel-Buffering": "no"})
         response.call_on_close(lambda: self._end(job, file))
         return response
 
@@ -180,11 +180,11 @@ class Follower:
         response.call_on_close(lambda: self._end(job, file))
         return response
 
-    def _stream(self, patience: Patience, file: GrowingFile, known: int) -> Iterator[bytes]:
+    def _stream(self, retry: RedisRetry, file: GrowingFile, known: int) -> Iterator[bytes]:
         try:
             # The status leaves with the first byte.
             yield from file.read_to(max(known - RESERVE, min(known, 1)))
-            while not isinstance(heard := self._listen(patience, self._next_byte_after_s), Outcome):
+            while not isinstance(heard := self._listen(retry, self._next_byte_after_s), Outcome):
                 known = file.heard_of(heard)
                 at_least = file.position + (1 if heard is None else 0)
                 yield from file.read_to(max(known - RESERVE, min(known, at_least)))
@@ -196,18 +196,18 @@ class Follower:
             logger.error("%s", error)  # noqa: TRY400 - the message is for the person, the traceback is the worker's
             raise TransferBroken(str(error)) from error
 
-    def _listen(self, patience: Patience, timeout_s: float) -> News | Outcome | None:
+    def _listen(self, retry: RedisRetry, timeout_s: float) -> News | Outcome | None:
         """Return what the job says next; None where it says nothing for so long."""
         end = time.monotonic() + timeout_s
         while (left := end - time.monotonic()) > 0:
-            heard = patience.look(self._board.wait_for_news, min(left, LOOK_INTERVAL_S))
+            heard = retry.look(self._job_store.wait_for_news, min(left, LOOK_INTERVAL_S))
             if heard is not None:
                 return heard
         return None
 
     def _end(self, job: Job, file: GrowingFile) -> None:
         file.close()
-        give_up(self._board, job)
+        give_up(self._job_store, job)
 
 
 def can_break(environ: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from elephant_server.errors import AlreadyRunningError, UnavailableError, WorkerLostError
 from elephant_server.jobs.payloads import Payload
-from elephant_server.state import Board, Kind, Outcome
+from elephant_server.state import JobKind, JobStore, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Job:
     """A piece of work that was handed over."""
 
     id: str
-    kind: Kind
+    kind: JobKind
     task: str
 
 
@@ -56,12 +56,12 @@ class Dispatcher:
         Puts a task before the workers.
     """
 
-    def __init__(self, board: Board, send: Sender) -> None:
-        self._board = board
+    def __init__(self, job_store: JobStore, send: Sender) -> None:
+        self._job_store = job_store
         self._send = send
-        self._keeper = QueuedJobsKeeper(board, send)
+        self._keeper = QueuedJobsKeeper(job_store, send)
 
-    def submit(self, task: str, payload: Payload, kind: Kind, queue: str) -> Job:
+    def submit(self, task: str, payload: Payload, kind: JobKind, queue: str) -> Job:
         """Enter a job and hand it over.
 
         Raises
@@ -73,7 +73,7 @@ class Dispatcher:
         """
         job = Job(uuid.uuid4().hex, kind, task)
         # A training reads and writes labels while no guest works.
-        if not self._board.open(job.id, kind, task, payload.claim() if kind is Kind.GUEST else ""):
+        if not self._job_store.open(job.id, kind, task, payload.claim() if kind is JobKind.INTERACTIVE else ""):
             raise AlreadyRunningError(
                 "a process is running: expected no other training or model reset, but one is under way; "
                 "wait for its end or abort it, then try again"
@@ -89,7 +89,7 @@ class Dispatcher:
 
     def _take_back(self, job: Job) -> None:
         try:
-            self._board.cancel(job.id)
+            self._job_store.cancel(job.id)
         except RedisError as error:
             # Nobody renews it.
             logger.warning("The state cannot be reached (%s)", error)
@@ -131,8 +131,8 @@ class QueuedJobsKeeper:
         Seconds that pass, whatever the time of the day.
     """
 
-    def __init__(self, board: Board, queues: Sender, clock: Callable[[], float] = time.monotonic) -> None:
-        self._board = board
+    def __init__(self, job_store: JobStore, queues: Sender, clock: Callable[[], float] = time.monotonic) -> None:
+        self._job_store = job_store
         self._queues = queues
         self._clock = clock
         self._unserved_since: dict[str, float] = {}
@@ -153,7 +153,7 @@ class QueuedJobsKeeper:
         """Renew all leases once, and let go of the jobs that are queued no more."""
         with self._changed:
             jobs = list(self._jobs)
-        queued = [job for job in jobs if self._board.renew_queued(job.id)]
+        queued = [job for job in jobs if self._job_store.renew_queued(job.id)]
         with self._changed:
             self._jobs.difference_update(set(jobs).difference(queued))
         self._refuse_unserved(queued)
@@ -167,8 +167,8 @@ class QueuedJobsKeeper:
         self._unserved_since = {queue: self._unserved_since.get(queue, now) for queue in unserved}
         late = {queue for queue, since in self._unserved_since.items() if now - since > UNSERVED_S}
         ids = {job.id: job.queue for job in queued if job.queue in late}
-        for entry in self._board.entries() if ids else ():
-            if entry.id in ids and entry.phase == "queued" and self._board.drop(entry, _unserved(entry.task)):
+        for entry in self._job_store.entries() if ids else ():
+            if entry.id in ids and entry.phase == "queued" and self._job_store.drop(entry, _unserved(entry.task)):
                 logger.error("%s was given up: there is no worker for the queue %s", entry.task, ids[entry.id])
 
     def _send_lost(self, queued: Sequence[QueuedJob]) -> None:

@@ -26,11 +26,11 @@ from elephant.workflows.live import LiveSession, train_live
 from elephant.workflows.predict_detection import detect
 from elephant.workflows.preflight import check_prediction
 from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
-from elephant_server.jobs.live import BoardUpdates, tell
+from elephant_server.jobs.live import LiveUpdates, tell
 from elephant_server.jobs.payloads import DatasetGenerate, SegPredict, SegReset, SegTrain, SegUpdate, spots_of
 from elephant_server.jobs.progress import (
+    DashboardProgress,
     DatasetReporter,
-    Shown,
     TileReporter,
     show_found,
     training_reporter,
@@ -52,7 +52,7 @@ def seg_predict(context: WorkerContext, payload: SegPredict, control: JobControl
     logger.info("Prediction: timepoint %d of %s", payload.timepoint, payload.dataset_name)
     version = image_version(work.dataset.folder)
     found = detect(work, payload.timepoint, payload.params)
-    show_found(context.poster, control.job_id, payload, version, found)
+    show_found(context.feed_publisher, control.job_id, payload, version, found)
     context.messages.prediction_updated()
     return {
         "spots": [
@@ -80,10 +80,10 @@ def seg_train(context: WorkerContext, payload: SegTrain, control: JobControl) ->
         _ensure(context, work, work.dataset.n_dims, payload.start)
         load_model(work, payload.params.n_keep_axials)
         # Only now, when nothing can be refused any more, is it the last training that there was.
-        context.board.write_params(payload.params.loop.lr, payload.params.loop.n_crops)
-        work = replace(work, reporter=Shown(context.poster, control.job_id, reporter))
+        context.job_store.write_params(payload.params.loop.lr, payload.params.loop.n_crops)
+        work = replace(work, reporter=DashboardProgress(context.feed_publisher, control.job_id, reporter))
         if payload.is_livemode:
-            updates = BoardUpdates(context.board, control, control.job_id, payload.dataset_name)
+            updates = LiveUpdates(context.job_store, control, control.job_id, payload.dataset_name)
             session = LiveSession(control, updates, context.messages.model_updated, cache)
             train_live(work, spots, payload.params, session)
         else:
@@ -99,9 +99,15 @@ def seg_update(context: WorkerContext, payload: SegUpdate, control: JobControl) 
     else:
         dataset = open_dataset(context, payload.dataset_name, payload.is_3d, voxel_size_of(payload))
         spots = spots_of(payload.spots, control)
-        update_labels(dataset, spots, payload.params, Shown(context.poster, control.job_id, NoReporter()), control)
+        update_labels(
+            dataset,
+            spots,
+            payload.params,
+            DashboardProgress(context.feed_publisher, control.job_id, NoReporter()),
+            control,
+        )
         if payload.is_livemode:
-            tell(context.board, payload.dataset_name, spots, dataset.n_timepoints)
+            tell(context.job_store, payload.dataset_name, spots, dataset.n_timepoints)
     return {}
 
 
@@ -124,7 +130,7 @@ def dataset_generate(context: WorkerContext, payload: DatasetGenerate, control: 
     movie = find_movie(folder)
     if movie is None:
         raise NotFoundError(f"there is no .h5 in {payload.dataset_name}: put the movie into the dataset's folder")
-    reporter = Shown(context.poster, control.job_id, DatasetReporter(context.messages))
+    reporter = DashboardProgress(context.feed_publisher, control.job_id, DatasetReporter(context.messages))
     convert(movie, folder, payload.params, reporter, control)
     # The dialog in the client closes with the answer: nothing about it may come later.
     context.messages.flush()
@@ -134,7 +140,13 @@ def dataset_generate(context: WorkerContext, payload: DatasetGenerate, control: 
 def _work(context: WorkerContext, payload: SegPredict | SegTrain | SegReset, control: JobControl) -> DetectionWork:
     dataset = open_dataset(context, payload.dataset_name, payload.is_3d, voxel_size_of(payload))
     path = model_file(context, payload.model_name)
-    return DetectionWork(dataset, path, context.shelf, Shown(context.poster, control.job_id, TileReporter()), control)
+    return DetectionWork(
+        dataset,
+        path,
+        context.model_cache,
+        DashboardProgress(context.feed_publisher, control.job_id, TileReporter()),
+        control,
+    )
 
 
 def _ensure(context: WorkerContext, work: DetectionWork, n_dims: int, start: SelfSupervisedParams) -> None:

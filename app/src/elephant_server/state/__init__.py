@@ -1,10 +1,14 @@
 """What runs: jobs with leases, and the process state derived from them."""
 
-from elephant_server.state.board import (
-    Board,
+from elephant_server.state.feed import ActivityFeed, Line
+from elephant_server.state.feed_memory import MemoryFeed
+from elephant_server.state.feed_publisher import FeedPublisher
+from elephant_server.state.feed_redis import RedisFeed
+from elephant_server.state.job_store import (
     Checkpoint,
-    Entry,
-    Kind,
+    JobEntry,
+    JobKind,
+    JobStore,
     Lease,
     LiveParams,
     News,
@@ -12,33 +16,29 @@ from elephant_server.state.board import (
     Outcome,
     ProcessState,
 )
-from elephant_server.state.bulletin import Bulletin, Line
-from elephant_server.state.memory_board import MemoryBoard
-from elephant_server.state.memory_bulletin import MemoryBulletin
-from elephant_server.state.poster import Poster
-from elephant_server.state.redis_board import RedisBoard
-from elephant_server.state.redis_bulletin import RedisBulletin
-from elephant_server.state.roster import Member, RedisRoster, Roster
+from elephant_server.state.job_store_memory import MemoryJobStore
+from elephant_server.state.job_store_redis import RedisJobStore
+from elephant_server.state.worker_registry import Member, RedisWorkerRegistry, WorkerRegistry
 
 __all__ = [
-    "Board",
-    "Bulletin",
+    "ActivityFeed",
     "Checkpoint",
-    "Entry",
-    "Kind",
+    "FeedPublisher",
+    "JobEntry",
+    "JobKind",
+    "JobStore",
     "Lease",
     "Line",
     "LiveParams",
     "Member",
-    "MemoryBoard",
-    "MemoryBulletin",
+    "MemoryFeed",
+    "MemoryJobStore",
     "News",
     "NotYet",
     "Outcome",
-    "Poster",
     "ProcessState",
-    "RedisBoard",
-    "RedisBulletin",
-    "RedisRoster",
-    "Roster",
+    "RedisFeed",
+    "RedisJobStore",
+    "RedisWorkerRegistry",
+    "WorkerRegistry",
 ]

@@ -17,7 +17,7 @@ from typing import IO
 
 from filelock import FileLock
 
-from elephant.dataset import check_arrived
+from elephant.dataset import check_upload
 from elephant.dataset.hdf5 import is_hdf5_name
 from elephant.errors import InvalidInputError, reason_of
 from elephant.io.atomic import sync_files, sync_folder
@@ -107,7 +107,7 @@ class MovieUpload:
         with self._turn():
             self._check_begun()
             with self._given_up_on_failure():
-                check_arrived(self._file, self._folder, CHUNK)
+                check_upload(self._file, self._folder, CHUNK)
                 self._folder.mkdir(parents=True, exist_ok=True)
                 _move(self._file, self._place)
             self._drop()

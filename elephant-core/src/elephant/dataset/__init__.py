@@ -7,13 +7,13 @@ from elephant.dataset.finding import find_movie
 from elephant.dataset.label_colours import labels_as_rgb
 from elephant.dataset.orphans import sweep
 from elephant.dataset.source import DatasetSource
-from elephant.dataset.upload_check import check_arrived
+from elephant.dataset.upload_check import check_upload
 
 __all__ = [
     "Dataset",
     "DatasetSource",
-    "check_arrived",
     "check_dataset",
+    "check_upload",
     "convert",
     "describe_change",
     "find_movie",

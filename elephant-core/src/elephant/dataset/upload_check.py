@@ -6,7 +6,7 @@ from elephant.dataset.hdf5 import external_links, leads_out, opened, stated_end
 from elephant.errors import DatasetError
 
 
-def check_arrived(path: Path, folder: Path, longest_padding: int) -> None:
+def check_upload(path: Path, folder: Path, longest_padding: int) -> None:
     """Check that a file can take its place: it opens, ends where it should, and what it links to is there.
 
     Parameters

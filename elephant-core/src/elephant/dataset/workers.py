@@ -27,14 +27,16 @@ logger = logging.getLogger(__name__)
 Result_co = TypeVar("Result_co", covariant=True)
 
 
-class Task(Protocol[Result_co]):
+class TimepointTask(Protocol[Result_co]):
     """Work on one timepoint. It travels to other processes, so it holds no open files."""
 
     def __call__(self, t: int, cancel: CancelToken) -> Result_co:
         """Do it; ask `cancel` at least once per block."""
 
 
-def run(task: Task[Result_co], count: int, cancel: CancelToken, *, parallel: bool) -> Generator[Result_co, None, None]:
+def run(
+    task: TimepointTask[Result_co], count: int, cancel: CancelToken, *, parallel: bool
+) -> Generator[Result_co, None, None]:
     """Yield the results of a task for the timepoints 0, 1, ... in this order.
 
     Close the iterator where it is not read to its end: that ends the other processes.
@@ -64,7 +66,7 @@ def run(task: Task[Result_co], count: int, cancel: CancelToken, *, parallel: boo
 
 
 def _run_in_processes(
-    task: Task[Result_co], count: int, cancel: CancelToken, workers: int
+    task: TimepointTask[Result_co], count: int, cancel: CancelToken, workers: int
 ) -> Generator[Result_co, None, None]:
     context = multiprocessing.get_context("spawn")  # forking a process with threads can hang it
     ended = context.Event()
@@ -128,7 +130,7 @@ class _EventToken:
 _mine: dict[str, Any] = {}  # what a helper process was started for
 
 
-def _prepare(task: Task[Any], ended: Event) -> None:
+def _prepare(task: TimepointTask[Any], ended: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     _mine.update(task=task, cancel=_EventToken(ended))
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -25,7 +25,7 @@ _FIELDS = ("voxel", "cell", "shell")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cell:
+class MarkedNucleus:
     """A spot and the value that marks it, 0 to 65535.
 
     Raises
@@ -45,7 +45,7 @@ class Cell:
             )
 
 
-def ctc_mask(shape: Shape, cells: Sequence[Cell], voxel_size: VoxelSize, cancel: CancelToken) -> Mask:
+def ctc_mask(shape: Shape, cells: Sequence[MarkedNucleus], voxel_size: VoxelSize, cancel: CancelToken) -> Mask:
     """Paint the mask of one timepoint.
 
     Each cell is painted as nested ellipsoids of semi-axes r (1 - 0.05 i), i = 0..15, the outermost shell of all cells

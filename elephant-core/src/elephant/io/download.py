@@ -34,7 +34,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
-class FetchRules:
+class DownloadRules:
     """What may be fetched from addresses.
 
     Attributes
@@ -55,7 +55,7 @@ class FetchRules:
     longest_s: float = 600.0
 
 
-def fetch(url: str, write: Callable[[bytes], object], rules: FetchRules, cancel: CancelToken | None = None) -> None:
+def fetch(url: str, write: Callable[[bytes], object], rules: DownloadRules, cancel: CancelToken | None = None) -> None:
     """Fetch what is at an address.
 
     Parameters
@@ -147,7 +147,7 @@ def is_public(address: Address) -> bool:
 
 
 @contextmanager
-def _answer(target: _Target, rules: FetchRules, deadline: float) -> Iterator[http.client.HTTPResponse]:
+def _answer(target: _Target, rules: DownloadRules, deadline: float) -> Iterator[http.client.HTTPResponse]:
     """Give the answer of an address; the connection ends with the block, and in any case at the deadline."""
     connection = http.client.HTTPConnection(target.host, target.port)
     connection.default_port = 443 if target.is_secure else 80  # which a Host leaves out
@@ -164,7 +164,7 @@ def _answer(target: _Target, rules: FetchRules, deadline: float) -> Iterator[htt
             used.close()
 
 
-def _connected(target: _Target, rules: FetchRules, deadline: float) -> socket.socket:
+def _connected(target: _Target, rules: DownloadRules, deadline: float) -> socket.socket:
     """Return a connection to what a name stands for now, if that may be reached."""
     found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     is_free = rules.allow_private or target.host == rules.trusted_host
@@ -222,7 +222,7 @@ def _read(
     answer: http.client.HTTPResponse,
     target: _Target,
     write: Callable[[bytes], object],
-    rules: FetchRules,
+    rules: DownloadRules,
     cancel: CancelToken,
     deadline: float,
 ) -> None:
@@ -243,7 +243,7 @@ def _read(
         raise _failed(target, f"it ended after {n_bytes} of {length} bytes")
 
 
-def _too_large(target: _Target, rules: FetchRules) -> InvalidInputError:
+def _too_large(target: _Target, rules: DownloadRules) -> InvalidInputError:
     return InvalidInputError(f"the file at {target} is larger than {in_mib(rules.largest_bytes)}: is it a model?")
 
 
@@ -253,7 +253,7 @@ def _failed(target: _Target, reason: str) -> NotFoundError:
     )
 
 
-def _reason(error: Exception, deadline: float, rules: FetchRules) -> str:
+def _reason(error: Exception, deadline: float, rules: DownloadRules) -> str:
     if time.monotonic() >= deadline:
         return f"it took longer than {rules.longest_s:.0f} s"
     return str(error) or type(error).__name__

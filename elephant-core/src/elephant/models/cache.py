@@ -27,7 +27,7 @@ class _Entry:
     model: Ensemble
 
 
-class ModelShelf:
+class ModelCache:
     """Loads models and keeps the last few; a file that was replaced is read again.
 
     Parameters

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from elephant.errors import ModelFileError
 from elephant.models.checkpoint import StateDict, fill, load_state_dicts
 from elephant.models.inspect import NetworkKind, recognise
-from elephant.models.provenance import Entry
+from elephant.models.provenance import ProvenanceEntry
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.models.versions import ModelFile, way_back
 from elephant.progress import CancelToken
@@ -43,7 +43,7 @@ class Ensemble(nn.Module):
         """Return the weights of each member."""
         return [member.state_dict() for member in self.members]
 
-    def save(self, path: Path, entry: Entry | None = None) -> None:
+    def save(self, path: Path, entry: ProvenanceEntry | None = None) -> None:
         """Write the model file, whole or not at all; what it held before is kept as a generation.
 
         Its history says of it what `entry` does, where there is one.
@@ -64,7 +64,7 @@ def load_ensemble(path: Path, network: type[DetectionNet] | type[FlowNet], n_dim
     try:
         return _load(path, network, n_dims, n_keep_axials)
     except ModelFileError as error:
-        way = way_back(path, lambda generation: _load(generation, network, n_dims, n_keep_axials))
+        way = way_back(path, lambda version: _load(version, network, n_dims, n_keep_axials))
         raise ModelFileError(f"{error}{way}") from error
 
 

@@ -32,7 +32,7 @@ class ModelKind:
     n_members: int
 
 
-def peek(path: Path) -> ModelKind | None:
+def inspect_model(path: Path) -> ModelKind | None:
     """Tell what a model file is; None where it is not a model, or is damaged."""
     try:
         with path.open("rb") as file:

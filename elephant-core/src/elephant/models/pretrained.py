@@ -12,8 +12,8 @@ from urllib.parse import urljoin, urlsplit
 
 from elephant.errors import ModelFileError, NotFoundError
 from elephant.io.atomic import DOWNLOAD_SUFFIX, IS_POSIX, explained_storage, passing_file, sync_files, sync_folder
-from elephant.io.download import FetchRules, fetch
-from elephant.models.provenance import Entry, without_secrets
+from elephant.io.download import DownloadRules, fetch
+from elephant.models.provenance import ProvenanceEntry, without_secrets
 from elephant.progress import CancelToken
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Pretrained:
     folder: Path
     address: str | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
-    rules: FetchRules = field(default_factory=FetchRules)
+    rules: DownloadRules = field(default_factory=DownloadRules)
 
     def get(self, name: str) -> Path:
         """Return the file of a pretrained model, fetching it where it is not there.
@@ -70,7 +70,7 @@ class Pretrained:
         return path
 
     @property
-    def _rules(self) -> FetchRules:
+    def _rules(self) -> DownloadRules:
         return replace(self.rules, trusted_host=urlsplit(self.address or "").hostname)
 
 
@@ -94,13 +94,13 @@ class ModelSource:
         """Whether no trained weights are wanted."""
         return self.url is None and self.file is None
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> ProvenanceEntry:
         """Return what a model's history says of a start from here; `name` is that of the pretrained file."""
         if self.file is not None:
-            return Entry(what="upload")
+            return ProvenanceEntry(what="upload")
         if self.url == VERSATILE:
-            return Entry(what="pretrained", source=name)
-        return Entry(what="address", source=without_secrets(str(self.url)))
+            return ProvenanceEntry(what="pretrained", source=name)
+        return ProvenanceEntry(what="address", source=without_secrets(str(self.url)))
 
     @contextmanager
     def weights(self, pretrained: Pretrained, name: str, cancel: CancelToken | None = None) -> Iterator[Path]:
@@ -133,7 +133,7 @@ class ModelSource:
 
 @contextmanager
 def fetched(
-    url: str, folder: Path, rules: FetchRules, checksum: str | None = None, cancel: CancelToken | None = None
+    url: str, folder: Path, rules: DownloadRules, checksum: str | None = None, cancel: CancelToken | None = None
 ) -> Iterator[Path]:
     """Fetch a file into a folder, whole, under a name of its own; gone after the block unless it was moved.
 

@@ -41,7 +41,7 @@ Moment = Annotated[float, Field(ge=0, lt=1e11)]
 Text = Annotated[str, BeforeValidator(_readable)]
 
 
-class Entry(BaseModel):
+class ProvenanceEntry(BaseModel):
     """A piece of work that changed a model.
 
     Attributes
@@ -99,9 +99,9 @@ class Entry(BaseModel):
     trained_with: TrainedWith | None = None
 
 
-def read_history(path: Path) -> list[Entry]:
+def read_provenance(path: Path) -> list[ProvenanceEntry]:
     """Return the entries of a model file, the oldest first; what is damaged is left out, with a warning."""
-    place = history_file(path)
+    place = provenance_file(path)
     try:
         with place.open("rb") as file:
             content = from_json(file.read(_LARGEST_BYTES))
@@ -114,16 +114,16 @@ def read_history(path: Path) -> list[Entry]:
     return [entry for item in found[-N_KEPT:] if (entry := _entry(item, path.name)) is not None]
 
 
-def record(path: Path, entry: Entry, level: int = logging.WARNING) -> bool:
+def record(path: Path, entry: ProvenanceEntry, level: int = logging.WARNING) -> bool:
     """Write the entry of work that has just saved the model; where it has one already, that is replaced.
 
     Returns whether it could; raises nothing, what is wrong is in the log.
     """
     try:
         now = entry.model_copy(update={"saved": time.time(), "changed": path.stat().st_mtime})
-        others = [other for other in read_history(path) if (other.began, other.what) != (entry.began, entry.what)]
+        others = [other for other in read_provenance(path) if (other.began, other.what) != (entry.began, entry.what)]
         content = {"entries": [kept.model_dump(exclude_defaults=True) for kept in [*others, now][-N_KEPT:]]}
-        with replacing(history_file(path)) as file:
+        with replacing(provenance_file(path)) as file:
             file.write(to_json(content, indent=1))
     except (OSError, ValueError) as error:
         said = "What was done with the model %s cannot be noted (%s); the model itself is saved"
@@ -132,7 +132,7 @@ def record(path: Path, entry: Entry, level: int = logging.WARNING) -> bool:
     return True
 
 
-def is_told(path: Path, entries: Sequence[Entry]) -> bool:
+def is_told(path: Path, entries: Sequence[ProvenanceEntry]) -> bool:
     """Return whether the model's file is the one that the last entry tells of."""
     try:
         return bool(entries) and abs(path.stat().st_mtime - entries[-1].changed) < _SAME_S
@@ -140,7 +140,7 @@ def is_told(path: Path, entries: Sequence[Entry]) -> bool:
         return False
 
 
-def history_file(path: Path) -> Path:
+def provenance_file(path: Path) -> Path:
     """Return where the entries of a model file are."""
     return path.parent / FOLDER / f"{path.name}.json"
 
@@ -159,9 +159,9 @@ def without_secrets(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _entry(item: Any, name: str) -> Entry | None:
+def _entry(item: Any, name: str) -> ProvenanceEntry | None:
     try:
-        return Entry.model_validate(item)
+        return ProvenanceEntry.model_validate(item)
     except ValidationError as error:
         logger.warning("An entry in the history of the model %s is damaged (%s): left out", name, _short(error))
         return None

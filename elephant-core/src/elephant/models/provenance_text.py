@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from elephant.models.provenance import Entry, Work, is_told, read_history
+from elephant.models.provenance import ProvenanceEntry, Work, is_told, read_provenance
 from elephant.models.trained_with import TrainedWith
 
 # Of what the model held before them, nothing is left.
@@ -12,7 +12,7 @@ STARTS: frozenset[Work] = frozenset({"intensities", "random", "pretrained", "add
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ModelProvenance:
     """What is known of a model.
 
     Attributes
@@ -23,14 +23,14 @@ class Told:
         Whether the model's file is the one that the last entry tells of.
     """
 
-    entries: Sequence[Entry]
+    entries: Sequence[ProvenanceEntry]
     is_current: bool
 
-    def held(self, generation: int | None = None) -> Entry | None:
+    def held(self, version: int | None = None) -> ProvenanceEntry | None:
         """Return the work that the model, or a generation of it, was left by; none where that is not known."""
-        if generation is None and not self.is_current:
+        if version is None and not self.is_current:
             return None
-        made = lineage(self.entries, generation)
+        made = lineage(self.entries, version)
         return made[-1] if made else None
 
     def trained_with(self) -> TrainedWith | None:
@@ -38,24 +38,24 @@ class Told:
         made = lineage(self.entries) if self.is_current else []
         return next((entry.trained_with for entry in reversed(made) if entry.trained_with is not None), None)
 
-    def is_in(self, entry: Entry) -> bool:
+    def is_in(self, entry: ProvenanceEntry) -> bool:
         """Return whether the model would be another one without a piece of work, as far as is known."""
         return self.is_current and any(one.began == entry.began for one in lineage(self.entries))
 
 
-def tell(path: Path) -> Told:
+def tell(path: Path) -> ModelProvenance:
     """Return what is known of a model file; where it has no history, or a damaged one, that is nothing."""
-    entries = read_history(path)
-    return Told(entries, is_told(path, entries))
+    entries = read_provenance(path)
+    return ModelProvenance(entries, is_told(path, entries))
 
 
-def lineage(entries: Sequence[Entry], generation: int | None = None) -> list[Entry]:
+def lineage(entries: Sequence[ProvenanceEntry], version: int | None = None) -> list[ProvenanceEntry]:
     """Return what made the model that a generation holds, or that the last entry left; the oldest first.
 
     It begins where the model was started, or with the first work that is known. Work that was taken back by restoring
     is not in it.
     """
-    until = list(entries) if generation is None else _until(entries, generation)
+    until = list(entries) if version is None else _until(entries, version)
     if not until:
         return []
     last = until.pop()
@@ -64,7 +64,7 @@ def lineage(entries: Sequence[Entry], generation: int | None = None) -> list[Ent
     return [last] if last.what in STARTS or not last.follows else [*lineage(until), last]
 
 
-def summary(entry: Entry) -> str:
+def summary(entry: ProvenanceEntry) -> str:
     """Say in a line what was done."""
     if entry.what not in ("training", "live session"):
         return _of_start(entry)
@@ -78,7 +78,7 @@ def summary(entry: Entry) -> str:
     return f"{words} {_dataset(entry)}: {' · '.join(filter(None, facts))}"
 
 
-def details(entry: Entry) -> str:
+def details(entry: ProvenanceEntry) -> str:
     """Say what the summary leaves out; empty where that is all."""
     facts = (
         _counted(entry.steps, "step"),
@@ -90,18 +90,18 @@ def details(entry: Entry) -> str:
     return " · ".join(filter(None, facts))
 
 
-def _until(entries: Sequence[Entry], generation: int) -> list[Entry]:
+def _until(entries: Sequence[ProvenanceEntry], version: int) -> list[ProvenanceEntry]:
     """Return the entries up to what a generation holds; the last one may be cut off."""
     for i in reversed(range(len(entries))):
         entry = entries[i]
-        if entry.within == generation:
+        if entry.within == version:
             return [*entries[:i], entry.model_copy(update={"epochs": entry.within_epochs, "steps": 0, "loss": None})]
-        if entry.before == generation:
+        if entry.before == version:
             return list(entries[:i]) if entry.follows else []
     return []
 
 
-def _of_start(entry: Entry) -> str:
+def _of_start(entry: ProvenanceEntry) -> str:
     words = {
         "intensities": f"started from the intensities of {_dataset(entry)}",
         "random": "started from random weights",
@@ -114,7 +114,7 @@ def _of_start(entry: Entry) -> str:
     return words[entry.what]
 
 
-def _dataset(entry: Entry) -> str:
+def _dataset(entry: ProvenanceEntry) -> str:
     return entry.dataset or "a dataset"
 
 

@@ -24,7 +24,7 @@ from elephant.errors import ModelFileError, NotFoundError
 from elephant.io.atomic import explained_storage, replacing, sync_folder
 from elephant.models.checkpoint import StateDict, load_state_dicts, save_state_dicts
 from elephant.models.lock import writing
-from elephant.models.provenance import Entry, history_file, is_told, read_history, record
+from elephant.models.provenance import ProvenanceEntry, is_told, provenance_file, read_provenance, record
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _NAME = re.compile(r"(\d{6,})(-interim)?\.pth")
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class ModelVersion:
     """What a model's file held once.
 
     Attributes
@@ -59,7 +59,7 @@ class Generation:
         return f"generation {self.number}, saved {self.saved:%Y-%m-%d %H:%M} UTC"
 
 
-def generations(path: Path) -> list[Generation]:
+def versions(path: Path) -> list[ModelVersion]:
     """Return the generations of a model file that are there, the newest first."""
     found = []
     for file in _folder_of(path).glob("*.pth"):
@@ -67,11 +67,11 @@ def generations(path: Path) -> list[Generation]:
         with suppress(FileNotFoundError):  # swept meanwhile
             if match and file.is_file():
                 saved = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-                found.append(Generation(int(match[1]), file, saved, match[2] is not None))
-    return sorted(found, key=lambda generation: generation.number, reverse=True)
+                found.append(ModelVersion(int(match[1]), file, saved, match[2] is not None))
+    return sorted(found, key=lambda version: version.number, reverse=True)
 
 
-def keep_generation(path: Path, *, is_interim: bool = False) -> int | None:
+def keep_version(path: Path, *, is_interim: bool = False) -> int | None:
     """Keep what a model file holds, because it is about to be replaced; let go of what is too old.
 
     Where the file is not there, or was kept already, nothing is done.
@@ -88,7 +88,7 @@ def keep_generation(path: Path, *, is_interim: bool = False) -> int | None:
     """
     if not path.is_file():
         return None
-    kept = generations(path)
+    kept = versions(path)
     if kept and kept[0].path.samefile(path):
         return kept[0].number
     folder = _folder_of(path)
@@ -100,7 +100,7 @@ def keep_generation(path: Path, *, is_interim: bool = False) -> int | None:
     return number
 
 
-def restore(path: Path, number: int | None = None) -> Generation:
+def restore(path: Path, number: int | None = None) -> ModelVersion:
     """Go back to a generation: the model's file is replaced by a copy of it, in one step.
 
     What the file held before becomes a generation itself, unless it is damaged, so that this can be taken back.
@@ -114,7 +114,7 @@ def restore(path: Path, number: int | None = None) -> Generation:
 
     Returns
     -------
-    Generation
+    ModelVersion
         The one that the file holds now.
 
     Raises
@@ -132,20 +132,20 @@ def restore(path: Path, number: int | None = None) -> Generation:
         return _restore(path, number)
 
 
-def _restore(path: Path, number: int | None) -> Generation:
-    kept = generations(path)
+def _restore(path: Path, number: int | None) -> ModelVersion:
+    kept = versions(path)
     chosen = newest_sound(path) if number is None else next((g for g in kept if g.number == number), None)
     if chosen is None:
-        there = ", ".join(str(generation) for generation in kept) or "none"
+        there = ", ".join(str(version) for version in kept) or "none"
         raise NotFoundError(f"{path.name} has no such generation to go back to (there is: {there})")
     load_state_dicts(chosen.path)
     needed = chosen.path.stat().st_size
     with explained_storage(f"the model {path.name}", path.parent, needed), replacing(path) as file:
         with chosen.path.open("rb") as source:
             shutil.copyfileobj(source, file)
-        follows = is_told(path, read_history(path))
-        before = keep_generation(path) if _is_sound(path, load_state_dicts) else None
-    record(path, Entry(what="restored", restored=chosen.number, before=before, follows=follows))
+        follows = is_told(path, read_provenance(path))
+        before = keep_version(path) if _is_sound(path, load_state_dicts) else None
+    record(path, ProvenanceEntry(what="restored", restored=chosen.number, before=before, follows=follows))
     logger.info("The model %s was set back to its %s", path.name, chosen)
     return chosen
 
@@ -153,23 +153,23 @@ def _restore(path: Path, number: int | None) -> Generation:
 def discard(path: Path) -> None:
     """Remove a model that is new, with its history; folders that are empty then go too."""
     path.unlink(missing_ok=True)
-    history_file(path).unlink(missing_ok=True)
-    for folder in (history_file(path).parent, _folder_of(path), _folder_of(path).parent):
+    provenance_file(path).unlink(missing_ok=True)
+    for folder in (provenance_file(path).parent, _folder_of(path), _folder_of(path).parent):
         with suppress(OSError):  # something is in it, or it is not there
             folder.rmdir()
 
 
-def newest_sound(path: Path, load: Callable[[Path], object] = load_state_dicts) -> Generation | None:
+def newest_sound(path: Path, load: Callable[[Path], object] = load_state_dicts) -> ModelVersion | None:
     """Return the newest generation that can be loaded, if there is any."""
-    return next((generation for generation in generations(path) if _is_sound(generation.path, load)), None)
+    return next((version for version in versions(path) if _is_sound(version.path, load)), None)
 
 
 def way_back(path: Path, load: Callable[[Path], object]) -> str:
     """Say how to go on with a model file that cannot be loaded; empty where there is no generation to go back to."""
-    generation = newest_sound(path, load)
-    if generation is None:
+    version = newest_sound(path, load)
+    if version is None:
         return ""
-    return f". To go back to its {generation}: copy {generation.path} to {path}, or use `elephant models restore`"
+    return f". To go back to its {version}: copy {version.path} to {path}, or use `elephant models restore`"
 
 
 class ModelFile:
@@ -188,7 +188,7 @@ class ModelFile:
         self._is_noted = True
         self._kept: dict[str, int | bool | None] = {}  # what its entry says of generations
 
-    def save(self, members: Sequence[StateDict], entry: Entry | None = None) -> None:
+    def save(self, members: Sequence[StateDict], entry: ProvenanceEntry | None = None) -> None:
         """Replace the file; what it held before the first time is kept as a generation.
 
         Parameters
@@ -207,11 +207,11 @@ class ModelFile:
         """
         now = time.monotonic()
         if self._kept_at is None:
-            follows = is_told(self._path, read_history(self._path))
-            self._kept = {"before": keep_generation(self._path), "follows": follows}
+            follows = is_told(self._path, read_provenance(self._path))
+            self._kept = {"before": keep_version(self._path), "follows": follows}
             self._kept_at = now
         elif now - self._kept_at >= INTERIM_S:
-            number = keep_generation(self._path, is_interim=True)
+            number = keep_version(self._path, is_interim=True)
             self._kept |= {"within": number, "within_epochs": self._epochs}
             self._kept_at = now
         save_state_dicts(self._path, members)
@@ -242,11 +242,11 @@ def _name_again(path: Path, folder: Path, number: int, suffix: str) -> int:
 
 
 def _sweep(path: Path) -> None:
-    kept = generations(path)
-    interim = [generation for generation in kept if generation.is_interim]
-    before = [generation for generation in kept if not generation.is_interim]
-    for generation in (*interim[1:], *before[N_KEPT:]):
-        generation.path.unlink(missing_ok=True)
+    kept = versions(path)
+    interim = [version for version in kept if version.is_interim]
+    before = [version for version in kept if not version.is_interim]
+    for version in (*interim[1:], *before[N_KEPT:]):
+        version.path.unlink(missing_ok=True)
 
 
 def _is_sound(path: Path, load: Callable[[Path], object]) -> bool:

@@ -210,7 +210,7 @@ class TiledNetwork:
     n_outputs
         Channels that come out.
     read_out
-        Turns the network's output into what is blended.
+        Admission the network's output into what is blended.
     """
 
     def __init__(self, model: nn.Module, n_outputs: int, read_out: Callable[[Tensor], Tensor]) -> None:

@@ -14,7 +14,7 @@ HAZE_REACH = 8.0  # times the radius of a nucleus
 
 
 class Microscope:
-    """Turns drawings into what a camera records.
+    """Admission drawings into what a camera records.
 
     Light comes in and goes out at Z = 0: the deeper, the darker and the more blurred. 2D movies have no
     depth.

@@ -16,7 +16,7 @@ from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
 from elephant.images import prepare, rescale_labels
 from elephant.models.ensemble import Ensemble, load_ensemble
 from elephant.models.pretrained import DETECTION_FILES, ModelSource, Pretrained
-from elephant.models.provenance import Entry
+from elephant.models.provenance import ProvenanceEntry
 from elephant.models.unet import DetectionNet
 from elephant.training.loop import TrainingControl
 from elephant.training.networks import DetectionTrainer
@@ -84,7 +84,7 @@ def reset_model(
             model = load_ensemble(file, DetectionNet, n_dims, start.n_keep_axials)
     work.cancel.check()
     model.save(work.model_path, entry)
-    work.shelf.forget(work.model_path)
+    work.model_cache.forget(work.model_path)
 
 
 @needs_memory("the start of the model", START_REMEDY)
@@ -95,7 +95,7 @@ def ensure_model(work: DetectionWork, pretrained: Pretrained, n_dims: int, start
     """
     if work.model_path.is_file():
         return
-    entry = Entry(what="pretrained", source=DETECTION_FILES[n_dims])
+    entry = ProvenanceEntry(what="pretrained", source=DETECTION_FILES[n_dims])
     try:
         file = pretrained.get(DETECTION_FILES[n_dims])
         model = load_ensemble(file, DetectionNet, n_dims, start.n_keep_axials)
@@ -113,7 +113,7 @@ def load_model(work: DetectionWork, n_keep_axials: int) -> Ensemble:
     NotFoundError, elephant.errors.ModelFileError
         Its file is not there, or holds something else.
     """
-    return work.shelf.get(work.model_path, DetectionNet, work.dataset.n_dims, n_keep_axials)
+    return work.model_cache.get(work.model_path, DetectionNet, work.dataset.n_dims, n_keep_axials)
 
 
 def check_training(
@@ -137,7 +137,7 @@ def check_training(
         raise InvalidInputError(NOTHING_TO_TRAIN)
     check_images(dataset, params.image, n_images=2)
     seen = params.image.input_size or dataset.shape
-    check_batches(params.crop_size, seen, params.loop, len(groups), work.shelf.device)
+    check_batches(params.crop_size, seen, params.loop, len(groups), work.model_cache.device)
 
 
 @changes_model("a training")
@@ -183,27 +183,27 @@ def train(
     volumes = TimepointCache(make, cache_bytes)
     used = of_detection(params, dataset.shape)
     warn_of_differences(work.model_path, used, "this training")
-    entry = Entry(what="training", dataset=dataset.name, annotated="spots", trained_with=used)
-    with in_training(work, model, control, entry, on_saved) as course:
-        course.trains_on({t: len(positions_of(groups[t])) for t in timepoints})
+    entry = ProvenanceEntry(what="training", dataset=dataset.name, annotated="spots", trained_with=used)
+    with in_training(work, model, control, entry, on_saved) as training_run:
+        training_run.trains_on({t: len(positions_of(groups[t])) for t in timepoints})
         trainer = DetectionTrainer(model, volumes, params, dataset.n_dims)
-        trainer.run(timepoints, course, course, course.save)
+        trainer.run(timepoints, training_run, training_run, training_run.save)
 
 
 def _anew(
     work: DetectionWork, n_dims: int, params: SelfSupervisedParams, cache_bytes: int = DEFAULT_CACHE_BYTES
-) -> tuple[Entry, Ensemble]:
+) -> tuple[ProvenanceEntry, Ensemble]:
     """Make a network from the intensities of the dataset, or, where it is to see no crop of it, from random weights."""
     if params.seed is not None:
         torch.manual_seed(params.seed)
-    model = Ensemble([DetectionNet(n_dims, params.n_keep_axials)]).to(work.shelf.device)
+    model = Ensemble([DetectionNet(n_dims, params.n_keep_axials)]).to(work.model_cache.device)
     if params.n_crops == 0:
         logger.warning(
             "Starting the model %s from random weights (n_crops is 0): train it before use.", work.model_path.name
         )
-        return Entry(what="random"), model
+        return ProvenanceEntry(what="random"), model
     _teach_intensities(work, model, n_dims, params, cache_bytes)
-    return Entry(what="intensities", dataset=work.dataset.name), model
+    return ProvenanceEntry(what="intensities", dataset=work.dataset.name), model
 
 
 def _teach_intensities(

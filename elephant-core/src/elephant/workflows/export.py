@@ -9,7 +9,7 @@ from typing import BinaryIO
 from elephant.config import CtcParams, mask_name
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
-from elephant.export import Cell, MaskArchive, ctc_mask
+from elephant.export import MarkedNucleus, MaskArchive, ctc_mask
 from elephant.geometry import Ellipsoid
 from elephant.progress import CancelToken, ProgressReporter
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 def export_ctc(
     dataset: Dataset,
-    cells: Iterable[Cell],
+    cells: Iterable[MarkedNucleus],
     params: CtcParams,
     file: BinaryIO,
     reporter: ProgressReporter,
@@ -63,8 +63,8 @@ def export_ctc(
             reporter.progress("mask", done, len(timepoints))
 
 
-def _by_timepoint(cells: Iterable[Cell], n_dims: int) -> dict[int, Sequence[Cell]]:
-    groups: dict[int, list[Cell]] = defaultdict(list)
+def _by_timepoint(cells: Iterable[MarkedNucleus], n_dims: int) -> dict[int, Sequence[MarkedNucleus]]:
+    groups: dict[int, list[MarkedNucleus]] = defaultdict(list)
     for cell in cells:
         groups[cell.spot.t].append(cell)
     for t, group in groups.items():

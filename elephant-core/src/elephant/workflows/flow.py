@@ -16,11 +16,11 @@ from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
 from elephant.geometry import Ellipsoid, block_of
 from elephant.images import prepare, rescale_labels
 from elephant.labels import flow_labels
-from elephant.models.cache import ModelShelf
+from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble, load_ensemble
 from elephant.models.lock import writing
 from elephant.models.pretrained import FLOW_FILES, VERSATILE, ModelSource, Pretrained
-from elephant.models.provenance import Entry
+from elephant.models.provenance import ProvenanceEntry
 from elephant.models.unet import FlowNet
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.training.loop import TrainingControl
@@ -102,7 +102,12 @@ def check_links(dataset: Dataset, links: Sequence[Link]) -> Mapping[int, Sequenc
 
 
 def reset_flow_model(
-    path: Path, shelf: ModelShelf, pretrained: Pretrained, source: ModelSource, start: FlowStart, cancel: CancelToken
+    path: Path,
+    model_cache: ModelCache,
+    pretrained: Pretrained,
+    source: ModelSource,
+    start: FlowStart,
+    cancel: CancelToken,
 ) -> None:
     """Start a flow model anew; the file is replaced whole at the end, or stays as it was.
 
@@ -126,13 +131,18 @@ def reset_flow_model(
         The work was ended.
     """
     with writing(path, "a reset"):
-        _reset(path, shelf, pretrained, source, start, cancel)
+        _reset(path, model_cache, pretrained, source, start, cancel)
 
 
 def _reset(
-    path: Path, shelf: ModelShelf, pretrained: Pretrained, source: ModelSource, start: FlowStart, cancel: CancelToken
+    path: Path,
+    model_cache: ModelCache,
+    pretrained: Pretrained,
+    source: ModelSource,
+    start: FlowStart,
+    cancel: CancelToken,
 ) -> None:
-    entry = Entry(what="random")
+    entry = ProvenanceEntry(what="random")
     if source.file is None and start.n_dims not in FLOW_FILES and source.url in (None, VERSATILE):
         model = _fresh(start, "There is no pretrained flow model for 2D")
     elif source.is_empty:
@@ -143,7 +153,7 @@ def _reset(
             model = load_ensemble(file, FlowNet, start.n_dims, start.n_keep_axials)
     cancel.check()
     model.save(path, entry)
-    shelf.forget(path)
+    model_cache.forget(path)
 
 
 def ensure_flow_model(path: Path, pretrained: Pretrained, start: FlowStart) -> None:
@@ -158,9 +168,9 @@ def ensure_flow_model(path: Path, pretrained: Pretrained, start: FlowStart) -> N
             raise NotFoundError("there is no pretrained flow model for 2D")
         file = pretrained.get(FLOW_FILES[start.n_dims])
         model = load_ensemble(file, FlowNet, start.n_dims, start.n_keep_axials)
-        entry = Entry(what="pretrained", source=file.name)
+        entry = ProvenanceEntry(what="pretrained", source=file.name)
     except (NotFoundError, ModelFileError) as error:
-        entry, model = Entry(what="random"), _fresh(start, str(error))
+        entry, model = ProvenanceEntry(what="random"), _fresh(start, str(error))
     save_started(model, path, entry, pretrained.folder.parent)
 
 
@@ -177,7 +187,7 @@ def load_flow_model(work: FlowWork, n_keep_axials: int) -> Ensemble:
     NotFoundError, ModelFileError
         Its file is not there, or holds something else.
     """
-    return work.shelf.get(work.model_path, FlowNet, work.dataset.n_dims, kept_poolings(n_keep_axials))
+    return work.model_cache.get(work.model_path, FlowNet, work.dataset.n_dims, kept_poolings(n_keep_axials))
 
 
 def check_flow_training(work: FlowWork, links: Sequence[Link], params: FlowTrainingParams) -> None:
@@ -196,7 +206,7 @@ def check_flow_training(work: FlowWork, links: Sequence[Link], params: FlowTrain
         raise InvalidInputError(NOTHING_TO_TRAIN)
     check_images(dataset, params.image, n_images=3 + dataset.n_dims)
     seen = params.image.input_size or dataset.shape
-    check_batches(params.crop_size, seen, params.loop, len(groups), work.shelf.device)
+    check_batches(params.crop_size, seen, params.loop, len(groups), work.model_cache.device)
 
 
 @changes_model("a training")
@@ -237,11 +247,11 @@ def train_flow(
     pairs = TimepointCache(lambda t: _labelled_pair(dataset, t, groups[t], params), cache_bytes)
     used = of_flow(params, dataset.shape)
     warn_of_differences(work.model_path, used, "this training")
-    entry = Entry(what="training", dataset=dataset.name, annotated="links", trained_with=used)
-    with in_training(work, model, control, entry, on_saved) as course:
-        course.trains_on({t: len(groups[t]) for t in timepoints})
+    entry = ProvenanceEntry(what="training", dataset=dataset.name, annotated="links", trained_with=used)
+    with in_training(work, model, control, entry, on_saved) as training_run:
+        training_run.trains_on({t: len(groups[t]) for t in timepoints})
         trainer = FlowTrainer(model, pairs, params, _seen_norm(dataset, params))
-        trainer.run(timepoints, course, course, course.save)
+        trainer.run(timepoints, training_run, training_run, training_run.save)
 
 
 def _check(link: Link, dataset: Dataset) -> None:

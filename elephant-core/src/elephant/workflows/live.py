@@ -10,7 +10,7 @@ from elephant.crops.sample import LabelledVolume, TimepointCache
 from elephant.dataset import Dataset
 from elephant.device import needs_memory
 from elephant.images import prepare
-from elephant.models.provenance import Entry
+from elephant.models.provenance import ProvenanceEntry
 from elephant.training.loop import TrainingControl
 from elephant.training.networks import DetectionTrainer
 from elephant.types import FloatArray, Spot
@@ -101,17 +101,17 @@ def train_live(
     epoch = 0
     used = of_detection(params, dataset.shape)
     warn_of_differences(work.model_path, used, "this live session")
-    entry = Entry(what="live session", dataset=dataset.name, annotated="spots", trained_with=used)
-    with in_training(work, model, session.control, entry, session.on_saved) as course:
+    entry = ProvenanceEntry(what="live session", dataset=dataset.name, annotated="spots", trained_with=used)
+    with in_training(work, model, session.control, entry, session.on_saved) as training_run:
         while True:
             for t, positions in pending.items():
                 if not volumes.renew(t, positions):
                     logger.info("Live training: timepoint %d has no labels, nothing to learn", t)
                     continue
                 epoch += 1
-                course.trains_on({t: len(positions)})
-                trainer.run_epoch([t], course, course, epoch)
-                course.save()
+                training_run.trains_on({t: len(positions)})
+                trainer.run_epoch([t], training_run, training_run, epoch)
+                training_run.save()
             pending = session.updates.wait()
 
 

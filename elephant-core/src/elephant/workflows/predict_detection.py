@@ -108,7 +108,7 @@ def _probabilities(work: DetectionWork, seen: _Image, params: DetectionParams) -
     """Return the probabilities of background, border and centre, (3, (Z), Y, X)."""
     prediction = params.prediction
     n_dims = 2 if prediction.use_2d else work.dataset.n_dims
-    model = work.shelf.get(work.model_path, DetectionNet, n_dims, prediction.n_keep_axials)
+    model = work.model_cache.get(work.model_path, DetectionNet, n_dims, prediction.n_keep_axials)
     probabilities = predict_probabilities(model, seen, prediction, work.reporter, work.cancel)
     check_output(probabilities, work.model_path)
     return probabilities

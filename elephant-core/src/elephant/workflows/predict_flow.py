@@ -109,7 +109,7 @@ class _Flow:
         n_dims = len(box.size)
         size = seen_size(work.dataset.shape, prediction.image.input_size, box)
         images = np.stack([rescale(image[box.slices], size) for image in self._images])
-        model = work.shelf.get(work.model_path, FlowNet, n_dims, prediction.n_keep_axials)
+        model = work.model_cache.get(work.model_path, FlowNet, n_dims, prediction.n_keep_axials)
         seen = predict_flow(model, images, prediction, work.reporter, work.cancel)
         check_output(seen, work.model_path)
         flow = _stored(seen, box.size)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from elephant.config import CtcParams, mask_name
 from elephant.dataset import Dataset
-from elephant.export import Cell, MaskArchive, ctc_mask
+from elephant.export import MarkedNucleus, MaskArchive, ctc_mask
 from elephant.export.masks import LARGEST_VALUE, Mask
 from elephant.export.shells import MIN_VOXELS
 from elephant.geometry import Ellipsoid, rasterise
@@ -94,7 +94,7 @@ def export_tracks(
             cancel.check()
             members = groups.get(t, [])
             given = labels.given(members)
-            cells = [Cell(spots[i], label) for i, label in zip(members, given, strict=True)]
+            cells = [MarkedNucleus(spots[i], label) for i, label in zip(members, given, strict=True)]
             mask = ctc_mask(dataset.shape, cells, params.voxel_size, cancel)
             is_shown = _labels_in(mask)
             labels.settle(members, given, {label for label in given if is_shown[label]})

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from statistics import fmean
 
 from elephant.models.ensemble import Ensemble
-from elephant.models.provenance import Entry, finite
+from elephant.models.provenance import ProvenanceEntry, finite
 from elephant.models.versions import ModelFile
 from elephant.training.loop import LiveSettings, TrainingControl
 from elephant.workflows.work import ModelWork
 
 
-class Course:
+class TrainingRun:
     """A training on its way: passes on what goes between it and who started it, and saves the model.
 
     It is a reporter and a control, so that it sees the losses and the settings that the history tells of.
@@ -31,7 +31,12 @@ class Course:
     """
 
     def __init__(
-        self, work: ModelWork, model: Ensemble, control: TrainingControl, entry: Entry, on_saved: Callable[[], None]
+        self,
+        work: ModelWork,
+        model: Ensemble,
+        control: TrainingControl,
+        entry: ProvenanceEntry,
+        on_saved: Callable[[], None],
     ) -> None:
         self._reporter, self._model, self._control, self._on_saved = work.reporter, model, control, on_saved
         self._file = ModelFile(work.model_path)
@@ -87,8 +92,8 @@ class Course:
 
 @contextmanager
 def in_training(
-    work: ModelWork, model: Ensemble, control: TrainingControl, entry: Entry, on_saved: Callable[[], None]
-) -> Iterator[Course]:
+    work: ModelWork, model: Ensemble, control: TrainingControl, entry: ProvenanceEntry, on_saved: Callable[[], None]
+) -> Iterator[TrainingRun]:
     """Give the course of a training of a model of the shelf.
 
     What the file held before the first time that it is saved is kept as a generation.
@@ -97,6 +102,6 @@ def in_training(
     the file.
     """
     try:
-        yield Course(work, model, control, entry, on_saved)
+        yield TrainingRun(work, model, control, entry, on_saved)
     finally:
-        work.shelf.forget(work.model_path)
+        work.model_cache.forget(work.model_path)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError, ModelFileError
-from elephant.models.cache import ModelShelf
+from elephant.models.cache import ModelCache
 from elephant.models.lock import writing
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.types import Box, Shape, VoxelSize
@@ -72,7 +72,7 @@ class ModelWork:
 
     dataset: Dataset
     model_path: Path
-    shelf: ModelShelf
+    model_cache: ModelCache
     reporter: ProgressReporter
     cancel: CancelToken
 

@@ -69,9 +69,9 @@ def take_over(file: Path, name: str | None, workspace: Path | None, overwrite: b
 
 def restore(model: str, generation: int | None, workspace: Path | None, as_json: bool) -> int:
     """Run ``elephant models restore``."""
-    from elephant.cli.work.models import restore_generation
+    from elephant.cli.work.models import restore_version
 
-    return restore_generation(model, generation, workspace, as_json)
+    return restore_version(model, generation, workspace, as_json)
 
 
 def _model() -> click.Argument:

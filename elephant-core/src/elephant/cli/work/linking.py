@@ -24,7 +24,7 @@ from elephant.config import FlowParams
 from elephant.dataset import Dataset
 from elephant.device import choose_device
 from elephant.errors import InvalidInputError
-from elephant.models.cache import ModelShelf
+from elephant.models.cache import ModelCache
 from elephant.tracking import join, tracks_of
 from elephant.workflows.flow import FlowWork
 from elephant.workflows.labels import by_timepoint
@@ -74,8 +74,8 @@ def _linked(
         return f"{counted(len(found), 'timepoint')} of {len(groups)} done, not joined to tracks"
 
     with dataset.in_use(), Bars(current()) as bars, interruptible(promise) as cancel:
-        shelf = ModelShelf(choose_device(values["device"]))
-        work = FlowWork(dataset, path, shelf, bars, cancel)
+        model_cache = ModelCache(choose_device(values["device"]))
+        work = FlowWork(dataset, path, model_cache, bars, cancel)
         params = _params(values, dataset)
         for t, records in groups.items():
             found[t] = _displaced(work, t, records, params)

@@ -13,9 +13,9 @@ from elephant.errors import ElephantError, InvalidInputError, ModelFileError, No
 from elephant.models.checkpoint import StateDict, is_finite, load_state_dicts
 from elephant.models.inspect import recognise
 from elephant.models.lock import writing
-from elephant.models.provenance import Entry
-from elephant.models.provenance_text import Told, details, summary, tell
-from elephant.models.versions import Generation, ModelFile, generations, restore
+from elephant.models.provenance import ProvenanceEntry
+from elephant.models.provenance_text import ModelProvenance, details, summary, tell
+from elephant.models.versions import ModelFile, ModelVersion, restore, versions
 
 
 def list_all(workspace: Path | None, as_json: bool) -> int:
@@ -59,14 +59,14 @@ def describe(name: str, workspace: Path | None, as_json: bool) -> int:
     }
     for label, value in rows.items():
         click.echo(f"  {label:13}{value}")
-    for generation in found["generations"]:
-        held = f", {generation['holds']}" if generation["holds"] else ""
-        click.echo(f"    {generation['number']:3}  saved {generation['saved']}, {in_bytes(generation['bytes'])}{held}")
+    for version in found["generations"]:
+        held = f", {version['holds']}" if version["holds"] else ""
+        click.echo(f"    {version['number']:3}  saved {version['saved']}, {in_bytes(version['bytes'])}{held}")
     _echo_history(told)
     return DONE
 
 
-def _echo_history(told: Told) -> None:
+def _echo_history(told: ModelProvenance) -> None:
     click.echo(f"  {'history':13}{counted(len(told.entries), 'entry', 'entries') if told.entries else 'none'}")
     for entry in reversed(told.entries):
         gone = "" if told.is_in(entry) or entry.what == "restored" else " (no longer in it)"
@@ -75,10 +75,10 @@ def _echo_history(told: Told) -> None:
             click.echo(f"    {'':22}  {more}")
 
 
-def restore_generation(name: str, number: int | None, workspace: Path | None, as_json: bool) -> int:
+def restore_version(name: str, number: int | None, workspace: Path | None, as_json: bool) -> int:
     """Go back to an earlier generation of a model, which need not be there any more."""
     path = place(MODELS, name, workspace)
-    if not path.exists() and not generations(path):
+    if not path.exists() and not versions(path):
         find(MODELS, name, workspace)  # says where it was looked for
     chosen = restore(path, number)
     if as_json:
@@ -100,7 +100,7 @@ def import_file(file: Path, name: str | None, workspace: Path | None, overwrite:
     members = load_state_dicts(file)
     _check(members, file.name)
     with writing(path, "an import"):
-        ModelFile(path).save(members, Entry(what="import", source=file.name))
+        ModelFile(path).save(members, ProvenanceEntry(what="import", source=file.name))
     found = _summary(path)
     if as_json:
         print_json(found)
@@ -128,7 +128,7 @@ def _summary(path: Path) -> dict[str, Any]:
         "model": str(path),
         "bytes": status.st_size,
         "changed": _in_local_time(datetime.fromtimestamp(status.st_mtime, UTC)),
-        "generations": [_as_json(generation, told) for generation in generations(path)],
+        "generations": [_as_json(version, told) for version in versions(path)],
         "holds": _in_words(told.held()),
         "history": [_entry_as_json(entry, told) for entry in reversed(told.entries)],
     }
@@ -145,22 +145,22 @@ def _summary(path: Path) -> dict[str, Any]:
     }
 
 
-def _as_json(generation: Generation, told: Told) -> dict[str, Any]:
+def _as_json(version: ModelVersion, told: ModelProvenance) -> dict[str, Any]:
     return {
-        "number": generation.number,
-        "saved": _in_local_time(generation.saved),
-        "interim": generation.is_interim,
-        "bytes": generation.path.stat().st_size,
-        "holds": _in_words(told.held(generation.number)),
+        "number": version.number,
+        "saved": _in_local_time(version.saved),
+        "interim": version.is_interim,
+        "bytes": version.path.stat().st_size,
+        "holds": _in_words(told.held(version.number)),
     }
 
 
-def _entry_as_json(entry: Entry, told: Told) -> dict[str, Any]:
+def _entry_as_json(entry: ProvenanceEntry, told: ModelProvenance) -> dict[str, Any]:
     times = {"began": _at(entry.began), "saved": _at(entry.saved)}
     return entry.model_dump(mode="json", exclude={"changed"}) | times | {"is_in": told.is_in(entry)}
 
 
-def _in_words(entry: Entry | None) -> str | None:
+def _in_words(entry: ProvenanceEntry | None) -> str | None:
     return None if entry is None else summary(entry)
 
 

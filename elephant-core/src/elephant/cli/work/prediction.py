@@ -21,7 +21,7 @@ from elephant.cli.work.opening import chosen_voxel_size, open_dataset
 from elephant.config import DetectionParams
 from elephant.device import choose_device
 from elephant.errors import InvalidInputError
-from elephant.models.cache import ModelShelf
+from elephant.models.cache import ModelCache
 from elephant.spots import DetectedSpot
 from elephant.workflows.detection import DetectionWork
 from elephant.workflows.predict_detection import detect_all, why_none
@@ -45,7 +45,7 @@ def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
     fixed = {"voxel_size": voxel, "n_keep_axials": chosen_keep_axials(values, voxel, dataset.shape)}
     params = build(DetectionParams, {**values, **fixed}, dataset.n_dims)
     timepoints = parse_timepoints(values["timepoints"], dataset.n_timepoints)
-    shelf = ModelShelf(choose_device(values["device"]))
+    model_cache = ModelCache(choose_device(values["device"]))
     found: list[SpotRecord] = []
     done: list[int] = []
     none: dict[int, float] = {}
@@ -55,7 +55,7 @@ def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
         return f"{counted(len(done), 'timepoint')} of {len(timepoints)} done, with {counted(len(found), 'spot')}"
 
     with Bars(current()) as bars, interruptible(promise) as cancel:
-        work = DetectionWork(dataset, path, shelf, bars, cancel)
+        work = DetectionWork(dataset, path, model_cache, bars, cancel)
         for t, spots in detect_all(work, timepoints, params, none.__setitem__):
             found += _records(t, spots)
             done.append(t)

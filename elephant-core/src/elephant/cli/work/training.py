@@ -22,10 +22,10 @@ from elephant.config import DetectionTrainingParams, FlowStart, FlowTrainingPara
 from elephant.dataset import Dataset
 from elephant.device import choose_device
 from elephant.errors import InUseError, InvalidInputError
-from elephant.models.cache import ModelShelf
+from elephant.models.cache import ModelCache
 from elephant.models.lock import writing
 from elephant.models.pretrained import VERSATILE, ModelSource, Pretrained
-from elephant.models.provenance import read_history
+from elephant.models.provenance import read_provenance
 from elephant.models.versions import discard
 from elephant.progress import NoReporter, ProgressReporter
 from elephant.training.loop import FixedControl
@@ -67,7 +67,7 @@ class Order:
 
 
 @dataclass
-class _Course:
+class _TrainingRun:
     """What becomes of a training; also its reporter."""
 
     bars: Bars
@@ -173,16 +173,16 @@ def train_detection(order: Order) -> int:
     spots = [spot_of(record, Tag(order.values["tag"])) for record in read_all_spots(order.files)]
     if not spots:
         raise InvalidInputError(f"nothing to train: {order.names} has no spots; annotate some nuclei first")
-    shelf = ModelShelf(choose_device(order.values["device"]))
+    model_cache = ModelCache(choose_device(order.values["device"]))
     with Bars(current()) as bars, _curves(order, path) as curves:
-        course = _Course(bars, path, curves)
-        with interruptible(course.promise) as cancel, course.leaving_no_start():
-            work = DetectionWork(dataset, path, shelf, course, cancel)
+        training_run = _TrainingRun(bars, path, curves)
+        with interruptible(training_run.promise) as cancel, training_run.leaving_no_start():
+            work = DetectionWork(dataset, path, model_cache, training_run, cancel)
             check_training(work, spots, params)  # before a model is started for nothing
-            with course.start():
+            with training_run.start():
                 _start_detection(order, work, params)
-            train(work, spots, params, _Control(params.loop, cancel), course.saved)
-    return course.report(order.values["as_json"])
+            train(work, spots, params, _Control(params.loop, cancel), training_run.saved)
+    return training_run.report(order.values["as_json"])
 
 
 def train_flow_model(order: Order) -> int:
@@ -195,16 +195,16 @@ def train_flow_model(order: Order) -> int:
             f"nothing to train: {order.names} tells of no links; give its spots a parent, as "
             "`elephant link --join` does, or a displacement"
         )
-    shelf = ModelShelf(choose_device(order.values["device"]))
+    model_cache = ModelCache(choose_device(order.values["device"]))
     with Bars(current()) as bars, _curves(order, path) as curves:
-        course = _Course(bars, path, curves)
-        with interruptible(course.promise) as cancel, course.leaving_no_start():
-            work = FlowWork(dataset, path, shelf, course, cancel)
+        training_run = _TrainingRun(bars, path, curves)
+        with interruptible(training_run.promise) as cancel, training_run.leaving_no_start():
+            work = FlowWork(dataset, path, model_cache, training_run, cancel)
             check_flow_training(work, links, params)
-            with course.start():
+            with training_run.start():
                 _start_flow(order, work, params)
-            train_flow(work, links, params, _Control(params.loop, cancel), course.saved)
-    return course.report(order.values["as_json"])
+            train_flow(work, links, params, _Control(params.loop, cancel), training_run.saved)
+    return training_run.report(order.values["as_json"])
 
 
 def _prepared(order: Order) -> tuple[Dataset, Path, dict[str, Any]]:
@@ -238,7 +238,7 @@ def _start_flow(order: Order, work: FlowWork, params: FlowTrainingParams) -> Non
         _reset(
             order,
             work.model_path,
-            lambda: reset_flow_model(work.model_path, work.shelf, pretrained, source, start, work.cancel),
+            lambda: reset_flow_model(work.model_path, work.model_cache, pretrained, source, start, work.cancel),
         )
 
 
@@ -246,7 +246,7 @@ def _reset(order: Order, path: Path, reset: Callable[[], None]) -> None:
     """Start a model, with a warning where that was not asked for but its file was missing."""
     was_there = path.exists()
     reset()
-    history = read_history(path)
+    history = read_provenance(path)
     if not was_there and not order.values["anew"] and history:
         warn_of_start(path, history[-1], path.parent)
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import TypeVar
 
-from elephant_server.state.board import (
+from elephant_server.state.claims import clash
+from elephant_server.state.job_store import (
     Checkpoint,
-    Entry,
-    Kind,
+    JobEntry,
+    JobKind,
     Lease,
     LiveParams,
     News,
@@ -19,7 +20,6 @@ from elephant_server.state.board import (
     Outcome,
     ProcessState,
 )
-from elephant_server.state.claims import clash
 
 # Outcomes and news that nobody has asked for yet, of so many jobs.
 MOST_KEPT = 1000
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass
 class _Job:
-    entry: Entry
+    entry: JobEntry
     is_cancelled: bool = False
     is_held: bool = False
     is_live: bool = False
@@ -38,8 +38,8 @@ class _Job:
     updates: deque[str] = field(default_factory=deque)
 
 
-class MemoryBoard:
-    """A :class:`~elephant_server.state.board.Board` in this process' memory."""
+class MemoryJobStore:
+    """A :class:`~elephant_server.state.job_store.JobStore` in this process' memory."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -50,17 +50,17 @@ class MemoryBoard:
         self._dropped: OrderedDict[str, None] = OrderedDict()
         self._params = LiveParams()
 
-    def open(self, job_id: str, kind: Kind, task: str = "", claim: str = "") -> bool:
-        """See :meth:`Board.open`."""
+    def open(self, job_id: str, kind: JobKind, task: str = "", claim: str = "") -> bool:
+        """See :meth:`JobStore.open`."""
         with self._changed:
-            if kind is Kind.TRAINING and self._any(kind) not in (None, job_id):
+            if kind is JobKind.TRAINING and self._any(kind) not in (None, job_id):
                 return False
-            self._jobs[job_id] = _Job(Entry(job_id, kind, QUEUED, 0, "", task), claim=claim)
+            self._jobs[job_id] = _Job(JobEntry(job_id, kind, QUEUED, 0, "", task), claim=claim)
             self._tell()
             return True
 
     def take(self, job_id: str, owner: str = "") -> Lease | None:
-        """See :meth:`Board.take`."""
+        """See :meth:`JobStore.take`."""
         with self._changed:
             job = self._in_phase(job_id, QUEUED)
             if job is None:
@@ -72,21 +72,21 @@ class MemoryBoard:
             return Lease(job_id, job.entry.kind, job.entry.task, owner, job.claim)
 
     def renew_queued(self, job_id: str) -> bool:
-        """See :meth:`Board.renew_queued`."""
+        """See :meth:`JobStore.renew_queued`."""
         return self._beat(job_id, QUEUED)
 
     def renew(self, lease: Lease, params: LiveParams | None = None) -> bool:
-        """See :meth:`Board.renew`; this board loses nothing, so what is not there was given up."""
+        """See :meth:`JobStore.renew`; this board loses nothing, so what is not there was given up."""
         del params
         return self._beat(lease.id, RUNNING)
 
-    def entries(self) -> list[Entry]:
-        """See :meth:`Board.entries`."""
+    def entries(self) -> list[JobEntry]:
+        """See :meth:`JobStore.entries`."""
         with self._changed:
             return [replace(job.entry, is_cancelled=job.is_cancelled) for job in self._jobs.values()]
 
-    def drop(self, entry: Entry, outcome: Outcome) -> bool:
-        """See :meth:`Board.drop`."""
+    def drop(self, entry: JobEntry, outcome: Outcome) -> bool:
+        """See :meth:`JobStore.drop`."""
         with self._changed:
             job = self._jobs.get(entry.id)
             if job is None or (job.entry.phase, job.entry.beat) != (entry.phase, entry.beat):
@@ -96,24 +96,24 @@ class MemoryBoard:
             return True
 
     def silent_owners(self) -> set[str]:
-        """See :meth:`Board.silent_owners`; here all are this process, which cannot end a thread."""
+        """See :meth:`JobStore.silent_owners`; here all are this process, which cannot end a thread."""
         return set()
 
     def forget_owner(self, owner: str) -> None:
-        """See :meth:`Board.forget_owner`."""
+        """See :meth:`JobStore.forget_owner`."""
 
     def finish(self, job_id: str, outcome: Outcome) -> None:
-        """See :meth:`Board.finish`."""
+        """See :meth:`JobStore.finish`."""
         with self._changed:
             if job_id not in self._dropped:
                 self._end(job_id, outcome)
 
     def wait_for_outcome(self, job_id: str, timeout_s: float) -> Outcome | None:
-        """See :meth:`Board.wait_for_outcome`."""
+        """See :meth:`JobStore.wait_for_outcome`."""
         return self._wait(lambda: self._outcomes.pop(job_id, None), timeout_s)
 
     def announce(self, job_id: str, news: News) -> None:
-        """See :meth:`Board.announce`."""
+        """See :meth:`JobStore.announce`."""
         with self._changed:
             if job_id in self._jobs:
                 _keep(self._news, job_id, self._news.get(job_id, deque[News]()))
@@ -121,7 +121,7 @@ class MemoryBoard:
                 self._tell()
 
     def wait_for_news(self, job_id: str, timeout_s: float) -> News | Outcome | None:
-        """See :meth:`Board.wait_for_news`."""
+        """See :meth:`JobStore.wait_for_news`."""
 
         def take() -> News | Outcome | None:
             news = self._news.get(job_id)
@@ -132,21 +132,21 @@ class MemoryBoard:
         return self._wait(take, timeout_s)
 
     def open_live(self, job_id: str) -> None:
-        """See :meth:`Board.open_live`."""
+        """See :meth:`JobStore.open_live`."""
         with self._changed:
             if job_id in self._jobs:
                 self._jobs[job_id].is_live = True
 
     def tell_live(self, update: str) -> None:
-        """See :meth:`Board.tell_live`."""
+        """See :meth:`JobStore.tell_live`."""
         with self._changed:
-            job_id = self._any(Kind.TRAINING)
+            job_id = self._any(JobKind.TRAINING)
             if job_id is not None and self._jobs[job_id].is_live:
                 self._jobs[job_id].updates.append(update)
                 self._tell()
 
     def wait_for_live(self, job_id: str, timeout_s: float) -> list[str]:
-        """See :meth:`Board.wait_for_live`."""
+        """See :meth:`JobStore.wait_for_live`."""
 
         def take() -> list[str] | None:
             job = self._jobs.get(job_id)
@@ -158,48 +158,48 @@ class MemoryBoard:
         return self._wait(take, timeout_s) or []
 
     def is_alive(self, job_id: str) -> bool:
-        """See :meth:`Board.is_alive`."""
+        """See :meth:`JobStore.is_alive`."""
         return job_id in self._jobs
 
     def cancel(self, job_id: str) -> None:
-        """See :meth:`Board.cancel`."""
+        """See :meth:`JobStore.cancel`."""
         with self._changed:
             self._cancel([job_id])
 
     def cancel_all(self) -> None:
-        """See :meth:`Board.cancel_all`."""
+        """See :meth:`JobStore.cancel_all`."""
         with self._changed:
             self._cancel(list(self._jobs))
 
     def hold(self, held: bool) -> None:
-        """See :meth:`Board.hold`."""
+        """See :meth:`JobStore.hold`."""
         with self._changed:
-            job_id = self._any(Kind.TRAINING)
+            job_id = self._any(JobKind.TRAINING)
             if job_id is not None:
                 self._jobs[job_id].is_held = held
             self._tell()
 
     def process_state(self) -> ProcessState:
-        """See :meth:`Board.process_state`."""
+        """See :meth:`JobStore.process_state`."""
         with self._changed:
-            training = self._any(Kind.TRAINING)
-            if self._any(Kind.GUEST) is not None or (training is not None and self._jobs[training].is_held):
+            training = self._any(JobKind.TRAINING)
+            if self._any(JobKind.INTERACTIVE) is not None or (training is not None and self._jobs[training].is_held):
                 return ProcessState.WAITING
             return ProcessState.IDLE if training is None else ProcessState.RUNNING
 
     def look(self, job_id: str) -> Checkpoint:
-        """See :meth:`Board.look`."""
+        """See :meth:`JobStore.look`."""
         with self._changed:
             job = self._jobs.get(job_id)
             if job is None:
                 return Checkpoint(False, False, self._params, is_missing=True)
-            is_training = job.entry.kind is Kind.TRAINING
-            must_wait = is_training and (job.is_held or self._any(Kind.GUEST) is not None)
+            is_training = job.entry.kind is JobKind.TRAINING
+            must_wait = is_training and (job.is_held or self._any(JobKind.INTERACTIVE) is not None)
             return Checkpoint(job.is_cancelled, must_wait, self._params)
 
     @contextmanager
     def watch(self) -> Iterator[Callable[[float], None]]:
-        """See :meth:`Board.watch`."""
+        """See :meth:`JobStore.watch`."""
         seen = self._version
 
         def wait(timeout_s: float) -> None:
@@ -211,17 +211,17 @@ class MemoryBoard:
         yield wait
 
     def read_params(self) -> LiveParams:
-        """See :meth:`Board.read_params`."""
+        """See :meth:`JobStore.read_params`."""
         return self._params
 
     def write_params(self, lr: float | None = None, n_crops: int | None = None) -> LiveParams:
-        """See :meth:`Board.write_params`."""
+        """See :meth:`JobStore.write_params`."""
         with self._changed:
             old = self._params
             self._params = LiveParams(old.lr if lr is None else lr, old.n_crops if n_crops is None else n_crops)
             return self._params
 
-    def _any(self, kind: Kind) -> str | None:
+    def _any(self, kind: JobKind) -> str | None:
         return next((job_id for job_id, job in self._jobs.items() if job.entry.kind is kind), None)
 
     def _in_phase(self, job_id: str, phase: str) -> _Job | None:

@@ -6,14 +6,14 @@ from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from elephant_server.state.bulletin import MOST_KEPT, Fields, Line, News
+from elephant_server.state.feed import MOST_KEPT, Fields, Line, News
 from elephant_server.state.results import MOST_BYTES, MOST_RESULTS, Result
 
 MOST_LINES = 500
 
 
-class MemoryBulletin:
-    """A :class:`~elephant_server.state.bulletin.Bulletin` in this process' memory."""
+class MemoryFeed:
+    """A :class:`~elephant_server.state.feed.ActivityFeed` in this process' memory."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -27,7 +27,7 @@ class MemoryBulletin:
         self._results: OrderedDict[str, Result] = OrderedDict()
 
     def put(self, news: News) -> None:
-        """See :meth:`Bulletin.put`."""
+        """See :meth:`ActivityFeed.put`."""
         with self._changed:
             for line in news.lines:
                 self._n_lines += 1
@@ -41,43 +41,43 @@ class MemoryBulletin:
             self._changed.notify_all()
 
     def lines(self, after: str = "") -> list[Line]:
-        """See :meth:`Bulletin.lines`."""
+        """See :meth:`ActivityFeed.lines`."""
         with self._changed:
             return self._after(after)
 
     def wait_for_lines(self, after: str, timeout_s: float) -> list[Line]:
-        """See :meth:`Bulletin.wait_for_lines`."""
+        """See :meth:`ActivityFeed.wait_for_lines`."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._after(after)), timeout_s)
             return self._after(after)
 
     def last_id(self) -> str:
-        """See :meth:`Bulletin.last_id`."""
+        """See :meth:`ActivityFeed.last_id`."""
         with self._changed:
             return self._id(self._n_lines)
 
     def jobs(self, ids: Sequence[str]) -> list[Fields]:
-        """See :meth:`Bulletin.jobs`."""
+        """See :meth:`ActivityFeed.jobs`."""
         with self._changed:
             return [dict(self._jobs.get(job_id, {})) for job_id in ids]
 
     def latest_job(self) -> str:
-        """See :meth:`Bulletin.latest_job`."""
+        """See :meth:`ActivityFeed.latest_job`."""
         with self._changed:
             return self._latest_job
 
     def dataset(self, name: str) -> Fields:
-        """See :meth:`Bulletin.dataset`."""
+        """See :meth:`ActivityFeed.dataset`."""
         with self._changed:
             return dict(self._datasets.get(name, {}))
 
     def results(self) -> list[Result]:
-        """See :meth:`Bulletin.results`."""
+        """See :meth:`ActivityFeed.results`."""
         with self._changed:
             return [replace(result, nuclei="") for result in reversed(self._results.values())]
 
     def result(self, result_id: str) -> Result | None:
-        """See :meth:`Bulletin.result`."""
+        """See :meth:`ActivityFeed.result`."""
         with self._changed:
             return self._results.get(result_id)
 

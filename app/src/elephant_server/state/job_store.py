@@ -16,11 +16,11 @@ from typing import Any, Protocol
 News = dict[str, Any]
 
 
-class Kind(StrEnum):
+class JobKind(StrEnum):
     """What a job does, as far as others are concerned."""
 
     TRAINING = "training"  # a training or a model reset: one at a time, held while a guest works
-    GUEST = "guest"  # a prediction, a label update, the making or export of a dataset
+    INTERACTIVE = "guest"  # a prediction, a label update, the making or export of a dataset
 
 
 class ProcessState(IntEnum):
@@ -84,7 +84,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JobEntry:
     """A job as whoever watches the board sees it.
 
     Attributes
@@ -104,7 +104,7 @@ class Entry:
     """
 
     id: str
-    kind: Kind
+    kind: JobKind
     phase: str
     beat: int
     owner: str
@@ -127,7 +127,7 @@ class Lease:
     """
 
     id: str
-    kind: Kind
+    kind: JobKind
     task: str
     owner: str
     claim: str = ""
@@ -137,10 +137,10 @@ class NotYet(Exception):  # noqa: N818 - nothing is wrong
     """A job cannot begin: one that was entered before it, and that it clashes with, is not done."""
 
 
-class Board(Protocol):
+class JobStore(Protocol):
     """Jobs and their leases; every method is one atomic step."""
 
-    def open(self, job_id: str, kind: Kind, task: str = "", claim: str = "") -> bool:
+    def open(self, job_id: str, kind: JobKind, task: str = "", claim: str = "") -> bool:
         """Enter a queued job; False, and nothing changed, where it is a training and another one is there."""
 
     def take(self, job_id: str, owner: str = "") -> Lease | None:
@@ -161,10 +161,10 @@ class Board(Protocol):
         Where Redis has lost its data meanwhile, it is entered again, with the settings that it runs with.
         """
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[JobEntry]:
         """Return the jobs that are there."""
 
-    def drop(self, entry: Entry, outcome: Outcome) -> bool:
+    def drop(self, entry: JobEntry, outcome: Outcome) -> bool:
         """End a job for good, unless it has been renewed since; False where it was."""
 
     def silent_owners(self) -> set[str]:

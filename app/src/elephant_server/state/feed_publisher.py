@@ -12,7 +12,7 @@ from collections import deque
 
 from redis.exceptions import RedisError
 
-from elephant_server.state.bulletin import Bulletin, Fields, Line, News
+from elephant_server.state.feed import ActivityFeed, Fields, Line, News
 from elephant_server.state.results import MOST_RESULTS, Result
 
 INTERVAL_S = 0.3
@@ -20,7 +20,7 @@ AWAY_S = 2.0
 MOST_LINES = 500
 
 
-class Poster:
+class FeedPublisher:
     """Puts up what it is told, in order, from a thread of its own, which starts with the first news.
 
     Making one connects to nothing. It survives a fork: the child gets a thread of its own.
@@ -31,8 +31,8 @@ class Poster:
         Where news are put up.
     """
 
-    def __init__(self, bulletin: Bulletin) -> None:
-        self._bulletin = bulletin
+    def __init__(self, feed: ActivityFeed) -> None:
+        self._feed = feed
         self._start_afresh()
 
     def line(self, level: str, text: str) -> None:
@@ -93,7 +93,7 @@ class Poster:
         while True:
             news = self._take()
             try:
-                self._bulletin.put(news)
+                self._feed.put(news)
             except RedisError:
                 # It is said elsewhere, by those who need Redis; here it would only become one more line.
                 self._put_back(news)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from elephant_server.state.bulletin import MOST_KEPT, Fields, Line, News
+from elephant_server.state.feed import MOST_KEPT, Fields, Line, News
 from elephant_server.state.redis_connection import connect
 from elephant_server.state.results import MOST_BYTES, MOST_RESULTS, Result
 
@@ -42,8 +42,8 @@ end
 """
 
 
-class RedisBulletin:
-    """A :class:`~elephant_server.state.bulletin.Bulletin` over Redis.
+class RedisFeed:
+    """A :class:`~elephant_server.state.feed.ActivityFeed` over Redis.
 
     Making one connects to nothing; every method may raise :class:`redis.exceptions.RedisError`.
 
@@ -60,7 +60,7 @@ class RedisBulletin:
         self._prefix = prefix
 
     def put(self, news: News) -> None:
-        """See :meth:`Bulletin.put`."""
+        """See :meth:`ActivityFeed.put`."""
         with self._redis.pipeline(transaction=False) as pipe:
             for line in news.lines:
                 fields: Any = {"at": repr(line.at), "level": line.level, "text": _in_utf8(line.text[:LONGEST_TEXT])}
@@ -75,38 +75,38 @@ class RedisBulletin:
             pipe.execute()
 
     def lines(self, after: str = "") -> list[Line]:
-        """See :meth:`Bulletin.lines`."""
+        """See :meth:`ActivityFeed.lines`."""
         found: Any = self._redis.xrange(self._log, min=f"({after}" if after else "-")
         return [_line(*entry) for entry in found]
 
     def wait_for_lines(self, after: str, timeout_s: float) -> list[Line]:
-        """See :meth:`Bulletin.wait_for_lines`."""
+        """See :meth:`ActivityFeed.wait_for_lines`."""
         found: Any = self._redis.xread({self._log: after}, block=max(1, int(1000 * timeout_s)))
         return [_line(*entry) for _, entries in found or [] for entry in entries]
 
     def last_id(self) -> str:
-        """See :meth:`Bulletin.last_id`."""
+        """See :meth:`ActivityFeed.last_id`."""
         newest: Any = self._redis.xrevrange(self._log, count=1)
         return str(newest[0][0]) if newest else BEFORE_ALL
 
     def jobs(self, ids: Sequence[str]) -> list[Fields]:
-        """See :meth:`Bulletin.jobs`."""
+        """See :meth:`ActivityFeed.jobs`."""
         with self._redis.pipeline(transaction=False) as pipe:
             for job_id in ids:
                 pipe.hgetall(f"{self._prefix}job:{job_id}")
             return [_fields(found) for found in pipe.execute()]
 
     def latest_job(self) -> str:
-        """See :meth:`Bulletin.latest_job`."""
+        """See :meth:`ActivityFeed.latest_job`."""
         found: Any = self._redis.get(f"{self._prefix}latest")
         return found or ""
 
     def dataset(self, name: str) -> Fields:
-        """See :meth:`Bulletin.dataset`."""
+        """See :meth:`ActivityFeed.dataset`."""
         return _fields(self._redis.hgetall(f"{self._prefix}dataset:{name}"))
 
     def results(self) -> list[Result]:
-        """See :meth:`Bulletin.results`."""
+        """See :meth:`ActivityFeed.results`."""
         ids: Any = self._redis.lrange(f"{self._prefix}results", 0, -1)
         with self._redis.pipeline(transaction=False) as pipe:
             for result_id in ids:
@@ -115,7 +115,7 @@ class RedisBulletin:
             return [Result(**json.loads(told)) for told in pipe.execute() if told]
 
     def result(self, result_id: str) -> Result | None:
-        """See :meth:`Bulletin.result`."""
+        """See :meth:`ActivityFeed.result`."""
         found: Any = self._redis.hgetall(f"{self._prefix}result:{result_id}")
         return Result(**json.loads(found["told"]) | {"nuclei": found["nuclei"]}) if found else None
 

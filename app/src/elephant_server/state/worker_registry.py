@@ -41,7 +41,7 @@ class Member:
         return cls(found["machine"], found["name"], tuple(DeviceMemory(**device) for device in found["devices"]))
 
 
-class Roster(Protocol):
+class WorkerRegistry(Protocol):
     """The workers that are there."""
 
     def enter(self, member: Member) -> None:
@@ -51,8 +51,8 @@ class Roster(Protocol):
         """Return the workers that are there, by machine and name."""
 
 
-class RedisRoster:
-    """A :class:`Roster` in Redis.
+class RedisWorkerRegistry:
+    """A :class:`WorkerRegistry` in Redis.
 
     Making one connects to nothing; every method may raise :class:`redis.exceptions.RedisError`.
 
@@ -69,7 +69,7 @@ class RedisRoster:
         self._prefix = prefix
 
     def enter(self, member: Member) -> None:
-        """See :meth:`Roster.enter`."""
+        """See :meth:`WorkerRegistry.enter`."""
         key = f"{self._prefix}:{member.machine}/{member.name}"
         with self._redis.pipeline() as pipe:
             pipe.sadd(self._prefix, key)
@@ -77,7 +77,7 @@ class RedisRoster:
             pipe.execute()
 
     def present(self) -> list[Member]:
-        """See :meth:`Roster.present`."""
+        """See :meth:`WorkerRegistry.present`."""
         keys: Any = sorted(self._redis.smembers(self._prefix))
         found: Any = self._redis.mget(keys) if keys else []
         gone = [key for key, text in zip(keys, found, strict=True) if text is None]

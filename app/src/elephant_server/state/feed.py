@@ -59,7 +59,7 @@ class News:
     results: Sequence[Result] = ()
 
 
-class Bulletin(Protocol):
+class ActivityFeed(Protocol):
     """The last lines of the log, what is known of jobs and datasets, and what the last predictions found."""
 
     def put(self, news: News) -> None:

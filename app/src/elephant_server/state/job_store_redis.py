@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from elephant_server.state import scripts
-from elephant_server.state.board import (
+from elephant_server.state.job_store import (
     Checkpoint,
-    Entry,
-    Kind,
+    JobEntry,
+    JobKind,
     Lease,
     LiveParams,
     News,
@@ -31,8 +31,8 @@ _JOBS = (
 _LIVE = ("OPEN_LIVE", "TELL_LIVE")
 
 
-class RedisBoard:
-    """A :class:`~elephant_server.state.board.Board` over Redis.
+class RedisJobStore:
+    """A :class:`~elephant_server.state.job_store.JobStore` over Redis.
 
     Making one connects to nothing; every method may raise :class:`redis.exceptions.RedisError`.
 
@@ -49,62 +49,62 @@ class RedisBoard:
         self._prefix = prefix
         self._scripts = {name: self._redis.register_script(getattr(scripts, name)) for name in (*_JOBS, *_LIVE)}
 
-    def open(self, job_id: str, kind: Kind, task: str = "", claim: str = "") -> bool:
-        """See :meth:`Board.open`."""
+    def open(self, job_id: str, kind: JobKind, task: str = "", claim: str = "") -> bool:
+        """See :meth:`JobStore.open`."""
         return bool(self._run("OPEN", job_id, kind.value, task, claim))
 
     def take(self, job_id: str, owner: str = "") -> Lease | None:
-        """See :meth:`Board.take`."""
+        """See :meth:`JobStore.take`."""
         found = self._run("TAKE", job_id, owner)
         if found == 0:
             raise NotYet
-        return None if found is None else Lease(job_id, Kind(found[0]), found[1], owner, found[2])
+        return None if found is None else Lease(job_id, JobKind(found[0]), found[1], owner, found[2])
 
     def renew_queued(self, job_id: str) -> bool:
-        """See :meth:`Board.renew_queued`."""
+        """See :meth:`JobStore.renew_queued`."""
         return bool(self._run("RENEW_QUEUED", job_id))
 
     def renew(self, lease: Lease, params: LiveParams | None = None) -> bool:
-        """See :meth:`Board.renew`."""
+        """See :meth:`JobStore.renew`."""
         settings = ("", "") if params is None else (repr(params.lr), params.n_crops)
         return bool(self._run("RENEW", lease.id, lease.kind.value, lease.task, lease.owner, *settings, lease.claim))
 
-    def entries(self) -> list[Entry]:
-        """See :meth:`Board.entries`."""
+    def entries(self) -> list[JobEntry]:
+        """See :meth:`JobStore.entries`."""
         return [
-            Entry(job_id, Kind(kind), phase, beat, owner, task, bool(cancelled))
+            JobEntry(job_id, JobKind(kind), phase, beat, owner, task, bool(cancelled))
             for job_id, kind, phase, beat, owner, task, cancelled in self._run("ENTRIES")
         ]
 
-    def drop(self, entry: Entry, outcome: Outcome) -> bool:
-        """See :meth:`Board.drop`."""
+    def drop(self, entry: JobEntry, outcome: Outcome) -> bool:
+        """See :meth:`JobStore.drop`."""
         text = json.dumps(asdict(outcome), allow_nan=False)
         return bool(self._run("DROP", entry.id, entry.phase, entry.beat, text, int(KEEP_OUTCOME_S * 1000)))
 
     def silent_owners(self) -> set[str]:
-        """See :meth:`Board.silent_owners`."""
+        """See :meth:`JobStore.silent_owners`."""
         found: Any = self._redis.smembers(f"{self._prefix}silent")
         return set(found)
 
     def forget_owner(self, owner: str) -> None:
-        """See :meth:`Board.forget_owner`."""
+        """See :meth:`JobStore.forget_owner`."""
         self._redis.srem(f"{self._prefix}silent", owner)
 
     def finish(self, job_id: str, outcome: Outcome) -> None:
-        """See :meth:`Board.finish`."""
+        """See :meth:`JobStore.finish`."""
         self._run("FINISH", job_id, json.dumps(asdict(outcome), allow_nan=False), int(KEEP_OUTCOME_S * 1000))
 
     def wait_for_outcome(self, job_id: str, timeout_s: float) -> Outcome | None:
-        """See :meth:`Board.wait_for_outcome`."""
+        """See :meth:`JobStore.wait_for_outcome`."""
         found = self._pop([f"{self._prefix}outcome:{job_id}"], timeout_s)
         return None if found is None else Outcome(**json.loads(found[1]))
 
     def announce(self, job_id: str, news: News) -> None:
-        """See :meth:`Board.announce`."""
+        """See :meth:`JobStore.announce`."""
         self._run("ANNOUNCE", job_id, json.dumps(news, allow_nan=False), int(KEEP_OUTCOME_S * 1000))
 
     def wait_for_news(self, job_id: str, timeout_s: float) -> News | Outcome | None:
-        """See :meth:`Board.wait_for_news`."""
+        """See :meth:`JobStore.wait_for_news`."""
         # Of several lists that hold something the first one is taken from.
         keys = [f"{self._prefix}news:{job_id}", f"{self._prefix}outcome:{job_id}"]
         found = self._pop(keys, timeout_s)
@@ -114,15 +114,15 @@ class RedisBoard:
         return content if found[0] == keys[0] else Outcome(**content)
 
     def open_live(self, job_id: str) -> None:
-        """See :meth:`Board.open_live`."""
+        """See :meth:`JobStore.open_live`."""
         self._run("OPEN_LIVE", job_id)
 
     def tell_live(self, update: str) -> None:
-        """See :meth:`Board.tell_live`."""
+        """See :meth:`JobStore.tell_live`."""
         self._run("TELL_LIVE", update, int(KEEP_OUTCOME_S * 1000))
 
     def wait_for_live(self, job_id: str, timeout_s: float) -> list[str]:
-        """See :meth:`Board.wait_for_live`."""
+        """See :meth:`JobStore.wait_for_live`."""
         key = f"{self._prefix}live:{job_id}"
         first = self._pop([key], timeout_s)
         if first is None:
@@ -131,33 +131,33 @@ class RedisBoard:
         return [first[1], *more]
 
     def is_alive(self, job_id: str) -> bool:
-        """See :meth:`Board.is_alive`."""
+        """See :meth:`JobStore.is_alive`."""
         return bool(self._redis.exists(f"{self._prefix}job:{job_id}"))
 
     def cancel(self, job_id: str) -> None:
-        """See :meth:`Board.cancel`."""
+        """See :meth:`JobStore.cancel`."""
         self._cancel(job_id)
 
     def cancel_all(self) -> None:
-        """See :meth:`Board.cancel_all`."""
+        """See :meth:`JobStore.cancel_all`."""
         self._cancel("")
 
     def hold(self, held: bool) -> None:
-        """See :meth:`Board.hold`."""
+        """See :meth:`JobStore.hold`."""
         self._run("HOLD", "1" if held else "0")
 
     def process_state(self) -> ProcessState:
-        """See :meth:`Board.process_state`."""
+        """See :meth:`JobStore.process_state`."""
         return ProcessState(int(self._run("STATE")))
 
     def look(self, job_id: str) -> Checkpoint:
-        """See :meth:`Board.look`."""
+        """See :meth:`JobStore.look`."""
         cancelled, wait, missing, lr, n_crops = self._run("LOOK", job_id)
         return Checkpoint(bool(cancelled), bool(wait), _params(lr, n_crops), bool(missing))
 
     @contextmanager
     def watch(self) -> Iterator[Callable[[float], None]]:
-        """See :meth:`Board.watch`."""
+        """See :meth:`JobStore.watch`."""
         with self._redis.pubsub() as channel:  # type: ignore[no-untyped-call]
             channel.subscribe(f"{self._prefix}changes")
             # The first message says that the subscription holds: no change is missed from here on.
@@ -169,12 +169,12 @@ class RedisBoard:
             yield wait
 
     def read_params(self) -> LiveParams:
-        """See :meth:`Board.read_params`."""
+        """See :meth:`JobStore.read_params`."""
         found: Any = self._redis.hmget(f"{self._prefix}params", ["lr", "n_crops"])
         return _params(*found)
 
     def write_params(self, lr: float | None = None, n_crops: int | None = None) -> LiveParams:
-        """See :meth:`Board.write_params`."""
+        """See :meth:`JobStore.write_params`."""
         given = {"lr": lr, "n_crops": n_crops}
         changes: dict[Any, Any] = {name: repr(value) for name, value in given.items() if value is not None}
         if changes:
