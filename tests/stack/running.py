@@ -1,13 +1,16 @@
 """A server that runs for a test: the real launcher, on free ports, in a workspace of its own."""
 
+import getpass
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import psutil
 import pytest
 import redis
 import requests
+from filelock import FileLock, Timeout
 
 from elephant_server.deploy.errors import StackError
 from elephant_server.deploy.programs import find_programs
@@ -35,22 +39,43 @@ def require_programs() -> None:
         leave(" ".join(str(error).split()))
 
 
+_reserved: dict[int, FileLock] = {}
+
+
 def free_ports(count: int) -> list[int]:
-    """Return ports that nothing listens on at the moment.
+    """Return ports that nothing listens on at the moment, and that no other process of the tests is given.
 
     They lie below those that launchers take for themselves: a program that is being started again must find its own.
     """
-    found: list[int] = []
-    for port in range(10000 + os.getpid() * 20 % 9000, 20000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError("no free ports")
+    folder = Path(tempfile.gettempdir()) / f"elephant-test-ports-{getpass.getuser()}"
+    folder.mkdir(exist_ok=True)
+    first = os.getpid() * 20 % 9000
+    free = (10000 + (first + i) % 10000 for i in range(10000))
+    found = list(islice((port for port in free if _is_free(port) and _reserve(port, folder)), count))
+    assert len(found) == count, "no free ports"
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _reserve(port: int, folder: Path) -> bool:
+    """Keep a port from other processes until this one ends."""
+    if port in _reserved:
+        return False
+    lock = FileLock(folder / str(port))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    _reserved[port] = lock
+    return True
 
 
 def settings_of(folder: Path) -> dict[str, str]:

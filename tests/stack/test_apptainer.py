@@ -22,7 +22,7 @@ import requests
 from elephant_server.settings import checkout_root
 from stack.ordinary import GID, UID
 from stack.player import Player, Uploader, write_movie
-from stack.running import RunningServer, require_programs, settings_of, wait_until
+from stack.running import RunningServer, free_ports, require_programs, settings_of, wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 ROOT = checkout_root()
@@ -66,7 +66,7 @@ def user(readable: Path, python: str) -> User:
     variables = settings_of(home) | {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "TMPDIR": str(home / "tmp"),
-        "ELEPHANT_RABBITMQ_CLUSTER_PORT": str(int(settings_of(home)["ELEPHANT_RABBITMQ_NODE_PORT"]) + 1),
+        "ELEPHANT_RABBITMQ_CLUSTER_PORT": str(free_ports(1)[0]),
         "ELEPHANT_MACHINE": "node7",
         "ELEPHANT_APPTAINER": str(readable / "apptainer"),
         "ELEPHANT_SIF": str(image),

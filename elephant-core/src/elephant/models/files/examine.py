@@ -96,7 +96,7 @@ def _limit(cpu_s: int = _CPU_S) -> None:
 def _answer(file: BinaryIO) -> str:
     """Return what the process says."""
     file.seek(0)
-    place = str(Path(__file__).parents[2])
+    place = str(Path(__file__).parents[3])  # the folder that holds the package
     try:
         done = subprocess.run(  # noqa: S603 - nothing of it is the file's
             [sys.executable, *_COMMAND, place],
