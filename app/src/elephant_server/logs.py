@@ -45,7 +45,7 @@ def set_up_logging(
 
     Parameters
     ----------
-    messages, poster
+    messages, feed_publisher
         The ways to the client and to the dashboard; this process' ones of the stack without.
     """
     logging.basicConfig(level=settings.log_level, format=FORMAT, force=True)

@@ -23,7 +23,7 @@ class Machines:
     ----------
     gpu
         This machine's GPUs: ``all``, indices separated by commas, or nothing.
-    roster
+    worker_registry
         The workers of all machines, where the server has several.
     clock
         Seconds that pass, whatever the time of the day.

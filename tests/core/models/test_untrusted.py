@@ -229,9 +229,9 @@ READ = """
     from pathlib import Path
     from elephant.errors import ModelFileError
     from elephant.models.checkpoint import load_state_dicts
-    from elephant.models.inspect import peek
+    from elephant.models.inspect import inspect_model
     for file in map(Path, sys.argv[1:]):
-        print(file.name, peek(file))
+        print(file.name, inspect_model(file))
         try:
             load_state_dicts(file)
         except ModelFileError as error:

@@ -125,7 +125,7 @@ def reset(work: DetectionWork, source: ModelSource | None = None, **changes: obj
 
 
 def replaced(work: DetectionWork, **changes: object) -> DetectionWork:
-    values = {name: getattr(work, name) for name in ("dataset", "model_path", "shelf", "reporter", "cancel")}
+    values = {name: getattr(work, name) for name in ("dataset", "model_path", "model_cache", "reporter", "cancel")}
     return DetectionWork(**{**values, **changes})
 
 

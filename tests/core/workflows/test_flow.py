@@ -165,7 +165,7 @@ def constant_model(work: FlowWork, *value: float) -> None:
 
 
 def replaced(work: FlowWork, **changes: object) -> FlowWork:
-    values = {name: getattr(work, name) for name in ("dataset", "model_path", "shelf", "reporter", "cancel")}
+    values = {name: getattr(work, name) for name in ("dataset", "model_path", "model_cache", "reporter", "cancel")}
     return FlowWork(**{**values, **changes})
 
 

@@ -141,7 +141,7 @@ def wait_until_queued_or_running(ground: Ground, phase: str, task: str = "") -> 
 
 
 def _jobs(ground: Ground, **fields: str) -> dict[str, dict[str, str]]:
-    """Return the jobs on the board that have these values, those of a killed worker too, until its lease ends."""
+    """Return the jobs in the job store that have these values, those of a killed worker too, until its lease ends."""
     client = job_store(ground.server)
     jobs = {str(key): client.hgetall(key) for key in client.scan_iter("elephant:job:*")}
     return {key: job for key, job in jobs.items() if fields.items() <= job.items()}

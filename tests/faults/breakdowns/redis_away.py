@@ -38,7 +38,7 @@ def killed_while_training(g: Ground) -> None:
     model = g.workspace / "models" / g.volume.detection
     time.sleep(0.5)
     kill(g, "redis")
-    wait_until(lambda: _state(g) == 1, 20, "the training to be on the board again")
+    wait_until(lambda: _state(g) == 1, 20, "the training to be in the job store again")
     before = changed_at(model)
     wait_until(lambda: changed_at(model) != before, 20, "the training to go on")
     params = requests.get(g.server.base_url + "params", timeout=10).json()
@@ -73,7 +73,7 @@ def killed_in_a_live_session(g: Ground) -> None:
     client = g.volume
     asked = train_long(g, is_livemode=True)
     kill(g, "redis")
-    wait_until(lambda: _state(g) == 1, 20, "the session to be on the board again")
+    wait_until(lambda: _state(g) == 1, 20, "the session to be in the job store again")
     time.sleep(2)  # the session tells that it listens once a second
     model = g.workspace / "models" / client.detection
     before = changed_at(model)
@@ -97,7 +97,7 @@ def killed_while_a_request_is_queued(g: Ground) -> None:
 def emptied_while_training(g: Ground) -> None:
     asked = train_long(g)
     job_store(g.server).flushall()
-    wait_until(lambda: _state(g) == 1, 10, "the training to be on the board again")
+    wait_until(lambda: _state(g) == 1, 10, "the training to be in the job store again")
     g.player.abort()
     assert asked.result(ANSWER_LIMIT_S).json() == {"completed": False}
     assert_works(g)
@@ -116,7 +116,7 @@ def is_gone_while_training(g: Ground) -> None:
         before = changed_at(model)
         wait_until(lambda: changed_at(model) != before, 30, "the training to go on without it")
         assert_explained(asked.result(30))
-    wait_until(lambda: _state(g) == 1, 20, "the training to be on the board again")
+    wait_until(lambda: _state(g) == 1, 20, "the training to be in the job store again")
     g.player.abort()
     g.wait_until_idle(10)
     assert_works(g, training=True)

@@ -38,7 +38,7 @@ def measure(ground: Ground) -> dict[str, float]:
             continue
     databases = [ground.server.redis(db) for db in range(2)]
     # What says that an outcome was given up, or is there, expires by itself.
-    found["keys on the board"] = sum(not _expires(databases[0], key) for key in databases[0].scan_iter())
+    found["keys in the job store"] = sum(not _expires(databases[0], key) for key in databases[0].scan_iter())
     found["keys of the queues"] = databases[1].dbsize()
     found["messages that wait"] = _messages(ground)
     return dict(found)

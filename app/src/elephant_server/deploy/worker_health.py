@@ -29,7 +29,7 @@ def present_workers(settings: Settings) -> set[str]:
     Raises
     ------
     redis.exceptions.RedisError
-        The roster is away.
+        The worker registry cannot be reached.
     """
     return {
         member.name

@@ -60,7 +60,7 @@ class JobControl:
             try:
                 self._wait_while_held()
             except RedisError:
-                # It stays held: what it is held for is on the board that is away.
+                # It stays held: what it is held for is in the job store that is away.
                 self.is_shutting_down(AWAY_INTERVAL_S)
 
     def settings(self) -> LiveSettings:
@@ -82,7 +82,7 @@ class JobControl:
         Raises
         ------
         redis.exceptions.RedisError
-            The board cannot be reached.
+            The job store cannot be reached.
         """
         return self._job_store.renew(self._lease, None if self._seen is None else self._seen.params)
 

@@ -30,7 +30,7 @@ def attend(worker_registry: WorkerRegistry, machine: str, name: str, gpu: str) -
             try:
                 worker_registry.enter(Member(machine, name, tuple(device_memory(gpu))))
             except RedisError as error:
-                logger.debug("The roster cannot be reached (%s)", error)
+                logger.debug("The worker registry cannot be reached (%s)", error)
             pause.wait(INTERVAL_S)
 
     threading.Thread(target=run, name="attendance", daemon=True).start()

@@ -30,7 +30,7 @@ class LiveUpdates:
 
     Parameters
     ----------
-    board, control, job_id
+    job_store, control, job_id
         Where updates are told, who ends the session, and the session itself.
     dataset_name
         Updates of other datasets are none of this session.

@@ -129,7 +129,7 @@ class DashboardProgress:
 
     Parameters
     ----------
-    poster, job_id
+    feed_publisher, job_id
         Where it is put up, and the job's id.
     inner
         Who else is told.

@@ -32,9 +32,9 @@ class Reaper:
 
     Parameters
     ----------
-    board
+    job_store
         Where the jobs are.
-    leftovers
+    orphans
         Files that are looked at in passing.
     lease_s
         Seconds after which a job that nobody renews is dropped.
@@ -66,7 +66,7 @@ class Reaper:
         Raises
         ------
         redis.exceptions.RedisError
-            The board cannot be reached; the next look begins anew.
+            The job store cannot be reached; the next look begins anew.
         """
         try:
             entries = self._job_store.entries()
@@ -115,7 +115,7 @@ def end_silent(job_store: JobStore) -> None:
     Raises
     ------
     redis.exceptions.RedisError
-        The board cannot be reached.
+        The job store cannot be reached.
     """
     for owner in job_store.silent_owners():
         if end_worker(owner):

@@ -29,7 +29,7 @@ class RedisRetry:
 
     Parameters
     ----------
-    board
+    job_store
         Where the job is.
     job
         The job.
@@ -92,7 +92,7 @@ class LongPollResponder:
 
     Parameters
     ----------
-    board
+    job_store
         Where the outcome will be.
     next_byte_after_s
         Seconds between two bytes of white space.

@@ -43,10 +43,11 @@ class Otherwise:
 
 
 def run_job(job_store: JobStore, job_id: str, work: Work, otherwise: Otherwise | None = None) -> None:
-    """Do a job that was handed over, and leave its outcome on the board.
+    """Do a job that was handed over, and leave its outcome in the job store.
 
-    A job that is no longer on the board, because it was aborted while it waited, is given up. One that comes twice is
-    left to whoever has begun it. One whose turn has not come is put back, so that this worker can do others.
+    A job that is no longer in the job store, because it was aborted while it waited, is given up. One that arrives
+    twice is left to the worker that has begun it. One that cannot begin yet is put back, so that this worker can do
+    others.
     """
     otherwise = otherwise or Otherwise()
     try:

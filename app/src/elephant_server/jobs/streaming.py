@@ -135,7 +135,7 @@ class Follower:
 
     Parameters
     ----------
-    board
+    job_store
         Where the job announces.
     next_byte_after_s
         Seconds after which a byte is sent, though nothing new has come.

@@ -46,11 +46,11 @@ class Sender(Protocol):
 
 
 class Dispatcher:
-    """Enters jobs on the board and hands them to the workers.
+    """Enters jobs in the job store and hands them to the workers.
 
     Parameters
     ----------
-    board
+    job_store
         Where jobs are entered.
     send
         Puts a task before the workers.
@@ -123,7 +123,7 @@ class QueuedJobsKeeper:
 
     Parameters
     ----------
-    board
+    job_store
         Where the jobs are.
     queues
         Where they wait.

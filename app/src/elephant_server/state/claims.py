@@ -18,7 +18,7 @@ class Access(StrEnum):
 
 
 def claim(access: Access, dataset_name: str) -> str:
-    """Return what is entered on the board for a use of a dataset."""
+    """Return what is entered in the job store for a use of a dataset."""
     return f"{access.value}:{PurePosixPath(dataset_name)}"
 
 

@@ -27,7 +27,7 @@ class FeedPublisher:
 
     Parameters
     ----------
-    bulletin
+    feed
         Where news are put up.
     """
 
@@ -85,7 +85,7 @@ class FeedPublisher:
     def _wake(self) -> None:
         self._is_all_up = False
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="poster", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="feed publisher", daemon=True)
             self._thread.start()
         self._changed.notify_all()
 

@@ -1,6 +1,6 @@
 """The contract of the board on which every process sees what runs.
 
-A *job* is a piece of work from the moment it is asked for until its outcome is known. Its entry on the board is a
+A *job* is a piece of work from the moment it is asked for until its outcome is known. Its entry in the job store is a
 lease: whoever is responsible for it (the process that accepted it while it is queued, the worker while it runs) renews
 it, which counts its beats. An entry whose beats stand still, or whose worker is gone, is dropped by whoever watches the
 board. The state that the client sees is derived from the entries, so that a process that dies can never leave it stuck.
@@ -48,7 +48,7 @@ class Checkpoint:
     is_cancelled
         It must end: somebody asked for it.
     is_missing
-        It is not on the board: it was given up, or Redis has lost its data.
+        It is not in the job store: it was given up, or Redis has lost its data.
     must_wait
         It is a training, and a guest works or a person holds it.
     params
@@ -198,7 +198,7 @@ class JobStore(Protocol):
         """Block until the live training was told something, and take all of it in order; nothing after `timeout_s`."""
 
     def is_alive(self, job_id: str) -> bool:
-        """Tell whether the job is on the board."""
+        """Tell whether the job is in the job store."""
 
     def cancel(self, job_id: str) -> None:
         """Ask a job to end; a queued one ends at once."""

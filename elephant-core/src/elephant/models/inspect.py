@@ -1,13 +1,11 @@
 """What kind of network a model file holds, told from the names and shapes of its weights."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from elephant.models.files.table import DamagedTableError, NotWeightsError, read_table
-
-if TYPE_CHECKING:  # request handlers look at model files, too, and do without PyTorch
-    from elephant.models.checkpoint import StateDict
 
 _OF_FLOW = "encoder.0.res.weight"
 _LAST = "out_conv.weight"
@@ -59,7 +57,7 @@ class NetworkKind:
     n_dims: int
 
 
-def recognise(weights: "StateDict") -> NetworkKind | None:
+def recognise(weights: Mapping[str, Any]) -> NetworkKind | None:
     """Return the kind of network that weights belong to, by the names and shapes of them; None for another one."""
     found = {name: tuple(value.shape) for name, value in weights.items()}
     return next((kind for kind in _kinds() if _shapes(kind) == found), None)
@@ -70,7 +68,7 @@ def _kinds() -> list[NetworkKind]:
 
 
 def _shapes(kind: NetworkKind) -> dict[str, tuple[int, ...]]:
-    import torch  # noqa: PLC0415 - see above
+    import torch  # noqa: PLC0415 - request handlers look at model files, too, and do without PyTorch
 
     from elephant.models.unet import DetectionNet, FlowNet  # noqa: PLC0415
 

@@ -115,7 +115,7 @@ def reset_flow_model(
     ----------
     path
         The model file.
-    shelf
+    model_cache
         Where models are kept warm.
     pretrained
         The pretrained models.

@@ -64,7 +64,7 @@ class ModelWork:
         Whose images are used.
     model_path
         The model file.
-    shelf
+    model_cache
         Where models are kept warm; its device computes.
     reporter, cancel
         Who hears how far the work is and who may end it.

@@ -67,6 +67,6 @@ def test_a_place_is_given_back_whatever_happens() -> None:
         assert client.head("/long", buffered=True).status_code == 200
 
 
-@pytest.mark.parametrize(("n_threads", "n_places"), [(2, 1), (10, 5), (48, 40)])
-def test_some_threads_are_kept_free(n_threads: int, n_places: int) -> None:
-    assert Admission(n_threads).n_places == n_places
+@pytest.mark.parametrize(("n_threads", "n_admitted"), [(2, 1), (10, 5), (48, 40)])
+def test_some_threads_are_kept_free(n_threads: int, n_admitted: int) -> None:
+    assert Admission(n_threads).n_admitted == n_admitted
