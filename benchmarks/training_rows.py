@@ -13,13 +13,13 @@ from benchmarks.yardsticks import fitting, plain_of, training_step
 from elephant.config import AugmentationParams, DetectionTrainingParams, ImageParams, LabelParams, LoopParams
 from elephant.crops import Crop, LabelledVolume, cut_crop
 from elephant.images import prepare
+from elephant.methods.annotations import update_labels
+from elephant.methods.detection import DETECTION
 from elephant.models.ensemble import Ensemble
 from elephant.models.unet import DetectionNet, resize
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl
 from elephant.training.networks import DetectionTrainer
-from elephant.workflows.detection import labelled_volume, positions_of
-from elephant.workflows.labels import update_labels
 
 Size = tuple[int, int, int]
 # Of T at its own size: for small crops plain PyTorch takes a slow way.
@@ -111,7 +111,7 @@ def _volume(bench: Bench, params: DetectionTrainingParams) -> LabelledVolume:
     spots = bench.movie.spots(0, bench.sizes.n_spots)
     update_labels(bench.dataset, spots, params.labels, NoReporter(), NeverCancelled())
     image = prepare(bench.dataset.read_image(0), ImageParams())
-    return labelled_volume(bench.dataset, 0, positions_of(spots), image, params)
+    return DETECTION.sample(bench.dataset, 0, DETECTION.positions(spots), image, params)
 
 
 def _in_words(size: Size) -> str:

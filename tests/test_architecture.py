@@ -26,6 +26,7 @@ CORE_ORDER: list[set[str]] = [
     {"crops", "spots"},
     {"models"},
     {"training", "prediction"},
+    {"methods"},
     {"workflows"},
     {"cli"},
 ]

@@ -7,11 +7,11 @@ import torch
 
 from core.cli.shell import Shell
 from core.workflows.test_detection import make_dataset
+from elephant.methods import compatibility
 from elephant.models.ensemble import Ensemble
 from elephant.models.provenance import ProvenanceEntry
 from elephant.models.trained_with import TrainedWith
 from elephant.models.unet import DetectionNet, FlowNet
-from elephant.workflows import compatibility
 
 VOXEL = ["--voxel-size", "1", "1", "1"]
 AS_TRAINED = ["--c-ratio", "0.5", "--input-size", "22", "20", "1", "--use-median"]

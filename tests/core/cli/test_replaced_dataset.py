@@ -12,9 +12,9 @@ from core.dataset.helpers import make
 from elephant.cli.progress import Bars
 from elephant.dataset import Dataset
 from elephant.errors import DatasetError, InUseError
+from elephant.methods.training import EpochRecorder
 from elephant.models.ensemble import Ensemble
 from elephant.models.unet import DetectionNet, FlowNet
-from elephant.workflows.training_run import TrainingRun
 
 TRAINING = ["train", "./d", "--spots", "s.csv", "--model", "./n.pth", "--voxel-size", 1, 1, 1, "--start", "scratch"]
 SMALL = ["--n-epochs", 1, "--n-crops", 1, "--crop-size", 16, 16, 8]
@@ -45,14 +45,14 @@ class During:
 def test_a_dataset_is_not_replaced_while_a_model_is_trained_on_it(
     shell_with_dataset: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shell, save = shell_with_dataset, TrainingRun.save
+    shell, save = shell_with_dataset, EpochRecorder.save
 
-    def replaced(training_run: TrainingRun) -> None:
+    def replaced(training_run: EpochRecorder) -> None:
         again = shell("convert", "m.h5", "./d", "--overwrite")
         assert (again.status, again.err[: len(IN_USE)]) == (1, IN_USE)
         save(training_run)
 
-    monkeypatch.setattr(TrainingRun, "save", replaced)
+    monkeypatch.setattr(EpochRecorder, "save", replaced)
     done = shell(*TRAINING, *SMALL)
     assert done.status == 0, done
     assert Dataset(Path("d")).labelled_timepoints() == [0, 1]
@@ -109,15 +109,15 @@ def test_many_use_a_dataset_at_a_time(shell_with_dataset: Shell) -> None:
 def test_a_training_notices_that_its_dataset_was_replaced_by_hand(
     shell_with_dataset: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shell, save = shell_with_dataset, TrainingRun.save
+    shell, save = shell_with_dataset, EpochRecorder.save
 
-    def replaced(training_run: TrainingRun) -> None:
+    def replaced(training_run: EpochRecorder) -> None:
         assert shell("convert", "m.h5", "./e").status == 0
         shutil.rmtree("d")
         Path("e").rename("d")
         save(training_run)
 
-    monkeypatch.setattr(TrainingRun, "save", replaced)
+    monkeypatch.setattr(EpochRecorder, "save", replaced)
     done = shell(*TRAINING, *SMALL)
     assert done.status == 1, done
     assert "the dataset d was replaced while it was in use" in done.err

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.workflows.methods import train, train_flow
 from core.workflows.test_detection import make_dataset, training_params
 from elephant.config import (
     DetectionParams,
@@ -21,6 +22,11 @@ from elephant.config import (
     SpotParams,
 )
 from elephant.errors import DivergedError
+from elephant.methods import compatibility
+from elephant.methods.annotations import update_labels
+from elephant.methods.predict_detection import detect
+from elephant.methods.predict_flow import displace
+from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
 from elephant.models.provenance import read_provenance
@@ -31,12 +37,6 @@ from elephant.models.versions import restore
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl
 from elephant.types import Link, Spot
-from elephant.workflows import compatibility
-from elephant.workflows.detection import DetectionWork, train
-from elephant.workflows.flow import FlowWork, train_flow
-from elephant.workflows.labels import update_labels
-from elephant.workflows.predict_detection import detect
-from elephant.workflows.predict_flow import displace
 
 VOXEL = (2.0, 1.0, 1.0)
 SHAPE = (40, 44)
@@ -51,9 +51,9 @@ def nothing_said() -> Iterator[None]:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> tuple[DetectionWork, list[Spot]]:
+def made(tmp_path: Path) -> tuple[ModelWork, list[Spot]]:
     dataset, spots = make_dataset(tmp_path / "movie", SHAPE)
-    work = DetectionWork(
+    work = ModelWork(
         dataset, tmp_path / "models" / "m.pth", ModelCache(torch.device("cpu")), NoReporter(), NeverCancelled()
     )
     Ensemble([DetectionNet(2, 0)]).save(work.model_path)
@@ -74,7 +74,7 @@ def prediction(**spots: Any) -> DetectionParams:
 
 
 def test_a_prediction_that_differs_from_the_training_is_said_once(
-    made: tuple[DetectionWork, list[Spot]], caplog: pytest.LogCaptureFixture
+    made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture
 ) -> None:
     work, spots = made
     params = training_params(work, n_epochs=1, n_crops=1).model_copy(
@@ -106,9 +106,9 @@ def test_a_prediction_that_differs_from_the_training_is_said_once(
     assert warnings(caplog) == []
 
 
-def test_flow(made: tuple[DetectionWork, list[Spot]], caplog: pytest.LogCaptureFixture) -> None:
+def test_flow(made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture) -> None:
     detection, spots = made
-    work = FlowWork(
+    work = ModelWork(
         detection.dataset,
         detection.model_path.with_name("flow.pth"),
         detection.model_cache,
@@ -139,7 +139,7 @@ def test_flow(made: tuple[DetectionWork, list[Spot]], caplog: pytest.LogCaptureF
     assert said.startswith("1 of 1 spots lie outside the image and stay where they are")
 
 
-def test_annotations_outside_are_said(made: tuple[DetectionWork, list[Spot]], caplog: pytest.LogCaptureFixture) -> None:
+def test_annotations_outside_are_said(made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture) -> None:
     work, spots = made
     update_labels(work.dataset, spots, LabelParams(voxel_size=VOXEL), NoReporter(), NeverCancelled())
     assert warnings(caplog) == []
@@ -151,7 +151,7 @@ def test_annotations_outside_are_said(made: tuple[DetectionWork, list[Spot]], ca
     assert said.endswith("Are the voxel size, 1 x 1, and the dataset the right ones?")
 
 
-def test_radii_in_disorder_are_said(made: tuple[DetectionWork, list[Spot]], caplog: pytest.LogCaptureFixture) -> None:
+def test_radii_in_disorder_are_said(made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture) -> None:
     work, _ = made
     detect(work, 0, prediction(r_min=6, r_max=5))
     words = "r_min 6 is above r_max 5: nuclei with a semi-axis below 6 are dropped, and the others are cut to 5"
@@ -161,9 +161,7 @@ def test_radii_in_disorder_are_said(made: tuple[DetectionWork, list[Spot]], capl
 
 
 @pytest.mark.parametrize("n_crops", [1, 4])
-def test_a_training_that_diverges_keeps_its_last_good_epoch(
-    made: tuple[DetectionWork, list[Spot]], n_crops: int
-) -> None:
+def test_a_training_that_diverges_keeps_its_last_good_epoch(made: tuple[ModelWork, list[Spot]], n_crops: int) -> None:
     """The learning rate goes up after the second epoch."""
     work, spots = made
     saved: list[bytes] = []

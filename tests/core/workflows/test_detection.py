@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.workflows.methods import ensure_model, reset_model, train
 from elephant.config import (
     AugmentationParams,
     ConversionParams,
@@ -22,6 +23,9 @@ from elephant.config import (
 from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFoundError
 from elephant.images import normalise
+from elephant.methods.annotations import update_labels
+from elephant.methods.predict_detection import detect, detect_all
+from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
 from elephant.models.pretrained import ModelSource, Pretrained
@@ -29,9 +33,6 @@ from elephant.models.unet import DetectionNet
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl, LiveSettings
 from elephant.types import Box, Spot, Tag
-from elephant.workflows.detection import DetectionWork, ensure_model, reset_model, train
-from elephant.workflows.labels import update_labels
-from elephant.workflows.predict_detection import detect, detect_all
 
 VOXEL = (2.0, 1.0, 1.0)
 STEP = 1 / 64  # probabilities are kept as near as this
@@ -87,18 +88,18 @@ def make_dataset(folder: Path, shape: tuple[int, ...], n_timepoints: int = 2) ->
 
 
 @pytest.fixture(params=[(12, 40, 44), (40, 44)], ids=["3D", "2D"])
-def made(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[DetectionWork, list[Spot]]:
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ModelWork, list[Spot]]:
     dataset, spots = make_dataset(tmp_path / "datasets" / "d", request.param)
     model_cache = ModelCache(torch.device("cpu"))
-    return DetectionWork(dataset, tmp_path / "models" / "m.pth", model_cache, NoReporter(), NeverCancelled()), spots
+    return ModelWork(dataset, tmp_path / "models" / "m.pth", model_cache, NoReporter(), NeverCancelled()), spots
 
 
-def start_params(work: DetectionWork, **changes: object) -> SelfSupervisedParams:
+def start_params(work: ModelWork, **changes: object) -> SelfSupervisedParams:
     crop = (8, 32, 32)[-work.dataset.n_dims :]
     return SelfSupervisedParams(**{"crop_size": crop, "n_crops": 2, "seed": 0, **changes})
 
 
-def training_params(work: DetectionWork, **loop: object) -> DetectionTrainingParams:
+def training_params(work: ModelWork, **loop: object) -> DetectionTrainingParams:
     return DetectionTrainingParams(
         labels=LabelParams(voxel_size=VOXEL),
         loop=LoopParams(**{"lr": 5e-3, "n_crops": 4, "n_epochs": 2, "seed": 0, **loop}),
@@ -116,20 +117,20 @@ def weights(path: Path) -> torch.Tensor:
     return torch.cat([v.flatten() for v in torch.load(path, weights_only=True).values()])
 
 
-def pretrained_of(work: DetectionWork) -> Pretrained:
+def pretrained_of(work: ModelWork) -> Pretrained:
     return Pretrained(work.model_path.parent / "pretrained")
 
 
-def reset(work: DetectionWork, source: ModelSource | None = None, **changes: object) -> None:
+def reset(work: ModelWork, source: ModelSource | None = None, **changes: object) -> None:
     reset_model(work, pretrained_of(work), source or ModelSource(), start_params(work, **changes))
 
 
-def replaced(work: DetectionWork, **changes: object) -> DetectionWork:
+def replaced(work: ModelWork, **changes: object) -> ModelWork:
     values = {name: getattr(work, name) for name in ("dataset", "model_path", "model_cache", "reporter", "cancel")}
-    return DetectionWork(**{**values, **changes})
+    return ModelWork(**{**values, **changes})
 
 
-def test_a_model_that_gives_no_numbers_is_said_to_be_ruined(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_a_model_that_gives_no_numbers_is_said_to_be_ruined(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
     network = DetectionNet(work.dataset.n_dims, 0)
     with torch.no_grad():
@@ -140,7 +141,7 @@ def test_a_model_that_gives_no_numbers_is_said_to_be_ruined(made: tuple[Detectio
     assert not work.dataset.read_probabilities(0).any()
 
 
-def test_a_model_learns_the_nuclei_and_finds_them(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_a_model_learns_the_nuclei_and_finds_them(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     steps = Steps()
     work = replaced(work, reporter=steps)
@@ -162,7 +163,7 @@ def test_a_model_learns_the_nuclei_and_finds_them(made: tuple[DetectionWork, lis
     np.testing.assert_allclose(kept.sum(-1).mean(), 1, atol=0.05)
 
 
-def test_the_same_seed_gives_the_same_model(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_the_same_seed_gives_the_same_model(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     results = []
     for _ in range(2):
@@ -174,7 +175,7 @@ def test_the_same_seed_gives_the_same_model(made: tuple[DetectionWork, list[Spot
     assert not torch.allclose(results[0], weights(work.model_path), atol=1e-3)
 
 
-def test_a_start_from_intensities_tells_bright_from_dark(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_a_start_from_intensities_tells_bright_from_dark(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
     reset(work, n_crops=20)
     detect(work, 0, detection_params(work.dataset.n_dims))
@@ -184,7 +185,7 @@ def test_a_start_from_intensities_tells_bright_from_dark(made: tuple[DetectionWo
 
 
 def test_a_start_without_crops_stays_random(
-    made: tuple[DetectionWork, list[Spot]], caplog: pytest.LogCaptureFixture
+    made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture
 ) -> None:
     work, _ = made
     reset(work, n_crops=0)
@@ -196,7 +197,7 @@ def test_a_start_without_crops_stays_random(
     assert torch.equal(weights(work.model_path), torch.cat([v.flatten() for v in fresh.state_dict().values()]))
 
 
-def test_no_epochs_write_the_labels_and_leave_the_model(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_no_epochs_write_the_labels_and_leave_the_model(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     before = work.model_path.read_bytes()
@@ -206,7 +207,7 @@ def test_no_epochs_write_the_labels_and_leave_the_model(made: tuple[DetectionWor
     assert work.model_path.read_bytes() == before
 
 
-def test_a_cancelled_training_keeps_the_last_finished_epoch(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_a_cancelled_training_keeps_the_last_finished_epoch(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     saved = []
@@ -219,7 +220,7 @@ def test_a_cancelled_training_keeps_the_last_finished_epoch(made: tuple[Detectio
     assert torch.equal(torch.cat([v.flatten() for v in model.state_dicts()[0].values()]), saved[-1])
 
 
-def test_settings_are_taken_up_on_the_way(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_settings_are_taken_up_on_the_way(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     steps = Steps()
@@ -236,7 +237,7 @@ def test_settings_are_taken_up_on_the_way(made: tuple[DetectionWork, list[Spot]]
 
 
 @pytest.mark.parametrize("checks", [0, 5])
-def test_a_cancelled_reset_leaves_the_model(made: tuple[DetectionWork, list[Spot]], checks: int) -> None:
+def test_a_cancelled_reset_leaves_the_model(made: tuple[ModelWork, list[Spot]], checks: int) -> None:
     work, _ = made
     reset(work)
     before = work.model_path.read_bytes()
@@ -246,7 +247,7 @@ def test_a_cancelled_reset_leaves_the_model(made: tuple[DetectionWork, list[Spot
 
 
 def test_an_implicit_start_falls_back_and_says_so(
-    made: tuple[DetectionWork, list[Spot]], caplog: pytest.LogCaptureFixture
+    made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture
 ) -> None:
     work, _ = made
     with pytest.raises(NotFoundError):
@@ -261,7 +262,7 @@ def test_an_implicit_start_falls_back_and_says_so(
 
 
 def test_an_implicit_start_is_said_with_the_model_that_was_perhaps_meant(
-    made: tuple[DetectionWork, list[Spot]], caplog: pytest.LogCaptureFixture
+    made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture
 ) -> None:
     work, _ = made
     n = work.dataset.n_dims
@@ -280,7 +281,7 @@ def test_an_implicit_start_is_said_with_the_model_that_was_perhaps_meant(
     assert "nuclei.pth: if you meant" in words
 
 
-def test_a_model_that_somebody_else_has_started_meanwhile_stays(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_a_model_that_somebody_else_has_started_meanwhile_stays(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
     theirs = Ensemble([DetectionNet(work.dataset.n_dims, 0)])
 
@@ -294,7 +295,7 @@ def test_a_model_that_somebody_else_has_started_meanwhile_stays(made: tuple[Dete
     assert torch.equal(weights(work.model_path), torch.cat([v.flatten() for v in theirs.state_dicts()[0].values()]))
 
 
-def test_an_implicit_start_takes_the_pretrained_model(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_an_implicit_start_takes_the_pretrained_model(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
     n = work.dataset.n_dims
     pretrained = work.model_path.parent / "pretrained" / f"versatile{n}d.pth"
@@ -303,7 +304,7 @@ def test_an_implicit_start_takes_the_pretrained_model(made: tuple[DetectionWork,
     assert len(torch.load(work.model_path, weights_only=True)) == 2
 
 
-def test_a_box_agrees_with_the_whole(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_a_box_agrees_with_the_whole(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
     reset(work)
     n = work.dataset.n_dims
@@ -320,7 +321,7 @@ def test_a_box_agrees_with_the_whole(made: tuple[DetectionWork, list[Spot]]) -> 
     np.testing.assert_allclose(np.moveaxis(part[box.slices], -1, 0), expected, atol=2e-3 + STEP)
 
 
-def test_timepoints_together_give_what_each_gives_alone(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_timepoints_together_give_what_each_gives_alone(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     train(work, spots, training_params(work, n_epochs=2), FixedControl(5e-3, 4), lambda: None)
@@ -341,7 +342,7 @@ def test_timepoints_together_give_what_each_gives_alone(made: tuple[DetectionWor
 
 
 def test_where_nothing_is_found_the_log_says_how_high_probabilities_are(
-    made: tuple[DetectionWork, list[Spot]], caplog: pytest.LogCaptureFixture
+    made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture
 ) -> None:
     work, _ = made
     reset(work)
@@ -353,7 +354,7 @@ def test_where_nothing_is_found_the_log_says_how_high_probabilities_are(
     assert "the highest centre probability is " in said.message
 
 
-def test_of_timepoints_together_those_before_a_failure_are_given(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_of_timepoints_together_those_before_a_failure_are_given(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
     reset(work)
     found = detect_all(work, [0, 1, 7], detection_params(work.dataset.n_dims))
@@ -365,7 +366,7 @@ def test_of_timepoints_together_those_before_a_failure_are_given(made: tuple[Det
         list(detect_all(ended, [0, 1], detection_params(work.dataset.n_dims)))
 
 
-def test_a_box_outside_is_refused(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_a_box_outside_is_refused(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
     n = work.dataset.n_dims
     with pytest.raises(InvalidInputError, match="crop box"):
@@ -374,7 +375,7 @@ def test_a_box_outside_is_refused(made: tuple[DetectionWork, list[Spot]]) -> Non
         detect(work, 2, detection_params(n))
 
 
-def test_a_rescaled_image_is_kept_at_the_stored_size(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_a_rescaled_image_is_kept_at_the_stored_size(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
     reset(work)
     n = work.dataset.n_dims
@@ -388,14 +389,14 @@ def test_a_rescaled_image_is_kept_at_the_stored_size(made: tuple[DetectionWork, 
 def test_a_2d_model_works_on_the_slices_of_a_volume(tmp_path: Path) -> None:
     dataset, _ = make_dataset(tmp_path / "d", (4, 40, 44))
     model_cache = ModelCache(torch.device("cpu"))
-    work = DetectionWork(dataset, tmp_path / "m.pth", model_cache, NoReporter(), NeverCancelled())
+    work = ModelWork(dataset, tmp_path / "m.pth", model_cache, NoReporter(), NeverCancelled())
     start = SelfSupervisedParams(crop_size=(32, 32), n_crops=2, seed=0)
     ensure_model(work, pretrained_of(work), 2, start)
     detect(work, 0, detection_params(3, use_2d=True, batch_size=2))
     np.testing.assert_allclose(dataset.read_probabilities(0).astype(np.float32).sum(-1).mean(), 1, atol=0.05)
 
 
-def test_training_at_another_size(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_training_at_another_size(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     n = work.dataset.n_dims
@@ -405,7 +406,7 @@ def test_training_at_another_size(made: tuple[DetectionWork, list[Spot]]) -> Non
     assert saved == [True]
 
 
-def test_labels_of_spots_that_cannot_be_leave_the_old_ones(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_labels_of_spots_that_cannot_be_leave_the_old_ones(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     params = LabelParams(voxel_size=VOXEL)
     update_labels(work.dataset, spots[:2], params, NoReporter(), NeverCancelled())
@@ -418,7 +419,7 @@ def test_labels_of_spots_that_cannot_be_leave_the_old_ones(made: tuple[Detection
         np.testing.assert_array_equal(work.dataset.read_labels(0), before)
 
 
-def test_an_update_of_one_timepoint_can_be_ended_between_its_spots(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_an_update_of_one_timepoint_can_be_ended_between_its_spots(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     many = [Spot(0, spots[0].pos, np.eye(3) * 1e4, Tag.TP)] * 50  # each over the whole image
     with pytest.raises(Cancelled):
@@ -426,7 +427,7 @@ def test_an_update_of_one_timepoint_can_be_ended_between_its_spots(made: tuple[D
     assert not work.dataset.read_labels(0).any()
 
 
-def test_labels_of_other_timepoints_stay(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_labels_of_other_timepoints_stay(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     params = LabelParams(voxel_size=VOXEL, auto_bg_thresh=0.1)
     update_labels(work.dataset, spots[:1], params, NoReporter(), NeverCancelled())
@@ -437,7 +438,7 @@ def test_labels_of_other_timepoints_stay(made: tuple[DetectionWork, list[Spot]])
     assert {1, 5, 6} <= set(np.unique(work.dataset.read_labels(1)))
 
 
-def test_nothing_to_train_is_said(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_nothing_to_train_is_said(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     unlabeled = [Spot(0, spots[0].pos, spots[0].covariance, Tag.UNLABELED)]
@@ -445,7 +446,7 @@ def test_nothing_to_train_is_said(made: tuple[DetectionWork, list[Spot]]) -> Non
         train(work, unlabeled, training_params(work), FixedControl(1e-3, 2), lambda: None)
 
 
-def test_all_members_of_an_ensemble_are_kept_trained_and_averaged(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_all_members_of_an_ensemble_are_kept_trained_and_averaged(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     n = work.dataset.n_dims
     torch.manual_seed(0)

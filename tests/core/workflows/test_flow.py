@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.workflows.methods import ensure_flow_model, reset_flow_model, train_flow
 from elephant.config import (
     AugmentationParams,
     ConversionParams,
@@ -24,6 +25,11 @@ from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFoundError
 from elephant.geometry import Ellipsoid, Raster, rasterise
 from elephant.images import normalise
+from elephant.methods import predict_flow
+from elephant.methods.annotations import update_flow_labels
+from elephant.methods.flow import FLOW
+from elephant.methods.predict_flow import displace, regions_around
+from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
 from elephant.models.pretrained import ModelSource, Pretrained
@@ -31,16 +37,6 @@ from elephant.models.unet import FlowNet
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl, LiveSettings
 from elephant.types import Box, Link, Spot
-from elephant.workflows import predict_flow
-from elephant.workflows.flow import (
-    FlowWork,
-    _labelled_pair,
-    ensure_flow_model,
-    reset_flow_model,
-    train_flow,
-    update_flow_labels,
-)
-from elephant.workflows.predict_flow import displace, regions_around
 
 VOXEL = (2.0, 1.0, 1.0)
 STEP = np.array([0.0, 2.0, -3.0])  # what every nucleus moves from timepoint to timepoint, physical
@@ -108,10 +104,10 @@ def make_dataset(folder: Path, shape: tuple[int, ...], n_timepoints: int = 3) ->
 
 
 @pytest.fixture(params=[(12, 40, 44), (40, 44)], ids=["3D", "2D"])
-def made(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[FlowWork, list[Spot]]:
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ModelWork, list[Spot]]:
     dataset, spots = make_dataset(tmp_path / "datasets" / "d", request.param)
     model_cache = ModelCache(torch.device("cpu"))
-    return FlowWork(dataset, tmp_path / "models" / "m.pth", model_cache, NoReporter(), NeverCancelled()), spots
+    return ModelWork(dataset, tmp_path / "models" / "m.pth", model_cache, NoReporter(), NeverCancelled()), spots
 
 
 def links_of(spots: list[Spot], t: int = 0) -> list[Link]:
@@ -122,7 +118,7 @@ def displacement_params() -> DisplacementParams:
     return DisplacementParams(voxel_size=VOXEL, max_displacement=LARGEST, n_keep_axials=KEEP)
 
 
-def training_params(work: FlowWork, **loop: object) -> FlowTrainingParams:
+def training_params(work: ModelWork, **loop: object) -> FlowTrainingParams:
     return FlowTrainingParams(
         displacement=displacement_params(),
         loop=LoopParams(**{"n_crops": 4, "n_epochs": 2, "seed": 0, **loop}),
@@ -139,11 +135,11 @@ def flow_params(keep: bool = False, **prediction: object) -> FlowParams:
     )
 
 
-def start_of(work: FlowWork, seed: int = 0) -> FlowStart:
+def start_of(work: ModelWork, seed: int = 0) -> FlowStart:
     return FlowStart(n_dims=work.dataset.n_dims, n_keep_axials=KEEP, seed=seed)
 
 
-def reset(work: FlowWork, source: ModelSource | None = None, seed: int = 0) -> None:
+def reset(work: ModelWork, source: ModelSource | None = None, seed: int = 0) -> None:
     models = work.model_path.parent
     reset_flow_model(
         work.model_path,
@@ -155,7 +151,7 @@ def reset(work: FlowWork, source: ModelSource | None = None, seed: int = 0) -> N
     )
 
 
-def constant_model(work: FlowWork, *value: float) -> None:
+def constant_model(work: ModelWork, *value: float) -> None:
     """A model that answers the same everywhere, X, Y(, Z)."""
     network = FlowNet(work.dataset.n_dims, KEEP)
     torch.nn.init.zeros_(network.out_conv.weight)
@@ -164,16 +160,16 @@ def constant_model(work: FlowWork, *value: float) -> None:
     Ensemble([network]).save(work.model_path)
 
 
-def replaced(work: FlowWork, **changes: object) -> FlowWork:
+def replaced(work: ModelWork, **changes: object) -> ModelWork:
     values = {name: getattr(work, name) for name in ("dataset", "model_path", "model_cache", "reporter", "cancel")}
-    return FlowWork(**{**values, **changes})
+    return ModelWork(**{**values, **changes})
 
 
 def weights(path: Path) -> torch.Tensor:
     return torch.cat([v.flatten() for v in torch.load(path, weights_only=True).values()])
 
 
-def test_a_model_learns_where_nuclei_were(made: tuple[FlowWork, list[Spot]]) -> None:
+def test_a_model_learns_where_nuclei_were(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     losses = Losses()
     reset(work)
@@ -191,7 +187,7 @@ def test_a_model_learns_where_nuclei_were(made: tuple[FlowWork, list[Spot]]) -> 
     assert np.mean(off) < 0.5 * np.linalg.norm(STEP)
 
 
-def test_every_spot_is_answered_in_the_order_given(made: tuple[FlowWork, list[Spot]]) -> None:
+def test_every_spot_is_answered_in_the_order_given(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     constant_model(work, 0.5, -0.25, 0.75)
     outside = Spot(1, np.array([7.0, 900.0, 5.0]), np.eye(3), id=99)
@@ -206,7 +202,7 @@ def test_every_spot_is_answered_in_the_order_given(made: tuple[FlowWork, list[Sp
         assert answer.sqdisp == pytest.approx(float((moved**2).sum()), abs=1e-3)
 
 
-def test_nothing_was_before_the_first_timepoint_and_no_spots_are_fine(made: tuple[FlowWork, list[Spot]]) -> None:
+def test_nothing_was_before_the_first_timepoint_and_no_spots_are_fine(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     constant_model(work, 0.5, 0.5, 0.5)
     found = displace(work, 0, spots, flow_params(keep=True))
@@ -217,7 +213,7 @@ def test_nothing_was_before_the_first_timepoint_and_no_spots_are_fine(made: tupl
 
 
 def test_a_spot_outside_the_box_is_predicted_where_it_is(
-    made: tuple[FlowWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
+    made: tuple[ModelWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work, _ = made
     n = work.dataset.n_dims
@@ -238,7 +234,7 @@ def test_a_spot_outside_the_box_is_predicted_where_it_is(
 def test_a_box_gives_what_the_whole_gives_to_a_spot_in_its_middle(tmp_path: Path) -> None:
     dataset, _ = make_dataset(tmp_path / "d", (208, 240))
     model_cache = ModelCache(torch.device("cpu"))
-    work = FlowWork(dataset, tmp_path / "m.pth", model_cache, NoReporter(), NeverCancelled())
+    work = ModelWork(dataset, tmp_path / "m.pth", model_cache, NoReporter(), NeverCancelled())
     reset(work)
     spot = Spot(1, np.array([0.0, 104.0, 112.0]), np.eye(3) * 9.0, id=1)
     (whole,) = displace(work, 1, [spot], flow_params())
@@ -247,7 +243,7 @@ def test_a_box_gives_what_the_whole_gives_to_a_spot_in_its_middle(tmp_path: Path
     np.testing.assert_allclose(part.pos, whole.pos, atol=0.02)
 
 
-def test_the_flow_is_kept_as_the_network_gives_it_to_a_quarter_of_a_voxel(made: tuple[FlowWork, list[Spot]]) -> None:
+def test_the_flow_is_kept_as_the_network_gives_it_to_a_quarter_of_a_voxel(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     displace(work, 2, spots, flow_params(keep=True))
@@ -263,7 +259,7 @@ def test_the_flow_is_kept_as_the_network_gives_it_to_a_quarter_of_a_voxel(made: 
     assert not work.dataset.read_flow(0).any()
 
 
-def test_in_a_rescaled_image_displacements_are_in_stored_voxels(made: tuple[FlowWork, list[Spot]]) -> None:
+def test_in_a_rescaled_image_displacements_are_in_stored_voxels(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     constant_model(work, 0.25, 0.25, 0.25)
     n = work.dataset.n_dims
@@ -276,7 +272,7 @@ def test_in_a_rescaled_image_displacements_are_in_stored_voxels(made: tuple[Flow
 
 
 def test_training_at_another_size_teaches_displacements_in_stored_voxels(
-    made: tuple[FlowWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
+    made: tuple[ModelWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from elephant.training import networks as training
 
@@ -300,7 +296,7 @@ def test_training_at_another_size_teaches_displacements_in_stored_voxels(
     np.testing.assert_allclose(inside.max(axis=1)[:2], [3 / 8, -2 / 8], atol=1e-6)
 
 
-def test_at_another_size_only_the_warp_converts(made: tuple[FlowWork, list[Spot]]) -> None:
+def test_at_another_size_only_the_warp_converts(made: tuple[ModelWork, list[Spot]]) -> None:
     """A model that knows the true displacements makes no error, and its warp brings one image onto the other."""
     work, spots = made
     n = work.dataset.n_dims
@@ -321,12 +317,14 @@ def test_at_another_size_only_the_warp_converts(made: tuple[FlowWork, list[Spot]
         assert ssim < 0.1 * still[1]
 
 
-def test_crops_of_a_rescaled_image_turn_displacements_in_its_voxels(made: tuple[FlowWork, list[Spot]]) -> None:
+def test_crops_of_a_rescaled_image_turn_displacements_in_its_voxels(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     n = work.dataset.n_dims
     update_flow_labels(work.dataset, links_of(spots), displacement_params(), NoReporter(), NeverCancelled())
     params = training_params(work).model_copy(update={"image": ImageParams(input_size=(6, 20, 88)[-n:])})
-    pair = _labelled_pair(work.dataset, 0, links_of(spots), params)
+    links = links_of(spots)
+    images = FLOW.images(work.dataset, 0, params)
+    pair = FLOW.sample(work.dataset, 0, FLOW.positions(links), images, params)
     assert pair.norm == (16, 4, 2)[:n]
     # 3 and -2 stored voxels along X and Y are 6 and -1 seen ones. After a quarter turn they are 1 and 6: a half, and
     # twelve, stored ones.
@@ -334,7 +332,7 @@ def test_crops_of_a_rescaled_image_turn_displacements_in_its_voxels(made: tuple[
     np.testing.assert_allclose(in_crop(quarter, pair.norm[:2]) @ [3 / 8, -2 / 8], [0.5 / 8, 12 / 8], atol=1e-12)
 
 
-def test_labels_of_links_that_cannot_be_leave_the_old_ones(made: tuple[FlowWork, list[Spot]]) -> None:
+def test_labels_of_links_that_cannot_be_leave_the_old_ones(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     params = displacement_params()
     assert update_flow_labels(work.dataset, links_of(spots[:2]), params, NoReporter(), NeverCancelled()) == [0]
@@ -350,7 +348,7 @@ def test_labels_of_links_that_cannot_be_leave_the_old_ones(made: tuple[FlowWork,
     np.testing.assert_array_equal(work.dataset.read_flow_labels(0), before)
 
 
-def test_a_cancelled_training_keeps_the_last_finished_epoch(made: tuple[FlowWork, list[Spot]]) -> None:
+def test_a_cancelled_training_keeps_the_last_finished_epoch(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     saved: list[torch.Tensor] = []
@@ -364,7 +362,7 @@ def test_a_cancelled_training_keeps_the_last_finished_epoch(made: tuple[FlowWork
     assert not work.dataset.read_flow(0).any()
 
 
-def test_axes_that_all_weigh_0_count_equally(made: tuple[FlowWork, list[Spot]]) -> None:
+def test_axes_that_all_weigh_0_count_equally(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     losses = []
     for weights in ((0.0, 0.0, 0.0 if work.dataset.is_3d else 1.0), (1.0, 1.0, 1.0)):
@@ -376,7 +374,7 @@ def test_axes_that_all_weigh_0_count_equally(made: tuple[FlowWork, list[Spot]]) 
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
-def test_no_epochs_write_the_labels_and_leave_the_model(made: tuple[FlowWork, list[Spot]]) -> None:
+def test_no_epochs_write_the_labels_and_leave_the_model(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     before = work.model_path.read_bytes()
@@ -387,7 +385,7 @@ def test_no_epochs_write_the_labels_and_leave_the_model(made: tuple[FlowWork, li
 
 
 def test_many_spots_of_one_timepoint_can_be_ended_between_them(
-    made: tuple[FlowWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
+    made: tuple[ModelWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work, spots = made
     many = [Spot(1, spots[0].pos, np.eye(3) * 1e4)] * 50  # each over the whole image
@@ -409,7 +407,7 @@ def test_many_spots_of_one_timepoint_can_be_ended_between_them(
     assert len(painted) == 20
 
 
-def test_links_without_a_voxel_are_nothing_to_train(made: tuple[FlowWork, list[Spot]]) -> None:
+def test_links_without_a_voxel_are_nothing_to_train(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
     reset(work)
     outside = Link(0, np.array([5.0, 900.0, 900.0]), np.eye(3), STEP)
@@ -417,7 +415,7 @@ def test_links_without_a_voxel_are_nothing_to_train(made: tuple[FlowWork, list[S
         train_flow(work, [outside], training_params(work), FixedControl(1e-3, 2), lambda: None)
 
 
-def test_what_lies_outside_of_the_movie_is_refused(made: tuple[FlowWork, list[Spot]]) -> None:
+def test_what_lies_outside_of_the_movie_is_refused(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     n = work.dataset.n_dims
@@ -427,7 +425,7 @@ def test_what_lies_outside_of_the_movie_is_refused(made: tuple[FlowWork, list[Sp
         displace(work, 3, spots, flow_params())
 
 
-def test_a_ruined_model_is_said_to_be_ruined(made: tuple[FlowWork, list[Spot]]) -> None:
+def test_a_ruined_model_is_said_to_be_ruined(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     constant_model(work, 0, 0, 0)
     # Our own saving refuses such weights; those of others come as they are.
@@ -439,7 +437,7 @@ def test_a_ruined_model_is_said_to_be_ruined(made: tuple[FlowWork, list[Spot]]) 
 
 
 def test_a_start_without_pretrained_weights(
-    made: tuple[FlowWork, list[Spot]], caplog: pytest.LogCaptureFixture
+    made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture
 ) -> None:
     work, _ = made
     models = work.model_path.parent

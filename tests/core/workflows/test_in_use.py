@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from core.workflows.methods import reset_flow_model, reset_model, train, train_flow, train_live
 from core.workflows.test_detection import make_dataset, pretrained_of, start_params, training_params
 from core.workflows.test_live import Script
 from elephant.cli.work.models import import_file
 from elephant.config import DisplacementParams, FlowStart, FlowTrainingParams
 from elephant.errors import InUseError
+from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
 from elephant.models.lock import writing
@@ -22,18 +24,15 @@ from elephant.models.versions import restore, versions
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl
 from elephant.types import Link, Spot
-from elephant.workflows.detection import DetectionWork, reset_model, train
-from elephant.workflows.flow import FlowWork, reset_flow_model, train_flow
-from elephant.workflows.live import LiveSession, train_live
 
-Made = tuple[DetectionWork, list[Spot]]
+Made = tuple[ModelWork, list[Spot]]
 CONTROL = FixedControl(1e-3, 1)
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Made:
     dataset, spots = make_dataset(tmp_path / "movie", (40, 44))
-    work = DetectionWork(
+    work = ModelWork(
         dataset, tmp_path / "models" / "m.pth", ModelCache(torch.device("cpu")), NoReporter(), NeverCancelled()
     )
     for _ in range(2):
@@ -59,31 +58,31 @@ def in_use(made: Made) -> Iterator[None]:
     thread.join(60)
 
 
-def flow_of(work: DetectionWork) -> FlowWork:
-    return FlowWork(work.dataset, work.model_path, work.model_cache, NoReporter(), NeverCancelled())
+def flow_of(work: ModelWork) -> ModelWork:
+    return ModelWork(work.dataset, work.model_path, work.model_cache, NoReporter(), NeverCancelled())
 
 
-def do_train_flow(work: DetectionWork, spots: list[Spot]) -> None:
+def do_train_flow(work: ModelWork, spots: list[Spot]) -> None:
     displacement = DisplacementParams(voxel_size=(2.0, 1.0, 1.0), max_displacement=5)
     params = FlowTrainingParams(displacement=displacement, crop_size=(32, 32))
     links = [Link(0, spot.pos, spot.covariance, np.zeros(3)) for spot in spots]
     train_flow(flow_of(work), links, params, CONTROL, lambda: None)
 
 
-def do_train_live(work: DetectionWork, spots: list[Spot]) -> None:
-    train_live(work, spots, training_params(work), LiveSession(CONTROL, Script(), lambda: None))
+def do_train_live(work: ModelWork, spots: list[Spot]) -> None:
+    train_live(work, spots, training_params(work), CONTROL, Script(), lambda: None)
 
 
-def do_reset_flow(work: DetectionWork, _spots: list[Spot]) -> None:
+def do_reset_flow(work: ModelWork, _spots: list[Spot]) -> None:
     start = FlowStart(n_dims=2)
     reset_flow_model(work.model_path, work.model_cache, pretrained_of(work), ModelSource(), start, NeverCancelled())
 
 
-def do_import(work: DetectionWork, _spots: list[Spot]) -> None:
+def do_import(work: ModelWork, _spots: list[Spot]) -> None:
     import_file(work.model_path, str(work.model_path), None, overwrite=True, as_json=True)
 
 
-CHANGES: dict[str, Callable[[DetectionWork, list[Spot]], object]] = {
+CHANGES: dict[str, Callable[[ModelWork, list[Spot]], object]] = {
     "a training": lambda work, spots: train(work, spots, training_params(work), CONTROL, lambda: None),
     "a live session": do_train_live,
     "a training of flow": do_train_flow,

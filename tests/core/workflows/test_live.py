@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 import torch
 
+from core.workflows.methods import reset_model, train_live
 from core.workflows.test_detection import make_dataset, start_params, training_params, weights
 from elephant.errors import Cancelled
+from elephant.methods.annotations import update_labels
+from elephant.methods.detection import positions_of
+from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl
 from elephant.types import FloatArray, Spot, Tag
-from elephant.workflows.detection import DetectionWork, positions_of, reset_model
-from elephant.workflows.labels import update_labels
-from elephant.workflows.live import LiveSession, train_live
 
 
 class Script:
@@ -41,23 +42,29 @@ class Steps:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> tuple[DetectionWork, list[Spot]]:
+def made(tmp_path: Path) -> tuple[ModelWork, list[Spot]]:
     dataset, spots = make_dataset(tmp_path / "d", (40, 44))
     model_cache = ModelCache(torch.device("cpu"))
-    work = DetectionWork(dataset, tmp_path / "m.pth", model_cache, NoReporter(), NeverCancelled())
+    work = ModelWork(dataset, tmp_path / "m.pth", model_cache, NoReporter(), NeverCancelled())
     reset_model(work, Pretrained(tmp_path), ModelSource(), start_params(work))
     return work, spots
 
 
-def run(work: DetectionWork, spots: list[Spot], script: Script, n_crops: int = 2) -> list[torch.Tensor]:
+def run(work: ModelWork, spots: list[Spot], script: Script, n_crops: int = 2) -> list[torch.Tensor]:
     saved: list[torch.Tensor] = []
-    session = LiveSession(FixedControl(1e-3, n_crops), script, lambda: saved.append(weights(work.model_path)))
     with pytest.raises(Cancelled):
-        train_live(work, spots, training_params(work), session)
+        train_live(
+            work,
+            spots,
+            training_params(work),
+            FixedControl(1e-3, n_crops),
+            script,
+            lambda: saved.append(weights(work.model_path)),
+        )
     return saved
 
 
-def relabel(work: DetectionWork, spots: list[Spot], t: int) -> Callable[[], dict[int, FloatArray]]:
+def relabel(work: ModelWork, spots: list[Spot], t: int) -> Callable[[], dict[int, FloatArray]]:
     def update() -> dict[int, FloatArray]:
         moved = [Spot(t, spot.pos, spot.covariance, spot.tag, spot.id) for spot in spots]
         update_labels(work.dataset, moved, training_params(work).labels, NoReporter(), NeverCancelled())
@@ -66,7 +73,7 @@ def relabel(work: DetectionWork, spots: list[Spot], t: int) -> Callable[[], dict
     return update
 
 
-def test_without_spots_it_waits_for_the_first_update(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_without_spots_it_waits_for_the_first_update(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     before = weights(work.model_path)
     assert run(work, [], Script()) == []
@@ -75,7 +82,7 @@ def test_without_spots_it_waits_for_the_first_update(made: tuple[DetectionWork, 
     assert not torch.equal(weights(work.model_path), before)
 
 
-def test_each_update_is_an_epoch_that_is_saved(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_each_update_is_an_epoch_that_is_saved(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     saved = run(work, spots, Script(relabel(work, spots[:3], 1), relabel(work, spots, 0)))
     assert len(saved) == 3
@@ -83,15 +90,15 @@ def test_each_update_is_an_epoch_that_is_saved(made: tuple[DetectionWork, list[S
     assert torch.equal(weights(work.model_path), saved[-1])
 
 
-def test_crops_and_epochs_are_counted(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_crops_and_epochs_are_counted(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     steps = Steps()
-    counted = DetectionWork(work.dataset, work.model_path, work.model_cache, steps, work.cancel)
+    counted = ModelWork(work.dataset, work.model_path, work.model_cache, steps, work.cancel)
     run(counted, spots, Script(relabel(work, spots, 1)), n_crops=3)
     assert steps.epochs == [1, 1, 1, 2, 2, 2]
 
 
-def test_the_newest_labels_are_learnt(made: tuple[DetectionWork, list[Spot]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_labels_are_learnt(made: tuple[ModelWork, list[Spot]], monkeypatch: pytest.MonkeyPatch) -> None:
     from elephant.training import networks as detection
 
     work, spots = made
@@ -108,7 +115,7 @@ def test_the_newest_labels_are_learnt(made: tuple[DetectionWork, list[Spot]], mo
     assert seen == [{0, 2, 3}, {0, 5, 6}]
 
 
-def test_a_timepoint_without_labels_is_passed_over(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_a_timepoint_without_labels_is_passed_over(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     unlabeled = [Spot(1, spots[0].pos, spots[0].covariance, Tag.UNLABELED)]
     assert len(run(work, [], Script(relabel(work, unlabeled, 1), relabel(work, spots, 0)))) == 1

@@ -8,29 +8,30 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.workflows.methods import reset_model, train
 from core.workflows.test_detection import make_dataset, start_params, training_params, weights
 from elephant.errors import MemoryLimitError
+from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl
 from elephant.types import Spot
-from elephant.workflows.detection import DetectionWork, reset_model, train
 
 TESTS = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> tuple[DetectionWork, list[Spot]]:
+def made(tmp_path: Path) -> tuple[ModelWork, list[Spot]]:
     dataset, spots = make_dataset(tmp_path / "d", (40, 44))
-    work = DetectionWork(dataset, tmp_path / "m.pth", ModelCache(torch.device("cpu")), NoReporter(), NeverCancelled())
+    work = ModelWork(dataset, tmp_path / "m.pth", ModelCache(torch.device("cpu")), NoReporter(), NeverCancelled())
     reset_model(work, Pretrained(tmp_path), ModelSource(), start_params(work))
     return work, spots
 
 
 def test_the_last_finished_epoch_stays_and_the_next_training_works(
-    made: tuple[DetectionWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
+    made: tuple[ModelWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work, spots = made
     saved: list[torch.Tensor] = []
@@ -55,7 +56,7 @@ def test_the_last_finished_epoch_stays_and_the_next_training_works(
     assert len(saved) == 3
 
 
-def test_a_start_from_intensities(made: tuple[DetectionWork, list[Spot]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_from_intensities(made: tuple[ModelWork, list[Spot]], monkeypatch: pytest.MonkeyPatch) -> None:
     work, _ = made
     before = weights(work.model_path)
 
@@ -78,12 +79,13 @@ REALLY = """
     from elephant.models.cache import ModelCache
     from elephant.progress import NeverCancelled, NoReporter
     from elephant.training.loop import FixedControl
-    from elephant.workflows.detection import DetectionWork, reset_model, train
+    from elephant.methods.work import ModelWork
+    from core.workflows.methods import reset_model, train
 
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
     dataset, spots = make_dataset(folder / "d", (700, 700))
-    work = DetectionWork(dataset, folder / "m.pth", ModelCache(torch.device("cpu")), NoReporter(), NeverCancelled())
+    work = ModelWork(dataset, folder / "m.pth", ModelCache(torch.device("cpu")), NoReporter(), NeverCancelled())
     reset_model(work, Pretrained(folder), ModelSource(), start_params(work))
     def run(crop, **loop):
         params = training_params(work, n_epochs=1, **loop).model_copy(update={"crop_size": crop})

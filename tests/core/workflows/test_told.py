@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.workflows.methods import ensure_flow_model, ensure_model, reset_flow_model, train, train_flow, train_live
 from core.workflows.test_detection import (
     CancelAfter,
     make_dataset,
@@ -19,6 +20,7 @@ from core.workflows.test_detection import (
 from core.workflows.test_live import Script, relabel
 from elephant.config import DisplacementParams, FlowStart, FlowTrainingParams, LoopParams
 from elephant.errors import Cancelled
+from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
 from elephant.models.pretrained import ModelSource, Pretrained
@@ -27,16 +29,13 @@ from elephant.models.unet import DetectionNet, FlowNet
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl
 from elephant.types import Link, Spot, Tag
-from elephant.workflows.detection import DetectionWork, ensure_model, train
-from elephant.workflows.flow import FlowWork, ensure_flow_model, reset_flow_model, train_flow
-from elephant.workflows.live import LiveSession, train_live
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> tuple[DetectionWork, list[Spot]]:
+def made(tmp_path: Path) -> tuple[ModelWork, list[Spot]]:
     dataset, spots = make_dataset(tmp_path / "movie-a", (40, 44))
     model_cache = ModelCache(torch.device("cpu"))
-    return DetectionWork(dataset, tmp_path / "models" / "m.pth", model_cache, NoReporter(), NeverCancelled()), spots
+    return ModelWork(dataset, tmp_path / "models" / "m.pth", model_cache, NoReporter(), NeverCancelled()), spots
 
 
 class EndedWhen(FixedControl):
@@ -51,13 +50,13 @@ class EndedWhen(FixedControl):
             raise Cancelled
 
 
-def last(work: DetectionWork | FlowWork) -> ProvenanceEntry:
+def last(work: ModelWork | ModelWork) -> ProvenanceEntry:
     entries = read_provenance(work.model_path)
     assert is_told(work.model_path, entries)
     return entries[-1]
 
 
-def test_starts(made: tuple[DetectionWork, list[Spot]], tmp_path: Path) -> None:
+def test_starts(made: tuple[ModelWork, list[Spot]], tmp_path: Path) -> None:
     work, _ = made
     reset(work)
     assert (last(work).what, last(work).dataset) == ("intensities", "movie-a")
@@ -76,7 +75,7 @@ def test_starts(made: tuple[DetectionWork, list[Spot]], tmp_path: Path) -> None:
         assert last(other).what == what
 
 
-def test_a_training(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_a_training(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     ignored = Spot(0, spots[0].pos, spots[0].covariance, Tag.UNLABELED, 99)
@@ -90,7 +89,7 @@ def test_a_training(made: tuple[DetectionWork, list[Spot]]) -> None:
     assert 0 < entry.loss < 10
 
 
-def test_a_training_that_was_ended_tells_of_the_epochs_that_it_saved(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_a_training_that_was_ended_tells_of_the_epochs_that_it_saved(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     n_saved = 0
@@ -105,7 +104,7 @@ def test_a_training_that_was_ended_tells_of_the_epochs_that_it_saved(made: tuple
     assert (last(work).what, last(work).epochs, n_saved) == ("training", 3, 3)
 
 
-def test_a_training_that_was_ended_at_once_tells_nothing(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_a_training_that_was_ended_at_once_tells_nothing(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     with pytest.raises(Cancelled):
@@ -113,20 +112,20 @@ def test_a_training_that_was_ended_at_once_tells_nothing(made: tuple[DetectionWo
     assert last(work).what == "intensities"
 
 
-def test_a_live_session(made: tuple[DetectionWork, list[Spot]]) -> None:
+def test_a_live_session(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     script = Script(relabel(work, spots[:3], 1), relabel(work, spots[:5], 1), relabel(work, spots[:2], 0))
     with pytest.raises(Cancelled):
-        train_live(work, [], training_params(work), LiveSession(FixedControl(1e-3, 2), script, lambda: None))
+        train_live(work, [], training_params(work), FixedControl(1e-3, 2), script, lambda: None)
     entry = last(work)
     assert (entry.what, entry.timepoints, entry.n_annotations) == ("live session", (0, 1), 7)
     assert (entry.epochs, entry.steps, entry.lr) == (3, 6, 1e-3)
 
 
-def test_flow(made: tuple[DetectionWork, list[Spot]], tmp_path: Path) -> None:
+def test_flow(made: tuple[ModelWork, list[Spot]], tmp_path: Path) -> None:
     work, spots = made
-    flow = FlowWork(work.dataset, tmp_path / "models" / "flow.pth", work.model_cache, NoReporter(), NeverCancelled())
+    flow = ModelWork(work.dataset, tmp_path / "models" / "flow.pth", work.model_cache, NoReporter(), NeverCancelled())
     start, pretrained = FlowStart(n_dims=2, n_keep_axials=0), pretrained_of(work)
     ensure_flow_model(flow.model_path, pretrained, start)
     assert last(flow).what == "random"

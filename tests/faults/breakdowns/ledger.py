@@ -13,8 +13,8 @@ from client.movies import Drawn
 from client.released import ReleasedClient
 from client.wire import written
 from elephant.dataset import Dataset
+from elephant.methods.annotations import update_labels
 from elephant.progress import NeverCancelled, NoReporter
-from elephant.workflows.labels import update_labels
 from elephant_server.schemas.seg import SegUpdateBody
 
 N_VARIANTS = 4

@@ -15,12 +15,12 @@ from elephant.device import best_device
 from elephant.errors import Cancelled, DatasetError, InvalidInputError
 from elephant.io.download import DownloadRules
 from elephant.io.paths import resolve_inside
+from elephant.methods.work import DEFAULT_CACHE_BYTES
 from elephant.models.cache import ModelCache
 from elephant.models.names import model_named
 from elephant.models.pretrained import Pretrained
 from elephant.training.loop import LiveSettings
 from elephant.types import VoxelSize
-from elephant.workflows.work import DEFAULT_CACHE_BYTES
 from elephant_server.rabbitmq import Messages
 from elephant_server.settings import Settings
 from elephant_server.state import Checkpoint, FeedPublisher, JobStore, Lease

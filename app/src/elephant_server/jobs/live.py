@@ -7,9 +7,9 @@ import time
 import numpy as np
 from redis.exceptions import RedisError
 
+from elephant.methods.annotations import by_timepoint
+from elephant.methods.detection import positions_of
 from elephant.types import FloatArray, Spot
-from elephant.workflows.detection import positions_of
-from elephant.workflows.labels import by_timepoint
 from elephant_server.jobs.context import JobControl
 from elephant_server.state import JobStore
 
@@ -26,7 +26,7 @@ def tell(job_store: JobStore, dataset_name: str, spots: list[Spot], n_timepoints
 
 
 class LiveUpdates:
-    """The board as a live session's :class:`~elephant.workflows.live.LiveUpdates`.
+    """The board as a live session's :class:`~elephant.methods.training.LiveUpdates`.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class LiveUpdates:
         job_store.open_live(job_id)
 
     def wait(self) -> dict[int, FloatArray]:
-        """See :meth:`elephant.workflows.live.LiveUpdates.wait`."""
+        """See :meth:`elephant.methods.training.LiveUpdates.wait`."""
         while True:
             found: dict[int, FloatArray] = {}
             for text in self._heard():

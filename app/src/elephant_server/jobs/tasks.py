@@ -9,22 +9,17 @@ from elephant.dataset import Dataset, convert, find_movie
 from elephant.dataset.summary import image_version
 from elephant.errors import NotFoundError
 from elephant.io.paths import resolve_inside
+from elephant.methods.annotations import update_labels
+from elephant.methods.detection import DETECTION, detection_start
+from elephant.methods.predict_detection import detect
+from elephant.methods.preflight import check_prediction
+from elephant.methods.starting import ensure_model, reset_model
+from elephant.methods.training import prepare_training
+from elephant.methods.work import ModelWork
 from elephant.models.lock import writing
 from elephant.models.losses import N_CLASSES
 from elephant.models.pretrained import ModelSource
 from elephant.progress import NoReporter
-from elephant.workflows.detection import (
-    DetectionWork,
-    check_training,
-    ensure_model,
-    load_model,
-    reset_model,
-    train,
-)
-from elephant.workflows.labels import update_labels
-from elephant.workflows.live import LiveSession, train_live
-from elephant.workflows.predict_detection import detect
-from elephant.workflows.preflight import check_prediction
 from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
 from elephant_server.jobs.live import LiveUpdates, tell
 from elephant_server.jobs.payloads import DatasetGenerate, SegPredict, SegReset, SegTrain, SegUpdate, spots_of
@@ -71,23 +66,23 @@ def seg_train(context: WorkerContext, payload: SegTrain, control: JobControl) ->
     """Label the spots' timepoints and train on them."""
     work = _work(context, payload, control)
     spots = spots_of(payload.spots, control)
-    check_training(work, spots, payload.params, may_wait=payload.is_livemode)
+    training = prepare_training(DETECTION, work, spots, payload.params, may_wait=payload.is_livemode)
     cache = cache_bytes(payload.cache_maxbytes)
     # From here on, so that nothing is changed for a training that is refused.
     what = "a live session" if payload.is_livemode else "a training"
     curves = training_reporter(context, control.job_id, payload.log_dir, work.model_path)
     with writing(work.model_path, what), curves as reporter:
         _ensure(context, work, work.dataset.n_dims, payload.start)
-        load_model(work, payload.params.n_keep_axials)
+        training.load()
         # Only now, when nothing can be refused any more, is it the last training that there was.
         context.job_store.write_params(payload.params.loop.lr, payload.params.loop.n_crops)
-        work = replace(work, reporter=DashboardProgress(context.feed_publisher, control.job_id, reporter))
+        progress = DashboardProgress(context.feed_publisher, control.job_id, reporter)
+        training = replace(training, work=replace(work, reporter=progress))
         if payload.is_livemode:
             updates = LiveUpdates(context.job_store, control, control.job_id, payload.dataset_name)
-            session = LiveSession(control, updates, context.messages.model_updated, cache)
-            train_live(work, spots, payload.params, session)
+            training.run_live(updates, control, context.messages.model_updated, cache)
         else:
-            train(work, spots, payload.params, control, context.messages.model_updated, cache)
+            training.run(control, context.messages.model_updated, cache)
     return {}
 
 
@@ -117,7 +112,8 @@ def seg_reset(context: WorkerContext, payload: SegReset, control: JobControl) ->
     try:
         work = _work(context, payload, control)
         source = ModelSource(payload.url, file)
-        reset_model(work, context.pretrained, source, payload.start, cache_bytes(payload.cache_maxbytes))
+        start = detection_start(work, work.dataset.n_dims, payload.start, cache_bytes(payload.cache_maxbytes))
+        reset_model(work.model_path, start, source, context.pretrained, context.model_cache, control)
     finally:
         payload.discard(context.models)
     context.messages.model_updated()
@@ -137,10 +133,10 @@ def dataset_generate(context: WorkerContext, payload: DatasetGenerate, control: 
     return {}
 
 
-def _work(context: WorkerContext, payload: SegPredict | SegTrain | SegReset, control: JobControl) -> DetectionWork:
+def _work(context: WorkerContext, payload: SegPredict | SegTrain | SegReset, control: JobControl) -> ModelWork:
     dataset = open_dataset(context, payload.dataset_name, payload.is_3d, voxel_size_of(payload))
     path = model_file(context, payload.model_name)
-    return DetectionWork(
+    return ModelWork(
         dataset,
         path,
         context.model_cache,
@@ -149,5 +145,5 @@ def _work(context: WorkerContext, payload: SegPredict | SegTrain | SegReset, con
     )
 
 
-def _ensure(context: WorkerContext, work: DetectionWork, n_dims: int, start: SelfSupervisedParams) -> None:
-    ensure_model(work, context.pretrained, n_dims, start)
+def _ensure(context: WorkerContext, work: ModelWork, n_dims: int, start: SelfSupervisedParams) -> None:
+    ensure_model(work.model_path, detection_start(work, n_dims, start), context.pretrained)

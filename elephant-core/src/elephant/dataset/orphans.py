@@ -4,7 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from elephant.dataset.transaction import recover
+from elephant.dataset.staging import recover
 
 logger = logging.getLogger(__name__)
 

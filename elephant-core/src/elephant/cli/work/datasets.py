@@ -14,8 +14,8 @@ from elephant.cli.session import current
 from elephant.config import ConversionParams
 from elephant.dataset import Dataset, DatasetSource, check_dataset, convert
 from elephant.dataset.check import READY
+from elephant.dataset.hdf5 import SUFFIXES
 from elephant.dataset.layout import ARRAYS, IMAGES
-from elephant.dataset.readers.hdf5 import SUFFIXES
 from elephant.dataset.voxels import voxel_size_in_words
 from elephant.errors import InvalidInputError
 from elephant.types import VoxelSize

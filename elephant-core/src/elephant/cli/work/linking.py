@@ -24,11 +24,11 @@ from elephant.config import FlowParams
 from elephant.dataset import Dataset
 from elephant.device import choose_device
 from elephant.errors import InvalidInputError
+from elephant.methods.annotations import by_timepoint
+from elephant.methods.predict_flow import displace
+from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.tracking import join, tracks_of
-from elephant.workflows.flow import FlowWork
-from elephant.workflows.labels import by_timepoint
-from elephant.workflows.predict_flow import displace
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def _linked(
 
     with dataset.in_use(), Bars(current()) as bars, interruptible(promise) as cancel:
         model_cache = ModelCache(choose_device(values["device"]))
-        work = FlowWork(dataset, path, model_cache, bars, cancel)
+        work = ModelWork(dataset, path, model_cache, bars, cancel)
         params = _params(values, dataset)
         for t, records in groups.items():
             found[t] = _displaced(work, t, records, params)
@@ -118,7 +118,7 @@ def _numbered(records: Sequence[SpotRecord], dataset: Dataset) -> Groups:
     return dict(sorted(groups.items()))
 
 
-def _displaced(work: FlowWork, t: int, records: Sequence[SpotRecord], params: FlowParams) -> list[SpotRecord]:
+def _displaced(work: ModelWork, t: int, records: Sequence[SpotRecord], params: FlowParams) -> list[SpotRecord]:
     earlier = displace(work, t, [spot_of(record) for record in records], params)
     return [
         record.model_copy(update={"earlier": tuple(was.pos[::-1].tolist()), "sqdisp": was.sqdisp})

@@ -21,10 +21,10 @@ from elephant.cli.work.opening import chosen_voxel_size, open_dataset
 from elephant.config import DetectionParams
 from elephant.device import choose_device
 from elephant.errors import InvalidInputError
+from elephant.methods.predict_detection import detect_all, why_none
+from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.spots import DetectedSpot
-from elephant.workflows.detection import DetectionWork
-from elephant.workflows.predict_detection import detect_all, why_none
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
         return f"{counted(len(done), 'timepoint')} of {len(timepoints)} done, with {counted(len(found), 'spot')}"
 
     with Bars(current()) as bars, interruptible(promise) as cancel:
-        work = DetectionWork(dataset, path, model_cache, bars, cancel)
+        work = ModelWork(dataset, path, model_cache, bars, cancel)
         for t, spots in detect_all(work, timepoints, params, none.__setitem__):
             found += _records(t, spots)
             done.append(t)

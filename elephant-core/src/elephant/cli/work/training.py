@@ -22,6 +22,11 @@ from elephant.config import DetectionTrainingParams, FlowStart, FlowTrainingPara
 from elephant.dataset import Dataset
 from elephant.device import choose_device
 from elephant.errors import InUseError, InvalidInputError
+from elephant.methods.detection import DETECTION, detection_start
+from elephant.methods.flow import FLOW, flow_start
+from elephant.methods.starting import ModelStart, ensure_model, reset_model, warn_of_start
+from elephant.methods.training import TrainingRun, prepare_training
+from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.lock import writing
 from elephant.models.pretrained import VERSATILE, ModelSource, Pretrained
@@ -31,9 +36,6 @@ from elephant.progress import NoReporter, ProgressReporter
 from elephant.training.loop import FixedControl
 from elephant.training.scalars import unnamed_curves
 from elephant.types import Tag, VoxelSize
-from elephant.workflows.detection import DetectionWork, check_training, ensure_model, reset_model, train
-from elephant.workflows.flow import FlowWork, check_flow_training, ensure_flow_model, reset_flow_model, train_flow
-from elephant.workflows.starting import warn_of_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Order:
 
 
 @dataclass
-class _TrainingRun:
+class _Outcome:
     """What becomes of a training; also its reporter."""
 
     bars: Bars
@@ -173,16 +175,16 @@ def train_detection(order: Order) -> int:
     spots = [spot_of(record, Tag(order.values["tag"])) for record in read_all_spots(order.files)]
     if not spots:
         raise InvalidInputError(f"nothing to train: {order.names} has no spots; annotate some nuclei first")
-    model_cache = ModelCache(choose_device(order.values["device"]))
-    with Bars(current()) as bars, _curves(order, path) as curves:
-        training_run = _TrainingRun(bars, path, curves)
-        with interruptible(training_run.promise) as cancel, training_run.leaving_no_start():
-            work = DetectionWork(dataset, path, model_cache, training_run, cancel)
-            check_training(work, spots, params)  # before a model is started for nothing
-            with training_run.start():
-                _start_detection(order, work, params)
-            train(work, spots, params, _Control(params.loop, cancel), training_run.saved)
-    return training_run.report(order.values["as_json"])
+    start = SelfSupervisedParams(
+        crop_size=params.crop_size, n_keep_axials=params.n_keep_axials, image=params.image, seed=params.loop.seed
+    )
+    return _train(
+        order,
+        dataset,
+        path,
+        lambda work: prepare_training(DETECTION, work, spots, params),
+        lambda work: detection_start(work, dataset.n_dims, start),
+    )
 
 
 def train_flow_model(order: Order) -> int:
@@ -195,16 +197,33 @@ def train_flow_model(order: Order) -> int:
             f"nothing to train: {order.names} tells of no links; give its spots a parent, as "
             "`elephant link --join` does, or a displacement"
         )
+    start = FlowStart(n_dims=dataset.n_dims, n_keep_axials=params.displacement.n_keep_axials, seed=params.loop.seed)
+    return _train(
+        order,
+        dataset,
+        path,
+        lambda work: prepare_training(FLOW, work, links, params),
+        lambda _work: flow_start(start),
+    )
+
+
+def _train(
+    order: Order,
+    dataset: Dataset,
+    path: Path,
+    prepare: Callable[[ModelWork], TrainingRun[Any, Any, Any]],
+    start_of: Callable[[ModelWork], ModelStart],
+) -> int:
     model_cache = ModelCache(choose_device(order.values["device"]))
     with Bars(current()) as bars, _curves(order, path) as curves:
-        training_run = _TrainingRun(bars, path, curves)
-        with interruptible(training_run.promise) as cancel, training_run.leaving_no_start():
-            work = FlowWork(dataset, path, model_cache, training_run, cancel)
-            check_flow_training(work, links, params)
-            with training_run.start():
-                _start_flow(order, work, params)
-            train_flow(work, links, params, _Control(params.loop, cancel), training_run.saved)
-    return training_run.report(order.values["as_json"])
+        outcome = _Outcome(bars, path, curves)
+        with interruptible(outcome.promise) as cancel, outcome.leaving_no_start():
+            work = ModelWork(dataset, path, model_cache, outcome, cancel)
+            training = prepare(work)  # before a model is started for nothing
+            with outcome.start():
+                _start(order, work, start_of(work))
+            training.run(_Control(training.params.loop, cancel), outcome.saved)
+    return outcome.report(order.values["as_json"])
 
 
 def _prepared(order: Order) -> tuple[Dataset, Path, dict[str, Any]]:
@@ -216,41 +235,14 @@ def _prepared(order: Order) -> tuple[Dataset, Path, dict[str, Any]]:
     return dataset, place(MODELS, order.model, workspace), {"voxel_size": voxel, "n_keep_axials": keep}
 
 
-def _start_detection(order: Order, work: DetectionWork, params: DetectionTrainingParams) -> None:
-    start = SelfSupervisedParams(
-        crop_size=params.crop_size, n_keep_axials=params.n_keep_axials, image=params.image, seed=params.loop.seed
-    )
-    source, pretrained = order.source(), _pretrained(work.model_path)
+def _start(order: Order, work: ModelWork, start: ModelStart) -> None:
+    """Start the model where it is missing, or anew where that is asked for."""
+    path, source, pretrained = work.model_path, order.source(), Pretrained(work.model_path.parent / "pretrained")
     if source is None:
-        ensure_model(work, pretrained, work.dataset.n_dims, start)
-    elif order.values["anew"] or not work.model_path.exists():
-        _reset(order, work.model_path, lambda: reset_model(work, pretrained, source, start))
-
-
-def _start_flow(order: Order, work: FlowWork, params: FlowTrainingParams) -> None:
-    start = FlowStart(
-        n_dims=work.dataset.n_dims, n_keep_axials=params.displacement.n_keep_axials, seed=params.loop.seed
-    )
-    source, pretrained = order.source(), _pretrained(work.model_path)
-    if source is None:
-        ensure_flow_model(work.model_path, pretrained, start)
-    elif order.values["anew"] or not work.model_path.exists():
-        _reset(
-            order,
-            work.model_path,
-            lambda: reset_flow_model(work.model_path, work.model_cache, pretrained, source, start, work.cancel),
-        )
-
-
-def _reset(order: Order, path: Path, reset: Callable[[], None]) -> None:
-    """Start a model, with a warning where that was not asked for but its file was missing."""
-    was_there = path.exists()
-    reset()
-    history = read_provenance(path)
-    if not was_there and not order.values["anew"] and history:
-        warn_of_start(path, history[-1], path.parent)
-
-
-def _pretrained(path: Path) -> Pretrained:
-    """Return the pretrained models beside a model; none is fetched from here."""
-    return Pretrained(path.parent / "pretrained")
+        ensure_model(path, start, pretrained)
+    elif order.values["anew"] or not path.exists():
+        was_there = path.exists()
+        reset_model(path, start, source, pretrained, work.model_cache, work.cancel)
+        provenance = read_provenance(path)
+        if not was_there and not order.values["anew"] and provenance:
+            warn_of_start(path, provenance[-1], path.parent)

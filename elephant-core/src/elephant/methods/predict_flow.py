@@ -11,15 +11,14 @@ from elephant.config import FlowParams
 from elephant.device import needs_memory
 from elephant.geometry import Block, Ellipsoid, block_of, rasterise
 from elephant.images import normalise, rescale
+from elephant.methods.annotations import warn_of_outside
+from elephant.methods.compatibility import of_flow, warn_of_differences
+from elephant.methods.work import PREDICTION_REMEDY, ModelWork, check_output, chosen_box, seen_size
 from elephant.models.unet import FlowNet
 from elephant.prediction import predict_flow
 from elephant.progress import CancelToken, NeverCancelled
 from elephant.spots import EarlierSpot, FlowField, covers, moved, unmoved
 from elephant.types import Box, FloatArray, Shape, Spot
-from elephant.workflows.compatibility import of_flow, warn_of_differences
-from elephant.workflows.flow import FlowWork
-from elephant.workflows.outside import warn_of_outside
-from elephant.workflows.work import PREDICTION_REMEDY, check_output, chosen_box, seen_size
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +29,7 @@ PRECISION = 0.25
 
 
 @needs_memory("the prediction", PREDICTION_REMEDY)
-def displace(work: FlowWork, t: int, spots: Sequence[Spot], params: FlowParams) -> list[EarlierSpot]:
+def displace(work: ModelWork, t: int, spots: Sequence[Spot], params: FlowParams) -> list[EarlierSpot]:
     """Find where the spots of a timepoint were at the one before.
 
     Spots outside of the crop box are predicted where they are. Those that have no voxel in the image stay where they
@@ -96,7 +95,7 @@ def regions_around(blocks: Sequence[Block], least: Shape, shape: Shape, cancel: 
 class _Flow:
     """Predicts the flow from timepoint `t` to the one before, where it is asked for."""
 
-    def __init__(self, work: FlowWork, t: int, params: FlowParams) -> None:
+    def __init__(self, work: ModelWork, t: int, params: FlowParams) -> None:
         self.work = work
         self.params = params
         self._t = t

@@ -14,10 +14,10 @@ from elephant.config import (
     PredictionParams,
     SpotParams,
 )
+from elephant.methods.work import seen_per_stored
 from elephant.models.provenance_text import tell
 from elephant.models.trained_with import TrainedWith
 from elephant.types import Shape
-from elephant.workflows.work import seen_per_stored
 
 logger = logging.getLogger(__name__)
 

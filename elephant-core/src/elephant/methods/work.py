@@ -1,10 +1,7 @@
 """What pieces of work on a model have in common."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +9,6 @@ from numpy.typing import NDArray
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError, ModelFileError
 from elephant.models.cache import ModelCache
-from elephant.models.lock import writing
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.types import Box, Shape, VoxelSize
 
@@ -25,33 +21,6 @@ TRAINING_REMEDY = (
 )
 START_REMEDY = "make `crop_size` or `cache_maxbytes` smaller; the model is what it was before"
 PREDICTION_REMEDY = "make `patch`, `batch_size` or `crop_box` smaller, or end other programs that use the device"
-
-
-W = TypeVar("W", bound="ModelWork")
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def changes_model(what: str) -> Callable[[Callable[Concatenate[W, P], R]], Callable[Concatenate[W, P], R]]:
-    """Let a piece of work on a model be the only one that changes it, whatever process others run in.
-
-    The dataset cannot be replaced meanwhile.
-
-    Parameters
-    ----------
-    what
-        What it is, for others that are refused: ``a training``.
-    """
-
-    def decorate(function: Callable[Concatenate[W, P], R]) -> Callable[Concatenate[W, P], R]:
-        @wraps(function)
-        def alone(work: W, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            with writing(work.model_path, what), work.dataset.in_use():
-                return function(work, *args, **kwargs)
-
-        return alone
-
-    return decorate
 
 
 @dataclass(frozen=True, slots=True)

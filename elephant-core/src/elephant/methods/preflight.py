@@ -7,8 +7,8 @@ import torch
 from elephant.config import ImageParams, LoopParams, PredictionParams
 from elephant.dataset import Dataset
 from elephant.hardware import check_memory
+from elephant.methods.work import chosen_box, seen_size
 from elephant.types import Shape
-from elephant.workflows.work import chosen_box, seen_size
 
 _FLOAT_BYTES = 4
 # What a network takes per voxel of its crops, measured with the models of this package on a CPU.

@@ -12,14 +12,13 @@ from elephant.config import DetectionParams
 from elephant.dataset import Dataset
 from elephant.device import needs_memory
 from elephant.images import normalise, rescale
+from elephant.methods.compatibility import of_detection, warn_of_differences
+from elephant.methods.work import PREDICTION_REMEDY, ModelWork, check_output, chosen_box, seen_size
 from elephant.models.losses import CENTRE
 from elephant.models.unet import DetectionNet
 from elephant.prediction import predict_probabilities
 from elephant.spots import DetectedSpot, find_spots
 from elephant.types import Box
-from elephant.workflows.compatibility import of_detection, warn_of_differences
-from elephant.workflows.detection import DetectionWork
-from elephant.workflows.work import PREDICTION_REMEDY, check_output, chosen_box, seen_size
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +27,7 @@ _Image = NDArray[np.float32]
 _needs_memory = needs_memory("the prediction", PREDICTION_REMEDY)
 
 
-def detect(work: DetectionWork, t: int, params: DetectionParams) -> list[DetectedSpot]:
+def detect(work: ModelWork, t: int, params: DetectionParams) -> list[DetectedSpot]:
     """Find the nuclei of a timepoint.
 
     Raises
@@ -47,7 +46,7 @@ def detect(work: DetectionWork, t: int, params: DetectionParams) -> list[Detecte
 
 
 def detect_all(
-    work: DetectionWork, timepoints: Sequence[int], params: DetectionParams, on_none: OnNone | None = None
+    work: ModelWork, timepoints: Sequence[int], params: DetectionParams, on_none: OnNone | None = None
 ) -> Iterator[tuple[int, list[DetectedSpot]]]:
     """Find the nuclei of some timepoints, and yield each of them with its nuclei, in the order given.
 
@@ -81,7 +80,7 @@ def detect_all(
             yield last[0], last[1].result()
 
 
-def _compare(work: DetectionWork, params: DetectionParams) -> None:
+def _compare(work: ModelWork, params: DetectionParams) -> None:
     """Warn of what is most often a mistake: another use of the model than in its training, and radii in disorder."""
     least, most = params.spots.r_min, params.spots.r_max
     if least > most:
@@ -93,7 +92,7 @@ def _compare(work: DetectionWork, params: DetectionParams) -> None:
 
 
 @_needs_memory
-def _seen(work: DetectionWork, t: int, params: DetectionParams) -> _Image:
+def _seen(work: ModelWork, t: int, params: DetectionParams) -> _Image:
     """Return what the network sees of a timepoint, (Z), Y, X."""
     dataset, image = work.dataset, params.prediction.image
     stored = dataset.read_image(t)
@@ -104,7 +103,7 @@ def _seen(work: DetectionWork, t: int, params: DetectionParams) -> _Image:
 
 
 @_needs_memory
-def _probabilities(work: DetectionWork, seen: _Image, params: DetectionParams) -> _Image:
+def _probabilities(work: ModelWork, seen: _Image, params: DetectionParams) -> _Image:
     """Return the probabilities of background, border and centre, (3, (Z), Y, X)."""
     prediction = params.prediction
     n_dims = 2 if prediction.use_2d else work.dataset.n_dims
@@ -116,7 +115,7 @@ def _probabilities(work: DetectionWork, seen: _Image, params: DetectionParams) -
 
 @_needs_memory
 def _found(
-    work: DetectionWork, t: int, params: DetectionParams, probabilities: _Image, on_none: OnNone
+    work: ModelWork, t: int, params: DetectionParams, probabilities: _Image, on_none: OnNone
 ) -> list[DetectedSpot]:
     """Return the nuclei, and keep the probabilities where that is wanted."""
     dataset = work.dataset

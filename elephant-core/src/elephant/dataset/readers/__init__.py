@@ -1,1 +1,0 @@
-"""Readers: what gives the voxels of the timepoints of a movie."""

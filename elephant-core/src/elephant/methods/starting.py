@@ -1,0 +1,143 @@
+"""How a model begins: reset on request, or started because it is asked for and its file is not there."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from elephant.device import needs_memory
+from elephant.errors import ModelFileError, NotFoundError
+from elephant.methods.work import START_REMEDY
+from elephant.models.cache import ModelCache, Network
+from elephant.models.ensemble import Ensemble, load_ensemble
+from elephant.models.lock import writing
+from elephant.models.names import nearest_model, shown_name
+from elephant.models.pretrained import VERSATILE, ModelSource, Pretrained
+from elephant.models.provenance import ProvenanceEntry
+from elephant.models.provenance_text import summary
+from elephant.progress import CancelToken
+
+logger = logging.getLogger(__name__)
+
+Untrained = tuple[ProvenanceEntry, Ensemble]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStart:
+    """What is needed to begin a model.
+
+    Attributes
+    ----------
+    network, n_dims, n_keep_axials
+        The architecture.
+    file
+        Name of the pretrained file; None where there is no pretrained model of this kind.
+    kind
+        What such a model is called: ``flow model for 2D``.
+    untrained
+        Makes a model without any trained weights; is given the reason where trained weights were wanted.
+    """
+
+    network: Network
+    n_dims: int
+    n_keep_axials: int
+    file: str | None
+    kind: str
+    untrained: Callable[[str | None], Untrained]
+
+    def load(self, path: Path) -> Ensemble:
+        """Load weights from a model file."""
+        return load_ensemble(path, self.network, self.n_dims, self.n_keep_axials)
+
+    @property
+    def no_file(self) -> str:
+        """Why there is no pretrained model."""
+        return f"there is no pretrained {self.kind}"
+
+
+@needs_memory("the start of the model", START_REMEDY)
+def reset_model(
+    path: Path,
+    start: ModelStart,
+    source: ModelSource,
+    pretrained: Pretrained,
+    model_cache: ModelCache,
+    cancel: CancelToken,
+) -> None:
+    """Start a model anew; the file is replaced whole at the end, or stays as it was.
+
+    Parameters
+    ----------
+    path
+        The model file.
+    start
+        The architecture, and how a model begins that has no trained weights.
+    source
+        Where the weights come from; where it names none, or the pretrained model of a kind of which there is none, the
+        model starts untrained.
+    pretrained
+        The pretrained models.
+    model_cache
+        Where models are kept between pieces of work.
+
+    Raises
+    ------
+    elephant.errors.NotFoundError, elephant.errors.InvalidInputError, elephant.errors.ModelFileError
+        The weights asked for cannot be had, or are of another network.
+    elephant.errors.InUseError
+        Somebody else is changing the model.
+    elephant.errors.Cancelled
+        The work was ended.
+    """
+    with writing(path, "a reset"):
+        if start.file is None and source.file is None and source.url in (None, VERSATILE):
+            entry, model = start.untrained(start.no_file)
+        elif source.is_empty:
+            entry, model = start.untrained(None)
+        else:
+            name = start.file or ""
+            entry = source.entry(name)
+            with source.weights(pretrained, name, cancel) as file:
+                model = start.load(file)
+        cancel.check()
+        model.save(path, entry)
+        model_cache.forget(path)
+
+
+@needs_memory("the start of the model", START_REMEDY)
+def ensure_model(path: Path, start: ModelStart, pretrained: Pretrained) -> None:
+    """Start a model where its file is not there yet: pretrained, or else untrained.
+
+    That is a warning, since the name of another model may have been misspelt.
+    """
+    if path.is_file():
+        return
+    try:
+        if start.file is None:
+            raise NotFoundError(start.no_file)
+        model = start.load(pretrained.get(start.file))
+        entry = ProvenanceEntry(what="pretrained", source=start.file)
+    except (NotFoundError, ModelFileError) as error:
+        entry, model = start.untrained(str(error))
+    if not path.is_file():  # somebody else's, who was faster, stays
+        model.save(path, entry)
+        warn_of_start(path, entry, pretrained.folder.parent)
+
+
+def warn_of_start(path: Path, entry: ProvenanceEntry, models: Path) -> None:
+    """Say that a model's file was not there, from what it was started, and which model was perhaps meant.
+
+    Parameters
+    ----------
+    path
+        The model file.
+    entry
+        What its provenance says of this start.
+    models
+        Folder of all models.
+    """
+    other = nearest_model(path, models)
+    hint = "" if other is None else f". There is a model {other}: if you meant that one, correct the name"
+    logger.warning(
+        "%s did not exist: %s%s", shown_name(path, models), summary(entry).replace("started", "started anew", 1), hint
+    )

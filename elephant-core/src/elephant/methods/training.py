@@ -1,0 +1,333 @@
+"""Trainings: prepared and checked once, then run, or kept going while a person annotates."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Generic, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elephant.crops.sample import TimepointCache
+from elephant.device import needs_memory
+from elephant.errors import InvalidInputError
+from elephant.methods.base import A, Method, P, S
+from elephant.methods.compatibility import warn_of_differences
+from elephant.methods.preflight import check_batches, check_images
+from elephant.methods.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, ModelWork
+from elephant.models.ensemble import Ensemble
+from elephant.models.lock import writing
+from elephant.models.provenance import ProvenanceEntry, finite
+from elephant.models.versions import ModelFile
+from elephant.training.loop import LiveSettings, TrainingControl
+from elephant.types import FloatArray
+
+logger = logging.getLogger(__name__)
+
+Positions = Mapping[int, FloatArray]
+
+
+class LiveUpdates(Protocol):
+    """Where a live session learns that labels were written."""
+
+    def wait(self) -> Positions:
+        """Block, without load, until labels were written since the last call.
+
+        Returns
+        -------
+        mapping
+            For every timepoint with new labels, in the order in which they were written last, the physical positions
+            of its annotations, (N, 3), Z, Y, X.
+
+        Raises
+        ------
+        elephant.errors.Cancelled
+            The session was ended.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun(Generic[A, P, S]):
+    """A training that was checked and can be run.
+
+    Attributes
+    ----------
+    method
+        What is trained.
+    work
+        The dataset and the model.
+    annotations
+        What a person has annotated.
+    params
+        Parameters of the training.
+    """
+
+    method: Method[A, P, S]
+    work: ModelWork
+    annotations: Sequence[A]
+    params: P
+
+    def load(self) -> Ensemble:
+        """Return the model.
+
+        Raises
+        ------
+        elephant.errors.NotFoundError, elephant.errors.ModelFileError
+            Its file is not there, or holds something else.
+        """
+        work, method = self.work, self.method
+        keep = method.n_keep_axials(self.params)
+        return work.model_cache.get(work.model_path, method.network, work.dataset.n_dims, keep)
+
+    @needs_memory("the training", TRAINING_REMEDY)
+    def run(
+        self, control: TrainingControl, on_saved: Callable[[], None], cache_bytes: int = DEFAULT_CACHE_BYTES
+    ) -> None:
+        """Label the timepoints of the annotations, then train the model on them; it is saved after each epoch.
+
+        Parameters
+        ----------
+        control
+            Ends the training, and knows the settings of the moment.
+        on_saved
+            Called each time that the model was saved.
+        cache_bytes
+            Limit for the samples that are kept in memory.
+
+        Raises
+        ------
+        InvalidInputError
+            No voxel is labelled.
+        elephant.errors.InUseError
+            Somebody else is changing the model.
+        elephant.errors.DivergedError
+            The loss exploded; the file holds the last good epoch.
+        elephant.errors.Cancelled
+            The training was ended; the file holds the last finished epoch.
+        """
+        method, dataset, params = self.method, self.work.dataset, self.params
+        with self._changing("a training"):
+            model = self.load()  # what is wrong with it is found before the first label is written
+            positions = self._write_labels()
+            positions = {t: found for t, found in positions.items() if method.is_labelled(dataset, t)}
+            if not positions:
+                raise InvalidInputError(method.nothing_to_train)
+
+            def sample(t: int) -> S:
+                return method.sample(dataset, t, positions[t], method.images(dataset, t, params), params)
+
+            trainer = method.trainer(model, TimepointCache(sample, cache_bytes), params, dataset)
+            with self._recording("training", model, control, on_saved) as recorder:
+                recorder.trains_on({t: len(found) for t, found in positions.items()})
+                trainer.run(list(positions), recorder, recorder, recorder.save)
+
+    @needs_memory("the live training", TRAINING_REMEDY)
+    def run_live(
+        self,
+        updates: LiveUpdates,
+        control: TrainingControl,
+        on_saved: Callable[[], None],
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+    ) -> None:
+        """Train one epoch on each timepoint whose labels are written, until the session is ended.
+
+        The annotations given, if any, are labelled first and make the first epoch. Each epoch reads the newest labels
+        of its timepoint; the model is saved after it.
+
+        Parameters
+        ----------
+        updates
+            Says where labels were written.
+        control, on_saved, cache_bytes
+            As for :meth:`run`; images are what is kept in memory.
+
+        Raises
+        ------
+        elephant.errors.Cancelled
+            The session was ended, as every one is; the file holds the last finished epoch.
+        """
+        with self._changing("a live session"):
+            model = self.load()
+            pending = self._write_labels()
+            newest = _NewestSample(self, cache_bytes)
+            trainer = self.method.trainer(model, newest, self.params, self.work.dataset)
+            epoch = 0
+            with self._recording("live session", model, control, on_saved) as recorder:
+                while True:
+                    for t, positions in pending.items():
+                        if not newest.renew(t, positions):
+                            logger.info("Live training: timepoint %d has no labels, nothing to learn", t)
+                            continue
+                        epoch += 1
+                        recorder.trains_on({t: len(positions)})
+                        trainer.run_epoch([t], recorder, recorder, epoch)
+                        recorder.save()
+                    pending = updates.wait()
+
+    @contextmanager
+    def _changing(self, what: str) -> Iterator[None]:
+        """Be the only one that changes the model, whatever process others run in, and keep the dataset in place."""
+        with writing(self.work.model_path, what), self.work.dataset.in_use():
+            yield
+
+    def _write_labels(self) -> Positions:
+        """Write the labels, and return where crops are cut."""
+        method, work = self.method, self.work
+        groups = method.check(work.dataset, self.annotations)
+        method.update_labels(work.dataset, self.annotations, self.params, work.reporter, work.cancel)
+        return {t: method.positions(group) for t, group in groups.items()}
+
+    @contextmanager
+    def _recording(
+        self, what: Any, model: Ensemble, control: TrainingControl, on_saved: Callable[[], None]
+    ) -> Iterator["EpochRecorder"]:
+        """Give what saves the model; the model cache forgets it afterwards.
+
+        An epoch that was not finished has changed the weights in memory, but not the file.
+        """
+        work, method = self.work, self.method
+        used = method.trained_with(self.params, work.dataset.shape)
+        warn_of_differences(work.model_path, used, f"this {what}")
+        entry = ProvenanceEntry(what=what, dataset=work.dataset.name, annotated=method.annotated, trained_with=used)
+        try:
+            yield EpochRecorder(work, model, control, entry, on_saved)
+        finally:
+            work.model_cache.forget(work.model_path)
+
+
+def prepare_training(
+    method: Method[A, P, S], work: ModelWork, annotations: Sequence[A], params: P, *, may_wait: bool = False
+) -> TrainingRun[A, P, S]:
+    """Check that a training can be done, before anything is written or a model is started.
+
+    Parameters
+    ----------
+    may_wait
+        Whether annotations may come later, as in a live session.
+
+    Raises
+    ------
+    InvalidInputError
+        An annotation is wrong, none of them labels a voxel, or memory cannot hold what it needs.
+    """
+    dataset = work.dataset
+    groups = method.check(dataset, annotations)
+    if not may_wait and not method.labels_any(dataset, annotations, params):
+        raise InvalidInputError(method.nothing_to_train)
+    check_images(dataset, params.image, method.n_images(dataset.n_dims))
+    seen = params.image.input_size or dataset.shape
+    check_batches(params.crop_size, seen, params.loop, len(groups), work.model_cache.device)
+    return TrainingRun(method, work, annotations, params)
+
+
+class EpochRecorder:
+    """Saves the model after each epoch, with its provenance.
+
+    It is the reporter and the control of the training, so that it sees the losses and the settings of each epoch.
+
+    Parameters
+    ----------
+    work
+        The model's file, and the reporter that progress is passed on to.
+    model
+        What is trained.
+    control
+        May end the training.
+    entry
+        What is known of the training before it begins.
+    on_saved
+        Called each time that the model was saved.
+    """
+
+    def __init__(
+        self,
+        work: ModelWork,
+        model: Ensemble,
+        control: TrainingControl,
+        entry: ProvenanceEntry,
+        on_saved: Callable[[], None],
+    ) -> None:
+        self._reporter, self._model, self._control, self._on_saved = work.reporter, model, control, on_saved
+        self._file = ModelFile(work.model_path)
+        self._dataset = work.dataset
+        self._entry = entry
+        self._annotations: dict[int, int] = {}
+        self._losses: list[float] = []
+        self._lr: float | None = None
+
+    def trains_on(self, annotations: Mapping[int, int]) -> None:
+        """Take note of the timepoints of the next epochs, with the number of their annotations."""
+        self._annotations.update(annotations)
+
+    def progress(self, stage: str, done: int, total: int, **values: float) -> None:
+        """Keep the loss, and pass on the progress."""
+        if "loss" in values:
+            self._losses.append(values["loss"])
+        self._reporter.progress(stage, done, total, **values)
+
+    def check(self) -> None:
+        """Raise where the training has to end."""
+        self._control.check()
+
+    def settings(self) -> LiveSettings:
+        """Return the settings of the moment."""
+        settings = self._control.settings()
+        self._lr = settings.lr
+        return settings
+
+    def save(self) -> None:
+        """Save the model after an epoch.
+
+        Raises
+        ------
+        elephant.errors.DatasetError
+            The dataset was replaced meanwhile; nothing is saved.
+        """
+        self._dataset.check_not_replaced()
+        self._entry = self._entry.model_copy(
+            update={
+                "timepoints": tuple(sorted(self._annotations)),
+                "n_annotations": sum(self._annotations.values()),
+                "epochs": self._entry.epochs + 1,
+                "steps": self._entry.steps + len(self._losses),
+                "lr": self._lr,
+                "loss": finite(fmean(self._losses)) if self._losses else None,
+            }
+        )
+        self._losses.clear()
+        self._file.save(self._model.state_dicts(), self._entry)
+        self._on_saved()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Images:
+    """What the network sees of a timepoint, for a cache."""
+
+    values: NDArray[np.float32]
+
+    @property
+    def n_bytes(self) -> int:
+        return self.values.nbytes
+
+
+class _NewestSample(Generic[A, P, S]):
+    """The sample of the epoch: images are kept in memory, labels are read when they were written."""
+
+    def __init__(self, run: TrainingRun[A, P, S], cache_bytes: int) -> None:
+        self._run: TrainingRun[A, P, S] = run
+        self._images = TimepointCache(self._read, cache_bytes)
+        self._current: dict[int, S] = {}
+
+    def renew(self, t: int, positions: FloatArray) -> bool:
+        """Take the newest labels of a timepoint; False where it has none."""
+        method, dataset = self._run.method, self._run.work.dataset
+        self._current = {t: method.sample(dataset, t, positions, self._images(t).values, self._run.params)}
+        return method.is_labelled(dataset, t)
+
+    def __call__(self, t: int) -> S:
+        return self._current[t]
+
+    def _read(self, t: int) -> _Images:
+        return _Images(self._run.method.images(self._run.work.dataset, t, self._run.params))
