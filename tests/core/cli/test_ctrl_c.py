@@ -28,7 +28,7 @@ if __name__ == "__main__":
     sys.exit(main())
 """
 AT_THE_FIRST_TIMEPOINT = """
-from elephant.cli.progress import Bars
+from elephant.console import Bars
 Bars.progress = lambda *args, **values: Path("ready").touch()
 """
 WITH_THE_FIRST_HELPER = """

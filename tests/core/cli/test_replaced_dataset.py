@@ -9,7 +9,7 @@ import pytest
 from core.cli.shell import Shell
 from core.dataset.bdv import ramp, write_movie
 from core.dataset.helpers import make
-from elephant.cli.progress import Bars
+from elephant.console import Bars
 from elephant.dataset import Dataset
 from elephant.errors import DatasetError, InUseError
 from elephant.methods.training import EpochRecorder

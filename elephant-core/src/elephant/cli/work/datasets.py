@@ -5,13 +5,12 @@ from typing import Any
 
 import click
 
-from elephant.cli.interruption import interruptible
 from elephant.cli.output import counted, in_bytes, in_ranges, print_json
 from elephant.cli.places import DATASETS, find, place
-from elephant.cli.progress import Bars
 from elephant.cli.running import DONE, FAILED
 from elephant.cli.session import current
 from elephant.config import ConversionParams
+from elephant.console import Bars, interruptible
 from elephant.dataset import Dataset, DatasetSource, check_dataset, convert
 from elephant.dataset.check import READY
 from elephant.dataset.hdf5 import SUFFIXES
@@ -36,7 +35,7 @@ def convert_movie(
             f"expected a new folder, a dataset, or a folder of movies alone, got {folder}, which holds {other}: give "
             "another name, or --overwrite to make the dataset there, beside what it holds"
         )
-    with interruptible(lambda: "the dataset's folder is as it was") as cancel, Bars(current()) as bars:
+    with interruptible(lambda: "the dataset's folder is as it was") as cancel, Bars(quiet=current().quiet) as bars:
         convert(movie if movie.name else movie.absolute(), folder, params, bars, cancel)
     found = {"dataset": str(folder), **_content(Dataset(folder))}
     if as_json:

@@ -9,16 +9,15 @@ from typing import Any
 import click
 
 from elephant.cli.files import SpotRecord, read_all_spots
-from elephant.cli.interruption import interruptible
 from elephant.cli.options import parse_timepoints
 from elephant.cli.output import counted, print_json
-from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
 from elephant.cli.work.mask_output import check_output, put_masks
 from elephant.cli.work.mask_table import MaskTable
 from elephant.cli.work.opening import chosen_voxel_size, open_dataset
 from elephant.config import CtcParams
+from elephant.console import Bars, interruptible
 from elephant.dataset import Dataset
 from elephant.tracking import TrackLabels
 from elephant.workflows.tracks import TRACKS, Shown, export_tracks
@@ -38,7 +37,7 @@ def export_masks(name: str, files: Sequence[Path], output: Path, values: Mapping
     _warn(table.guesses())
     with tempfile.TemporaryDirectory(dir=output.absolute().parent, prefix=f".{output.name}.") as beside:
         archive = Path(beside) / "masks.zip"
-        with interruptible(lambda: f"{output} is as it was") as cancel, Bars(current()) as bars:
+        with interruptible(lambda: f"{output} is as it was") as cancel, Bars(quiet=current().quiet) as bars:
             with archive.open("w+b") as into:
                 first = 0 if values["from_zero"] else None
                 shown = export_tracks(dataset, table.spots(), labels, params, into, bars, cancel, first_number=first)

@@ -9,18 +9,17 @@ import click
 import numpy as np
 
 from elephant.cli.files import SpotRecord, read_all_spots, spot_of
-from elephant.cli.interruption import interruptible
 from elephant.cli.options import chosen_keep_axials, parse_timepoints
 from elephant.cli.output import counted
 from elephant.cli.parameters import build
 from elephant.cli.places import MODELS, find
-from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
 from elephant.cli.work.as_trained import as_trained
 from elephant.cli.work.opening import chosen_voxel_size, open_dataset
 from elephant.cli.work.prediction import REPLACED, STANDARD_OUTPUT, outputs_of, write_all
 from elephant.config import FlowParams
+from elephant.console import Bars, interruptible
 from elephant.dataset import Dataset
 from elephant.device import choose_device
 from elephant.errors import InvalidInputError
@@ -73,7 +72,7 @@ def _linked(
         write_all(outputs, _all(found), is_completed=False)
         return f"{counted(len(found), 'timepoint')} of {len(groups)} done, not joined to tracks"
 
-    with dataset.in_use(), Bars(current()) as bars, interruptible(promise) as cancel:
+    with dataset.in_use(), Bars(quiet=current().quiet) as bars, interruptible(promise) as cancel:
         model_cache = ModelCache(choose_device(values["device"]))
         work = ModelWork(dataset, path, model_cache, bars, cancel)
         params = _params(values, dataset)

@@ -8,17 +8,16 @@ from typing import Any
 import click
 
 from elephant.cli.files import SpotRecord, check_output, write_spots
-from elephant.cli.interruption import interruptible
 from elephant.cli.options import chosen_keep_axials, parse_timepoints
 from elephant.cli.output import counted, in_ranges
 from elephant.cli.parameters import build
 from elephant.cli.places import MODELS, find
-from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
 from elephant.cli.work.as_trained import as_trained
 from elephant.cli.work.opening import chosen_voxel_size, open_dataset
 from elephant.config import DetectionParams
+from elephant.console import Bars, interruptible
 from elephant.device import choose_device
 from elephant.errors import InvalidInputError
 from elephant.methods.predict_detection import detect_all, why_none
@@ -54,7 +53,7 @@ def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
         write_all(outputs, found, is_completed=False)
         return f"{counted(len(done), 'timepoint')} of {len(timepoints)} done, with {counted(len(found), 'spot')}"
 
-    with Bars(current()) as bars, interruptible(promise) as cancel:
+    with Bars(quiet=current().quiet) as bars, interruptible(promise) as cancel:
         work = ModelWork(dataset, path, model_cache, bars, cancel)
         for t, spots in detect_all(work, timepoints, params, none.__setitem__):
             found += _records(t, spots)

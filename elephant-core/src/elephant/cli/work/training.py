@@ -9,16 +9,15 @@ from typing import Any
 import click
 
 from elephant.cli.files import links_of, read_all_spots, spot_of
-from elephant.cli.interruption import Interruption, interruptible
 from elephant.cli.options import chosen_keep_axials
 from elephant.cli.output import counted, print_json
 from elephant.cli.parameters import build
 from elephant.cli.places import MODELS, chosen_workspace, place
-from elephant.cli.progress import Bars
 from elephant.cli.running import DONE
 from elephant.cli.session import current
 from elephant.cli.work.opening import chosen_voxel_size, open_dataset
 from elephant.config import DetectionTrainingParams, FlowStart, FlowTrainingParams, LoopParams, SelfSupervisedParams
+from elephant.console import Bars, Interruption, interruptible
 from elephant.dataset import Dataset
 from elephant.device import choose_device
 from elephant.errors import InUseError, InvalidInputError
@@ -215,7 +214,7 @@ def _train(
     start_of: Callable[[ModelWork], ModelStart],
 ) -> int:
     model_cache = ModelCache(choose_device(order.values["device"]))
-    with Bars(current()) as bars, _curves(order, path) as curves:
+    with Bars(quiet=current().quiet) as bars, _curves(order, path) as curves:
         outcome = _Outcome(bars, path, curves)
         with interruptible(outcome.promise) as cancel, outcome.leaving_no_start():
             work = ModelWork(dataset, path, model_cache, outcome, cancel)

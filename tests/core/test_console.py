@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from elephant.cli.interruption import interruptible
+from elephant.console import interruptible
 from elephant.errors import Cancelled
 
 
