@@ -79,7 +79,7 @@ def test_link_and_export(client: ReleasedClient) -> None:
     }
 
 
-def test_a_live_session_hears_of_labels_and_guests_are_served(client: ReleasedClient) -> None:
+def test_a_live_session_hears_of_labels_and_predictions_are_served(client: ReleasedClient) -> None:
     session = client.later("seg/train", client.seg_train_body([], is_livemode=True, n_crops=1))
     wait_until(lambda: client.state() == 1, 20, "the session")
     model = client.server.workspace / "models" / "story" / "detection.pth"

@@ -20,7 +20,7 @@ from elephant_server.main import make_app
 from elephant_server.rabbitmq import Messages, NoBroker
 from elephant_server.services import Services
 from elephant_server.settings import Settings
-from elephant_server.state import MemoryFeed, MemoryJobStore
+from elephant_server.state import ActivityFeed, JobStore, MemoryStore
 from stack.running import free_ports, wait_until
 
 TOKEN = "abcdefghijklmnopqrstuvwxyz"
@@ -33,7 +33,9 @@ def port(tmp_path: Path) -> Iterator[int]:
     (port,) = free_ports(1)
     settings = Settings(workspace=tmp_path, http_port=port, token=TOKEN, gpu="")
     workers = WorkerThreads((), lambda: lambda *_: None)
-    app = make_app(Services.of(settings, MemoryJobStore(), MemoryFeed(), workers, Messages(NoBroker())))
+    app = make_app(
+        Services.of(settings, JobStore(MemoryStore()), ActivityFeed(MemoryStore()), workers, Messages(NoBroker()))
+    )
     listening = server._listen(app, settings)
     thread = threading.Thread(target=listening.run, daemon=True)
     thread.start()

@@ -149,7 +149,7 @@ class RunningServer:
         return file.read_text().strip() if file.exists() else self.values.get("ELEPHANT_TOKEN", "")
 
     def redis(self, database: int = 0) -> "redis.Redis[str]":
-        """Return a connection to its Redis: the board, or the queues with database 1."""
+        """Return a connection to its Redis: the job store, or the queues with database 1."""
         made = self.workspace / ".run" / "redis.password"
         password = self.values.get("ELEPHANT_REDIS_PASSWORD") or made.read_text().strip()
         return redis.Redis(

@@ -5,7 +5,7 @@ import logging
 
 from elephant_server.rabbitmq import Messages, Publisher, QueueLogHandler
 from elephant_server.settings import Settings
-from elephant_server.state import FeedPublisher, RedisFeed
+from elephant_server.state import ActivityFeed, FeedPublisher, RedisStore
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 OURS = ("elephant", "elephant_server")
@@ -20,11 +20,11 @@ def messages_of(settings: Settings) -> Messages:
 @functools.cache
 def feed_publisher_of(settings: Settings) -> FeedPublisher:
     """Return this process's way to the dashboard; connects when the first news is put up."""
-    return FeedPublisher(RedisFeed(settings.redis_url))
+    return FeedPublisher(ActivityFeed(RedisStore(settings.redis_url)))
 
 
 class FeedHandler(logging.Handler):
-    """Puts records up on the bulletin, without tracebacks."""
+    """Publishes log records in the activity feed, without tracebacks."""
 
     def __init__(self, feed_publisher: FeedPublisher, level: int = logging.INFO) -> None:
         super().__init__(level)

@@ -12,13 +12,14 @@ from elephant_server.logs import messages_of
 from elephant_server.machines import Machines
 from elephant_server.services import KEY, Services
 from elephant_server.settings import Settings, get_settings
-from elephant_server.state import RedisFeed, RedisJobStore, RedisWorkerRegistry
+from elephant_server.state import ActivityFeed, JobStore, RedisStore, RedisWorkerRegistry
 
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the application of the stack; it connects to Redis and RabbitMQ when the first request needs them."""
     settings = settings or get_settings()
-    job_store, feed = RedisJobStore(settings.redis_url), RedisFeed(settings.redis_url)
+    store = RedisStore(settings.redis_url)
+    job_store, feed = JobStore(store), ActivityFeed(store)
     machines = Machines(settings.gpu, RedisWorkerRegistry(settings.redis_url) if settings.is_cluster else None)
     return make_app(Services.of(settings, job_store, feed, Post(settings), messages_of(settings), machines))
 

@@ -39,7 +39,7 @@ class Services:
         messages: Messages,
         machines: Machines | None = None,
     ) -> Self:
-        """Return the parts over a board, a bulletin, what carries tasks, what carries messages, and who computes."""
+        """Return the parts over a job store, a feed, what carries tasks, what carries messages, and who computes."""
         dispatcher, machines = Dispatcher(job_store, send), machines or Machines(settings.gpu)
         return cls(
             settings, job_store, feed, dispatcher, LongPollResponder(job_store), Follower(job_store), messages, machines

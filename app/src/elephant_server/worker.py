@@ -17,7 +17,7 @@ from elephant_server.jobs.heartbeat import attend
 from elephant_server.jobs.runner import end_current_jobs
 from elephant_server.logs import feed_publisher_of, messages_of, set_up_logging
 from elephant_server.settings import get_settings
-from elephant_server.state import RedisJobStore, RedisWorkerRegistry
+from elephant_server.state import JobStore, RedisStore, RedisWorkerRegistry
 
 app = make_celery(get_settings())
 
@@ -26,7 +26,8 @@ app = make_celery(get_settings())
 def worker_context() -> WorkerContext:
     """Return what this process keeps between jobs; made on first use."""
     settings = get_settings()
-    return make_context(settings, RedisJobStore(settings.redis_url), messages_of(settings), feed_publisher_of(settings))
+    job_store = JobStore(RedisStore(settings.redis_url))
+    return make_context(settings, job_store, messages_of(settings), feed_publisher_of(settings))
 
 
 @functools.cache

@@ -7,14 +7,14 @@ from elephant_server.jobs.reaper import Reaper
 from elephant_server.logs import set_up_logging
 from elephant_server.main import create_app
 from elephant_server.settings import get_settings
-from elephant_server.state import RedisJobStore
+from elephant_server.state import JobStore, RedisStore
 from elephant_server.uploads.models import uploads_folder
 
 settings = get_settings()
 set_up_logging(settings)
 application = create_app(settings)
 Reaper(
-    RedisJobStore(settings.redis_url),
+    JobStore(RedisStore(settings.redis_url)),
     [
         OrphanFiles(uploads_folder(settings.models_dir), (SEG_RESET, FLOW_RESET)),
         OrphanFiles(settings.exports_dir, (CTC_EXPORT,)),

@@ -13,7 +13,7 @@ from elephant.spots import DetectedSpot
 from elephant.types import Box, VoxelSize
 from elephant_server.jobs.payloads import SegPredict
 from elephant_server.jobs.progress import show_found
-from elephant_server.state import FeedPublisher, RedisFeed
+from elephant_server.state import ActivityFeed, FeedPublisher, RedisStore
 from elephant_server.state.results import MOST_NUCLEI
 
 EDGES = VoxelSize(2.0, 0.5, 0.5)
@@ -24,7 +24,7 @@ SPOT = DetectedSpot(np.array([4.0, 5.0, 6.0]), np.diag([16.0, 4.0, 1.0]), 0.75)
 def feed_publisher(redis_url: str) -> FeedPublisher:
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
-    return FeedPublisher(RedisFeed(redis_url))
+    return FeedPublisher(ActivityFeed(RedisStore(redis_url)))
 
 
 def payload(**changes: Any) -> SegPredict:

@@ -29,8 +29,8 @@ from elephant_server.main import create_app
 from elephant_server.schemas.seg import SegPredictBody
 from elephant_server.services import KEY
 from elephant_server.settings import Settings
-from elephant_server.state import FeedPublisher, JobKind, JobStore, Outcome, RedisFeed
-from elephant_server.state.feed_redis import MOST_LINES
+from elephant_server.state import ActivityFeed, FeedPublisher, JobKind, JobStore, Outcome, RedisStore
+from elephant_server.state.feed import MOST_LINES
 
 
 @pytest.fixture
@@ -40,10 +40,10 @@ def job_store(app: Flask) -> JobStore:
 
 
 @pytest.fixture
-def feed(redis_url: str) -> RedisFeed:
+def feed(redis_url: str) -> ActivityFeed:
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
-    return RedisFeed(redis_url)
+    return ActivityFeed(RedisStore(redis_url))
 
 
 def status(page: FlaskClient) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class ModelProvenance:
         self.steps.append(done)
 
 
-def test_a_job_is_shown_with_its_progress(page: FlaskClient, job_store: JobStore, feed: RedisFeed) -> None:
+def test_a_job_is_shown_with_its_progress(page: FlaskClient, job_store: JobStore, feed: ActivityFeed) -> None:
     assert status(page)["jobs"] == []
     job_store.open("a", JobKind.TRAINING, "elephant.seg_train")
     assert status(page)["jobs"][0]["phase"] == "queued"
@@ -101,7 +101,7 @@ def test_the_time_left_follows_the_pace_and_pauses_count_little() -> None:
     assert pace.remaining_s("tile", 1, 5) is None
 
 
-def test_what_requests_say_of_a_dataset_is_remembered(page: FlaskClient, feed: RedisFeed, dataset: Any) -> None:
+def test_what_requests_say_of_a_dataset_is_remembered(page: FlaskClient, feed: ActivityFeed, dataset: Any) -> None:
     body = SegPredictBody.model_validate_json(
         '{"dataset_name": "user/movie", "model_name": "m", "timepoint": 2, "scales": [0.5, 0.6, 2], "p_thresh": 0.3}'
     )
@@ -115,7 +115,7 @@ def test_what_requests_say_of_a_dataset_is_remembered(page: FlaskClient, feed: R
     assert (known["dataset_name"], known["model_name"], known["timepoint"]) == ("user/movie", "m", 2)
 
 
-def test_the_log_is_kept_short_and_read_on(page: FlaskClient, feed: RedisFeed) -> None:
+def test_the_log_is_kept_short_and_read_on(page: FlaskClient, feed: ActivityFeed) -> None:
     feed_publisher = FeedPublisher(feed)
     logger = logging.getLogger("elephant.test_of_the_bulletin")
     handler = FeedHandler(feed_publisher)
@@ -149,7 +149,7 @@ def test_a_line_that_cannot_be_is_refused_and_redis_not_blamed(page: FlaskClient
 
 
 def test_nobody_waits_for_a_redis_that_is_away() -> None:
-    feed_publisher = FeedPublisher(RedisFeed("redis://127.0.0.1:1/0"))
+    feed_publisher = FeedPublisher(ActivityFeed(RedisStore("redis://127.0.0.1:1/0")))
     begin = time.monotonic()
     for i in range(20_000):
         feed_publisher.line("INFO", str(i))
@@ -158,7 +158,7 @@ def test_nobody_waits_for_a_redis_that_is_away() -> None:
     assert not feed_publisher.flush(0.1)
 
 
-def test_status_and_log_come_as_events(app: Flask, job_store: JobStore, feed: RedisFeed) -> None:
+def test_status_and_log_come_as_events(app: Flask, job_store: JobStore, feed: ActivityFeed) -> None:
     feed_publisher = FeedPublisher(feed)
     feed_publisher.line("INFO", "first")
     assert feed_publisher.flush(10)
@@ -181,7 +181,7 @@ def test_status_and_log_come_as_events(app: Flask, job_store: JobStore, feed: Re
     again.close()
 
 
-def test_streams_leave_threads_for_requests(settings: Settings, feed: RedisFeed) -> None:
+def test_streams_leave_threads_for_requests(settings: Settings, feed: ActivityFeed) -> None:
     app = create_app(settings)
     streams = [app.test_client().get("/dashboard/api/events") for _ in range(3)]
     assert [stream.status_code for stream in streams] == [200, 200, 503]

@@ -140,7 +140,7 @@ def test_without_rabbitmq_the_steps_come_from_the_servers_status(
     of_training = {"kind": "training", "stage": "step", "total": 100}
     server.shown = [
         {"kind": "training", "stage": None, "done": None, "values": {}},  # asked for before anything begins
-        {"kind": "guest", "stage": "tile", "done": 3, "total": 4, "values": {}},
+        {"kind": "interactive", "stage": "tile", "done": 3, "total": 4, "values": {}},
         *({**of_training, "done": done, "values": {"loss": 1 / done}} for done in (5, 40)),
         {},
     ]

@@ -15,7 +15,7 @@ from elephant.progress import NeverCancelled, NoReporter
 from elephant_server.errors import StorageError
 from elephant_server.jobs.exports import ctc_export
 from elephant_server.jobs.payloads import CtcExport, MarkedSpot
-from elephant_server.state import FeedPublisher, MemoryFeed
+from elephant_server.state import ActivityFeed, FeedPublisher, MemoryStore
 
 
 class Control(NeverCancelled):
@@ -36,7 +36,9 @@ def context(tmp_path: Path) -> Any:
         file["t00000/s00/0/cells"] = np.ones((4, 20, 20), np.int16)
         file["t00001/s00/0/cells"] = np.ones((4, 20, 20), np.int16)
     convert(tmp_path / "movie.h5", tmp_path / "datasets" / "a", ConversionParams(), NoReporter(), NeverCancelled())
-    return SimpleNamespace(datasets=tmp_path / "datasets", exports=tmp_path, feed_publisher=FeedPublisher(MemoryFeed()))
+    return SimpleNamespace(
+        datasets=tmp_path / "datasets", exports=tmp_path, feed_publisher=FeedPublisher(ActivityFeed(MemoryStore()))
+    )
 
 
 def payload(file: Path) -> CtcExport:

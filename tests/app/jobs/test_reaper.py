@@ -14,7 +14,7 @@ import redis
 
 from elephant_server.jobs.orphans import OrphanFiles
 from elephant_server.jobs.reaper import ABORT_S, LEASE_S, Reaper
-from elephant_server.state import JobKind, RedisJobStore
+from elephant_server.state import JobKind, JobStore, RedisStore
 from elephant_server.state.owners import _name, end_worker, is_gone, this_process
 
 
@@ -33,8 +33,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def job_store(redis_url: str) -> RedisJobStore:
-    return RedisJobStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
+def job_store(redis_url: str) -> JobStore:
+    return JobStore(RedisStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:"))
 
 
 def ended_process() -> str:
@@ -43,7 +43,7 @@ def ended_process() -> str:
     return this_process().replace(f"/{os.getpid()}-", f"/{pid}-")
 
 
-def test_a_job_whose_worker_has_ended_is_dropped_at_the_first_look(job_store: RedisJobStore) -> None:
+def test_a_job_whose_worker_has_ended_is_dropped_at_the_first_look(job_store: JobStore) -> None:
     job_store.open("dead", JobKind.TRAINING, "elephant.seg_train")
     job_store.take("dead", ended_process())
     job_store.open("alive", JobKind.INTERACTIVE)
@@ -56,9 +56,7 @@ def test_a_job_whose_worker_has_ended_is_dropped_at_the_first_look(job_store: Re
     assert "seg_train" in outcome.message
 
 
-def test_a_job_that_nobody_renews_is_dropped_and_one_that_is_renewed_stays(
-    job_store: RedisJobStore, clock: Clock
-) -> None:
+def test_a_job_that_nobody_renews_is_dropped_and_one_that_is_renewed_stays(job_store: JobStore, clock: Clock) -> None:
     reaper = Reaper(job_store, clock=clock)
     for name in ("queued", "stuck", "renewed"):
         job_store.open(name, JobKind.INTERACTIVE)
@@ -88,7 +86,7 @@ def stopped(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
             process.kill()
 
 
-def test_a_worker_that_does_not_answer_is_ended(job_store: RedisJobStore, clock: Clock) -> None:
+def test_a_worker_that_does_not_answer_is_ended(job_store: JobStore, clock: Clock) -> None:
     job_store.open("stuck", JobKind.TRAINING, "elephant.seg_train")
     with stopped("elephant_server.worker") as (process, name):
         job_store.take("stuck", name)
@@ -107,7 +105,7 @@ def test_a_worker_that_does_not_answer_is_ended(job_store: RedisJobStore, clock:
     assert not job_store.silent_owners()
 
 
-def test_a_worker_elsewhere_is_left_to_whoever_can_end_it(job_store: RedisJobStore, clock: Clock) -> None:
+def test_a_worker_elsewhere_is_left_to_whoever_can_end_it(job_store: JobStore, clock: Clock) -> None:
     job_store.open("stuck", JobKind.TRAINING)
     job_store.take("stuck", "another-boot/pid:[1]/12-34")
     reaper = Reaper(job_store, clock=clock)
@@ -117,8 +115,8 @@ def test_a_worker_elsewhere_is_left_to_whoever_can_end_it(job_store: RedisJobSto
     assert job_store.silent_owners() == {"another-boot/pid:[1]/12-34"}
 
 
-def test_nothing_but_a_worker_is_ended(job_store: RedisJobStore) -> None:
-    """Whatever the board says: somebody may have written it."""
+def test_nothing_but_a_worker_is_ended(job_store: JobStore) -> None:
+    """Whatever the job store says: somebody may have written it."""
     with stopped() as (process, name):
         assert not end_worker(name)
         assert not end_worker(f"{name}1")
@@ -128,7 +126,7 @@ def test_nothing_but_a_worker_is_ended(job_store: RedisJobStore) -> None:
     assert not end_worker("x/y/z")
 
 
-def test_a_job_that_does_not_end_when_it_is_aborted_is_dropped(job_store: RedisJobStore, clock: Clock) -> None:
+def test_a_job_that_does_not_end_when_it_is_aborted_is_dropped(job_store: JobStore, clock: Clock) -> None:
     """A call into a driver that does not return lets the lease be renewed for ever."""
     job_store.open("hangs", JobKind.TRAINING)
     with stopped("elephant_server.worker") as (process, name):
@@ -152,7 +150,7 @@ def test_a_job_that_does_not_end_when_it_is_aborted_is_dropped(job_store: RedisJ
     assert outcome.cancelled
 
 
-def test_a_job_that_nobody_keeps_in_its_queue_has_not_died(job_store: RedisJobStore, clock: Clock) -> None:
+def test_a_job_that_nobody_keeps_in_its_queue_has_not_died(job_store: JobStore, clock: Clock) -> None:
     job_store.open("queued", JobKind.INTERACTIVE, "elephant.seg_predict")
     reaper = Reaper(job_store, clock=clock)
     reaper.sweep()
@@ -163,11 +161,11 @@ def test_a_job_that_nobody_keeps_in_its_queue_has_not_died(job_store: RedisJobSt
     assert "lost while it waited" in outcome.message
 
 
-def test_a_lease_does_not_run_out_while_the_board_cannot_be_read(job_store: RedisJobStore, clock: Clock) -> None:
+def test_a_lease_does_not_run_out_while_the_board_cannot_be_read(job_store: JobStore, clock: Clock) -> None:
     reaper = Reaper(job_store, clock=clock)
     job_store.open("a", JobKind.INTERACTIVE)
     reaper.sweep()
-    away = RedisJobStore("redis://127.0.0.1:1/0")
+    away = JobStore(RedisStore("redis://127.0.0.1:1/0"))
     reaper._job_store = away
     clock.now += LEASE_S + 1
     with pytest.raises(redis.RedisError):

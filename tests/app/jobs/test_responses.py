@@ -1,4 +1,4 @@
-"""Answers of jobs that take their time, with a board whose outcomes the tests say."""
+"""Answers of jobs that take their time, with a job store whose outcomes the tests say."""
 
 import json
 from typing import Any

@@ -11,30 +11,41 @@ import redis
 from elephant_server.jobs import runner
 from elephant_server.jobs.context import JobControl
 from elephant_server.jobs.runner import Otherwise, run_job
-from elephant_server.state import JobKind, LiveParams, MemoryJobStore, Outcome, RedisJobStore
+from elephant_server.state import JobKind, JobStore, LiveParams, MemoryStore, Outcome, RedisStore
 from elephant_server.state.claims import Access, claim
-from elephant_server.state.job_store import Checkpoint
+from elephant_server.state.records import Checkpoint
+from elephant_server.state.store import Change, Document, T
 
 
-class Leaving(RedisJobStore):
-    """A board whose Redis is away where a test says so."""
+class Leaving(RedisStore):
+    """A store whose Redis is away where a test says so."""
 
     is_away = False
 
-    def _run(self, script: str, *arguments: str | int) -> Any:
+    def read(self, name: str) -> Document:
+        self._check()
+        return super().read(name)
+
+    def update(self, name: str, change: Change[T]) -> T:
+        self._check()
+        return super().update(name, change)
+
+    def _check(self) -> None:
         if self.is_away:
             raise redis.ConnectionError("refused")
-        return super()._run(script, *arguments)
 
 
 @pytest.fixture
-def job_store(redis_url: str) -> Leaving:
+def store(redis_url: str) -> Leaving:
     return Leaving(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
 
 
-def run(
-    job_store: RedisJobStore, work: Callable[[JobControl], None], kind: JobKind = JobKind.TRAINING
-) -> Outcome | None:
+@pytest.fixture
+def job_store(store: Leaving) -> JobStore:
+    return JobStore(store)
+
+
+def run(job_store: JobStore, work: Callable[[JobControl], None], kind: JobKind = JobKind.TRAINING) -> Outcome | None:
     def answer(control: JobControl) -> dict[str, Any]:
         work(control)
         return {}
@@ -45,21 +56,23 @@ def run(
 
 
 def look_again(control: JobControl) -> None:
-    """Check when the board is asked again, not what is remembered of it."""
+    """Check when the job store is asked again, not what is remembered of it."""
     control._look_again_at = 0
     control.check()
 
 
-def test_a_training_goes_on_through_an_absence_and_its_outcome_arrives(job_store: Leaving, redis_url: str) -> None:
+def test_a_training_goes_on_through_an_absence_and_its_outcome_arrives(
+    job_store: JobStore, store: Leaving, redis_url: str
+) -> None:
     job_store.write_params(0.5, 7)
 
     def work(control: JobControl) -> None:
         control.check()
-        job_store.is_away = True
+        store.is_away = True
         look_again(control)
         assert control.settings().lr == 0.5
         redis.Redis.from_url(redis_url).flushdb()
-        job_store.is_away = False
+        store.is_away = False
         look_again(control)
         assert job_store.is_alive("a")
         assert job_store.read_params() == LiveParams(0.5, 7)
@@ -67,24 +80,24 @@ def test_a_training_goes_on_through_an_absence_and_its_outcome_arrives(job_store
     assert run(job_store, work) == Outcome(result={})
 
 
-def test_an_outcome_waits_for_redis(job_store: Leaving, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outcome_waits_for_redis(job_store: JobStore, store: Leaving, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
 
     def come_back(self: JobControl, wait_s: float = 0) -> bool:
         pauses.append(wait_s)
-        job_store.is_away = False
+        store.is_away = False
         return False
 
     monkeypatch.setattr(JobControl, "is_shutting_down", come_back)
 
     def work(control: JobControl) -> None:
-        job_store.is_away = True
+        store.is_away = True
 
     assert run(job_store, work) == Outcome(result={})
     assert pauses
 
 
-def test_a_job_that_has_ended_is_not_entered_again(job_store: Leaving, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_has_ended_is_not_entered_again(job_store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "RENEW_INTERVAL_S", 0.001)
     finish = job_store.finish
 
@@ -97,7 +110,7 @@ def test_a_job_that_has_ended_is_not_entered_again(job_store: Leaving, monkeypat
     assert not job_store.entries()
 
 
-def test_a_job_that_was_given_up_ends_and_leaves_nothing(job_store: Leaving) -> None:
+def test_a_job_that_was_given_up_ends_and_leaves_nothing(job_store: JobStore) -> None:
     def work(control: JobControl) -> None:
         job_store.drop(job_store.entries()[0], Outcome(error="WorkerLostError"))
         look_again(control)
@@ -108,12 +121,12 @@ def test_a_job_that_was_given_up_ends_and_leaves_nothing(job_store: Leaving) -> 
     assert not job_store.entries()
 
 
-def test_an_abort_is_heard_after_an_absence(job_store: Leaving) -> None:
+def test_an_abort_is_heard_after_an_absence(job_store: JobStore, store: Leaving) -> None:
     def work(control: JobControl) -> None:
         control.check()
-        job_store.is_away = True
+        store.is_away = True
         look_again(control)
-        job_store.is_away = False
+        store.is_away = False
         job_store.cancel_all()
         look_again(control)
         pytest.fail("it goes on")
@@ -121,12 +134,14 @@ def test_an_abort_is_heard_after_an_absence(job_store: Leaving) -> None:
     assert run(job_store, work) == Outcome(cancelled=True)
 
 
-def test_a_held_training_stays_held_while_redis_is_away(job_store: Leaving, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_held_training_stays_held_while_redis_is_away(
+    job_store: JobStore, store: Leaving, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paused: list[float] = []
 
     def come_back(self: JobControl, wait_s: float = 0) -> bool:
         paused.append(wait_s)
-        job_store.is_away = False
+        store.is_away = False
         job_store.hold(False)
         return False
 
@@ -134,7 +149,7 @@ def test_a_held_training_stays_held_while_redis_is_away(job_store: Leaving, monk
 
     def work(control: JobControl) -> None:
         control._seen = Checkpoint(is_cancelled=False, must_wait=True, params=LiveParams())
-        job_store.is_away = True
+        store.is_away = True
         monkeypatch.setattr(job_store, "watch", _refuse)
         control.check()
 
@@ -146,7 +161,7 @@ def _refuse() -> Any:
     raise redis.ConnectionError("refused")
 
 
-def test_what_came_with_a_job_that_was_given_up_is_removed(job_store: Leaving) -> None:
+def test_what_came_with_a_job_that_was_given_up_is_removed(job_store: JobStore) -> None:
     given_up = []
     job_store.open("a", JobKind.TRAINING)
     job_store.cancel_all()
@@ -155,7 +170,7 @@ def test_what_came_with_a_job_that_was_given_up_is_removed(job_store: Leaving) -
 
 
 def test_a_job_that_comes_twice_leaves_what_came_with_it_to_the_first() -> None:
-    job_store, given_up = MemoryJobStore(), list[str]()
+    job_store, given_up = JobStore(MemoryStore()), list[str]()
     job_store.open("a", JobKind.INTERACTIVE)
     job_store.take("a", "another worker")
     run_job(job_store, "a", lambda _: {}, Otherwise(lambda: given_up.append("a")))
@@ -167,7 +182,7 @@ def test_a_job_that_comes_twice_leaves_what_came_with_it_to_the_first() -> None:
 
 def test_a_job_whose_turn_has_not_come_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "TURN_PAUSE_S", 0.01)
-    job_store, put_back, done = MemoryJobStore(), list[str](), list[str]()
+    job_store, put_back, done = JobStore(MemoryStore()), list[str](), list[str]()
     for name in ("first", "second"):
         job_store.open(name, JobKind.INTERACTIVE, claim=claim(Access.LABELS, "movie"))
 
@@ -183,7 +198,7 @@ def test_a_job_whose_turn_has_not_come_is_put_back(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_job_that_cannot_be_put_back_ends_no_worker() -> None:
-    job_store = MemoryJobStore()
+    job_store = JobStore(MemoryStore())
     for name in ("first", "second"):
         job_store.open(name, JobKind.INTERACTIVE, claim=claim(Access.ALL, "movie"))
     run_job(job_store, "second", lambda _: {}, Otherwise(put_back=_refuse))

@@ -21,14 +21,14 @@ from elephant_server.jobs.streaming import (
     growing_file,
 )
 from elephant_server.jobs.submit import Job
-from elephant_server.state import JobKind, Outcome, RedisJobStore
+from elephant_server.state import JobKind, JobStore, Outcome, RedisStore
 
 JOB = Job("a", JobKind.INTERACTIVE, "elephant.ctc_export")
 
 
 @pytest.fixture
-def job_store(redis_url: str) -> RedisJobStore:
-    job_store = RedisJobStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
+def job_store(redis_url: str) -> JobStore:
+    job_store = JobStore(RedisStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:"))
     job_store.open("a", JobKind.INTERACTIVE)
     job_store.take("a")
     return job_store
@@ -39,7 +39,7 @@ def file(tmp_path: Path) -> GrowingFile:
     return GrowingFile(tmp_path / "exports")
 
 
-def write(file: GrowingFile, job_store: RedisJobStore, *pieces: bytes, more: bytes = b"") -> None:
+def write(file: GrowingFile, job_store: JobStore, *pieces: bytes, more: bytes = b"") -> None:
     """Write pieces and announce them, then more that is not announced."""
     with file.path.open("r+b", buffering=0) as opened:
         for piece in pieces:
@@ -48,11 +48,11 @@ def write(file: GrowingFile, job_store: RedisJobStore, *pieces: bytes, more: byt
         opened.write(more)
 
 
-def follow(job_store: RedisJobStore, file: GrowingFile, first_byte_after_s: float = 0.0) -> Response:
+def follow(job_store: JobStore, file: GrowingFile, first_byte_after_s: float = 0.0) -> Response:
     return Follower(job_store, next_byte_after_s=0.05).respond(JOB, file, "application/zip", first_byte_after_s)
 
 
-def test_what_is_done_in_time_is_sent_whole_with_its_length(job_store: RedisJobStore, file: GrowingFile) -> None:
+def test_what_is_done_in_time_is_sent_whole_with_its_length(job_store: JobStore, file: GrowingFile) -> None:
     write(file, job_store, b"one", b"two", more=b"end")
     job_store.finish("a", Outcome(result={"size": 9}))
     response = follow(job_store, file, 60)
@@ -62,7 +62,7 @@ def test_what_is_done_in_time_is_sent_whole_with_its_length(job_store: RedisJobS
     assert not file.path.exists()
 
 
-def test_no_status_goes_out_before_the_time_is_over(job_store: RedisJobStore, file: GrowingFile) -> None:
+def test_no_status_goes_out_before_the_time_is_over(job_store: JobStore, file: GrowingFile) -> None:
     """Though there is something to send."""
     write(file, job_store, b"one")
     job_store.finish("a", Outcome(error="NotFoundError", message="gone"))
@@ -71,7 +71,7 @@ def test_no_status_goes_out_before_the_time_is_over(job_store: RedisJobStore, fi
     file.close()
 
 
-def test_after_that_what_is_there_is_sent_and_the_rest_as_it_comes(job_store: RedisJobStore, file: GrowingFile) -> None:
+def test_after_that_what_is_there_is_sent_and_the_rest_as_it_comes(job_store: JobStore, file: GrowingFile) -> None:
     first, second = bytes(RESERVE), b"x" * RESERVE
     write(file, job_store, first, second, more=b"end")
     response = follow(job_store, file, 0.3)
@@ -85,7 +85,7 @@ def test_after_that_what_is_there_is_sent_and_the_rest_as_it_comes(job_store: Re
     response.close()
 
 
-def test_while_nothing_comes_a_byte_is_sent_from_time_to_time(job_store: RedisJobStore, tmp_path: Path) -> None:
+def test_while_nothing_comes_a_byte_is_sent_from_time_to_time(job_store: JobStore, tmp_path: Path) -> None:
     """Also before the job has begun: what its file begins with is known."""
     beginning = b"ab" + bytes(RESERVE)
     with growing_file(tmp_path, beginning) as file:
@@ -101,7 +101,7 @@ def test_while_nothing_comes_a_byte_is_sent_from_time_to_time(job_store: RedisJo
 @pytest.mark.parametrize("outcome", [Outcome(cancelled=True), Outcome(error="StorageError", message="full")])
 @pytest.mark.parametrize("server", [{}, {"uwsgi.version": b"2"}])
 def test_a_job_that_ends_early_breaks_the_answer(
-    job_store: RedisJobStore, file: GrowingFile, outcome: Outcome, server: dict[str, Any]
+    job_store: JobStore, file: GrowingFile, outcome: Outcome, server: dict[str, Any]
 ) -> None:
     write(file, job_store, b"o" * (RESERVE + 3), more=b"end")
     response = breakable(follow(job_store, file, 0.3), server)
@@ -118,7 +118,7 @@ def test_a_job_that_ends_early_breaks_the_answer(
     response.close()
 
 
-def test_chunks_behind_nginx_are_those_of_http(job_store: RedisJobStore, file: GrowingFile) -> None:
+def test_chunks_behind_nginx_are_those_of_http(job_store: JobStore, file: GrowingFile) -> None:
     write(file, job_store, b"o" * (RESERVE + 3))
     response = breakable(follow(job_store, file, 0.3), {"uwsgi.version": b"2"})
     assert response.headers["Transfer-Encoding"] == "chunked"
@@ -131,7 +131,7 @@ def test_chunks_behind_nginx_are_those_of_http(job_store: RedisJobStore, file: G
     response.close()
 
 
-def test_a_job_that_ends_before_the_answer_began_is_answered_for(job_store: RedisJobStore, tmp_path: Path) -> None:
+def test_a_job_that_ends_before_the_answer_began_is_answered_for(job_store: JobStore, tmp_path: Path) -> None:
     job_store.finish("a", Outcome(cancelled=True))
     with growing_file(tmp_path) as file:
         response = Follower(job_store).respond(JOB, file, "application/zip")
@@ -155,7 +155,7 @@ def test_old_http_cannot_break(environ: dict[str, str], can: bool) -> None:
     assert can_break(environ) is can
 
 
-def test_a_client_that_goes_away_ends_the_job(job_store: RedisJobStore, file: GrowingFile) -> None:
+def test_a_client_that_goes_away_ends_the_job(job_store: JobStore, file: GrowingFile) -> None:
     write(file, job_store, b"one")
     response = follow(job_store, file, 0.3)
     response.close()
@@ -164,7 +164,7 @@ def test_a_client_that_goes_away_ends_the_job(job_store: RedisJobStore, file: Gr
 
 
 def test_where_an_open_file_keeps_its_name_it_is_removed_later(
-    job_store: RedisJobStore, file: GrowingFile, monkeypatch: pytest.MonkeyPatch
+    job_store: JobStore, file: GrowingFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unlink = Path.unlink
 
@@ -183,7 +183,7 @@ def test_where_an_open_file_keeps_its_name_it_is_removed_later(
     assert not file.path.exists()
 
 
-def test_announcements_are_waited_for(job_store: RedisJobStore, file: GrowingFile) -> None:
+def test_announcements_are_waited_for(job_store: JobStore, file: GrowingFile) -> None:
     threading.Timer(0.2, lambda: write(file, job_store, b"one")).start()
     threading.Timer(0.4, lambda: job_store.finish("a", Outcome(result={"size": 3}))).start()
     response = follow(job_store, file)

@@ -9,7 +9,7 @@ from elephant_server.errors import AlreadyRunningError, UnavailableError
 from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowUpdate
 from elephant_server.jobs.payloads import CtcExport, DatasetGenerate, Payload, SegPredict, SegUpdate
 from elephant_server.jobs.submit import LOOKS_UNTIL_LOST, UNSERVED_S, Dispatcher, QueuedJob, QueuedJobsKeeper
-from elephant_server.state import JobKind, NotYet, RedisJobStore
+from elephant_server.state import JobKind, JobStore, NotYet, RedisStore
 
 
 class Queue:
@@ -34,11 +34,11 @@ class Queue:
 
 
 @pytest.fixture
-def job_store(redis_url: str) -> RedisJobStore:
-    return RedisJobStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
+def job_store(redis_url: str) -> JobStore:
+    return JobStore(RedisStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:"))
 
 
-def test_a_second_training_is_refused_and_a_guest_is_not(job_store: RedisJobStore) -> None:
+def test_a_second_training_is_refused_and_an_interactive_job_is_not(job_store: JobStore) -> None:
     queue = Queue()
     dispatcher = Dispatcher(job_store, queue)
     first = dispatcher.submit("train", Payload(), JobKind.TRAINING, "training")
@@ -48,7 +48,7 @@ def test_a_second_training_is_refused_and_a_guest_is_not(job_store: RedisJobStor
     assert queue.sent == [first.id, second.id]
 
 
-def test_a_job_says_what_it_needs_of_its_dataset(job_store: RedisJobStore) -> None:
+def test_a_job_says_what_it_needs_of_its_dataset(job_store: JobStore) -> None:
     claims = {
         SegPredict: "r:a",
         FlowPredict: "r:a",
@@ -70,17 +70,17 @@ def test_a_job_says_what_it_needs_of_its_dataset(job_store: RedisJobStore) -> No
     with pytest.raises(NotYet):
         job_store.take(second.id)
     assert job_store.take(first.id)
-    assert job_store.take(training.id), "a training waits for guests in another way"
+    assert job_store.take(training.id), "a training waits for interactive jobs in another way"
 
 
-def test_what_cannot_be_sent_is_taken_back(job_store: RedisJobStore) -> None:
+def test_what_cannot_be_sent_is_taken_back(job_store: JobStore) -> None:
     dispatcher = Dispatcher(job_store, Queue(redis.ConnectionError("refused")))
     with pytest.raises(UnavailableError, match="refused"):
         dispatcher.submit("train", Payload(), JobKind.TRAINING, "training")
     assert not job_store.entries()
 
 
-def test_a_message_that_was_lost_is_sent_again(job_store: RedisJobStore) -> None:
+def test_a_message_that_was_lost_is_sent_again(job_store: JobStore) -> None:
     queue, sent_again = Queue(), []
     keeper = QueuedJobsKeeper(job_store, queue)
     job_store.open("a", JobKind.INTERACTIVE)
@@ -97,7 +97,7 @@ def test_a_message_that_was_lost_is_sent_again(job_store: RedisJobStore) -> None
     assert sent_again == ["a"]
 
 
-def test_a_job_that_is_queued_no_more_is_let_go_of(job_store: RedisJobStore) -> None:
+def test_a_job_that_is_queued_no_more_is_let_go_of(job_store: JobStore) -> None:
     keeper = QueuedJobsKeeper(job_store, Queue())
     job_store.open("a", JobKind.INTERACTIVE)
     keeper._jobs.add(QueuedJob("a", "answering", lambda: None))
@@ -108,7 +108,7 @@ def test_a_job_that_is_queued_no_more_is_let_go_of(job_store: RedisJobStore) -> 
     assert not keeper._jobs
 
 
-def test_a_job_for_which_there_is_no_worker_becomes_an_error(job_store: RedisJobStore) -> None:
+def test_a_job_for_which_there_is_no_worker_becomes_an_error(job_store: JobStore) -> None:
     now = [0.0]
     queue = Queue()
     keeper = QueuedJobsKeeper(job_store, queue, lambda: now[0])

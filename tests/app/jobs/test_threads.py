@@ -16,7 +16,7 @@ from elephant_server.jobs.runner import run_job
 from elephant_server.jobs.threads import Do, WorkerThreads
 from elephant_server.rabbitmq import Messages, NoBroker
 from elephant_server.settings import Settings
-from elephant_server.state import FeedPublisher, JobKind, MemoryFeed, MemoryJobStore, Outcome
+from elephant_server.state import ActivityFeed, FeedPublisher, JobKind, JobStore, MemoryStore, Outcome
 
 
 def until_ended(control: JobControl) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def until_ended(control: JobControl) -> dict[str, Any]:
 
 
 def test_a_job_that_is_just_being_begun_ends_as_well() -> None:
-    job_store, is_taken, may_begin = MemoryJobStore(), threading.Event(), threading.Event()
+    job_store, is_taken, may_begin = JobStore(MemoryStore()), threading.Event(), threading.Event()
 
     def make_worker() -> Do:
         def do(_: str, job_id: str, __: str) -> None:
@@ -49,8 +49,10 @@ def test_a_job_that_is_just_being_begun_ends_as_well() -> None:
 
 
 def test_a_job_that_the_worker_cannot_read_is_answered(tmp_path: Path) -> None:
-    job_store = MemoryJobStore()
-    context = make_context(Settings(workspace=tmp_path), job_store, Messages(NoBroker()), FeedPublisher(MemoryFeed()))
+    job_store = JobStore(MemoryStore())
+    context = make_context(
+        Settings(workspace=tmp_path), job_store, Messages(NoBroker()), FeedPublisher(ActivityFeed(MemoryStore()))
+    )
     job_store.open("a", JobKind.INTERACTIVE)
     perform(
         context,
@@ -71,8 +73,10 @@ def test_a_job_that_the_worker_cannot_read_is_answered(tmp_path: Path) -> None:
 @pytest.mark.parametrize("task", [SEG_RESET, FLOW_RESET])
 def test_a_message_removes_no_file_but_an_uploaded_one(tmp_path: Path, task: str, is_queued: bool) -> None:
     """Whoever can put a message into Redis must not be able to have any file of the server's user removed."""
-    job_store = MemoryJobStore()
-    context = make_context(Settings(workspace=tmp_path), job_store, Messages(NoBroker()), FeedPublisher(MemoryFeed()))
+    job_store = JobStore(MemoryStore())
+    context = make_context(
+        Settings(workspace=tmp_path), job_store, Messages(NoBroker()), FeedPublisher(ActivityFeed(MemoryStore()))
+    )
     outside, uploads = tmp_path / "mine", context.models / ".uploads"
     uploads.mkdir(parents=True)
     for file in (str(outside), "../../mine"):

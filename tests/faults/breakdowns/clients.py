@@ -19,8 +19,8 @@ from faults.breakdowns.recovery import (
     assert_models_are_whole,
     assert_works,
     changed_at,
+    entries,
     frozen,
-    job_store,
     slow_predict_body,
     train_long,
     wait_until_queued_or_running,
@@ -227,7 +227,7 @@ def _request(path: str, body: bytes) -> bytes:
 
 
 def _n_entries(g: Ground) -> int:
-    return int(job_store(g.server).scard("elephant:jobs"))
+    return len(entries(g.server))
 
 
 KINDS = (

@@ -1,5 +1,6 @@
 """What every breakdown ends with: the server works again, within the limit, and nothing acknowledged is lost."""
 
+import json
 import os
 import signal
 import time
@@ -102,13 +103,13 @@ def train_long(ground: Ground, **changes: Any) -> "Future[requests.Response]":
     body = client.seg_train_body(
         client.annotated(0, client.movie.drawn(0)), n_epochs=1000, n_crops=1, **{"log_dir": None, **changes}
     )
-    sessions = _jobs(ground, live="1", phase="running").keys()
+    sessions = _jobs(ground, live=True, phase="running").keys()
     asked = ground.player.later("seg/train", body)
     model = ground.workspace / "models" / client.detection
     before = changed_at(model)
     if changes.get("is_livemode"):
         wait_until(
-            lambda: _jobs(ground, live="1", phase="running").keys() - sessions or asked.done(), 30, "the session"
+            lambda: _jobs(ground, live=True, phase="running").keys() - sessions or asked.done(), 30, "the session"
         )
     else:
         wait_until(lambda: changed_at(model) != before or asked.done(), 30, "the first epoch")
@@ -127,8 +128,15 @@ def slow_predict_body(client: ReleasedClient) -> dict[str, Any]:
 
 
 def job_store(server: RunningServer, database: int = 0) -> "redis.Redis[str]":
-    """Return a connection to the server's Redis: the board, or the queues with database 1."""
+    """Return a connection to the server's Redis: the job store, or the queues with database 1."""
     return server.redis(database)
+
+
+def entries(server: RunningServer) -> dict[str, dict[str, Any]]:
+    """Return the jobs in the job store, those of a killed worker too, until its lease ends."""
+    document = json.loads(job_store(server).get("elephant:state") or "{}")
+    jobs: dict[str, dict[str, Any]] = document.get("jobs", {})
+    return jobs
 
 
 def wait_until_queued_or_running(ground: Ground, phase: str, task: str = "") -> None:
@@ -140,11 +148,9 @@ def wait_until_queued_or_running(ground: Ground, phase: str, task: str = "") -> 
     wait_until(is_there, 30, f"a job that is {phase}")
 
 
-def _jobs(ground: Ground, **fields: str) -> dict[str, dict[str, str]]:
-    """Return the jobs in the job store that have these values, those of a killed worker too, until its lease ends."""
-    client = job_store(ground.server)
-    jobs = {str(key): client.hgetall(key) for key in client.scan_iter("elephant:job:*")}
-    return {key: job for key, job in jobs.items() if fields.items() <= job.items()}
+def _jobs(ground: Ground, **fields: str | bool) -> dict[str, dict[str, Any]]:
+    """Return the jobs that have these values."""
+    return {key: job for key, job in entries(ground.server).items() if fields.items() <= job.items()}
 
 
 def is_alive(pid: int) -> bool:

@@ -71,7 +71,7 @@ class JobStatus(BaseModel):
     """A job, and what is known of it."""
 
     id: str
-    kind: str = Field(description="`training` or `guest`")
+    kind: str = Field(description="`training` or `interactive`")
     phase: str = Field(description="`queued` or `running`")
     task: str
     dataset_name: str | None = None

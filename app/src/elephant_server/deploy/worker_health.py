@@ -13,11 +13,11 @@ from elephant_server.deploy.supervision import ProgramState
 from elephant_server.deploy.worker_pairs import workers_of
 from elephant_server.jobs.reaper import end_silent
 from elephant_server.settings import Settings
-from elephant_server.state import Member, RedisJobStore, RedisWorkerRegistry
+from elephant_server.state import JobStore, Member, RedisStore, RedisWorkerRegistry
 
 
 def absent_workers(settings: Settings) -> list[str]:
-    """Return the names of this machine's workers that are not on the roster; all of them while that is away."""
+    """Return the names of this machine's workers that the worker registry lacks; all of them while it is away."""
     expected = [worker.name for worker in workers_of(settings)]
     there = {member.name for member in _members(settings)}
     return [name for name in expected if name not in there]
@@ -81,7 +81,7 @@ class SilentWorkers:
         self._settings = settings
         self._present = present
         self._clock = clock
-        self._job_store = RedisJobStore(settings.redis_url)
+        self._job_store = JobStore(RedisStore(settings.redis_url))
         self._names = [worker.name for worker in workers_of(settings)] if settings.starts_workers else []
         self._seen: dict[str, tuple[int, float]] = {}  # process, and when it was heard of last
 

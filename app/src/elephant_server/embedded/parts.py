@@ -16,7 +16,7 @@ from elephant_server.main import make_app
 from elephant_server.rabbitmq import Messages, NoBroker
 from elephant_server.services import Services
 from elephant_server.settings import Settings
-from elephant_server.state import FeedPublisher, MemoryFeed, MemoryJobStore
+from elephant_server.state import ActivityFeed, FeedPublisher, JobStore, MemoryStore
 from elephant_server.uploads.models import uploads_folder
 
 
@@ -38,7 +38,8 @@ class Parts:
 
 def put_together(settings: Settings) -> Parts:
     """Wire a server; nothing runs yet but the watch over files that are left."""
-    job_store, feed = MemoryJobStore(), MemoryFeed()
+    store = MemoryStore()
+    job_store, feed = JobStore(store), ActivityFeed(store)
     # RabbitMQ is another program: only who names it has one.
     messages = messages_of(settings) if "rabbitmq_host" in settings.model_fields_set else Messages(NoBroker())
     feed_publisher = FeedPublisher(feed)

@@ -28,7 +28,7 @@ class PromptRequest(Request):  # type: ignore[misc]
     def acknowledge(self) -> None:
         """Tell the broker now: this is the process, and the thread, that received the message."""
         if not self.acknowledged:
-            # Where Redis is away it is logged: the message comes again, and the board lets a job begin only once.
+            # Where Redis is away it is logged: the message comes again, and the job store lets a job begin only once.
             self._message.ack_log_error(logger, self._connection_errors)
             self.acknowledged = True
 
@@ -76,7 +76,7 @@ class Post:
 def make_celery(settings: Settings) -> Celery:
     """Return the application for the given settings; connects to nothing.
 
-    Outcomes travel over the board, in the same step that ends a job's lease, so that an abort can answer for a job
+    Outcomes travel over the job store, in the same step that ends a job's lease, so that an abort can answer for a job
     that still waits; Celery's own results would only repeat them.
     """
     celery = Celery("elephant", broker=settings.redis_broker_url)

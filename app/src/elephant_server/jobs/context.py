@@ -33,7 +33,7 @@ WAIT_S = 1.0
 
 
 class JobControl:
-    """The board as one job's :class:`~elephant.training.loop.TrainingControl`.
+    """The job store as one job's :class:`~elephant.training.loop.TrainingControl`.
 
     Looks at most every `LOOK_INTERVAL_S` seconds, so that it may be asked as often as one likes. While Redis is away
     the job goes on as it was; when it is back with nothing in it, the job is entered again.
@@ -109,7 +109,7 @@ class JobControl:
         return self._seen
 
     def _ask(self) -> Checkpoint:
-        """Look at the board; where it is away, what was seen last still counts for a while."""
+        """Look into the job store; where it is away, what was seen last still counts for a while."""
         pause = LOOK_INTERVAL_S
         try:
             seen = self._job_store.look(self.job_id)
@@ -128,7 +128,7 @@ class JobControl:
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """What lives as long as the worker: folders, warm models, the board, the messages and what the dashboard shows."""
+    """What lives as long as the worker: folders, warm models, the job store, the messages and the activity feed."""
 
     datasets: Path
     models: Path

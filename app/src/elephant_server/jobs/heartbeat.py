@@ -1,4 +1,4 @@
-"""A worker's own entry on the roster of a server with several machines."""
+"""A worker's own entry in the worker registry of a server with several machines."""
 
 import logging
 import threading

@@ -26,7 +26,7 @@ def tell(job_store: JobStore, dataset_name: str, spots: list[Spot], n_timepoints
 
 
 class LiveUpdates:
-    """The board as a live session's :class:`~elephant.methods.training.LiveUpdates`.
+    """The job store as a live session's :class:`~elephant.methods.training.LiveUpdates`.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class LiveUpdates:
 
     def _heard(self) -> list[str]:
         try:
-            # Again each time: a board that was emptied knows of no session.
+            # Again each time: a Redis that lost its data knows of no session.
             self._job_store.open_live(self._job_id)
             return self._job_store.wait_for_live(self._job_id, WAIT_S)
         except RedisError as error:

@@ -3,8 +3,8 @@
 A worker that does not answer would keep its queue from being served: it is ended, and whoever started it starts it
 again. Workers on other machines, or in other containers, are ended there by the launcher.
 
-Every HTTP process watches the board. It measures by its own monotonic clock how long a job's beats stand still, and
-only while it can read the board, so that neither a clock that is set nor an absence of Redis makes a job look dead.
+Every HTTP process watches the job store. It measures by its own monotonic clock how long a job's beats stand still, and
+only while it can read the job store, so that neither a clock that is set nor an absence of Redis makes a job look dead.
 """
 
 import logging
@@ -28,7 +28,7 @@ SWEEP_INTERVAL_S = 1.0
 
 
 class Reaper:
-    """Watches the board.
+    """Watches the job store.
 
     Parameters
     ----------

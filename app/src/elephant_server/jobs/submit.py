@@ -72,7 +72,7 @@ class Dispatcher:
             It could not be handed over.
         """
         job = Job(uuid.uuid4().hex, kind, task)
-        # A training reads and writes labels while no guest works.
+        # A training reads and writes labels while no interactive job runs.
         if not self._job_store.open(job.id, kind, task, payload.claim() if kind is JobKind.INTERACTIVE else ""):
             raise AlreadyRunningError(
                 "a process is running: expected no other training or model reset, but one is under way; "
@@ -104,7 +104,7 @@ class QueuedJob:
     id, queue
         The job, and where it waits.
     send_again
-        Puts it before the workers once more; the board lets it begin only once.
+        Puts it before the workers once more; the job store lets it begin only once.
     n_lost
         How often in a row nothing was found that will begin it.
     """

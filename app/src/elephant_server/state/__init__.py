@@ -1,14 +1,12 @@
-"""What runs: jobs with leases, and the process state derived from them."""
+"""What runs: jobs with leases, the process state derived from them, and what there is to show."""
 
 from elephant_server.state.feed import ActivityFeed, Line
-from elephant_server.state.feed_memory import MemoryFeed
 from elephant_server.state.feed_publisher import FeedPublisher
-from elephant_server.state.feed_redis import RedisFeed
-from elephant_server.state.job_store import (
+from elephant_server.state.job_store import JobStore
+from elephant_server.state.records import (
     Checkpoint,
     JobEntry,
     JobKind,
-    JobStore,
     Lease,
     LiveParams,
     News,
@@ -16,8 +14,9 @@ from elephant_server.state.job_store import (
     Outcome,
     ProcessState,
 )
-from elephant_server.state.job_store_memory import MemoryJobStore
-from elephant_server.state.job_store_redis import RedisJobStore
+from elephant_server.state.store import Store
+from elephant_server.state.store_memory import MemoryStore
+from elephant_server.state.store_redis import RedisStore
 from elephant_server.state.worker_registry import Member, RedisWorkerRegistry, WorkerRegistry
 
 __all__ = [
@@ -31,14 +30,13 @@ __all__ = [
     "Line",
     "LiveParams",
     "Member",
-    "MemoryFeed",
-    "MemoryJobStore",
+    "MemoryStore",
     "News",
     "NotYet",
     "Outcome",
     "ProcessState",
-    "RedisFeed",
-    "RedisJobStore",
+    "RedisStore",
     "RedisWorkerRegistry",
+    "Store",
     "WorkerRegistry",
 ]

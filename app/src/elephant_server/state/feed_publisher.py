@@ -1,8 +1,8 @@
-"""Putting up a process's news on the bulletin, from a thread in the background.
+"""Publishing a process's news in the activity feed, from a thread in the background.
 
-Whoever has something to say leaves it here and goes on: nothing waits for Redis. What is left in a short while is put
-up at once, and of what is said of a job only the newest, so that a training of a thousand steps a second costs no more
-than a slow one. While Redis is away the oldest lines are dropped.
+A caller leaves its news here and goes on: nothing waits for Redis. News of a short while are published together, and of
+a job's progress only the newest, so that a training of a thousand steps a second costs no more than a slow one. While
+Redis is away the oldest lines are dropped.
 """
 
 import os
@@ -21,14 +21,14 @@ MOST_LINES = 500
 
 
 class FeedPublisher:
-    """Puts up what it is told, in order, from a thread of its own, which starts with the first news.
+    """Publishes what it is given, in order, from a thread of its own, which starts with the first news.
 
     Making one connects to nothing. It survives a fork: the child gets a thread of its own.
 
     Parameters
     ----------
     feed
-        Where news are put up.
+        Where news are published.
     """
 
     def __init__(self, feed: ActivityFeed) -> None:
@@ -36,37 +36,37 @@ class FeedPublisher:
         self._start_afresh()
 
     def line(self, level: str, text: str) -> None:
-        """Put up a line of the log; returns at once."""
+        """Publish a line of the log; returns at once."""
         self._check_process()
         with self._changed:
             self._lines.append(Line(time.time(), level, text))
             self._wake()
 
     def job(self, job_id: str, **fields: object) -> None:
-        """Put up what is known of a job, beside what was put up before; returns at once."""
+        """Publish what is known of a job; fields that are not named stay as they were. Returns at once."""
         self._check_process()
         with self._changed:
             self._jobs.setdefault(job_id, {}).update(fields)
             self._wake()
 
     def dataset(self, name: str, **fields: object) -> None:
-        """Put up what a request said of a dataset; returns at once."""
+        """Publish what a request said of a dataset; returns at once."""
         self._check_process()
         with self._changed:
             self._datasets.setdefault(name, {}).update(fields)
             self._wake()
 
     def result(self, result: Result) -> None:
-        """Put up what a prediction found; returns at once."""
+        """Publish what a prediction found; returns at once."""
         self._check_process()
         with self._changed:
             self._results.append(result)
             self._wake()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until everything has been put up; False after so many seconds."""
+        """Wait until everything is published; False after so many seconds."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._is_all_up, timeout_s)
+            return self._changed.wait_for(lambda: self._is_published, timeout_s)
 
     def _check_process(self) -> None:
         if self._pid != os.getpid():  # a fork has copied the lock and what was left, but not the thread
@@ -79,11 +79,11 @@ class FeedPublisher:
         self._jobs: dict[str, Fields] = {}
         self._datasets: dict[str, Fields] = {}
         self._results: deque[Result] = deque(maxlen=MOST_RESULTS)
-        self._is_all_up = True
+        self._is_published = True
         self._thread: threading.Thread | None = None
 
     def _wake(self) -> None:
-        self._is_all_up = False
+        self._is_published = False
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="feed publisher", daemon=True)
             self._thread.start()
@@ -99,11 +99,11 @@ class FeedPublisher:
                 self._put_back(news)
                 time.sleep(AWAY_S)
                 continue
-            except Exception:  # noqa: BLE001, S110 - whatever cannot be put up: what comes after it can
+            except Exception:  # noqa: BLE001, S110 - what comes after it may be publishable
                 # No line about it: that would come here as well.
                 pass
             with self._changed:
-                self._is_all_up = not self._has_news()
+                self._is_published = not self._has_news()
                 self._changed.notify_all()
             time.sleep(INTERVAL_S)
 
@@ -120,7 +120,7 @@ class FeedPublisher:
             return news
 
     def _put_back(self, news: News) -> None:
-        """Keep what could not be put up: what was left meanwhile is newer and wins."""
+        """Keep what could not be published: what was left meanwhile is newer and wins."""
         with self._changed:
             newer = list(self._lines)
             self._lines.clear()

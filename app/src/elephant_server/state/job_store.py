@@ -1,147 +1,125 @@
-"""The contract of the board on which every process sees what runs.
+"""The rules of what runs: every step of a job is one atomic change of one small document.
 
-A *job* is a piece of work from the moment it is asked for until its outcome is known. Its entry in the job store is a
-lease: whoever is responsible for it (the process that accepted it while it is queued, the worker while it runs) renews
-it, which counts its beats. An entry whose beats stand still, or whose worker is gone, is dropped by whoever watches the
-board. The state that the client sees is derived from the entries, so that a process that dies can never leave it stuck.
-No clock of the machine decides anything: it may be set at any time.
+A *job* is a piece of work from the moment it is asked for until its outcome is known. Its entry is a lease: the process
+that accepted it renews it while it is queued, the worker while it runs, and each renewal counts a beat. An entry whose
+beats stand still, or whose worker is gone, is dropped by the reaper. The state that the client sees is derived from the
+entries, so that a process that dies can never leave it stuck. No clock of the machine decides anything: it may be set
+at any time.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from enum import IntEnum, StrEnum
-from typing import Any, Protocol
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import takewhile
+from typing import Any, TypeVar
 
-News = dict[str, Any]
+from elephant_server.state.claims import clash
+from elephant_server.state.records import (
+    Checkpoint,
+    JobEntry,
+    JobKind,
+    Lease,
+    LiveParams,
+    News,
+    NotYet,
+    Outcome,
+    ProcessState,
+)
+from elephant_server.state.store import Document, Effects, Store
+
+QUEUED, RUNNING = "queued", "running"
+# The document, and the log whose readers learn that it changed.
+STATE, CHANGES = "state", "changes"
+MOST_UPDATES_AT_ONCE = 1000
+# A server has far fewer workers than this: of so many dropped jobs, and of so many silent workers, it is known.
+MOST_DROPPED = 100
+
+T = TypeVar("T")
 
 
-class JobKind(StrEnum):
-    """What a job does, as far as others are concerned."""
+@dataclass(slots=True)
+class _State:
+    """The document, by its parts, and what happens together with its change."""
 
-    TRAINING = "training"  # a training or a model reset: one at a time, held while a guest works
-    INTERACTIVE = "guest"  # a prediction, a label update, the making or export of a dataset
+    document: Document
+    effects: Effects
+
+    @property
+    def jobs(self) -> dict[str, dict[str, Any]]:
+        """Return the jobs by their ids, in the order in which they were entered."""
+        jobs: dict[str, dict[str, Any]] = self.document.setdefault("jobs", {})
+        return jobs
+
+    @property
+    def params(self) -> LiveParams:
+        return LiveParams(**self.document.get("params", {}))
+
+    def remembered(self, name: str) -> list[str]:
+        """Return a list of the document: ids of ``dropped`` jobs, or ``silent`` workers."""
+        found: list[str] = self.document.setdefault(name, [])
+        return found
+
+    def remember(self, name: str, value: str) -> None:
+        self.document[name] = [*(it for it in self.remembered(name) if it != value), value][-MOST_DROPPED:]
+
+    def in_phase(self, job_id: str, phase: str) -> dict[str, Any] | None:
+        job = self.jobs.get(job_id)
+        return job if job is not None and job["phase"] == phase else None
+
+    def any(self, kind: JobKind) -> str | None:
+        """Return the first job of a kind."""
+        return next((job_id for job_id, job in self.jobs.items() if job["kind"] == kind), None)
+
+    def training(self) -> dict[str, Any]:
+        """Return the training that is there; an empty entry where there is none."""
+        return self.jobs.get(self.any(JobKind.TRAINING) or "", {})
+
+    def wake(self) -> None:
+        """Wake whoever watches."""
+        self.effects.notices.add(CHANGES)
+
+    def end(self, job_id: str, outcome: Outcome) -> None:
+        self.jobs.pop(job_id, None)
+        self.effects.pushes.append((f"outcome:{job_id}", json.dumps(asdict(outcome), allow_nan=False)))
+        self.wake()
+
+    def cancel(self, job_ids: list[str]) -> None:
+        for job_id in job_ids:
+            if self.in_phase(job_id, QUEUED):
+                self.end(job_id, Outcome(cancelled=True))
+            elif job_id in self.jobs:
+                self.jobs[job_id]["cancelled"] = True
+        self.wake()
 
 
-class ProcessState(IntEnum):
-    """The state as the client knows it."""
+class JobStore:
+    """Jobs and their leases.
 
-    IDLE = 0
-    RUNNING = 1
-    WAITING = 2
+    Every method is one atomic step. Over Redis every method may raise :class:`redis.exceptions.RedisError`; what was
+    asked for then may have happened or not.
 
-
-@dataclass(frozen=True, slots=True)
-class LiveParams:
-    """Settings of the running, or the last, training: learning rate and crops per timepoint and epoch."""
-
-    lr: float = 0.001
-    n_crops: int = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """What a job learns from a look at the board.
-
-    Attributes
+    Parameters
     ----------
-    is_cancelled
-        It must end: somebody asked for it.
-    is_missing
-        It is not in the job store: it was given up, or Redis has lost its data.
-    must_wait
-        It is a training, and a guest works or a person holds it.
-    params
-        The settings of the moment.
+    store
+        Where the document is, and the queues of outcomes, announcements and live updates.
     """
 
-    is_cancelled: bool
-    must_wait: bool
-    params: LiveParams
-    is_missing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a job ended.
-
-    Attributes
-    ----------
-    result
-        What it answers, where it completed.
-    cancelled
-        It was ended before it was done.
-    error
-        Name of the error's class, where it failed.
-    message
-        What the error says.
-    """
-
-    result: dict[str, Any] | None = None
-    cancelled: bool = False
-    error: str | None = None
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class JobEntry:
-    """A job as whoever watches the board sees it.
-
-    Attributes
-    ----------
-    id, kind
-        The job.
-    phase
-        ``queued`` or ``running``.
-    beat
-        How often it was renewed in this phase.
-    owner
-        The process that runs it; empty while it is queued.
-    task
-        What it does, by the name of its task.
-    is_cancelled
-        Whether it was asked to end.
-    """
-
-    id: str
-    kind: JobKind
-    phase: str
-    beat: int
-    owner: str
-    task: str
-    is_cancelled: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """What a worker keeps of the job that it runs: enough to enter it again on a board that was emptied.
-
-    Attributes
-    ----------
-    id, kind, task
-        The job.
-    owner
-        The process that runs it.
-    claim
-        What it needs of a dataset; see :mod:`elephant_server.state.claims`.
-    """
-
-    id: str
-    kind: JobKind
-    task: str
-    owner: str
-    claim: str = ""
-
-
-class NotYet(Exception):  # noqa: N818 - nothing is wrong
-    """A job cannot begin: one that was entered before it, and that it clashes with, is not done."""
-
-
-class JobStore(Protocol):
-    """Jobs and their leases; every method is one atomic step."""
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def open(self, job_id: str, kind: JobKind, task: str = "", claim: str = "") -> bool:
         """Enter a queued job; False, and nothing changed, where it is a training and another one is there."""
+
+        def change(state: _State) -> bool:
+            if kind is JobKind.TRAINING and state.any(kind) not in (None, job_id):
+                return False
+            # To ask twice is to ask once: an answer may be lost on its way.
+            state.jobs.setdefault(job_id, _job(kind, QUEUED, "", task, claim))
+            state.wake()
+            return True
+
+        return self._change(change)
 
     def take(self, job_id: str, owner: str = "") -> Lease | None:
         """Start a queued job; None where it is gone, because it was cancelled or nobody waited for it any more.
@@ -152,78 +130,231 @@ class JobStore(Protocol):
             An earlier job that it clashes with is queued or runs; this one stays queued.
         """
 
+        def change(state: _State) -> Lease | None:
+            job = state.in_phase(job_id, QUEUED)
+            if job is None:
+                return None
+            earlier = takewhile(lambda other: other is not job, state.jobs.values())
+            if any(clash(job["claim"], other["claim"]) for other in earlier):
+                raise NotYet
+            job.update(phase=RUNNING, beat=0, owner=owner)
+            return Lease(job_id, JobKind(job["kind"]), job["task"], owner, job["claim"])
+
+        return self._change(change)
+
     def renew_queued(self, job_id: str) -> bool:
-        """Prolong the lease of a job that is queued; False where it is not, or not any more."""
+        """Prolong the lease of a queued job; False where it is not queued, or not any more."""
+        return self._change(lambda state: _beat(state.in_phase(job_id, QUEUED)))
 
     def renew(self, lease: Lease, params: LiveParams | None = None) -> bool:
-        """Prolong the lease of a job that runs; False where it was given up.
+        """Prolong the lease of a running job; False where it was given up.
 
-        Where Redis has lost its data meanwhile, it is entered again, with the settings that it runs with.
+        Where Redis has lost its data meanwhile, the job is entered again, with the settings that it runs with.
         """
 
+        def change(state: _State) -> bool:
+            if lease.id in state.jobs:
+                return _beat(state.in_phase(lease.id, RUNNING))
+            if lease.id in state.remembered("dropped") or (lease.kind is JobKind.TRAINING and state.training()):
+                return False
+            # It began before all that are there.
+            again = {lease.id: _job(lease.kind, RUNNING, lease.owner, lease.task, lease.claim)}
+            state.document["jobs"] = {**again, **state.jobs}
+            if params is not None:
+                state.document.setdefault("params", asdict(params))
+            state.wake()
+            return True
+
+        return self._change(change)
+
     def entries(self) -> list[JobEntry]:
-        """Return the jobs that are there."""
+        """Return the jobs that are there, in the order in which they were entered."""
+        return [
+            JobEntry(job_id, JobKind(it["kind"]), it["phase"], it["beat"], it["owner"], it["task"], it["cancelled"])
+            for job_id, it in self._read().jobs.items()
+        ]
 
     def drop(self, entry: JobEntry, outcome: Outcome) -> bool:
         """End a job for good, unless it has been renewed since; False where it was."""
 
+        def change(state: _State) -> bool:
+            job = state.jobs.get(entry.id)
+            if job is None or (job["phase"], job["beat"]) != (entry.phase, entry.beat):
+                return False
+            if job["phase"] == RUNNING:
+                state.remember("dropped", entry.id)
+            if job["owner"]:
+                state.remember("silent", job["owner"])
+            state.end(entry.id, outcome)
+            return True
+
+        return self._change(change)
+
     def silent_owners(self) -> set[str]:
         """Return the processes whose running jobs were dropped, and that are not known to have ended."""
+        return set(self._read().remembered("silent"))
 
     def forget_owner(self, owner: str) -> None:
         """Take note that a process whose job was dropped has ended."""
 
+        def change(state: _State) -> None:
+            state.document["silent"] = [it for it in state.remembered("silent") if it != owner]
+
+        self._change(change)
+
     def finish(self, job_id: str, outcome: Outcome) -> None:
-        """Take a job off the board and leave its outcome, both at once."""
+        """Remove a job and leave its outcome, both at once; nothing where the job was dropped."""
+
+        def change(state: _State) -> None:
+            if job_id not in state.remembered("dropped"):
+                state.end(job_id, outcome)
+
+        self._change(change)
 
     def wait_for_outcome(self, job_id: str, timeout_s: float) -> Outcome | None:
         """Block until the outcome is there, and take it; None after `timeout_s` seconds."""
+        found = self._store.pop([f"outcome:{job_id}"], timeout_s)
+        return None if found is None else Outcome(**json.loads(found[1][0]))
 
     def announce(self, job_id: str, news: News) -> None:
         """Tell whoever follows a job what is there of it already; nothing where the job is gone."""
+        text = json.dumps(news, allow_nan=False)
+
+        def change(state: _State) -> None:
+            if job_id in state.jobs:
+                state.effects.pushes.append((f"news:{job_id}", text))
+
+        self._change(change)
 
     def wait_for_news(self, job_id: str, timeout_s: float) -> News | Outcome | None:
         """Block until the job has announced something or its outcome is there, and take that; None after `timeout_s`.
 
         Announcements come in their order, and all of them before the outcome.
         """
+        news = f"news:{job_id}"
+        found = self._store.pop([news, f"outcome:{job_id}"], timeout_s)
+        if found is None:
+            return None
+        content: News = json.loads(found[1][0])
+        return content if found[0] == news else Outcome(**content)
 
     def open_live(self, job_id: str) -> None:
         """Let a training hear of labels that are written from now on."""
 
+        def change(state: _State) -> None:
+            if job_id in state.jobs:
+                state.jobs[job_id]["live"] = True
+
+        self._change(change)
+
     def tell_live(self, update: str) -> None:
         """Tell the live training, where there is one, that labels were written."""
 
+        def change(state: _State) -> None:
+            if state.training().get("live"):
+                state.effects.pushes.append((f"live:{state.any(JobKind.TRAINING)}", update))
+
+        self._change(change)
+
     def wait_for_live(self, job_id: str, timeout_s: float) -> list[str]:
         """Block until the live training was told something, and take all of it in order; nothing after `timeout_s`."""
+        found = self._store.pop([f"live:{job_id}"], timeout_s, MOST_UPDATES_AT_ONCE)
+        return [] if found is None else found[1]
 
     def is_alive(self, job_id: str) -> bool:
-        """Tell whether the job is in the job store."""
+        """Tell whether the job is there."""
+        return job_id in self._read().jobs
 
     def cancel(self, job_id: str) -> None:
         """Ask a job to end; a queued one ends at once."""
+        self._change(lambda state: state.cancel([job_id]))
 
     def cancel_all(self) -> None:
-        """Ask all jobs to end."""
+        """Ask all jobs to end; queued ones end at once."""
+        self._change(lambda state: state.cancel(list(state.jobs)))
 
     def hold(self, held: bool) -> None:
         """Hold the running training, or let it go on."""
 
+        def change(state: _State) -> None:
+            if training := state.training():
+                training["held"] = held
+            state.wake()
+
+        self._change(change)
+
     def process_state(self) -> ProcessState:
         """Derive the state from the jobs that are there."""
+        state = self._read()
+        training = state.training()
+        if state.any(JobKind.INTERACTIVE) or training.get("held"):
+            return ProcessState.WAITING
+        return ProcessState.RUNNING if training else ProcessState.IDLE
 
     def look(self, job_id: str) -> Checkpoint:
         """Return what a running job has to know between its steps."""
+        state = self._read()
+        job = state.jobs.get(job_id)
+        if job is None:
+            return Checkpoint(False, False, state.params, is_missing=True)
+        must_wait = job["held"] or state.any(JobKind.INTERACTIVE) is not None
+        return Checkpoint(job["cancelled"], job["kind"] == JobKind.TRAINING and must_wait, state.params)
 
-    def watch(self) -> AbstractContextManager[Callable[[float], None]]:
-        """Watch the board inside the block.
+    @contextmanager
+    def watch(self) -> Iterator[Callable[[float], None]]:
+        """Watch for changes inside the block.
 
         The value is a function that blocks until something changed since the block began or since it was called last,
         or for so many seconds.
         """
+        seen = self._store.last_id(CHANGES)
+
+        def wait(timeout_s: float) -> None:
+            nonlocal seen
+            for entry in self._store.entries(CHANGES, seen, timeout_s):
+                seen = entry.id
+
+        yield wait
 
     def read_params(self) -> LiveParams:
         """Return the settings of the running, or the last, training."""
+        return self._read().params
 
     def write_params(self, lr: float | None = None, n_crops: int | None = None) -> LiveParams:
         """Change the settings that are given, and return all."""
+        given = {name: value for name, value in (("lr", lr), ("n_crops", n_crops)) if value is not None}
+
+        def change(state: _State) -> LiveParams:
+            if given:
+                state.document.setdefault("params", {}).update(given)
+            return state.params
+
+        return self._change(change)
+
+    def _read(self) -> _State:
+        return _State(self._store.read(STATE), Effects())
+
+    def _change(self, change: Callable[[_State], T]) -> T:
+        return self._store.update(STATE, lambda document, effects: change(_State(document, effects)))
+
+
+def _job(kind: JobKind, phase: str, owner: str, task: str, claim: str) -> dict[str, Any]:
+    return {
+        "kind": kind.value,
+        "phase": phase,
+        "beat": 0,
+        "owner": owner,
+        "task": task,
+        "claim": claim,
+        "cancelled": False,
+        "held": False,
+        "live": False,
+    }
+
+
+def _beat(job: dict[str, Any] | None) -> bool:
+    """Count a beat of a job that is there."""
+    if job is None:
+        return False
+    job["beat"] += 1
+    return True

@@ -1,7 +1,7 @@
 """Which workers there are, on all machines of a server, and what they compute on.
 
-A worker puts itself on the roster again and again; who has not done so for some seconds is gone. It does not decide who
-does a job: jobs go to whoever takes them off their queue.
+A worker enters itself every two seconds; one that has not done so for some seconds is gone. The registry does not
+decide who does a job: jobs go to the worker that takes them off their queue.
 """
 
 import json

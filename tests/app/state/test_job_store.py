@@ -12,24 +12,29 @@ from elephant_server.state import (
     JobKind,
     JobStore,
     LiveParams,
-    MemoryJobStore,
+    MemoryStore,
     NotYet,
     Outcome,
     ProcessState,
-    RedisJobStore,
+    RedisStore,
 )
 from elephant_server.state.claims import Access, claim, clash
 
 
 @pytest.fixture
-def redis_board(redis_url: str) -> RedisJobStore:
-    return RedisJobStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
+def redis_store(redis_url: str) -> RedisStore:
+    return RedisStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
+
+
+@pytest.fixture
+def redis_jobs(redis_store: RedisStore) -> JobStore:
+    return JobStore(redis_store)
 
 
 @pytest.fixture(params=["redis", "memory"])
 def job_store(request: pytest.FixtureRequest) -> JobStore:
-    """Give an empty board of each kind: both keep the same contract."""
-    return MemoryJobStore() if request.param == "memory" else request.getfixturevalue("redis_board")
+    """Give an empty job store over each store: the rules hold over both."""
+    return JobStore(MemoryStore()) if request.param == "memory" else request.getfixturevalue("redis_jobs")
 
 
 def test_nothing_runs_at_first(job_store: JobStore) -> None:
@@ -64,7 +69,7 @@ def test_of_many_that_ask_at_once_one_gets_the_training(job_store: JobStore) -> 
     assert len(granted) == 1
 
 
-def test_guests_hold_a_training_and_are_all_let_in(job_store: JobStore) -> None:
+def test_interactive_jobs_hold_a_training_and_are_all_let_in(job_store: JobStore) -> None:
     job_store.open("training", JobKind.TRAINING)
     job_store.take("training")
     assert not job_store.look("training").must_wait
@@ -79,12 +84,12 @@ def test_guests_hold_a_training_and_are_all_let_in(job_store: JobStore) -> None:
     assert job_store.process_state() is ProcessState.RUNNING
 
 
-def test_a_training_that_is_asked_for_while_guests_work_waits_for_them(job_store: JobStore) -> None:
-    job_store.open("guest", JobKind.INTERACTIVE)
+def test_a_training_that_is_asked_for_while_interactive_jobs_run_waits_for_them(job_store: JobStore) -> None:
+    job_store.open("interactive", JobKind.INTERACTIVE)
     assert job_store.open("training", JobKind.TRAINING)
     job_store.take("training")
     assert job_store.look("training").must_wait
-    job_store.finish("guest", Outcome(result={}))
+    job_store.finish("interactive", Outcome(result={}))
     assert not job_store.look("training").must_wait
 
 
@@ -125,40 +130,40 @@ def test_a_dropped_job_can_not_be_taken(job_store: JobStore) -> None:
     assert job_store.take("a") is None
 
 
-def test_a_running_job_is_entered_again_on_a_board_that_was_emptied(redis_board: RedisJobStore, redis_url: str) -> None:
-    redis_board.open("a", JobKind.TRAINING, "task")
-    lease = redis_board.take("a", "me")
+def test_a_running_job_is_entered_again_where_redis_lost_its_data(redis_jobs: JobStore, redis_url: str) -> None:
+    redis_jobs.open("a", JobKind.TRAINING, "task")
+    lease = redis_jobs.take("a", "me")
     assert lease is not None
-    redis_board.write_params(0.5, 7)
+    redis_jobs.write_params(0.5, 7)
     redis.Redis.from_url(redis_url).flushdb()
-    assert redis_board.look("a").is_missing
-    assert not redis_board.look("a").is_cancelled
-    assert redis_board.renew(lease, LiveParams(0.5, 7))
-    assert redis_board.process_state() is ProcessState.RUNNING
-    assert redis_board.entries() == [JobEntry("a", JobKind.TRAINING, "running", 0, "me", "task")]
-    assert redis_board.look("a").params == LiveParams(0.5, 7)
-    redis_board.finish("a", Outcome(result={}))
-    assert redis_board.wait_for_outcome("a", 1) == Outcome(result={})
+    assert redis_jobs.look("a").is_missing
+    assert not redis_jobs.look("a").is_cancelled
+    assert redis_jobs.renew(lease, LiveParams(0.5, 7))
+    assert redis_jobs.process_state() is ProcessState.RUNNING
+    assert redis_jobs.entries() == [JobEntry("a", JobKind.TRAINING, "running", 0, "me", "task")]
+    assert redis_jobs.look("a").params == LiveParams(0.5, 7)
+    redis_jobs.finish("a", Outcome(result={}))
+    assert redis_jobs.wait_for_outcome("a", 1) == Outcome(result={})
 
 
-def test_what_was_set_since_is_not_undone_by_a_job_that_comes_back(redis_board: RedisJobStore, redis_url: str) -> None:
-    redis_board.open("a", JobKind.TRAINING)
-    lease = redis_board.take("a")
-    assert lease is not None
-    redis.Redis.from_url(redis_url).flushdb()
-    redis_board.write_params(lr=0.25)
-    assert redis_board.renew(lease, LiveParams(0.5, 7))
-    assert redis_board.look("a").params == LiveParams(0.25, 5)
-
-
-def test_a_training_does_not_come_back_beside_another(redis_board: RedisJobStore, redis_url: str) -> None:
-    redis_board.open("a", JobKind.TRAINING)
-    lease = redis_board.take("a")
+def test_what_was_set_since_is_not_undone_by_a_job_that_comes_back(redis_jobs: JobStore, redis_url: str) -> None:
+    redis_jobs.open("a", JobKind.TRAINING)
+    lease = redis_jobs.take("a")
     assert lease is not None
     redis.Redis.from_url(redis_url).flushdb()
-    redis_board.open("b", JobKind.TRAINING)
-    assert not redis_board.renew(lease)
-    assert [entry.id for entry in redis_board.entries()] == ["b"]
+    redis_jobs.write_params(lr=0.25)
+    assert redis_jobs.renew(lease, LiveParams(0.5, 7))
+    assert redis_jobs.look("a").params == LiveParams(0.25, 5)
+
+
+def test_a_training_does_not_come_back_beside_another(redis_jobs: JobStore, redis_url: str) -> None:
+    redis_jobs.open("a", JobKind.TRAINING)
+    lease = redis_jobs.take("a")
+    assert lease is not None
+    redis.Redis.from_url(redis_url).flushdb()
+    redis_jobs.open("b", JobKind.TRAINING)
+    assert not redis_jobs.renew(lease)
+    assert [entry.id for entry in redis_jobs.entries()] == ["b"]
 
 
 def test_to_open_a_training_twice_is_to_open_it_once(job_store: JobStore) -> None:
@@ -178,7 +183,7 @@ def test_only_the_phase_that_was_meant_is_renewed(job_store: JobStore) -> None:
 
 
 def test_a_redis_that_does_not_answer_is_given_up_in_seconds(silent_redis: str) -> None:
-    job_store = RedisJobStore(silent_redis)
+    job_store = JobStore(RedisStore(silent_redis))
     for ask in (job_store.process_state, lambda: job_store.wait_for_outcome("a", 60)):
         begin = time.monotonic()
         with pytest.raises(redis.RedisError):
@@ -238,13 +243,13 @@ def test_a_person_holds_a_training_and_only_that_one(job_store: JobStore) -> Non
 
 
 def test_a_change_wakes_a_watcher(job_store: JobStore) -> None:
-    job_store.open("guest", JobKind.INTERACTIVE)
+    job_store.open("interactive", JobKind.INTERACTIVE)
     with job_store.watch() as wait:
-        threading.Timer(0.1, lambda: job_store.finish("guest", Outcome(result={}))).start()
+        threading.Timer(0.1, lambda: job_store.finish("interactive", Outcome(result={}))).start()
         begin = time.monotonic()
         wait(10)
         assert time.monotonic() - begin < 5
-        assert not job_store.is_alive("guest")
+        assert not job_store.is_alive("interactive")
 
 
 def test_params_are_changed_one_by_one(job_store: JobStore) -> None:
@@ -291,20 +296,20 @@ def test_a_live_training_is_told_of_updates_in_order_and_none_else(job_store: Jo
 
 
 def test_a_live_session_blocks_in_redis_until_there_is_an_update(
-    redis_board: RedisJobStore, monkeypatch: pytest.MonkeyPatch
+    redis_store: RedisStore, redis_jobs: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between updates it waits without load: one command waits all the time, however long that is."""
     asked: list[float] = []
-    blpop = redis_board._redis.blpop
+    blpop = redis_store._redis.blpop
 
     def counted(keys: list[str], timeout: float) -> object:
         asked.append(timeout)
         return blpop(keys, timeout=timeout)
 
-    monkeypatch.setattr(redis_board._redis, "blpop", counted)
-    redis_board.open("a", JobKind.TRAINING)
-    redis_board.open_live("a")
-    assert redis_board.wait_for_live("a", 1.5) == []
+    monkeypatch.setattr(redis_store._redis, "blpop", counted)
+    redis_jobs.open("a", JobKind.TRAINING)
+    redis_jobs.open_live("a")
+    assert redis_jobs.wait_for_live("a", 1.5) == []
     assert asked[0] == pytest.approx(1.5, rel=0.5)
     assert len(asked) <= 4  # the last ones wait for what is left of a millisecond
 
@@ -337,20 +342,20 @@ def test_who_waits_for_a_turn_is_let_in_by_an_abort_or_a_loss(job_store: JobStor
     for name in ("first", "second", "third"):
         job_store.open(name, JobKind.INTERACTIVE, claim=LABELS)
     job_store.cancel("first")
-    [second, _] = job_store.entries() if job_store.entries()[0].id == "second" else job_store.entries()[::-1]
+    [second, _] = job_store.entries()
     assert job_store.drop(second, Outcome(error="WorkerLostError"))
     assert job_store.take("third")
 
 
-def test_a_claim_outlives_a_redis_that_was_emptied(redis_board: RedisJobStore, redis_url: str) -> None:
-    redis_board.open("first", JobKind.INTERACTIVE, claim=LABELS)
-    lease = redis_board.take("first")
+def test_a_claim_outlives_a_redis_that_was_emptied(redis_jobs: JobStore, redis_url: str) -> None:
+    redis_jobs.open("first", JobKind.INTERACTIVE, claim=LABELS)
+    lease = redis_jobs.take("first")
     assert lease is not None
     redis.Redis.from_url(redis_url).flushdb()
-    assert redis_board.renew(lease)
-    redis_board.open("second", JobKind.INTERACTIVE, claim=LABELS)
+    assert redis_jobs.renew(lease)
+    redis_jobs.open("second", JobKind.INTERACTIVE, claim=LABELS)
     with pytest.raises(NotYet):
-        redis_board.take("second")
+        redis_jobs.take("second")
 
 
 def test_names_of_a_dataset_that_mean_the_same_claim_the_same() -> None:

@@ -1,23 +1,20 @@
+import uuid
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import redis
 
-from elephant_server.state import ActivityFeed, FeedPublisher, Line, MemoryFeed, RedisFeed
-from elephant_server.state.feed import MOST_KEPT, News
+from elephant_server.state import ActivityFeed, FeedPublisher, Line, MemoryStore, RedisStore
+from elephant_server.state.feed import MOST_KEPT, MOST_LINES, News
 from elephant_server.state.results import MOST_BYTES, MOST_NUCLEI, MOST_RESULTS, Nuclei, Result
-
-MOST_LINES = 500
 
 
 @pytest.fixture(params=["redis", "memory"])
 def feed(request: pytest.FixtureRequest, redis_url: str) -> ActivityFeed:
     if request.param == "memory":
-        return MemoryFeed()
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushall()
-    return RedisFeed(redis_url)
+        return ActivityFeed(MemoryStore())
+    return ActivityFeed(RedisStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:"))
 
 
 def lines(first: int, n: int) -> News:
@@ -118,7 +115,7 @@ def test_a_line_may_hold_what_is_no_character(feed: ActivityFeed) -> None:
 
 
 def test_results_wait_while_nothing_can_be_put_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Away(MemoryFeed):
+    class Away(ActivityFeed):
         is_away = True
 
         def put(self, news: News) -> None:
@@ -128,7 +125,7 @@ def test_results_wait_while_nothing_can_be_put_up(monkeypatch: pytest.MonkeyPatc
             super().put(news)
 
     monkeypatch.setattr("elephant_server.state.feed_publisher.AWAY_S", 0.01)
-    feed = Away()
+    feed = Away(MemoryStore())
     feed_publisher = FeedPublisher(feed)
     feed_publisher.result(result(1))
     feed_publisher.result(result(2))
@@ -137,13 +134,13 @@ def test_results_wait_while_nothing_can_be_put_up(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_cannot_be_put_up_does_not_keep_back_what_follows() -> None:
-    class Choosy(MemoryFeed):
+    class Choosy(ActivityFeed):
         def put(self, news: News) -> None:
             if any(line.text == "bad" for line in news.lines):
                 raise ValueError("not this one")
             super().put(news)
 
-    feed = Choosy()
+    feed = Choosy(MemoryStore())
     feed_publisher = FeedPublisher(feed)
     feed_publisher.line("INFO", "bad")
     assert feed_publisher.flush(10)

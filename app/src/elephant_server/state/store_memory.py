@@ -1,0 +1,101 @@
+"""The store of a server that is one process: its requests and its workers are threads."""
+
+import json
+import threading
+import time
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Sequence
+from itertools import takewhile
+
+from elephant_server.state.store import Change, Document, Effects, LogEntry, T
+
+# A queue that nobody reads goes when so many others were written to since.
+MOST_QUEUES = 2000
+
+
+class MemoryStore:
+    """A :class:`~elephant_server.state.store.Store` in this process's memory."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        # As texts, so that nobody changes what another one has read.
+        self._documents: dict[str, str] = {}
+        self._queues: OrderedDict[str, deque[str]] = OrderedDict()
+        self._logs: defaultdict[str, deque[LogEntry]] = defaultdict(deque)
+        # In all ids: a page that knows entries of a server that ran before gets those of this one.
+        self._born_ms = int(time.time() * 1000)
+        self._n_entries = 0
+
+    def read(self, name: str) -> Document:
+        """Return a document; an empty one where there is none."""
+        document: Document = json.loads(self._documents.get(name, "{}"))
+        return document
+
+    def update(self, name: str, change: Change[T]) -> T:
+        """Change a document and return what the function returns."""
+        with self._changed:
+            document, effects = self.read(name), Effects()
+            value = change(document, effects)
+            written = {name: document, **effects.writes}
+            texts = {key: None if made is None else json.dumps(made) for key, made in written.items()}
+            for key, text in texts.items():
+                if text is None:
+                    self._documents.pop(key, None)
+                else:
+                    self._documents[key] = text
+            self._apply(effects)
+            return value
+
+    def pop(self, queues: Sequence[str], timeout_s: float, most: int = 1) -> tuple[str, list[str]] | None:
+        """Take from the first of the queues that holds something; None after `timeout_s` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: any(queue in self._queues for queue in queues), timeout_s)
+            for name in queues:
+                queue = self._queues.get(name)
+                if queue is None:
+                    continue
+                texts = [queue.popleft() for _ in range(min(most, len(queue)))]
+                if not queue:
+                    del self._queues[name]
+                return name, texts
+            return None
+
+    def append(self, log: str, texts: Sequence[str], keep: int) -> None:
+        """Append to a log, of which the last `keep` entries stay."""
+        with self._changed:
+            entries = self._logs[log]
+            for text in texts:
+                self._n_entries += 1
+                entries.append(LogEntry(f"{self._born_ms}-{self._n_entries}", text))
+            while len(entries) > keep:
+                entries.popleft()
+            self._changed.notify_all()
+
+    def entries(self, log: str, after: str = "", timeout_s: float = 0) -> list[LogEntry]:
+        """Return the entries after an id, or all; blocks until there are some, for `timeout_s` seconds at most."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._after(log, after)), timeout_s)
+            return self._after(log, after)
+
+    def last_id(self, log: str) -> str:
+        """Return the id of a log's newest entry; one that comes before all where there is none."""
+        with self._changed:
+            entries = self._logs[log]
+            return entries[-1].id if entries else f"{self._born_ms}-0"
+
+    def _apply(self, effects: Effects) -> None:
+        for name, text in effects.pushes:
+            self._queues.setdefault(name, deque()).append(text)
+            self._queues.move_to_end(name)
+        while len(self._queues) > MOST_QUEUES:
+            self._queues.popitem(last=False)
+        for log in effects.notices:
+            self.append(log, [""], 1)
+        if effects.pushes:
+            self._changed.notify_all()
+
+    def _after(self, log: str, after: str) -> list[LogEntry]:
+        born, _, number = after.partition("-")
+        n_known = int(number) if born == str(self._born_ms) and number.isdecimal() else 0
+        newer = takewhile(lambda entry: int(entry.id.partition("-")[2]) > n_known, reversed(self._logs[log]))
+        return list(newer)[::-1]

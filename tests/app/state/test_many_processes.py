@@ -1,0 +1,87 @@
+"""Many processes at one job store in a real Redis: no transition is lost, and none happens twice."""
+
+import json
+import multiprocessing
+import time
+import uuid
+from collections import Counter
+from pathlib import Path
+
+from elephant_server.state import JobKind, JobStore, NotYet, Outcome, RedisStore
+from elephant_server.state.claims import Access, claim
+
+N_PROCESSES = 20
+N_JOBS = 8  # of each process
+LONGEST_S = 240
+
+
+def ask(url: str, prefix: str, number: int, folder: Path) -> None:
+    """Enter jobs, work on whatever job is there, and wait for the outcomes of those that were entered here."""
+    store = RedisStore(url, prefix)
+    job_store = JobStore(store)
+    own = [f"{number}-{i}" for i in range(N_JOBS)]
+    done: dict[str, list[str]] = {"entered": [], "taken": [], "finished": [], "trainings": []}
+    for job_id in own:
+        is_training = job_id.endswith("-0")
+        kind = JobKind.TRAINING if is_training else JobKind.INTERACTIVE
+        # One dataset a group of five processes, so that jobs clash.
+        needs = "" if is_training else claim(Access.LABELS, f"movie{number % 4}")
+        if job_store.open(job_id, kind, "task", needs):
+            done["entered"].append(job_id)
+            done["trainings"] += [job_id] if is_training else []
+        work(job_store, number, done)
+    end = time.monotonic() + LONGEST_S
+    missing = set(done["entered"])
+    while missing and time.monotonic() < end:
+        work(job_store, number, done)
+        for job_id in sorted(missing):
+            outcome = job_store.wait_for_outcome(job_id, 0.02)
+            if outcome is not None:
+                assert outcome.result is not None
+                done.setdefault("outcomes", []).append(job_id)
+                missing.discard(job_id)
+    (folder / f"{number}.json").write_text(json.dumps(done))
+
+
+def work(job_store: JobStore, number: int, done: dict[str, list[str]]) -> None:
+    """Take the first job that can be taken, count beats, and end it."""
+    for entry in job_store.entries():
+        if entry.phase != "queued":
+            continue
+        try:
+            lease = job_store.take(entry.id, f"owner{number}")
+        except NotYet:
+            continue
+        if lease is None:
+            continue
+        done["taken"].append(entry.id)
+        for _ in range(3):
+            assert job_store.renew(lease)
+            assert not job_store.look(entry.id).is_missing
+        running = {job.id: job for job in job_store.entries()}
+        assert (running[entry.id].beat, running[entry.id].owner) == (3, f"owner{number}")
+        job_store.announce(entry.id, {"size": 1})
+        job_store.finish(entry.id, Outcome(result={"by": number}))
+        done["finished"].append(entry.id)
+        return
+
+
+def test_no_transition_is_lost_or_doubled(redis_url: str, tmp_path: Path) -> None:
+    prefix = f"test-{uuid.uuid4().hex}:"
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=ask, args=(redis_url, prefix, n, tmp_path)) for n in range(N_PROCESSES)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(LONGEST_S + 60)
+    assert [process.exitcode for process in processes] == [0] * N_PROCESSES
+    told = [json.loads((tmp_path / f"{n}.json").read_text()) for n in range(N_PROCESSES)]
+    together = {name: [job for one in told for job in one.get(name, [])] for name in (*told[0], "outcomes")}
+    assert len(together["entered"]) >= N_PROCESSES * (N_JOBS - 1)
+    assert together["trainings"]
+    for name in ("taken", "finished", "outcomes"):
+        assert Counter(together[name]) == Counter(together["entered"]), name
+    job_store = JobStore(RedisStore(redis_url, prefix))
+    assert job_store.entries() == []
+    assert all(job_store.wait_for_outcome(job_id, 0) is None for job_id in together["entered"])
+    assert all(job_store.wait_for_news(job_id, 0) == {"size": 1} for job_id in together["entered"])
