@@ -2,13 +2,16 @@ import json
 import shutil
 from pathlib import Path
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
+from zarr.codecs import BloscCodec
 
 from elephant.dataset.arrays import _MOST_OPENED, TimeSeries, _opened, open_array
-from elephant.dataset.layout import ArraySpec
+from elephant.dataset.layout import IMAGES, ArraySpec, array_specs
 from elephant.errors import DatasetError
+from elephant.types import Box
 
 
 def make(path: Path, n: int, value: int = 0, zarr_format: int = 3) -> None:
@@ -78,3 +81,39 @@ def test_filled_timepoints_are_those_that_there_are(tmp_path: Path) -> None:
     array[1] = 7
     series = TimeSeries(tmp_path / "a", ArraySpec("a", "uint8", 3, (4, 5)))
     assert series.filled_timepoints() == [1]
+
+
+def series_of(path: Path, shape: tuple[int, ...], zarr_format: int, shards: tuple[int, ...] | None) -> TimeSeries:
+    """Make a series of two timepoints of noise, each in one file or in several."""
+    values = np.random.default_rng(0).integers(1, 255, (2, *shape), dtype=np.uint8)
+    chunks, options = (1, *shape[:-1], shape[-1] // 2), {"shards": shards} if shards else {}
+    if zarr_format == 2:
+        options["compressors"] = numcodecs.Blosc()
+    else:
+        options["compressors"] = BloscCodec(cname="lz4", shuffle="bitshuffle")
+    array = zarr.create_array(
+        path, shape=values.shape, chunks=chunks, dtype="uint8", zarr_format=zarr_format, fill_value=0, **options
+    )
+    array[:] = values
+    return TimeSeries(path, array_specs(2, shape, "uint8")[IMAGES])
+
+
+@pytest.mark.parametrize(("zarr_format", "shards"), [(2, None), (3, None), (3, (1, 4, 20, 30))])
+def test_a_file_that_was_cut_short_is_never_read(
+    tmp_path: Path, zarr_format: int, shards: tuple[int, ...] | None
+) -> None:
+    series = series_of(tmp_path / "a.zarr", (4, 20, 30), zarr_format, shards)
+    before = series.read(0)
+    file = min(path for path, _ in series._files())
+    whole = file.read_bytes()
+    for n in {*range(40), *range(0, len(whole), 37), len(whole) - 1}:
+        file.write_bytes(whole[:n])
+        with pytest.raises(DatasetError, match=r"timepoint 0 of .*a\.zarr is damaged and cannot be read"):
+            series.read(0)
+    if shards is None:  # what lies in other files can be read all the same
+        right = Box((0, 0, 15), (4, 20, 15))
+        np.testing.assert_array_equal(series.read(0, right), before[:, :, 15:])
+    file.unlink()
+    assert not series.read(0)[:, :, :15].any()  # a file that is not there holds zeros
+    file.write_bytes(whole)
+    np.testing.assert_array_equal(series.read(0), before)

@@ -56,7 +56,8 @@ def killed_and_the_outcome_arrives(g: Ground) -> None:
     asked = g.player.later("seg/train", g.volume.seg_train_body(spots, n_epochs=3, n_crops=3, log_dir=None))
     wait_until_queued_or_running(g, "running")
     kill(g, "redis")
-    assert asked.result(90).json() == {"completed": True}
+    answer = asked.result(90)
+    assert answer.json() == {"completed": True}, answer.text
     assert_works(g)
 
 

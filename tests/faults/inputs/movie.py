@@ -81,14 +81,32 @@ CASES: list[Case] = [
     ],
     changed("dataset/generate", {"is_2d": True}, "2D", "12"),
     changed(
-        "seg/train", {"model_name": "ground/plane/detection.pth"}, "architecture", "3D", name="the model of planes"
+        "seg/train",
+        {"model_name": "ground/plane/detection.pth"},
+        "detection model for 2D",
+        "3D",
+        name="the model of planes",
     ),
     changed(
-        "seg/predict", {"model_name": "ground/plane/detection.pth"}, "architecture", "3D", name="the model of planes"
+        "seg/predict",
+        {"model_name": "ground/plane/detection.pth"},
+        "detection model for 2D",
+        "3D",
+        name="the model of planes",
     ),
-    changed("seg/predict", {"model_name": "ground/volume/flow.pth"}, "architecture", name="the flow model"),
-    changed("flow/train", {"model_name": "ground/volume/detection.pth"}, "architecture", name="the detection model"),
-    changed("flow/predict", {"model_name": "ground/volume/detection.pth"}, "architecture", name="the detection model"),
+    changed("seg/predict", {"model_name": "ground/volume/flow.pth"}, "model for 3D", name="the flow model"),
+    changed(
+        "flow/train",
+        {"model_name": "ground/volume/detection.pth"},
+        "model for 3D",
+        name="the detection model",
+    ),
+    changed(
+        "flow/predict",
+        {"model_name": "ground/volume/detection.pth"},
+        "model for 3D",
+        name="the detection model",
+    ),
     # Nothing that could be learnt
     changed(
         "seg/train", {f"spots.{i}.tag": "unlabeled" for i in range(8)}, "nothing to train", name="unlabeled spots alone"

@@ -5,11 +5,11 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import zarr
@@ -22,6 +22,7 @@ from elephant.dataset.layout import FLOW_HASHES, ArraySpec, regions
 from elephant.errors import DatasetError, InvalidInputError
 from elephant.types import Box
 
+_BLOSC_HEADER = 16  # bytes; the last four are the length of the whole, little-endian
 _METADATA = ("zarr.json", ".zarray")
 # Parsing the metadata of a dataset's arrays takes longer than drawing the labels of a hundred spots.
 _opened: dict[tuple[Path, bool], tuple[bytes, zarr.Array[Any]]] = {}
@@ -167,6 +168,7 @@ class TimeSeries:
         """
         selection = self._selection(t, box)
         try:
+            self._check_whole(selection)
             return np.asarray(self._array[selection], dtype=self._spec.dtype)
         except MemoryError:
             raise
@@ -224,12 +226,40 @@ class TimeSeries:
             raise DatasetError(f"{self._path} was made again meanwhile: try again")
         return array
 
-    def _names_at(self, t: int) -> list[str]:
-        """Return the names, in the array's folder, of the files that can hold values of a timepoint."""
-        per_axis = zip(self._array.shape[1:], self._file_shape[1:], strict=True)
-        counts = (range(-(-size // most)) for size, most in per_axis)
+    def _names_at(self, t: int, region: Sequence[slice] = ()) -> list[str]:
+        """Return the names, in the array's folder, of the files that can hold values of a region of a timepoint.
+
+        Parameters
+        ----------
+        region
+            Along the axes after the first; those that are left out are taken whole.
+        """
+        shape, files = self._array.shape[1:], self._file_shape[1:]
+        parts = [*region, *[slice(None)] * (len(shape) - len(region))]
+        bounds = [part.indices(size) for part, size in zip(parts, shape, strict=True)]
+        per_axis = (range(a // most, -(-b // most)) for (a, b, _), most in zip(bounds, files, strict=True))
         first = t // self._file_shape[0]
-        return [self._array.metadata.encode_chunk_key((first, *rest)) for rest in product(*counts)]
+        return [self._array.metadata.encode_chunk_key((first, *rest)) for rest in product(*per_axis)]
+
+    def _check_whole(self, selection: tuple[int | slice, ...]) -> None:
+        """Refuse files that were cut short: Blosc would decode what lies behind them, and an empty one counts as 0.
+
+        Files that are not there hold zeros.
+
+        Raises
+        ------
+        EOFError
+            One is shorter than it says.
+        """
+        t, *region = selection
+        is_sharded = self._array.shards is not None
+        is_blosc = any("blosc" in type(codec).__name__.lower() for codec in self._array.compressors)
+        for name in self._names_at(cast("int", t), cast("list[slice]", region)):
+            with suppress(FileNotFoundError), (self._path / name).open("rb", buffering=0) as file:
+                header, n_bytes = file.read(_BLOSC_HEADER), os.fstat(file.fileno()).st_size
+                told = int.from_bytes(header[12:16], "little") if is_blosc and not is_sharded else 1
+                if n_bytes < max(told, 1):
+                    raise EOFError(f"{name} was cut short: it holds {n_bytes} bytes of {told}")
 
     @property
     def is_atomic(self) -> bool:
