@@ -17,7 +17,7 @@ from elephant_server.api.parsing import parse
 from elephant_server.jobs.responses import LongPollResponder
 from elephant_server.jobs.submit import Dispatcher
 from elephant_server.main import create_app
-from elephant_server.schemas.seg import SegTrainBody
+from elephant_server.schemas.detection import SegTrainBody
 from elephant_server.settings import Settings
 from stack.player import write_movie
 from stack.running import RunningServer, wait_until
@@ -66,7 +66,7 @@ def test_without_a_gpu_the_list_has_one_entry(monkeypatch: pytest.MonkeyPatch) -
 def test_a_training_neither_pads_nor_aligns_medians() -> None:
     body = {"dataset_name": "d", "model_name": "m", "spots": [], "is_livemode": True, "scales": [1, 1, 1]}
     asked = {**body, "crop_size": [8, 8, 8], "use_median": True, "is_pad": True}
-    params = parse(SegTrainBody, json.dumps(asked)).to_payload().params
+    params = parse(SegTrainBody, json.dumps(asked)).params()
     assert not params.image.use_median
     assert not hasattr(params, "is_pad")
 

@@ -1,9 +1,8 @@
 """What uWSGI loads."""
 
-from elephant_server.jobs.flow_payloads import FLOW_RESET
 from elephant_server.jobs.orphans import OrphanFiles
-from elephant_server.jobs.payloads import CTC_EXPORT, SEG_RESET
 from elephant_server.jobs.reaper import Reaper
+from elephant_server.jobs.submit import CTC_EXPORT, FLOW_RESET, SEG_RESET
 from elephant_server.logs import set_up_logging
 from elephant_server.main import create_app
 from elephant_server.settings import get_settings
@@ -16,7 +15,7 @@ application = create_app(settings)
 Reaper(
     JobStore(RedisStore(settings.redis_url)),
     [
-        OrphanFiles(uploads_folder(settings.models_dir), (SEG_RESET, FLOW_RESET)),
-        OrphanFiles(settings.exports_dir, (CTC_EXPORT,)),
+        OrphanFiles(uploads_folder(settings.models_dir), (SEG_RESET.name, FLOW_RESET.name)),
+        OrphanFiles(settings.exports_dir, (CTC_EXPORT.name,)),
     ],
 ).start()

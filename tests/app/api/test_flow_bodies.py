@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from elephant.errors import InvalidInputError
+from elephant.progress import NeverCancelled
 from elephant.types import Box, VoxelSize
 from elephant_server.api import flow
 from elephant_server.api.parsing import parse
@@ -41,35 +42,35 @@ def read(model: Any, body: dict[str, Any], **changes: Any) -> Any:
 
 def test_spots_and_sizes_are_turned_around() -> None:
     body = read(FlowPredictBody, PREDICT, patch=[384, 300, 24], crop_box=[1, 2, 3, 10, 20, 30], input_size=[64, 65, 66])
-    payload = body.to_payload()
-    assert payload.params.prediction.patch == (24, 300, 384)
-    assert payload.params.prediction.crop_box == Box((3, 2, 1), (30, 20, 10))
-    assert payload.params.prediction.image.input_size == (66, 65, 64)
-    assert payload.params.displacement.voxel_size == VoxelSize(2, 0.6, 0.5)
-    assert (payload.params.prediction.n_keep_axials, payload.params.displacement.n_keep_axials) == (4, 6)
-    assert payload.params.displacement.norm(3) == (40, 40, 40 / 64)
-    assert payload.start.n_dims == 3
-    spot = payload.spots[0].to_spot()
+    params = body.params()
+    assert params.prediction.patch == (24, 300, 384)
+    assert params.prediction.crop_box == Box((3, 2, 1), (30, 20, 10))
+    assert params.prediction.image.input_size == (66, 65, 64)
+    assert params.displacement.voxel_size == VoxelSize(2, 0.6, 0.5)
+    assert (params.prediction.n_keep_axials, params.displacement.n_keep_axials) == (4, 6)
+    assert params.displacement.norm(3) == (40, 40, 40 / 64)
+    assert body.start().n_dims == 3
+    (spot,) = body.later_spots(NeverCancelled())
     assert (spot.t, spot.id, spot.pos.tolist()) == (2, 7, [3, 2.5, 1])
     assert spot.covariance[0].tolist() == [6, 0.3, 0.2]
 
 
 def test_links_are_turned_around() -> None:
-    payload = read(FlowTrainBody, TRAIN).to_payload()
-    link = payload.links[0].to_link()
+    body = read(FlowTrainBody, TRAIN)
+    (link,) = body.links(NeverCancelled())
     assert (link.t, link.pos.tolist(), link.displacement.tolist()) == (3, [3, 2.5, 1], [6, 5.5, 4])
     assert link.covariance[2].tolist() == [0.2, 0.1, 4]
-    assert payload.params.crop_size == (16, 80, 96)
-    assert payload.params.dim_weights == (1, 2, 5)
+    assert body.params().crop_size == (16, 80, 96)
+    assert body.params().dim_weights == (1, 2, 5)
 
 
 @pytest.mark.parametrize(("anisotropy", "z_norm"), [(0.5, 160), (1, 80), (2, 40), (2.9, 40), (4, 20), (100, 80 / 128)])
 def test_n_keep_axials_follows_from_the_voxels_where_it_is_not_sent(anisotropy: float, z_norm: float) -> None:
-    payload = read(FlowUpdateBody, UPDATE, scales=[1, 1, anisotropy]).to_payload()
-    assert payload.params.norm(3) == (80, 80, z_norm)
-    sent = read(FlowUpdateBody, UPDATE, scales=[1, 1, anisotropy], n_keep_axials=1).to_payload()
-    assert sent.params.norm(3) == (80, 80, 40)
-    trained = read(FlowTrainBody, TRAIN, scales=[1, 1, anisotropy]).to_payload().params
+    update = read(FlowUpdateBody, UPDATE, scales=[1, 1, anisotropy])
+    assert update.labels().norm(3) == (80, 80, z_norm)
+    sent = read(FlowUpdateBody, UPDATE, scales=[1, 1, anisotropy], n_keep_axials=1)
+    assert sent.labels().norm(3) == (80, 80, 40)
+    trained = read(FlowTrainBody, TRAIN, scales=[1, 1, anisotropy]).params()
     assert trained.displacement.norm(3)[2] == pytest.approx(12 / 80 * z_norm)
 
 
@@ -77,28 +78,26 @@ def test_n_keep_axials_follows_from_the_voxels_where_it_is_not_sent(anisotropy: 
 def test_in_2d_whatever_stands_at_z_is_ignored(z: int) -> None:
     link = {**LINK, "pos": [1, 2, z], "displacement": [4, 5, z]}
     changes = {"scales": [0.5, 0.6, z], "crop_size": [96, 80, z], "spots": [link], "dim_weights": [1, 1, z]}
-    payload = read(FlowTrainBody, TRAIN, is_3d=False, **changes).to_payload()
-    assert payload.params.crop_size == (80, 96)
-    assert payload.params.displacement.norm(2) == (12, 12)
-    assert payload.start.n_dims == 2
+    training = read(FlowTrainBody, TRAIN, is_3d=False, **changes)
+    assert training.params().crop_size == (80, 96)
+    assert training.params().displacement.norm(2) == (12, 12)
+    assert training.start().n_dims == 2
     body = read(FlowPredictBody, PREDICT, is_3d=False, scales=[1, 1, z], patch=[30, 20, z], crop_box=[1, 2, z, 3, 4, z])
-    assert body.to_payload().params.prediction.crop_box == Box((2, 1), (4, 3))
+    assert body.params().prediction.crop_box == Box((2, 1), (4, 3))
 
 
 def test_a_reset_of_labels_needs_no_links_and_one_of_a_model_no_dataset() -> None:
-    assert read(FlowUpdateBody, {"dataset_name": "d", "reset": True}).to_payload().params is None
-    payload = read(FlowResetBody, {"model_name": "m.pth", "n_keep_axials": -1, "is_3d": False, "url": None}).to_payload(
-        None
-    )
-    assert (payload.start.n_dims, payload.start.n_keep_axials, payload.url) == (2, 0, None)
+    assert read(FlowUpdateBody, {"dataset_name": "d", "reset": True}).reset
+    body = read(FlowResetBody, {"model_name": "m.pth", "n_keep_axials": -1, "is_3d": False, "url": None})
+    assert (body.start().n_dims, body.start().n_keep_axials, body.url) == (2, 0, None)
 
 
 def test_older_clients_send_less() -> None:
     small = {key: PREDICT[key] for key in ("dataset_name", "model_name", "timepoint", "scales", "spots")}
-    payload = read(FlowPredictBody, small).to_payload()
-    assert payload.start.n_dims == 3
-    assert payload.params.prediction.batch_size == 1
-    assert read(FlowPredictBody, small, spots=[]).to_payload().spots == ()
+    body = read(FlowPredictBody, small)
+    assert body.start().n_dims == 3
+    assert body.params().prediction.batch_size == 1
+    assert read(FlowPredictBody, small, spots=[]).later_spots(NeverCancelled()) == []
 
 
 def test_an_aborted_prediction_answers_every_spot_where_it_is() -> None:
@@ -110,10 +109,8 @@ def test_an_aborted_prediction_answers_every_spot_where_it_is() -> None:
 
 
 def test_what_is_0_in_the_clients_settings_has_a_meaning() -> None:
-    payload = read(
-        FlowTrainBody, TRAIN, n_epochs=0, dim_weights=[0, 0, 0], cache_maxbytes=0, log_interval=0
-    ).to_payload()
-    assert (payload.params.loop.n_epochs, payload.params.dim_weights, payload.cache_maxbytes) == (0, (0, 0, 0), 0)
+    body = read(FlowTrainBody, TRAIN, n_epochs=0, dim_weights=[0, 0, 0], cache_maxbytes=0, log_interval=0)
+    assert (body.params().loop.n_epochs, body.params().dim_weights, body.cache_maxbytes) == (0, (0, 0, 0), 0)
 
 
 NOT_POSITIVE = np.diag([1.0, -1, 1]).ravel().tolist()

@@ -8,12 +8,14 @@ from flask import Flask
 from pydantic import ValidationError
 
 from elephant.errors import InvalidInputError
+from elephant.progress import NeverCancelled
 from elephant.types import Box, Tag, VoxelSize
 from elephant_server.api import parsing
 from elephant_server.api.errors import reason_phrase
 from elephant_server.api.parsing import parse
+from elephant_server.jobs.submit import SEG_TRAIN
 from elephant_server.schemas.dataset import DatasetGenerateBody
-from elephant_server.schemas.seg import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
+from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 
 COVARIANCE = [4.0, 0.1, 0.2, 0.1, 5, 0.3, 0.2, 0.3, 6]
 SPOT = {"t": 3, "pos": [1, 2.5, 3], "covariance": COVARIANCE, "tag": "fn", "label": "7", "id": 7}
@@ -33,18 +35,17 @@ def read(model: Any, body: dict[str, Any], **changes: Any) -> Any:
 
 
 def test_vectors_are_turned_around() -> None:
-    payload = read(
-        SegPredictBody, PREDICT, patch=[384, 300, 24], crop_box=[1, 2, 3, 10, 20, 30], input_size=[64, 65, 66]
-    ).to_payload()
-    assert payload.params.spots.voxel_size == VoxelSize(2, 0.6, 0.5)
-    assert payload.params.prediction.patch == (24, 300, 384)
-    assert payload.params.prediction.crop_box == Box((3, 2, 1), (30, 20, 10))
-    assert payload.params.prediction.image.input_size == (66, 65, 64)
+    body = read(SegPredictBody, PREDICT, patch=[384, 300, 24], crop_box=[1, 2, 3, 10, 20, 30], input_size=[64, 65, 66])
+    params = body.params()
+    assert params.spots.voxel_size == VoxelSize(2, 0.6, 0.5)
+    assert params.prediction.patch == (24, 300, 384)
+    assert params.prediction.crop_box == Box((3, 2, 1), (30, 20, 10))
+    assert params.prediction.image.input_size == (66, 65, 64)
 
 
 @pytest.mark.parametrize("z", [0, 1, -3, 24])
 def test_in_2d_whatever_stands_at_z_is_ignored(z: int) -> None:
-    payload = read(
+    body = read(
         SegPredictBody,
         PREDICT,
         is_3d=False,
@@ -52,45 +53,45 @@ def test_in_2d_whatever_stands_at_z_is_ignored(z: int) -> None:
         patch=[384, 300, z],
         crop_box=[1, 2, z, 10, 20, z],
         use_2d=True,
-    ).to_payload()
-    assert payload.params.spots.voxel_size == VoxelSize(1, 0.6, 0.5)
-    assert payload.params.prediction.patch == (300, 384)
-    assert payload.params.prediction.crop_box == Box((2, 1), (20, 10))
-    assert not payload.params.prediction.use_2d
+    )
+    params = body.params()
+    assert params.spots.voxel_size == VoxelSize(1, 0.6, 0.5)
+    assert params.prediction.patch == (300, 384)
+    assert params.prediction.crop_box == Box((2, 1), (20, 10))
+    assert not params.prediction.use_2d
 
 
 def test_spots_are_turned_around() -> None:
-    (spot,) = read(SegTrainBody, TRAIN).to_payload().spots
-    assert spot.pos == (3, 2.5, 1)
-    found = spot.to_spot()
+    (found,) = read(SegTrainBody, TRAIN).annotations(NeverCancelled())
+    assert found.pos.tolist() == [3, 2.5, 1]
     assert found.covariance[0].tolist() == [6, 0.3, 0.2]
     assert found.covariance[2].tolist() == [0.2, 0.1, 4]
     assert (found.t, found.tag, found.id) == (3, Tag.FN, 7)
 
 
 def test_whole_numbers_serve_as_floats_and_unknown_keys_are_ignored() -> None:
-    payload = read(SegTrainBody, TRAIN, r_max=5, something="else", aug_contrast=1).to_payload()
-    assert payload.params.loop.lr == 1
-    assert payload.params.crop_size == (16, 80, 96)
-    assert payload.params.n_keep_axials == 1
+    params = read(SegTrainBody, TRAIN, r_max=5, something="else", aug_contrast=1).params()
+    assert params.loop.lr == 1
+    assert params.crop_size == (16, 80, 96)
+    assert params.n_keep_axials == 1
 
 
 @pytest.mark.parametrize("is_live", [False, True])
 @pytest.mark.parametrize("sent", [{}, {"aug_contrast": 0, "class_weights": [1, 10, 10], "false_weight": 10}])
 def test_what_a_training_does_not_say_is_what_a_fresh_client_sends(sent: dict[str, Any], is_live: bool) -> None:
-    params = read(SegTrainBody, TRAIN, is_livemode=is_live, **sent).to_payload().params
+    params = read(SegTrainBody, TRAIN, is_livemode=is_live, **sent).params()
     assert params.augmentation.aug_contrast == 0
     assert (params.class_weights, params.false_weight) == ((1, 10, 10), 10)
 
 
 def test_what_is_0_in_the_clients_settings_has_a_meaning() -> None:
     for is_live in (False, True):
-        params = read(SegTrainBody, TRAIN, n_epochs=0, log_interval=0, cache_maxbytes=0, is_livemode=is_live)
-        assert params.to_payload().params.loop.n_epochs == params.to_payload().cache_maxbytes == 0
+        training = read(SegTrainBody, TRAIN, n_epochs=0, log_interval=0, cache_maxbytes=0, is_livemode=is_live)
+        assert training.params().loop.n_epochs == training.cache_maxbytes == 0
     for url in ("Versatile", None, "https://example.org/models/a.pth"):
         body = {"dataset_name": "d", "model_name": "m.pth", "url": url}
-        payload = read(SegResetBody, body, n_crops=0, cache_maxbytes=0).to_payload(None)
-        assert (payload.start.n_crops, payload.url, payload.cache_maxbytes) == (0, url, 0)
+        reset = read(SegResetBody, body, n_crops=0, cache_maxbytes=0)
+        assert (reset.start().n_crops, reset.url, reset.cache_maxbytes) == (0, url, 0)
 
 
 @pytest.mark.parametrize(
@@ -98,25 +99,25 @@ def test_what_is_0_in_the_clients_settings_has_a_meaning() -> None:
 )
 def test_an_update_that_does_not_say_is_one_of_the_live_session(sent: dict[str, Any], is_live: bool) -> None:
     body = {"dataset_name": "d", "scales": [1, 1, 1], "spots": [SPOT]}
-    assert read(SegUpdateBody, body, **sent).to_payload().is_livemode is is_live
+    assert read(SegUpdateBody, body, **sent).is_for_live_session is is_live
 
 
 def test_a_repeated_key_counts_with_its_last_value() -> None:
     text = json.dumps(PREDICT)[:-1] + ', "timepoint": 9}'
-    assert parse(SegPredictBody, text).to_payload().timepoint == 9
+    assert parse(SegPredictBody, text).timepoint == 9
 
 
 @pytest.mark.parametrize(("sent", "meant"), [(-1, 0), (0, 0), (4, 4), (6, 4), (31, 4)])
 def test_n_keep_axials_is_clamped(sent: int, meant: int) -> None:
-    payload = read(SegPredictBody, PREDICT, n_keep_axials=sent).to_payload()
-    assert (payload.params.prediction.n_keep_axials, payload.start.n_keep_axials) == (meant, meant)
+    body = read(SegPredictBody, PREDICT, n_keep_axials=sent)
+    assert (body.params().prediction.n_keep_axials, body.start().n_keep_axials) == (meant, meant)
 
 
 @pytest.mark.parametrize(("anisotropy", "expected"), [(0.5, 0), (1.9, 0), (2, 1), (2.9, 1), (3, 2), (100, 4)])
 def test_n_keep_axials_follows_from_the_voxels_where_it_is_not_sent(anisotropy: float, expected: int) -> None:
-    assert read(SegTrainBody, TRAIN, scales=[1, 1, anisotropy]).to_payload().params.n_keep_axials == expected
+    assert read(SegTrainBody, TRAIN, scales=[1, 1, anisotropy]).params().n_keep_axials == expected
     flat = read(SegTrainBody, TRAIN, scales=[1, 1, anisotropy], is_3d=False)
-    assert flat.to_payload().params.n_keep_axials == 0
+    assert flat.params().n_keep_axials == 0
 
 
 @pytest.mark.parametrize(
@@ -282,8 +283,8 @@ def test_a_spot_takes_less_than_a_kilobyte() -> None:
     parse(SegTrainBody, body)
     tracemalloc.start()
     kept = parse(SegTrainBody, body)
-    handed_over = kept.to_payload()
+    handed_over = SEG_TRAIN.write(kept, None)
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(handed_over.spots) == n
+    assert len(SEG_TRAIN.read(handed_over).body.spots) == n
     assert taken / n < 1200  # 2.9 kB where each is a model

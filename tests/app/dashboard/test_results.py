@@ -6,13 +6,12 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from elephant.config import DetectionParams, PredictionParams, SelfSupervisedParams, SpotParams
 from elephant.dataset import Dataset
 from elephant.dataset.summary import image_version
 from elephant.spots import DetectedSpot
-from elephant.types import Box, VoxelSize
-from elephant_server.jobs.payloads import SegPredict
+from elephant.types import VoxelSize
 from elephant_server.jobs.progress import show_found
+from elephant_server.schemas.detection import SegPredictBody
 from elephant_server.state import ActivityFeed, FeedPublisher, RedisStore
 from elephant_server.state.results import MOST_NUCLEI
 
@@ -27,16 +26,13 @@ def feed_publisher(redis_url: str) -> FeedPublisher:
     return FeedPublisher(ActivityFeed(RedisStore(redis_url)))
 
 
-def payload(**changes: Any) -> SegPredict:
-    params = DetectionParams(prediction=PredictionParams(**changes), spots=SpotParams(voxel_size=EDGES))
-    start = SelfSupervisedParams(crop_size=(4, 4, 4), n_keep_axials=0)
-    return SegPredict(
-        dataset_name="user/movie", model_name="m.pth", is_3d=True, timepoint=2, params=params, start=start
-    )
+def body(**changes: Any) -> SegPredictBody:
+    scales = EDGES.zyx[::-1]
+    return SegPredictBody(dataset_name="user/movie", model_name="m.pth", timepoint=2, scales=scales, **changes)
 
 
 def show(feed_publisher: FeedPublisher, dataset: Dataset, job_id: str = "one", n: int = 1, **changes: Any) -> None:
-    show_found(feed_publisher, job_id, payload(**changes), image_version(dataset.folder), [SPOT] * n)
+    show_found(feed_publisher, job_id, body(**changes), image_version(dataset.folder), [SPOT] * n)
     assert feed_publisher.flush(10)
 
 
@@ -71,7 +67,7 @@ def test_what_was_found_can_be_looked_at_though_no_probabilities_are_kept(
 def test_a_prediction_that_found_nothing_says_so(
     page: FlaskClient, feed_publisher: FeedPublisher, dataset: Dataset
 ) -> None:
-    show(feed_publisher, dataset, n=0, crop_box=Box((0, 1, 2), (3, 4, 5)))
+    show(feed_publisher, dataset, n=0, crop_box=(2, 1, 0, 5, 4, 3))
     assert results(page)[0]["box"] == [0, 1, 2, 3, 4, 5]
     assert page.get("/dashboard/api/result", query_string={"id": "one"}).json == {"n_found": 0, "spots": []}
 

@@ -26,7 +26,7 @@ from elephant_server.dashboard.curves import MOST_POINTS
 from elephant_server.jobs.progress import DashboardProgress, Pace, show_begin
 from elephant_server.logs import FeedHandler
 from elephant_server.main import create_app
-from elephant_server.schemas.seg import SegPredictBody
+from elephant_server.schemas.detection import SegPredictBody
 from elephant_server.services import KEY
 from elephant_server.settings import Settings
 from elephant_server.state import ActivityFeed, FeedPublisher, JobKind, JobStore, Outcome, RedisStore
@@ -106,7 +106,7 @@ def test_what_requests_say_of_a_dataset_is_remembered(page: FlaskClient, feed: A
         '{"dataset_name": "user/movie", "model_name": "m", "timepoint": 2, "scales": [0.5, 0.6, 2], "p_thresh": 0.3}'
     )
     feed_publisher = FeedPublisher(feed)
-    show_begin(feed_publisher, "a", body.to_payload())
+    show_begin(feed_publisher, "a", body)
     assert feed_publisher.flush(10)
     found: Any = page.get("/dashboard/api/dataset", query_string={"dataset": "user/movie"}).json
     assert found["voxel_size"] == [2, 0.6, 0.5]

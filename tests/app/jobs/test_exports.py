@@ -8,13 +8,13 @@ import h5py
 import numpy as np
 import pytest
 
-from elephant.config import ConversionParams, CtcParams
+from elephant.config import ConversionParams
 from elephant.dataset import convert
 from elephant.errors import Cancelled, InvalidInputError
 from elephant.progress import NeverCancelled, NoReporter
 from elephant_server.errors import StorageError
 from elephant_server.jobs.exports import ctc_export
-from elephant_server.jobs.payloads import CtcExport, MarkedSpot
+from elephant_server.schemas.download import CtcBody, MarkedSpotBody
 from elephant_server.state import ActivityFeed, FeedPublisher, MemoryStore
 
 
@@ -41,17 +41,15 @@ def context(tmp_path: Path) -> Any:
     )
 
 
-def payload(file: Path) -> CtcExport:
-    spot = MarkedSpot(t=0, pos=(2.0, 10.0, 10.0), covariance=(9.0, 0, 0, 0, 9, 0, 0, 0, 9), value=3)
-    params = CtcParams(voxel_size=(1.0, 1.0, 1.0), t_end=1)
-    return CtcExport(dataset_name="a", spots=(spot,), params=params, file=file.name)
+SPOT = MarkedSpotBody(t=0, pos=(10.0, 10.0, 2.0), covariance=(9.0, 0, 0, 0, 9, 0, 0, 0, 9), value=3)
+BODY = CtcBody(dataset_name="a", scales=(1.0, 1.0, 1.0), spots=(SPOT,), t_end=1)
 
 
 def test_every_mask_is_announced_when_it_is_in_the_file(context: Any, tmp_path: Path) -> None:
     file = tmp_path / "export"
     file.touch()
     control = Control()
-    assert ctc_export(context, payload(file), control) == {"size": file.stat().st_size}
+    assert ctc_export(context, BODY, control, file.name) == {"size": file.stat().st_size}
     assert len(control.sizes) == 2
     assert 0 < control.sizes[0] < control.sizes[1] < file.stat().st_size
 
@@ -59,12 +57,12 @@ def test_every_mask_is_announced_when_it_is_in_the_file(context: Any, tmp_path: 
 def test_a_full_disk_is_said(context: Any, tmp_path: Path) -> None:
     (tmp_path / "export").symlink_to("/dev/full")
     with pytest.raises(StorageError, match="No space left on device"):
-        ctc_export(context, payload(tmp_path / "export"), Control())
+        ctc_export(context, BODY, Control(), "export")
 
 
 def test_nothing_is_made_where_nobody_waits(context: Any, tmp_path: Path) -> None:
     with pytest.raises(Cancelled, match="nobody waits"):
-        ctc_export(context, payload(tmp_path / "export"), Control())
+        ctc_export(context, BODY, Control(), "export")
     assert not (tmp_path / "export").exists()
 
 
@@ -75,7 +73,6 @@ def test_a_message_reaches_no_file_but_of_its_folder(context: Any, tmp_path: Pat
     outside.write_text("mine")
     context.exports = tmp_path / "exports"
     context.exports.mkdir()
-    foreign = payload(tmp_path / "x").model_copy(update={"file": name.format(outside=outside)})
     with pytest.raises(InvalidInputError, match="name of a file"):
-        ctc_export(context, foreign, Control())
+        ctc_export(context, BODY, Control(), name.format(outside=outside))
     assert outside.read_text() == "mine"

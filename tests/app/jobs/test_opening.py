@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -11,8 +11,8 @@ from app.dashboard.ground import make_dataset
 from elephant.dataset import DatasetSource
 from elephant.types import VoxelSize
 from elephant_server.jobs.context import WorkerContext, open_dataset
-from elephant_server.jobs.payloads import SegUpdate
-from elephant_server.jobs.progress import voxel_size_of
+from elephant_server.schemas.detection import SegResetBody, SegUpdateBody
+from elephant_server.schemas.spots import SpotBody
 
 KNOWN = VoxelSize(2, 0.5, 0.5)
 
@@ -37,7 +37,9 @@ def test_another_voxel_size_than_the_datasets_is_a_warning(
     assert not is_said or "the voxel size of d is 0.5 x 0.5 x 2 µm (X, Y, Z), but 1 x 1 x 1 (X, Y, Z)" in said[0]
 
 
-def test_a_request_tells_its_voxel_size() -> None:
-    voxel = {"voxel_size": {"z": 2.0, "y": 0.5, "x": 0.5}}
-    update: dict[str, Any] = {"dataset_name": "d", "spots": [], "params": voxel, "is_3d": True, "is_livemode": False}
-    assert voxel_size_of(SegUpdate.model_validate(update)) == KNOWN
+def test_a_request_states_its_voxel_size() -> None:
+    told = {"dataset_name": "d", "scales": (0.5, 0.5, 2.0)}
+    spot = SpotBody(t=0, pos=(0, 0, 0), covariance=(1, 0, 0, 0, 1, 0, 0, 0, 1))
+    assert SegUpdateBody.model_validate({**told, "spots": (spot,)}).stated_voxel_size == KNOWN
+    assert SegUpdateBody.model_validate({**told, "reset": True}).stated_voxel_size is None
+    assert SegResetBody.model_validate({**told, "model_name": "m"}).stated_voxel_size is None

@@ -1,15 +1,19 @@
 """Jobs on their way to a worker, and those that are lost on it."""
 
 import uuid
+from typing import Any
 
 import pytest
 import redis
 
 from elephant_server.errors import AlreadyRunningError, UnavailableError
-from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowUpdate
-from elephant_server.jobs.payloads import CtcExport, DatasetGenerate, Payload, SegPredict, SegUpdate
-from elephant_server.jobs.submit import LOOKS_UNTIL_LOST, UNSERVED_S, Dispatcher, QueuedJob, QueuedJobsKeeper
+from elephant_server.jobs import submit
+from elephant_server.jobs.submit import LOOKS_UNTIL_LOST, UNSERVED_S, Dispatcher, QueuedJob, QueuedJobsKeeper, Task
+from elephant_server.schemas.common import Body
+from elephant_server.schemas.detection import SegUpdateBody
 from elephant_server.state import JobKind, JobStore, NotYet, RedisStore
+
+TRAIN = Task("train", Body, JobKind.TRAINING)
 
 
 class Queue:
@@ -41,32 +45,31 @@ def job_store(redis_url: str) -> JobStore:
 def test_a_second_training_is_refused_and_an_interactive_job_is_not(job_store: JobStore) -> None:
     queue = Queue()
     dispatcher = Dispatcher(job_store, queue)
-    first = dispatcher.submit("train", Payload(), JobKind.TRAINING, "training")
+    first = dispatcher.submit(TRAIN, Body())
     with pytest.raises(AlreadyRunningError):
-        dispatcher.submit("train", Payload(), JobKind.TRAINING, "training")
-    second = dispatcher.submit("predict", Payload(), JobKind.INTERACTIVE, "answering")
+        dispatcher.submit(TRAIN, Body())
+    second = dispatcher.submit(Task("predict", Body), Body())
     assert queue.sent == [first.id, second.id]
 
 
 def test_a_job_says_what_it_needs_of_its_dataset(job_store: JobStore) -> None:
     claims = {
-        SegPredict: "r:a",
-        FlowPredict: "r:a",
-        CtcExport: "r:a",
-        SegUpdate: "l:a",
-        FlowUpdate: "l:a",
-        DatasetGenerate: "a:a",
-        FlowReset: "",
-        Payload: "",
+        submit.SEG_PREDICT: "r:a",
+        submit.FLOW_PREDICT: "r:a",
+        submit.CTC_EXPORT: "r:a",
+        submit.SEG_UPDATE: "l:a",
+        submit.FLOW_UPDATE: "l:a",
+        submit.DATASET_GENERATE: "a:a",
+        submit.SEG_TRAIN: "",
+        submit.SEG_RESET: "",
+        submit.FLOW_RESET: "",
     }
-    for kind, expected in claims.items():
-        fields = {"dataset_name": "a"} if "dataset_name" in kind.model_fields else {}
-        assert kind.model_construct(**fields).claim() == expected  # type: ignore[arg-type]
-    dispatcher = Dispatcher(job_store, Queue())
-    first, second = (
-        dispatcher.submit("u", SegUpdate(dataset_name="a"), JobKind.INTERACTIVE, "answering") for _ in range(2)
-    )
-    training = dispatcher.submit("t", SegUpdate(dataset_name="a"), JobKind.TRAINING, "training")
+    for task, expected in claims.items():
+        body: Any = task.body.model_construct(dataset_name="a")
+        assert task.claim(body) == expected
+    dispatcher, reset = Dispatcher(job_store, Queue()), SegUpdateBody(dataset_name="a", reset=True)
+    first, second = (dispatcher.submit(submit.SEG_UPDATE, reset) for _ in range(2))
+    training = dispatcher.submit(Task("t", SegUpdateBody, JobKind.TRAINING), reset)
     with pytest.raises(NotYet):
         job_store.take(second.id)
     assert job_store.take(first.id)
@@ -76,7 +79,7 @@ def test_a_job_says_what_it_needs_of_its_dataset(job_store: JobStore) -> None:
 def test_what_cannot_be_sent_is_taken_back(job_store: JobStore) -> None:
     dispatcher = Dispatcher(job_store, Queue(redis.ConnectionError("refused")))
     with pytest.raises(UnavailableError, match="refused"):
-        dispatcher.submit("train", Payload(), JobKind.TRAINING, "training")
+        dispatcher.submit(TRAIN, Body())
     assert not job_store.entries()
 
 

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from elephant_server.jobs.context import JobControl, make_context
-from elephant_server.jobs.flow_payloads import FLOW_RESET
 from elephant_server.jobs.handlers import perform
-from elephant_server.jobs.payloads import DATASET_GENERATE, SEG_RESET
 from elephant_server.jobs.runner import run_job
+from elephant_server.jobs.submit import DATASET_GENERATE, FLOW_RESET, SEG_RESET, Task
 from elephant_server.jobs.threads import Do, WorkerThreads
 from elephant_server.rabbitmq import Messages, NoBroker
 from elephant_server.settings import Settings
@@ -56,9 +55,9 @@ def test_a_job_that_the_worker_cannot_read_is_answered(tmp_path: Path) -> None:
     job_store.open("a", JobKind.INTERACTIVE)
     perform(
         context,
-        DATASET_GENERATE,
+        DATASET_GENERATE.name,
         "a",
-        '{"dataset_name": "x", "params": {}, "news": 1}',
+        '{"body": {"dataset_name": "x", "news": 1}}',
         WorkerThreads((), lambda: _never),
     )
     outcome = job_store.wait_for_outcome("a", 1)
@@ -71,7 +70,7 @@ def test_a_job_that_the_worker_cannot_read_is_answered(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_queued", [True, False])
 @pytest.mark.parametrize("task", [SEG_RESET, FLOW_RESET])
-def test_a_message_removes_no_file_but_an_uploaded_one(tmp_path: Path, task: str, is_queued: bool) -> None:
+def test_a_message_removes_no_file_but_an_uploaded_one(tmp_path: Path, task: Task[Any], is_queued: bool) -> None:
     """Whoever can put a message into Redis must not be able to have any file of the server's user removed."""
     job_store = JobStore(MemoryStore())
     context = make_context(
@@ -83,10 +82,9 @@ def test_a_message_removes_no_file_but_an_uploaded_one(tmp_path: Path, task: str
         outside.touch()
         if is_queued:
             job_store.open("a", JobKind.TRAINING)
-        names = {"dataset_name": "d", "is_3d": True} if task == SEG_RESET else {}
-        start = {"crop_size": [8, 8, 8], "n_crops": 1} if task == SEG_RESET else {"n_dims": 3, "n_keep_axials": 0}
-        text = json.dumps({**names, "model_name": "m.pth", "url": None, "file": file, "start": start})
-        perform(context, task, "a", text, WorkerThreads((), lambda: _never))
+        names = {"dataset_name": "d", "is_3d": True} if task is SEG_RESET else {}
+        text = json.dumps({"body": {**names, "model_name": "m.pth", "url": None}, "file": file})
+        perform(context, task.name, "a", text, WorkerThreads((), lambda: _never))
         assert outside.exists()
         if is_queued:
             outcome = job_store.wait_for_outcome("a", 1)

@@ -1,15 +1,19 @@
 """Every body that takes JSON, as the released client fills it."""
 
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from client.movies import Movie
 from client.released import ReleasedClient
-from elephant_server.schemas.base import Body
+from elephant.progress import NeverCancelled
+from elephant_server.schemas.common import Body
 from elephant_server.schemas.dataset import DatasetCheckBody, DatasetGenerateBody
+from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.download import CtcBody, ModelDownloadBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
-from elephant_server.schemas.seg import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.state import ParamsBody, ProcessBody
 
 Sent = dict[str, Any]
@@ -49,10 +53,17 @@ def bodies_of(client: ReleasedClient) -> dict[type[Body], Sent]:
     }
 
 
-def payload_of(body: Body) -> Any:
-    """Return what a worker is given for a body; for one that no worker sees, the body."""
-    make = getattr(body, "to_payload", None)
-    if make is None:
-        return body
-    takes_file = isinstance(body, SegResetBody | FlowResetBody | CtcBody)
-    return make("a file") if takes_file else make()
+def core_of(body: Body) -> dict[str, Any]:
+    """Return all that a worker asks a body for, by name."""
+    asked = ("params", "start", "labels", "conversion", "about", "facts")
+    given = ("annotations", "later_spots", "links", "nuclei")
+    found = {name: getattr(body, name)() for name in asked if hasattr(body, name)}
+    items = {name: list(map(fields_of, getattr(body, name)(NeverCancelled()))) for name in given if hasattr(body, name)}
+    return {**found, **items}
+
+
+def fields_of(item: Any) -> Any:
+    """Return a spot, link or marked nucleus of the core as plain values, which can be compared."""
+    if isinstance(item, np.ndarray):
+        return item.tolist()
+    return {f.name: fields_of(getattr(item, f.name)) for f in fields(item)} if is_dataclass(item) else item

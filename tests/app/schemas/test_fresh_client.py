@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from app.schemas.requests import payload_of
+from app.schemas.requests import core_of
 from client.defaults import KINDS, body, path_of, ranges, texts
 from client.wire import written
 from elephant.config import n_keep_axials
 from elephant.errors import InvalidInputError
 from elephant.types import VoxelSize
 from elephant_server.api.parsing import parse
-from elephant_server.schemas.base import Body
+from elephant_server.schemas.common import Body
 from elephant_server.schemas.dataset import DatasetCheckBody, DatasetGenerateBody
+from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.download import CtcBody, ModelDownloadBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
-from elephant_server.schemas.seg import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.state import ParamsBody, ProcessBody
 
 MODELS: dict[str, type[Body]] = {
@@ -64,7 +64,7 @@ def test_the_settings_are_those_of_the_requests() -> None:
 def test_every_request_is_read_as_it_is_sent(kind: str, name: str) -> None:
     text = texts(kind)[name]
     assert written(json.loads(text)) == text
-    assert payload_of(parse(MODELS[path_of(name)], text))
+    assert core_of(parse(MODELS[path_of(name)], text))
 
 
 @pytest.mark.parametrize(("kind", "name"), LINES)
@@ -74,7 +74,7 @@ def test_an_older_client_sends_less(kind: str, name: str) -> None:
     less = {key: value for key, value in sent.items() if key not in LATER}
     if path_of(name) == "seg/update":
         less.pop("is_livemode", None)
-    assert payload_of(parse(MODELS[path_of(name)], written(less)))
+    assert core_of(parse(MODELS[path_of(name)], written(less)))
 
 
 def _vectors(value: float, default: list[float]) -> list[list[float]]:
@@ -112,7 +112,7 @@ def test_each_end_of_each_range_is_valid_or_refused(kind: str, name: str, key: s
         with pytest.raises(InvalidInputError, match=f"{key}.*{words}"):
             parse(MODELS[path_of(name)], text)
     else:
-        assert payload_of(parse(MODELS[path_of(name)], text))
+        assert core_of(parse(MODELS[path_of(name)], text))
 
 
 def derived_keep_axials(anisotropy: float) -> int:
@@ -144,8 +144,8 @@ def test_rescaling_shows_in_the_size_and_the_poolings(kind: str, name: str, end:
         with pytest.raises(InvalidInputError, match=r"input_size: .*at least 1"):
             parse(MODELS[path_of(name)], written(sent))
         return
-    payload = payload_of(parse(MODELS[path_of(name)], written(sent)))
-    image = payload.params.prediction.image if hasattr(payload.params, "prediction") else payload.params.image
+    params = core_of(parse(MODELS[path_of(name)], written(sent)))["params"]
+    image = params.prediction.image if hasattr(params, "prediction") else params.image
     n_dims = 3 if kind == "3d" else 2
     assert image.input_size == tuple(reversed(sent["input_size"][:n_dims]))
 
@@ -156,7 +156,7 @@ def test_the_range_of_time_shows_in_an_export(kind: str, end: str) -> None:
     sent = body("download/ctc", is_3d=kind == "3d")
     last = sent["t_end"]
     sent["t_start"] = max(0, last + 1 - ranges()["time_range"][end])
-    assert payload_of(parse(CtcBody, written(sent))).params.t_end == last
+    assert core_of(parse(CtcBody, written(sent)))["params"].t_end == last
 
 
 NAMES = ["a", "user/a b.pth", "ü漢字", "x" * 1000, "", " ", "..", "../../etc", "/", "a\x00b", "CON", "." * 50]
@@ -172,7 +172,7 @@ def test_names_are_any_text(key: str, text: str) -> None:
             continue
         changed = written({**sent, key: text})
         if text or key == "log_dir":
-            assert payload_of(parse(MODELS[path_of(name)], changed))
+            assert core_of(parse(MODELS[path_of(name)], changed))
         else:
             with pytest.raises(InvalidInputError, match=key):
                 parse(MODELS[path_of(name)], changed)

@@ -5,18 +5,19 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.schemas.requests import ELLIPSOID, LINK, SPOT, Sent, bodies_of, client_of, payload_of
+from app.schemas.requests import ELLIPSOID, LINK, SPOT, Sent, bodies_of, client_of, core_of
 from client.wire import written
+from elephant.config import Params
 from elephant.errors import InvalidInputError
 from elephant_server.api.parsing import parse
-from elephant_server.schemas.base import Body
+from elephant_server.schemas.common import Body, MovieBody
+from elephant_server.schemas.detection import SegPredictBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowTrainBody, FlowUpdateBody
-from elephant_server.schemas.movie import MovieBody
-from elephant_server.schemas.seg import SegPredictBody, SegTrainBody, SegUpdateBody
 
 BODIES = bodies_of(client_of())
 FLAT = bodies_of(client_of(is_3d=False))
@@ -45,7 +46,7 @@ def numbers_in(value: Any) -> Iterator[float]:
 
 
 def sizes_in(value: Any) -> Iterator[int]:
-    """Yield every number of voxels in a payload."""
+    """Yield every number of voxels in parameters."""
     for key, item in value.items() if isinstance(value, dict) else ():
         if key in ("crop_size", "input_size", "patch", "size") and item is not None:
             yield from item
@@ -66,12 +67,13 @@ def is_sound(model: type[Body], text: str | bytes) -> Body | None:
     if body is None:
         assert 10 < len(reason) < 2000
         return None
-    payload = payload_of(body)
-    dumped = payload.model_dump_json()
-    assert type(payload).model_validate_json(dumped, strict=False) == payload
+    dumped = body.model_dump_json()
+    assert model.model_validate_json(dumped, extra="forbid") == body
     assert all(math.isfinite(number) for number in numbers_in(json.loads(dumped)))
-    if payload is not body:
-        assert all(size >= 1 for size in sizes_in(json.loads(dumped)))
+    core = core_of(body)
+    for params in (value.model_dump(mode="json") for value in core.values() if isinstance(value, Params)):
+        assert all(size >= 1 for size in sizes_in(params))
+        assert all(math.isfinite(number) for number in numbers_in(params))
     return body
 
 
@@ -123,14 +125,14 @@ def test_vectors_are_turned_around_exactly(
 ) -> None:
     changes = {"scales": edges, "patch": sizes, "input_size": sizes, "crop_box": [*origin, *sizes]}
     for model in (SegPredictBody, FlowPredictBody):
-        params = parse(model, written({**BODIES[model], **changes})).to_payload().params
+        params = parse(model, written({**BODIES[model], **changes})).params()
         prediction = params.prediction
         voxel = (params.spots if model is SegPredictBody else params.displacement).voxel_size
         assert voxel.zyx == edges[::-1]
         assert prediction.patch == prediction.image.input_size == prediction.crop_box.size == sizes[::-1]
         assert prediction.crop_box.origin == origin[::-1]
     for model in (SegTrainBody, FlowTrainBody):
-        params = parse(model, written({**BODIES[model], "crop_size": sizes, "input_size": sizes})).to_payload().params
+        params = parse(model, written({**BODIES[model], "crop_size": sizes, "input_size": sizes})).params()
         assert params.crop_size == params.image.input_size == sizes[::-1]
 
 
@@ -143,12 +145,12 @@ def test_spots_are_turned_around_exactly(
     spot = {"pos": pos, "covariance": covariance}
     for model, sent in ((SegUpdateBody, SPOT), (FlowUpdateBody, LINK), (FlowPredictBody, {**ELLIPSOID, "id": 7})):
         body = {**BODIES[model], "spots": [{**sent, **spot, **({"displacement": moved} if sent is LINK else {})}]}
-        payload = parse(model, written(body)).to_payload()
-        (found,) = payload.links if model is FlowUpdateBody else payload.spots
-        assert found.pos == pos[::-1]
-        assert found.covariance == tuple(covariance[::-1])
+        core = core_of(parse(model, written(body)))
+        (found,) = next(core[name] for name in ("annotations", "later_spots", "links") if name in core)
+        assert found["pos"] == list(pos[::-1])
+        assert np.ravel(found["covariance"]).tolist() == covariance[::-1]
         if sent is LINK:
-            assert found.displacement == moved[::-1]
+            assert found["displacement"] == list(moved[::-1])
 
 
 @pytest.mark.parametrize("model", MOVIES, ids=lambda model: model.__name__)
@@ -162,7 +164,7 @@ def test_in_2d_whatever_stands_at_z_is_ignored(model: type[Body], z: int, far: f
     for spot in flat.get("spots", ()):
         covariance = [*spot["covariance"][:2], far, *spot["covariance"][3:5], far, far, far, far]
         changed["spots"] = [{**spot, "covariance": covariance}]
-    expected, found = (payload_of(parse(model, written({**flat, **more}))) for more in ({}, changed))
+    expected, found = (core_of(parse(model, written({**flat, **more}))) for more in ({}, changed))
     assert found == expected
 
 

@@ -15,7 +15,7 @@ from client.wire import written
 from elephant.dataset import Dataset
 from elephant.methods.annotations import update_labels
 from elephant.progress import NeverCancelled, NoReporter
-from elephant_server.schemas.seg import SegUpdateBody
+from elephant_server.schemas.detection import SegUpdateBody
 
 N_VARIANTS = 4
 BEFORE = -1  # what was there before anything was sent
@@ -69,13 +69,12 @@ class Ledger:
     def _expect(self, t: int, variant: int) -> np.ndarray:
         if (t, variant) not in self._expected:
             body = self._client.seg_update_body(self._spots(t, variant))
-            payload = SegUpdateBody.model_validate_json(written(body)).to_payload()
-            assert payload.params is not None
+            update = SegUpdateBody.model_validate_json(written(body))
             with tempfile.TemporaryDirectory() as place:
                 source = self._client.server.workspace / "datasets" / self._client.dataset
                 shutil.copytree(source, Path(place) / "copy", ignore=shutil.ignore_patterns("*.h5", "*.lock"))
                 dataset = Dataset.open(Path(place), "copy")
-                spots = [spot.to_spot() for spot in payload.spots]
-                update_labels(dataset, spots, payload.params, NoReporter(), NeverCancelled())
+                spots = update.annotations(NeverCancelled())
+                update_labels(dataset, spots, update.labels(), NoReporter(), NeverCancelled())
                 self._expected[t, variant] = np.asarray(dataset.read_labels(t))
         return self._expected[t, variant]

@@ -10,12 +10,11 @@ from elephant.dataset.finding import movies_of_other_formats
 from elephant.io.paths import resolve_inside
 from elephant_server.api.endpoint import described
 from elephant_server.api.parsing import read_body
-from elephant_server.jobs.payloads import ANSWERING_QUEUE, DATASET_GENERATE
-from elephant_server.jobs.responses import LATE_FIRST_BYTE_AFTER_S
+from elephant_server.jobs.submit import DATASET_GENERATE
 from elephant_server.schemas.answers import Completed, Message
 from elephant_server.schemas.dataset import DatasetCheckBody, DatasetGenerateBody
+from elephant_server.schemas.download import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.services import services
-from elephant_server.state import JobKind
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ def generate() -> Response:
     if find_movie(folder) is None:
         _say_what_is_there_instead(folder, body.dataset_name)
         return Response(status=204)
-    job = services().dispatcher.submit(DATASET_GENERATE, body.to_payload(), JobKind.INTERACTIVE, ANSWERING_QUEUE)
+    job = services().dispatcher.submit(DATASET_GENERATE, body)
     return services().responder.respond(job, lambda o: {"completed": not o.cancelled}, LATE_FIRST_BYTE_AFTER_S)
 
 

@@ -11,11 +11,10 @@ from elephant.io.paths import open_inside
 from elephant.models.names import possible_names
 from elephant_server.api.endpoint import described
 from elephant_server.api.parsing import read_body
-from elephant_server.jobs.payloads import ANSWERING_QUEUE, CTC_EXPORT
 from elephant_server.jobs.streaming import breakable, can_break, growing_file
+from elephant_server.jobs.submit import CTC_EXPORT
 from elephant_server.schemas.download import CtcBody, ModelDownloadBody
 from elephant_server.services import services
-from elephant_server.state import JobKind
 
 blueprint = Blueprint("download", __name__)
 
@@ -45,8 +44,7 @@ def ctc() -> Response:
     """Send a .zip with one mask per timepoint; 204 where it is aborted before the answer began."""
     body = read_body(CtcBody)
     with growing_file(services().settings.exports_dir, beginning_of_archive(body.first_name)) as file:
-        payload = body.to_payload(file.path.name)
-        job = services().dispatcher.submit(CTC_EXPORT, payload, JobKind.INTERACTIVE, ANSWERING_QUEUE)
+        job = services().dispatcher.submit(CTC_EXPORT, body, file.path.name)
         begin_after = body.begin_after if can_break(request.environ) else math.inf
         answer = services().follower.respond(job, file, "application/zip", begin_after)
         return breakable(answer, request.environ)

@@ -7,13 +7,12 @@ from flask import Blueprint, Response
 from elephant_server.api.endpoint import described
 from elephant_server.api.parsing import read_body
 from elephant_server.api.resets import read_reset
-from elephant_server.jobs.flow_payloads import FLOW_PREDICT, FLOW_RESET, FLOW_TRAIN, FLOW_UPDATE
-from elephant_server.jobs.payloads import ANSWERING_QUEUE, TRAINING_QUEUE
-from elephant_server.jobs.responses import LATE_FIRST_BYTE_AFTER_S
+from elephant_server.jobs.submit import FLOW_PREDICT, FLOW_RESET, FLOW_TRAIN, FLOW_UPDATE
 from elephant_server.schemas.answers import Completed, EarlierSpots
+from elephant_server.schemas.download import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.services import services
-from elephant_server.state import JobKind, Outcome
+from elephant_server.state import Outcome
 
 blueprint = Blueprint("flow", __name__)
 
@@ -24,7 +23,7 @@ blueprint = Blueprint("flow", __name__)
 def predict() -> Response:
     """Find where spots were at the timepoint before."""
     body = read_body(FlowPredictBody)
-    job = services().dispatcher.submit(FLOW_PREDICT, body.to_payload(), JobKind.INTERACTIVE, ANSWERING_QUEUE)
+    job = services().dispatcher.submit(FLOW_PREDICT, body)
     return services().responder.respond(job, lambda outcome: _spots(outcome, body), drop_if_alone=True)
 
 
@@ -33,8 +32,7 @@ def predict() -> Response:
 @described(Completed, FlowTrainBody)
 def train() -> Response:
     """Write flow labels and train on them."""
-    payload = read_body(FlowTrainBody).to_payload()
-    job = services().dispatcher.submit(FLOW_TRAIN, payload, JobKind.TRAINING, TRAINING_QUEUE)
+    job = services().dispatcher.submit(FLOW_TRAIN, read_body(FlowTrainBody))
     return services().responder.respond(job, _completed)
 
 
@@ -43,8 +41,7 @@ def train() -> Response:
 @described(Completed, FlowUpdateBody)
 def update() -> Response:
     """Write or clear flow labels."""
-    payload = read_body(FlowUpdateBody).to_payload()
-    job = services().dispatcher.submit(FLOW_UPDATE, payload, JobKind.INTERACTIVE, ANSWERING_QUEUE)
+    job = services().dispatcher.submit(FLOW_UPDATE, read_body(FlowUpdateBody))
     return services().responder.respond(job, _completed)
 
 
@@ -54,7 +51,7 @@ def update() -> Response:
 def reset() -> Response:
     """Start a flow model anew: pretrained, from an address, from a file sent along, or from random weights."""
     with read_reset(FlowResetBody) as (body, file):
-        job = services().dispatcher.submit(FLOW_RESET, body.to_payload(file), JobKind.TRAINING, TRAINING_QUEUE)
+        job = services().dispatcher.submit(FLOW_RESET, body, file)
         return services().responder.respond(job, _completed, LATE_FIRST_BYTE_AFTER_S)
 
 

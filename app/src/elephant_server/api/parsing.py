@@ -12,7 +12,7 @@ from werkzeug.datastructures import FileStorage
 
 from elephant.errors import InvalidInputError, reason_of
 from elephant_server.errors import StorageError
-from elephant_server.schemas.base import Body
+from elephant_server.schemas.common import Body
 from elephant_server.schemas.spots import MOST_SPOTS
 
 B = TypeVar("B", bound=Body)

@@ -8,7 +8,7 @@ from flask import request
 
 from elephant.errors import InvalidInputError
 from elephant_server.api.parsing import load_parts, one_part, parse, read_body
-from elephant_server.schemas.base import Body
+from elephant_server.schemas.common import Body
 from elephant_server.services import services
 from elephant_server.uploads import kept_upload
 

@@ -7,19 +7,12 @@ from flask import Blueprint, Response
 from elephant_server.api.endpoint import described
 from elephant_server.api.parsing import read_body
 from elephant_server.api.resets import read_reset
-from elephant_server.jobs.payloads import (
-    ANSWERING_QUEUE,
-    SEG_PREDICT,
-    SEG_RESET,
-    SEG_TRAIN,
-    SEG_UPDATE,
-    TRAINING_QUEUE,
-)
-from elephant_server.jobs.responses import LATE_FIRST_BYTE_AFTER_S
+from elephant_server.jobs.submit import SEG_PREDICT, SEG_RESET, SEG_TRAIN, SEG_UPDATE
 from elephant_server.schemas.answers import Completed, FoundSpots
-from elephant_server.schemas.seg import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
+from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
+from elephant_server.schemas.download import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.services import services
-from elephant_server.state import JobKind, Outcome
+from elephant_server.state import Outcome
 
 blueprint = Blueprint("seg", __name__)
 
@@ -29,8 +22,7 @@ blueprint = Blueprint("seg", __name__)
 @described(FoundSpots, SegPredictBody)
 def predict() -> Response:
     """Find the nuclei of a timepoint."""
-    payload = read_body(SegPredictBody).to_payload()
-    job = services().dispatcher.submit(SEG_PREDICT, payload, JobKind.INTERACTIVE, ANSWERING_QUEUE)
+    job = services().dispatcher.submit(SEG_PREDICT, read_body(SegPredictBody))
     return services().responder.respond(job, _spots, drop_if_alone=True)
 
 
@@ -39,9 +31,9 @@ def predict() -> Response:
 @described(Completed, SegTrainBody)
 def train() -> Response:
     """Write labels and train on them."""
-    payload = read_body(SegTrainBody).to_payload()
-    job = services().dispatcher.submit(SEG_TRAIN, payload, JobKind.TRAINING, TRAINING_QUEUE)
-    if payload.is_livemode:
+    body = read_body(SegTrainBody)
+    job = services().dispatcher.submit(SEG_TRAIN, body)
+    if body.is_livemode:
         # From now on, not from when a worker begins: no update between is lost.
         services().job_store.open_live(job.id)
     return services().responder.respond(job, _completed)
@@ -52,8 +44,7 @@ def train() -> Response:
 @described(Completed, SegUpdateBody)
 def update() -> Response:
     """Write or clear labels."""
-    payload = read_body(SegUpdateBody).to_payload()
-    job = services().dispatcher.submit(SEG_UPDATE, payload, JobKind.INTERACTIVE, ANSWERING_QUEUE)
+    job = services().dispatcher.submit(SEG_UPDATE, read_body(SegUpdateBody))
     return services().responder.respond(job, _completed)
 
 
@@ -63,7 +54,7 @@ def update() -> Response:
 def reset() -> Response:
     """Start a model anew: pretrained, from an address, from a file sent along, or from the dataset's intensities."""
     with read_reset(SegResetBody) as (body, file):
-        job = services().dispatcher.submit(SEG_RESET, body.to_payload(file), JobKind.TRAINING, TRAINING_QUEUE)
+        job = services().dispatcher.submit(SEG_RESET, body, file)
         return services().responder.respond(job, _completed, LATE_FIRST_BYTE_AFTER_S)
 
 

@@ -5,7 +5,7 @@ from flask import Blueprint, Response, jsonify
 from elephant_server.api.endpoint import described
 from elephant_server.api.parsing import one_part, read_form
 from elephant_server.schemas.answers import Completed
-from elephant_server.schemas.upload import UploadForm
+from elephant_server.schemas.dataset import UploadForm
 from elephant_server.services import services
 from elephant_server.uploads import MovieUpload
 

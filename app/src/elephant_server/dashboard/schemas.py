@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from elephant.config import SpotParams
 from elephant_server.schemas.answers import Device
+from elephant_server.schemas.fields import parameter
 
 Axis = Literal["xy", "xz", "yz"]
 # Two numbers that Redis can count on from: it has 64 bits for each.
@@ -49,10 +51,10 @@ class SpotsQuery(DatasetQuery):
     axis: Axis = Field("xy", description="of large volumes only the surroundings of this plane are searched")
     index: int = Field(0, ge=0, le=10**6, description="voxel along the axis that the plane stands on")
     voxel_size: str = Field("1,1,1", max_length=100, description="physical voxel size, X, Y, Z")
-    p_thresh: float = Field(0.5, ge=0, le=1, description="centre probability above which a voxel is a centre's")
-    c_ratio: float = Field(0.4, gt=0, le=1, description="semi-axes of a nucleus' centre over those of the nucleus")
-    r_min: float = Field(0.0, ge=0, le=1e6, description="smallest semi-axis, physical")
-    r_max: float = Field(1e6, gt=0, le=1e6, description="largest semi-axis, physical")
+    p_thresh: float = parameter(SpotParams, "p_thresh")
+    c_ratio: float = parameter(SpotParams, "c_ratio")
+    r_min: float = parameter(SpotParams, "r_min", le=1e6)
+    r_max: float = parameter(SpotParams, "r_max", le=1e6)
 
 
 class RunQuery(Query):

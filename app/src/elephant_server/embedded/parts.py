@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from flask import Flask
 
 from elephant_server.jobs.context import make_context
-from elephant_server.jobs.flow_payloads import FLOW_RESET
 from elephant_server.jobs.handlers import perform
 from elephant_server.jobs.orphans import OrphanFiles
-from elephant_server.jobs.payloads import ANSWERING_QUEUE, CTC_EXPORT, SEG_RESET, TRAINING_QUEUE
 from elephant_server.jobs.reaper import Reaper
+from elephant_server.jobs.submit import ANSWERING_QUEUE, CTC_EXPORT, FLOW_RESET, SEG_RESET, TRAINING_QUEUE
 from elephant_server.jobs.threads import Do, WorkerThreads
 from elephant_server.logs import messages_of, set_up_logging
 from elephant_server.main import make_app
@@ -53,8 +52,8 @@ def put_together(settings: Settings) -> Parts:
     workers = WorkerThreads((TRAINING_QUEUE, ANSWERING_QUEUE), make_worker)
     app = make_app(Services.of(settings, job_store, feed, workers, messages))
     orphans = [
-        OrphanFiles(uploads_folder(settings.models_dir), (SEG_RESET, FLOW_RESET)),
-        OrphanFiles(settings.exports_dir, (CTC_EXPORT,)),
+        OrphanFiles(uploads_folder(settings.models_dir), (SEG_RESET.name, FLOW_RESET.name)),
+        OrphanFiles(settings.exports_dir, (CTC_EXPORT.name,)),
     ]
     Reaper(job_store, orphans).start()
     return Parts(app, workers)

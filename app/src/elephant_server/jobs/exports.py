@@ -6,29 +6,28 @@ import time
 from typing import Any, BinaryIO
 
 from elephant.errors import Cancelled, reason_of
-from elephant.export import MarkedNucleus
 from elephant.workflows.export import export_ctc
 from elephant_server.errors import StorageError
 from elephant_server.jobs.context import JobControl, WorkerContext, open_dataset
-from elephant_server.jobs.payloads import CtcExport
 from elephant_server.jobs.progress import LINE_INTERVAL_S, DashboardProgress
+from elephant_server.schemas.download import CtcBody
 from elephant_server.uploads.handover import passing_place
 
 logger = logging.getLogger(__name__)
 
 
-def ctc_export(context: WorkerContext, payload: CtcExport, control: JobControl) -> dict[str, Any]:
+def ctc_export(context: WorkerContext, body: CtcBody, control: JobControl, file: str) -> dict[str, Any]:
     """Write masks into the file that is there for them, and tell after each one how much of it there is."""
-    place = passing_place(context.exports, payload.file)
-    dataset = open_dataset(context, payload.dataset_name, payload.is_3d, payload.params.voxel_size)
-    cells = [MarkedNucleus(spot.to_spot(), spot.value) for spot in payload.spots]
+    place = passing_place(context.exports, file)
+    dataset = open_dataset(context, body.dataset_name, body.is_3d, body.stated_voxel_size)
+    nuclei = body.nuclei(control)
     try:
         # Only where it is there: whoever made it removes it when nobody waits any more.
-        with place.open("r+b") as file:
-            reporter = DashboardProgress(context.feed_publisher, control.job_id, SizeReporter(file, control))
-            export_ctc(dataset, cells, payload.params, file, reporter, control)
-            os.fsync(file.fileno())
-            size = file.seek(0, os.SEEK_END)
+        with place.open("r+b") as masks:
+            reporter = DashboardProgress(context.feed_publisher, control.job_id, SizeReporter(masks, control))
+            export_ctc(dataset, nuclei, body.params(), masks, reporter, control)
+            os.fsync(masks.fileno())
+            size = masks.seek(0, os.SEEK_END)
     except FileNotFoundError as error:
         raise Cancelled("nobody waits for the export any more") from error
     except OSError as error:

@@ -8,61 +8,80 @@ from typing import Any
 from pydantic import ValidationError
 
 from elephant_server.errors import UnexpectedError
-from elephant_server.jobs import exports, flow_payloads, flow_tasks, payloads, tasks
+from elephant_server.jobs import exports, flow_tasks, submit, tasks
 from elephant_server.jobs.context import JobControl, WorkerContext
 from elephant_server.jobs.progress import show_begin
 from elephant_server.jobs.runner import Otherwise, Work, run_job
-from elephant_server.jobs.submit import Sender
+from elephant_server.jobs.submit import Message, Sender, Task
+from elephant_server.uploads.models import discard_upload
+
+
+def _nothing(context: WorkerContext, message: Message[Any]) -> None:
+    """A job without an upload leaves nothing; who waits for an export removes its file."""
+    del context, message
+
+
+def _discard(context: WorkerContext, message: Message[Any]) -> None:
+    discard_upload(context.models, message.file)
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A task's payload, and what does it: a function of the worker's context, the payload and the job's control."""
+    """A task, what does it, and what gives it up.
 
-    payload: type[payloads.Payload]
+    The work is a function of the worker's context, the request's body, the job's control and, where the message names
+    one, a `file`; it returns the answer.
+    """
+
+    task: Task[Any]
     work: Callable[..., dict[str, Any]]
+    give_up: Callable[[WorkerContext, Message[Any]], None] = _nothing
 
 
 TASKS = MappingProxyType(
     {
-        payloads.SEG_PREDICT: Handler(payloads.SegPredict, tasks.seg_predict),
-        payloads.SEG_TRAIN: Handler(payloads.SegTrain, tasks.seg_train),
-        payloads.SEG_UPDATE: Handler(payloads.SegUpdate, tasks.seg_update),
-        payloads.SEG_RESET: Handler(payloads.SegReset, tasks.seg_reset),
-        payloads.DATASET_GENERATE: Handler(payloads.DatasetGenerate, tasks.dataset_generate),
-        payloads.CTC_EXPORT: Handler(payloads.CtcExport, exports.ctc_export),
-        flow_payloads.FLOW_PREDICT: Handler(flow_payloads.FlowPredict, flow_tasks.flow_predict),
-        flow_payloads.FLOW_TRAIN: Handler(flow_payloads.FlowTrain, flow_tasks.flow_train),
-        flow_payloads.FLOW_UPDATE: Handler(flow_payloads.FlowUpdate, flow_tasks.flow_update),
-        flow_payloads.FLOW_RESET: Handler(flow_payloads.FlowReset, flow_tasks.flow_reset),
+        handler.task.name: handler
+        for handler in (
+            Handler(submit.SEG_PREDICT, tasks.seg_predict),
+            Handler(submit.SEG_TRAIN, tasks.seg_train),
+            Handler(submit.SEG_UPDATE, tasks.seg_update),
+            Handler(submit.SEG_RESET, tasks.seg_reset, _discard),
+            Handler(submit.DATASET_GENERATE, tasks.dataset_generate),
+            Handler(submit.CTC_EXPORT, exports.ctc_export),
+            Handler(submit.FLOW_PREDICT, flow_tasks.flow_predict),
+            Handler(submit.FLOW_TRAIN, flow_tasks.flow_train),
+            Handler(submit.FLOW_UPDATE, flow_tasks.flow_update),
+            Handler(submit.FLOW_RESET, flow_tasks.flow_reset, _discard),
+        )
     }
 )
 
 
-def perform(context: WorkerContext, name: str, job_id: str, payload: str, send: Sender) -> None:
-    """Do the job of a task with its payload, under the job's lease; `send` puts it back where its turn has not come.
+def perform(context: WorkerContext, name: str, job_id: str, text: str, send: Sender) -> None:
+    """Do the job of a task, as its message says, under the job's lease; `send` puts it back where it has to wait.
 
     Raises
     ------
     KeyError
         There is no such task.
     """
-    task = TASKS[name]
+    handler = TASKS[name]
     try:
-        parsed = task.payload.model_validate_json(payload)
+        message = handler.task.read(text)
     except ValidationError as error:
         run_job(context.job_store, job_id, _refusing(error))
         return
 
     def work(control: JobControl) -> dict[str, Any]:
-        show_begin(context.feed_publisher, job_id, parsed)
-        return task.work(context, parsed, control)
+        show_begin(context.feed_publisher, job_id, message.body)
+        named = {} if message.file is None else {"file": message.file}
+        return handler.work(context, message.body, control, **named)
 
     def put_back() -> None:
-        # Those of the other queue wait for no turn.
-        send(name, job_id, payload, payloads.ANSWERING_QUEUE)
+        # Those of the other queue never have to wait.
+        send(name, job_id, text, submit.ANSWERING_QUEUE)
 
-    run_job(context.job_store, job_id, work, Otherwise(lambda: parsed.discard(context.models), put_back))
+    run_job(context.job_store, job_id, work, Otherwise(lambda: handler.give_up(context, message), put_back))
 
 
 def _refusing(error: ValidationError) -> Work:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,8 +14,9 @@ from elephant.io.paths import resolve_inside
 from elephant.progress import ProgressReporter
 from elephant.training.scalars import UNNAMED, curves, unnamed_curves
 from elephant.types import VoxelSize
-from elephant_server.jobs.payloads import Payload, SegPredict
 from elephant_server.rabbitmq import Messages
+from elephant_server.schemas.common import Body
+from elephant_server.schemas.detection import SegPredictBody
 from elephant_server.state import FeedPublisher
 from elephant_server.state.results import MOST_NUCLEI, Nuclei, Result
 
@@ -84,7 +85,6 @@ def training_reporter(
         yield reporter
 
 
-_ABOUT = ("dataset_name", "model_name", "timepoint", "log_dir", "is_livemode")
 _PACE_WEIGHT = 0.1
 _LONGEST_PAUSE = 5.0
 
@@ -150,17 +150,17 @@ class DashboardProgress:
         self._inner.progress(stage, done, total, **values)
 
 
-def show_begin(feed_publisher: FeedPublisher, job_id: str, payload: Payload) -> None:
+def show_begin(feed_publisher: FeedPublisher, job_id: str, body: Body) -> None:
     """Put up what a job is about, and what its request says of its dataset."""
-    about = {name: getattr(payload, name) for name in _ABOUT if getattr(payload, name, None) is not None}
+    about = body.about()
     feed_publisher.job(job_id, started=time.time(), **about)
-    said = facts_of(payload)
-    if said:
-        feed_publisher.dataset(about["dataset_name"], **said)
+    facts = body.facts()
+    if facts:
+        feed_publisher.dataset(about["dataset_name"], **facts)
 
 
 def show_found(
-    feed_publisher: FeedPublisher, job_id: str, payload: SegPredict, version: int, spots: Sequence["DetectedSpot"]
+    feed_publisher: FeedPublisher, job_id: str, body: SegPredictBody, version: int, spots: Sequence["DetectedSpot"]
 ) -> None:
     """Put up what a detection found, so that it can be looked at although no probabilities are kept.
 
@@ -171,16 +171,16 @@ def show_found(
     spots
         What was found.
     """
-    params = payload.params
+    params = body.params()
     box = params.prediction.crop_box
     feed_publisher.result(
         Result(
             id=job_id,
             at=time.time(),
-            dataset_name=payload.dataset_name,
+            dataset_name=body.dataset_name,
             version=str(version),
-            timepoint=payload.timepoint,
-            model_name=payload.model_name,
+            timepoint=body.timepoint,
+            model_name=body.model_name,
             n_found=len(spots),
             is_kept=params.output_prediction,
             box=None if box is None else [*box.origin, *box.size],
@@ -197,32 +197,3 @@ def in_voxels(spots: Sequence["DetectedSpot"], voxel_size: VoxelSize) -> Nuclei:
         np.array([spot.covariance for spot in spots]).reshape(-1, 3, 3) / np.outer(edges, edges),
         np.array([spot.quality for spot in spots], dtype=np.float64),
     )
-
-
-def facts_of(payload: Payload) -> dict[str, Any]:
-    """Return what a request says of its dataset: the voxel size (Z, Y, X), and how spots were last asked for."""
-    found = payload.model_dump(mode="json", include={"dataset_name", "params", "start"})
-    if "dataset_name" not in found:
-        return {}
-    said: dict[str, Any] = {}
-    spots = ((found.get("params") or {}).get("spots")) or {}
-    for name in ("p_thresh", "c_ratio", "r_min", "r_max"):
-        if name in spots:
-            said[name] = spots[name]
-    size = _first(found, "voxel_size")
-    return {**said, "voxel_size": [size["z"], size["y"], size["x"]]} if size is not None else said
-
-
-def voxel_size_of(payload: Payload) -> VoxelSize | None:
-    """Return the voxel size of the stored image that a request gives, if it gives one."""
-    edges = facts_of(payload).get("voxel_size")
-    return None if edges is None else VoxelSize(*edges)
-
-
-def _first(value: Any, key: str) -> Any:
-    """Return the first value of a key in nested dictionaries."""
-    if not isinstance(value, dict):
-        return None
-    if value.get(key) is not None:
-        return value[key]
-    return next((found for nested in value.values() if (found := _first(nested, key)) is not None), None)

@@ -81,7 +81,6 @@ class RedisRetry:
 logger = logging.getLogger(__name__)
 
 FIRST_BYTE_AFTER_S = 30.0
-LATE_FIRST_BYTE_AFTER_S = 50.0
 NEXT_BYTE_AFTER_S = 15.0
 
 Answer = Callable[[Outcome], dict[str, Any]]

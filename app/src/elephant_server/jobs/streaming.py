@@ -20,7 +20,6 @@ from flask import Response
 from elephant.errors import ElephantError, reason_of
 from elephant_server.errors import StorageError
 from elephant_server.jobs.responses import (
-    LATE_FIRST_BYTE_AFTER_S,
     LOOK_INTERVAL_S,
     NEXT_BYTE_AFTER_S,
     RedisRetry,
@@ -28,6 +27,7 @@ from elephant_server.jobs.responses import (
     raise_failure,
 )
 from elephant_server.jobs.submit import Job
+from elephant_server.schemas.download import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.state import JobStore, News, Outcome
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Handing work to the workers."""
+"""Handing work to the workers: which tasks there are, what travels, and keeping it alive until a worker takes it."""
 
 import logging
 import threading
@@ -6,13 +6,19 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
+from pydantic import BaseModel, ConfigDict
 from redis.exceptions import RedisError
 
 from elephant_server.errors import AlreadyRunningError, UnavailableError, WorkerLostError
-from elephant_server.jobs.payloads import Payload
+from elephant_server.schemas.common import Body
+from elephant_server.schemas.dataset import DatasetGenerateBody
+from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
+from elephant_server.schemas.download import CtcBody
+from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.state import JobKind, JobStore, Outcome
+from elephant_server.state.claims import Access, claim
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +27,78 @@ RENEW_INTERVAL_S = 2.0
 LOOKS_UNTIL_LOST = 2
 # A worker that was ended is there again within seconds; to load PyTorch from a slow disk takes a minute.
 UNSERVED_S = 120.0
+
+TRAINING_QUEUE, ANSWERING_QUEUE = "training", "answering"
+
+B = TypeVar("B", bound=Body)
+
+
+class Message(BaseModel, Generic[B]):
+    """What travels to a worker: the body of a request, and the name of the file that comes with it or is to be made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    body: B
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Generic[B]):
+    """A kind of work.
+
+    Attributes
+    ----------
+    name
+        What the workers know it by.
+    body
+        The body of its requests.
+    kind
+        Whether it is a training, or one of those for which trainings are held.
+    access
+        What an interactive one needs of the dataset that its body names.
+    """
+
+    name: str
+    body: type[B]
+    kind: JobKind = JobKind.INTERACTIVE
+    access: Access = Access.READ
+
+    @property
+    def queue(self) -> str:
+        """The queue that it waits in."""
+        return TRAINING_QUEUE if self.kind is JobKind.TRAINING else ANSWERING_QUEUE
+
+    def claim(self, body: B) -> str:
+        """Return what a job needs of its dataset. A training reads and writes labels while no interactive job works."""
+        name = getattr(body, "dataset_name", None)
+        return claim(self.access, name) if name is not None and self.kind is JobKind.INTERACTIVE else ""
+
+    def write(self, body: B, file: str | None) -> str:
+        """Return the message that a worker is sent, as text."""
+        return Message[self.body](body=body, file=file).model_dump_json()  # type: ignore[name-defined]
+
+    def read(self, text: str) -> Message[B]:
+        """Return the message that was sent.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            It cannot be read, or says something that this worker does not know.
+        """
+        found: Message[B] = Message[self.body].model_validate_json(text, extra="forbid")  # type: ignore[name-defined]
+        return found
+
+
+SEG_PREDICT = Task("elephant.seg_predict", SegPredictBody)
+SEG_TRAIN = Task("elephant.seg_train", SegTrainBody, JobKind.TRAINING)
+SEG_UPDATE = Task("elephant.seg_update", SegUpdateBody, access=Access.LABELS)
+SEG_RESET = Task("elephant.seg_reset", SegResetBody, JobKind.TRAINING)
+FLOW_PREDICT = Task("elephant.flow_predict", FlowPredictBody)
+FLOW_TRAIN = Task("elephant.flow_train", FlowTrainBody, JobKind.TRAINING)
+FLOW_UPDATE = Task("elephant.flow_update", FlowUpdateBody, access=Access.LABELS)
+FLOW_RESET = Task("elephant.flow_reset", FlowResetBody, JobKind.TRAINING)
+DATASET_GENERATE = Task("elephant.dataset_generate", DatasetGenerateBody, access=Access.ALL)
+CTC_EXPORT = Task("elephant.ctc_export", CtcBody)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +139,8 @@ class Dispatcher:
         self._send = send
         self._keeper = QueuedJobsKeeper(job_store, send)
 
-    def submit(self, task: str, payload: Payload, kind: JobKind, queue: str) -> Job:
-        """Enter a job and hand it over.
+    def submit(self, task: Task[B], body: B, file: str | None = None) -> Job:
+        """Enter a job and hand it over, with the name of a file where it has one.
 
         Raises
         ------
@@ -71,20 +149,19 @@ class Dispatcher:
         UnavailableError
             It could not be handed over.
         """
-        job = Job(uuid.uuid4().hex, kind, task)
-        # A training reads and writes labels while no interactive job runs.
-        if not self._job_store.open(job.id, kind, task, payload.claim() if kind is JobKind.INTERACTIVE else ""):
+        job = Job(uuid.uuid4().hex, task.kind, task.name)
+        if not self._job_store.open(job.id, job.kind, job.task, task.claim(body)):
             raise AlreadyRunningError(
                 "a process is running: expected no other training or model reset, but one is under way; "
                 "wait for its end or abort it, then try again"
             )
-        text = payload.model_dump_json()
+        text = task.write(body, file)
         try:
-            self._send(task, job.id, text, queue)
+            self._send(job.task, job.id, text, task.queue)
         except Exception as error:
             self._take_back(job)
             raise UnavailableError(f"the work could not be handed to a worker ({error}): try again") from error
-        self._keeper.add(QueuedJob(job.id, queue, lambda: self._send(task, job.id, text, queue)))
+        self._keeper.add(QueuedJob(job.id, task.queue, lambda: self._send(job.task, job.id, text, task.queue)))
         return job
 
     def _take_back(self, job: Job) -> None:

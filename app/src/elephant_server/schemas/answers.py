@@ -1,6 +1,14 @@
-"""What the server answers, for its description."""
+"""What the server answers: its description, and the answers made from what the core found."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
+
+from elephant_server.schemas.spots import covariance_xyz, xyz
+
+if TYPE_CHECKING:  # SciPy and PyTorch come with them, and request handlers do without
+    from elephant import spots as core
 
 
 class Completed(BaseModel):
@@ -27,6 +35,16 @@ class FoundSpots(Completed):
     spots: list[FoundSpot]
 
 
+def found_spots(t: int, spots: Sequence["core.DetectedSpot"]) -> dict[str, Any]:
+    """Return the nuclei that were found at a timepoint as they are answered."""
+    return {
+        "spots": [
+            {"t": t, "pos": xyz(spot.pos), "covariance": covariance_xyz(spot.covariance), "quality": spot.quality}
+            for spot in spots
+        ]
+    }
+
+
 class EarlierSpot(BaseModel):
     """Where a nucleus was."""
 
@@ -39,6 +57,11 @@ class EarlierSpots(Completed):
     """Where nuclei were at the timepoint before, in the order of the request."""
 
     spots: list[EarlierSpot]
+
+
+def earlier_spots(spots: Sequence["core.EarlierSpot"]) -> dict[str, Any]:
+    """Return where nuclei were as it is answered."""
+    return {"spots": [{"id": spot.id, "pos": xyz(spot.pos), "sqdisp": spot.sqdisp} for spot in spots]}
 
 
 class Message(BaseModel):

@@ -1,13 +1,12 @@
-"""Bodies of ``dataset/*``."""
+"""Bodies of ``dataset/*``, and the form of ``upload/image``."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from elephant.config import ConversionParams
-from elephant_server.jobs.payloads import DatasetGenerate
-from elephant_server.schemas.base import Body, Name
-from elephant_server.schemas.numbers import LARGEST_INT, Index, Positive
+from elephant_server.schemas.common import Body
+from elephant_server.schemas.fields import FARTHEST, LARGEST_INT, LEAST_LENGTH, Finite, Name, parameter
 
 Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=LARGEST_INT)], ...], Field(min_length=3, max_length=4)]
 
@@ -23,24 +22,29 @@ class DatasetGenerateBody(Body):
     """``dataset/generate``: convert the .h5 that lies in the dataset's folder."""
 
     dataset_name: Name = Field(description="dataset, below workspace/datasets")
-    is_2d: bool = Field(False, description="store timepoints as planes")
+    is_2d: bool = parameter(ConversionParams, "is_2d")
     is_uint16: bool | None = Field(None, description="store 16 bits; otherwise the values decide")
-    divisor: Positive | None = Field(
-        None,
-        description="what all values are divided by; without it, floats that are not whole numbers from 0 to 65535 are "
-        "scaled to 16 bits",
-    )
-    setup: Index | None = Field(
-        None, description="number of the source (channel, angle) to take where the movie has several; else its first"
-    )
-    fill_gaps: bool = Field(
-        False, description="blank images for timepoints that the movie lacks and its .xml does not list as missing"
-    )
+    divisor: Finite | None = parameter(ConversionParams, "divisor", ge=LEAST_LENGTH, le=FARTHEST)
+    setup: int | None = parameter(ConversionParams, "setup")
+    fill_gaps: bool = parameter(ConversionParams, "fill_gaps")
 
-    def to_payload(self) -> DatasetGenerate:
-        """Return what a worker is given."""
-        dtype = "uint16" if self.is_uint16 else "auto"
-        params = ConversionParams(
-            divisor=self.divisor, is_2d=self.is_2d, dtype=dtype, setup=self.setup, fill_gaps=self.fill_gaps
+    def conversion(self) -> ConversionParams:
+        """Return what is made of the movie."""
+        return ConversionParams(
+            divisor=self.divisor,
+            is_2d=self.is_2d,
+            dtype="uint16" if self.is_uint16 else "auto",
+            setup=self.setup,
+            fill_gaps=self.fill_gaps,
         )
-        return DatasetGenerate(dataset_name=self.dataset_name, params=params)
+
+
+class UploadForm(Body):
+    """``upload/image``: a step of the upload of a movie."""
+
+    dataset_name: Name = Field(description="dataset, below workspace/datasets; it need not exist yet")
+    filename: Name = Field(description="name of an .h5 or .hdf5 in the dataset's folder")
+    action: Literal["init", "append", "complete", "cancel"] = Field(
+        description="`init` begins with the part `file`, `append` goes on with it, `complete` puts the file in place, "
+        "`cancel` drops it"
+    )

@@ -6,12 +6,15 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from elephant.config import CtcParams, mask_name
-from elephant_server.jobs.payloads import CtcExport, MarkedSpot
-from elephant_server.jobs.responses import LATE_FIRST_BYTE_AFTER_S
-from elephant_server.schemas.base import Body, Name, voxel_size, zyx
-from elephant_server.schemas.movie import MovieBody
-from elephant_server.schemas.spots import SPOT_CONFIG, EllipsoidBody, SpotList, check_spots
+from elephant.export import MarkedNucleus
+from elephant.progress import CancelToken
+from elephant.types import Spot
+from elephant_server.schemas.common import Body, SpotsBody
+from elephant_server.schemas.fields import Name
+from elephant_server.schemas.spots import SPOT_CONFIG, EllipsoidBody, SpotList, turned
 
+# Seconds; where nothing in between gives up on a request that takes long.
+LATE_FIRST_BYTE_AFTER_S = 50.0
 LARGEST_VALUE = 65535
 LAST_MASK = 99_999
 
@@ -31,12 +34,8 @@ class MarkedSpotBody(EllipsoidBody):
     t: Timepoint = Field(description="timepoint, counted from 0")
     value: Annotated[int, Field(ge=0, le=LARGEST_VALUE)] = Field(description="what its voxels hold")
 
-    def to_payload(self, is_3d: bool) -> MarkedSpot:
-        """Return it in the order Z, Y, X."""
-        return MarkedSpot(t=self.t, pos=zyx(self.pos), covariance=self.covariance_zyx(is_3d), value=self.value)
 
-
-class CtcBody(MovieBody):
+class CtcBody(SpotsBody):
     """``download/ctc``: masks of the Cell Tracking Challenge, one per timepoint."""
 
     spots: SpotList[MarkedSpotBody] = Field(
@@ -49,12 +48,6 @@ class CtcBody(MovieBody):
         description="seconds after which the answer begins though the masks are not done: fewer than the least patient "
         "proxy in between waits for",
     )
-
-    @model_validator(mode="after")
-    def _check_spots(self) -> Self:
-        # All of them at once: the first masks are on their way before the last ones are painted.
-        check_spots(self.spots, self.is_3d)
-        return self
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -71,8 +64,13 @@ class CtcBody(MovieBody):
         timepoints = [self.t_start, self.t_end, *(spot.t for spot in self.spots)]
         return mask_name(min(timepoints), max(timepoints))
 
-    def to_payload(self, file: str) -> CtcExport:
-        """Return what a worker is given; `file` is where it writes."""
-        params = CtcParams(voxel_size=voxel_size(self.scales, self.is_3d), t_start=self.t_start, t_end=self.t_end)
-        spots = tuple(spot.to_payload(self.is_3d) for spot in self.spots)
-        return CtcExport(dataset_name=self.dataset_name, spots=spots, params=params, file=file, is_3d=self.is_3d)
+    def params(self) -> CtcParams:
+        """Return which timepoints become masks."""
+        return CtcParams(voxel_size=self.voxel_size, t_start=self.t_start, t_end=self.t_end)
+
+    def nuclei(self, cancel: CancelToken) -> list[MarkedNucleus]:
+        """Return the nuclei as the core knows them."""
+        return [
+            MarkedNucleus(Spot(spot.t, centre, covariance), spot.value)
+            for spot, centre, covariance in turned(self.spots, self.is_3d, cancel)
+        ]

@@ -2,29 +2,31 @@
 
 from typing import Self
 
+import numpy as np
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from elephant.config import (
-    AugmentationParams,
-    DisplacementParams,
-    FlowParams,
-    FlowStart,
-    FlowTrainingParams,
-    KeepAxials,
+from elephant.config import DisplacementParams, FlowParams, FlowStart, FlowTrainingParams, KeepAxials
+from elephant.progress import CancelToken
+from elephant.types import Link, Spot
+from elephant_server.schemas.common import Body, MovieBody, PredictionBody, SpotsBody, TrainingBody, UpdateBody
+from elephant_server.schemas.fields import (
+    FARTHEST,
+    LARGEST_LONG,
+    LARGEST_WEIGHT,
+    LEAST_LENGTH,
+    Finite,
+    Index,
+    ModelUrl,
+    Name,
+    Vector,
+    Whole,
+    parameter,
+    zyx,
 )
-from elephant.types import Tag
-from elephant_server.jobs.flow_payloads import FlowPredict, FlowReset, FlowTrain, FlowUpdate, LinkPayload
-from elephant_server.jobs.payloads import SpotPayload
-from elephant_server.schemas.base import Body, ModelUrl, Name, voxel_size, zyx
-from elephant_server.schemas.movie import MovieBody
-from elephant_server.schemas.numbers import Index, Positive, Seed, Vector, Whole
-from elephant_server.schemas.running import PredictionBody, TrainingBody
-from elephant_server.schemas.spots import SPOT_CONFIG, EllipsoidBody, SpotList, check_spots
+from elephant_server.schemas.spots import SPOT_CONFIG, EllipsoidBody, SpotList, turned
 
 MAX_DISPLACEMENT = 80.0
-LARGEST_WEIGHT = 1e6
-_DISPLACEMENT = "the most that X and Y can change, voxels"
 
 
 @dataclass(frozen=True, slots=True, config=SPOT_CONFIG)
@@ -39,11 +41,6 @@ class LinkBody(EllipsoidBody):
         """What else must lie within the movie, X, Y, Z, physical."""
         return self.displacement
 
-    def to_payload(self, is_3d: bool) -> LinkPayload:
-        """Return it in the order Z, Y, X."""
-        covariance, displacement = self.covariance_zyx(is_3d), zyx(self.displacement)
-        return LinkPayload(t=self.t, pos=zyx(self.pos), covariance=covariance, displacement=displacement)
-
 
 @dataclass(frozen=True, slots=True, config=SPOT_CONFIG)
 class LaterSpotBody(EllipsoidBody):
@@ -51,117 +48,109 @@ class LaterSpotBody(EllipsoidBody):
 
     id: Whole = Field(description="the client's name of the spot")
 
-    def to_payload(self, t: int, is_3d: bool) -> SpotPayload:
-        """Return it in the order Z, Y, X."""
-        covariance = self.covariance_zyx(is_3d)
-        return SpotPayload(t=t, pos=zyx(self.pos), covariance=covariance, tag=Tag.UNLABELED, id=self.id)
+
+class DisplacementBody(MovieBody):
+    """What requests about displacements have."""
+
+    max_displacement: Finite = parameter(
+        DisplacementParams, "max_displacement", MAX_DISPLACEMENT, ge=LEAST_LENGTH, le=FARTHEST
+    )
+
+    def displacement(self, keep_axials: int) -> DisplacementParams:
+        """Return what displacements are measured in."""
+        return DisplacementParams(
+            voxel_size=self.voxel_size, max_displacement=self.max_displacement, n_keep_axials=keep_axials
+        )
 
 
-class FlowPredictBody(PredictionBody):
+class FlowPredictBody(PredictionBody, DisplacementBody, SpotsBody):
     """``flow/predict``: find where spots were at the timepoint before; those outside of `crop_box` where they are."""
 
     spots: SpotList[LaterSpotBody] = Field((), description="the nuclei at the timepoint")
-    max_displacement: Positive = Field(MAX_DISPLACEMENT, description=_DISPLACEMENT)
 
-    @model_validator(mode="after")
-    def _check_spots(self) -> Self:
-        check_spots(self.spots, self.is_3d)
-        return self
-
-    def to_payload(self) -> FlowPredict:
-        """Return what a worker is given."""
-        params = FlowParams(
-            displacement=_displacement(self, self.max_displacement, self.keep_axials()),
-            prediction=self._prediction(),
+    def params(self) -> FlowParams:
+        """Return how it is found where spots were."""
+        return FlowParams(
+            displacement=self.displacement(self.keep_axials()),
+            prediction=self.prediction(),
             output_prediction=self.output_prediction,
         )
-        return FlowPredict(
-            dataset_name=self.dataset_name,
-            model_name=self.model_name,
-            timepoint=self.timepoint,
-            spots=tuple(spot.to_payload(self.timepoint, self.is_3d) for spot in self.spots),
-            params=params,
-            start=_start(self.is_3d, self.keep_axials()),
-        )
+
+    def start(self) -> FlowStart:
+        """Return how a model is started that is not there yet."""
+        return _start(self.is_3d, self.keep_axials())
+
+    def later_spots(self, cancel: CancelToken) -> list[Spot]:
+        """Return the spots as the core knows them."""
+        return [
+            Spot(self.timepoint, centre, covariance, id=spot.id)
+            for spot, centre, covariance in turned(self.spots, self.is_3d, cancel)
+        ]
 
 
-class LinksBody(MovieBody):
+class LinksBody(DisplacementBody, SpotsBody):
     """What requests that write flow labels have."""
 
     spots: SpotList[LinkBody] = Field((), description="the links")
-    max_displacement: Positive = Field(MAX_DISPLACEMENT, description=_DISPLACEMENT)
     use_memmap: bool = Field(False, description="accepted for compatibility")
 
-    @model_validator(mode="after")
-    def _check_spots(self) -> Self:
-        check_spots(self.spots, self.is_3d)
-        return self
+    def links(self, cancel: CancelToken) -> list[Link]:
+        """Return the links as the core knows them."""
+        return [
+            Link(link.t, centre, covariance, np.array(zyx(link.displacement), np.float64))
+            for link, centre, covariance in turned(self.spots, self.is_3d, cancel)
+        ]
 
-    def _links(self) -> tuple[LinkPayload, ...]:
-        return tuple(spot.to_payload(self.is_3d) for spot in self.spots)
 
-
-class FlowUpdateBody(LinksBody):
+class FlowUpdateBody(LinksBody, UpdateBody):
     """``flow/update``: replace the flow labels of every timepoint at which links begin, or clear all."""
 
     n_keep_axials: KeepAxials | None = Field(
         None, description="Z is given over max_displacement / 2^n_keep_axials; by default from `scales`"
     )
-    reset: bool = Field(False, description="clear the flow labels of all timepoints instead")
 
     @model_validator(mode="after")
     def _check_something_is_asked(self) -> Self:
         if not self.reset and not self.spots:
-            raise ValueError("nothing to update: expected spots, or reset, but none came; link some nuclei first")
+            raise ValueError("nothing to update: expected spots, or reset, got neither; link some nuclei first")
         return self
 
-    def to_payload(self) -> FlowUpdate:
-        """Return what a worker is given."""
-        if self.reset:
-            return FlowUpdate(dataset_name=self.dataset_name)
-        keep = self._derived_keep_axials() if self.n_keep_axials is None else self.n_keep_axials
-        params = _displacement(self, self.max_displacement, keep)
-        return FlowUpdate(dataset_name=self.dataset_name, links=self._links(), params=params, is_3d=self.is_3d)
+    def labels(self) -> DisplacementParams:
+        """Return how the links become labels."""
+        return self.displacement(self.derived_keep_axials() if self.n_keep_axials is None else self.n_keep_axials)
 
 
 class FlowTrainBody(TrainingBody, LinksBody):
     """``flow/train``: write the flow labels of the links, then train on their timepoints."""
 
-    dim_weights: Vector = Field((1.0, 1.0, 1.0), description="what the errors along X, Y, Z weigh; all 0: equally")
+    dim_weights: Vector = parameter(FlowTrainingParams, "dim_weights")
 
     @model_validator(mode="after")
     def _check_something_is_asked(self) -> Self:
         if not self.spots:
-            raise ValueError("nothing to train: expected spots, but none came; link some nuclei first")
+            raise ValueError("nothing to train: expected spots, got none; link some nuclei first")
         counted = self.dim_weights[: 3 if self.is_3d else 2]
         if not 0 <= min(counted) <= max(counted) <= LARGEST_WEIGHT:
             raise ValueError(
-                f"dim_weights: expected 0 to {LARGEST_WEIGHT:g} along the axes that count, but "
-                f"{list(self.dim_weights)} came (X, Y, Z)"
+                f"dim_weights: expected 0 to {LARGEST_WEIGHT:g} along the axes that count, got "
+                f"{list(self.dim_weights)} (X, Y, Z)"
             )
         return self
 
-    def to_payload(self) -> FlowTrain:
-        """Return what a worker is given."""
-        params = FlowTrainingParams(
-            displacement=_displacement(self, self.max_displacement, self.keep_axials()),
-            loop=self._loop(),
-            augmentation=AugmentationParams(
-                aug_scale_factor_base=self.aug_scale_factor_base, aug_rotation_angle=self.aug_rotation_angle
-            ),
-            image=self._image(self.input_size, use_median=False),
-            crop_size=self.sizes("crop_size", self.crop_size),
+    def params(self) -> FlowTrainingParams:
+        """Return the training."""
+        return FlowTrainingParams(
+            displacement=self.displacement(self.keep_axials()),
+            loop=self.loop(),
+            augmentation=self.augmentation(),
+            image=self.image(),
+            crop_size=self.crop(),
             dim_weights=self.dim_weights if self.is_3d else (*self.dim_weights[:2], 0.0),
         )
-        return FlowTrain(
-            dataset_name=self.dataset_name,
-            model_name=self.model_name,
-            links=self._links(),
-            params=params,
-            start=_start(self.is_3d, self.keep_axials(), self.seed),
-            cache_maxbytes=self.cache_maxbytes,
-            log_dir=self.log_dir,
-        )
+
+    def start(self) -> FlowStart:
+        """Return how a model is started that is not there yet."""
+        return _start(self.is_3d, self.keep_axials(), self.seed)
 
 
 class FlowResetBody(Body):
@@ -173,18 +162,11 @@ class FlowResetBody(Body):
     url: ModelUrl | None = Field(
         None, description='"Versatile" (pretrained), an address of a .pth, or null: random weights'
     )
-    seed: Seed | None = Field(None, description="start of the random numbers, for repeatable trainings")
+    seed: int | None = parameter(FlowStart, "seed", le=LARGEST_LONG)
 
-    def to_payload(self, file: str | None) -> FlowReset:
-        """Return what a worker is given; `file` is a model that came with the request."""
-        start = _start(self.is_3d, self.n_keep_axials, self.seed)
-        return FlowReset(model_name=self.model_name, url=self.url, file=file, start=start)
-
-
-def _displacement(body: MovieBody, largest: float, keep_axials: int) -> DisplacementParams:
-    return DisplacementParams(
-        voxel_size=voxel_size(body.scales, body.is_3d), max_displacement=largest, n_keep_axials=keep_axials
-    )
+    def start(self) -> FlowStart:
+        """Return how the model is started."""
+        return _start(self.is_3d, self.n_keep_axials, self.seed)
 
 
 def _start(is_3d: bool, keep_axials: int, seed: int | None = None) -> FlowStart:

@@ -1,6 +1,6 @@
-"""Nuclei in request bodies: ellipsoids, and what they must be like."""
+"""Nuclei in requests and answers: ellipsoids, what they must be like, and the turn to Z, Y, X and back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, FailFast, Field
 from pydantic.dataclasses import dataclass
 
+from elephant.progress import CancelToken
 from elephant.types import FloatArray, Tag
-from elephant_server.jobs.payloads import SpotPayload
-from elephant_server.schemas.base import zyx
-from elephant_server.schemas.numbers import FARTHEST, LARGEST_LENGTH, LEAST_LENGTH, Finite, Index, Vector, Whole
+from elephant_server.schemas.fields import FARTHEST, LARGEST_LENGTH, LEAST_LENGTH, Finite, Index, Vector, Whole
 
 # Each takes some 2 kB while a request is read.
 MOST_SPOTS = 1_000_000
@@ -57,11 +56,6 @@ class EllipsoidBody:
         """What else must lie within the movie, X, Y, Z, physical."""
         return (0.0, 0.0, 0.0)
 
-    def covariance_zyx(self, is_3d: bool) -> tuple[float, ...]:
-        """Return the covariance in the order Z, Y, X, in 2D without what stands at Z."""
-        turned = self.covariance[::-1]
-        return turned if is_3d else (1.0, 0.0, 0.0, 0.0, *turned[4:6], 0.0, *turned[7:])
-
 
 @dataclass(frozen=True, slots=True, config=SPOT_CONFIG)
 class SpotBody(EllipsoidBody):
@@ -76,13 +70,8 @@ class SpotBody(EllipsoidBody):
         """Whether its shape is used."""
         return self.tag is not Tag.UNLABELED
 
-    def to_payload(self, is_3d: bool) -> SpotPayload:
-        """Return it in the order Z, Y, X."""
-        covariance = self.covariance_zyx(is_3d)
-        return SpotPayload(t=self.t, pos=zyx(self.pos), covariance=covariance, tag=self.tag, id=self.id)
 
-
-def check_spots(spots: Sequence[E], is_3d: bool, counts: Callable[[E], bool] = lambda spot: spot.counts) -> None:
+def check_spots(spots: Sequence[EllipsoidBody], is_3d: bool) -> None:
     """Check that spots lie near the movie, and that the covariances of all that count are those of ellipsoids.
 
     Raises
@@ -99,10 +88,10 @@ def check_spots(spots: Sequence[E], is_3d: bool, counts: Callable[[E], bool] = l
             index = int(np.argmax(far))
             what = name if name == "pos" else "displacement"
             raise ValueError(
-                f"spots.{index}.{what}: expected numbers of at most {FARTHEST:g}, but "
-                f"{list(getattr(spots[index], name))} came (X, Y, Z): {_AGAIN}"
+                f"spots.{index}.{what}: expected numbers of at most {FARTHEST:g}, got "
+                f"{list(getattr(spots[index], name))} (X, Y, Z): {_AGAIN}"
             )
-    counted = [i for i, spot in enumerate(spots) if counts(spot)]
+    counted = [i for i, spot in enumerate(spots) if spot.counts]
     matrices = np.array([spots[i].covariance for i in counted]).reshape(-1, 3, 3)[:, :n, :n]
     wrong = np.flatnonzero(~_are_ellipsoids(matrices))
     if len(wrong):
@@ -110,7 +99,7 @@ def check_spots(spots: Sequence[E], is_3d: bool, counts: Callable[[E], bool] = l
         spot = spots[index]
         raise ValueError(
             f"spots.{index}.covariance: expected that of an ellipsoid, symmetric positive definite and with semi-axes "
-            f"of {LEAST_LENGTH:g} to {LARGEST_LENGTH:g}, but {list(spot.covariance)} came (at {list(spot.pos)}, "
+            f"of {LEAST_LENGTH:g} to {LARGEST_LENGTH:g}, got {list(spot.covariance)} (at {list(spot.pos)}, "
             f"X, Y, Z): {_AGAIN}"
         )
 
@@ -126,3 +115,35 @@ def _are_ellipsoids(matrices: FloatArray) -> NDArray[np.bool_]:
     positive = np.linalg.eigvalsh((matrices + turned) / 2)[:, 0] >= LEAST_LENGTH**2
     accepted: NDArray[np.bool_] = small_enough & symmetric & positive
     return accepted
+
+
+_AT_ONCE = 10_000
+
+
+def turned(spots: Sequence[E], is_3d: bool, cancel: CancelToken) -> Iterator[tuple[E, FloatArray, FloatArray]]:
+    """Yield each spot with its centre, (3,), and covariance, (3, 3), both Z, Y, X, in 2D without what stands at Z.
+
+    A million of them take seconds, within which `cancel` is asked.
+    """
+    for begin in range(0, len(spots), _AT_ONCE):
+        some = spots[begin : begin + _AT_ONCE]
+        centres = np.array([spot.pos for spot in some], np.float64)[:, ::-1].copy()
+        covariances = np.array([spot.covariance[::-1] for spot in some], np.float64).reshape(-1, 3, 3)
+        if not is_3d:
+            covariances[:, 0] = covariances[:, :, 0] = 0
+            covariances[:, 0, 0] = 1
+        for item in zip(some, centres, covariances, strict=True):
+            cancel.check()
+            yield item
+
+
+def xyz(vector: FloatArray) -> list[float]:
+    """Return a vector of the core, (3,), Z, Y, X, as it is answered: X, Y, Z."""
+    found: list[float] = vector[::-1].tolist()
+    return found
+
+
+def covariance_xyz(matrix: FloatArray) -> list[float]:
+    """Return a covariance of the core, (3, 3), Z, Y, X, as it is answered: row-major over X, Y, Z."""
+    found: list[float] = matrix[::-1, ::-1].ravel().tolist()
+    return found

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from elephant_server.schemas.base import Body
-from elephant_server.schemas.numbers import LARGEST_CROPS, LearningRate
+from elephant_server.schemas.common import Body
+from elephant_server.schemas.fields import LARGEST_CROPS, LARGEST_RATE, Finite
 from elephant_server.state import ProcessState
 
 
@@ -20,7 +20,9 @@ class ProcessBody(Body):
 class ParamsBody(Body):
     """``params``: settings of the running training."""
 
-    lr: LearningRate | None = Field(None, description="learning rate, from the next step on")
+    lr: Annotated[Finite, Field(ge=0, le=LARGEST_RATE)] | None = Field(
+        None, description="learning rate, from the next step on"
+    )
     n_crops: Annotated[int, Field(ge=0, le=LARGEST_CROPS)] | None = Field(
         None, description="crops per timepoint, from the next epoch on"
     )

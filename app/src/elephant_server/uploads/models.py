@@ -1,5 +1,6 @@
 """Model files that come with a request."""
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,13 +8,38 @@ from pathlib import Path
 
 from werkzeug.datastructures import FileStorage
 
-from elephant.errors import reason_of
+from elephant.errors import InvalidInputError, reason_of
 from elephant_server.errors import StorageError
+from elephant_server.uploads.handover import passing_place
+
+logger = logging.getLogger(__name__)
 
 
 def uploads_folder(models: Path) -> Path:
     """Return where uploaded models are until the worker has read them."""
     return models / ".uploads"
+
+
+def uploaded_model(models: Path, name: str | None) -> Path | None:
+    """Return where the model of a name lies that came with a request; None where none came.
+
+    Raises
+    ------
+    InvalidInputError
+        It would lie elsewhere.
+    """
+    return None if name is None else passing_place(uploads_folder(models), name)
+
+
+def discard_upload(models: Path, name: str | None) -> None:
+    """Remove a model that came with a request, where its job is done or not to be done."""
+    try:
+        file = uploaded_model(models, name)
+    except InvalidInputError as error:
+        logger.warning("Nothing was removed: %s", error)
+        return
+    if file is not None:
+        file.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,0 +1,187 @@
+"""Bodies of ``seg/*``."""
+
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from elephant.config import (
+    AugmentationParams,
+    DetectionParams,
+    DetectionTrainingParams,
+    ImageParams,
+    LabelParams,
+    PredictionParams,
+    SelfSupervisedParams,
+    SpotParams,
+)
+from elephant.progress import CancelToken
+from elephant.types import Spot, VoxelSize
+from elephant_server.schemas.common import ModelBody, PredictionBody, SpotsBody, TrainingBody, UpdateBody
+from elephant_server.schemas.fields import (
+    FARTHEST,
+    LARGEST_CROPS,
+    LARGEST_LONG,
+    LEAST_LENGTH,
+    LEAST_RATIO,
+    Bytes,
+    Finite,
+    Index,
+    ModelUrl,
+    Sizes,
+    Weight,
+    parameter,
+)
+from elephant_server.schemas.spots import SpotBody, SpotList, turned
+
+# Crops of a model that is started from intensities by a request that does not say how large they are, X, Y, Z.
+START_CROP = (96, 96, 16)
+
+
+class SegPredictBody(PredictionBody):
+    """``seg/predict``: find the nuclei of a timepoint."""
+
+    c_ratio: Finite = parameter(SpotParams, "c_ratio", ge=LEAST_RATIO)
+    p_thresh: Finite = parameter(SpotParams, "p_thresh")
+    r_min: Finite = parameter(SpotParams, "r_min", le=FARTHEST)
+    r_max: Finite = parameter(SpotParams, "r_max", ge=LEAST_LENGTH, le=FARTHEST)
+    use_median: bool = parameter(ImageParams, "use_median")
+    is_pad: bool = parameter(PredictionParams, "is_pad")
+    use_2d: bool = parameter(PredictionParams, "use_2d")
+
+    def params(self) -> DetectionParams:
+        """Return how the nuclei are found."""
+        return DetectionParams(
+            prediction=self.prediction(use_median=self.use_median, is_pad=self.is_pad, use_2d=self.use_2d),
+            spots=SpotParams(
+                voxel_size=self.voxel_size,
+                c_ratio=self.c_ratio,
+                p_thresh=self.p_thresh,
+                r_min=self.r_min,
+                r_max=self.r_max,
+            ),
+            output_prediction=self.output_prediction,
+        )
+
+    def start(self) -> SelfSupervisedParams:
+        """Return how a model is started that is not there yet."""
+        return _start(self, START_CROP)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the voxel size, and how spots are asked for."""
+        return super().facts() | self.model_dump(include={"p_thresh", "c_ratio", "r_min", "r_max"})
+
+
+class LabelsBody(SpotsBody):
+    """What requests that write labels have."""
+
+    spots: SpotList[SpotBody] = Field((), description="the annotated nuclei")
+    c_ratio: Finite = parameter(LabelParams, "c_ratio", ge=LEAST_RATIO)
+    auto_bg_thresh: Finite = parameter(LabelParams, "auto_bg_thresh")
+    use_memmap: bool = Field(False, description="accepted for compatibility")
+
+    def labels(self) -> LabelParams:
+        """Return how the spots become labels."""
+        return LabelParams(voxel_size=self.voxel_size, c_ratio=self.c_ratio, auto_bg_thresh=self.auto_bg_thresh)
+
+    def annotations(self, cancel: CancelToken) -> list[Spot]:
+        """Return the spots as the core knows them."""
+        return [
+            Spot(spot.t, centre, covariance, spot.tag, spot.id)
+            for spot, centre, covariance in turned(self.spots, self.is_3d, cancel)
+        ]
+
+
+class SegUpdateBody(LabelsBody, UpdateBody):
+    """``seg/update``: replace the labels of every timepoint that has spots, or clear all."""
+
+    is_livemode: bool | None = Field(
+        None, description="whether a live session on the dataset trains on it; by default where there is one"
+    )
+
+    @model_validator(mode="after")
+    def _check_something_is_asked(self) -> Self:
+        if not self.reset and not self.spots:
+            raise ValueError("nothing to update: expected spots, or reset, got neither; annotate some nuclei first")
+        return self
+
+    @property
+    def is_for_live_session(self) -> bool:
+        """Whether a live session on the dataset, where there is one, trains on it."""
+        return not self.reset and self.is_livemode is not False
+
+    def about(self) -> dict[str, Any]:
+        """Return what the job is about."""
+        return super().about() | {"is_livemode": self.is_for_live_session}
+
+
+class SegTrainBody(TrainingBody, LabelsBody):
+    """``seg/train``: write the labels of the spots, then train on their timepoints."""
+
+    is_livemode: bool = Field(
+        False, description="go on until aborted, an epoch for each update of labels; `n_epochs` is ignored"
+    )
+    aug_contrast: Finite = parameter(AugmentationParams, "aug_contrast")
+    timepoint: Index = Field(0, description="where the user looks; has no effect")
+    class_weights: tuple[Weight, Weight, Weight] = parameter(DetectionTrainingParams, "class_weights")
+    false_weight: Weight = parameter(DetectionTrainingParams, "false_weight")
+
+    @model_validator(mode="after")
+    def _check_something_is_asked(self) -> Self:
+        if not self.spots and not self.is_livemode:
+            raise ValueError("nothing to train: expected spots, got none; annotate some nuclei first")
+        if not any(self.class_weights):
+            raise ValueError(f"class_weights: expected one above 0, got {list(self.class_weights)}")
+        return self
+
+    def params(self) -> DetectionTrainingParams:
+        """Return the training."""
+        return DetectionTrainingParams(
+            labels=self.labels(),
+            loop=self.loop(),
+            augmentation=self.augmentation(self.aug_contrast),
+            image=self.image(),
+            crop_size=self.crop(),
+            n_keep_axials=self.keep_axials(),
+            class_weights=self.class_weights,
+            false_weight=self.false_weight,
+        )
+
+    def start(self) -> SelfSupervisedParams:
+        """Return how a model is started that is not there yet."""
+        return _start(self, self.crop_size, image=self.image())
+
+    def about(self) -> dict[str, Any]:
+        """Return what the job is about: where the user looks is not."""
+        return {name: value for name, value in super().about().items() if name != "timepoint"}
+
+
+class SegResetBody(ModelBody):
+    """``seg/reset``: start a model anew."""
+
+    crop_size: Sizes = parameter(SelfSupervisedParams, "crop_size", START_CROP)
+    n_crops: int = parameter(SelfSupervisedParams, "n_crops", le=LARGEST_CROPS)
+    cache_maxbytes: Bytes | None = Field(None, description="bytes for keeping images in memory; 0: none are kept")
+    url: ModelUrl | None = Field(
+        None, description='"Versatile" (pretrained), an address of a .pth, or null: from the dataset\'s intensities'
+    )
+    seed: int | None = parameter(SelfSupervisedParams, "seed", le=LARGEST_LONG)
+
+    @model_validator(mode="after")
+    def _check_crops(self) -> Self:
+        self.sizes("crop_size", self.crop_size)
+        return self
+
+    @property
+    def stated_voxel_size(self) -> VoxelSize | None:
+        """None: it decides the poolings alone."""
+        return None
+
+    def start(self) -> SelfSupervisedParams:
+        """Return how the model is started."""
+        return _start(self, self.crop_size, n_crops=self.n_crops, seed=self.seed)
+
+
+def _start(body: ModelBody, crop_size: Sizes, **others: Any) -> SelfSupervisedParams:
+    return SelfSupervisedParams(
+        crop_size=body.sizes("crop_size", crop_size), n_keep_axials=body.keep_axials(), **others
+    )
