@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.config import kept_poolings, n_keep_axials
-from elephant.dataset.bigdataviewer import Movie
+from elephant.dataset.readers.bigdataviewer import Movie
 from elephant.simulation import BigDataViewerWriter, SimulationParameters, Truth, preset, read_truth, simulate
 from elephant.simulation import write_movie as simulate_into
 from elephant.types import Spot, Tag, VoxelSize

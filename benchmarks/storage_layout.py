@@ -21,8 +21,8 @@ from zarr.codecs import BloscCodec, ZstdCodec
 
 from elephant.dataset import labels_as_rgb
 from elephant.dataset.arrays import create_array
-from elephant.dataset.bigdataviewer import Movie
 from elephant.dataset.layout import IMAGES, LABELS, LABELS_RGB, array_specs
+from elephant.dataset.readers.bigdataviewer import Movie
 
 Volume = NDArray[Any]
 CROP = (16, 96, 96)

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.image import imread
 
 from client.defaults import body
-from elephant.dataset.bdv_xml import find_spim_data
+from elephant.dataset.readers.bdv_xml import find_spim_data
 from elephant.progress import NoReporter
 from elephant.simulation import TrueNucleus, Truth, preset, write_movie
 from elephant.types import Spot, VoxelSize

@@ -6,7 +6,7 @@ import pytest
 
 from core.dataset.bdv import describe, ramp, write_cells, write_movie, write_partitioned
 from elephant.dataset import find_movie
-from elephant.dataset.bigdataviewer import Movie
+from elephant.dataset.readers.bigdataviewer import Movie
 from elephant.errors import DatasetError, NotFoundError
 
 

@@ -18,7 +18,7 @@ import pytest
 from core.dataset.bdv import ramp, write_movie
 from core.dataset.helpers import content_of, images_of, make
 from elephant.dataset import Dataset, check_dataset
-from elephant.dataset.staging import recover, staging
+from elephant.dataset.transaction import recover, staging
 from elephant.errors import DatasetError
 
 NAMES = ("a.zarr", "b.zarr", "c.zarr")
@@ -164,7 +164,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from elephant.config import ConversionParams
-    from elephant.dataset import conversion, staging
+    from elephant.dataset import conversion, transaction
     from elephant.progress import NeverCancelled
 
     class Reporter:
@@ -179,9 +179,9 @@ KILLED = """
     if __name__ == "__main__":
         source, destination, where = sys.argv[1:]
         if where == "marker":
-            staging._put_marker = die
+            transaction._put_marker = die
         if where == "swap":
-            staging._swap = die
+            transaction._swap = die
         if where == "processes":
             conversion._PARALLEL_FROM = 0
             os.sched_getaffinity = lambda pid: {0, 1}

@@ -12,8 +12,8 @@ import pytest
 
 from core.dataset.bdv import describe, ramp
 from core.dataset.test_bigdataviewer import read_all
-from elephant.dataset import filters
-from elephant.dataset.bigdataviewer import Movie
+from elephant.dataset.readers import filters
+from elephant.dataset.readers.bigdataviewer import Movie
 from elephant.errors import DatasetError
 
 PACKERS = ["Blosc", "Blosc2", "LZ4", "Zstd", "Bitshuffle", "BZip2"]
@@ -41,7 +41,7 @@ READING = """
 import sys
 from pathlib import Path
 import numpy as np
-from elephant.dataset.bigdataviewer import Movie
+from elephant.dataset.readers.bigdataviewer import Movie
 
 if sys.argv[2] == "without":
     sys.modules["hdf5plugin"] = None

@@ -13,7 +13,7 @@ import pytest
 from core.dataset.helpers import images_of
 from elephant.config import ConversionParams
 from elephant.dataset import DatasetSource, convert, find_movie
-from elephant.dataset.bdv_xml import find_spim_data
+from elephant.dataset.readers.bdv_xml import find_spim_data
 from elephant.progress import NeverCancelled, NoReporter
 
 SHAPE = (6, 24, 20)

@@ -17,7 +17,7 @@ import zarr
 from core.dataset.bdv import ramp, write_movie
 from core.dataset.helpers import make, make_as_the_original_did
 from elephant.dataset import Dataset, labels_as_rgb, sweep
-from elephant.dataset.journal import labels_journal
+from elephant.dataset.transaction import labels_journal
 
 SHAPE = (5, 20, 17)
 VALUES = ramp(3, SHAPE, largest=999)

@@ -11,7 +11,7 @@ from core.dataset.bdv import describe, write_cells
 from core.dataset.helpers import images_of
 from elephant.config import ConversionParams
 from elephant.dataset import DatasetSource, convert, find_movie
-from elephant.dataset.bigdataviewer import Movie
+from elephant.dataset.readers.bigdataviewer import Movie
 from elephant.errors import Cancelled, DatasetError, InvalidInputError
 from elephant.progress import NeverCancelled, NoReporter
 

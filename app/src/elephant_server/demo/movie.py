@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from elephant.dataset.bdv_xml import find_spim_data
-from elephant.dataset.bigdataviewer import Movie as Images
+from elephant.dataset.readers.bdv_xml import find_spim_data
+from elephant.dataset.readers.bigdataviewer import Movie as Images
 from elephant.errors import ElephantError
 from elephant.io.atomic import replacing
 from elephant.io.paths import resolve_inside

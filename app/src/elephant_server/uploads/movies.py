@@ -18,7 +18,7 @@ from typing import IO
 from filelock import FileLock
 
 from elephant.dataset import check_upload
-from elephant.dataset.hdf5 import is_hdf5_name
+from elephant.dataset.readers.hdf5 import is_hdf5_name
 from elephant.errors import InvalidInputError, reason_of
 from elephant.io.atomic import sync_files, sync_folder
 from elephant.io.paths import resolve_inside

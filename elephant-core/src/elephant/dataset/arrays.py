@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 from zarr.core.sync import sync
 
-from elephant.dataset.journal import Changes
 from elephant.dataset.layout import FLOW_HASHES, ArraySpec, regions
+from elephant.dataset.transaction import Changes
 from elephant.errors import DatasetError, InvalidInputError
 from elephant.types import Box
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from elephant.dataset.arrays import open_array
-from elephant.dataset.finding import find_movie
 from elephant.dataset.fingerprint import METHOD, digest_of, stamp_of
 from elephant.dataset.layout import IMAGE_DTYPES, IMAGES, array_specs
+from elephant.dataset.readers.bdv_files import find_movie
 from elephant.dataset.source import SOURCE_FILE, DatasetSource, FileStamp
-from elephant.dataset.staging import is_swapping, recover
+from elephant.dataset.transaction import is_swapping, recover
 from elephant.errors import DatasetError, ElephantError
 from elephant.progress import NeverCancelled
 

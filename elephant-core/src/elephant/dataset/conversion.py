@@ -12,11 +12,12 @@ import numpy as np
 
 from elephant.config import ConversionParams
 from elephant.dataset.arrays import create_array, for_values, open_array
-from elephant.dataset.bigdataviewer import Movie
 from elephant.dataset.fingerprint import fingerprint, is_same
 from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, regions
+from elephant.dataset.readers.bdv_views import say_what_was_taken
+from elephant.dataset.readers.bigdataviewer import Movie
 from elephant.dataset.source import DatasetSource, Fingerprint
-from elephant.dataset.staging import staging
+from elephant.dataset.transaction import staging
 from elephant.dataset.usage import replacing_arrays
 from elephant.dataset.values import (
     OutgrownError,
@@ -28,7 +29,6 @@ from elephant.dataset.values import (
     range_of,
     warn_of_few_levels,
 )
-from elephant.dataset.views import say_what_was_taken
 from elephant.dataset.voxels import differ, voxel_size_in_words
 from elephant.dataset.workers import run
 from elephant.errors import DatasetError, reason_of

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from elephant.dataset import layout
 from elephant.dataset.arrays import TimeSeries, open_array
 from elephant.dataset.check import READY, check_arrays
-from elephant.dataset.journal import Journal, labels_journal, outputs_journal
 from elephant.dataset.label_colours import labels_as_rgb
 from elephant.dataset.quantise import steady
 from elephant.dataset.source import DatasetSource
+from elephant.dataset.transaction import Journal, labels_journal, outputs_journal
 from elephant.dataset.usage import reading
 from elephant.errors import DatasetError, InvalidInputError, NotFoundError
 from elephant.io.atomic import explained_storage

@@ -17,11 +17,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from elephant.dataset.filters import check_filters
-from elephant.dataset.hdf5 import SETUP, TIMEPOINT, check_links, external_links, is_beside, opened
 from elephant.dataset.layout import grow, regions
+from elephant.dataset.readers.bdv_views import numbered
+from elephant.dataset.readers.filters import check_filters
+from elephant.dataset.readers.hdf5 import SETUP, TIMEPOINT, check_links, external_links, is_beside, opened
 from elephant.dataset.source import FileStamp, Fingerprint
-from elephant.dataset.views import numbered
 from elephant.progress import CancelToken
 from elephant.types import Shape
 

@@ -4,7 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from elephant.dataset.staging import recover
+from elephant.dataset.transaction import recover
 
 logger = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from elephant.dataset.bdv_xml import SpimData, find_spim_data, read_spim_data
-from elephant.dataset.finding import find_movie
+from elephant.dataset.readers.bdv_files import find_movie
+from elephant.dataset.readers.bdv_xml import SpimData, find_spim_data, read_spim_data
 from elephant.dataset.source import DatasetSource
 from elephant.errors import ElephantError
 from elephant.types import VoxelSize

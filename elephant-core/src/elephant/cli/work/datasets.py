@@ -13,8 +13,8 @@ from elephant.config import ConversionParams
 from elephant.console import Bars, interruptible
 from elephant.dataset import Dataset, DatasetSource, check_dataset, convert
 from elephant.dataset.check import READY
-from elephant.dataset.hdf5 import SUFFIXES
 from elephant.dataset.layout import ARRAYS, IMAGES
+from elephant.dataset.readers.hdf5 import SUFFIXES
 from elephant.dataset.voxels import voxel_size_in_words
 from elephant.errors import InvalidInputError
 from elephant.types import VoxelSize

@@ -1,12 +1,21 @@
-"""Which file of a dataset's folder is its movie."""
+"""The HDF5 files of a folder: which one is the movie, and whether one that was uploaded is whole."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from elephant.dataset.hdf5 import SETUP, SUFFIXES, TIMEPOINT, external_links, is_hdf5_name, opened
 from elephant.dataset.layout import ARRAYS
-from elephant.dataset.views import no_movie
+from elephant.dataset.readers.bdv_views import no_movie
+from elephant.dataset.readers.hdf5 import (
+    SETUP,
+    SUFFIXES,
+    TIMEPOINT,
+    external_links,
+    is_hdf5_name,
+    leads_out,
+    opened,
+    stated_end,
+)
 from elephant.errors import DatasetError, ElephantError, NotFoundError
 
 _OTHER_FORMATS = (".tif", ".tiff", ".ims", ".n5", ".zarr", ".czi", ".nd2", ".lif", ".oib", ".lsm", ".klb", ".nrrd")
@@ -102,3 +111,43 @@ def _linked_files(path: Path) -> set[str]:
             return {Path(name).name for name in external_links(file)}
     except (DatasetError, NotFoundError):
         return set()
+
+
+def check_upload(path: Path, folder: Path, longest_padding: int) -> None:
+    """Check that a file can take its place: it opens, ends where it should, and what it links to is there.
+
+    Parameters
+    ----------
+    path
+        The file, wherever it lies.
+    folder
+        Where it is going to be, and where the partitions of a movie are that is split.
+    longest_padding
+        How many bytes may follow the end of the file. More of them come from a piece that was sent twice.
+
+    Raises
+    ------
+    DatasetError
+        Something is wrong with it.
+    """
+    with opened(path) as file:
+        named = set(external_links(file))
+    leaving = sorted(name for name in named if leads_out(name, folder / path.name))
+    if leaving:
+        raise DatasetError(
+            f"{path.name} should have its partitions beside it, but one of them is {leaving[0]!r}, outside of its "
+            "folder: export the movie again, with its partitions in the same folder"
+        )
+    linked = sorted({Path(name).name for name in named})
+    missing = [name for name in linked if not (folder / name).is_file()]
+    if missing:
+        raise DatasetError(
+            f"{path.name} is split into {len(linked)} partitions, but {missing[0]} is not there: "
+            f"upload all partitions first, then {path.name} again"
+        )
+    size, end = path.stat().st_size, stated_end(path)
+    if end is not None and size - end > longest_padding:
+        raise DatasetError(
+            f"{path.name} should end after {end} bytes, but {size} came: some of it came twice, for instance from two "
+            "uploads at the same time; upload it again"
+        )

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import h5py
 
-from elephant.dataset.bdv_xml import MOST_TIMEPOINTS, SpimData, ViewSetup
-from elephant.dataset.formats import content_of_hdf5
-from elephant.dataset.hdf5 import SETUP, TIMEPOINT, check_links
+from elephant.dataset.readers.bdv_xml import MOST_TIMEPOINTS, SpimData, ViewSetup
+from elephant.dataset.readers.formats import content_of_hdf5
+from elephant.dataset.readers.hdf5 import SETUP, TIMEPOINT, check_links
 from elephant.errors import DatasetError, InvalidInputError
 from elephant.progress import CancelToken
 

@@ -19,11 +19,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.dataset.bdv_xml import ViewSetup, locate
-from elephant.dataset.filters import check_filters, load_filters
-from elephant.dataset.hdf5 import check_links, is_beside, open_hdf5, opened, outside
 from elephant.dataset.layout import grow, regions
-from elephant.dataset.views import choose_views
+from elephant.dataset.readers.bdv_views import choose_views
+from elephant.dataset.readers.bdv_xml import ViewSetup, locate
+from elephant.dataset.readers.filters import check_filters, load_filters
+from elephant.dataset.readers.hdf5 import check_links, is_beside, open_hdf5, opened, outside
 from elephant.errors import DatasetError
 from elephant.hardware import total_bytes
 from elephant.progress import CancelToken, NeverCancelled

@@ -14,7 +14,7 @@ from typing import Any
 
 import h5py
 
-from elephant.dataset.formats import format_of
+from elephant.dataset.readers.formats import format_of
 from elephant.errors import DatasetError, NotFoundError, reason_of
 
 SUFFIXES = (".h5", ".hdf5")

@@ -1,0 +1,1 @@
+"""Readers: what gives the voxels of the timepoints of a movie."""
