@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.config import kept_poolings, n_keep_axials
-from elephant.dataset.readers.bigdataviewer import Movie
+from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.simulation import BigDataViewerWriter, SimulationParameters, Truth, preset, read_truth, simulate
 from elephant.simulation import write_movie as simulate_into
 from elephant.types import Spot, Tag, VoxelSize
@@ -132,7 +132,7 @@ def provide(given: Path | None, sizes: Sizes, folder: Path) -> BenchMovie:
     if given is None:
         paths = simulate_into(sizes.movie, folder / "movie.h5")
         return BenchMovie(paths.h5, read_truth(paths.truth), sizes.movie.timepoints)
-    movie = Movie.inspect(given)
+    movie = BigDataViewerReader.open(given)
     truth = given.with_suffix(".truth.json")
     known = read_truth(truth) if truth.is_file() else Truth((2.0, 0.5, 0.5), movie.shape, ())
     return BenchMovie(given, known, movie.n_timepoints)

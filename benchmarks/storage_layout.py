@@ -22,7 +22,7 @@ from zarr.codecs import BloscCodec, ZstdCodec
 from elephant.dataset import labels_as_rgb
 from elephant.dataset.arrays import create_array
 from elephant.dataset.layout import IMAGES, LABELS, LABELS_RGB, array_specs
-from elephant.dataset.readers.bigdataviewer import Movie
+from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 
 Volume = NDArray[Any]
 CROP = (16, 96, 96)
@@ -107,12 +107,12 @@ def simulated() -> Volume:
 
 def loaded(path: Path) -> Volume:
     """Return the first two timepoints of a movie."""
-    movie = Movie.inspect(path)
+    movie = BigDataViewerReader.open(path)
     whole = tuple(slice(0, s) for s in movie.shape)
     volumes = []
     for t in range(min(2, movie.n_timepoints)):
         with movie.timepoint(t) as timepoint:
-            volumes.append(timepoint.read(whole))
+            volumes.append(timepoint[whole])
     return np.stack(volumes)
 
 

@@ -17,7 +17,7 @@ WEB = {"flask", "werkzeug", "celery", "kombu", "redis", "pika", "elephant_server
 # Each room may import from itself and from those before it. Rooms in one line do not know each other.
 CORE_ORDER: list[set[str]] = [
     {"errors", "progress"},
-    {"types", "io", "hardware", "console"},
+    {"types", "io", "hardware", "plugins", "console"},
     {"device"},
     {"config"},
     {"geometry"},

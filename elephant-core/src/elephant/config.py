@@ -104,6 +104,9 @@ class ConversionParams(Params):
         None, description="physical voxel size, Z, Y, X; by default that of the movie's .xml"
     )
     unit: str | None = Field(None, max_length=50, description="unit of the voxel size, such as micrometer")
+    reader: str | None = Field(
+        None, max_length=200, description="name of the reader, where several that are installed claim the movie"
+    )
     fill_gaps: bool = Field(
         False,
         description="store blank images for timepoints that the movie lacks and its .xml does not list as missing",

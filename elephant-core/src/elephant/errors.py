@@ -37,6 +37,10 @@ class MemoryLimitError(ElephantError):
     """A piece of work needs more memory than the device, or the machine, has."""
 
 
+class PluginError(ElephantError):
+    """A package that adds a reader or an exporter cannot be loaded, or failed: that package is at fault."""
+
+
 class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
     """Raised from a :class:`elephant.progress.CancelToken` where work was asked to end."""
 

@@ -4,12 +4,12 @@ import logging
 import subprocess
 import sys
 from importlib.metadata import entry_points
-from pathlib import Path
 
 import click
 import pytest
 
 from core.cli.shell import Shell
+from core.packages import install
 from elephant.cli.main import BUILT_IN, elephant
 
 ALL = [*BUILT_IN, "models list", "models info", "models import", "models restore"]
@@ -110,17 +110,6 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         running.stdout.close()
         assert running.stderr.read() == ""
     assert running.returncode == 1
-
-
-def install(folder: Path, content: str, entries: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a package called visitor for the length of a test."""
-    (folder / "visitor.py").write_text(content)
-    info = folder / "visitor-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: visitor\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(entries)
-    monkeypatch.delitem(sys.modules, "visitor", raising=False)
-    monkeypatch.syspath_prepend(str(folder))
 
 
 def test_other_packages_bring_commands(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

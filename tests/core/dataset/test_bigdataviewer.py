@@ -6,23 +6,23 @@ import pytest
 
 from core.dataset.bdv import describe, ramp, write_cells, write_movie, write_partitioned
 from elephant.dataset import find_movie
-from elephant.dataset.readers.bigdataviewer import Movie
+from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.errors import DatasetError, NotFoundError
 
 
-def read_all(movie: Movie) -> np.ndarray:
+def read_all(movie: BigDataViewerReader) -> np.ndarray:
     out = np.empty((movie.n_timepoints, *movie.shape), movie.dtype)
     for t in range(movie.n_timepoints):
         with movie.timepoint(t) as timepoint:
             for piece in movie.pieces(tuple(slice(0, s) for s in movie.shape)):
-                out[(t, *piece)] = timepoint.read(piece)
+                out[(t, *piece)] = timepoint[piece]
     return out
 
 
 def test_signed_storage_holds_unsigned_values(tmp_path: Path) -> None:
     values = ramp(largest=65535)
     values[0, 0, 0, :4] = [32767, 32768, 40000, 65535]
-    movie = Movie.inspect(write_movie(tmp_path / "m.h5", values))
+    movie = BigDataViewerReader.open(write_movie(tmp_path / "m.h5", values))
     assert (movie.n_timepoints, movie.shape, movie.dtype) == (3, (5, 20, 17), "uint16")
     np.testing.assert_array_equal(read_all(movie), values)
 
@@ -33,7 +33,7 @@ def test_other_types_come_as_they_are(tmp_path: Path, dtype: str) -> None:
     with h5py.File(tmp_path / "m.h5", "w") as file:
         for t, volume in enumerate(values):
             write_cells(file, f"t{t:05d}/s00/0/cells", volume)
-    movie = Movie.inspect(tmp_path / "m.h5")
+    movie = BigDataViewerReader.open(tmp_path / "m.h5")
     assert movie.dtype == np.dtype(dtype).name
     np.testing.assert_array_equal(read_all(movie), values)
 
@@ -43,12 +43,14 @@ def test_signed_big_endian_storage_is_reinterpreted_too(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "m.h5", "w") as file:
         for t, volume in enumerate(values.view(np.int16)):
             file.create_dataset(f"t{t:05d}/s00/0/cells", data=volume, dtype=">i2")
-    np.testing.assert_array_equal(read_all(Movie.inspect(tmp_path / "m.h5")), values)
+    np.testing.assert_array_equal(read_all(BigDataViewerReader.open(tmp_path / "m.h5")), values)
 
 
 def test_unchunked_movies_are_read(tmp_path: Path) -> None:
     values = ramp()
-    np.testing.assert_array_equal(read_all(Movie.inspect(write_movie(tmp_path / "m.h5", values, chunks=None))), values)
+    np.testing.assert_array_equal(
+        read_all(BigDataViewerReader.open(write_movie(tmp_path / "m.h5", values, chunks=None))), values
+    )
 
 
 @pytest.mark.parametrize("padding", [b"\0" * 4096, b"leftovers of the chunk before" * 999])
@@ -56,12 +58,12 @@ def test_bytes_after_the_end_of_the_file_do_not_matter(tmp_path: Path, padding: 
     values = ramp()
     path = write_movie(tmp_path / "m.h5", values)
     path.write_bytes(path.read_bytes() + padding)
-    np.testing.assert_array_equal(read_all(Movie.inspect(path)), values)
+    np.testing.assert_array_equal(read_all(BigDataViewerReader.open(path)), values)
 
 
 def test_partitions_are_followed(tmp_path: Path) -> None:
     values = ramp()
-    movie = Movie.inspect(write_partitioned(tmp_path, "m", values))
+    movie = BigDataViewerReader.open(write_partitioned(tmp_path, "m", values))
     np.testing.assert_array_equal(read_all(movie), values)
 
 
@@ -69,7 +71,7 @@ def test_a_missing_partition_is_named(tmp_path: Path) -> None:
     master = write_partitioned(tmp_path, "m", ramp())
     (tmp_path / "m-01-00.h5").unlink()
     with pytest.raises(DatasetError, match=r"t00001/s00/0/cells.*missing.*partitions"):
-        Movie.inspect(master)
+        BigDataViewerReader.open(master)
 
 
 def test_names_may_have_more_than_five_digits_and_start_anywhere(tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_names_may_have_more_than_five_digits_and_start_anywhere(tmp_path: Path)
     with h5py.File(tmp_path / "m.h5", "w") as file:
         for t, volume in zip((99998, 99999, 100000, 100001), values, strict=True):
             write_cells(file, f"t{t:05d}/s00/0/cells", volume)
-    np.testing.assert_array_equal(read_all(Movie.inspect(tmp_path / "m.h5")), values)
+    np.testing.assert_array_equal(read_all(BigDataViewerReader.open(tmp_path / "m.h5")), values)
 
 
 def test_the_first_setup_and_the_full_resolution_are_used(tmp_path: Path) -> None:
@@ -87,12 +89,12 @@ def test_the_first_setup_and_the_full_resolution_are_used(tmp_path: Path) -> Non
             write_cells(file, f"t{t:05d}/s02/0/cells", volume)
             write_cells(file, f"t{t:05d}/s02/1/cells", volume[:, ::2, ::2])
             write_cells(file, f"t{t:05d}/s10/0/cells", volume[:2])
-    np.testing.assert_array_equal(read_all(Movie.inspect(tmp_path / "m.h5")), values)
+    np.testing.assert_array_equal(read_all(BigDataViewerReader.open(tmp_path / "m.h5")), values)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="upload"):
-        Movie.inspect(tmp_path / "m.h5")
+        BigDataViewerReader.open(tmp_path / "m.h5")
 
 
 @pytest.mark.parametrize(
@@ -109,21 +111,21 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_a_file_that_is_not_hdf5(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "m.h5").write_bytes(content)
     with pytest.raises(DatasetError, match=rf"expected m\.h5 to be an HDF5 file of BigDataViewer, got {words}.*export"):
-        Movie.inspect(tmp_path / "m.h5")
+        BigDataViewerReader.open(tmp_path / "m.h5")
 
 
 def test_a_truncated_file(tmp_path: Path) -> None:
     path = write_movie(tmp_path / "m.h5", ramp(shape=(5, 64, 64)))
     path.write_bytes(path.read_bytes()[:-20000])
     with pytest.raises(DatasetError, match="upload"):
-        Movie.inspect(path)
+        BigDataViewerReader.open(path)
 
 
 def test_an_hdf5_file_of_something_else(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file["volume"] = np.zeros((2, 2, 2))
     with pytest.raises(DatasetError, match=r"t00000, t00001.*which holds volume"):
-        Movie.inspect(tmp_path / "m.h5")
+        BigDataViewerReader.open(tmp_path / "m.h5")
 
 
 def test_missing_timepoints_in_the_middle(tmp_path: Path) -> None:
@@ -131,7 +133,7 @@ def test_missing_timepoints_in_the_middle(tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file["t00002"], file["t00004"]
     with pytest.raises(DatasetError, match=r"source 0 at each of the 6 timepoints of m\.h5.* at timepoints 2, 4 \("):
-        Movie.inspect(path)
+        BigDataViewerReader.open(path)
 
 
 def test_a_timepoint_without_an_image(tmp_path: Path) -> None:
@@ -139,7 +141,7 @@ def test_a_timepoint_without_an_image(tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file["t00001/s00/0/cells"]
     with pytest.raises(DatasetError, match=r"source 0 at each of the 3 .* none at timepoint 1 \(t00001/s00/0/cells\)"):
-        Movie.inspect(path)
+        BigDataViewerReader.open(path)
 
 
 @pytest.mark.parametrize("other", [np.zeros((5, 20, 16), np.int16), np.zeros((5, 20, 17), np.uint8)])
@@ -149,7 +151,7 @@ def test_timepoints_that_differ(tmp_path: Path, other: np.ndarray) -> None:
         del file["t00002"]
         write_cells(file, "t00002/s00/0/cells", other)
     with pytest.raises(DatasetError, match=r"to be alike, but .*t00000.*int16.*t00002.*one size and type"):
-        Movie.inspect(path)
+        BigDataViewerReader.open(path)
 
 
 @pytest.mark.parametrize(
@@ -160,13 +162,13 @@ def test_images_of_another_kind(tmp_path: Path, volume: np.ndarray) -> None:
         describe(file)
         write_cells(file, "t00000/s00/0/cells", volume)
     with pytest.raises(DatasetError, match="expected images of"):
-        Movie.inspect(tmp_path / "m.h5")
+        BigDataViewerReader.open(tmp_path / "m.h5")
 
 
 def test_a_damaged_block_is_named(tmp_path: Path) -> None:
     path = write_movie(tmp_path / "m.h5", ramp())
     damage(path, "t00001/s00/0/cells")
-    movie = Movie.inspect(path)
+    movie = BigDataViewerReader.open(path)
     with pytest.raises(DatasetError, match=r"timepoint 1 is damaged within Z, Y, X = 0-4, 0-19, 0-16.*upload it again"):
         read_all(movie)
 
@@ -181,7 +183,9 @@ def damage(path: Path, name: str) -> None:
 
 
 def test_pieces_are_small_and_cover_a_region_once(tmp_path: Path) -> None:
-    movie = Movie(tmp_path, ("a",), (40, 700, 900), "float32", (4, 64, 64), 0)
+    movie = BigDataViewerReader(
+        path=tmp_path, cells=("a",), shape=(40, 700, 900), dtype="float32", n_timepoints=1, chunks=(4, 64, 64)
+    )
     region = (slice(3, 33), slice(0, 650), slice(100, 900))
     seen = np.zeros(movie.shape, np.int8)
     for piece in movie.pieces(region):
@@ -203,7 +207,7 @@ def test_whatever_is_damaged_ends_in_a_clear_error_or_in_values(tmp_path: Path) 
         path.write_bytes(damaged)
         try:
             find_movie(tmp_path)
-            read_all(Movie.inspect(path))
+            read_all(BigDataViewerReader.open(path))
         except DatasetError as error:
             assert "m.h5" in str(error) or "t0000" in str(error)  # noqa: PT017 - either outcome is right
             refused += 1
@@ -218,4 +222,4 @@ def test_a_link_to_itself(tmp_path: Path) -> None:
     with pytest.raises(
         DatasetError, match=r"expected m\.h5 to hold t00001/s00/0/cells, but what it links to is missing"
     ):
-        Movie.inspect(path)
+        BigDataViewerReader.open(path)

@@ -172,7 +172,7 @@ def test_timepoints_of_several_files_and_pieces(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("elephant.dataset.layout._CHUNK_3D", (3, 8, 8))
     monkeypatch.setattr("elephant.dataset.layout._CHUNK_2D", (8, 8))
     monkeypatch.setattr("elephant.dataset.layout._LARGEST_IMAGE_FILE", 700)
-    monkeypatch.setattr("elephant.dataset.readers.bigdataviewer._PIECE_BYTES", 600)
+    monkeypatch.setattr("elephant.dataset.readers.base._PIECE_BYTES", 600)
     values = ramp(shape=(1 if is_2d else 7, 45, 50))
     make(write_movie(tmp_path / "m.h5", values, chunks=(2, 7, 11)), tmp_path / "d", is_2d=is_2d)
     np.testing.assert_array_equal(images_of(tmp_path / "d"), values[:, 0] if is_2d else values)

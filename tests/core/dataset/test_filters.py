@@ -13,7 +13,7 @@ import pytest
 from core.dataset.bdv import describe, ramp
 from core.dataset.test_bigdataviewer import read_all
 from elephant.dataset.readers import filters
-from elephant.dataset.readers.bigdataviewer import Movie
+from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.errors import DatasetError
 
 PACKERS = ["Blosc", "Blosc2", "LZ4", "Zstd", "Bitshuffle", "BZip2"]
@@ -34,20 +34,20 @@ def packed(path: Path, packer: str) -> np.ndarray:
 @pytest.mark.parametrize("packer", PACKERS)
 def test_they_are_read(tmp_path: Path, packer: str) -> None:
     values = packed(tmp_path / "m.h5", packer)
-    np.testing.assert_array_equal(read_all(Movie.inspect(tmp_path / "m.h5")), values)
+    np.testing.assert_array_equal(read_all(BigDataViewerReader.open(tmp_path / "m.h5")), values)
 
 
 READING = """
 import sys
 from pathlib import Path
 import numpy as np
-from elephant.dataset.readers.bigdataviewer import Movie
+from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 
 if sys.argv[2] == "without":
     sys.modules["hdf5plugin"] = None
-movie = Movie.inspect(Path(sys.argv[1]))
+movie = BigDataViewerReader.open(Path(sys.argv[1]))
 with movie.timepoint(1) as timepoint:
-    print(int(timepoint.read(tuple(slice(0, s) for s in movie.shape)).sum()))
+    print(int(timepoint[tuple(slice(0, s) for s in movie.shape)].sum()))
 """
 
 
@@ -55,13 +55,13 @@ WORKING = """
 import pickle, sys
 
 with pickle.loads(bytes.fromhex(sys.argv[1])).timepoint(1) as timepoint:
-    print(int(timepoint.read((slice(0, 5), slice(0, 20), slice(0, 17))).sum()))
+    print(int(timepoint[(slice(0, 5), slice(0, 20), slice(0, 17))].sum()))
 """
 
 
 def test_a_process_that_helps_with_a_movie_loads_them(tmp_path: Path) -> None:
     values = packed(tmp_path / "m.h5", "LZ4")
-    movie = pickle.dumps(Movie.inspect(tmp_path / "m.h5")).hex()
+    movie = pickle.dumps(BigDataViewerReader.open(tmp_path / "m.h5")).hex()
     done = subprocess.run([sys.executable, "-c", WORKING, movie], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == (str(int(values[1].sum())), "")
 
@@ -96,7 +96,7 @@ def test_an_unknown_filter_is_named_with_a_way_around_it(tmp_path: Path) -> None
         file.create_group("t00000/s00/0")
         h5py.h5d.create(file.id, b"t00000/s00/0/cells", h5py.h5t.NATIVE_INT16, space, settings)
     with pytest.raises(DatasetError, match=rf"packed with the HDF5 filter {NUMBER} \(of unknown name\).*h5repack"):
-        Movie.inspect(path)
+        BigDataViewerReader.open(path)
 
 
 def test_the_package_is_loaded_for_those_movies_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_the_package_is_loaded_for_those_movies_alone(tmp_path: Path, monkeypatc
     filters._load_package.cache_clear()
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file.create_dataset("t00000/s00/0/cells", data=ramp(1)[0].view(np.int16), compression="gzip", shuffle=True)
-    assert Movie.inspect(tmp_path / "m.h5").filters == (1, 2)
+    assert BigDataViewerReader.open(tmp_path / "m.h5").filters == (1, 2)
 
 
 def test_blocks_that_are_far_larger_than_the_image_are_refused(tmp_path: Path) -> None:
@@ -115,4 +115,4 @@ def test_blocks_that_are_far_larger_than_the_image_are_refused(tmp_path: Path) -
         how = {"chunks": (1024, 1024, 1024), "maxshape": (None,) * 3, "compression": "gzip"}
         file.create_dataset("t00000/s00/0/cells", (1, 2, 2), np.int16, **how)
     with pytest.raises(DatasetError, match=r"blocks of at most 1 GiB, got blocks of 1024 x 1024 x 1024 voxels.*CHUNK"):
-        Movie.inspect(tmp_path / "m.h5")
+        BigDataViewerReader.open(tmp_path / "m.h5")

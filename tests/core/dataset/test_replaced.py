@@ -12,7 +12,8 @@ import pytest
 from core.dataset.bdv import ramp, write_cells, write_movie, write_partitioned
 from core.dataset.helpers import CancelAfter, content_of, make, make_as_the_original_did
 from elephant.dataset import Dataset, check, check_dataset, conversion, fingerprint
-from elephant.dataset.fingerprint import digest_of
+from elephant.dataset.readers.bdv_fingerprint import digest_of
+from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.errors import Cancelled, DatasetError
 from elephant.progress import NeverCancelled
 
@@ -43,7 +44,7 @@ def digests(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         asked.append(path)
         return digest_of(path, setup, cancel)
 
-    monkeypatch.setattr(check, "digest_of", counted)
+    monkeypatch.setattr(BigDataViewerReader, "digest", counted)
     return asked
 
 

@@ -11,7 +11,7 @@ from core.dataset.bdv import describe, write_cells
 from core.dataset.helpers import images_of
 from elephant.config import ConversionParams
 from elephant.dataset import DatasetSource, convert, find_movie
-from elephant.dataset.readers.bigdataviewer import Movie
+from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.errors import Cancelled, DatasetError, InvalidInputError
 from elephant.progress import NeverCancelled, NoReporter
 
@@ -65,7 +65,7 @@ def converted(path: Path, **params: object) -> tuple[np.ndarray, DatasetSource]:
 def test_the_first_source_is_read_also_where_it_starts_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = movie(tmp_path, {(0, 1): 10, (1, 1): 11, (2, 1): 12, (1, 0): 1, (2, 0): 2})
     with pytest.raises(DatasetError, match=r"none at timepoint 0 \(t00000/s00/0/cells\).*another source: `setup` 1"):
-        Movie.inspect(path)
+        BigDataViewerReader.open(path)
     xml(tmp_path, span(0, 2), {(0, 0): 0}, (0, 1))
     values, source = converted(path)
     assert values.tolist() == [0, 1, 2]
@@ -93,14 +93,14 @@ def test_a_source_is_chosen_by_its_number(tmp_path: Path, caplog: pytest.LogCapt
 def test_a_source_that_is_not_there(tmp_path: Path) -> None:
     path = movie(tmp_path, {(0, 0): 1, (0, 3): 4})
     with pytest.raises(InvalidInputError, match=r"expected `setup` to be a source of m\.h5, got 1: it has 0, 3"):
-        Movie.inspect(path, 1)
+        BigDataViewerReader.open(path, 1)
 
 
 def test_sources_without_a_description_are_looked_for_at_all_timepoints(tmp_path: Path) -> None:
     path = movie(tmp_path, {(0, 1): 10, (1, 1): 11, (1, 0): 1}, describes=False)
     with pytest.raises(DatasetError, match=r"source 0 at each of the 2 timepoints of m\.h5.*none at timepoint 0"):
-        Movie.inspect(path)
-    assert Movie.inspect(path, 1).n_timepoints == 2
+        BigDataViewerReader.open(path)
+    assert BigDataViewerReader.open(path, 1).n_timepoints == 2
 
 
 def test_a_source_without_any_image(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_source_without_any_image(tmp_path: Path) -> None:
         describe(file, "s00")
     for fill_gaps in (False, True):
         with pytest.raises(DatasetError, match=r"source 0 of m\.h5 has no image at any timepoint.*`setup` 1"):
-            Movie.inspect(path, fill_gaps=fill_gaps)
+            BigDataViewerReader.open(path, fill_gaps=fill_gaps)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_views_that_are_absent_and_not_listed_as_missing_are_refused(tmp_path: P
     xml(tmp_path, span(0, 4), {(2, 0): 0, (1, 1): 0})
     words = r"source 0 \(A\) at each of the 5 timepoints of m\.h5, .*at timepoints 1, 3 .*in m\.xml"
     with pytest.raises(DatasetError, match=words):
-        Movie.inspect(path)
+        BigDataViewerReader.open(path)
     values, source = converted(path, fill_gaps=True)
     assert values.tolist() == [1, 0, 0, 0, 5]
     assert source.blank_timepoints == (1, 2, 3)
@@ -157,7 +157,7 @@ def test_gaps_are_filled_where_somebody_asks_for_it(tmp_path: Path, caplog: pyte
     with pytest.raises(
         DatasetError, match=r"at timepoints 4, 6-8 \(t00004/s00/0/cells and so on\).*with fill_gaps in dataset/generate"
     ):
-        Movie.inspect(path)
+        BigDataViewerReader.open(path)
     values, source = converted(path, fill_gaps=True)
     assert values.tolist() == [1, 0, 2, 0, 0, 0, 3]
     assert source.blank_timepoints == (1, 3, 4, 5)
@@ -171,7 +171,7 @@ def test_a_far_timepoint_is_not_counted_to(tmp_path: Path) -> None:
         with pytest.raises(
             DatasetError, match=r"at most 100000 timepoints.*from 0 to 30000000, and 29999999 are missing"
         ):
-            Movie.inspect(path, fill_gaps=fill_gaps)
+            BigDataViewerReader.open(path, fill_gaps=fill_gaps)
     xml(tmp_path, pattern("0,30000000"))
     assert converted(path)[0].tolist() == [1, 2]
 
@@ -181,8 +181,8 @@ def test_a_blank_timepoint_takes_no_room_and_no_part_in_the_values(tmp_path: Pat
     converted(path, fill_gaps=True)
     stored = [p.relative_to(tmp_path / "dataset/imgs.zarr") for p in (tmp_path / "dataset/imgs.zarr").rglob("*")]
     assert not [p for p in stored if p.parts[:2] == ("c", "1")]
-    with Movie.inspect(path, fill_gaps=True).timepoint(1) as timepoint:
-        np.testing.assert_array_equal(timepoint.read((slice(0, 1), slice(2, 5), slice(1, 4))), np.zeros((1, 3, 3)))
+    with BigDataViewerReader.open(path, fill_gaps=True).timepoint(1) as timepoint:
+        np.testing.assert_array_equal(timepoint[(slice(0, 1), slice(2, 5), slice(1, 4))], np.zeros((1, 3, 3)))
 
 
 def test_a_blank_timepoint_of_a_movie_of_floats_stays_0(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_an_xml_is_a_movie_too(tmp_path: Path) -> None:
         "</SequenceDescription></SpimData>"
     )
     with pytest.raises(DatasetError, match=r"the images of m\.xml to be HDF5, got the format bdv\.n5"):
-        Movie.inspect(tmp_path / "m.xml")
+        BigDataViewerReader.open(tmp_path / "m.xml")
 
 
 def test_an_xml_of_another_size_is_doubted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -215,7 +215,7 @@ def test_an_xml_of_another_size_is_doubted(tmp_path: Path, caplog: pytest.LogCap
     xml(tmp_path, span(0, 0))
     text = (tmp_path / "m.xml").read_text().replace("<name>A", "<size>4 5 3</size><name>A")
     (tmp_path / "m.xml").write_text(text)
-    Movie.inspect(path)
+    BigDataViewerReader.open(path)
     assert "has 3 x 5 x 4 voxels (Z, Y, X), but its images have 2 x 5 x 4" in caplog.text
 
 
@@ -230,7 +230,7 @@ def test_looking_through_many_timepoints_can_be_aborted(tmp_path: Path) -> None:
 
     path = movie(tmp_path, {(t, 0): 1 for t in range(5)})
     with pytest.raises(Cancelled):
-        Movie.inspect(path, cancel=Impatient())
+        BigDataViewerReader.open(path, cancel=Impatient())
 
 
 def test_a_movie_of_several_sources_is_found(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def check() -> Response:
 
 
 @blueprint.post("/dataset/generate")
-@described(Completed, DatasetGenerateBody, no_content="There is no .h5 in the dataset's folder")
+@described(Completed, DatasetGenerateBody, no_content="There is no movie in the dataset's folder")
 def generate() -> Response:
     """Convert the movie in a dataset's folder; 204 where there is none."""
     body = read_body(DatasetGenerateBody)
@@ -47,7 +47,8 @@ def _say_what_is_there_instead(folder: Path, name: str) -> None:
     """Log that a movie of another format is there: the client hears of no content alone."""
     if others := movies_of_other_formats(folder):
         logger.warning(
-            "expected an .h5 in the folder of the dataset %s, got %s: export the movie as HDF5 from BigDataViewer",
+            "expected an .h5 in the folder of the dataset %s, got %s: export the movie as HDF5 from BigDataViewer, or "
+            "install a reader",
             name,
             others[0] if len(others) == 1 else f"{others[0]} and {len(others) - 1} more",
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from elephant.dataset.readers.bdv_xml import find_spim_data
-from elephant.dataset.readers.bigdataviewer import Movie as Images
+from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.errors import ElephantError
 from elephant.io.atomic import replacing
 from elephant.io.paths import resolve_inside
@@ -26,7 +26,7 @@ class Movie:
 
     h5: Path
     facts: MovieFacts
-    images: Images
+    images: BigDataViewerReader
 
     def image(self, t: int) -> NDArray[Any]:
         """Return timepoint `t`, (Z, Y, X)."""
@@ -55,7 +55,7 @@ def provide(options: DemoOptions, datasets: Path) -> Movie:
         target = resolve_inside(datasets, options.dataset) / f"{Path(options.dataset).name}.h5"
         target.parent.mkdir(parents=True, exist_ok=True)
         truth = read_truth(_simulate(options, target) if options.movie is None else _copy(options, target))
-        images = Images.inspect(target, options.setup)
+        images = BigDataViewerReader.open(target, options.setup)
         movie = Movie(target, _facts(images, truth, options), images)
     except (ElephantError, OSError, KeyError) as error:
         raise DemoError(f"No movie to show: {error}") from error
@@ -66,10 +66,10 @@ def provide(options: DemoOptions, datasets: Path) -> Movie:
     return movie
 
 
-def read_timepoint(images: Images, t: int) -> NDArray[Any]:
+def read_timepoint(images: BigDataViewerReader, t: int) -> NDArray[Any]:
     """Return timepoint `t` of the source that was chosen at full resolution, (Z, Y, X)."""
     with images.timepoint(t) as timepoint:
-        return timepoint.read(tuple(slice(0, size) for size in images.shape))
+        return timepoint[tuple(slice(0, size) for size in images.shape)]
 
 
 def _simulate(options: DemoOptions, target: Path) -> Path:
@@ -107,7 +107,7 @@ def _copy_description(movie: Path, target: Path) -> None:
             tree.write(file, encoding="UTF-8", xml_declaration=True)
 
 
-def _facts(images: Images, truth: Truth, options: DemoOptions) -> MovieFacts:
+def _facts(images: BigDataViewerReader, truth: Truth, options: DemoOptions) -> MovieFacts:
     image = read_timepoint(images, min(options.timepoint, images.n_timepoints - 1))
     if image.shape != truth.shape:
         raise DemoError(f"The movie has the shape {image.shape}, its truth {truth.shape}: they do not belong together.")

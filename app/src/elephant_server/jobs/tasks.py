@@ -114,7 +114,7 @@ def dataset_generate(context: WorkerContext, body: DatasetGenerateBody, control:
     folder = resolve_inside(context.datasets, body.dataset_name)
     movie = find_movie(folder)
     if movie is None:
-        raise NotFoundError(f"there is no .h5 in {body.dataset_name}: put the movie into the dataset's folder")
+        raise NotFoundError(f"there is no movie in {body.dataset_name}: put the movie into the dataset's folder")
     reporter = DashboardProgress(context.feed_publisher, control.job_id, DatasetReporter(context.messages))
     convert(movie, folder, body.conversion(), reporter, control)
     # The dialog in the client closes with the answer: nothing about it may come later.

@@ -19,7 +19,7 @@ class DatasetCheckBody(Body):
 
 
 class DatasetGenerateBody(Body):
-    """``dataset/generate``: convert the .h5 that lies in the dataset's folder."""
+    """``dataset/generate``: convert the movie that lies in the dataset's folder."""
 
     dataset_name: Name = Field(description="dataset, below workspace/datasets")
     is_2d: bool = parameter(ConversionParams, "is_2d")

@@ -17,7 +17,7 @@ GROUP = "elephant.commands"
 # are here, so that nothing has to be imported to list them.
 BUILT_IN: Mapping[str, str] = MappingProxyType(
     {
-        "convert": "Make a dataset from a BigDataViewer movie.",
+        "convert": "Make a dataset from a movie.",
         "check": "Tell whether a dataset is whole, and what is in it.",
         "train": "Train a detection model on spots, or a flow model on links.",
         "predict": "Find the nuclei of a dataset.",

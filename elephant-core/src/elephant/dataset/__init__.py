@@ -5,7 +5,8 @@ from elephant.dataset.conversion import convert
 from elephant.dataset.dataset import Dataset
 from elephant.dataset.label_colours import labels_as_rgb
 from elephant.dataset.orphans import sweep
-from elephant.dataset.readers.bdv_files import check_upload, find_movie
+from elephant.dataset.readers.bdv_files import check_upload
+from elephant.dataset.readers.registry import find_movie
 from elephant.dataset.source import DatasetSource
 
 __all__ = [

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from elephant.dataset.arrays import open_array
-from elephant.dataset.fingerprint import METHOD, digest_of, stamp_of
+from elephant.dataset.fingerprint import METHOD, stamp_of
 from elephant.dataset.layout import IMAGE_DTYPES, IMAGES, array_specs
-from elephant.dataset.readers.bdv_files import find_movie
+from elephant.dataset.readers.registry import BIGDATAVIEWER, find_movie, format_of_movie
 from elephant.dataset.source import SOURCE_FILE, DatasetSource, FileStamp
 from elephant.dataset.transaction import is_swapping, recover
 from elephant.errors import DatasetError, ElephantError
@@ -91,7 +91,7 @@ def _describe_replacement(folder: Path, source: DatasetSource) -> str:
     found = tuple(stamp_of(path.parent, stamp.name) for stamp in known.files)
     if None in found or found == known.files:  # gone, or some of its partitions are; or nothing has changed
         return ""
-    digest, trouble = _look_at(path, source.setup, found)
+    digest, trouble = _look_at(path, source.reader, source.setup, found)
     if digest == known.digest:
         return ""
     since = f"the movie {source.movie} has changed since this dataset was made from it"
@@ -101,10 +101,16 @@ def _describe_replacement(folder: Path, source: DatasetSource) -> str:
 
 
 @lru_cache(_VERDICTS_KEPT)
-def _look_at(path: Path, setup: int | None, stamps: tuple[FileStamp | None, ...]) -> tuple[str, str]:  # noqa: ARG001
+def _look_at(
+    path: Path,
+    reader: str | None,
+    setup: int | None,
+    stamps: tuple[FileStamp | None, ...],  # noqa: ARG001
+) -> tuple[str, str]:
     """Return the digest of a movie whose files are these, or why there is none."""
     try:
-        return digest_of(path, setup, NeverCancelled()), ""
+        form = BIGDATAVIEWER if reader is None else format_of_movie(path, reader)
+        return form.digest(path, setup, NeverCancelled()), ""
     except ElephantError as error:
         return "", str(error)
 

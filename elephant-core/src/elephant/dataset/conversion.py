@@ -12,10 +12,10 @@ import numpy as np
 
 from elephant.config import ConversionParams
 from elephant.dataset.arrays import create_array, for_values, open_array
-from elephant.dataset.fingerprint import fingerprint, is_same
 from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, regions
-from elephant.dataset.readers.bdv_views import say_what_was_taken
-from elephant.dataset.readers.bigdataviewer import Movie
+from elephant.dataset.readers.movie import Movie
+from elephant.dataset.readers.registry import format_of_movie
+from elephant.dataset.readers.setups import say_what_was_taken
 from elephant.dataset.source import DatasetSource, Fingerprint
 from elephant.dataset.transaction import staging
 from elephant.dataset.usage import replacing_arrays
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 def convert(
     source: Path, destination: Path, params: ConversionParams, reporter: ProgressReporter, cancel: CancelToken
 ) -> None:
-    """Make a dataset from a BigDataViewer movie, replacing the arrays of an older one in the same folder.
+    """Make a dataset from a movie, replacing the arrays of an older one in the same folder.
 
     Labels, predictions and flow start empty. Whatever happens, the folder holds either the old arrays or all
     new ones; other files in it, the movie for instance, are left alone. Movies of more than 256 MB are read
@@ -54,7 +54,8 @@ def convert(
     Parameters
     ----------
     source
-        The ``.h5`` file, the master file of a split movie, or the ``.xml`` that names it.
+        The movie: an ``.h5`` of BigDataViewer, the master file of a split one, the ``.xml`` that names it, or what a
+        reader of another package claims.
     destination
         The dataset's folder; made where it does not exist.
     params
@@ -68,8 +69,11 @@ def convert(
     ------
     NotFoundError
         There is no such movie.
+    PluginError
+        The reader of another package cannot be loaded, or failed.
     DatasetError
-        The movie cannot be read, its values do not fit, there is no room, or another conversion is running.
+        The movie cannot be read, several readers claim it, its values do not fit, there is no room, or another
+        conversion is running.
     InUseError
         Work is going on with the dataset that would be replaced.
     Cancelled
@@ -82,20 +86,21 @@ def convert(
 def _convert(
     source: Path, destination: Path, params: ConversionParams, reporter: ProgressReporter, cancel: CancelToken
 ) -> None:
-    movie = Movie.inspect(source, params.setup, fill_gaps=params.fill_gaps, cancel=cancel)
+    movie = format_of_movie(source, params.reader).open(source, params.setup, cancel, fill_gaps=params.fill_gaps)
+    reader = movie.reader
     say_what_was_taken(
-        movie.path, movie.setup, movie.others, movie.blank_timepoints, is_chosen=params.setup is not None
+        movie.path, reader.setup, reader.others, reader.blank_timepoints, is_chosen=params.setup is not None
     )
     spatial = _spatial(movie, params)
-    known = fingerprint(movie.path, movie.setup.id, cancel)
+    known = movie.fingerprint(cancel)
     size = _voxel_size(movie, params, len(spatial))
     if size[0] is None:
         size = _kept_voxel_size(destination, known, len(spatial))
     made_from = _source(movie, destination, known, size)
     work = _Work(movie, spatial, destination, made_from, known, reporter, cancel)
-    dtype = dtype_without_scan(movie.dtype, params)
+    dtype = dtype_without_scan(movie.reader.dtype, params)
     divisor = params.divisor or 1.0
-    if dtype is None and params.dtype == "auto" and movie.dtype == "uint16":
+    if dtype is None and params.dtype == "auto" and movie.reader.dtype == "uint16":
         # Most movies of 16 bits that need no more than 8 are read once like this; others show it soon.
         try:
             _write(work, Scaling(divisor, "uint8", is_checked=True))
@@ -126,7 +131,7 @@ def _write(work: _Work, scaling: Scaling) -> None:
 
 def _write_into_folder(work: _Work, scaling: Scaling) -> None:
     movie, destination = work.movie, work.destination
-    specs = array_specs(movie.n_timepoints, work.spatial, scaling.dtype)
+    specs = array_specs(movie.reader.n_timepoints, work.spatial, scaling.dtype)
     _check_room(movie, specs[IMAGES], destination)
     try:
         with staging(destination) as staged:
@@ -148,7 +153,7 @@ def _write_into_folder(work: _Work, scaling: Scaling) -> None:
 
 def _check_unchanged(movie: Movie, known: Fingerprint, cancel: CancelToken) -> None:
     """Refuse a movie that was replaced, or was still being written, while it was read."""
-    if is_same(movie.path, movie.setup.id, known, cancel):
+    if movie.is_same(known, cancel):
         return
     raise DatasetError(
         f"{movie.path.name} changed while it was converted: wait until its export or copy is done, and convert again; "
@@ -163,11 +168,12 @@ def _source(
     is_inside = folder.resolve() == destination.resolve()
     return DatasetSource(
         movie=movie.path.name,
+        reader=None if movie.plugin.is_own else movie.plugin.name,
         folder=None if is_inside else str(folder),
-        setup=movie.setup.id,
-        setup_name=movie.setup.name or None,
-        n_setups=1 + len(movie.others),
-        blank_timepoints=movie.blank_timepoints,
+        setup=movie.reader.setup.id,
+        setup_name=movie.reader.setup.name or None,
+        n_setups=1 + len(movie.reader.others),
+        blank_timepoints=movie.reader.blank_timepoints,
         voxel_size=size[0],
         unit=size[1],
         fingerprint=known,
@@ -176,13 +182,13 @@ def _source(
 
 def _voxel_size(movie: Movie, params: ConversionParams, n_dims: int) -> tuple[VoxelSize | None, str | None]:
     """Return the voxel size that was asked for, else the movie's, and its unit; say where both are known and differ."""
-    told, unit = movie.setup.voxel_size, params.unit or movie.setup.unit or None
+    told, unit = movie.reader.setup.voxel_size, params.unit or movie.reader.setup.unit or None
     asked = params.voxel_size
     if asked is not None and told is not None and differ(asked, told, n_dims):
         logger.warning(
-            "the .xml of %s gives the voxel size %s, but %s was asked for, and is kept with the dataset",
+            "%s has the voxel size %s, but %s was asked for, and is kept with the dataset",
             movie.path.name,
-            voxel_size_in_words(told, n_dims, movie.setup.unit),
+            voxel_size_in_words(told, n_dims, movie.reader.setup.unit),
             voxel_size_in_words(asked, n_dims, params.unit),
         )
         unit = params.unit
@@ -210,23 +216,23 @@ def _kept_voxel_size(destination: Path, known: Fingerprint, n_dims: int) -> tupl
 
 
 def _spatial(movie: Movie, params: ConversionParams) -> Shape:
-    if params.is_2d and movie.shape[0] != 1:
+    if params.is_2d and movie.reader.shape[0] != 1:
         raise DatasetError(
-            f"a 2D dataset needs a movie with a single plane, but {movie.path.name} has {movie.shape[0]}: "
+            f"a 2D dataset needs a movie with a single plane, but {movie.path.name} has {movie.reader.shape[0]}: "
             "make a 3D dataset, or export a projection"
         )
-    if movie.shape[0] == 1 and not params.is_2d:
+    if movie.reader.shape[0] == 1 and not params.is_2d:
         logger.info("%s has a single plane, but becomes a 3D dataset: set `is_2d` for a 2D one", movie.path.name)
-    return movie.shape[1:] if params.is_2d else movie.shape
+    return movie.reader.shape[1:] if params.is_2d else movie.reader.shape
 
 
 def _scaling_by_scan(movie: Movie, params: ConversionParams, cancel: CancelToken) -> Scaling:
     logger.info("looking for the smallest and the largest value of %s", movie.path.name)
     found = ValueRange()
-    with closing(run(RangeOfValues(movie), movie.n_timepoints, cancel, parallel=_is_big(movie))) as ranges:
+    with closing(run(RangeOfValues(movie), movie.reader.n_timepoints, cancel, parallel=_is_big(movie))) as ranges:
         for values in ranges:
             found = found.joined(values)
-            if is_decided(found.high, movie.dtype, params):
+            if is_decided(found.high, movie.reader.dtype, params):
                 break
     return choose_scaling(found, params, movie.path.name)
 
@@ -236,19 +242,20 @@ def _store_images(
 ) -> None:
     high = 0
     task = StoreTimepoint(movie, images, scaling)
-    with closing(run(task, movie.n_timepoints, cancel, parallel=_is_big(movie))) as values:
+    with closing(run(task, movie.reader.n_timepoints, cancel, parallel=_is_big(movie))) as values:
         for done, value in enumerate(values, start=1):
             high = max(high, value)
-            reporter.progress("timepoint", done, movie.n_timepoints)
+            reporter.progress("timepoint", done, movie.reader.n_timepoints)
     warn_of_few_levels(high, scaling, movie.path.name)
 
 
 def _is_big(movie: Movie) -> bool:
-    return movie.n_timepoints * math.prod(movie.shape) * np.dtype(movie.dtype).itemsize > _PARALLEL_FROM
+    return movie.reader.n_timepoints * movie.timepoint_bytes() > _PARALLEL_FROM
 
 
 def _check_room(movie: Movie, images: ArraySpec, destination: Path) -> None:
-    needed = int(_CLEARLY_TOO_SMALL * min(_raw_bytes(images), movie.stored_bytes))
+    raw, stored = _raw_bytes(images), movie.reader.stored_bytes
+    needed = int(_CLEARLY_TOO_SMALL * (raw if stored is None else min(raw, stored)))
     free = shutil.disk_usage(destination).free
     if free < needed:
         raise DatasetError(
@@ -270,11 +277,11 @@ class RangeOfValues:
     def __call__(self, t: int, cancel: CancelToken) -> ValueRange:
         """Read the timepoint in pieces."""
         found = ValueRange()
-        if self.movie.is_blank(t):
+        if t in self.movie.blank:
             cancel.check()
             return found
         with self.movie.timepoint(t) as timepoint:
-            for piece in self.movie.pieces(tuple(slice(0, s) for s in self.movie.shape)):
+            for piece in self.movie.pieces(tuple(slice(0, s) for s in self.movie.reader.shape)):
                 cancel.check()
                 values = timepoint.read(piece)
                 found = found.joined(range_of(values, f"timepoint {t} of {self.movie.path.name}"))
@@ -291,7 +298,7 @@ class StoreTimepoint:
 
     def __call__(self, t: int, cancel: CancelToken) -> int:
         """Read the timepoint in pieces, so that no more than one file's worth is in memory; store no blank one."""
-        if self.movie.is_blank(t):
+        if t in self.movie.blank:
             cancel.check()
             return 0
         array = open_array(self.images, writable=True)
@@ -299,7 +306,7 @@ class StoreTimepoint:
         file_shape = (1,) * is_2d + tuple(array.shards or array.chunks)[1:]
         high = 0
         with self.movie.timepoint(t) as timepoint:
-            for region in regions(self.movie.shape, file_shape):
+            for region in regions(self.movie.reader.shape, file_shape):
                 values = np.empty([s.stop - s.start for s in region], self.scaling.dtype)
                 for piece in self.movie.pieces(region):
                     cancel.check()

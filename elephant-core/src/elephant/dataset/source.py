@@ -73,6 +73,8 @@ class DatasetSource(_Stored):
     ----------
     movie
         Name of the movie's file.
+    reader
+        Name of the reader that read it, where another package brought it; None for that of BigDataViewer.
     folder
         Absolute path of the movie's folder; None where that is the dataset's own.
     setup, setup_name, n_setups
@@ -91,6 +93,7 @@ class DatasetSource(_Stored):
     """
 
     movie: str
+    reader: str | None = None
     folder: str | None = None
     setup: int | None = None
     setup_name: str | None = None

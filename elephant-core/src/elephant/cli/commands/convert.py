@@ -10,10 +10,11 @@ from elephant.cli.framework import Command, Option
 from elephant.cli.parameters import build, options_of
 from elephant.config import ConversionParams
 
-_HELP = """Make a dataset from a BigDataViewer movie.
+_HELP = """Make a dataset from a movie.
 
-MOVIE is the .h5 file, the master file of a split one, or its .xml. The .xml beside it says which sources and timepoints
-there are. DATASET is the folder to make, or a name below the workspace.
+MOVIE is an .h5 file of BigDataViewer, the master file of a split one, or its .xml, or a file of another format that a
+package adds a reader for. The .xml beside an .h5 says which sources and timepoints there are. DATASET is the folder to
+make, or a name below the workspace.
 Labels and predictions start empty. An interrupted conversion leaves what was there before.
 
 \b
@@ -43,7 +44,7 @@ command = Command(
     callback=convert,
     help=_HELP,
     params=[
-        click.Argument(["movie"], type=click.Path(path_type=Path), metavar="MOVIE.h5"),
+        click.Argument(["movie"], type=click.Path(path_type=Path), metavar="MOVIE"),
         options.dataset_argument(),
         Option(["--uint16"], is_flag=True, help="Store 16 bits, whatever the values are: --dtype uint16."),
         options.voxel_size("that of the movie's .xml"),

@@ -29,7 +29,7 @@ def convert_movie(
         raise InvalidInputError(
             f"there is a dataset at {folder} already, whose labels would be lost: give --overwrite, or another name"
         )
-    other = None if overwrite else _other_than_movies(folder)
+    other = None if overwrite else _other_than_movies(folder, movie)
     if other is not None:
         raise InvalidInputError(
             f"expected a new folder, a dataset, or a folder of movies alone, got {folder}, which holds {other}: give "
@@ -46,12 +46,12 @@ def convert_movie(
     return DONE
 
 
-def _other_than_movies(folder: Path) -> str | None:
-    """Return the name of something in a folder that belongs to no dataset; None where there is nothing."""
+def _other_than_movies(folder: Path, movie: Path) -> str | None:
+    """Return the name of something in a folder that is neither of a dataset nor a movie; None where nothing is."""
     if not folder.is_dir() or any((folder / name).exists() for name in ARRAYS):
         return None
     # Names with a dot are those of locks and of what was interrupted, or of the system.
-    others = (path.name for path in folder.iterdir() if not path.name.startswith("."))
+    others = (path.name for path in folder.iterdir() if not path.name.startswith(".") and path != movie)
     return min((name for name in others if not name.lower().endswith((*SUFFIXES, ".xml"))), default=None)
 
 

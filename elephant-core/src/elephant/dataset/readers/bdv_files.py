@@ -23,7 +23,7 @@ _PARTITION = re.compile(r"(.+)-\d{2,}-\d{2,}(\.[^.]+)")
 
 
 def find_movie(folder: Path) -> Path | None:
-    """Return the movie that a dataset's folder holds.
+    """Return the BigDataViewer movie that a dataset's folder holds.
 
     Parameters
     ----------

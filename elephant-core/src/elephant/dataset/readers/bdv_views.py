@@ -13,13 +13,12 @@ from pathlib import Path
 
 import h5py
 
-from elephant.dataset.readers.bdv_xml import MOST_TIMEPOINTS, SpimData, ViewSetup
+from elephant.dataset.readers.bdv_xml import MOST_TIMEPOINTS, SpimData
 from elephant.dataset.readers.formats import content_of_hdf5
 from elephant.dataset.readers.hdf5 import SETUP, TIMEPOINT, check_links
-from elephant.errors import DatasetError, InvalidInputError
+from elephant.dataset.readers.setups import ViewSetup, choose, listed, timepoints_in_words
+from elephant.errors import DatasetError
 from elephant.progress import CancelToken
-
-_MOST_NAMED = 8
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +79,7 @@ def choose_views(
     if not groups:
         raise no_movie(file, path)
     setups = _setups(file, path, groups, described)
-    chosen = _chosen(setups, setup, path)
+    chosen = choose(setups, setup, path)
     numbers = _numbers(groups, described, path)
     search = _Search(file, path, groups, chosen, cancel)
     missing = {t for t, s in described.missing if s == chosen.id} if described else set()
@@ -106,18 +105,6 @@ def no_movie(file: h5py.File, path: Path) -> DatasetError:
         f"expected {path.name} to be an HDF5 file of BigDataViewer with the groups t00000, t00001, ..., got "
         f"{content_of_hdf5(file)}: export the movie as HDF5 from BigDataViewer"
     )
-
-
-def in_ranges(numbers: Sequence[int], most: int | None = None) -> str:
-    """Return ascending numbers as ``0-4, 7``, or at most so many parts of them."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1][1:] = [number]
-        else:
-            parts.append([number])
-    words = ", ".join("-".join(map(str, part)) for part in parts[:most])
-    return f"{words}, ..." if most is not None and len(parts) > most else words
 
 
 class _Search:
@@ -158,17 +145,6 @@ def _setups(file: h5py.File, path: Path, groups: dict[int, str], described: Spim
     return tuple(ViewSetup(number) for number in sorted(found or {0}))
 
 
-def _chosen(setups: tuple[ViewSetup, ...], number: int | None, path: Path) -> ViewSetup:
-    if number is None:
-        return setups[0]
-    chosen = next((setup for setup in setups if setup.id == number), None)
-    if chosen is None:
-        raise InvalidInputError(
-            f"expected `setup` to be a source of {path.name}, got {number}: it has {_listed(setups)}"
-        )
-    return chosen
-
-
 def _numbers(groups: dict[int, str], described: SpimData | None, path: Path) -> Sequence[int]:
     """Return the numbers of the timepoints, judged before anybody counts through them."""
     if described is not None and described.timepoints:
@@ -184,14 +160,9 @@ def _numbers(groups: dict[int, str], described: SpimData | None, path: Path) -> 
     return range(first, last + 1)
 
 
-def _listed(setups: Sequence[ViewSetup]) -> str:
-    words = ", ".join(f"{s.id} ({s.name})" if s.name else str(s.id) for s in setups[:_MOST_NAMED])
-    return words + (f" and {len(setups) - _MOST_NAMED} more" if len(setups) > _MOST_NAMED else "")
-
-
 def _others(chosen: ViewSetup, setups: Sequence[ViewSetup]) -> str:
     others = [setup for setup in setups if setup.id != chosen.id]
-    return f", or take another source: `setup` {_listed(others)}" if others else ""
+    return f", or take another source: `setup` {listed(others)}" if others else ""
 
 
 def _without_images(chosen: ViewSetup, setups: Sequence[ViewSetup], search: _Search, path: Path) -> DatasetError:
@@ -214,13 +185,9 @@ def _gaps(
     where = search.name(lacking[0]) + (" and so on" if len(lacking) > 1 else "")
     return DatasetError(
         f"expected an image of {chosen.title} at each of the {len(numbers)} timepoints of {path.name}, but there is "
-        f"none at {_timepoints(lacking)} ({where}): {listing}, have blank images made "
+        f"none at {timepoints_in_words(lacking)} ({where}): {listing}, have blank images made "
         f"with fill_gaps in dataset/generate{_others(chosen, setups)}"
     )
-
-
-def _timepoints(numbers: Sequence[int]) -> str:
-    return f"timepoint{'s' * (len(numbers) > 1)} {in_ranges(numbers, _MOST_NAMED)}"
 
 
 def _say_what_is_left_out(
@@ -229,53 +196,10 @@ def _say_what_is_left_out(
     left_out = sorted(set(groups) - set(numbers))
     if left_out and described is not None:
         name = described.path.name
-        logger.warning("%s of %s left out: %s does not list them", _timepoints(left_out), path.name, name)
+        logger.warning("%s of %s left out: %s does not list them", timepoints_in_words(left_out), path.name, name)
     if numbers[0] > 0 and described is None:
         logger.warning(
             "%s begins at timepoint %d and has no .xml beside it: that is timepoint 0 of the dataset",
             path.name,
             numbers[0],
-        )
-
-
-def _way_to(others: Sequence[ViewSetup]) -> str:
-    if len(others) > 1:
-        return f"`setup` takes another one: {_listed(others)}"
-    name = f" ({others[0].name})" if others[0].name else ""
-    return f"`setup` {others[0].id} takes the other{name}"
-
-
-def say_what_was_taken(
-    path: Path, setup: ViewSetup, others: Sequence[ViewSetup], blank: Sequence[int], *, is_chosen: bool
-) -> None:
-    """Log which source of several was taken, and which timepoints of the dataset are blank.
-
-    Parameters
-    ----------
-    path
-        The movie.
-    setup, others
-        The source that was taken, and the movie's other ones.
-    blank
-        Timepoints without an image, counted from 0.
-    is_chosen
-        Whether somebody asked for this source.
-    """
-    if others:
-        logger.log(
-            logging.INFO if is_chosen else logging.WARNING,
-            "%s has %d sources, and %s was taken: %s",
-            path.name,
-            len(others) + 1,
-            setup.title,
-            _way_to(others),
-        )
-    if blank:
-        is_one = len(blank) == 1
-        logger.warning(
-            "%s of the dataset %s blank: %s of %s has no image there",
-            _timepoints(blank),
-            "is" if is_one else "are",
-            setup.title,
-            path.name,
         )

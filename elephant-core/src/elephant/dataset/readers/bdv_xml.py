@@ -8,12 +8,13 @@ spim_data, described by T. Pietzsch et al., *BigDataViewer*, Nature Methods 2015
 import logging
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree as ET
 
+from elephant.dataset.readers.setups import ViewSetup
 from elephant.errors import DatasetError, InvalidInputError, NotFoundError, reason_of
-from elephant.types import Shape, VoxelSize
+from elephant.types import VoxelSize
 
 MOST_TIMEPOINTS = 100_000
 LARGEST_NUMBER = 2**31 - 1
@@ -31,39 +32,6 @@ logger = logging.getLogger(__name__)
 
 class _OtherFormatError(DatasetError):
     """An ``.xml`` of something else."""
-
-
-@dataclass(frozen=True, slots=True)
-class ViewSetup:
-    """One source of a movie: a channel, an angle, a tile or an illumination.
-
-    Attributes
-    ----------
-    id
-        Its number: S in ``/sSS``.
-    name
-        Its name; empty where it has none.
-    size
-        (Z, Y, X) in voxels; None where the file does not say.
-    voxel_size
-        Physical edges of a voxel; None where the file does not say, or says something impossible.
-    unit
-        Unit of the voxel size as written, such as ``micrometer`` or ``µm``; empty where there is none.
-    attributes
-        By the name of an attribute (``channel``, ``angle``, ...) the name of its value, or its number.
-    """
-
-    id: int
-    name: str = ""
-    size: Shape | None = None
-    voxel_size: VoxelSize | None = None
-    unit: str = ""
-    attributes: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """What a person knows it by, such as ``source 1 (GFP)``."""
-        return f"source {self.id} ({self.name})" if self.name else f"source {self.id}"
 
 
 @dataclass(frozen=True, slots=True)

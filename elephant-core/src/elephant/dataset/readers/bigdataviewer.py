@@ -9,9 +9,9 @@ doi:10.1038/nmeth.3392.
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,17 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.dataset.layout import grow, regions
+from elephant.dataset.readers.base import Reader, by, check_memory
+from elephant.dataset.readers.bdv_fingerprint import digest_of, files_of
 from elephant.dataset.readers.bdv_views import choose_views
-from elephant.dataset.readers.bdv_xml import ViewSetup, locate
+from elephant.dataset.readers.bdv_xml import locate, read_spim_data
 from elephant.dataset.readers.filters import check_filters, load_filters
-from elephant.dataset.readers.hdf5 import check_links, is_beside, open_hdf5, opened, outside
-from elephant.errors import DatasetError
-from elephant.hardware import total_bytes
+from elephant.dataset.readers.hdf5 import TIMEPOINT, check_links, is_beside, is_hdf5_name, open_hdf5, opened, outside
+from elephant.dataset.readers.setups import ViewSetup
+from elephant.errors import DatasetError, NotFoundError
 from elephant.progress import CancelToken, NeverCancelled
-from elephant.types import Shape
 
-_PIECE_BYTES = 8 * 2**20
 _LARGEST_BLOCK_BYTES = 2**30
-_WORKING_BYTES = 4  # of a voxel, as the networks see it
 _VALUE_DTYPES = {
     "int16": "uint16",
     "uint16": "uint16",
@@ -43,49 +41,43 @@ _VALUE_DTYPES = {
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Movie:
-    """What there is to read in a BigDataViewer file; holds no file open and travels between processes.
+@dataclass(frozen=True, kw_only=True)
+class BigDataViewerReader(Reader):
+    """Reads a BigDataViewer file.
 
     Attributes
     ----------
-    path
-        The file, a master file where the movie is split.
     cells
         The name inside the file of every timepoint's full-resolution image; None where the timepoint is blank.
-    shape
-        (Z, Y, X) of a timepoint.
-    dtype
-        NumPy name of the type of the values: uint8, uint16, float32 or float64.
-    chunks
-        (Z, Y, X) of the blocks in which the first timepoint is stored.
-    stored_bytes
-        What the images take in the file, compressed as they are there.
-    setup, others
-        The source that is read, and the movie's other sources.
     filters
         Numbers of the HDF5 filters that blocks are packed with.
     """
 
-    path: Path
     cells: tuple[str | None, ...]
-    shape: Shape
-    dtype: str
-    chunks: Shape
-    stored_bytes: int
-    setup: ViewSetup = field(default_factory=lambda: ViewSetup(0))
-    others: tuple[ViewSetup, ...] = ()
     filters: tuple[int, ...] = ()
 
     @classmethod
-    def inspect(
+    def claims(cls, path: Path) -> bool:
+        """Tell whether a file is an HDF5 file with timepoints, or an ``.xml`` that describes one."""
+        try:
+            if path.suffix.lower() == ".xml":
+                return bool(read_spim_data(path))
+            if not is_hdf5_name(path.name):
+                return False
+            with opened(path) as file:
+                return any(TIMEPOINT.fullmatch(name) for name in file)
+        except (DatasetError, NotFoundError):
+            return False
+
+    @classmethod
+    def open(
         cls,
         path: Path,
         setup: int | None = None,
         *,
         fill_gaps: bool = False,
         cancel: CancelToken = NeverCancelled(),  # noqa: B008 - has no state
-    ) -> "Movie":
+    ) -> "BigDataViewerReader":
         """Look through a movie without reading its images.
 
         Parameters
@@ -126,6 +118,8 @@ class Movie:
             return cls(
                 path=path,
                 cells=views.cells,
+                n_timepoints=len(views.cells),
+                blank_timepoints=tuple(t for t, name in enumerate(views.cells) if name is None),
                 shape=tuple(first.shape),
                 dtype=_VALUE_DTYPES[first.dtype.name],
                 chunks=tuple(first.chunks or (1, 1, first.shape[2])),
@@ -134,20 +128,6 @@ class Movie:
                 others=views.others,
                 filters=tuple(sorted(filters)),
             )
-
-    @property
-    def n_timepoints(self) -> int:
-        """T."""
-        return len(self.cells)
-
-    @property
-    def blank_timepoints(self) -> tuple[int, ...]:
-        """The timepoints that the movie has no image of."""
-        return tuple(t for t, name in enumerate(self.cells) if name is None)
-
-    def is_blank(self, t: int) -> bool:
-        """Tell whether the movie has no image of a timepoint."""
-        return self.cells[t] is None
 
     @contextmanager
     def timepoint(self, t: int) -> Iterator["Timepoint"]:
@@ -160,24 +140,25 @@ class Movie:
         with open_hdf5(self.path) as file:
             yield Timepoint(self, t, _cells(file, name, self.path))
 
-    def pieces(self, region: tuple[slice, ...]) -> Iterator[tuple[slice, ...]]:
-        """Cut a region, (Z, Y, X), into pieces of a few MB along the blocks in which the movie is stored."""
-        block = grow(self.chunks, self.shape, _PIECE_BYTES // np.dtype(self.dtype).itemsize)
-        for piece in regions(self.shape, block):
-            cut = tuple(slice(max(p.start, r.start), min(p.stop, r.stop)) for p, r in zip(piece, region, strict=True))
-            if all(c.start < c.stop for c in cut):
-                yield cut
+    def files(self) -> tuple[Path, ...]:
+        """Return the file, and the partitions that are there."""
+        return files_of(self.path)
+
+    @classmethod
+    def digest(cls, path: Path, setup: int | None, cancel: CancelToken) -> str:
+        """Return a digest of sampled values, whatever the ``.xml`` says."""
+        return digest_of(path, setup, cancel)
 
 
 class Timepoint:
     """An open timepoint of a movie."""
 
-    def __init__(self, movie: Movie, t: int, cells: h5py.Dataset | None) -> None:
+    def __init__(self, movie: BigDataViewerReader, t: int, cells: h5py.Dataset | None) -> None:
         self._movie = movie
         self._t = t
         self._cells = cells
 
-    def read(self, region: tuple[slice, ...]) -> NDArray[Any]:
+    def __getitem__(self, region: tuple[slice, ...]) -> NDArray[Any]:
         """Return a block of the values, (Z, Y, X), of the movie's type.
 
         Raises
@@ -236,14 +217,7 @@ def _check_first(cells: h5py.Dataset, path: Path) -> None:
             f"expected images of {path.name} to be {', '.join(_VALUE_DTYPES)}, got {cells.dtype.name}: "
             "convert the movie to 16 bits before the export"
         )
-    there_is = total_bytes()
-    needed = math.prod(cells.shape) * _WORKING_BYTES
-    if needed > there_is:
-        raise DatasetError(
-            f"a timepoint of {path.name} has {_by(cells.shape)} voxels (Z, Y, X) and would need "
-            f"{needed / 2**30:.3g} GiB of memory to work with, but this machine has {there_is / 2**30:.3g} GiB: "
-            "export a part of the movie, or a smaller one"
-        )
+    check_memory(tuple(cells.shape), path)
 
 
 def _check_alike(first: h5py.Dataset, cells: h5py.Dataset, path: Path) -> None:
@@ -257,7 +231,7 @@ def _check_alike(first: h5py.Dataset, cells: h5py.Dataset, path: Path) -> None:
     if block > _LARGEST_BLOCK_BYTES:
         raise DatasetError(
             f"expected {cells.name} of {path.name} to be stored in blocks of at most {_LARGEST_BLOCK_BYTES >> 30} GiB, "
-            f"got blocks of {_by(cells.chunks)} voxels (Z, Y, X): store it in smaller ones, with "
+            f"got blocks of {by(cells.chunks)} voxels (Z, Y, X): store it in smaller ones, with "
             f"`h5repack -l CHUNK=16x64x64 {path.name} smaller.h5`"
         )
 
@@ -270,10 +244,6 @@ def _warn_of_another_size(setup: ViewSetup, cells: h5py.Dataset, path: Path) -> 
             ".xml of this movie",
             path.name,
             setup.title,
-            _by(setup.size),
-            _by(cells.shape),
+            by(setup.size),
+            by(cells.shape),
         )
-
-
-def _by(shape: Iterable[int]) -> str:
-    return " x ".join(map(str, shape))

@@ -1,0 +1,188 @@
+"""What reads a movie of a format: the contract between the conversion and a package that adds a format.
+
+A package adds a subclass of :class:`Reader` under the entry-point group ``elephant.readers``. What it gives is checked
+by the core, and what it raises is reported as its own fault, so it needs not guard against either.
+"""
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+
+from elephant.dataset.fingerprint import content, samples, unit_of
+from elephant.dataset.layout import grow, regions
+from elephant.dataset.readers.setups import ViewSetup
+from elephant.errors import DatasetError
+from elephant.hardware import total_bytes
+from elephant.progress import CancelToken
+from elephant.types import Shape
+
+DTYPES = ("uint8", "uint16", "float32", "float64")
+
+_PIECE_BYTES = 8 * 2**20
+_WORKING_BYTES = 4  # of a voxel, as the networks see it
+_MOST_FILES = 1000
+
+Region = tuple[slice, ...]
+
+
+class Voxels(Protocol):
+    """The image of a timepoint, of which pieces can be read: a NumPy memory map, a Zarr or an HDF5 array."""
+
+    def __getitem__(self, region: Region) -> Any:
+        """Return the values of a box, (Z, Y, X), in the type that the reader says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader(ABC):
+    """What there is to read in a movie.
+
+    It holds no open file and can be pickled: a large movie is read by several processes, each of which gets a copy and
+    opens one timepoint at a time. Coordinates are in the order Z, Y, X throughout; a plane has one Z.
+
+    Attributes
+    ----------
+    suffixes
+        Of the class: endings of the names of files that are its own, in lower case, such as ``(".npy",)``.
+    path
+        The file or folder.
+    shape
+        (Z, Y, X) of a timepoint, in voxels; all timepoints are alike.
+    dtype
+        NumPy name of the type of the values: uint8, uint16, float32 or float64.
+    n_timepoints
+        T, at least 1.
+    setup, others
+        The source (channel, angle) that is read, with its voxel size where that is known, and the movie's other
+        sources.
+    blank_timepoints
+        Those that the movie has no image of, counted from 0; they are never read.
+    chunks
+        (Z, Y, X) of the blocks in which images are stored, so that none is read twice; None for lines along X.
+    stored_bytes
+        What the images take on disk, as they are there; None where that is not known.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+
+    path: Path
+    shape: Shape
+    dtype: str
+    n_timepoints: int
+    setup: ViewSetup = field(default_factory=lambda: ViewSetup(0))
+    others: tuple[ViewSetup, ...] = ()
+    blank_timepoints: tuple[int, ...] = ()
+    chunks: Shape | None = None
+    stored_bytes: int | None = None
+
+    @classmethod
+    def claims(cls, path: Path) -> bool:
+        """Tell whether a file or folder is one of this format: by its name, or by a look into it. It is there."""
+        return path.name.lower().endswith(cls.suffixes)
+
+    @classmethod
+    @abstractmethod
+    def open(cls, path: Path, setup: int | None, *, fill_gaps: bool, cancel: CancelToken) -> Self:
+        """Look through a movie without reading its images.
+
+        Parameters
+        ----------
+        path
+            The file or folder.
+        setup
+            Number of the source to read; None for the movie's first.
+        fill_gaps
+            Whether timepoints that are missing become blank; otherwise they are an error.
+        cancel
+            Ask it where looking takes long.
+
+        Raises
+        ------
+        DatasetError
+            The movie cannot be read; say what was expected, what was found, and what to do.
+        InvalidInputError
+            There is no such source.
+        """
+
+    @abstractmethod
+    def timepoint(self, t: int) -> AbstractContextManager[Voxels]:
+        """Open a timepoint, of which some MB are read at a time.
+
+        Raises
+        ------
+        DatasetError
+            It is damaged.
+        """
+
+    def files(self) -> tuple[Path, ...]:
+        """Return the files by whose times and sizes a change is noticed: of a folder, the first thousand in it."""
+        if self.path.is_file():
+            return (self.path,)
+        return tuple(sorted(path for path in self.path.rglob("*") if path.is_file())[:_MOST_FILES])
+
+    @classmethod
+    def digest(cls, path: Path, setup: int | None, cancel: CancelToken) -> str:
+        """Return a digest by which a movie is known again when its files have other times: of sampled values.
+
+        Parameters
+        ----------
+        path, setup
+            As for :meth:`open`.
+        cancel
+            Asked for every block.
+        """
+        reader = cls.open(path, setup, fill_gaps=True, cancel=cancel)
+        itemsize = np.dtype(reader.dtype).itemsize
+        unit = unit_of(reader.stored_blocks(), reader.shape, itemsize)
+        digest = hashlib.blake2b(f"{reader.n_timepoints} {reader.shape} {reader.dtype}".encode(), digest_size=16)
+        blank = set(reader.blank_timepoints)
+        for t, blocks in samples(reader.n_timepoints, reader.shape, unit, itemsize):
+            if t in blank:
+                digest.update(f"{t}: none".encode())
+                continue
+            with reader.timepoint(t) as image:
+                for block in blocks:
+                    cancel.check()
+                    digest.update(content(image, block))
+        return digest.hexdigest()
+
+    def pieces(self, region: Region) -> Iterator[Region]:
+        """Cut a region, (Z, Y, X), into pieces of a few MB along the blocks in which the movie is stored."""
+        block = grow(self.stored_blocks(), self.shape, _PIECE_BYTES // np.dtype(self.dtype).itemsize)
+        for piece in regions(self.shape, block):
+            cut = tuple(slice(max(p.start, r.start), min(p.stop, r.stop)) for p, r in zip(piece, region, strict=True))
+            if all(c.start < c.stop for c in cut):
+                yield cut
+
+    def stored_blocks(self) -> Shape:
+        """Return the shape of the blocks in which images are stored, or of lines along X."""
+        return self.chunks or (1, 1, self.shape[2])
+
+
+def check_memory(shape: Shape, path: Path) -> None:
+    """Check that this machine can work with timepoints of a shape, (Z, Y, X).
+
+    Raises
+    ------
+    DatasetError
+        It has too little memory.
+    """
+    there_is = total_bytes()
+    needed = math.prod(shape) * _WORKING_BYTES
+    if needed > there_is:
+        raise DatasetError(
+            f"a timepoint of {path.name} has {by(shape)} voxels (Z, Y, X) and would need "
+            f"{needed / 2**30:.3g} GiB of memory to work with, but this machine has {there_is / 2**30:.3g} GiB: "
+            "export a part of the movie, or a smaller one"
+        )
+
+
+def by(shape: Iterable[int]) -> str:
+    """Return a shape as ``3 x 4 x 5``."""
+    return " x ".join(map(str, shape))

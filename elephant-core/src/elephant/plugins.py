@@ -1,0 +1,110 @@
+"""Packages that add to elephant through entry points: finding them, and naming the one at fault.
+
+What a package of somebody else raises is never shown as a fault of elephant's, nor as a traceback: it becomes an error
+that names the package.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import NoReturn
+
+from elephant import errors
+from elephant.errors import Cancelled, ElephantError, PluginError
+
+OWN_PACKAGE = "elephant-core"
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """What a package adds under a name; it holds nothing of the package, and travels between processes.
+
+    Attributes
+    ----------
+    kind
+        What it adds, in words: ``reader``, ``exporter``.
+    name
+        Name of the entry point.
+    package
+        Name of the package that is installed.
+    """
+
+    kind: str
+    name: str
+    package: str = OWN_PACKAGE
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it belongs to elephant itself, whose errors are reported as they are."""
+        return self.package == OWN_PACKAGE
+
+    @property
+    def title(self) -> str:
+        """What a person knows it by, such as ``the reader npy of the package elephant-npy``."""
+        return f"the {self.kind} {self.name} of the package {self.package}"
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Report what is raised within as the fault of the package.
+
+        Raises
+        ------
+        ElephantError
+            The package raised it, to tell the person what is wrong; now it says which package that was.
+        PluginError
+            It raised anything else.
+        Cancelled, MemoryError
+            As they were raised.
+        """
+        if self.is_own:
+            yield
+            return
+        try:
+            yield
+        except (Cancelled, MemoryError):
+            raise
+        except ElephantError as error:
+            if type(error).__module__ != errors.__name__:
+                self._fail(error)
+            raise type(error)(f"{error} ({self.title} says so)") from error
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the package does, it is named
+            self._fail(error)
+
+    def load(self, entry: EntryPoint) -> object:
+        """Import what an entry point names.
+
+        Raises
+        ------
+        PluginError
+            That fails, whatever the reason.
+        """
+        try:
+            found: object = entry.load()
+        except MemoryError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"{self.title} cannot be loaded ({_in_a_line(error)}): install the package again, or uninstall it"
+            ) from error
+        return found
+
+    def _fail(self, error: BaseException) -> NoReturn:
+        raise PluginError(
+            f"{self.title} failed ({_in_a_line(error)}): that is a fault of the package, not of elephant: update the "
+            "package, or tell its authors"
+        ) from error
+
+
+def installed(kind: str) -> list[tuple[Plugin, EntryPoint]]:
+    """Return what packages add to the group ``elephant.<kind>s``, by name."""
+    found = [
+        (Plugin(kind, entry.name, entry.dist.name if entry.dist else "of unknown name"), entry)
+        for entry in entry_points(group=f"elephant.{kind}s")
+    ]
+    return sorted(found, key=lambda each: (each[0].name, each[0].package))
+
+
+def _in_a_line(error: BaseException) -> str:
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
