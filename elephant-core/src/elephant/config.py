@@ -51,7 +51,7 @@ def n_keep_axials(voxel_size: VoxelSize, n_dims: int) -> int:
 
 
 def kept_poolings(n_keep_axials: int) -> int:
-    """Return how many of the four poolings leave Z alone: `n_keep_axials`, at least 0 and at most 4."""
+    """Return how many of the four poolings leave Z unchanged: `n_keep_axials`, at least 0 and at most 4."""
     return min(max(n_keep_axials, 0), N_POOLINGS)
 
 
@@ -67,7 +67,7 @@ class ImageParams(Params):
 
     use_median: bool = Field(False, description="shift each slice so that its median is the volume's")
     input_size: Size | None = Field(
-        None, description="voxels, (Z), Y, X, to which the whole image is rescaled; none: as stored"
+        None, description="voxels, (Z), Y, X, size to which the whole image is rescaled; none: as stored"
     )
 
 
@@ -75,7 +75,9 @@ class LabelParams(Params):
     """How spots become detection labels."""
 
     voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
-    c_ratio: float = Field(0.4, gt=0, le=1, description="semi-axes of a nucleus' centre over those of the nucleus")
+    c_ratio: float = Field(
+        0.4, gt=0, le=1, description="semi-axes of a nucleus' centre divided by those of the nucleus"
+    )
     auto_bg_thresh: float = Field(
         0.0, ge=0, le=1, description="normalised intensity below which a voxel is background; 0: none"
     )
@@ -87,18 +89,18 @@ class ConversionParams(Params):
     divisor: float | None = Field(
         None,
         gt=0,
-        description="what every value is divided by, then rounded down; without it, floats that are not whole numbers "
+        description="divisor of all values, which are then rounded down; without it, floats that are not whole numbers "
         "from 0 to 65535 are scaled to 16 bits, and all other values stay as they are",
     )
     is_2d: bool = Field(False, description="store timepoints as planes; only for movies with a single plane")
     dtype: Literal["uint8", "uint16", "auto"] = Field(
-        "auto", description="stored type; auto: uint8 where every divided value is at most 255, else uint16"
+        "auto", description="stored type; auto: uint8 if every divided value is at most 255, otherwise uint16"
     )
     setup: int | None = Field(
         None,
         ge=0,
         le=2**31 - 1,
-        description="number of the source (channel, angle) to take where the movie has several; by default the first",
+        description="number of the source (channel, angle) to use if the movie has several; by default the first",
     )
     voxel_size: Voxel | None = Field(
         None, description="physical voxel size, Z, Y, X; by default that of the movie's .xml"
@@ -109,7 +111,8 @@ class ConversionParams(Params):
     )
     fill_gaps: bool = Field(
         False,
-        description="store blank images for timepoints that the movie lacks and its .xml does not list as missing",
+        description="store blank images for timepoints that are missing in the movie and not listed as missing in its "
+        ".xml",
     )
 
 
@@ -117,18 +120,22 @@ class SpotParams(Params):
     """How probabilities become spots."""
 
     voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
-    c_ratio: float = Field(0.4, gt=0, le=1, description="semi-axes of a nucleus' centre over those of the nucleus")
-    p_thresh: float = Field(0.5, ge=0, le=1, description="centre probability above which a voxel is a centre's")
+    c_ratio: float = Field(
+        0.4, gt=0, le=1, description="semi-axes of a nucleus' centre divided by those of the nucleus"
+    )
+    p_thresh: float = Field(0.5, ge=0, le=1, description="centre probability above which a voxel belongs to a centre")
     r_min: float = Field(0.0, ge=0, description="smallest semi-axis of a nucleus, physical; smaller ones are dropped")
-    r_max: float = Field(1e6, gt=0, description="largest semi-axis of a nucleus, physical; larger ones are cut")
+    r_max: float = Field(
+        1e6, gt=0, description="largest semi-axis of a nucleus, physical; larger ones are reduced to it"
+    )
 
 
 class PredictionParams(Params):
     """How a network is run over an image."""
 
-    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z alone")
+    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z unchanged")
     image: ImageParams = ImageParams()
-    is_pad: bool = Field(False, description="surround each tile by replicated borders")
+    is_pad: bool = Field(False, description="pad each tile with replicated borders")
     use_2d: bool = Field(False, description="apply a 2D network slice by slice to a volume")
     batch_size: int = Field(1, ge=1, description="tiles or slices that go through the network together")
     patch: Size | None = Field(None, description="largest tile, voxels, (Z), Y, X; none: the whole image at once")
@@ -140,7 +147,7 @@ class DetectionParams(Params):
 
     prediction: PredictionParams
     spots: SpotParams
-    output_prediction: bool = Field(False, description="keep the probabilities in the dataset")
+    output_prediction: bool = Field(False, description="store the probabilities in the dataset")
 
 
 Positive = Annotated[int, Field(ge=1)]
@@ -151,16 +158,16 @@ Weight = Annotated[float, Field(ge=0)]
 class AugmentationParams(Params):
     """How much a crop is changed at random."""
 
-    flip: bool = Field(True, description="turn every axis around with a probability of one half")
+    flip: bool = Field(True, description="flip every axis with a probability of one half")
     aug_scale_factor_base: float = Field(
         0.0, ge=0, lt=1, description="relative change of the field of view along the finest axis; less along others"
     )
-    aug_rotation_angle: float = Field(0.0, ge=0, le=180, description="largest turn in the XY plane, degrees")
+    aug_rotation_angle: float = Field(0.0, ge=0, le=180, description="largest rotation in the XY plane, degrees")
     aug_contrast: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="smallest share of the contrast between foreground and background that is kept; 0: no change",
+        description="smallest fraction of the contrast between foreground and background that is kept; 0: no change",
     )
 
 
@@ -171,8 +178,8 @@ class LoopParams(Params):
     batch_size: Positive = Field(1, description="crops per step")
     n_crops: Positive = Field(5, description="crops per labelled timepoint and epoch")
     n_epochs: NotNegative = Field(1, description="passes over the labelled timepoints; 0: only write the labels")
-    log_interval: int = Field(0, ge=0, description="steps between two lines in the log; 0: one an epoch")
-    seed: int | None = Field(None, ge=0, description="start of the random numbers; none: different each time")
+    log_interval: int = Field(0, ge=0, description="steps between two lines in the log; 0: one per epoch")
+    seed: int | None = Field(None, ge=0, description="random seed; none: different each time")
 
 
 class DetectionTrainingParams(Params):
@@ -182,8 +189,8 @@ class DetectionTrainingParams(Params):
     loop: LoopParams = LoopParams()
     augmentation: AugmentationParams = AugmentationParams()
     image: ImageParams = ImageParams()
-    crop_size: Size = Field(description="voxels, (Z), Y, X; cut to the image where it is smaller")
-    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z alone")
+    crop_size: Size = Field(description="voxels, (Z), Y, X; at most the size of the image")
+    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z unchanged")
     class_weights: tuple[Weight, Weight, Weight] = Field(
         (1.0, 10.0, 10.0), description="weights of background, border and centre in the NLL"
     )
@@ -193,21 +200,22 @@ class DetectionTrainingParams(Params):
 class SelfSupervisedParams(Params):
     """A start from the intensities of a dataset alone."""
 
-    crop_size: Size = Field(description="voxels, (Z), Y, X; cut to the image where it is smaller")
+    crop_size: Size = Field(description="voxels, (Z), Y, X; at most the size of the image")
     n_crops: NotNegative = Field(5, description="crops per epoch; 0: the weights stay random")
-    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z alone")
+    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z unchanged")
     image: ImageParams = ImageParams()
     learning_rates: tuple[float, ...] = Field((1e-2, 1e-3, 1e-4), description="learning rate of each epoch")
-    seed: int | None = Field(None, ge=0, description="start of the random numbers; none: different each time")
+    seed: int | None = Field(None, ge=0, description="random seed; none: different each time")
 
 
 class DisplacementParams(Params):
     """What the displacements of a flow, and of its labels, are measured in."""
 
     voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
-    max_displacement: float = Field(gt=0, description="the most that X and Y can change, voxels")
+    max_displacement: float = Field(gt=0, description="largest displacement along X and Y, voxels")
     n_keep_axials: KeepAxials = Field(
-        0, description="the most that Z can change is max_displacement / 2^n_keep_axials, also beyond the four poolings"
+        0,
+        description="the largest displacement along Z is max_displacement / 2^n_keep_axials, even with values above 4",
     )
 
     def norm(self, n_dims: int) -> tuple[float, ...]:
@@ -226,9 +234,9 @@ class FlowTrainingParams(Params):
     loop: LoopParams = LoopParams()
     augmentation: AugmentationParams = AugmentationParams()
     image: ImageParams = ImageParams()
-    crop_size: Size = Field(description="voxels, (Z), Y, X; cut to the image where it is smaller")
+    crop_size: Size = Field(description="voxels, (Z), Y, X; at most the size of the image")
     dim_weights: tuple[Weight, Weight, Weight] = Field(
-        (1.0, 1.0, 1.0), description="what the errors along X, Y and Z weigh; all 0: equally"
+        (1.0, 1.0, 1.0), description="weights of the errors along X, Y and Z; all 0: equal"
     )
 
 
@@ -237,7 +245,7 @@ class FlowParams(Params):
 
     displacement: DisplacementParams
     prediction: PredictionParams
-    output_prediction: bool = Field(False, description="keep the flow in the dataset")
+    output_prediction: bool = Field(False, description="store the flow in the dataset")
 
     @model_validator(mode="after")
     def _check_keep_axials(self) -> Self:
@@ -250,8 +258,8 @@ class FlowStart(Params):
     """A new flow network."""
 
     n_dims: int = Field(ge=2, le=3, description="number of axes")
-    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z alone")
-    seed: int | None = Field(None, ge=0, description="start of the random numbers; none: different each time")
+    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z unchanged")
+    seed: int | None = Field(None, ge=0, description="random seed; none: different each time")
 
 
 class CtcParams(Params):
@@ -265,7 +273,7 @@ class CtcParams(Params):
     def _check_order(self) -> Self:
         if self.t_end < self.t_start:
             raise ValueError(
-                f"expected t_end not to be before t_start, got t_end {self.t_end} and t_start {self.t_start}: "
+                f"expected t_end of at least t_start, got t_end {self.t_end} and t_start {self.t_start}: "
                 "choose a later end"
             )
         return self

@@ -55,7 +55,7 @@ def choose_device(name: str) -> torch.device:
         reason = str(error).strip().splitlines()[0][:120]
         raise InvalidInputError(
             f"the device {name!r} cannot be used ({reason}): choose auto, cpu, cuda, cuda:1 or mps; `elephant doctor` "
-            "says what is there"
+            f"lists the devices"
         ) from error
     return device
 
@@ -137,7 +137,7 @@ def needs_memory(what: str, remedy: str) -> Callable[[Callable[P, R]], Callable[
             # Outside of the handler, which holds the error.
             release_memory()
             logger.warning("%s ran out of memory (%s)", what, reason)
-            raise MemoryLimitError(f"{what} needs more memory than there is ({reason}): {remedy}")
+            raise MemoryLimitError(f"{what} needs more memory than is available ({reason}): {remedy}")
 
         return wrapper
 

@@ -73,8 +73,8 @@ class Box:
     def __post_init__(self) -> None:
         if len(self.origin) != len(self.size) or min(self.origin) < 0 or min(self.size) < 1:
             raise InvalidInputError(
-                f"a box needs an origin of at least 0 and a size of at least 1 on each axis, but origin "
-                f"{self.origin} and size {self.size} came: choose a box inside the image"
+                f"expected a box with an origin of at least 0 and a size of at least 1 on each axis, got origin "
+                f"{self.origin} and size {self.size}: choose a box inside the image"
             )
 
     @classmethod
@@ -160,15 +160,15 @@ class Link:
         name = f"the link from timepoint {self.t}"
         _check_ellipsoid(name, self.pos, self.covariance)
         if self.displacement.shape != (3,) or not np.isfinite(self.displacement).all():
-            raise InvalidInputError(f"{name} needs a displacement of three finite numbers, not {self.displacement}")
+            raise InvalidInputError(f"{name} needs a displacement of three finite numbers, got {self.displacement}")
 
 
 def _check_ellipsoid(name: str, pos: FloatArray, covariance: FloatArray) -> None:
     if pos.shape != (3,) or not np.isfinite(pos).all():
-        raise InvalidInputError(f"{name} needs a position of three finite numbers, not {pos}")
+        raise InvalidInputError(f"{name} needs a position of three finite numbers, got {pos}")
     if covariance.shape != (3, 3) or not np.isfinite(covariance).all():
-        raise InvalidInputError(f"{name} needs a covariance of 3 x 3 finite numbers, not {covariance.tolist()}")
+        raise InvalidInputError(f"{name} needs a covariance of 3 x 3 finite numbers, got {covariance.tolist()}")
     # Of np.allclose's meaning, in a fifth of its time: a request may have a million spots.
     sizes = np.abs(covariance)
     if (np.abs(covariance - covariance.T) > 1e-9 * sizes.max() + 1e-4 * sizes.T).any():
-        raise InvalidInputError(f"{name} needs a symmetric covariance, not {covariance.tolist()}")
+        raise InvalidInputError(f"{name} needs a symmetric covariance, got {covariance.tolist()}")

@@ -360,7 +360,7 @@ def test_models_tell_what_they_were_trained_on(
     assert found["held"]["text"] == text
     assert found["held"]["timepoints"] == [0, 3]
     assert [(work["what"], work["is_in"]) for work in found["history"]] == [("training", True), ("pretrained", True)]
-    assert found["history"][0]["details"] == "40 steps · learning rate 5e-05 · previous version: generation 1"
+    assert found["history"][0]["details"] == "40 steps · learning rate 5e-05 · previous version: 1"
     assert found["generations"][0]["text"] == "started from the pretrained model versatile2d.pth"
 
     os.utime(path, (1e9, 1e9))

@@ -91,7 +91,7 @@ def test_ctrl_c_leaves_no_traceback_and_nothing_else(
     assert running.returncode == status
     assert {path.name for path in tmp_path.iterdir()} == before
     if status == 130:
-        assert said.splitlines()[-1] == "interrupted: the dataset's folder is as it was"
+        assert said.splitlines()[-1] == "interrupted: the dataset's folder is unchanged"
     else:
         assert said == ""
 

@@ -33,7 +33,7 @@ def test_a_problem_is_an_exit_status(shell: Shell) -> None:
     assert done.status == 1
     (line,) = [line for line in done.out.splitlines() if line.startswith("problem  workspace")]
     assert "there is no folder nowhere" in line
-    assert "-> Make it: mkdir -p nowhere" in done.out
+    assert "-> Create it: mkdir -p nowhere" in done.out
 
 
 @pytest.mark.parametrize(

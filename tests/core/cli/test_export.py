@@ -22,7 +22,7 @@ CASES: dict[str, Case] = {
         HEAD + "0,8,8,8,3,1,,1\n1,8,8,8,3,2,1,1\n3,8,8,8,3,3,2,1\n",
         [(1, 0, 1, 0), (2, 3, 3, 1)],
         [{1}, {1}, set(), {2}],
-        "1 nucleus with another label than in the file, as a gap ends a track.* 1 is 2 from timepoint 3",
+        "1 nucleus with a different label from the file's, since a gap ends a track.* 1 is 2 from timepoint 3",
     ),
     "from0": (
         HEAD + "0,8,8,8,3,1,,0\n1,8,8,8,3,2,1,0\n0,14,8,8,2,3,,1\n1,14,8,8,2,4,3,1\n",
@@ -41,7 +41,7 @@ CASES: dict[str, Case] = {
         HEAD + "0,8,8,8,2,1,,1\n1,5,8,8,2,2,1,1\n1,14,8,8,2,3,1,1\n",
         [(1, 0, 0, 0), (2, 1, 1, 1), (3, 1, 1, 1)],
         [{1}, {2, 3}, set(), set()],
-        "2 nuclei with another label.* daughters are tracks of their own: 1 is 2 .* 1 is 3 ",
+        "2 nuclei with a different label.* daughters are separate tracks: 1 is 2 .* 1 is 3 ",
     ),
     "parents": (
         "t,x,y,z,radius,id,parent\n0,4,8,8,2,1,\n0,14,8,8,2,2,\n1,14,8,8,2,3,2\n1,4,8,8,2,4,1\n",
@@ -60,7 +60,7 @@ CASES: dict[str, Case] = {
         HEAD + "0,8,8,8,2,1,,1\n1,8,8,8,2,2,1,1\n1,8,8,8,2,3,,2\n2,8,8,8,2,4,2,1\n",
         [(1, 0, 0, 0), (2, 1, 1, 0), (3, 2, 2, 1)],
         [{1}, {2}, {3}, set()],
-        r"1 nucleus in no mask, as others cover them: timepoint 1 \(id 2\)",
+        r"1 nucleus in no mask, since others cover them: timepoint 1 \(id 2\)",
     ),
     "values": (
         "t,x,y,z,radius,value\n0,8,8,8,3,65535\n1,8,8,8,3,65535\n0,14,8,8,2,70000\n",
@@ -84,7 +84,7 @@ CASES: dict[str, Case] = {
         HEAD + "0,8,8,8,3,1,,4\n1,8,8,8,3,2,,4\n2,8,8,8,3,3,2,4\n",
         [(4, 0, 2, 0)],
         [{4}, {4}, {4}, set()],
-        "1 nucleus without a parent: taken for the next ones of their tracks",
+        "1 nucleus without a parent: treated as the next ones of their tracks",
     ),
     "beyond": (
         HEAD + "3,8,8,8,3,1,,1\n4,8,8,8,3,2,1,1\n",
@@ -172,7 +172,8 @@ def test_only_an_earlier_export_is_replaced(output: str, dataset: Path, shell: S
     (shell.folder / "linked.zip").symlink_to("masks.zip")
     before = tree(shell.folder)
     said = {
-        "ws": "holds models, which no export wrote", "gt": "holds man_track.txt", "m.zip": "holds thesis.doc",
+        "ws": "holds models, which was not written by an export", "gt": "holds man_track.txt", "m.zip": "holds "
+                                                                                                        "thesis.doc",
         "b.zip": "other than a .zip archive", ".": "is the current folder", "linked": "is a link to masks",
         "linked.zip": "is a link to masks.zip", "plain": "plain is a file", "f.zip": "f.zip is a folder",
     }  # fmt: skip

@@ -37,7 +37,7 @@ def test_parts_that_were_predicted_apart_are_joined(dataset: Path, shell: Shell)
     assert [(s["id"], s.get("parent"), s["track"]) for s in done.json["spots"]] == [
         (0, None, 1), (1, 0, 1), (2, 1, 1), (3, 2, 1),
     ]  # fmt: skip
-    assert "b.csv: 2 ids are in earlier files too" in done.err
+    assert "b.csv: 2 ids are also in earlier files" in done.err
     done = shell("export", dataset, *both, *SCALES, "-o", "masks")
     assert sum(map(len, check_result(shell.folder / "masks")[1])) == 4
 
@@ -72,7 +72,7 @@ def test_the_output_of_an_earlier_run_is_replaced(output: str, dataset: Path, sh
     link = ["link", dataset, "--spots", "s.csv", *SCALES, "--join", "3", "-o", output]
     assert shell(*link).out == f"{output}: 2 spots, 1 track\n"
     for _ in range(2):
-        assert shell(*link).out == f"{output}: 2 spots, 1 track; the file that was there is replaced\n"
+        assert shell(*link).out == f"{output}: 2 spots, 1 track; the previous file is replaced\n"
     (shell.folder / output).write_text("")
     assert shell(*link).status == 0
 

@@ -105,11 +105,11 @@ def test_restore(models: Path, shell: Shell) -> None:
 
     assert shell("models", "restore", "flow.pth", "--json").json["restored"] == 3
     assert bias(models / "flow.pth") == 2
-    assert "generation 2" in shell("models", "restore", "flow.pth", "--generation", "2").out
+    assert "version 2" in shell("models", "restore", "flow.pth", "--generation", "2").out
     assert bias(models / "flow.pth") == 1
     done = shell("models", "restore", "flow.pth", "--generation", "99")
     assert (done.status, done.err.count("\n")) == (1, 1)
-    assert "no such generation" in done.err
+    assert "no such version" in done.err
     (models / "flow.pth").unlink()
     assert shell("models", "restore", "flow.pth").status == 0
     assert bias(models / "flow.pth") == 2
@@ -138,13 +138,13 @@ def test_what_a_model_was_trained_on_is_told(models: Path, shell: Shell) -> None
     assert holds == ["trained on movie-b", "trained on movie-a", "None"]
     out = shell("models", "info", "flow.pth").out
     assert "  holds        trained on movie-a: timepoints 0, 3" in out
-    assert "  restored to generation 2\n" in out
+    assert "  restored to version 2\n" in out
     assert "loss 0.0314 (no longer in it)\n" in out
-    assert "40 steps · learning rate 0.0001 · previous version: generation 2" in out
+    assert "40 steps · learning rate 0.0001 · previous version: 2" in out
 
     os.utime(path, (1e9, 1e9))
     assert shell("models", "info", "flow.pth", "--json").json["holds"] is None
-    assert "came by other ways" in shell("models", "info", "flow.pth").out
+    assert "replaced by other means" in shell("models", "info", "flow.pth").out
 
 
 class Malicious:

@@ -83,7 +83,7 @@ def test_errors_speak_to_who_types(dataset: Path, shell: Shell) -> None:
     ("args", "words"),
     [
         (["--device", "gpu"], "the device 'gpu' cannot be used: expected auto, cpu, cuda, cuda:1 or mps"),
-        (["-t", "3-1"], "--timepoints: expected the first and then the last, got 3-1"),
+        (["-t", "3-1"], "--timepoints: expected the smaller number first, got 3-1"),
     ],
 )
 def test_wrong_values_are_told_what_is_right(args: list[str], words: str, dataset: Path, shell: Shell) -> None:
@@ -109,13 +109,13 @@ def test_no_spots_say_the_highest_probability(dataset: Path, shell: Shell, monke
     assert (done.status, done.out) == (0, "found.json: 0 spots at 4 timepoints\n")
     assert done.err == (
         "warning: no spots at any timepoint: the highest centre probability is 0.625, and --p-thresh is 0.75: lower "
-        "--p-thresh, or train on\n"
+        "--p-thresh, or train the model further\n"
     )
     assert (
-        "all that is above --p-thresh 0.5 is single voxels, or smaller than --r-min 0 allows"
+        "everything above --p-thresh 0.5 is single voxels, or smaller than --r-min 0 allows"
         in (done := shell(*predict, "0.5")).err
     )
-    assert done.out.endswith("; the file that was there is replaced\n")
+    assert done.out.endswith("; the previous file is replaced\n")
 
 
 @pytest.mark.parametrize("phrase", REMEDIES)

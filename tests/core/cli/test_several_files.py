@@ -35,9 +35,9 @@ def test_ids_that_collide_are_given_anew_with_their_parents(tmp_path: Path, capl
         (3, None, 1), (4, 3, 1), (5, None, 2), (6, 5, 2), (None, 3, None), (7, None, None),
     ]  # fmt: skip
     assert caplog.messages == [
-        "b.json: 1 id is in earlier files too: its spots got others, 5 to 6, and their parents with them",
-        "b.json: 1 track is in earlier files for other nuclei: its own became 2 to 2",
-        "c.json: 1 id is in earlier files too: its spots got others, 7 to 7, and their parents with them",
+        "b.json: 1 id is also in earlier files: replaced by 5 to 6, together with the parents that refer to them",
+        "b.json: 1 track is used for other nuclei in earlier files: replaced by 2 to 2",
+        "c.json: 1 id is also in earlier files: replaced by 7 to 7, together with the parents that refer to them",
     ]
 
 
@@ -45,13 +45,13 @@ def test_a_spot_that_two_files_hold_counts_once(tmp_path: Path, caplog: pytest.L
     a = [spot(0, 1, id=0), spot(1, 1, id=1)]
     b = [spot(1, 1, id=0), spot(2, 1, id=1, parent=0)]
     assert [(s.t, s.id, s.parent) for s in joined(tmp_path, a, b)] == [(0, 0, None), (1, 1, None), (2, 2, 1)]
-    assert "b.json: 1 spot left out, as earlier files hold them" in caplog.messages[0]
+    assert "b.json: 1 spot ignored, since earlier files contain them" in caplog.messages[0]
 
 
 def test_tracks_of_one_table_that_was_cut_stay_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     a, b = [spot(0, 1, track=5), spot(0, 9, track=6)], [spot(1, 1, track=5)]
     assert joined(tmp_path, a, b) == [*a, *b]
-    assert caplog.messages == ["b.json: 1 track as in earlier files: taken for the same tracks"]
+    assert caplog.messages == ["b.json: 1 track also in earlier files: treated as the same tracks"]
     assert [s.track for s in joined(tmp_path, a, [spot(0, 4, track=5), spot(1, 4, track=5)])] == [5, 6, 7, 7]
 
 

@@ -32,7 +32,7 @@ def test_the_source_and_the_gaps_are_told(shell: Shell, movie: Path) -> None:
     done = shell("convert", movie, movie.parent / "d")
     assert done.status == 0
     assert "source      0 (GFP), one of 2\n" in done.out
-    assert "blank at    1: the movie has no image there" in done.out
+    assert "blank at    1: the movie has no image at these timepoints" in done.out
     assert "warning: m.h5 has 2 sources, and source 0 (GFP) was taken: --setup 1 takes the other (RFP)\n" in done.err
     assert "blank at    1" in shell("check", movie.parent / "d").out
     told = {"movie": "m.h5", "setup": 0, "setup_name": "GFP", "n_setups": 2, "blank_timepoints": [1]}

@@ -154,7 +154,7 @@ def test_tables_of_spreadsheets(name: str, text: str, tmp_path: Path, caplog: py
     (record,) = read_spots(tmp_path / name)
     assert (record.t, record.pos, record.covariance[0]) == (0, (8.5, -1.25, 10), 9)
     assert [m for m in caplog.messages if "decimal points" in m] == [
-        f"{name}: commas in numbers taken for decimal points" for _ in range("8,5" in text)
+        f"{name}: commas in numbers read as decimal points" for _ in range("8,5" in text)
     ]
 
 
@@ -167,15 +167,18 @@ TRACKMATE = (
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (TRACKMATE, "rename track_id to track, position_x to x, .* frame to t, and delete the lines of words"),
-        (TRACKMATE.replace("POSITION_", "").replace("FRAME", "T"), "line 2: expected numbers, got .*: delete lines of"),
+        (TRACKMATE, "rename track_id to track, position_x to x, .* frame to t, and delete the text lines"),
+        (
+            TRACKMATE.replace("POSITION_", "").replace("FRAME", "T"),
+            "line 2: expected numbers, got .*: delete text lines",
+        ),
         ("t,z,y,x,id,parent_id\n0,8,8,8,1,\n", "needs a column radius.*rename parent_id to parent$"),
         ("t;x;y;radius\n0;1.5;1,500;3\n", "numbers with a comma and others with a point"),
         ("t;x;y;radius\n0;1;1.500,5;3\n", "line 2: y: .*1.500,5"),
         ("<?xml version='1.0'?><TrackMate/>", "is XML, such as TrackMate's"),
         (b"PK\x03\x04" + bytes(20), "is an archive, such as a workbook of Excel"),
         (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
-        (b"t,x,y,radius,note\n0,1,2,3,\xb5m\n", "is no text in UTF-8.*save it again as CSV in UTF-8"),
+        (b"t,x,y,radius,note\n0,1,2,3,\xb5m\n", "is not UTF-8 text.*save it again as CSV in UTF-8"),
     ],
 )
 def test_files_of_other_programs_get_advice(content: str | bytes, words: str, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_links_in_the_middle_of_a_path(tmp_path: Path) -> None:
 def test_links_to_what_is_the_servers_own(tmp_path: Path) -> None:
     (tmp_path / ".generations").mkdir()
     (tmp_path / "mine").symlink_to(tmp_path / ".generations")
-    with pytest.raises(InvalidInputError, match="server's own"):
+    with pytest.raises(InvalidInputError, match="the server uses"):
         resolve_inside(tmp_path, "mine/detection.pth")
 
 

@@ -74,7 +74,7 @@ def test_without_cells_the_mask_is_blank() -> None:
 
 @pytest.mark.parametrize("value", [-1, 65536])
 def test_a_value_of_more_than_16_bits_is_refused(value: int) -> None:
-    with pytest.raises(InvalidInputError, match=f"0 to 65535, but {value} came"):
+    with pytest.raises(InvalidInputError, match=f"0 to 65535, got {value} at"):
         ball(value, (0, 0, 0), 1)
 
 

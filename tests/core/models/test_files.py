@@ -143,7 +143,7 @@ def test_a_truncated_file_is_refused(path: Path) -> None:
 
 def test_another_architecture_is_refused(path: Path) -> None:
     torch.save({"weight": torch.zeros(3)}, path)
-    with pytest.raises(ModelFileError, match="holds another architecture than FlowNet in 3D"):
+    with pytest.raises(ModelFileError, match="has a different architecture from FlowNet in 3D"):
         load_ensemble(path, FlowNet, 3, 0)
 
 
@@ -152,8 +152,8 @@ def test_another_architecture_is_refused(path: Path) -> None:
     [
         ((DetectionNet, 3), (FlowNet, 3), "a detection model for 3D; linking needs a flow model for 3D: choose"),
         ((FlowNet, 2), (DetectionNet, 3), "a flow model for 2D; finding nuclei needs a detection model for 3D: choose"),
-        ((DetectionNet, 2), (DetectionNet, 3), "a detection model for 2D; expected one for 3D: choose"),
-        ((FlowNet, 3), (FlowNet, 2), "a flow model for 3D; expected one for 2D: choose"),
+        ((DetectionNet, 2), (DetectionNet, 3), "a detection model for 2D; expected a model for 3D: choose"),
+        ((FlowNet, 3), (FlowNet, 2), "a flow model for 3D; expected a model for 2D: choose"),
     ],
 )
 def test_a_model_of_another_kind_is_named(

@@ -122,7 +122,7 @@ def test_a_file_system_without_locks_is_a_warning(
     for _ in range(2):
         try_to_write(path)
     assert [r.getMessage() for r in caplog.records if "No locks available" in r.getMessage()] == [
-        f"No lock can be had in {path.parent / '.locks'} (No locks available): take care that nobody else trains the "
+        f"Cannot lock files in {path.parent / '.locks'} (No locks available): make sure that nobody else trains the "
         "same model meanwhile"
     ]
 
@@ -131,4 +131,4 @@ def test_a_place_that_cannot_be_written_is_left_to_whoever_saves(path: Path, cap
     path.parent.mkdir(parents=True)
     (path.parent / ".locks").write_text("a file")
     try_to_write(path)
-    assert "No lock can be had" in caplog.text
+    assert "Cannot lock files" in caplog.text

@@ -131,7 +131,7 @@ def test_a_damaged_history_is_left_out_with_a_warning(
     save(path, training("a"))
     provenance_file(path).write_bytes(content)
     assert read_provenance(path) == []
-    assert "history of the model detection.pth" in caplog.text
+    assert "provenance of the model detection.pth" in caplog.text
     save(path, training("b"))
     assert datasets(read_provenance(path)) == ["b"]
 
@@ -158,7 +158,9 @@ def test_a_history_that_cannot_be_written_keeps_no_save_from_working(
     (path.parent / ".history").write_text("no folder")
     save(path, training("a"), epochs=20)
     assert path.is_file()
-    warnings = [line for line in caplog.records if line.levelno == logging.WARNING and "noted" in line.message]
+    warnings = [
+        line for line in caplog.records if line.levelno == logging.WARNING and "cannot be written" in line.message
+    ]
     assert len(warnings) == 1
     (path.parent / ".history").unlink()
     save(path, training("b"))
@@ -188,10 +190,10 @@ def test_it_is_said_in_a_line() -> None:
     assert summary(entry) == "live session on m: timepoint 4 · 1 link · 1 epoch"
     entry = training("m", steps=40, lr=5e-5, before=3, within=4)
     assert details(entry).split(" · ") == [
-        *("40 steps", "learning rate 5e-05", "previous version: generation 3", "saved during it: generation 4")
+        *("40 steps", "learning rate 5e-05", "previous version: 3", "saved during it: version 4")
     ]
     assert details(ProvenanceEntry(what="random")) == ""
-    assert summary(ProvenanceEntry(what="restored", restored=3)) == "restored to generation 3"
+    assert summary(ProvenanceEntry(what="restored", restored=3)) == "restored to version 3"
 
 
 def test_it_is_read_without_torch() -> None:

@@ -85,7 +85,7 @@ def test_a_failed_save_keeps_nothing_twice(path: Path, monkeypatch: pytest.Monke
     for value in range(3):
         save(path, value)
     for _ in range(4):
-        with pytest.raises(ModelFileError, match="training went astray"):
+        with pytest.raises(ModelFileError, match="training diverged"):
             save(path, float("inf"))
     assert value_of(path) == 2
     assert kept(path) == [2, 1, 0]
@@ -148,7 +148,7 @@ def test_going_back_from_a_damaged_or_missing_file(path: Path) -> None:
     assert value_of(path) == 0
     with pytest.raises(ModelFileError, match="damaged"):
         restore(path, 2)
-    with pytest.raises(NotFoundError, match=r"no such generation.*generation 2, saved 20\d\d"):
+    with pytest.raises(NotFoundError, match=r"no such version.*version 2, saved 20\d\d"):
         restore(path, 77)
 
 
@@ -186,7 +186,7 @@ def test_without_a_generation_nothing_is_promised(path: Path) -> None:
     path.write_bytes(b"no model")
     with pytest.raises(ModelFileError) as raised:
         load_ensemble(path, DetectionNet, 2, 0)
-    assert "generation" not in str(raised.value)
+    assert "version" not in str(raised.value)
 
 
 def test_keeping_what_is_not_there(path: Path) -> None:

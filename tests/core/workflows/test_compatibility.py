@@ -95,7 +95,7 @@ def test_a_prediction_that_differs_from_the_training_is_said_once(
         detect(work, 0, prediction(c_ratio=0.4, voxel_size=(2.0, 1.0, 0.5)))
     assert warnings(caplog) == [
         "m.pth was trained with voxel size 1 x 1 (X, Y), c_ratio 0.5, but this prediction has voxel size 0.5 x 1 (X, Y)"
-        ", c_ratio 0.4: what it finds may be wrong; set the same values, or train the model with these"
+        ", c_ratio 0.4: its results may be wrong; set the same values, or train the model with these"
     ]
     train(work, spots, training_params(work, n_epochs=1, n_crops=1), CONTROL, lambda: None)
     (said,) = warnings(caplog)
@@ -123,7 +123,7 @@ def test_flow(made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixtu
     train_flow(work, links, params, CONTROL, lambda: None)
     (said,) = warnings(caplog)
     assert said.startswith(
-        f"1 of {len(links)} spots lie outside the image and label nothing: the first of them, at timepoint 0"
+        f"1 of {len(links)} spots are outside the image and label nothing: the first, at timepoint 0"
     )
     assert "is at (600, 500), but the image ends at (43, 39) (X, Y, physical)" in said
     for largest, words in ((5, []), (7, ["max_displacement 5, but this prediction has max_displacement 7"])):
@@ -136,7 +136,7 @@ def test_flow(made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixtu
         assert all(one in other for one, other in zip(words, found, strict=True))
     displace(work, 1, [far], asked)
     (said,) = warnings(caplog)
-    assert said.startswith("1 of 1 spots lie outside the image and stay where they are")
+    assert said.startswith("1 of 1 spots are outside the image and stay where they are")
 
 
 def test_annotations_outside_are_said(made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture) -> None:
@@ -147,14 +147,14 @@ def test_annotations_outside_are_said(made: tuple[ModelWork, list[Spot]], caplog
     moved = [Spot(s.t, s.pos * 100, s.covariance, s.tag, s.id) for s in spots]
     update_labels(work.dataset, [*spots, *moved], LabelParams(voxel_size=VOXEL), NoReporter(), NeverCancelled())
     (said,) = warnings(caplog)
-    assert said.startswith(f"{len(moved)} of {len(spots) + len(moved)} spots lie outside the image and label nothing")
-    assert said.endswith("Are the voxel size, 1 x 1, and the dataset the right ones?")
+    assert said.startswith(f"{len(moved)} of {len(spots) + len(moved)} spots are outside the image and label nothing")
+    assert said.endswith("Are the voxel size, 1 x 1, and the dataset correct?")
 
 
 def test_radii_in_disorder_are_said(made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture) -> None:
     work, _ = made
     detect(work, 0, prediction(r_min=6, r_max=5))
-    words = "r_min 6 is above r_max 5: nuclei with a semi-axis below 6 are dropped, and the others are cut to 5"
+    words = "r_min 6 is above r_max 5: nuclei with a semi-axis below 6 are dropped, and the others are reduced to 5"
     assert words in warnings(caplog)
     detect(work, 0, prediction(r_min=5, r_max=5))
     assert not any("is above r_max" in said for said in warnings(caplog))

@@ -136,7 +136,7 @@ def test_a_model_that_gives_no_numbers_is_said_to_be_ruined(made: tuple[ModelWor
     with torch.no_grad():
         network.out_conv.weight *= 1e38  # each is a number, but not what they add up to
     Ensemble([network]).save(work.model_path)
-    with pytest.raises(ModelFileError, match=r"m\.pth gives numbers that are none"):
+    with pytest.raises(ModelFileError, match=r"m\.pth produces NaN or infinite values"):
         detect(work, 0, detection_params(work.dataset.n_dims))
     assert not work.dataset.read_probabilities(0).any()
 

@@ -90,5 +90,5 @@ def test_an_export_can_be_ended(dataset: Dataset, tmp_path: Path) -> None:
 
 
 def test_the_end_is_not_before_the_start() -> None:
-    with pytest.raises(ValueError, match="expected t_end not to be before t_start, got t_end 1 and t_start 2"):
+    with pytest.raises(ValueError, match="expected t_end of at least t_start, got t_end 1 and t_start 2"):
         CtcParams(voxel_size=VOXEL, t_start=2, t_end=1)

@@ -109,7 +109,7 @@ def test_a_machine_that_really_has_no_memory_left(tmp_path: Path) -> None:
     script.write_text(f"import sys\nsys.path.insert(0, {str(TESTS)!r})\n" + textwrap.dedent(REALLY))
     done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, check=False, timeout=250)
     assert done.returncode == 0, done.stderr
-    assert "refused: the training needs more memory than there is" in done.stdout
+    assert "refused: the training needs more memory than is available" in done.stdout
     assert "crop_size" in done.stdout
     assert "kept True" in done.stdout
     assert "goes on True" in done.stdout

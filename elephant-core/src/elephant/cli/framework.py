@@ -94,7 +94,7 @@ def _section(option: click.Option) -> str:
 def _common() -> list[click.Parameter]:
     return [
         _switch(["-q", "--quiet"], "quiet", "Show no progress and no warnings; results and errors are still printed."),
-        _switch(["-v", "--verbose"], "verbose", "Say more: what is logged."),
+        _switch(["-v", "--verbose"], "verbose", "Also print log messages."),
         _switch(["--debug"], "debug", "Show where an error comes from."),
     ]
 

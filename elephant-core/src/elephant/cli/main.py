@@ -18,20 +18,20 @@ GROUP = "elephant.commands"
 BUILT_IN: Mapping[str, str] = MappingProxyType(
     {
         "convert": "Make a dataset from a movie.",
-        "check": "Tell whether a dataset is whole, and what is in it.",
+        "check": "Check that a dataset is complete, and show what is in it.",
         "train": "Train a detection model on spots, or a flow model on links.",
         "predict": "Find the nuclei of a dataset.",
-        "link": "Find where nuclei were at the timepoint before, and join them to tracks.",
+        "link": "Find where nuclei were at the previous timepoint, and join them to tracks.",
         "export": "Write masks of the Cell Tracking Challenge.",
         "models": "List, inspect, import and restore models.",
-        "doctor": "Say what is installed, what is wrong, and how to mend it.",
+        "doctor": "Show what is installed, what is wrong, and how to fix it.",
     }
 )
 
 _HELP = """Find and track nuclei in 3D+t and 2D+t movies, without a client.
 
-Vectors are in the order X, Y, Z everywhere, in options as in files. Positions, radii and voxel sizes are physical, in
-the unit of the movie; sizes of images are in voxels.
+Vectors are in the order X, Y, Z everywhere, in options and in files. Positions, radii and voxel sizes are in the
+movie's physical unit; sizes of images are in voxels.
 
 \b
 Examples:
@@ -100,13 +100,13 @@ def _load(entry: EntryPoint) -> click.Command:
         return _as_command(entry.load(), entry.name)
     except Exception as error:  # whatever is wrong with another package, the other commands work
         raise click.ClickException(
-            f"the command {entry.name} of {entry.value} cannot be loaded ({error}): install its package again"
+            f"the command {entry.name} of {entry.value} cannot be loaded ({error}): reinstall its package"
         ) from error
 
 
 def _as_command(found: object, name: str) -> click.Command:
     if not isinstance(found, click.Command):
-        raise TypeError(f"the command {name} should be a click.Command, but is {type(found).__name__}")
+        raise TypeError(f"the command {name} must be a click.Command, but is {type(found).__name__}")
     return found
 
 
@@ -121,7 +121,7 @@ elephant = Commands(
             expose_value=False,
             is_eager=True,
             callback=_print_version,
-            help="Show the version and end.",
+            help="Show the version and exit.",
         )
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

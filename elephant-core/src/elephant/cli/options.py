@@ -14,7 +14,7 @@ from elephant.types import Shape, VoxelSize
 Vector = tuple[float, float, float]
 Sizes = tuple[int, int, int]
 
-MODEL_SECTION, IMAGE_SECTION, PLACES = "Model", "Image", "Where things are"
+MODEL_SECTION, IMAGE_SECTION, PLACES = "Model", "Image", "Locations"
 DEVICES = "auto, cpu, cuda, cuda:1, mps"
 
 
@@ -32,12 +32,12 @@ def workspace() -> Option:
         show_envvar=True,
         metavar="FOLDER",
         section=PLACES,
-        help="Folder below which names of datasets (datasets/) and models (models/) are; ./workspace where there is "
-        "one. A path works in place of a name.",
+        help="Folder of the datasets (datasets/) and models (models/); by default ./workspace, if it exists. A path "
+        "works in place of a name.",
     )
 
 
-def voxel_size(default: str = "that of the dataset, where it is known") -> Option:
+def voxel_size(default: str = "that of the dataset, if known") -> Option:
     """Return the option for the voxel size."""
     return Option(
         ["--voxel-size"],
@@ -62,7 +62,7 @@ def device() -> Option:
         show_default=True,
         metavar="NAME",
         section="Other",
-        help=f"What computes: {DEVICES}.",
+        help=f"Device to compute on: {DEVICES}.",
     )
 
 
@@ -73,8 +73,8 @@ def keep_axials() -> Option:
         type=int,
         metavar="N",
         section=IMAGE_SECTION,
-        help="How many of the four poolings leave Z alone, as the client sends it (-1 to 31); by default what suits "
-        "the voxel size.",
+        help="How many of the four poolings leave Z unchanged, as in the client (-1 to 31); by default chosen by the "
+        "voxel size.",
     )
 
 
@@ -83,13 +83,13 @@ def timepoints() -> Option:
     return Option(
         ["-t", "--timepoints"],
         metavar="LIST",
-        help="Which ones, counted from 0: 3, 0-9, or 0,2,5-7. By default all of them.",
+        help="Timepoints, counted from 0: 3, 0-9, or 0,2,5-7. By default all.",
     )
 
 
 def spots(words: str, *, required: bool = True) -> Option:
     """Return the option for files of spots, which may be given several times."""
-    return files_of_spots("--spots", f"{words} Give it several times for several files.", required=required)
+    return files_of_spots("--spots", f"{words} May be given several times.", required=required)
 
 
 def files_of_spots(name: str, words: str, *, required: bool, section: str = "Options") -> Option:
@@ -115,7 +115,7 @@ def overwrite() -> Option:
     return Option(
         ["--overwrite"],
         is_flag=True,
-        help="Replace FILE even where it is an input, or not what elephant wrote. The output of an earlier run is "
+        help="Replace FILE even if it is an input, or was not written by elephant. The output of an earlier run is "
         "always replaced.",
     )
 
@@ -157,12 +157,12 @@ def parse_timepoints(text: str | None, count: int) -> list[int]:
     for part in text.split(","):
         first, _, last = part.strip().partition("-")
         if not first.isdecimal() or not (last or first).isdecimal():
-            raise click.UsageError(f"--timepoints: expected a list like 0,2,5-7, but {text!r} came")
+            raise click.UsageError(f"--timepoints: expected a list like 0,2,5-7, got {text!r}")
         if int(last or first) < int(first):
-            raise click.UsageError(f"--timepoints: expected the first and then the last, got {part.strip()}")
+            raise click.UsageError(f"--timepoints: expected the smaller number first, got {part.strip()}")
         if int(last or first) >= count:
             raise InvalidInputError(
-                f"the dataset has timepoints 0 to {count - 1}, but {part.strip()} was asked for: choose others"
+                f"the dataset has timepoints 0 to {count - 1}, but {part.strip()} was requested: choose others"
             )
         found.update(range(int(first), int(last or first) + 1))
     return sorted(found)

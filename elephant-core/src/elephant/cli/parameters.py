@@ -86,7 +86,7 @@ def refuse_given(names: Collection[str], belongs_to: str) -> None:
     context = click.get_current_context()
     for name in sorted(names):
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"{flag(name)} has a meaning with {belongs_to} only: leave it out")
+            raise click.UsageError(f"{flag(name)} only applies with {belongs_to}: leave it out")
 
 
 def _fields(model: type[Params]) -> Iterator[tuple[str, FieldInfo]]:
@@ -176,7 +176,7 @@ def _in_words(problem: ErrorDetails) -> str:
     if not names:
         return message
     came = json.dumps(problem["input"], default=str)
-    return f"{flag(names[-1])}: {message[:1].lower()}{message[1:]}, but {came} came"
+    return f"{flag(names[-1])}: {message[:1].lower()}{message[1:]}, got {came}"
 
 
 def _plain(field: FieldInfo) -> Any:

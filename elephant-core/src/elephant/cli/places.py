@@ -65,8 +65,8 @@ def _check_kind(kind: str, path: Path) -> None:
     """Refuse a file where a dataset is expected, and a folder where a model is."""
     if kind == DATASETS and not path.is_dir():
         raise InvalidInputError(
-            f"expected a dataset, which is a folder, got the file {path}: make a dataset of a movie with elephant "
-            "convert, and give its name"
+            f"expected a dataset, which is a folder, got the file {path}: make a dataset from a movie with elephant "
+            f"convert, and give its name"
         )
     if kind == MODELS and path.is_dir():
         raise InvalidInputError(f"expected a model file (.pth), got the folder {path}: name the file in it")

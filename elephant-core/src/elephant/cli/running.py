@@ -64,7 +64,7 @@ def _run(command: click.Command, argv: Sequence[str], name: str) -> int:
     except (ElephantError, OSError, MemoryError) as error:
         return _fail(error, session.in_options(_in_words(error, session)), session)
     except Exception as error:  # noqa: BLE001 - a person gets a line, and --debug the rest
-        words = f"this should not have happened: {type(error).__name__}: {error}; --debug shows where"
+        words = f"unexpected error: {type(error).__name__}: {error}; --debug shows where it occurred"
         return _fail(error, words, session)
     return status if isinstance(status, int) else DONE
 
@@ -99,4 +99,4 @@ def _in_words(error: BaseException, session: Session) -> str:
 def _smaller(session: Session) -> str:
     """Say which options of the command make it need less memory."""
     there = [session.options[name] for name in ("patch", "crop_size", "batch_size") if name in session.options]
-    return f"make {' or '.join(there)} smaller" if there else "end other programs"
+    return f"make {' or '.join(there)} smaller" if there else "close other programs"

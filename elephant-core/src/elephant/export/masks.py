@@ -40,7 +40,7 @@ class MarkedNucleus:
     def __post_init__(self) -> None:
         if not 0 <= self.value <= LARGEST_VALUE:
             raise InvalidInputError(
-                f"values of a mask must be 0 to {LARGEST_VALUE}, but {self.value} came, at timepoint {self.spot.t}: "
+                f"expected mask values of 0 to {LARGEST_VALUE}, got {self.value} at timepoint {self.spot.t}: "
                 "export fewer tracks at a time"
             )
 

@@ -122,7 +122,7 @@ def _remove_if_left(path: Path) -> None:
         if stat.S_ISREG(os.fstat(handle).st_mode):
             _lock(handle, waits=False)
             path.unlink()
-            logger.info("Removed %s, which a process had left", path)
+            logger.info("Removed %s, left by a process that was killed", path)
     finally:
         os.close(handle)
 
@@ -181,10 +181,10 @@ def explained_storage(what: str, folder: Path, needed: int, kind: type[StorageEr
 
 
 def _explain(error: OSError, what: str, folder: Path, needed: int) -> str:
-    unchanged = "what was there before is unchanged"
+    unchanged = "the previous files are unchanged"
     reason = reason_of(error)
     if error.errno not in _FULL:
-        return f"{what} cannot be written into {folder} ({reason}): see who may write there; {unchanged}"
+        return f"{what} cannot be written into {folder} ({reason}): check its permissions; {unchanged}"
     return (
         f"{what} needs up to {in_mib(needed)}, but {folder} has {in_mib(_free(folder))} left ({reason}): make "
         f"room on that disk and try again; {unchanged}"

@@ -90,7 +90,9 @@ def fetch(url: str, write: Callable[[bytes], object], rules: DownloadRules, canc
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise _failed(target, _reason(error, deadline, rules)) from error
         if target.is_secure and not following.startswith("https:"):
-            raise InvalidInputError(f"the address {target} leads to one without https: give the address of the file")
+            raise InvalidInputError(
+                f"the address {target} redirects to one without https: give the address of the file itself"
+            )
         url = following
     raise _failed(target, f"it redirects more than {_MOST_REDIRECTS} times")
 
@@ -109,13 +111,15 @@ class _Target:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
         except ValueError as error:
-            raise InvalidInputError(f"expected a model's address, but {url!r} came ({error})") from error
+            raise InvalidInputError(f"expected a model's address, got {url!r} ({error})") from error
         if parts.scheme not in ("http", "https") or not host:
-            raise InvalidInputError(f"a model's address must start with http:// or https://, but {url!r} came")
+            raise InvalidInputError(f"expected a model's address that starts with http:// or https://, got {url!r}")
         if parts.username is not None or parts.password is not None:
-            raise InvalidInputError(f"a model's address must not hold a user or a password, but that of {host} does")
+            raise InvalidInputError(f"a model's address must not contain a user or a password, but that of {host} does")
         if not url.isascii() or any(c <= " " or c == "\x7f" for c in url):
-            raise InvalidInputError(f"a model's address must be of ASCII without spaces, but {url!r} came: quote them")
+            raise InvalidInputError(
+                f"expected a model's address in ASCII without spaces, got {url!r}: quote these characters"
+            )
         return cls(parts, host, port or (443 if parts.scheme == "https" else 80))
 
     @property
@@ -172,11 +176,11 @@ def _connected(target: _Target, rules: DownloadRules, deadline: float) -> socket
         address = ipaddress.ip_address(str(text).split("%")[0])
         if not is_free and not is_public(address):
             raise InvalidInputError(
-                f"the address {target} leads to {address}, which is of this machine or of its network: give a public "
+                f"the address {target} leads to {address}, which belongs to this machine or its network: give a public "
                 "address, or download the file and upload it (whoever runs the server can allow it with "
                 "ELEPHANT_ALLOW_PRIVATE_ADDRESSES)"
             )
-    failure: OSError = OSError("it stands for no address")
+    failure: OSError = OSError("it has no address")
     for family, kind, protocol, _, place in found:
         connection = socket.socket(family, kind, protocol)
         try:
@@ -244,7 +248,9 @@ def _read(
 
 
 def _too_large(target: _Target, rules: DownloadRules) -> InvalidInputError:
-    return InvalidInputError(f"the file at {target} is larger than {in_mib(rules.largest_bytes)}: is it a model?")
+    return InvalidInputError(
+        f"the file at {target} is larger than {in_mib(rules.largest_bytes)}: is this a model file?"
+    )
 
 
 def _failed(target: _Target, reason: str) -> NotFoundError:

@@ -49,15 +49,17 @@ def resolve_inside(root: Path, name: str) -> Path:
         base = root.resolve()
         path = (base / name).resolve()
     except (OSError, RuntimeError) as error:  # links that go round in circles
-        raise InvalidInputError(f"the name {name!r} cannot be followed ({error}): choose another name") from error
+        raise InvalidInputError(f"the name {name!r} cannot be resolved ({error}): choose another name") from error
     if path == base:
-        raise InvalidInputError(f"the name {name!r} stands for the folder that holds all of them: choose another name")
+        raise InvalidInputError(f"the name {name!r} is the folder that holds all of them: choose another name")
     if not path.is_relative_to(base):
         raise InvalidInputError(
             f"the name {name!r} must stay inside its folder, but leads out of it: choose another name"
         )
     if any(part.startswith(".") for part in path.relative_to(base).parts):
-        raise InvalidInputError(f"the name {name!r} leads to a folder of the server's own: choose another name")
+        raise InvalidInputError(
+            f"the name {name!r} leads to a folder that the server uses internally: choose another name"
+        )
     if len(os.fsencode(path)) > _LONGEST_PATH:
         raise InvalidInputError(f"the name {name[:40]!r}... is too long, together with its folder: choose another name")
     return path
@@ -93,17 +95,19 @@ def _problem_of(name: str) -> str:
     try:
         longest = max(len(part.encode()) for part in name.split("/"))
     except UnicodeEncodeError:
-        return "holds characters that no file name can have"
+        return "contains characters that are not allowed in file names"
     parts = name.split("/")
     problems = {
         "is empty": not name.strip(),
         "is absolute": name.startswith("/"),
         "holds '..'": ".." in parts,
         "has a part that begins with a dot": any(part.startswith(".") and part != "." for part in parts),
-        "has a part that is a device of Windows": any(part.split(".")[0].strip().upper() in _DEVICES for part in parts),
+        "has a part that is a device name on Windows": any(
+            part.split(".")[0].strip().upper() in _DEVICES for part in parts
+        ),
         "begins with a drive": bool(_DRIVE.match(name)),
-        "holds a backslash": "\\" in name,
-        "holds control characters": any(unicodedata.category(c) == "Cc" or c in _MISLEADING for c in name),
+        "contains a backslash": "\\" in name,
+        "contains control characters": any(unicodedata.category(c) == "Cc" or c in _MISLEADING for c in name),
         f"has a part of more than {_LONGEST_PART} bytes": longest > _LONGEST_PART,
     }
     return next((words for words, is_so in problems.items() if is_so), "")

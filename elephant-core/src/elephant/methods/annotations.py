@@ -119,8 +119,8 @@ def warn_of_outside(spots: Sequence[Spot | Link], voxel_size: VoxelSize, shape: 
     if outside:
         first, n = outside[0], len(shape)
         logger.warning(
-            "%d of %d spots lie outside the image and %s: the first of them, at timepoint %d, is at %s, but the image "
-            "ends at %s (%s, physical). Are the voxel size, %s, and the dataset the right ones?",
+            "%d of %d spots are outside the image and %s: the first, at timepoint %d, is at %s, but the image "
+            "ends at %s (%s, physical). Are the voxel size, %s, and the dataset correct?",
             *(len(outside), len(spots), consequence, first.t, _xyz(first.pos[-n:])),
             *(_xyz([edge * (size - 1) for edge, size in zip(edges, shape, strict=True)]), ", ".join("XYZ"[:n])),
             " x ".join(f"{edge:g}" for edge in reversed(edges)),

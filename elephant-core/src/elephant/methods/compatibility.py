@@ -80,7 +80,7 @@ def warn_of_differences(path: Path, now: TrainedWith, what: str) -> None:
         _said.pop(path, None)
     elif _said.get(path) != words:
         _said[path] = words
-        logger.warning("%s: what it finds may be wrong; set the same values, or train the model with these", words)
+        logger.warning("%s: its results may be wrong; set the same values, or train the model with these", words)
 
 
 def _rescaling(image: ImageParams, shape: Shape) -> tuple[float, ...]:

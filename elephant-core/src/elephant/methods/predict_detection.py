@@ -85,7 +85,8 @@ def _compare(work: ModelWork, params: DetectionParams) -> None:
     least, most = params.spots.r_min, params.spots.r_max
     if least > most:
         logger.warning(
-            "r_min %g is above r_max %g: nuclei with a semi-axis below %g are dropped, and the others are cut to %g",
+            "r_min %g is above r_max %g: nuclei with a semi-axis below %g are dropped, and the others are reduced to "
+            "%g",
             *(least, most, least, most),
         )
     warn_of_differences(work.model_path, of_detection(params, work.dataset.shape), "this prediction")
@@ -142,10 +143,10 @@ def why_none(highest: float, params: DetectionParams) -> str:
     peak = f"the highest centre probability is {highest:.3g}"
     if highest > spots.p_thresh:
         return (
-            f"{peak}, but all that is above `p_thresh` {spots.p_thresh:g} is single voxels, or smaller than `r_min` "
+            f"{peak}, but everything above `p_thresh` {spots.p_thresh:g} is single voxels, or smaller than `r_min` "
             f"{spots.r_min:g} allows: lower them, or check the voxel size"
         )
-    return f"{peak}, and `p_thresh` is {spots.p_thresh:g}: lower `p_thresh`, or train on"
+    return f"{peak}, and `p_thresh` is {spots.p_thresh:g}: lower `p_thresh`, or train the model further"
 
 
 def _warn_of_none(params: DetectionParams) -> OnNone:

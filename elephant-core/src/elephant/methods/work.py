@@ -16,11 +16,11 @@ DEFAULT_CACHE_BYTES = 1 << 30
 # What a person can change where there is too little memory. Settings are named as the client and its requests do; the
 # command line puts its options in their place.
 TRAINING_REMEDY = (
-    "make `crop_size` or `batch_size` smaller, or `cache_maxbytes` where the machine's own memory is short; the model "
-    "is what it was after its last finished epoch"
+    "make `crop_size` or `batch_size` smaller, or `cache_maxbytes` if the machine's own memory is short; the model "
+    "keeps its last finished epoch"
 )
-START_REMEDY = "make `crop_size` or `cache_maxbytes` smaller; the model is what it was before"
-PREDICTION_REMEDY = "make `patch`, `batch_size` or `crop_box` smaller, or end other programs that use the device"
+START_REMEDY = "make `crop_size` or `cache_maxbytes` smaller; the model is unchanged"
+PREDICTION_REMEDY = "make `patch`, `batch_size` or `crop_box` smaller, or close other programs that use the device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ def check_output(values: NDArray[np.floating], model_path: Path) -> None:
     """
     if not np.isfinite(values).all():
         raise ModelFileError(
-            f"the model {model_path.name} gives numbers that are none: its training went astray; start it anew and "
-            "train it with a smaller learning rate"
+            f"the model {model_path.name} produces NaN or infinite values: its training diverged; reset it and train "
+            f"it with a smaller learning rate"
         )
 
 

@@ -70,7 +70,7 @@ def _numbers(file: BinaryIO, position: int, n_bytes: int, dtype: str, is_big_end
     file.seek(position)
     content = bytearray(n_bytes)
     if file.readinto(content) < n_bytes:  # type: ignore[attr-defined]
-        raise DamagedTableError("it was cut off while it was read")
+        raise DamagedTableError("it was truncated while it was being read")
     kind: torch.dtype = getattr(torch, dtype)
     numbers = torch.frombuffer(content, dtype=torch.uint8) if n_bytes else torch.empty(0, dtype=torch.uint8)
     if is_big_endian != (sys.byteorder == "big"):
@@ -95,8 +95,8 @@ def save_state_dicts(path: Path, members: Sequence[StateDict]) -> None:
         for key, value in member.items():
             if not is_finite(value):
                 raise ModelFileError(
-                    f"the new weights of {path.name} hold numbers that are none ({key}): the training went astray, and "
-                    "the file keeps what it held before; train again with a smaller learning rate"
+                    f"the new weights of {path.name} contain NaN or infinite values ({key}): the training diverged, "
+                    f"and the file keeps its previous weights; train again with a smaller learning rate"
                 )
     content = io.BytesIO()  # at once: how much room is needed is known, and errors of the disk come as they are
     torch.save(plain[0] if len(plain) == 1 else plain, content)
@@ -121,7 +121,7 @@ def fill(network: nn.Module, weights: StateDict, name: str) -> None:
     if expected != found:
         wrong = sorted({key for key, _ in expected.items() ^ found.items()})
         raise ModelFileError(
-            f"{name} holds another architecture than {type(network).__name__} in {_dimensions(network)}: "
+            f"{name} has a different architecture from {type(network).__name__} in {_dimensions(network)}: "
             f"{len(wrong)} parameters differ, {_short(wrong[0])} is {found.get(wrong[0], 'missing')} and should be "
             f"{expected.get(wrong[0], 'absent')}; choose a file for this kind of model and these dimensions"
         )
@@ -129,7 +129,7 @@ def fill(network: nn.Module, weights: StateDict, name: str) -> None:
         problem = _problem_of(value, state[key])
         if problem:
             raise ModelFileError(
-                f"{name} cannot be used: expected were finite numbers of {state[key].dtype} or another real type, but "
+                f"{name} cannot be used: expected finite numbers of {state[key].dtype} or another real type, but "
                 f"{key} {problem}; choose another file, or start the model anew and train it with a smaller learning "
                 "rate"
             )
@@ -140,7 +140,8 @@ def _check_size(path: Path) -> None:
     size = path.stat().st_size
     if size > LARGEST_BYTES:
         raise ModelFileError(
-            f"{path.name} has {in_mib(size)}, expected a model of at most {in_mib(LARGEST_BYTES)}: is it one?"
+            f"{path.name} has {in_mib(size)}, expected a model of at most {in_mib(LARGEST_BYTES)}: is this a model "
+            f"file?"
         )
 
 
@@ -152,7 +153,7 @@ def _problem_of(value: Tensor, expected: Tensor) -> str:
         return "is sparse or packed"
     if value.is_floating_point() != expected.is_floating_point() or value.is_complex() or _is_tiny(value):
         return f"is of {value.dtype}"
-    return "" if is_finite(value) else "holds some that are none (NaN or infinity)"
+    return "" if is_finite(value) else "contains NaN or infinity"
 
 
 def is_finite(value: Tensor) -> bool:

@@ -90,7 +90,7 @@ def _refuse_other_kind(path: Path, state_dicts: Sequence[StateDict], expected: N
     if found.name != expected.name:
         needs = f"{_PURPOSES[expected.name]} for {expected.n_dims}D"
     else:
-        needs = f"expected one for {expected.n_dims}D"
+        needs = f"expected a model for {expected.n_dims}D"
     raise ModelFileError(
         f"{path.name} is a {found.name} model for {found.n_dims}D; {needs}: choose another file"
     ) from None

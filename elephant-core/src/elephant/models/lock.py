@@ -174,7 +174,7 @@ def _warn(place: Path, error: OSError) -> None:
     if place.parent not in _without_locks:
         _without_locks.add(place.parent)
         logger.warning(
-            "No lock can be had in %s (%s): take care that nobody else trains the same model meanwhile",
+            "Cannot lock files in %s (%s): make sure that nobody else trains the same model meanwhile",
             *(place.parent, reason_of(error)),
         )
 

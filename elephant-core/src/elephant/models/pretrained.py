@@ -166,8 +166,8 @@ def fetched(
             logger.info("Fetched the model at %s, SHA-256 %s", shown, found)
             if checksum is not None and found != checksum.lower():
                 raise ModelFileError(
-                    f"the model at {shown} has the SHA-256 {found}, but expected was {checksum}: it is another file "
-                    "than the one meant; check the address, or ELEPHANT_PRETRAINED_CHECKSUMS"
+                    f"the model at {shown} has the SHA-256 {found}, expected {checksum}: it is not the intended file; "
+                    f"check the address, or ELEPHANT_PRETRAINED_CHECKSUMS"
                 )
             if not IS_POSIX:
                 file.close()  # what is open cannot be moved to its place

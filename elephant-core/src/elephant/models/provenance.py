@@ -109,7 +109,7 @@ def read_provenance(path: Path) -> list[ProvenanceEntry]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError, LookupError) as error:
-        logger.warning("The history of the model %s cannot be read (%s): it is left out", path.name, _short(error))
+        logger.warning("The provenance of the model %s cannot be read (%s): it is ignored", path.name, _short(error))
         return []
     return [entry for item in found[-N_KEPT:] if (entry := _entry(item, path.name)) is not None]
 
@@ -126,7 +126,7 @@ def record(path: Path, entry: ProvenanceEntry, level: int = logging.WARNING) -> 
         with replacing(provenance_file(path)) as file:
             file.write(to_json(content, indent=1))
     except (OSError, ValueError) as error:
-        said = "What was done with the model %s cannot be noted (%s); the model itself is saved"
+        said = "The provenance of the model %s cannot be written (%s); the model itself is saved"
         logger.log(level, said, path.name, _short(error))
         return False
     return True
@@ -163,7 +163,7 @@ def _entry(item: Any, name: str) -> ProvenanceEntry | None:
     try:
         return ProvenanceEntry.model_validate(item)
     except ValidationError as error:
-        logger.warning("An entry in the history of the model %s is damaged (%s): left out", name, _short(error))
+        logger.warning("An entry in the provenance of the model %s is damaged (%s): it is ignored", name, _short(error))
         return None
 
 

@@ -84,8 +84,8 @@ def details(entry: ProvenanceEntry) -> str:
         _counted(entry.steps, "step"),
         "" if entry.lr is None else f"learning rate {entry.lr:g}",
         *([] if entry.trained_with is None else entry.trained_with.words()),
-        "" if entry.before is None else f"previous version: generation {entry.before}",
-        "" if entry.within is None else f"saved during it: generation {entry.within}",
+        "" if entry.before is None else f"previous version: {entry.before}",
+        "" if entry.within is None else f"saved during it: version {entry.within}",
     )
     return " · ".join(filter(None, facts))
 
@@ -109,7 +109,7 @@ def _of_start(entry: ProvenanceEntry) -> str:
         "address": f"started from {entry.source}",
         "upload": "started from an uploaded file",
         "import": f"imported from {entry.source}",
-        "restored": f"restored to generation {entry.restored}",
+        "restored": f"restored to version {entry.restored}",
     }
     return words[entry.what]
 

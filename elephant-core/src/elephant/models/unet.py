@@ -126,7 +126,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         if n_dims not in (2, 3) or not 0 <= n_keep_axials <= N_LEVELS:
-            raise ValueError(f"expected 2 or 3 axes and n_keep_axials of 0 to 4, not {n_dims} and {n_keep_axials}")
+            raise ValueError(f"expected 2 or 3 axes and n_keep_axials of 0 to 4, got {n_dims} and {n_keep_axials}")
         self.n_dims = n_dims
         self.n_keep_axials = n_keep_axials
         inputs = (n_inputs, *WIDTHS[:-1])

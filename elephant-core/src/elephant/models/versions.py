@@ -56,7 +56,7 @@ class ModelVersion:
     is_interim: bool
 
     def __str__(self) -> str:
-        return f"generation {self.number}, saved {self.saved:%Y-%m-%d %H:%M} UTC"
+        return f"version {self.number}, saved {self.saved:%Y-%m-%d %H:%M} UTC"
 
 
 def versions(path: Path) -> list[ModelVersion]:
@@ -92,7 +92,7 @@ def keep_version(path: Path, *, is_interim: bool = False) -> int | None:
     if kept and kept[0].path.samefile(path):
         return kept[0].number
     folder = _folder_of(path)
-    with explained_storage(f"a generation of {path.name}", path.parent, path.stat().st_size):
+    with explained_storage(f"a version of {path.name}", path.parent, path.stat().st_size):
         folder.mkdir(parents=True, exist_ok=True)
         number = _name_again(path, folder, kept[0].number + 1 if kept else 1, "-interim" if is_interim else "")
         sync_folder(folder)
@@ -137,7 +137,7 @@ def _restore(path: Path, number: int | None) -> ModelVersion:
     chosen = newest_sound(path) if number is None else next((g for g in kept if g.number == number), None)
     if chosen is None:
         there = ", ".join(str(version) for version in kept) or "none"
-        raise NotFoundError(f"{path.name} has no such generation to go back to (there is: {there})")
+        raise NotFoundError(f"{path.name} has no such version to go back to (available: {there})")
     load_state_dicts(chosen.path)
     needed = chosen.path.stat().st_size
     with explained_storage(f"the model {path.name}", path.parent, needed), replacing(path) as file:

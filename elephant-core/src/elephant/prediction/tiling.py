@@ -259,12 +259,13 @@ class TiledNetwork:
             smaller = tiles.smaller(shape)
             if smaller is None:
                 raise MemoryLimitError(
-                    f"the prediction needs more memory than there is, even in tiles of {tiles.size(shape)} ({reason}): "
-                    "choose a smaller crop box or input size, or end other programs that use the device"
+                    f"the prediction needs more memory than is available, even in tiles of {tiles.size(shape)} "
+                    f"({reason}): "
+                    "choose a smaller crop box or input size, or close other programs that use the device"
                 )
             logger.warning(
                 "Not enough memory for %d x %s at once (%s): trying %d x %s. A smaller patch size or batch size in the "
-                "settings spares this attempt.",
+                "settings avoids this attempt.",
                 *(tiles.batch_size, tiles.size(shape), reason, smaller.batch_size, smaller.size(shape)),
             )
             tiles = smaller

@@ -212,6 +212,6 @@ class TrackLabels:
     def _check_room(n_tracks: int) -> None:
         if n_tracks > LARGEST_LABEL:
             raise InvalidInputError(
-                f"there are {n_tracks} tracks or more, but a mask of 16 bits can tell {LARGEST_LABEL} apart: export "
+                f"there are {n_tracks} tracks or more, but a 16-bit mask can hold {LARGEST_LABEL}: export "
                 "fewer timepoints at a time (--timepoints), or join the nuclei to tracks first (elephant link --join)"
             )

@@ -120,8 +120,8 @@ def _by_track(spots: Sequence[TrackedSpot], parents: Sequence[int]) -> Iterable[
             if parents[i] == NONE and spots[i].parent is None and candidates:
                 if len(candidates) > 1:
                     raise InvalidInputError(
-                        f"track {track} has {len(candidates)} nuclei at timepoint {spots[candidates[0]].t}, so it does "
-                        f"not tell where its nucleus at timepoint {t} came from: give the nuclei ids and a column "
+                        f"track {track} has {len(candidates)} nuclei at timepoint {spots[candidates[0]].t}, so it is "
+                        f"ambiguous where its nucleus at timepoint {t} came from: give the nuclei ids and a column "
                         "parent, or each branch a track of its own"
                     )
                 yield i, candidates[0]

@@ -53,7 +53,7 @@ def export_ctc(
     timepoints = params.timepoints_with(groups)
     if timepoints[-1] >= dataset.n_timepoints:
         logger.warning(
-            "The masks go to timepoint %d, but the movie ends with %d", timepoints[-1], dataset.n_timepoints - 1
+            "The masks go up to timepoint %d, but the movie ends at %d", timepoints[-1], dataset.n_timepoints - 1
         )
     with MaskArchive(file, Path(file.name).parent, has_reserve=True) as archive:
         for done, t in enumerate(timepoints, start=1):

@@ -5,9 +5,9 @@ from pathlib import Path
 from elephant.cli import options
 from elephant.cli.framework import Command
 
-_HELP = """Tell whether a dataset is whole, and what is in it.
+_HELP = """Check that a dataset is complete, and show what is in it.
 
-DATASET is a folder, or a name below the workspace. The exit status is 1 where it is not ready.
+DATASET is a folder, or a name below the workspace. The exit status is 1 if it is not ready.
 
 \b
 Examples:
@@ -27,5 +27,5 @@ command = Command(
     "check",
     callback=check,
     help=_HELP,
-    params=[options.dataset_argument(), options.as_json("Print what was found as JSON."), options.workspace()],
+    params=[options.dataset_argument(), options.as_json("Print the result as JSON."), options.workspace()],
 )

@@ -12,10 +12,10 @@ from elephant.config import ConversionParams
 
 _HELP = """Make a dataset from a movie.
 
-MOVIE is an .h5 file of BigDataViewer, the master file of a split one, or its .xml, or a file of another format that a
-package adds a reader for. The .xml beside an .h5 says which sources and timepoints there are. DATASET is the folder to
+MOVIE is an .h5 file of BigDataViewer, the master file of a split one, or its .xml, or a file of a format for which a
+package adds a reader. The .xml beside an .h5 says which sources and timepoints there are. DATASET is the folder to
 make, or a name below the workspace.
-Labels and predictions start empty. An interrupted conversion leaves what was there before.
+Labels and predictions start empty. An interrupted conversion leaves the previous dataset unchanged.
 
 \b
 Examples:
@@ -46,12 +46,14 @@ command = Command(
     params=[
         click.Argument(["movie"], type=click.Path(path_type=Path), metavar="MOVIE"),
         options.dataset_argument(),
-        Option(["--uint16"], is_flag=True, help="Store 16 bits, whatever the values are: --dtype uint16."),
+        Option(["--uint16"], is_flag=True, help="Always store 16 bits: the same as --dtype uint16."),
         options.voxel_size("that of the movie's .xml"),
         *options_of(ConversionParams, section="Options", leave_out=("voxel_size",)),
-        Option(["--overwrite"], is_flag=True, help="Replace a dataset that is there, with its labels and predictions."),
+        Option(
+            ["--overwrite"], is_flag=True, help="Replace an existing dataset, including its labels and predictions."
+        ),
         Option(["--as-path"], is_flag=True, hidden=True, help="Take DATASET as a path, never as a name."),
-        options.as_json("Print what was made as JSON."),
+        options.as_json("Print the result as JSON."),
         options.workspace(),
     ],
 )

@@ -5,10 +5,10 @@ from pathlib import Path
 from elephant.cli import options
 from elephant.cli.framework import Command
 
-_HELP = """Say what is installed, what is wrong, and how to mend it.
+_HELP = """Show what is installed, what is wrong, and how to fix it.
 
-Looks at Python and its packages, at GPUs and their driver, cores, memory, the disk, the workspace and its locks, and,
-where the server is installed, at its programs and ports. The exit status is 1 where there is a problem.
+Checks Python and its packages, GPUs and their driver, cores, memory, the disk, the workspace and its locks, and,
+if the server is installed, its programs and ports. The exit status is 1 if there is a problem.
 
 \b
 Example:
@@ -28,5 +28,5 @@ command = Command(
     callback=doctor,
     help=_HELP,
     warns_of_variables=False,
-    params=[options.as_json("Print the findings as JSON."), options.workspace()],
+    params=[options.as_json("Print the results as JSON."), options.workspace()],
 )

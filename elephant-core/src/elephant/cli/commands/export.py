@@ -10,11 +10,11 @@ from elephant.cli.framework import Command, Option
 
 _HELP = """Write masks of the Cell Tracking Challenge.
 
-DATASET is a folder, or a name below the workspace. OUTPUT that ends with .zip is an archive, anything else a folder, of
+DATASET is a folder, or a name below the workspace. If OUTPUT ends with .zip, it is an archive, otherwise a folder, of
 mask000.tif, mask001.tif and so on, and res_track.txt. The voxels of a nucleus hold the label of its track, 1 to 65535:
-its `value` of the file, else its `track`, wherever evaluation software accepts that, and what had to be changed is
-said. Tracks follow from `parent`, from `track`, or from both; a gap or a division begins new ones. What is written is
-whole or not there.
+its `value` in the file, or else its `track`, as far as evaluation software accepts that; changes are
+reported. Tracks follow from `parent`, from `track`, or from both; a gap or a division begins new ones.
+An interrupted export leaves nothing half written.
 
 \b
 Examples:
@@ -48,15 +48,15 @@ command = Command(
         Option(
             ["-t", "--timepoints"],
             metavar="FIRST-LAST",
-            help="Which ones, counted from 0, without gaps. By default all of them.",
+            help="Timepoints to export, counted from 0, without gaps. By default all.",
         ),
         Option(
             ["--from-zero"],
             is_flag=True,
-            help="Count masks and tracks from 0 where -t begins later, as programs want that count files.",
+            help="Number masks and tracks from 0 even if -t begins later, for programs that count files.",
         ),
         Option(["--overwrite"], is_flag=True, help="Replace an earlier export, and nothing else."),
-        options.as_json("Print what was written as JSON."),
+        options.as_json("Print the result as JSON."),
         options.workspace(),
     ],
 )

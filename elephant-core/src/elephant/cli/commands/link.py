@@ -10,13 +10,13 @@ from elephant.cli.framework import Command, Option
 from elephant.cli.parameters import options_of, refuse_given
 from elephant.config import DisplacementParams, PredictionParams
 
-_HELP = """Find where nuclei were at the timepoint before, and join them to tracks.
+_HELP = """Find where nuclei were at the previous timepoint, and join them to tracks.
 
 DATASET is a folder, or a name below the workspace; the spots are those of --spots, a .json or .csv file, or - for
-standard input. They are written again with `earlier`, where each was (X, Y, Z), and `sqdisp`, the squared distance to
-there. With --join each also gets `parent`, the id of the spot at the timepoint before that lies nearest to `earlier`,
-one to one, and `track`. A division begins two tracks. Without a flow model, spots are joined by the `earlier` that they
-have already, or else by where they are: to their nearest neighbours.
+standard input. The output adds `earlier`, the earlier position of each (X, Y, Z), and `sqdisp`, the squared distance.
+With --join each also gets `parent`, the id of the spot at the previous timepoint that is nearest to `earlier`, one to
+one, and `track`. A division begins two tracks. Without a flow model, spots are joined by the `earlier` that they
+already have, or else by their own positions: to their nearest neighbours.
 
 \b
 Examples:
@@ -33,7 +33,7 @@ _of_flow = [
     ),
     *options_of(PredictionParams, section=options.IMAGE_SECTION, leave_out=_LEFT_OUT),
     options.keep_axials(),
-    Option(["--output-prediction"], is_flag=True, section=options.IMAGE_SECTION, help="Keep the flow in the dataset."),
+    Option(["--output-prediction"], is_flag=True, section=options.IMAGE_SECTION, help="Store the flow in the dataset."),
     options.device(),
 ]
 _OF_FLOW = {str(option.name) for option in _of_flow}
@@ -46,7 +46,7 @@ def link(dataset: str, spots: tuple[Path, ...], model: str | None, **rest: Any) 
             raise click.UsageError("expected --model (a flow model), --join (how far to join spots), or both")
         refuse_given(_OF_FLOW, "--model")
     if rest["output"] is None and not rest["as_json"]:
-        raise click.UsageError("expected -o FILE, or --json for standard output: where do the spots go?")
+        raise click.UsageError("expected -o FILE, or --json for standard output")
     from elephant.cli.work.linking import link_spots
 
     return link_spots(dataset, spots, model, rest)
@@ -60,9 +60,9 @@ command = Command(
         options.dataset_argument(),
         options.spots("The nuclei."),
         options.model("Flow model: a path, or a name below the workspace.", required=False),
-        options.voxel_size("that of the dataset, else that of the training of the model"),
+        options.voxel_size("that of the dataset, or else that of the model's training"),
         options.timepoints(),
-        options.output("Where the spots go: a .json or a .csv file."),
+        options.output("Output file for the spots, .json or .csv."),
         options.overwrite(),
         options.as_json("Write the spots to standard output as JSON."),
         Option(
@@ -70,7 +70,8 @@ command = Command(
             type=float,
             metavar="DISTANCE",
             section="Tracks",
-            help="Join spots to the nearest of the timepoint before, not further than this, physical.",
+            help="Largest distance, in physical units, at which a spot is joined to the nearest one of the previous "
+            "timepoint.",
         ),
         Option(
             ["--children"],
@@ -79,7 +80,7 @@ command = Command(
             show_default=True,
             metavar="N",
             section="Tracks",
-            help="How many spots may come from one: 2 allows divisions.",
+            help="How many children a spot may have: 2 allows divisions.",
         ),
         *_of_flow,
         options.workspace(),

@@ -17,16 +17,16 @@ _LIST = """List the models of the workspace.
 Example:
   elephant models list --workspace /data/elephant
 """
-_INFO = """Say what is in a model file.
+_INFO = """Show what is in a model file.
 
 \b
 Example:
   elephant models info nuclei.pth
 """
-_IMPORT = """Take over a model file, from the original server or elsewhere.
+_IMPORT = """Copy a model file into the workspace, from the original server or elsewhere.
 
-FILE is read as weights alone: nothing in it is run. It is refused where it is damaged, holds another architecture, or
-numbers that are none. NAME is its name below the workspace, or a path; by default that of the file, below the
+Only weights are read from FILE: nothing in it is run. It is refused if it is damaged, has a different architecture, or
+contains NaN or infinite values. NAME is a name below the workspace, or a path; by default FILE's name, below the
 workspace.
 
 \b
@@ -34,10 +34,10 @@ Example:
   elephant models import ~/Downloads/detection.pth user/detection.pth
 """
 
-_RESTORE = """Go back to an earlier generation of a model.
+_RESTORE = """Go back to an earlier version of a model.
 
-A generation is what a model held before a training, a reset or an import; `elephant models info` lists them. What the
-model holds now becomes one itself, so that this can be taken back.
+A version is what a model held before a training, a reset or an import; `elephant models info` lists them. The
+current version is kept as well, so that this can be undone.
 
 \b
 Examples:
@@ -78,7 +78,7 @@ def _model() -> click.Argument:
     return click.Argument(["model"], metavar="NAME.pth")
 
 
-_as_json = "Print it as JSON."
+_as_json = "Print the result as JSON."
 
 command = click.Group(
     "models",
@@ -93,8 +93,8 @@ command = click.Group(
             params=[
                 click.Argument(["file"], type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.pth"),
                 click.Argument(["name"], required=False, metavar="[NAME.pth]"),
-                Option(["--overwrite"], is_flag=True, help="Replace a model that is there."),
-                options.as_json("Print what was taken over as JSON."),
+                Option(["--overwrite"], is_flag=True, help="Replace an existing model."),
+                options.as_json("Print the result as JSON."),
                 options.workspace(),
             ],
         ),
@@ -108,9 +108,9 @@ command = click.Group(
                     ["--generation"],
                     type=int,
                     metavar="N",
-                    help="Which one; by default the newest that is not damaged.",
+                    help="Number of the version; by default the newest that is not damaged.",
                 ),
-                options.as_json("Print what the model holds now as JSON."),
+                options.as_json("Print what the model now holds as JSON."),
                 options.workspace(),
             ],
         ),

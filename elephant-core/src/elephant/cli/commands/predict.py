@@ -12,8 +12,8 @@ from elephant.config import DetectionParams, PredictionParams, SpotParams
 _HELP = """Find the nuclei of a dataset.
 
 DATASET is a folder, or a name below the workspace. Spots are written with t, id, pos (X, Y, Z), covariance and quality,
-as JSON or CSV: other commands read both. An interrupted prediction writes the timepoints that are done; the JSON then
-says "completed": false.
+as JSON or CSV: other commands read both. An interrupted prediction writes the finished timepoints; the JSON then
+has "completed": false.
 
 \b
 Examples:
@@ -27,7 +27,7 @@ _LEFT_OUT = ("voxel_size", "n_keep_axials", "output_prediction")
 def predict(dataset: str, model: str, **rest: Any) -> int:
     """Run the command."""
     if rest["output"] is None and not rest["as_json"]:
-        raise click.UsageError("expected -o FILE, or --json for standard output: where do the spots go?")
+        raise click.UsageError("expected -o FILE, or --json for standard output")
     from elephant.cli.work.prediction import predict_spots
 
     return predict_spots(dataset, model, rest)
@@ -40,9 +40,9 @@ command = Command(
     params=[
         options.dataset_argument(),
         options.model("Detection model: a path, or a name below the workspace."),
-        options.voxel_size("that of the dataset, else that of the training of the model"),
+        options.voxel_size("that of the dataset, or else that of the model's training"),
         options.timepoints(),
-        options.output("Where the spots go: a .json or a .csv file."),
+        options.output("Output file for the spots, .json or .csv."),
         options.overwrite(),
         options.as_json("Write the spots to standard output as JSON."),
         *options_of(SpotParams, section="Spots", leave_out=_LEFT_OUT),

@@ -14,11 +14,11 @@ _HELP = """Train a detection model on spots, or a flow model on links.
 
 DATASET is a folder, or a name below the workspace. The labels of the timepoints of the spots (or links) are written
 into it, then the model is trained on them. The model is saved after each epoch; an interrupted training leaves the
-last finished one. A model that is not there is started as --start says.
+last finished one. A new model is started as --start says.
 
 --spots and --links read .json and .csv files, and - for standard input: the columns t,x,y,z,radius,tag are enough.
 Tags are tp, fp, tn, fn, tb, fb and unlabeled. Links are spots with a parent, as `elephant link --join` writes them, or
-with a displacement, as the server is sent them.
+with a displacement, as in the server's requests.
 
 \b
 Examples:
@@ -29,7 +29,7 @@ Examples:
 # Chosen from the voxel size, or given in another way.
 _LEFT_OUT = ("voxel_size", "n_keep_axials")
 _DEFAULTS = {"crop_size": (96, 96, 16), "n_epochs": 10, "max_displacement": 80.0}
-_DETECTION, _FLOW = "Detection alone (--spots)", "Flow alone (--links)"
+_DETECTION, _FLOW = "Detection only (--spots)", "Flow only (--links)"
 
 
 def _names(params: list[click.Parameter]) -> set[str]:
@@ -68,7 +68,7 @@ command = Command(
     params=[
         options.dataset_argument(),
         options.spots("Annotated nuclei: trains a detection model.", required=False),
-        options.files_of_spots("--links", "Tracked nuclei: trains a flow model. Several times, too.", required=False),
+        options.files_of_spots("--links", "Tracked nuclei: trains a flow model. May be repeated.", required=False),
         options.model("Model to train: a path, or a name below the workspace."),
         options.voxel_size(),
         Option(
@@ -76,17 +76,17 @@ command = Command(
             type=click.Choice(["auto", "pretrained", "scratch"]),
             default="auto",
             show_default=True,
-            help="Where a model begins that is not there: with the pretrained one in the folder pretrained beside it, "
-            "from scratch (detection: from the movie's intensities), or auto: the first of these that can be had.",
+            help="How to start a new model: from the pretrained one in the folder pretrained beside it, from scratch "
+            "(detection: from the movie's intensities), or auto: the first of these that is available.",
         ),
-        Option(["--anew"], is_flag=True, help="Start as --start says although the model is there."),
+        Option(["--anew"], is_flag=True, help="Start anew as --start says, even if the model exists."),
         Option(
             ["--tag"],
             type=click.Choice(["tp", "fp", "tn", "fn", "tb", "fb"]),
             default="tp",
             show_default=True,
             section=_DETECTION,
-            help="Tag of spots that have none in the file.",
+            help="Tag of spots without one in the file.",
         ),
         *_training_options(),
         options.keep_axials(),

@@ -40,7 +40,7 @@ def _fitted(part: Sequence[SpotRecord], before: Sequence[SpotRecord], name: str)
     new = [record for record in part if _place(record) not in known]
     if len(new) < len(part):
         logger.warning(
-            "%s: %s left out, as earlier files hold them (same timepoint, position and covariance)",
+            "%s: %s ignored, since earlier files contain them (same timepoint, position and covariance)",
             name,
             counted(len(part) - len(new), "spot"),
         )
@@ -50,7 +50,7 @@ def _fitted(part: Sequence[SpotRecord], before: Sequence[SpotRecord], name: str)
     shift = _shift(own, used) if collide else 0
     if collide:
         logger.warning(
-            "%s: %s in earlier files too: its spots got others, %d to %d, and their parents with them",
+            "%s: %s also in earlier files: replaced by %d to %d, together with the parents that refer to them",
             name,
             f"{counted(len(collide), 'id')} {'is' if len(collide) == 1 else 'are'}",
             min(own) + shift,
@@ -86,11 +86,11 @@ def _numbers(
     if not shared:
         return lambda number: number
     if not apart and not here & there:
-        logger.warning("%s: %s as in earlier files: taken for the same tracks", name, counted(len(shared), field))
+        logger.warning("%s: %s also in earlier files: treated as the same tracks", name, counted(len(shared), field))
         return lambda number: number
     shift = _shift(own, used)
     logger.warning(
-        "%s: %s in earlier files for other nuclei: its own became %d to %d",
+        "%s: %s used for other nuclei in earlier files: replaced by %d to %d",
         name,
         f"{counted(len(shared), field)} {'is' if len(shared) == 1 else 'are'}",
         min(own) + shift,

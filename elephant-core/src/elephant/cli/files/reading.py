@@ -53,7 +53,7 @@ def read_spots(path: Path) -> list[SpotRecord]:
         return [_record(where, value, name, is_table) for where, value in entries]
     except csv.Error as error:  # a quote that is never closed, for instance
         raise InvalidInputError(
-            f"{name} is no CSV ({error}): expected a header such as {HEADER}, and plain cells"
+            f"{name} is not a valid CSV file ({error}): expected a header such as {HEADER}, and plain cells"
         ) from error
 
 
@@ -71,7 +71,7 @@ def _text_of(path: Path, name: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidInputError(
-            f"{name} is no text in UTF-8 ({error}): expected JSON or CSV; save it again as CSV in UTF-8"
+            f"{name} is not UTF-8 text ({error}): expected JSON or CSV; save it again as CSV in UTF-8"
         ) from error
 
 
@@ -80,7 +80,7 @@ def _from_json(text: str, name: str) -> Iterator[Named]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"{name} is no JSON ({error}): {expected}") from error
+        raise InvalidInputError(f"{name} is not valid JSON ({error}): {expected}") from error
     spots = content.get("spots") if isinstance(content, dict) else content
     if not isinstance(spots, list):
         raise InvalidInputError(f"{name} has no list of spots: {expected}")

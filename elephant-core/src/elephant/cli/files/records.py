@@ -23,17 +23,17 @@ class SpotRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     t: Annotated[int, Field(ge=0)] = Field(description="timepoint, counted from 0")
-    id: int | None = Field(None, description="its name, by which `parent` refers to it")
+    id: int | None = Field(None, description="its id, to which `parent` refers")
     pos: Vector = Field(description="centre, physical, X, Y, Z")
     covariance: Covariance = Field(description="3 x 3, row-major over X, Y, Z, physical; the surface is at one sigma")
-    tag: Tag | None = Field(None, description="what a person says of it")
+    tag: Tag | None = Field(None, description="a person's verdict on it")
     quality: float | None = Field(None, description="mean centre probability, 0 to 1")
     displacement: Vector | None = Field(None, description="of a link: the earlier position minus `pos`, X, Y, Z")
-    earlier: Vector | None = Field(None, description="where it was at the timepoint before, X, Y, Z")
-    sqdisp: float | None = Field(None, description="squared distance to there")
-    parent: int | None = Field(None, description="`id` of the spot at the timepoint before that it came from")
+    earlier: Vector | None = Field(None, description="its position at the previous timepoint, X, Y, Z")
+    sqdisp: float | None = Field(None, description="squared distance to that position")
+    parent: int | None = Field(None, description="`id` of the spot at the previous timepoint that it came from")
     track: int | None = Field(None, description="number of its track, from 1; a division begins two new ones")
-    value: int | None = Field(None, description="what its voxels hold in a mask; by default `track`")
+    value: int | None = Field(None, description="value of its voxels in a mask; by default `track`")
 
     @model_validator(mode="before")
     @classmethod

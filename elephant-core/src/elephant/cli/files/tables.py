@@ -47,15 +47,14 @@ def rows_of(text: str, name: str) -> Iterator[Named]:
         if any(cell.strip() for cell in cells[len(header) :]):
             raise InvalidInputError(
                 f"{name}, {where}: expected at most {len(header)} cells, as in the header, got {len(cells)}: "
-                "numbers have a point, not a comma, where commas separate the cells"
+                "if commas separate the cells, use decimal points"
             )
         if not any(cell.strip() for cell in cells):
             continue
         row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
         if not re.search(r"\d", row.get("t", "") + row.get("x", "")):
             raise InvalidInputError(
-                f"{name}, {where}: expected numbers, got {separator.join(cells)}: delete lines of words below the "
-                "header"
+                f"{name}, {where}: expected numbers, got {separator.join(cells)}: delete text lines below the header"
             )
         if separator != ",":
             has_points = has_points or any(map(_DECIMAL_POINT.fullmatch, row.values()))
@@ -64,11 +63,11 @@ def rows_of(text: str, name: str) -> Iterator[Named]:
         yield where, fields_of(row)
     if has_commas and has_points:
         raise InvalidInputError(
-            f"{name} has numbers with a comma and others with a point: expected decimal points, or decimal commas, and "
-            "nothing that separates thousands"
+            f"{name} has numbers with a comma and others with a point: expected decimal points or decimal commas, "
+            f"without thousands separators"
         )
     if has_commas:
-        logger.warning("%s: commas in numbers taken for decimal points", name)
+        logger.warning("%s: commas in numbers read as decimal points", name)
 
 
 def _with_point(cell: str) -> str:
@@ -85,7 +84,7 @@ def _check_header(header: Sequence[str], name: str) -> None:
     renamed = {column: _ALIASES[column] for column in unknown if column in _ALIASES and _ALIASES[column] not in header}
     advice = f"rename {', '.join(f'{old} to {new}' for old, new in renamed.items())}" if renamed else ""
     if {"frame", "position_x"} <= set(header):
-        advice += ", and delete the lines of words below the header"  # TrackMate's: names, short names, units
+        advice += ", and delete the text lines below the header"  # TrackMate's: names, short names, units
     missing = [column for column in ("t", "x", "y") if column not in header]
     if missing or len(set(header)) != len(header):
         raise InvalidInputError(
@@ -101,4 +100,4 @@ def _check_header(header: Sequence[str], name: str) -> None:
         )
     if unknown:
         what = f"column {unknown[0]} is" if len(unknown) == 1 else f"columns {', '.join(unknown)} are"
-        logger.warning("%s: %s not read%s", name, what, f" ({advice}?)" if advice else "")
+        logger.warning("%s: %s ignored%s", name, what, f" ({advice}?)" if advice else "")

@@ -45,7 +45,7 @@ def check_output(path: Path, inputs: Sequence[Path] = (), *, overwrite: bool = F
     if path.suffix.lower() not in _KINDS and str(path) != "-":
         raise click.UsageError(f"--output: expected a name that ends with .json or .csv, or -, got {path.name!r}")
     if not path.parent.is_dir():
-        raise NotFoundError(f"there is no folder {path.parent} for {path.name}: make it first")
+        raise NotFoundError(f"there is no folder {path.parent} for {path.name}: create it first")
     if overwrite or str(path) == "-" or not path.exists():
         return
     if any(other.exists() and path.samefile(other) for other in inputs):

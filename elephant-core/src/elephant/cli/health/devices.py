@@ -47,7 +47,7 @@ def check_devices(_workspace: Path | None) -> Iterator[Finding]:
     if seen.by_torch:
         yield _try_out()
     if torch.backends.mps.is_available():
-        yield ok("mps", "Apple's GPU is there: --device mps uses it; auto takes the CPU")
+        yield ok("mps", "Apple's GPU is available: --device mps uses it; auto uses the CPU")
 
 
 def look() -> Seen:
@@ -67,7 +67,7 @@ def explain(seen: Seen, environment: Mapping[str, str]) -> Finding:
         return problem(
             _NAME,
             f"NVIDIA's driver is installed, but fails ({seen.driver_trouble}): the CPU computes",
-            "Restart the machine (a driver that was updated needs that), or install the driver again.",
+            "Restart the machine (needed after a driver update), or reinstall the driver.",
         )
     words = "no GPU was found: the CPU computes, many times slower"
     return warning(_NAME, words, "Use a machine with an NVIDIA GPU for large movies.")
@@ -83,7 +83,7 @@ def _explain_unused(seen: Seen, visible: str | None) -> Finding:
         return problem(
             _NAME,
             f"{there}, but {pytorch} is built without CUDA: the CPU computes",
-            f"Install a PyTorch with CUDA: pip install --force-reinstall torch ({_PYTORCH}/locally).",
+            f"Install PyTorch with CUDA: pip install --force-reinstall torch ({_PYTORCH}/locally).",
         )
     return problem(
         _NAME,
@@ -107,16 +107,16 @@ def _try_out() -> Finding:
         reason = str(error).strip().splitlines()[0]
         return problem(
             "gpu",
-            f"it is there, but does not compute: {reason}",
+            f"it is present, but cannot compute: {reason}",
             f"Update the driver, or install a PyTorch for this GPU ({_PYTORCH}).",
         )
     if free < total / 4:
         return warning(
             "gpu",
-            f"it computes, but only {in_bytes(free)} of {in_bytes(total)} are free",
-            "End what else uses it; nvidia-smi lists it.",
+            f"it works, but only {in_bytes(free)} of {in_bytes(total)} are free",
+            "Close other programs that use it; nvidia-smi lists them.",
         )
-    return ok("gpu", f"it computes; {in_bytes(free)} of {in_bytes(total)} are free")
+    return ok("gpu", f"it works; {in_bytes(free)} of {in_bytes(total)} are free")
 
 
 def _ask_driver() -> tuple[tuple[str, ...], str]:

@@ -34,7 +34,7 @@ def check_machine(_workspace: Path | None) -> Iterator[Finding]:
     free = available_bytes()
     text = f"{in_bytes(total_bytes())}, {in_bytes(free)} free"
     if free < _LITTLE_MEMORY:
-        yield warning("memory", text, "End other programs, or use a small --patch and --crop-size.")
+        yield warning("memory", text, "Close other programs, or use a small --patch and --crop-size.")
     else:
         yield ok("memory", text)
 
@@ -44,17 +44,17 @@ def check_workspace(workspace: Path | None) -> Iterator[Finding]:
     folder = Path.cwd() if workspace is None else workspace
     name = "folder" if workspace is None else "workspace"
     if not folder.is_dir():
-        yield problem(name, f"there is no folder {folder}", f"Make it: mkdir -p {folder}")
+        yield problem(name, f"there is no folder {folder}", f"Create it: mkdir -p {folder}")
         return
     yield check_room(folder)
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".doctor-") as trial:
-            yield ok(name, f"{folder.absolute()} can be written")
+            yield ok(name, f"{folder.absolute()} can be written to")
             yield check_locks(Path(trial))
     except OSError as error:
         yield problem(
             name,
-            f"{folder.absolute()} cannot be written: {reason_of(error)}",
+            f"{folder.absolute()} cannot be written to: {reason_of(error)}",
             "Give it to the user who runs this (chown), or choose another --workspace.",
         )
 
@@ -62,7 +62,10 @@ def check_workspace(workspace: Path | None) -> Iterator[Finding]:
 def check_room(folder: Path) -> Finding:
     """Look at how much room is left on the disk."""
     free = shutil.disk_usage(folder).free
-    text, remedy = f"{in_bytes(free)} free at {folder.absolute()}", "Make room, or choose a --workspace elsewhere."
+    text, remedy = (
+        f"{in_bytes(free)} free at {folder.absolute()}",
+        "Free disk space, or choose another --workspace.",
+    )
     if free < _NO_ROOM:
         return problem("disk", text, remedy)
     return warning("disk", text, remedy) if free < _LITTLE_ROOM else ok("disk", text)
@@ -77,7 +80,7 @@ def check_locks(folder: Path) -> Finding:
             other = subprocess.run(command, timeout=_LOCK_SECONDS, check=False)  # noqa: S603
     except (OSError, NotImplementedError, subprocess.TimeoutExpired) as error:
         return _no_locks(str(error))
-    return _no_locks("two processes got the same one") if other.returncode else ok("locks", "file locks work there")
+    return _no_locks("two processes got the same lock") if other.returncode else ok("locks", "file locks work there")
 
 
 def _no_locks(reason: str) -> Finding:

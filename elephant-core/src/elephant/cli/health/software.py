@@ -43,5 +43,5 @@ def check_packages(packages: dict[str, str], heading: str = "packages") -> Itera
             working.append(f"{name} {version(name)}")
         except (ImportError, OSError, PackageNotFoundError) as error:  # OSError: a library of the system is missing
             reason = (str(error).strip().splitlines() or [""])[0]
-            yield problem(name, f"cannot be used: {reason}", f"Install it again: pip install --force-reinstall {name}")
+            yield problem(name, f"cannot be used: {reason}", f"Reinstall it: pip install --force-reinstall {name}")
     yield ok(heading, ", ".join(working))

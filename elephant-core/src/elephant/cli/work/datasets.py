@@ -27,15 +27,15 @@ def convert_movie(
     folder = place(DATASETS, name, workspace)
     if (folder / IMAGES).exists() and not overwrite:
         raise InvalidInputError(
-            f"there is a dataset at {folder} already, whose labels would be lost: give --overwrite, or another name"
+            f"there is already a dataset at {folder}, whose labels would be lost: give --overwrite, or another name"
         )
     other = None if overwrite else _other_than_movies(folder, movie)
     if other is not None:
         raise InvalidInputError(
-            f"expected a new folder, a dataset, or a folder of movies alone, got {folder}, which holds {other}: give "
-            "another name, or --overwrite to make the dataset there, beside what it holds"
+            f"expected a new folder, a dataset, or a folder that contains only movies, got {folder}, which contains "
+            f"{other}: give another name, or --overwrite to make the dataset there, beside its contents"
         )
-    with interruptible(lambda: "the dataset's folder is as it was") as cancel, Bars(quiet=current().quiet) as bars:
+    with interruptible(lambda: "the dataset's folder is unchanged") as cancel, Bars(quiet=current().quiet) as bars:
         convert(movie if movie.name else movie.absolute(), folder, params, bars, cancel)
     found = {"dataset": str(folder), **_content(Dataset(folder))}
     if as_json:
@@ -103,7 +103,7 @@ def _source_row(found: dict[str, Any]) -> dict[str, str]:
 def _blank_row(found: dict[str, Any]) -> dict[str, str]:
     """Return a row for the timepoints that the movie has no image of."""
     blank = found["blank_timepoints"]
-    return {"blank at": f"{in_ranges(list(blank))}: the movie has no image there"} if blank else {}
+    return {"blank at": f"{in_ranges(list(blank))}: the movie has no image at these timepoints"} if blank else {}
 
 
 def _voxel_row(found: dict[str, Any]) -> dict[str, str]:

@@ -61,7 +61,7 @@ def _of_others(entry: EntryPoint, workspace: Path | None) -> Iterator[Finding]:
         yield from check(workspace)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with another package is a finding
         yield problem(
-            entry.name, f"the checks of {entry.value} failed: {error!r}", "Install the package that they are of again."
+            entry.name, f"the checks of {entry.value} failed: {error!r}", "Reinstall the package that provides them."
         )
 
 

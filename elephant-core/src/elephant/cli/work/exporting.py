@@ -37,7 +37,7 @@ def export_masks(name: str, files: Sequence[Path], output: Path, values: Mapping
     _warn(table.guesses())
     with tempfile.TemporaryDirectory(dir=output.absolute().parent, prefix=f".{output.name}.") as beside:
         archive = Path(beside) / "masks.zip"
-        with interruptible(lambda: f"{output} is as it was") as cancel, Bars(quiet=current().quiet) as bars:
+        with interruptible(lambda: f"{output} is unchanged") as cancel, Bars(quiet=current().quiet) as bars:
             with archive.open("w+b") as into:
                 first = 0 if values["from_zero"] else None
                 shown = export_tracks(dataset, table.spots(), labels, params, into, bars, cancel, first_number=first)
@@ -68,12 +68,12 @@ def _left_out(
     if n_beyond:
         yield (
             f"{counted(n_beyond, 'nucleus', 'nuclei')} left out: the movie has timepoints 0 to "
-            f"{dataset.n_timepoints - 1}, and the file goes to {max(record.t for record in records)}"
+            f"{dataset.n_timepoints - 1}, and the file goes up to {max(record.t for record in records)}"
         )
     if params.t_start and not values["from_zero"]:
         yield (
-            f"masks and {TRACKS} count timepoints as the movie does, from {params.t_start}; programs that count masks "
-            "from 0 need --from-zero"
+            f"masks and {TRACKS} number timepoints as in the movie, from {params.t_start}; programs that count masks "
+            f"from 0 need --from-zero"
         )
 
 

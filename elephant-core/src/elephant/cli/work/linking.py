@@ -40,7 +40,7 @@ def link_spots(name: str, files: Sequence[Path], model: str | None, values: Mapp
     is_new = not any(output.exists() for output in outputs)
     largest = values["join"]
     if largest is not None and not 0 < largest < float("inf"):
-        raise click.UsageError(f"--join: expected a distance above 0, but {largest} came")
+        raise click.UsageError(f"--join: expected a distance above 0, got {largest}")
     dataset = open_dataset(name, values["workspace"])
     path = None if model is None else find(MODELS, model, values["workspace"])
     groups = _numbered(read_all_spots(files), dataset)
@@ -86,7 +86,7 @@ def _tell_by_what(records: Sequence[SpotRecord]) -> None:
     n_known = sum(record.earlier is not None for record in records)
     if n_known:
         logger.warning(
-            "%s joined by the `earlier` in the file, %s by where they are: to the nearest neighbours",
+            "%s joined by the `earlier` in the file, %s by their own positions: to the nearest neighbours",
             counted(n_known, "spot"),
             len(records) - n_known,
         )
@@ -108,7 +108,7 @@ def _numbered(records: Sequence[SpotRecord], dataset: Dataset) -> Groups:
         records = [r.model_copy(update={"id": i, "parent": new.get(r.parent)}) for i, r in enumerate(records)]
     elif len(set(ids)) < len(ids):
         raise InvalidInputError(
-            "spots have ids, but some are the same: give each spot an id of its own, or none of them any"
+            "spots have ids, but some are duplicates: give each spot a unique id, or none of them any"
         )
     groups: dict[int, list[SpotRecord]] = {}
     for record in records:

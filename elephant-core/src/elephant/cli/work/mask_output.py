@@ -33,7 +33,7 @@ def check_output(output: Path, overwrite: bool) -> None:
             f"{output.suffix}, or write .zip"
         )
     if not output.absolute().parent.is_dir():
-        raise NotFoundError(f"there is no folder {output.parent} for {output.name}: make it first")
+        raise NotFoundError(f"there is no folder {output.parent} for {output.name}: create it first")
     if output.is_symlink():
         raise InvalidInputError(f"{output} is a link to {output.readlink()}: choose another name")
     if not output.exists():
@@ -77,7 +77,8 @@ def _check_replaceable(output: Path) -> None:
     other = _other_file(output)
     if other is not None:
         raise InvalidInputError(
-            f"{output} holds {other}, which no export wrote, and would be lost: choose another name, or move it away"
+            f"{output} holds {other}, which was not written by an export and would be lost: choose another name, or "
+            f"move it away"
         )
 
 

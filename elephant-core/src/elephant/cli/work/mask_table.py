@@ -13,9 +13,9 @@ from elephant.workflows.tracks import Shown
 
 _EXAMPLES = 3
 _BECAUSE = {
-    Reason.GAP: "a gap ends a track, which goes on as a child of its own",
-    Reason.DIVISION: "daughters are tracks of their own",
-    Reason.HIDDEN: "a track ends where its nucleus is in no mask, and goes on as a child of its own",
+    Reason.GAP: "a gap ends a track, which continues as a child",
+    Reason.DIVISION: "daughters are separate tracks",
+    Reason.HIDDEN: "a track ends where its nucleus is in no mask, and continues as a child",
     Reason.TAKEN: "another track has this number",
     Reason.RANGE: "labels are 1 to 65535",
     Reason.MIXED: "their track has another number",
@@ -77,29 +77,30 @@ class MaskTable:
     def guesses(self) -> Iterator[str]:
         """Say what was filled in."""
         if self.shift:
-            yield "tracks are counted from 0, which is the background of a mask: each label is the number plus 1"
+            yield "tracks are counted from 0, which is the background of a mask: each label is its number plus 1"
         n_untracked = sum(number is None for number in self.numbers)
         has_links = any(parent >= 0 for parent in self.lineage.parents)
         if n_untracked == len(self.numbers) and not has_links and self.numbers:
             yield (
-                "the nuclei have neither a track nor a parent: each is a track of its own (elephant link --join makes "
+                "the nuclei have neither a track nor a parent: each becomes a separate track (elephant link --join "
+                "makes "
                 "tracks)"
             )
         elif 0 < n_untracked < len(self.numbers):
-            yield f"{_nuclei(n_untracked)} without a number: their tracks got labels that no other track has"
+            yield f"{_nuclei(n_untracked)} without a number: their tracks got unused labels"
         if self.lineage.n_by_track and any(spot.parent is not None for spot in self.tracked):
-            yield f"{_nuclei(self.lineage.n_by_track)} without a parent: taken for the next ones of their tracks"
+            yield f"{_nuclei(self.lineage.n_by_track)} without a parent: treated as the next ones of their tracks"
         if self.lineage.unknown:
             unknown = self.lineage.unknown
             names = _some(map(str, dict.fromkeys(unknown)))
-            yield f"{_nuclei(len(unknown))} with a parent that is not in the file ({names}): taken for none"
+            yield f"{_nuclei(len(unknown))} with a parent that is not in the file ({names}): treated as having none"
 
     def losses(self, shown: Shown) -> Iterator[str]:
         """Say which nuclei are in no mask."""
         if shown.outside:
             yield f"{_nuclei(len(shown.outside))} outside of the image, in no mask: {self._which(shown.outside)}"
         if shown.covered:
-            yield f"{_nuclei(len(shown.covered))} in no mask, as others cover them: {self._which(shown.covered)}"
+            yield f"{_nuclei(len(shown.covered))} in no mask, since others cover them: {self._which(shown.covered)}"
 
     def changes(self, changes: Sequence[Change]) -> Iterator[str]:
         """Say which labels are not the numbers of the file, and why."""
@@ -109,7 +110,8 @@ class MaskTable:
             for change in of_reason:
                 firsts.setdefault((change.number - self.shift, change.label), change.t)
             examples = _some(f"{number} is {label} from timepoint {t}" for (number, label), t in firsts.items())
-            yield f"{_nuclei(len(of_reason))} with another label than in the file, as {_BECAUSE[reason]}: {examples}"
+            because = _BECAUSE[reason]
+            yield f"{_nuclei(len(of_reason))} with a different label from the file's, since {because}: {examples}"
 
     def _which(self, indices: Sequence[int]) -> str:
         at = Counter(self.records[i].t for i in indices)

@@ -51,10 +51,10 @@ def describe(name: str, workspace: Path | None, as_json: bool) -> int:
         "axes": _axes(found),
         "members": found["members"],
         "parameters": f"{found['parameters']:,} each",
-        "numbers": "all finite" if found["finite"] else "some are none: its training went astray",
+        "numbers": "all finite" if found["finite"] else "some are NaN or infinite: its training diverged",
         "size": in_bytes(found["bytes"]),
         "changed": found["changed"],
-        "holds": found["holds"] or ("not known: the file came by other ways" if told.entries else "not known"),
+        "holds": found["holds"] or ("unknown: the file was replaced by other means" if told.entries else "not known"),
         "generations": len(found["generations"]) or "none",
     }
     for label, value in rows.items():
@@ -84,7 +84,7 @@ def restore_version(name: str, number: int | None, workspace: Path | None, as_js
     if as_json:
         print_json({"restored": chosen.number} | _summary(path))
     else:
-        click.echo(f"{path} is again its {chosen}; what it held before is kept")
+        click.echo(f"{path} restored to {chosen}; what it held before is kept")
     return DONE
 
 
@@ -92,9 +92,9 @@ def import_file(file: Path, name: str | None, workspace: Path | None, overwrite:
     """Take over a model file after a look at what is in it."""
     path = folder_of(MODELS, workspace) / file.name if name is None else place(MODELS, name, workspace)
     if path.suffix != ".pth":
-        raise InvalidInputError(f"a model's name must end with .pth, but {path.name!r} came")
+        raise InvalidInputError(f"expected a model name that ends with .pth, got {path.name!r}")
     if path.exists() and not overwrite:
-        raise InvalidInputError(f"there is a model at {path} already: give --overwrite, or another name")
+        raise InvalidInputError(f"there is already a model at {path}: give --overwrite, or another name")
     if not file.is_file():
         raise NotFoundError(f"there is no file {file}: check the path")
     members = load_state_dicts(file)
@@ -113,13 +113,11 @@ def _check(members: list[StateDict], name: str) -> None:
     kinds = {recognise(member) for member in members}
     if None in kinds or len(kinds) > 1:
         raise ModelFileError(
-            f"{name} holds another architecture than the detection and flow networks in 3D and 2D, or several: choose "
-            "a file of this server or of the original one"
+            f"{name} has a different architecture from the detection and flow networks in 3D and 2D, or mixes "
+            f"several: choose a file of this server or of the original one"
         )
     if not all(map(_is_finite, members)):
-        raise ModelFileError(
-            f"{name} holds numbers that are none (NaN or infinite): its training went astray; choose an earlier file"
-        )
+        raise ModelFileError(f"{name} contains NaN or infinite values: its training diverged; choose an earlier file")
 
 
 def _summary(path: Path) -> dict[str, Any]:

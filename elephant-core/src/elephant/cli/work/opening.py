@@ -25,7 +25,7 @@ def open_dataset(name: str, workspace: Path | None) -> Dataset:
     dataset = Dataset(find(DATASETS, name, workspace))
     change = describe_change(dataset.folder)
     if change:
-        logger.warning("%s; this command goes on with what the dataset holds", change)
+        logger.warning("%s; this command uses what the dataset holds", change)
     return dataset
 
 
@@ -41,7 +41,7 @@ def chosen_voxel_size(vector: Vector | None, dataset: Dataset) -> VoxelSize:
     if vector is None:
         if known is None:
             raise click.UsageError(
-                f"the voxel size of {dataset.name} is not known, since it was converted without one: "
+                f"the voxel size of {dataset.name} is unknown, since it was converted without one: "
                 "give --voxel-size X Y Z"
             )
         return as_voxel_size(known.zyx[::-1], dataset.n_dims)

@@ -28,7 +28,7 @@ from elephant.spots import DetectedSpot
 logger = logging.getLogger(__name__)
 
 STANDARD_OUTPUT = Path("-")
-REPLACED = "; the file that was there is replaced"
+REPLACED = "; the previous file is replaced"
 IDS_PER_TIMEPOINT = 1_000_000
 
 
@@ -72,7 +72,7 @@ def predict_spots(name: str, model: str, values: Mapping[str, Any]) -> int:
 def _check_radii(values: Mapping[str, Any]) -> None:
     least, most = values["r_min"], values["r_max"]
     if None not in (least, most) and least > most:
-        raise click.UsageError(f"--r-min: expected at most --r-max, which is {most:g}, but got {least:g}")
+        raise click.UsageError(f"--r-min: expected at most --r-max, which is {most:g}, got {least:g}")
 
 
 def outputs_of(values: Mapping[str, Any], inputs: Sequence[Path] = ()) -> list[Path]:
@@ -106,7 +106,8 @@ def _id(t: int, i: int) -> int:
     """Return the id of the i-th spot of a timepoint: the same whichever timepoints are predicted together."""
     if i >= IDS_PER_TIMEPOINT:
         raise InvalidInputError(
-            f"timepoint {t} has more than {IDS_PER_TIMEPOINT} spots, most of them noise: train on, or raise --p-thresh "
+            f"timepoint {t} has more than {IDS_PER_TIMEPOINT} spots, most of them noise: train more, or raise "
+            f"--p-thresh "
             "or --r-min"
         )
     return t * IDS_PER_TIMEPOINT + i

@@ -98,8 +98,8 @@ class _Outcome:
         if self.n_epochs:
             return f"{self.path} holds {counted(self.n_epochs, 'finished epoch')}"
         if self._changed() != self.before:
-            return f"{self.path} was started anew, but not trained; elephant models restore gives back what it held"
-        return f"{self.path} is as it was before the training"
+            return f"{self.path} was started anew, but not trained; elephant models restore brings its old version back"
+        return f"{self.path} is unchanged by the training"
 
     @contextmanager
     def start(self) -> Iterator[None]:
@@ -130,7 +130,7 @@ class _Outcome:
             print_json({"model": str(self.path), "completed": True, "epochs": self.n_epochs, "loss": loss})
         elif loss is None:
             state = "was made, but not trained" if self.made else "was not trained"
-            click.echo(f"{self.path} {state}: the labels are written, and no epoch was asked for")
+            click.echo(f"{self.path} {state}: the labels are written, and no epochs were requested")
         else:
             is_new = "made, and trained for " if self.made else ""
             click.echo(f"{self.path}: {is_new}{counted(self.n_epochs, 'epoch')}, mean loss of the last one {loss:.4g}")
@@ -193,7 +193,7 @@ def train_flow_model(order: Order) -> int:
     links = links_of(read_all_spots(order.files))
     if not links:
         raise InvalidInputError(
-            f"nothing to train: {order.names} tells of no links; give its spots a parent, as "
+            f"nothing to train: {order.names} contains no links; give its spots a parent, as "
             "`elephant link --join` does, or a displacement"
         )
     start = FlowStart(n_dims=dataset.n_dims, n_keep_axials=params.displacement.n_keep_axials, seed=params.loop.seed)

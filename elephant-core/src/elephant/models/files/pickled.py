@@ -15,7 +15,7 @@ MOST_OPCODES = 500_000  # the published networks take 3,000 each
 
 
 class PickleError(Exception):
-    """A pickle is damaged, or holds what is no part of a state dict."""
+    """A pickle is damaged, or holds what does not belong to a state dict."""
 
 
 class KeyKindError(Exception):
@@ -111,7 +111,7 @@ class _Machine:
         elif name in _STEPS:
             _STEPS[name](self, argument)
         else:
-            raise PickleError(f"{name} is no part of a state dict")
+            raise PickleError(f"{name} does not belong to a state dict")
 
     def pop(self) -> Any:
         return self.stack.pop()
@@ -120,19 +120,19 @@ class _Machine:
         module, _, name = argument.partition(" ")
         found = Global(module, name)
         if not self.meaning.is_known(found):
-            raise PickleError(f"{str(found)[:80]} is no part of a state dict")
+            raise PickleError(f"{str(found)[:80]} does not belong to a state dict")
         self.stack.append(found)
 
     def reduce(self, _: Any) -> None:
         arguments, called = self.pop(), self.pop()
         if not isinstance(called, Global) or not isinstance(arguments, tuple):
-            raise PickleError("a call that is no part of a state dict")
+            raise PickleError("a call that does not belong to a state dict")
         self.stack.append(self.meaning.reduce(called, arguments))
 
     def build(self, _: Any) -> None:
         self.pop()  # versions of layers: a remark that nothing depends on
         if not isinstance(self.stack[-1], dict):
-            raise PickleError("an object with a state that is no part of a state dict")
+            raise PickleError("an object with a state that does not belong to a state dict")
 
     def persistent(self, _: Any) -> None:
         self.stack.append(self.meaning.persistent(self.pop()))
@@ -151,7 +151,7 @@ class _Machine:
 
     def last(self, n: int) -> None:
         if len(self.stack) < n:
-            raise PickleError("a tuple of more than there is")
+            raise PickleError("a tuple of more values than there are")
         self.stack[-n:] = [tuple(self.stack[-n:])]
 
     def put(self, index: int) -> None:
@@ -168,7 +168,7 @@ class _Machine:
 
     def _extend(self, items: list[Any]) -> None:
         if not isinstance(self.stack[-1], list):
-            raise PickleError("an addition to what is no list")
+            raise PickleError("an addition to something other than a list")
         self.stack[-1].extend(items)
 
     def set_item(self, _: Any) -> None:
@@ -180,7 +180,7 @@ class _Machine:
 
     def _update(self, items: list[Any]) -> None:
         if not isinstance(self.stack[-1], dict) or len(items) % 2:
-            raise PickleError("an entry of what is no dict")
+            raise PickleError("an entry of something other than a dict")
         self.stack[-1].update(named(zip(items[::2], items[1::2], strict=True)))
 
 

@@ -122,11 +122,11 @@ class _Storages:
     def named(self, persistent_id: Any) -> _Storage:
         """Return what a persistent id stands for."""
         if not isinstance(persistent_id, tuple) or len(persistent_id) not in (5, 6) or persistent_id[0] != "storage":
-            raise PickleError("a reference to what is no storage")
+            raise PickleError("a reference to something other than a storage")
         kind, key, _, count, *view = persistent_id[1:]
         is_named = isinstance(kind, Global) and kind.name in _STORAGES and isinstance(key, str)
         if not is_named or not _is_count(count):
-            raise PickleError("a storage that no state dict has")
+            raise PickleError("a storage of an unsupported type")
         dtype = _STORAGES[kind.name]
         index = self.keys.setdefault(key, len(self.keys))
         if index == len(self.n_bytes):
@@ -142,10 +142,10 @@ def _part(storage: _Storage, view: Any) -> _Storage:
     if view is None:
         return storage
     if not isinstance(view, tuple) or len(view) != 3 or not all(map(_is_count, view[1:])):
-        raise PickleError("a part of a storage that cannot be")
+        raise PickleError("an impossible part of a storage")
     _, first, count = view
     if first + count > storage.count:
-        raise PickleError("a part of a storage that reaches beyond it")
+        raise PickleError("a part that reaches beyond its storage")
     return _Storage(storage.index, storage.dtype, first, count)
 
 
@@ -165,27 +165,27 @@ def _reduce(called: Global, arguments: tuple[Any, ...]) -> Any:
         return arguments[0]
     if called.name in _TENSORS and len(arguments) >= _TENSORS[called.name]:
         return _tensor(arguments, arguments[6] if called.name == "_rebuild_tensor_v3" else None)
-    raise PickleError(f"a call of {called} that no state dict has")
+    raise PickleError(f"a call of {called} that does not belong in a state dict")
 
 
 def _pairs(arguments: tuple[Any, ...]) -> list[Any]:
     """Return the entries that a dict is made with: none, or a list of pairs as Python 2 wrote them."""
     pairs = arguments[0] if arguments else []
     if len(arguments) > 1 or not isinstance(pairs, list) or not all(isinstance(p, list | tuple) for p in pairs):
-        raise PickleError("a dict that is made in another way")
+        raise PickleError("a dict that is built in an unsupported way")
     if any(len(pair) != 2 for pair in pairs):
-        raise PickleError("a dict that is made in another way")
+        raise PickleError("a dict that is built in an unsupported way")
     return pairs
 
 
 def _tensor(arguments: tuple[Any, ...], dtype: Any) -> TensorPlace:
     storage, offset, size, stride = arguments[:4]
     if not isinstance(storage, _Storage) or not _is_count(offset) or not _are_counts(size) or not _are_counts(stride):
-        raise PickleError("a tensor that no state dict has")
+        raise PickleError("a tensor that does not belong in a state dict")
     name, available = storage.dtype, storage.count
     if dtype is not None:
         if not isinstance(dtype, Global) or dtype.name not in _SIZES or storage.first:
-            raise PickleError("a tensor of a type that no state dict has")
+            raise PickleError("a tensor of an unsupported type")
         name, available = dtype.name, storage.count * _SIZES[storage.dtype] // _SIZES[dtype.name]
     is_empty = 0 in size
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=False))
@@ -224,7 +224,7 @@ def _read_old(file: BinaryIO, size: int) -> ModelTable:
     file.seek(0)
     head = io.BytesIO(file.read(LARGEST_TABLE))
     if (_plain(head), _plain(head)) != (_MAGIC, _VERSION):
-        raise DamagedTableError("it does not begin as one")
+        raise DamagedTableError("it does not begin like one")
     system = _plain(head)
     value = read_pickle(head, Meaning(_is_known, _reduce, storages.named))
     keys, position = _plain(head), head.tell()
@@ -259,7 +259,7 @@ def _checked(place: tuple[int, int] | None, n_bytes: int, key: str) -> tuple[int
 def _members(content: Any) -> list[dict[str, TensorPlace]]:
     members = content if isinstance(content, list) else [content]
     if len(members) > MOST_MEMBERS:  # a list may name the same weights again and again and take no room
-        raise NotWeightsError(f"{len(members)} networks, of at most {MOST_MEMBERS} that a model can have")
+        raise NotWeightsError(f"{len(members)} networks, more than the {MOST_MEMBERS} that a model can have")
     for member in members:
         if not isinstance(member, dict) or not member or any(type(v) is not TensorPlace for v in member.values()):
             raise NotWeightsError(_kind_of(content))
@@ -271,5 +271,5 @@ def _members(content: Any) -> list[dict[str, TensorPlace]]:
 def _kind_of(content: Any) -> str:
     if isinstance(content, TensorPlace):
         return "a tensor"
-    kinds: list[tuple[Any, str]] = [(list, "a list of other things"), (dict, "a dict of other things")]
+    kinds: list[tuple[Any, str]] = [(list, "a list of something else"), (dict, "a dict of something else")]
     return next((words for kind, words in kinds if isinstance(content, kind)), type(content).__name__)

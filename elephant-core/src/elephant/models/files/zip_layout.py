@@ -102,7 +102,7 @@ def _directory(file: BinaryIO, size: int) -> tuple[int, int, int]:
     end = size - _END.size
     signature, disk, first_disk, here, count, length, begin, comment = _END.unpack(_read(file, end, _END.size))
     if signature != b"PK\x05\x06" or comment:
-        raise ArchiveError("it is cut off, or something follows its end")
+        raise ArchiveError("it is truncated, or something follows its end")
     if _SHORT in (here, count) or _LONG in (length, begin):
         end, here, count, length, begin = _long_directory(file, end - _LOCATOR.size)
     if disk or first_disk or here != count or begin + length > end:
@@ -161,9 +161,9 @@ def _longer(fields: list[int], extra: bytes) -> list[int]:
 
 def _read(file: BinaryIO, position: int, length: int) -> bytes:
     if position < 0:
-        raise ArchiveError("it is cut off")
+        raise ArchiveError("it is truncated")
     file.seek(position)
     content = file.read(length)
     if len(content) < length:
-        raise ArchiveError("it is cut off")
+        raise ArchiveError("it is truncated")
     return content
