@@ -76,7 +76,7 @@ def test_a_file_system_whose_locks_hold_nobody_out(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(machine, "_TRY_TO_LOCK", "import sys; sys.exit(1)")
     finding = check_locks(tmp_path)
     assert finding.status is Status.PROBLEM
-    assert "same one" in finding.message
+    assert "same lock" in finding.message
 
 
 def test_a_file_system_whose_locks_do_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,13 +66,13 @@ CASES: dict[str, Case] = {
         "t,x,y,z,radius,value\n0,8,8,8,3,65535\n1,8,8,8,3,65535\n0,14,8,8,2,70000\n",
         [(1, 0, 0, 0), (65535, 0, 1, 0)],
         [{1, 65535}, {65535}, set(), set()],
-        "as labels are 1 to 65535: 70000 is 1 from timepoint 0",
+        "since labels are 1 to 65535: 70000 is 1 from timepoint 0",
     ),
     "detections": (
         "t,x,y,z,radius\n0,8,8,8,3\n1,8,8,8,3\n",
         [(1, 0, 0, 0), (2, 1, 1, 0)],
         [{1}, {2}, set(), set()],
-        "neither a track nor a parent: each is a track of its own",
+        "neither a track nor a parent: each becomes a separate track",
     ),
     "strangers": (
         "t,x,y,z,radius,id,parent\n0,8,8,8,3,1,-1\n1,8,8,8,3,2,1\n",
@@ -90,7 +90,7 @@ CASES: dict[str, Case] = {
         HEAD + "3,8,8,8,3,1,,1\n4,8,8,8,3,2,1,1\n",
         [(1, 3, 3, 0)],
         [set(), set(), set(), {1}],
-        "1 nucleus left out: the movie has timepoints 0 to 3, and the file goes to 4",
+        "1 nucleus left out: the movie has timepoints 0 to 3, and the file goes up to 4",
     ),
     "nothing": ("t,x,y,z,radius\n", [], [set(), set(), set(), set()], ""),
 }

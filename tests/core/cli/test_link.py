@@ -26,7 +26,7 @@ def test_where_they_were_counts_where_it_is_known(dataset: Path, shell: Shell) -
     (shell.folder / "s.csv").write_text(f"{HEAD},earlier_x,earlier_y,earlier_z\n0,4,8,8,2,,,\n1,14,8,8,2,4,8,8\n")
     done = shell("link", dataset, "--spots", "s.csv", *SCALES, "--join", "1", "--json")
     assert [spot.get("parent") for spot in done.json["spots"]] == [None, 0]
-    assert "1 spot joined by the `earlier` in the file, 1 by where they are" in done.err
+    assert "1 spot joined by the `earlier` in the file, 1 by their own positions" in done.err
 
 
 def test_parts_that_were_predicted_apart_are_joined(dataset: Path, shell: Shell) -> None:
@@ -46,8 +46,8 @@ def test_parts_that_were_predicted_apart_are_joined(dataset: Path, shell: Shell)
     ("args", "words"),
     [
         ([], "expected --model (a flow model), --join"),
-        (["--join", "3", "--patch", "8", "8", "8"], "--patch has a meaning with --model only"),
-        (["--join", "3", "--output-prediction"], "--output-prediction has a meaning with --model only"),
+        (["--join", "3", "--patch", "8", "8", "8"], "--patch only applies with --model"),
+        (["--join", "3", "--output-prediction"], "--output-prediction only applies with --model"),
     ],
 )
 def test_what_needs_a_model_is_refused_without_one(args: list[str], words: str, dataset: Path, shell: Shell) -> None:

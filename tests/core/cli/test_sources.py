@@ -108,7 +108,7 @@ def test_a_folder_of_other_things_is_no_dataset(shell: Shell, movie: Path, monke
     for name in (folder, "../notempty", ".", "../x/../notempty", "../x/../../" + movie.parent.name + "/notempty"):
         done = shell("convert", movie, name)
         assert (done.status, done.err.count("\n")) == (1, 1)
-        assert "which holds notes.txt: give another name" in done.err
+        assert "which contains notes.txt: give another name" in done.err
         assert [path.name for path in folder.iterdir()] == ["notes.txt"]
         assert not (movie.parent / "x").exists()
     assert shell("convert", movie, folder, "--overwrite").status == 0

@@ -86,8 +86,8 @@ def test_a_parent_must_be_at_the_timepoint_before(parent: int) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("s.json", "{", "is no JSON"),
-        ("s.json", "[" * 100_000, "is no JSON"),
+        ("s.json", "{", "is not valid JSON"),
+        ("s.json", "[" * 100_000, "is not valid JSON"),
         ("s.json", "{}", "has no list of spots"),
         ("s.json", "3", "has no list of spots"),
         ("s.json", "[3]", r"spots\[0\]"),
@@ -113,7 +113,7 @@ def test_a_parent_must_be_at_the_timepoint_before(parent: int) -> None:
         ("s.csv", "t,x,y,cxx,cxy,cyy\n0,1,2,,,\n", "line 2: cxx: expected a number, got an empty cell$"),
         ("s.csv", "t,x,y,cxx,cxy,cyy\n0,1,2,4,0,b\n", 'line 2: cyy: expected a number, got "b"$'),
         ("s.csv", "t,x,y,radius\n0,1,2,3,\n0,1,5,2,3\n", "line 3: expected at most 4 cells.*got 5"),
-        ("s.csv", 't,x,y,radius,tag\n0,1,2,3,"' + "0,1,2,3,tp\n" * 20_000, "is no CSV.*field"),
+        ("s.csv", 't,x,y,radius,tag\n0,1,2,3,"' + "0,1,2,3,tp\n" * 20_000, "is not a valid CSV file.*field"),
     ],
 )
 def test_what_is_wrong_is_named(name: str, text: str, words: str, tmp_path: Path) -> None:
@@ -195,8 +195,8 @@ def test_a_folder_is_no_file_of_spots(tmp_path: Path) -> None:
 def test_columns_that_are_not_read_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "s.csv").write_text("t,x,y,radius,parent_id,note\n0,1,2,3,,\n")
     read_spots(tmp_path / "s.csv")
-    assert caplog.messages == ["s.csv: columns parent_id, note are not read (rename parent_id to parent?)"]
+    assert caplog.messages == ["s.csv: columns parent_id, note are ignored (rename parent_id to parent?)"]
     caplog.clear()
     (tmp_path / "s.csv").write_text("t,x,y,radius,label\n0,1,2,3,\n")
     read_spots(tmp_path / "s.csv")
-    assert caplog.messages == ["s.csv: column label is not read"]
+    assert caplog.messages == ["s.csv: column label is ignored"]

@@ -249,7 +249,7 @@ def test_what_goes_to_standard_output_is_json_alone(story: Path, shell: Shell) -
 
 def test_spots_without_tracks_are_tracks_of_their_own(story: Path, shell: Shell) -> None:
     done = shell("export", "lab/sim", "--spots", story / "true.json", *SCALES, "-o", "m.zip")
-    assert "each is a track of its own" in done.err
+    assert "each becomes a separate track" in done.err
     tracks, masks = check_result(shell.folder / "m.zip")
     assert len(tracks) == sum(map(len, masks)) == len(read_spots(story / "true.json"))
 
