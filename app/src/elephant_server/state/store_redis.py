@@ -104,9 +104,13 @@ class RedisStore:
             after = json.dumps(document)
             if after == before and not effects:
                 ask(("UNWATCH",))
-            elif ask(("MULTI",), ("SET", key, after), *self._commands(effects), ("EXEC",))[-1] is None:
-                raise WatchError("another process changed it first")
-            return value
+                return value
+            *_, done = ask(("MULTI",), ("SET", key, after), *self._commands(effects), ("EXEC",))
+        if done is None:
+            raise WatchError("another process changed it first")
+        if failures := [answer for answer in done if isinstance(answer, Exception)]:
+            raise failures[0]
+        return value
 
     def _commands(self, effects: Effects) -> Iterator[tuple[str | int, ...]]:
         """Yield the commands of a transaction that make effects happen."""
