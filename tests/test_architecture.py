@@ -32,10 +32,12 @@ CORE_ORDER: list[set[str]] = [
 ]
 APP_ORDER: list[set[str]] = [
     {"errors", "settings", "device_memory"},
-    {"state", "rabbitmq"},
-    {"logs", "uploads", "machines"},
+    {"rabbitmq"},
+    {"uploads"},
     {"schemas"},
     {"jobs"},
+    {"feed"},
+    {"logs", "machines"},
     {"services"},
     {"api"},
     {"auth"},

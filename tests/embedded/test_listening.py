@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 
 from elephant_server.embedded import connections, server
+from elephant_server.feed import ActivityFeed
+from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.store_memory import MemoryStore
 from elephant_server.jobs.threads import WorkerThreads
 from elephant_server.main import make_app
 from elephant_server.rabbitmq import Messages, NoBroker
 from elephant_server.services import Services
 from elephant_server.settings import Settings
-from elephant_server.state import ActivityFeed, JobStore, MemoryStore
 from stack.running import free_ports, wait_until
 
 TOKEN = "abcdefghijklmnopqrstuvwxyz"

@@ -3,9 +3,10 @@
 import functools
 import logging
 
+from elephant_server.feed import ActivityFeed, FeedPublisher
+from elephant_server.jobs.store_redis import RedisStore
 from elephant_server.rabbitmq import Messages, Publisher, QueueLogHandler
 from elephant_server.settings import Settings
-from elephant_server.state import ActivityFeed, FeedPublisher, RedisStore
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 OURS = ("elephant", "elephant_server")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from redis.exceptions import RedisError
 
 from elephant_server.device_memory import DeviceMemory, device_memory
-from elephant_server.state import Member, WorkerRegistry
+from elephant_server.jobs.worker_registry import Member, WorkerRegistry
 
 # Every client asks each second, and an answer of a moment ago is as good; one that could not be had is not asked for
 # again at once.

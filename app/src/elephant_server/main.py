@@ -7,12 +7,15 @@ from elephant_server.api import register
 from elephant_server.api.admission import Admission
 from elephant_server.auth.limits import limit_bodies
 from elephant_server.auth.middleware import AuthMiddleware
+from elephant_server.feed import ActivityFeed
 from elephant_server.jobs.broker import Post
+from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.store_redis import RedisStore
+from elephant_server.jobs.worker_registry import RedisWorkerRegistry
 from elephant_server.logs import messages_of
 from elephant_server.machines import Machines
 from elephant_server.services import KEY, Services
 from elephant_server.settings import Settings, get_settings
-from elephant_server.state import ActivityFeed, JobStore, RedisStore, RedisWorkerRegistry
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -5,13 +5,14 @@ from typing import Self
 
 from flask import current_app
 
+from elephant_server.feed import ActivityFeed
 from elephant_server.jobs.responses import LongPollResponder
+from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.streaming import Follower
 from elephant_server.jobs.submit import Dispatcher, Sender
 from elephant_server.machines import Machines
 from elephant_server.rabbitmq import Messages
 from elephant_server.settings import Settings
-from elephant_server.state import ActivityFeed, JobStore
 
 KEY = "elephant"
 

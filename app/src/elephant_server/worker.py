@@ -15,9 +15,11 @@ from elephant_server.jobs.context import WorkerContext, make_context
 from elephant_server.jobs.handlers import TASKS, perform
 from elephant_server.jobs.heartbeat import attend
 from elephant_server.jobs.runner import end_current_jobs
+from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.store_redis import RedisStore
+from elephant_server.jobs.worker_registry import RedisWorkerRegistry
 from elephant_server.logs import feed_publisher_of, messages_of, set_up_logging
 from elephant_server.settings import get_settings
-from elephant_server.state import JobStore, RedisStore, RedisWorkerRegistry
 
 app = make_celery(get_settings())
 

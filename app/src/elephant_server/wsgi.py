@@ -2,11 +2,12 @@
 
 from elephant_server.jobs.orphans import OrphanFiles
 from elephant_server.jobs.reaper import Reaper
+from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.store_redis import RedisStore
 from elephant_server.jobs.submit import CTC_EXPORT, FLOW_RESET, SEG_RESET
 from elephant_server.logs import set_up_logging
 from elephant_server.main import create_app
 from elephant_server.settings import get_settings
-from elephant_server.state import JobStore, RedisStore
 from elephant_server.uploads.models import uploads_folder
 
 settings = get_settings()

@@ -9,8 +9,8 @@ from elephant.progress import NeverCancelled
 from elephant.types import Box, VoxelSize
 from elephant_server.api import flow
 from elephant_server.api.parsing import parse
+from elephant_server.jobs.records import Outcome
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
-from elephant_server.state import Outcome
 
 COVARIANCE = [4.0, 0.1, 0.2, 0.1, 5, 0.3, 0.2, 0.3, 6]
 SPOT = {"id": 7, "pos": [1, 2.5, 3], "covariance": COVARIANCE}

@@ -10,10 +10,11 @@ from elephant.dataset import Dataset
 from elephant.dataset.summary import image_version
 from elephant.spots import DetectedSpot
 from elephant.types import VoxelSize
+from elephant_server.feed import ActivityFeed, FeedPublisher
 from elephant_server.jobs.progress import show_found
+from elephant_server.jobs.results import MOST_NUCLEI
+from elephant_server.jobs.store_redis import RedisStore
 from elephant_server.schemas.detection import SegPredictBody
-from elephant_server.state import ActivityFeed, FeedPublisher, RedisStore
-from elephant_server.state.results import MOST_NUCLEI
 
 EDGES = VoxelSize(2.0, 0.5, 0.5)
 SPOT = DetectedSpot(np.array([4.0, 5.0, 6.0]), np.diag([16.0, 4.0, 1.0]), 0.75)

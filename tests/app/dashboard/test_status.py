@@ -23,14 +23,16 @@ from elephant.training.event_files import EventFile
 from elephant.training.scalars import ScalarReporter, unnamed_curves
 from elephant_server.dashboard.admission import Admission, BusyError
 from elephant_server.dashboard.curves import MOST_POINTS
+from elephant_server.feed import MOST_LINES, ActivityFeed, FeedPublisher
 from elephant_server.jobs.progress import DashboardProgress, Pace, show_begin
+from elephant_server.jobs.records import JobKind, Outcome
+from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.store_redis import RedisStore
 from elephant_server.logs import FeedHandler
 from elephant_server.main import create_app
 from elephant_server.schemas.detection import SegPredictBody
 from elephant_server.services import KEY
 from elephant_server.settings import Settings
-from elephant_server.state import ActivityFeed, FeedPublisher, JobKind, JobStore, Outcome, RedisStore
-from elephant_server.state.feed import MOST_LINES
 
 
 @pytest.fixture

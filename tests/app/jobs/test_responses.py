@@ -10,9 +10,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from elephant.errors import InvalidInputError, NotFoundError
 from elephant_server.errors import UnavailableError, UnexpectedError, WorkerLostError
 from elephant_server.jobs import responses
+from elephant_server.jobs.records import JobKind, Outcome
 from elephant_server.jobs.responses import LongPollResponder, raise_failure
 from elephant_server.jobs.submit import Job
-from elephant_server.state import JobKind, Outcome
 
 JOB = Job("id", JobKind.INTERACTIVE, "elephant.seg_predict")
 DONE = Outcome(result={})

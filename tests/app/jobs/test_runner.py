@@ -10,11 +10,12 @@ import redis
 
 from elephant_server.jobs import runner
 from elephant_server.jobs.context import JobControl
+from elephant_server.jobs.records import Access, Checkpoint, JobKind, LiveParams, Outcome, claim
 from elephant_server.jobs.runner import Otherwise, run_job
-from elephant_server.state import JobKind, JobStore, LiveParams, MemoryStore, Outcome, RedisStore
-from elephant_server.state.claims import Access, claim
-from elephant_server.state.records import Checkpoint
-from elephant_server.state.store import Change, Document, T
+from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.store_base import Change, Document, T
+from elephant_server.jobs.store_memory import MemoryStore
+from elephant_server.jobs.store_redis import RedisStore
 
 
 class Leaving(RedisStore):

@@ -11,6 +11,9 @@ from flask import Response
 from elephant.errors import NotFoundError
 from elephant_server.errors import StorageError
 from elephant_server.jobs import streaming
+from elephant_server.jobs.records import JobKind, Outcome
+from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.store_redis import RedisStore
 from elephant_server.jobs.streaming import (
     RESERVE,
     Follower,
@@ -21,7 +24,6 @@ from elephant_server.jobs.streaming import (
     growing_file,
 )
 from elephant_server.jobs.submit import Job
-from elephant_server.state import JobKind, JobStore, Outcome, RedisStore
 
 JOB = Job("a", JobKind.INTERACTIVE, "elephant.ctc_export")
 

@@ -8,10 +8,12 @@ import redis
 
 from elephant_server.errors import AlreadyRunningError, UnavailableError
 from elephant_server.jobs import submit
+from elephant_server.jobs.records import JobKind, NotYet
+from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.store_redis import RedisStore
 from elephant_server.jobs.submit import LOOKS_UNTIL_LOST, UNSERVED_S, Dispatcher, QueuedJob, QueuedJobsKeeper, Task
 from elephant_server.schemas.common import Body
 from elephant_server.schemas.detection import SegUpdateBody
-from elephant_server.state import JobKind, JobStore, NotYet, RedisStore
 
 TRAIN = Task("train", Body, JobKind.TRAINING)
 

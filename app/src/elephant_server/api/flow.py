@@ -7,12 +7,12 @@ from flask import Blueprint, Response
 from elephant_server.api.endpoint import described
 from elephant_server.api.parsing import read_body
 from elephant_server.api.resets import read_reset
+from elephant_server.jobs.records import Outcome
 from elephant_server.jobs.submit import FLOW_PREDICT, FLOW_RESET, FLOW_TRAIN, FLOW_UPDATE
 from elephant_server.schemas.answers import Completed, EarlierSpots
 from elephant_server.schemas.download import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.services import services
-from elephant_server.state import Outcome
 
 blueprint = Blueprint("flow", __name__)
 

@@ -4,10 +4,10 @@ from flask import Blueprint, Response, jsonify
 
 from elephant_server.api.endpoint import described
 from elephant_server.api.parsing import read_body
+from elephant_server.jobs.records import LiveParams
 from elephant_server.schemas.answers import Params
 from elephant_server.schemas.state import ParamsBody
 from elephant_server.services import services
-from elephant_server.state import LiveParams
 
 blueprint = Blueprint("params", __name__)
 

@@ -7,12 +7,12 @@ from flask import Blueprint, Response
 from elephant_server.api.endpoint import described
 from elephant_server.api.parsing import read_body
 from elephant_server.api.resets import read_reset
+from elephant_server.jobs.records import Outcome
 from elephant_server.jobs.submit import SEG_PREDICT, SEG_RESET, SEG_TRAIN, SEG_UPDATE
 from elephant_server.schemas.answers import Completed, FoundSpots
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.download import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.services import services
-from elephant_server.state import Outcome
 
 blueprint = Blueprint("seg", __name__)
 

@@ -7,10 +7,10 @@ from flask import Blueprint, Response, jsonify
 
 from elephant_server.api.endpoint import described
 from elephant_server.api.parsing import read_body
+from elephant_server.jobs.store import JobStore
 from elephant_server.schemas.answers import Device, State
-from elephant_server.schemas.state import ProcessBody
+from elephant_server.schemas.state import ProcessBody, ProcessState
 from elephant_server.services import services
-from elephant_server.state import JobStore, ProcessState
 
 blueprint = Blueprint("state", __name__)
 

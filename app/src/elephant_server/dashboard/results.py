@@ -10,8 +10,8 @@ from elephant_server.dashboard.admission import admitted
 from elephant_server.dashboard.query import read_query
 from elephant_server.dashboard.schemas import ResultAnswer, ResultNuclei, ResultQuery
 from elephant_server.dashboard.spots import ellipsoids
+from elephant_server.jobs.results import Nuclei, Result
 from elephant_server.services import services
-from elephant_server.state.results import Nuclei, Result
 
 blueprint = Blueprint("dashboard_results", __name__)
 

@@ -16,7 +16,7 @@ from elephant_server.dashboard.planes import plane_box
 from elephant_server.dashboard.query import asked_dataset, read_query
 from elephant_server.dashboard.schemas import Axis, FoundEllipsoid, FoundEllipsoids, SpotsQuery
 from elephant_server.jobs.progress import in_voxels
-from elephant_server.state.results import Nuclei
+from elephant_server.jobs.results import Nuclei
 
 blueprint = Blueprint("dashboard_spots", __name__)
 

@@ -8,9 +8,10 @@ from elephant_server import __version__
 from elephant_server.api.endpoint import described
 from elephant_server.dashboard.manual import manual_of
 from elephant_server.dashboard.schemas import JobStatus, Status
+from elephant_server.jobs.records import JobEntry, JobKind
 from elephant_server.schemas.answers import Device
+from elephant_server.schemas.state import ProcessState
 from elephant_server.services import Services, services
-from elephant_server.state import JobEntry, JobKind, ProcessState
 
 blueprint = Blueprint("dashboard_status", __name__)
 

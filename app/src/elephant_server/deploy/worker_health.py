@@ -12,8 +12,10 @@ from redis.exceptions import RedisError
 from elephant_server.deploy.supervision import ProgramState
 from elephant_server.deploy.worker_pairs import workers_of
 from elephant_server.jobs.reaper import end_silent
+from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.store_redis import RedisStore
+from elephant_server.jobs.worker_registry import Member, RedisWorkerRegistry
 from elephant_server.settings import Settings
-from elephant_server.state import JobStore, Member, RedisStore, RedisWorkerRegistry
 
 
 def absent_workers(settings: Settings) -> list[str]:

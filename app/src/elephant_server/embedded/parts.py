@@ -4,10 +4,13 @@ from dataclasses import dataclass
 
 from flask import Flask
 
+from elephant_server.feed import ActivityFeed, FeedPublisher
 from elephant_server.jobs.context import make_context
 from elephant_server.jobs.handlers import perform
 from elephant_server.jobs.orphans import OrphanFiles
 from elephant_server.jobs.reaper import Reaper
+from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.store_memory import MemoryStore
 from elephant_server.jobs.submit import ANSWERING_QUEUE, CTC_EXPORT, FLOW_RESET, SEG_RESET, TRAINING_QUEUE
 from elephant_server.jobs.threads import Do, WorkerThreads
 from elephant_server.logs import messages_of, set_up_logging
@@ -15,7 +18,6 @@ from elephant_server.main import make_app
 from elephant_server.rabbitmq import Messages, NoBroker
 from elephant_server.services import Services
 from elephant_server.settings import Settings
-from elephant_server.state import ActivityFeed, FeedPublisher, JobStore, MemoryStore
 from elephant_server.uploads.models import uploads_folder
 
 

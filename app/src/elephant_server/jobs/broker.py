@@ -8,9 +8,9 @@ from celery.utils.log import get_logger
 from celery.worker.request import Request
 from kombu.connection import Connection
 
+from elephant_server.jobs.store_redis import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, connect
+from elephant_server.jobs.worker_registry import RedisWorkerRegistry
 from elephant_server.settings import Settings
-from elephant_server.state import RedisWorkerRegistry
-from elephant_server.state.redis_connection import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, connect
 
 logger = get_logger(__name__)
 

@@ -21,9 +21,11 @@ from elephant.models.names import model_named
 from elephant.models.pretrained import Pretrained
 from elephant.training.loop import LiveSettings
 from elephant.types import VoxelSize
+from elephant_server.jobs.records import Checkpoint, Lease
+from elephant_server.jobs.results import JobFeed
+from elephant_server.jobs.store import JobStore
 from elephant_server.rabbitmq import Messages
 from elephant_server.settings import Settings
-from elephant_server.state import Checkpoint, FeedPublisher, JobStore, Lease
 
 logger = logging.getLogger(__name__)
 
@@ -138,12 +140,10 @@ class WorkerContext:
     model_cache: ModelCache
     job_store: JobStore
     messages: Messages
-    feed_publisher: FeedPublisher
+    feed_publisher: JobFeed
 
 
-def make_context(
-    settings: Settings, job_store: JobStore, messages: Messages, feed_publisher: FeedPublisher
-) -> WorkerContext:
+def make_context(settings: Settings, job_store: JobStore, messages: Messages, feed_publisher: JobFeed) -> WorkerContext:
     """Return what a worker keeps between jobs, on the best device that there is."""
     device = best_device()
     logger.info("Computing on %s", device)

@@ -6,7 +6,7 @@ import threading
 from redis.exceptions import RedisError
 
 from elephant_server.device_memory import device_memory
-from elephant_server.state import Member, WorkerRegistry
+from elephant_server.jobs.worker_registry import Member, WorkerRegistry
 
 logger = logging.getLogger(__name__)
 

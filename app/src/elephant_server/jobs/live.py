@@ -11,7 +11,7 @@ from elephant.methods.annotations import by_timepoint
 from elephant.methods.detection import positions_of
 from elephant.types import FloatArray, Spot
 from elephant_server.jobs.context import JobControl
-from elephant_server.state import JobStore
+from elephant_server.jobs.store import JobStore
 
 logger = logging.getLogger(__name__)
 

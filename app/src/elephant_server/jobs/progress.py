@@ -14,11 +14,10 @@ from elephant.io.paths import resolve_inside
 from elephant.progress import ProgressReporter
 from elephant.training.scalars import UNNAMED, curves, unnamed_curves
 from elephant.types import VoxelSize
+from elephant_server.jobs.results import MOST_NUCLEI, JobFeed, Nuclei, Result
 from elephant_server.rabbitmq import Messages
 from elephant_server.schemas.common import Body
 from elephant_server.schemas.detection import SegPredictBody
-from elephant_server.state import FeedPublisher
-from elephant_server.state.results import MOST_NUCLEI, Nuclei, Result
 
 if TYPE_CHECKING:  # SciPy and PyTorch come with them, and request handlers do without
     from elephant.spots import DetectedSpot
@@ -135,7 +134,7 @@ class DashboardProgress:
         Who else is told.
     """
 
-    def __init__(self, feed_publisher: FeedPublisher, job_id: str, inner: ProgressReporter) -> None:
+    def __init__(self, feed_publisher: JobFeed, job_id: str, inner: ProgressReporter) -> None:
         self._feed_publisher = feed_publisher
         self._job_id = job_id
         self._inner = inner
@@ -150,7 +149,7 @@ class DashboardProgress:
         self._inner.progress(stage, done, total, **values)
 
 
-def show_begin(feed_publisher: FeedPublisher, job_id: str, body: Body) -> None:
+def show_begin(feed_publisher: JobFeed, job_id: str, body: Body) -> None:
     """Put up what a job is about, and what its request says of its dataset."""
     about = body.about()
     feed_publisher.job(job_id, started=time.time(), **about)
@@ -160,7 +159,7 @@ def show_begin(feed_publisher: FeedPublisher, job_id: str, body: Body) -> None:
 
 
 def show_found(
-    feed_publisher: FeedPublisher, job_id: str, body: SegPredictBody, version: int, spots: Sequence["DetectedSpot"]
+    feed_publisher: JobFeed, job_id: str, body: SegPredictBody, version: int, spots: Sequence["DetectedSpot"]
 ) -> None:
     """Put up what a detection found, so that it can be looked at although no probabilities are kept.
 

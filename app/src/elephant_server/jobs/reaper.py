@@ -16,8 +16,9 @@ from redis.exceptions import RedisError
 
 from elephant_server.errors import WorkerLostError
 from elephant_server.jobs.orphans import OrphanFiles
-from elephant_server.state import JobEntry, JobStore, Outcome
-from elephant_server.state.owners import end_worker, is_gone
+from elephant_server.jobs.owners import end_worker, is_gone
+from elephant_server.jobs.records import JobEntry, Outcome
+from elephant_server.jobs.store import JobStore
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,9 @@ from elephant import errors as core_errors
 from elephant.errors import ElephantError
 from elephant_server import errors as app_errors
 from elephant_server.errors import UnavailableError, UnexpectedError, WorkerLostError
+from elephant_server.jobs.records import Outcome
+from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.submit import Job
-from elephant_server.state import JobStore, Outcome
 
 LOOK_INTERVAL_S = 2.0
 AWAY_S = 12.0

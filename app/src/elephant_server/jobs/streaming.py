@@ -19,6 +19,7 @@ from flask import Response
 
 from elephant.errors import ElephantError, reason_of
 from elephant_server.errors import StorageError
+from elephant_server.jobs.records import Announcement, Outcome
 from elephant_server.jobs.responses import (
     LOOK_INTERVAL_S,
     NEXT_BYTE_AFTER_S,
@@ -26,9 +27,9 @@ from elephant_server.jobs.responses import (
     give_up,
     raise_failure,
 )
+from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.submit import Job
 from elephant_server.schemas.download import LATE_FIRST_BYTE_AFTER_S
-from elephant_server.state import JobStore, News, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class GrowingFile:
                 f"nothing can be written into {folder} ({reason_of(error)}): make room on the disk"
             ) from error
 
-    def heard_of(self, news: News | None) -> int:
+    def heard_of(self, news: Announcement | None) -> int:
         """Take note of what the job has announced, and return how much of the file is known to be as it stays."""
         if news is not None:
             self.hide()  # the job has it open
@@ -196,7 +197,7 @@ class Follower:
             logger.error("%s", error)  # noqa: TRY400 - the message is for the person, the traceback is the worker's
             raise TransferBroken(str(error)) from error
 
-    def _listen(self, retry: RedisRetry, timeout_s: float) -> News | Outcome | None:
+    def _listen(self, retry: RedisRetry, timeout_s: float) -> Announcement | Outcome | None:
         """Return what the job says next; None where it says nothing for so long."""
         end = time.monotonic() + timeout_s
         while (left := end - time.monotonic()) > 0:

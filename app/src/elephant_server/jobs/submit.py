@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict
 from redis.exceptions import RedisError
 
 from elephant_server.errors import AlreadyRunningError, UnavailableError, WorkerLostError
+from elephant_server.jobs.records import Access, JobKind, Outcome, claim
+from elephant_server.jobs.store import JobStore
 from elephant_server.schemas.common import Body
 from elephant_server.schemas.dataset import DatasetGenerateBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.download import CtcBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
-from elephant_server.state import JobKind, JobStore, Outcome
-from elephant_server.state.claims import Access, claim
 
 logger = logging.getLogger(__name__)
 

@@ -1,12 +1,20 @@
 """Bodies of ``state/process`` and ``params``."""
 
+from enum import IntEnum
 from typing import Annotated
 
 from pydantic import Field
 
 from elephant_server.schemas.common import Body
 from elephant_server.schemas.fields import LARGEST_CROPS, LARGEST_RATE, Finite
-from elephant_server.state import ProcessState
+
+
+class ProcessState(IntEnum):
+    """The state as the client knows it."""
+
+    IDLE = 0
+    RUNNING = 1
+    WAITING = 2
 
 
 class ProcessBody(Body):

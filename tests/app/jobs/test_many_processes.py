@@ -7,8 +7,9 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
-from elephant_server.state import JobKind, JobStore, NotYet, Outcome, RedisStore
-from elephant_server.state.claims import Access, claim
+from elephant_server.jobs.records import Access, JobKind, NotYet, Outcome, claim
+from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.store_redis import RedisStore
 
 N_PROCESSES = 20
 N_JOBS = 8  # of each process

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol, Self
 
 from elephant_server.device_memory import DeviceMemory
-from elephant_server.state.redis_connection import connect
+from elephant_server.jobs.store_redis import connect
 
 GONE_AFTER_S = 10.0
 # Whoever asks has a client that asks every second.

@@ -7,14 +7,14 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Sequence
 from itertools import takewhile
 
-from elephant_server.state.store import Change, Document, Effects, LogEntry, T
+from elephant_server.jobs.store_base import Change, Document, Effects, LogEntry, T
 
 # A queue that nobody reads goes when so many others were written to since.
 MOST_QUEUES = 2000
 
 
 class MemoryStore:
-    """A :class:`~elephant_server.state.store.Store` in this process's memory."""
+    """A :class:`~elephant_server.jobs.store_base.Store` in this process's memory."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

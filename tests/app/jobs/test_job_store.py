@@ -7,18 +7,11 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from elephant_server.state import (
-    JobEntry,
-    JobKind,
-    JobStore,
-    LiveParams,
-    MemoryStore,
-    NotYet,
-    Outcome,
-    ProcessState,
-    RedisStore,
-)
-from elephant_server.state.claims import Access, claim, clash
+from elephant_server.jobs.records import Access, JobEntry, JobKind, LiveParams, NotYet, Outcome, claim, clash
+from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.store_memory import MemoryStore
+from elephant_server.jobs.store_redis import RedisStore
+from elephant_server.schemas.state import ProcessState
 
 
 @pytest.fixture

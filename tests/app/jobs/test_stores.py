@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from elephant_server.state import MemoryStore, RedisStore, Store
-from elephant_server.state.store import Document, Effects
+from elephant_server.jobs.store_base import Document, Effects, Store
+from elephant_server.jobs.store_memory import MemoryStore
+from elephant_server.jobs.store_redis import RedisStore
 
 
 @pytest.fixture(params=["redis", "memory"])
@@ -149,7 +150,7 @@ def test_a_store_outlives_a_redis_that_closes_its_connections(redis_url: str) ->
 def test_a_change_that_always_meets_others_is_given_up_with_an_error_of_redis(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("elephant_server.state.store_redis.GIVE_UP_S", 0.1)
+    monkeypatch.setattr("elephant_server.jobs.store_redis.GIVE_UP_S", 0.1)
     store = RedisStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
 
     def meet(document: Document, effects: Effects) -> None:
@@ -162,7 +163,7 @@ def test_a_change_that_always_meets_others_is_given_up_with_an_error_of_redis(
 
 
 def test_a_queue_that_nobody_reads_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elephant_server.state.store_memory.MOST_QUEUES", 3)
+    monkeypatch.setattr("elephant_server.jobs.store_memory.MOST_QUEUES", 3)
     store = MemoryStore()
     for n in range(5):
         store.update("a", adding(1, (f"q{n}", "x")))

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import redis
 
-from elephant_server.state import ActivityFeed, FeedPublisher, Line, MemoryStore, RedisStore
-from elephant_server.state.feed import MOST_KEPT, MOST_LINES, News
-from elephant_server.state.results import MOST_BYTES, MOST_NUCLEI, MOST_RESULTS, Nuclei, Result
+from elephant_server.feed import MOST_KEPT, MOST_LINES, ActivityFeed, FeedPublisher, Line, News
+from elephant_server.jobs.results import MOST_BYTES, MOST_NUCLEI, MOST_RESULTS, Nuclei, Result
+from elephant_server.jobs.store_memory import MemoryStore
+from elephant_server.jobs.store_redis import RedisStore
 
 
 @pytest.fixture(params=["redis", "memory"])
@@ -124,7 +125,7 @@ def test_results_wait_while_nothing_can_be_put_up(monkeypatch: pytest.MonkeyPatc
                 raise redis.ConnectionError
             super().put(news)
 
-    monkeypatch.setattr("elephant_server.state.feed_publisher.AWAY_S", 0.01)
+    monkeypatch.setattr("elephant_server.feed.AWAY_S", 0.01)
     feed = Away(MemoryStore())
     feed_publisher = FeedPublisher(feed)
     feed_publisher.result(result(1))

@@ -4,7 +4,7 @@ import base64
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -90,3 +90,16 @@ class Result:
     is_kept: bool = False
     box: Sequence[int] | None = None
     nuclei: str = ""
+
+
+class JobFeed(Protocol):
+    """Where a worker publishes what its jobs are about, how far they are, and what they found; nobody waits for it."""
+
+    def job(self, job_id: str, **fields: object) -> None:
+        """Publish what is known of a job; fields that are not named stay as they were."""
+
+    def dataset(self, name: str, **fields: object) -> None:
+        """Publish what a request said of a dataset."""
+
+    def result(self, result: Result) -> None:
+        """Publish what a prediction found."""

@@ -14,19 +14,19 @@ from dataclasses import asdict, dataclass
 from itertools import takewhile
 from typing import Any, TypeVar
 
-from elephant_server.state.claims import clash
-from elephant_server.state.records import (
+from elephant_server.jobs.records import (
+    Announcement,
     Checkpoint,
     JobEntry,
     JobKind,
     Lease,
     LiveParams,
-    News,
     NotYet,
     Outcome,
-    ProcessState,
+    clash,
 )
-from elephant_server.state.store import Document, Effects, Store
+from elephant_server.jobs.store_base import Document, Effects, Store
+from elephant_server.schemas.state import ProcessState
 
 QUEUED, RUNNING = "queued", "running"
 # The document, and the log whose readers learn that it changed.
@@ -216,7 +216,7 @@ class JobStore:
         found = self._store.pop([f"outcome:{job_id}"], timeout_s)
         return None if found is None else Outcome(**json.loads(found[1][0]))
 
-    def announce(self, job_id: str, news: News) -> None:
+    def announce(self, job_id: str, news: Announcement) -> None:
         """Tell whoever follows a job what is there of it already; nothing where the job is gone."""
         text = json.dumps(news, allow_nan=False)
 
@@ -226,7 +226,7 @@ class JobStore:
 
         self._change(change)
 
-    def wait_for_news(self, job_id: str, timeout_s: float) -> News | Outcome | None:
+    def wait_for_news(self, job_id: str, timeout_s: float) -> Announcement | Outcome | None:
         """Block until the job has announced something or its outcome is there, and take that; None after `timeout_s`.
 
         Announcements come in their order, and all of them before the outcome.
@@ -235,7 +235,7 @@ class JobStore:
         found = self._store.pop([news, f"outcome:{job_id}"], timeout_s)
         if found is None:
             return None
-        content: News = json.loads(found[1][0])
+        content: Announcement = json.loads(found[1][0])
         return content if found[0] == news else Outcome(**content)
 
     def open_live(self, job_id: str) -> None:

@@ -1,10 +1,17 @@
-"""What is said of jobs: their kinds, their leases, how they ended, and what whoever watches them sees."""
+"""What is said of jobs: their kinds and leases, what they need of a dataset, how they ended, and how others see them.
+
+Several workers answer at once. Predictions do not mind each other; but the labels of a timepoint have to be those of
+the update that was asked for last, and a dataset that is converted again is nobody else's meanwhile. Of jobs that clash
+the one that was entered first comes first.
+"""
 
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import Any
 
-News = dict[str, Any]
+# What a job tells those who follow it.
+Announcement = dict[str, Any]
 
 
 class JobKind(StrEnum):
@@ -12,14 +19,6 @@ class JobKind(StrEnum):
 
     TRAINING = "training"  # a training or a model reset: one at a time, held while an interactive job runs
     INTERACTIVE = "interactive"  # a prediction, a label update, the making or export of a dataset
-
-
-class ProcessState(IntEnum):
-    """The state as the client knows it."""
-
-    IDLE = 0
-    RUNNING = 1
-    WAITING = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ class Lease:
     owner
         The process that runs it.
     claim
-        What it needs of a dataset; see :func:`elephant_server.state.claims.claim`.
+        What it needs of a dataset; see :func:`claim`.
     """
 
     id: str
@@ -126,3 +125,23 @@ class Lease:
 
 class NotYet(Exception):  # noqa: N818 - nothing is wrong
     """A job cannot begin: one that was entered before it, and that it clashes with, is not done."""
+
+
+class Access(StrEnum):
+    """How a job uses a dataset."""
+
+    READ = "r"  # predictions and exports: beside each other and beside changes of labels
+    LABELS = "l"  # one after the other
+    ALL = "a"  # alone
+
+
+def claim(access: Access, dataset_name: str) -> str:
+    """Return what is entered in the job store for a use of a dataset."""
+    return f"{access.value}:{PurePosixPath(dataset_name)}"
+
+
+def clash(one: str, other: str) -> bool:
+    """Tell whether two claims exclude each other; empty ones exclude nothing."""
+    if not one or not other or one[1:] != other[1:]:
+        return False
+    return Access.ALL.value in (one[0], other[0]) or one[0] == other[0] == Access.LABELS.value
