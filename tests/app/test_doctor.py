@@ -52,7 +52,7 @@ def test_a_server_of_one_process_has_no_services(settings: Settings, monkeypatch
     with socket.create_server(("127.0.0.1", settings.http_port)):
         finding = check_ports(settings)
     assert finding.status is Status.OK
-    assert "one process" in finding.message
+    assert "single-process server" in finding.message
 
 
 def test_missing_programs_come_with_what_installs_them(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

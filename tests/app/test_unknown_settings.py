@@ -30,9 +30,9 @@ def misspelt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 EXPECTED = [
-    "ELEPHANT_WORKSPCE is no setting, and does nothing: did you mean ELEPHANT_WORKSPACE?",
-    "ELEPHANT_ZZZ is no setting, and does nothing: `docs/reference/settings.md` lists them.",
-    "ELEPHANT_HTTP_PROT in .env is no setting, and does nothing: did you mean ELEPHANT_HTTP_PORT?",
+    "ELEPHANT_WORKSPCE is not a setting and has no effect: did you mean ELEPHANT_WORKSPACE?",
+    "ELEPHANT_ZZZ is not a setting and has no effect: `docs/reference/settings.md` lists them.",
+    "ELEPHANT_HTTP_PROT in .env is not a setting and has no effect: did you mean ELEPHANT_HTTP_PORT?",
 ]
 
 

@@ -70,6 +70,6 @@ def test_a_server_that_takes_no_requests_any_more_ends(tmp_path: Path, monkeypat
     stop = threading.Event()
     too_long = threading.Timer(30, stop.set)
     too_long.start()
-    with pytest.raises(StackError, match="no longer taken"):
+    with pytest.raises(StackError, match="stopped accepting requests"):
         server._run(Settings(workspace=tmp_path, gpu="", pretrained_url=""), stop)
     too_long.cancel()

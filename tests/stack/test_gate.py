@@ -242,7 +242,10 @@ def test_a_token_is_changed_without_a_restart(open_server: RunningServer) -> Non
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"ELEPHANT_RABBITMQ_PASSWORD": "user"}, "ELEPHANT_RABBITMQ_PASSWORD: expected one that nobody can guess"),
+        (
+            {"ELEPHANT_RABBITMQ_PASSWORD": "user"},
+            "ELEPHANT_RABBITMQ_PASSWORD: expected a password that nobody can guess",
+        ),
         ({"ELEPHANT_RABBITMQ_USER": "lab", "ELEPHANT_RABBITMQ_PASSWORD": "lab"}, "that nobody can guess"),
         ({"ELEPHANT_TOKEN": "short"}, "ELEPHANT_TOKEN: expected 16 to 256 letters"),
         ({"ELEPHANT_TOKEN_FILE": "/nowhere/token"}, "ELEPHANT_TOKEN_FILE: /nowhere/token cannot be read"),

@@ -78,7 +78,7 @@ def test_starts_a_killed_program_again(own_server: RunningServer, name: str) -> 
     wait_until(lambda: own_server.pid(name) not in (0, before), 60, f"{name} to be started again")
     wait_until(own_server.answers, 60, "an answer")
     wait_until(lambda: own_server.listens(own_server.rabbitmq_port), 60, "RabbitMQ, whose port looks free till then")
-    wait_until(lambda: f"{name} has ended unexpectedly" in own_server.output(), 10, "the news of it")
+    wait_until(lambda: f"{name} has exited unexpectedly" in own_server.output(), 10, "the news of it")
 
 
 def test_refuses_a_second_server_in_the_same_workspace(own_server: RunningServer, tmp_path: Path) -> None:

@@ -51,5 +51,5 @@ def test_a_worker_of_the_second_pair_is_started_again(server: RunningServer, tmp
     before = server.pid("answering-2")
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: server.pid("answering-2") not in (0, before), 60, "the worker to be started again")
-    wait_until(lambda: "answering-2 has ended unexpectedly" in server.output(), 10, "the news of it")
+    wait_until(lambda: "answering-2 has exited unexpectedly" in server.output(), 10, "the news of it")
     assert predict(Player(server), 0)

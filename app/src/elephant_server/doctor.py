@@ -59,7 +59,7 @@ def check_ports(settings: Settings) -> Finding:
         if not silent:
             return ok("ports", f"a server answers at {settings.http_url}, with {numbers}")
         if len(silent) == len(wanted) - 1:
-            return ok("ports", f"a server of one process answers at {settings.http_url}")
+            return ok("ports", f"a single-process server answers at {settings.http_url}")
         words = ", ".join(f"{at.port} ({variable(at.field)})" for at in silent)
         return problem("ports", f"a server answers, but nothing listens at {words}", _logs(settings))
     try:
@@ -81,7 +81,7 @@ def check_part(settings: Settings) -> Finding:
     except StackError as error:
         problems = [str(error)]
     if not problems:
-        return ok("machine", f"{what}, all of it is there")
+        return ok("machine", f"{what}, all running")
     return problem("machine", f"{what}; {'; '.join(problems)}", f"Start it: make serve-stack. {_logs(settings)}")
 
 
@@ -125,4 +125,4 @@ def _is_free(listeners: list[ports.Listener]) -> bool:
 
 
 def _logs(settings: Settings) -> str:
-    return f"The logs in {settings.service_logs_dir} say why."
+    return f"See the logs in {settings.service_logs_dir}."

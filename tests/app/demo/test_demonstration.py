@@ -154,7 +154,7 @@ def test_without_rabbitmq_the_steps_come_from_the_servers_status(
 def test_without_either_it_says_so(server: type[Server], small: str, capsys: pytest.CaptureFixture[str]) -> None:
     server.truth = Path(small).with_suffix(".truth.json")
     assert run.main(["--movie", small]) == 0
-    assert "the time that passes instead of the loss" in capsys.readouterr().out
+    assert "the elapsed time is shown instead of the loss" in capsys.readouterr().out
 
 
 def test_where_no_line_can_change_the_bar_is_written_rarely(capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,7 +175,7 @@ def test_where_no_line_can_change_the_bar_is_written_rarely(capsys: pytest.Captu
 def test_too_low_a_score_is_a_failure(server: type[Server], small: str, capsys: pytest.CaptureFixture[str]) -> None:
     server.truth = Path(small).with_suffix(".truth.json")
     assert run.main(["--movie", small, "--require-f1", "1"]) == 1
-    assert "at least 1.0 was required" in capsys.readouterr().err
+    assert "expected at least 1.0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_too_low_a_score_is_a_failure(server: type[Server], small: str, capsys: 
     [
         ("seg/train", 500, {"error": "A process is running."}, "seg/train failed (500): A process is running."),
         ("seg/train", 200, {"completed": False, "error": "out of memory"}, "seg/train failed: out of memory"),
-        ("seg/predict", 200, {"completed": False, "spots": []}, "aborted from elsewhere"),
+        ("seg/predict", 200, {"completed": False, "spots": []}, "aborted by someone else"),
         ("seg/predict", 200, {"completed": True, "spots": [{"t": 1}]}, "no client could read"),
         ("dataset/check", 200, {"message": "imgs.zarr is missing"}, "not ready: imgs.zarr is missing"),
     ],

@@ -156,7 +156,7 @@ def test_redis_is_never_open_without_a_password() -> None:
 def test_a_password_that_everybody_knows_is_refused(tmp_path: Path) -> None:
     values = {"workspace": tmp_path, "cluster_address": "192.0.2.7", "rabbitmq_password": "user"}
     folders.make_folders(member(**values))
-    with pytest.raises(StackError, match=r"RabbitMQ listens on 192\.0\.2\.7; got one that everybody knows"):
+    with pytest.raises(StackError, match=r"RabbitMQ listens on 192\.0\.2\.7; got a well-known one"):
         with_secrets(member(**values))
 
 
@@ -224,7 +224,7 @@ def test_waits_for_the_other_machines_and_says_what_is_missing(tmp_path: Path, r
     for missing, words in (({"redis_port": ports.free_ports(1)[0]}, "Redis at "), ({}, "RabbitMQ's password")):
         changed = {"workspace": tmp_path, "roles": "workers", "redis_port": port, **missing}
         changed |= {"rabbitmq_password": "x" * 20} if missing else {}
-        with pytest.raises(StackError, match=f"not there after 0 s: {words}"):
+        with pytest.raises(StackError, match=f"not running after 0 s: {words}"):
             other_machines.join(member(**changed), threading.Event(), 0)
     stopped = threading.Event()
     stopped.set()

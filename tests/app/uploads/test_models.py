@@ -32,7 +32,9 @@ def small_files(most: int) -> Iterator[None]:
 # What Werkzeug had begun to write is closed when it is collected, and cannot be written then either.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 # What is larger than half a megabyte is on the disk already while the form is read.
-@pytest.mark.parametrize(("n_bytes", "what"), [(300_000, "the model that came"), (3_000_000, "what came")])
+@pytest.mark.parametrize(
+    ("n_bytes", "what"), [(300_000, "the uploaded model cannot be stored"), (3_000_000, "what came cannot be kept")]
+)
 def test_a_model_for_which_there_is_no_room_is_refused_and_nothing_stays(
     tmp_path: Path, n_bytes: int, what: str
 ) -> None:
@@ -44,5 +46,5 @@ def test_a_model_for_which_there_is_no_room_is_refused_and_nothing_stays(
         gc.collect()
     assert answer.status_code == 500
     assert answer.json is not None
-    assert answer.json["error"].startswith(f"{what} cannot be kept (File too large): make room")
+    assert answer.json["error"].startswith(f"{what} (File too large): make room")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -141,7 +141,7 @@ class Silent(io.BytesIO):
         raise OSError
 
 
-@pytest.mark.parametrize(("is_kept", "reason"), [(True, "OSError"), (False, "no room even for the reason")])
+@pytest.mark.parametrize(("is_kept", "reason"), [(True, "OSError"), (False, "too full to record the reason")])
 def test_a_reason_is_given_whatever_is_known(datasets: Path, movie: bytes, is_kept: bool, reason: str) -> None:
     upload = MovieUpload(datasets, "a", "a.h5")
     send(upload, movie)

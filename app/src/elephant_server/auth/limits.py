@@ -30,8 +30,8 @@ def too_large(settings: Settings) -> str:
     """Return what is said of a longer body."""
     return (
         f"the request is too large: spots and pieces of a movie may have {settings.max_body_mib} MiB, models "
-        f"{settings.max_model_mib} MiB, all else {SMALL >> 10} KiB; who started the server may set "
-        "ELEPHANT_MAX_BODY_MIB or ELEPHANT_MAX_MODEL_MIB to more"
+        f"{settings.max_model_mib} MiB, everything else {SMALL >> 10} KiB; the person who started the server can "
+        f"raise ELEPHANT_MAX_BODY_MIB or ELEPHANT_MAX_MODEL_MIB"
     )
 
 

@@ -20,12 +20,12 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 GATE_ONLY = "ELEPHANT_GATE_ONLY"
 NOTHING_GIVEN = (
     "this server requires a token: use http://HOST:PORT/t/TOKEN/ as its address, or the header "
-    "Authorization: Bearer TOKEN; who started the server has the token"
+    "Authorization: Bearer TOKEN; ask the person who started the server for the token"
 )
-WRONG_ONE_GIVEN = "the token is wrong or was changed: ask who started the server for the present one"
+WRONG_ONE_GIVEN = "the token is wrong or was changed: ask the person who started the server for the current one"
 WRONG_HOST = (
-    "this server is not asked by the name {host}: use localhost, or have who started it add the name to "
-    "ELEPHANT_ALLOWED_HOSTS"
+    "this server does not answer to the name {host}: use localhost, or ask the person who started it to add the name "
+    "to ELEPHANT_ALLOWED_HOSTS"
 )
 WRONG_ORIGIN = "a page of another site ({origin}) may not change anything here: open the page from this server"
 

@@ -87,11 +87,11 @@ def read_tokens(path: Path) -> tuple[str, ...]:
     with path.open("rb") as file:
         content = file.read(_LARGEST_BYTES + 1)
     if len(content) > _LARGEST_BYTES:
-        raise ValueError(f"{path}: expected a file of at most {_LARGEST_BYTES // 1024} KiB, a token a line")
+        raise ValueError(f"{path}: expected a file of at most {_LARGEST_BYTES // 1024} KiB, one token per line")
     lines = [line.strip() for line in content.decode().splitlines()]
     tokens = tuple(line for line in lines if line)
     if not tokens or not all(TOKEN.fullmatch(token) for token in tokens):
-        raise ValueError(f"{path}: expected a token a line, of 16 to 256 letters, digits or any of . _ ~ -")
+        raise ValueError(f"{path}: expected one token per line, of 16 to 256 letters, digits or any of . _ ~ -")
     return tokens
 
 

@@ -37,19 +37,21 @@ class DatasetQuery(Query):
 class PlaneQuery(DatasetQuery):
     """A plane of a dataset."""
 
-    layer: Literal["image", "labels", "probabilities"] = Field("image", description="what is shown")
+    layer: Literal["image", "labels", "probabilities"] = Field("image", description="array to show")
     t: int = Field(ge=0, le=10**6, description="timepoint, counted from 0")
-    axis: Axis = Field("xy", description="which plane; of 2D data there is xy alone")
-    index: int = Field(0, ge=0, le=10**6, description="voxel along the axis that the plane stands on")
-    most: int = Field(1024, ge=16, le=4096, description="longest edge; of larger planes every n-th voxel is given")
+    axis: Axis = Field("xy", description="which plane; 2D data has only xy")
+    index: int = Field(0, ge=0, le=10**6, description="voxel along the axis perpendicular to the plane")
+    most: int = Field(
+        1024, ge=16, le=4096, description="longest edge; larger planes are subsampled to every n-th voxel"
+    )
 
 
 class SpotsQuery(DatasetQuery):
     """Spots in the kept probabilities of a timepoint."""
 
     t: int = Field(ge=0, le=10**6, description="timepoint, counted from 0")
-    axis: Axis = Field("xy", description="of large volumes only the surroundings of this plane are searched")
-    index: int = Field(0, ge=0, le=10**6, description="voxel along the axis that the plane stands on")
+    axis: Axis = Field("xy", description="in large volumes, only the surroundings of this plane are searched")
+    index: int = Field(0, ge=0, le=10**6, description="voxel along the axis perpendicular to the plane")
     voxel_size: str = Field("1,1,1", max_length=100, description="physical voxel size, X, Y, Z")
     p_thresh: float = parameter(SpotParams, "p_thresh")
     c_ratio: float = parameter(SpotParams, "c_ratio")
@@ -66,7 +68,7 @@ class RunQuery(Query):
 class LogQuery(Query):
     """Lines of the log."""
 
-    after: Annotated[str, AfterValidator(_line_id)] = Field("", description="id of the last line that is known")
+    after: Annotated[str, AfterValidator(_line_id)] = Field("", description="id of the last line that the page has")
 
 
 class JobStatus(BaseModel):
@@ -86,7 +88,7 @@ class JobStatus(BaseModel):
     done: int | None = None
     total: int | None = None
     remaining_s: float | None = None
-    values: dict[str, float] = Field(default_factory=dict, description="numbers of the last unit, such as losses")
+    values: dict[str, float] = Field(default_factory=dict, description="values of the last unit, such as losses")
 
 
 class Status(BaseModel):
@@ -95,7 +97,7 @@ class Status(BaseModel):
     state: int = Field(ge=0, le=2, description="0 idle, 1 running, 2 waiting")
     is_held: bool = Field(description="a person holds the training")
     jobs: list[JobStatus]
-    latest_job: str = Field(description="id of the job that began last; it may have come and gone unseen")
+    latest_job: str = Field(description="id of the job that began last, which may already have finished")
     latest_result: str = Field("", description="id of the newest result")
     devices: list[Device]
     now: float = Field(description="the server's clock, seconds since 1970")
@@ -128,18 +130,18 @@ class DatasetAnswer(BaseModel):
     array_bytes: int
     other_bytes: int = Field(description="the movie, most of all")
     labelled: list[int] = Field(description="timepoints with labels")
-    predicted: list[int] = Field(description="timepoints with kept probabilities")
+    predicted: list[int] = Field(description="timepoints with stored probabilities")
     flow_labelled: list[int]
     flow_predicted: list[int]
     voxel_size: list[float] | None = Field(
-        description="Z, Y, X: the dataset's, else that of the last request, else that of the .xml"
+        description="Z, Y, X: the dataset's, or else that of the last request, or else that of the .xml"
     )
-    unit: str = Field(description="unit of the voxel size; empty where nobody has told")
-    spots: dict[str, float] = Field(description="how spots were last asked for")
-    blank_timepoints: list[int] = Field(description="timepoints that the movie has no image of")
+    unit: str = Field(description="unit of the voxel size; empty if unknown")
+    spots: dict[str, float] = Field(description="settings of the last search for spots")
+    blank_timepoints: list[int] = Field(description="timepoints without an image in the movie")
     version: str = Field(description="changes when the image is made again")
-    made_from: str = Field(description="the movie and its source, in words; empty where nobody knows")
-    notice: str = Field(description="how the dataset is out of step with its movie, in words; else empty")
+    made_from: str = Field(description="the movie and its source, in words; empty if unknown")
+    notice: str = Field(description="how the dataset differs from its movie, in words; empty if it does not")
 
 
 class VersionAnswer(BaseModel):
@@ -148,16 +150,16 @@ class VersionAnswer(BaseModel):
     number: int
     saved: float = Field(description="seconds since 1970")
     n_bytes: int
-    is_interim: bool = Field(description="kept within a long training rather than before one")
-    text: str | None = Field(description="which work left it, in words; none where that is not known")
+    is_interim: bool = Field(description="saved during a long training rather than before one")
+    text: str | None = Field(description="the work that produced it, in words; none if unknown")
 
 
 class WorkAnswer(BaseModel):
     """A piece of work that changed a model."""
 
-    what: str = Field(description="which kind of work")
-    text: str = Field(description="it in words")
-    details: str = Field(description="what those leave out; may be empty")
+    what: str = Field(description="kind of work")
+    text: str = Field(description="the work in words")
+    details: str = Field(description="more details; may be empty")
     began: float = Field(description="seconds since 1970")
     saved: float = Field(description="when it saved the model last, seconds since 1970")
     source: str | None = Field(description="where the weights came from")
@@ -169,29 +171,29 @@ class WorkAnswer(BaseModel):
     steps: int
     lr: float | None
     loss: float | None = Field(description="mean of the last epoch")
-    before: int | None = Field(description="generation that holds what the model was before")
-    is_in: bool = Field(description="its work is in what the model holds now, as far as is known")
+    before: int | None = Field(description="number of the version that holds the previous weights")
+    is_in: bool = Field(description="whether its work is part of the current weights, as far as is known")
 
 
 class ModelAnswer(BaseModel):
     """A model file."""
 
     name: str
-    kind: str | None = Field(description="`detection` or `flow`; none where it is not known")
+    kind: str | None = Field(description="`detection` or `flow`; none if unknown")
     n_dims: int | None
     n_members: int | None = Field(description="number of networks, more than one for an ensemble")
     n_bytes: int
     saved: float = Field(description="seconds since 1970")
     generations: list[VersionAnswer]
-    held: WorkAnswer | None = Field(description="the work that left what it holds; none where that is not known")
-    history: list[WorkAnswer] = Field(description="what was done with it, the newest first")
+    held: WorkAnswer | None = Field(description="the work that produced its weights; none if unknown")
+    history: list[WorkAnswer] = Field(description="its provenance, the newest first")
 
 
 class RunAnswer(BaseModel):
     """A folder of logs."""
 
     name: str
-    title: str = Field(description="it for people: the folder's name, or the model's")
+    title: str = Field(description="display name: the folder's, or the model's")
     is_named: bool = Field(description="false: no request named a folder, so it is the model's own")
     changed: float = Field(description="seconds since 1970")
     n_trainings: int
@@ -210,7 +212,7 @@ class CurvesAnswer(BaseModel):
 
     curves: list[Curve]
     starts: list[int] = Field(description="first step of each training")
-    is_complete: bool = Field(description="false: there is more than could be read at once, ask again")
+    is_complete: bool = Field(description="false: more remains to be read, ask again")
 
 
 class ResultQuery(Query):
@@ -228,16 +230,16 @@ class ResultAnswer(BaseModel):
     timepoint: int
     model: str
     n_found: int = Field(description="number of nuclei")
-    is_kept: bool = Field(description="the probabilities are kept in the dataset, too")
-    box: list[int] | None = Field(description="first voxel and size, Z, Y, X each, where only a part was predicted")
-    is_current: bool = Field(description="false: the dataset was made anew since, or is gone")
+    is_kept: bool = Field(description="the probabilities are stored in the dataset, too")
+    box: list[int] | None = Field(description="first voxel and size, Z, Y, X each, if only a part was predicted")
+    is_current: bool = Field(description="false: the dataset has been converted again since, or deleted")
 
 
 class ResultNuclei(BaseModel):
     """The nuclei of a result."""
 
     spots: list["FoundEllipsoid"]
-    n_found: int = Field(description="more than are listed, where only the best are kept")
+    n_found: int = Field(description="may exceed the number listed, since only the best are kept")
 
 
 class FoundEllipsoid(BaseModel):
@@ -252,7 +254,7 @@ class FoundEllipsoids(BaseModel):
     """The nuclei of a timepoint."""
 
     spots: list[FoundEllipsoid]
-    n_found: int = Field(description="more than are listed, where only the best are")
-    first: int = Field(description="first voxel along the axis that was searched")
-    end: int = Field(description="voxel behind the last one")
+    n_found: int = Field(description="may exceed the number listed, since only the best are listed")
+    first: int = Field(description="first voxel searched along the axis")
+    end: int = Field(description="the voxel after the last one searched")
     is_whole: bool = Field(description="the whole timepoint was searched")

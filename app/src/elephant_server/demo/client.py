@@ -32,7 +32,9 @@ class ServerClient:
         """Return the devices that the server computes on; the cheapest way to see whether it is there."""
         answer = self._ask("GET", "state/gpus", None)
         if not isinstance(answer, list):
-            raise DemoError(f"What answers at {self.url} is no ELEPHANT server: set ELEPHANT_HTTP_PORT to its port.")
+            raise DemoError(
+                f"What answers at {self.url} is not an ELEPHANT server: set ELEPHANT_HTTP_PORT to its port."
+            )
         return answer
 
     def jobs(self) -> list[dict[str, Any]]:
@@ -46,7 +48,7 @@ class ServerClient:
         answer = self._ask("GET", "dashboard/api/status", None)
         jobs = answer.get("jobs") if isinstance(answer, dict) else None
         if not isinstance(jobs, list):
-            raise DemoError(f"What answers at {self.url} does not tell what it does.")
+            raise DemoError(f"What answers at {self.url} does not report its state.")
         return jobs
 
     def post(self, path: str, body: Body) -> dict[str, Any]:
@@ -63,7 +65,7 @@ class ServerClient:
         if answer.get("error"):
             raise DemoError(f"{path} failed: {answer['error']}")
         if answer.get("completed") is False:
-            raise DemoError(f"{path} was aborted from elsewhere: start the demonstration again.")
+            raise DemoError(f"{path} was aborted by someone else: start the demo again.")
         return answer
 
     def _ask(self, method: str, path: str, body: Body | None) -> Any:
@@ -79,7 +81,7 @@ class ServerClient:
                 "or set ELEPHANT_HTTP_PORT to its port."
             ) from error
         except (OSError, HTTPException) as error:
-            raise DemoError(f"{path} at {self.url} was cut off ({error!r}): look into the server's logs.") from error
+            raise DemoError(f"{path} at {self.url} was interrupted ({error!r}): see the server's logs.") from error
         finally:
             connection.close()
 
@@ -118,7 +120,7 @@ def _content(path: str, response: HTTPResponse, raw: bytes) -> Any:
         content = json.loads(raw)
     except ValueError as error:
         reason = f"{response.status} {response.reason}"
-        raise DemoError(f"{path} answered {reason} and no JSON: is this an ELEPHANT server?") from error
+        raise DemoError(f"{path} answered {reason} instead of JSON: is this an ELEPHANT server?") from error
     if response.status != 200:
         message = content.get("error") if isinstance(content, dict) else None
         raise DemoError(f"{path} failed ({response.status}): {message or response.reason}")

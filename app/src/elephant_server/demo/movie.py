@@ -110,5 +110,5 @@ def _copy_description(movie: Path, target: Path) -> None:
 def _facts(images: BigDataViewerReader, truth: Truth, options: DemoOptions) -> MovieFacts:
     image = read_timepoint(images, min(options.timepoint, images.n_timepoints - 1))
     if image.shape != truth.shape:
-        raise DemoError(f"The movie has the shape {image.shape}, its truth {truth.shape}: they do not belong together.")
+        raise DemoError(f"The movie has the shape {image.shape}, its truth {truth.shape}: they do not match.")
     return MovieFacts(images.n_timepoints, truth, background_threshold(image))

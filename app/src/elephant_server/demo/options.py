@@ -67,11 +67,13 @@ def parse(arguments: Sequence[str] | None, environment: Mapping[str, str] = os.e
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Train on one timepoint of a movie and detect nuclei in the next.")
     movie, truth = environment.get("MOVIE") or None, environment.get("TRUTH") or None
-    parser.add_argument("--movie", type=Path, default=movie, help="a BigDataViewer .h5; simulated without")
-    parser.add_argument("--truth", type=Path, default=truth, help="its .truth.json; beside the movie without")
-    parser.add_argument("--setup", type=_natural, help="number of the movie's source; its first without")
+    parser.add_argument("--movie", type=Path, default=movie, help="a BigDataViewer .h5; by default one is simulated")
+    parser.add_argument(
+        "--truth", type=Path, default=truth, help="its .truth.json; by default the one beside the movie"
+    )
+    parser.add_argument("--setup", type=_natural, help="number of the movie's source; by default the first")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="demo", help="the movie to simulate")
-    parser.add_argument("--seed", type=_natural, default=environment.get("SEED") or "0", help="of all random choices")
+    parser.add_argument("--seed", type=_natural, default=environment.get("SEED") or "0", help="random seed")
     parser.add_argument("--dataset", default="demo", help="its name in the workspace")
     parser.add_argument("--timepoint", type=_natural, default=0, help="to train on; the next one is predicted")
     parser.add_argument("--epochs", type=_positive, default=10)
@@ -88,12 +90,12 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
 def _natural(text: str) -> int:
     value = int(text)
     if value < 0:
-        raise argparse.ArgumentTypeError(f"expected 0 or more, not {text}")
+        raise argparse.ArgumentTypeError(f"expected 0 or more, got {text}")
     return value
 
 
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, not {text}")
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
     return value

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"Timepoint {options.timepoint + 1}: {scores}")
     print(f"Picture: {png}")
     if options.require_f1 is not None and scores.f1 < options.require_f1:
-        print(f"F1 is {scores.f1:.3f}, but at least {options.require_f1} was required.", file=sys.stderr)
+        print(f"F1 is {scores.f1:.3f}, expected at least {options.require_f1}.", file=sys.stderr)
         return 1
     return 0
 
@@ -49,7 +49,7 @@ def demonstrate(options: DemoOptions, settings: Settings) -> tuple[Scores, Path]
     log = LogQueue(known.rabbitmq_url, trust if settings.starts_rabbitmq else None)
     status = ServerStatus(client)
     if not log.is_open and not status.is_there:
-        print("RabbitMQ is not reachable: you see the time that passes instead of the loss.")
+        print("RabbitMQ is not reachable: the elapsed time is shown instead of the loss.")
     try:
         found = _learn_and_find(options, movie, client, log if log.is_open else status)
     finally:

@@ -34,9 +34,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m elephant_server.deploy", description=main.__doc__)
     instead = parser.add_mutually_exclusive_group()
-    instead.add_argument("--url", action="store_true", help="print the address of the server, with its token, and end")
-    instead.add_argument("--access", action="store_true", help="print all that a client needs to know, and end")
-    instead.add_argument("--health", action="store_true", help="end with 0 where the server answers, else with 1")
+    instead.add_argument("--url", action="store_true", help="print the address of the server, with its token, and exit")
+    instead.add_argument("--access", action="store_true", help="print all that a client needs to know, and exit")
+    instead.add_argument("--health", action="store_true", help="exit with 0 if the server answers, otherwise with 1")
     return parser
 
 

@@ -9,7 +9,7 @@ from elephant_server.settings.hosts import is_unspecified
 
 OPEN_WARNING = (
     "Warning: it listens on {address} without a token, since ELEPHANT_LISTEN_ADDRESS says that this is a container "
-    "whose ports are published on {published} alone."
+    "whose ports are published only on {published}."
 )
 
 
@@ -79,7 +79,7 @@ def _access(settings: Settings, with_secrets: bool) -> list[str]:
     # In a container there is no `make`, but its shell is one command away.
     command = "make access" if settings.listen_address is None else "python -m elephant_server.deploy --access inside"
     where = settings.token_path or "ELEPHANT_TOKEN"
-    return [f"    token      required, and not shown where it could be logged: {command} ({where})"]
+    return [f"    token      required, but not shown here since output may be logged: {command} ({where})"]
 
 
 def _name(settings: Settings) -> str:

@@ -27,7 +27,7 @@ def check_certificate(settings: Settings) -> None:
         _shake_hands(server, trust_only(settings.tls_cert))
     except ssl.SSLCertVerificationError as error:
         raise StackError(
-            f"{variable('tls_cert')}: {settings.tls_cert} is not good ({error.verify_message}). Renew it."
+            f"{variable('tls_cert')}: {settings.tls_cert} is not valid ({error.verify_message}). Renew it."
         ) from None
 
 

@@ -56,7 +56,7 @@ def _make(folder: Path, name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = reason_of(error)
-        raise StackError(f"{name}: {folder} cannot be made ({reason}). Choose another folder.") from None
+        raise StackError(f"{name}: {folder} cannot be created ({reason}). Choose another folder.") from None
 
 
 def _holds_sockets(folder: Path) -> bool:

@@ -52,7 +52,7 @@ def limit_files() -> None:
 def main(arguments: Sequence[str]) -> None:
     """Prepare as the options say, then become the program."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--signal", default="KILL", help="signal to end with when the parent ends")
+    parser.add_argument("--signal", default="KILL", help="signal to send when the parent exits")
     parser.add_argument("--clear", help="folder to delete first")
     parser.add_argument("--wait-for", help="HOST:PORT to wait for")
     parser.add_argument("command", nargs="+")

@@ -46,7 +46,7 @@ def problems_of(settings: Settings) -> Iterator[str]:
         if problem := ask_redis(settings, host):
             yield f"redis does not answer at {host}, port {settings.redis_port}: {problem}"
         elif absent := absent_workers(settings):
-            yield f"not there: {', '.join(absent)}"
+            yield f"not running: {', '.join(absent)}"
     if settings.starts_rabbitmq and (problem := ask_rabbitmq(settings)):
         yield f"rabbitmq does not answer: {problem}"
 
@@ -54,7 +54,7 @@ def problems_of(settings: Settings) -> Iterator[str]:
 def _summary(settings: Settings) -> str:
     if settings.starts_web:
         return f"{settings.http_url} answers ({gpu_names(settings)})"
-    return f"{', '.join(sorted(settings.role_names))} of {settings.machine}: all there"
+    return f"{', '.join(sorted(settings.role_names))} of {settings.machine}: all running"
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def _run(settings: Settings, supervision: Supervision, stop: threading.Event) ->
             while not stop.wait(_RUNNING_POLL_SECONDS):
                 programs = _look(supervision, watch)
                 for name in silent.look(programs):
-                    say(f"{name} does not answer and was ended.")
+                    say(f"{name} does not answer and was stopped.")
             say("Stopping ...")
     finally:
         say("Stopped.")
@@ -158,13 +158,13 @@ def _wait_until_ready(settings: Settings, supervision: Supervision, watch: Watch
 
 def _look(supervision: Supervision, watch: Watch) -> dict[str, ProgramState]:
     if supervision.has_ended:
-        raise StackError(f"supervisord has ended. {supervision.output()}".strip())
+        raise StackError(f"supervisord has exited. {supervision.output()}".strip())
     programs = supervision.programs()
     for name in watch.look(programs.values()):
-        say(f"{name} has ended unexpectedly and is started again.")
+        say(f"{name} has exited unexpectedly and is restarted.")
     for program in programs.values():
         if program.has_failed:
-            say(f"{program.name} keeps failing ({program.problem}) and is tried again; {program.log} says why.")
+            say(f"{program.name} keeps failing ({program.problem}) and is restarted; see {program.log}.")
             supervision.start(program)
     return programs
 

@@ -31,7 +31,7 @@ def join(settings: Settings, stop: threading.Event, seconds: float) -> Settings:
         if not missing:
             return settings
         if time.monotonic() > deadline:
-            raise StackError(f"The rest of the server is not there after {seconds:.0f} s: {missing}.")
+            raise StackError(f"The rest of the server is not running after {seconds:.0f} s: {missing}.")
         if not said:
             say(f"Waiting for the rest of the server: {missing} ...")
             said = True
@@ -43,7 +43,7 @@ def _missing(settings: Settings) -> str:
     """Say what is missing; ``""`` where nothing is."""
     path = settings.password_path
     if not settings.starts_rabbitmq and path is not None and not path.exists():
-        return f"RabbitMQ's password, which its machine puts into {path} (or set ELEPHANT_RABBITMQ_PASSWORD)"
+        return f"RabbitMQ's password, which RabbitMQ's machine writes to {path} (or set ELEPHANT_RABBITMQ_PASSWORD)"
     if settings.starts_redis or not (settings.starts_web or settings.starts_workers):
         return ""
     problem = ask_redis(settings, settings.redis_host)

@@ -88,7 +88,7 @@ def free_ports(count: int) -> list[int]:
             found.append(port)
         if len(found) == count:
             return found
-    raise StackError(f"No {count} free ports were found from {_OWN_PORTS.start} to {_OWN_PORTS.stop - 1}.")
+    raise StackError(f"Could not find {count} free ports from {_OWN_PORTS.start} to {_OWN_PORTS.stop - 1}.")
 
 
 def _shared(listeners: list[Listener]) -> list[str]:
@@ -111,7 +111,7 @@ def _problem(listener: Listener) -> str | None:
         holder, other = _holder(listener), _next(listener)
         return f"Port {listener.port} is taken{holder}. Set {name} to another one, such as {other}."
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"Port {listener.port} may not be used without being root. Set {name} to one above 1023."
+        return f"Port {listener.port} may only be used by root. Set {name} to one above 1023."
     if error.errno == errno.EADDRNOTAVAIL:
         address = variable("bind_address")
         return f"{listener.address} is not an address of this machine. Set {address} to one that is."

@@ -34,7 +34,7 @@ def redis_configuration(settings: Settings) -> str:
         before the workers.
     """
     if settings.redis_password is None:
-        raise StackError("Redis would be there for others without a password: set ELEPHANT_REDIS_PASSWORD.")
+        raise StackError("Redis would be open to others without a password: set ELEPHANT_REDIS_PASSWORD.")
     lines = [
         f"bind {' '.join(redis_addresses(settings))}",
         f"port {settings.redis_port}",
@@ -62,10 +62,11 @@ def ask_redis(settings: Settings, host: str) -> str:
             client.ping()
     except redis.AuthenticationError as error:
         if settings.redis_password is None:  # its file may not have arrived here yet
-            return f"it wants a password: set ELEPHANT_REDIS_PASSWORD, or share {settings.secrets_dir}"
+            return f"it requires a password: set ELEPHANT_REDIS_PASSWORD, or share {settings.secrets_dir}"
         raise StackError(
-            f"Redis at {host}, port {settings.redis_port}, refuses the password ({error}). Set ELEPHANT_REDIS_PASSWORD "
-            f"as on the machine where Redis runs, or share that machine's workspace: it is in {settings.secrets_dir}."
+            f"Redis at {host}, port {settings.redis_port}, refuses the password ({error}). Set "
+            f"ELEPHANT_REDIS_PASSWORD as on the machine where Redis runs, or share that machine's workspace, where it "
+            f"is in {settings.secrets_dir}."
         ) from None
     except redis.RedisError as error:
         return str(error) or type(error).__name__

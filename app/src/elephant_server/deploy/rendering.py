@@ -45,7 +45,7 @@ def configuration_file(settings: Settings, name: str) -> Path:
     """
     path = settings.home / name
     if not path.is_file():
-        raise StackError(f"{path} is not there. Start in the checkout, or set {variable('home')} to the checkout.")
+        raise StackError(f"{path} does not exist. Start in the checkout, or set {variable('home')} to the checkout.")
     return path
 
 

@@ -75,7 +75,7 @@ def _check_tokens(path: Path) -> None:
         who = f" by user {os.geteuid()}" if hasattr(os, "geteuid") else ""  # Windows has no numbers of users
         raise StackError(f"{name}: {path} cannot be read ({reason_of(error)}){who}.") from None
     except ValueError as error:
-        raise StackError(f"{name}: {error}. Correct it, or delete it to have one made.") from None
+        raise StackError(f"{name}: {error}. Correct it, or delete it to have one generated.") from None
 
 
 def _check_password(settings: Settings) -> None:
@@ -83,6 +83,6 @@ def _check_password(settings: Settings) -> None:
     address = settings.cluster_address if settings.is_reached_by_cluster else settings.bind_address
     if is_known and (settings.is_open or settings.is_reached_by_cluster) and settings.starts_rabbitmq:
         raise StackError(
-            f"{variable('rabbitmq_password')}: expected one that nobody can guess, since RabbitMQ listens on "
-            f"{address}; got one that everybody knows. Set another, or leave it out to have one made."
+            f"{variable('rabbitmq_password')}: expected a password that nobody can guess, since RabbitMQ listens on "
+            f"{address}; got a well-known one. Set another, or leave it out to have one generated."
         )

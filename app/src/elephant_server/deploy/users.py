@@ -12,7 +12,7 @@ from elephant_server.settings import Settings, variable
 
 ROOT_WARNING = (
     "Warning: everything runs as root. Set ELEPHANT_UID and ELEPHANT_GID to an ordinary user's numbers (`id -u`, "
-    "`id -g`), to whom the workspace then belongs; ELEPHANT_UID=0 means that root is wanted."
+    "`id -g`), who then owns the workspace; ELEPHANT_UID=0 says that root is intended."
 )
 
 
@@ -115,5 +115,5 @@ def _check_readable(settings: Settings) -> None:
         if not os.access(path, os.R_OK):
             raise StackError(
                 f"User {os.geteuid()} cannot read {path}. Put the checkout, its .venv and its Python where "
-                f"{variable('uid')} can read them, such as below /opt."
+                f"{variable('uid')} can read them, such as in /opt."
             )

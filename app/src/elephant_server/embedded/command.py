@@ -9,7 +9,7 @@ from elephant.errors import ElephantError
 _HELP = """Serve the ELEPHANT client of Mastodon from this one process.
 
 Needs no other program. Settings are variables that begin with ELEPHANT_, or lines of a file .env in the current folder;
-these options win over them. What the client hears over RabbitMQ is left out unless ELEPHANT_RABBITMQ_HOST names one.
+these options override them. The client gets no messages over RabbitMQ unless ELEPHANT_RABBITMQ_HOST names a broker.
 
 \b
 Example:
@@ -36,7 +36,7 @@ command = click.Command(
     callback=serve,
     help=_HELP,
     params=[
-        click.Option(["--port"], type=click.IntRange(1, 65535), help="Port of the address that the client is given."),
+        click.Option(["--port"], type=click.IntRange(1, 65535), help="Port of the server's address."),
         click.Option(["--workspace"], type=click.Path(path_type=Path), help="Folder of datasets, models and logs."),
         click.Option(["--gpu"], help="all, an index, a list (0,1), or '' for none."),
     ],

@@ -52,8 +52,8 @@ def serve(settings: Settings) -> None:
         say(f"Warning: {words}")
     if settings.uses_tls:
         raise StackError(
-            f"{variable('tls_cert')}: encryption needs NGINX, which this server has not. Start the whole stack "
-            "instead, make serve-stack, or put a proxy that speaks https in front."
+            f"{variable('tls_cert')}: encryption needs NGINX, which this server does not have. Start the whole stack "
+            f"instead (make serve-stack), or put a proxy that supports https in front."
         )
     _make_folders(settings)
     with stop_on_signals() as stop, _only_one(settings.workspace):
@@ -85,7 +85,7 @@ def _run(settings: Settings, stop: threading.Event) -> None:
     server.close()
     say("Stopped.")
     if not stop.is_set():
-        raise StackError("Requests were no longer taken, for the reason above. Start it again.")
+        raise StackError("The server stopped accepting requests, for the reason above. Start it again.")
 
 
 def _listen(app: Any, settings: Settings) -> Any:
@@ -144,7 +144,7 @@ def _make_folders(settings: Settings) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StackError(
-                f"{variable('workspace')}: {folder} cannot be made ({reason_of(error)}). Choose another folder."
+                f"{variable('workspace')}: {folder} cannot be created ({reason_of(error)}). Choose another folder."
             ) from None
 
 

@@ -26,31 +26,33 @@ class AccessSettings(SettingsGroup):
     """Tokens, hosts, limits and the user."""
 
     token: str | None = Field(
-        None, repr=False, description="What a client has to know; required when the server listens beyond this machine."
+        None,
+        repr=False,
+        description="Secret that requests must contain; required if the server listens beyond this machine.",
     )
     token_file: Path | None = Field(
         None,
-        description="File with the token, or several, one a line; read again when it changes. One is made in the run "
-        "folder where a token is required and none is given.",
+        description="File with one or more tokens, one per line; read again when it changes. If a token is required "
+        "and none is set, one is generated in the run folder.",
     )
     allowed_hosts: str = Field(
         "",
-        description="Names, besides localhost and the bind address, by which the server may be asked, separated by "
+        description="Host names, besides localhost and the bind address, to which the server answers, separated by "
         "commas.",
     )
     max_body_mib: int = Field(
         256, ge=11, le=65536, description="Largest request with spots, or piece of an upload, in MiB."
     )
-    max_model_mib: int = Field(1024, ge=1, le=65536, description="Largest model that is taken, in MiB.")
+    max_model_mib: int = Field(1024, ge=1, le=65536, description="Largest accepted model, in MiB.")
     uid: int | None = Field(
         default_factory=lambda: _given_id("LOCAL_UID", "SUDO_UID"),
         ge=0,
-        description="User as whom everything runs when root starts it; `LOCAL_UID` or the user of sudo by default.",
+        description="User that everything runs as if root starts it; by default `LOCAL_UID` or the user of sudo.",
     )
     gid: int | None = Field(
         default_factory=lambda: _given_id("LOCAL_GID", "SUDO_GID"),
         ge=0,
-        description="Its group; `LOCAL_GID` or that of the user by default.",
+        description="Group of that user; by default `LOCAL_GID` or the user's own.",
     )
 
     _make_token_absolute = field_validator("token_file")(absolute)

@@ -20,16 +20,16 @@ class ClusterSettings(SettingsGroup):
     roles: str | None = Field(
         None,
         description="What runs on this machine, separated by commas: `redis`, `broker` (RabbitMQ), `web`, `workers`; "
-        "all of it by default, but for Redis and RabbitMQ that are on another machine.",
+        "by default all of them, except Redis and RabbitMQ if they are on another machine.",
     )
     machine: str = Field(
         default_factory=lambda: _as_name(socket.gethostname()),
-        description="Name of this machine among those of one server; the host's own by default.",
+        description="Name of this machine among those of one server; by default the host name.",
     )
     cluster_address: str | None = Field(
         None,
         description="IP address of this machine on which Redis and RabbitMQ listen for the other machines of this "
-        "server, with passwords; for none by default.",
+        "server, with passwords; by default for none.",
     )
     rabbitmq_cluster_port: Port = Field(
         5673, description="Port of RabbitMQ for the other machines of this server, at the cluster address."
@@ -38,13 +38,14 @@ class ClusterSettings(SettingsGroup):
         None,
         repr=False,
         min_length=_SHORTEST_PASSWORD,
-        description="Password of Redis; for the one that the server starts, one is made in the workspace by default.",
+        description="Password of Redis; by default one is generated in the workspace, for the Redis that the server "
+        "starts.",
     )
     worker_pairs: int | None = Field(
         None,
         ge=1,
         le=64,
-        description="Pairs of a training and an answering worker on this machine; one for each GPU by default.",
+        description="Pairs of a training and an answering worker on this machine; by default one for each GPU.",
     )
 
     @field_validator("roles")

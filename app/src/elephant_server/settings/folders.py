@@ -30,12 +30,12 @@ class FolderSettings(ClusterSettings):
     )
     run_dir: Path | None = Field(
         None,
-        description="Folder for sockets and logs of the services; `.run` in the workspace by default, in that one with "
-        "the machine's name where a server has several machines.",
+        description="Folder for sockets and logs of the services; by default `.run` in the workspace, or a folder in "
+        "it with the machine's name if the server has several machines.",
     )
     home: Path = Field(
         default_factory=checkout_root,
-        description="Folder that holds `supervisord.conf` and `nginx.conf`; the checkout by default.",
+        description="Folder that holds `supervisord.conf` and `nginx.conf`; by default the checkout.",
     )
 
     _make_folders_absolute = field_validator("workspace", "run_dir", "home")(absolute)

@@ -32,7 +32,7 @@ class Settings(ServiceSettings, AccessSettings, FolderSettings, ModelSettings):
     """
 
     log_level: LogLevel = Field(
-        "INFO", description="Least level that is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL."
+        "INFO", description="Lowest level that is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL."
     )
 
     @field_validator("log_level", mode="before")

@@ -16,11 +16,11 @@ class ModelSettings(SettingsGroup):
     gpu: str = Field("all", description="GPUs to use: `all`, an index, a list of them (`0,1`), or empty for none.")
     pretrained_url: str = Field(
         "https://github.com/elephant-track/elephant-server/releases/download/data/",
-        description="Address below which pretrained models are that are not in `models/pretrained`; empty for none.",
+        description="Base address of pretrained models that are not in `models/pretrained`; empty for none.",
     )
     pretrained_checksums: str = Field(
         "",
-        description="SHA-256 of pretrained models that are fetched, as `name=checksum`, separated by commas.",
+        description="SHA-256 of fetched pretrained models, as `name=checksum`, separated by commas.",
     )
 
     allow_private_addresses: bool = Field(
@@ -28,7 +28,7 @@ class ModelSettings(SettingsGroup):
         description="Whether a model may be fetched from an address of this machine or its network.",
     )
     longest_fetch_seconds: int = Field(
-        600, ge=1, le=86400, description="Time, in seconds, after which fetching a model from an address is given up."
+        600, ge=1, le=86400, description="Time limit, in seconds, for fetching a model from an address."
     )
 
     @field_validator("gpu")

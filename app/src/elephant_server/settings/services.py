@@ -16,16 +16,16 @@ from elephant_server.settings.hosts import in_url, is_loopback, is_this_machine,
 class ServiceSettings(ClusterSettings):
     """Ports, addresses and users of the services."""
 
-    http_port: Port = Field(8080, description="Port of the address that the client is given.")
+    http_port: Port = Field(8080, description="Port of the server's address.")
     bind_address: str = Field(
         "127.0.0.1",
-        description="IP address on which HTTP and RabbitMQ listen; any but this machine's own, such as 0.0.0.0 for "
-        "the whole network, requires a token.",
+        description="IP address on which HTTP and RabbitMQ listen; any other than this machine's own, such as 0.0.0.0 "
+        "for the whole network, requires a token.",
     )
     listen_address: str | None = Field(
         None,
-        description="IP address on which HTTP and RabbitMQ listen where that is another: in a container, whose ports "
-        "are published on the bind address.",
+        description="IP address on which HTTP and RabbitMQ listen if it differs from the bind address: in a "
+        "container, whose ports are published on the bind address.",
     )
     tls_cert: Path | None = Field(
         None, description="Certificate (PEM, with its chain): HTTP becomes https, and RabbitMQ amqps."
@@ -33,16 +33,16 @@ class ServiceSettings(ClusterSettings):
     tls_key: Path | None = Field(None, description="Key of the certificate (PEM, without a passphrase).")
     http_processes: int = Field(2, ge=1, le=64, description="Processes that answer HTTP requests.")
     http_threads: int = Field(
-        48, ge=2, le=1024, description="Requests that one of those processes can hold open at a time."
+        48, ge=2, le=1024, description="Requests that each of these processes can hold open at a time."
     )
     redis_host: str = Field(
-        "127.0.0.1", description="Machine on which Redis runs; none is started when it is another machine."
+        "127.0.0.1", description="Machine on which Redis runs; if it is another machine, none is started here."
     )
     redis_port: Port = Field(6379, description="Port of Redis, which keeps the jobs and the state.")
     rabbitmq_host: str = Field(
-        "localhost", description="Machine on which RabbitMQ runs; none is started when it is another machine."
+        "localhost", description="Machine on which RabbitMQ runs; if it is another machine, none is started here."
     )
-    rabbitmq_node_port: Port = Field(5672, description="Port of RabbitMQ, from which the client gets its messages.")
+    rabbitmq_node_port: Port = Field(5672, description="Port of RabbitMQ, which delivers the client's messages.")
     rabbitmq_management_port: Port | None = Field(
         None, description="Port of RabbitMQ's management page; without it the page is not started."
     )

@@ -50,4 +50,4 @@ def _describe(name: str, place: str) -> str:
     plain = {known.removeprefix(PREFIX): known for known in sorted(known_names())}
     near = get_close_matches(name.upper().removeprefix(PREFIX), plain, n=1, cutoff=_LIKE)
     remedy = f"did you mean {plain[near[0]]}?" if near else "`docs/reference/settings.md` lists them."
-    return f"{name}{place} is no setting, and does nothing: {remedy}"
+    return f"{name}{place} is not a setting and has no effect: {remedy}"

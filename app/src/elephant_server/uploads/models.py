@@ -73,7 +73,7 @@ def _save(upload: FileStorage, folder: Path) -> Path:
         if path is not None:
             path.unlink(missing_ok=True)
         raise StorageError(
-            f"the model that came cannot be kept ({reason_of(error)}): make room on the disk of the workspace, or see "
-            "who may write there, then send it again"
+            f"the uploaded model cannot be stored ({reason_of(error)}): make room on the disk of the workspace, or "
+            f"check its permissions, then send it again"
         ) from error
     return path

@@ -89,7 +89,7 @@ class MovieUpload:
                 self._check_begun()
             with self._given_up_on_failure():
                 if piece is None:
-                    raise InvalidInputError("expected multipart with the part `file`, but there was none")
+                    raise InvalidInputError("expected multipart with the part `file`, got none")
                 self._write(piece, restart)
 
     def complete(self) -> None:
@@ -111,7 +111,7 @@ class MovieUpload:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 _move(self._file, self._place)
             self._drop()
-        logger.info("%s was uploaded", self._place.name)
+        logger.info("Uploaded %s", self._place.name)
 
     def cancel(self) -> None:
         """Drop what came, if anything did."""
@@ -138,7 +138,7 @@ class MovieUpload:
         except OSError as error:
             raise StorageError(
                 f"{self._place.name} cannot be written ({reason_of(error)}): make room on the disk of the workspace, "
-                "or see who may write there, then upload it again"
+                "or check its permissions, then upload it again"
             ) from error
 
     @contextmanager
@@ -158,7 +158,7 @@ class MovieUpload:
             return
         try:
             # On a full disk there is room for the file, and none for what is in it.
-            reason = (self._work / _REASON).read_text(encoding="utf-8") or "the disk had no room even for the reason"
+            reason = (self._work / _REASON).read_text(encoding="utf-8") or "the disk was too full to record the reason"
             what = f"was given up ({reason})"
         except OSError:
             what = "has not begun, or was interrupted"
@@ -185,14 +185,15 @@ def _check_folder(folder: Path, datasets: Path, name: str) -> None:
     for place in chain:
         if place.suffix == ARRAY_SUFFIX or (place.exists() and not place.is_dir()):
             raise InvalidInputError(
-                f"a dataset needs a folder of its own, but {name!r} lies in {place.name}, which is none: choose another"
+                f"a dataset needs its own folder, but {name!r} is in {place.name}, which is not a folder: choose "
+                f"another"
             )
 
 
 def _checked(filename: str) -> str:
     if "/" in filename or filename.startswith(".") or not is_hdf5_name(filename):
         raise InvalidInputError(
-            f"expected the plain name of an .h5 or .hdf5, got {filename!r}: export the movie as HDF5 from "
+            f"expected the plain name of an .h5 or .hdf5 file, got {filename!r}: export the movie as HDF5 from "
             "BigDataViewer or Mastodon"
         )
     return filename

@@ -111,10 +111,10 @@ function past(model, isOpen) {
   const unknown = model.history.length ? 'Replaced by a file from elsewhere: what it was trained on is unknown' : 'What it was trained on is unknown';
   const line = model.held ? `${model.held.text} · ${ago(model.held.saved)}` : unknown;
   return make('details', { class: 'past', 'data-model': model.name, open: isOpen }, make('summary', {}, line),
-    section('History', model.history.map((work) => [
+    section('Provenance', model.history.map((work) => [
       `${when(work.saved)}: ${work.text}`, work.details, work.is_in || work.what === 'restored' ? '' : 'no longer part of the model'])),
     section('Earlier versions', model.generations.map((g) => [
-      `generation ${g.number}, ${when(g.saved)}${g.is_interim ? ' (during a training)' : ''}`, g.text ?? ''])));
+      `version ${g.number}, ${when(g.saved)}${g.is_interim ? ' (during a training)' : ''}`, g.text ?? ''])));
 }
 
 function section(title, items) {
