@@ -8,13 +8,15 @@ from flask import Blueprint, Flask, Response, send_file
 
 from elephant_server.api import errors
 from elephant_server.api.admission import Admission
+from elephant_server.api.endpoint import endpoint
 
 
 def make_app(n_threads: int) -> Flask:
     app = Flask(__name__)
-    seg, state = Blueprint("seg", __name__), Blueprint("state", __name__)
+    views = Blueprint("views", __name__)
 
-    @seg.get("/long")
+    @views.get("/long")
+    @endpoint(None, is_long=True)
     def long() -> Response:
         def answer() -> Iterator[bytes]:
             yield b" "
@@ -22,24 +24,27 @@ def make_app(n_threads: int) -> Flask:
 
         return Response(answer())
 
-    @seg.get("/failing")
+    @views.get("/failing")
+    @endpoint(None, is_long=True)
     def failing() -> Response:
         raise ZeroDivisionError
 
-    @seg.get("/file")
+    @views.get("/file")
+    @endpoint(None, is_long=True)
     def file() -> Response:
         return send_file(io.BytesIO(b"weights"), "application/octet-stream")
 
-    @seg.get("/nothing")
+    @views.get("/nothing")
+    @endpoint(None, is_long=True)
     def nothing() -> Response:
         return Response(status=204)
 
-    @state.get("/quick")
+    @views.get("/quick")
+    @endpoint(None)
     def quick() -> str:
         return "quick"
 
-    app.register_blueprint(seg)
-    app.register_blueprint(state)
+    app.register_blueprint(views)
     errors.register(app)
     Admission(n_threads).guard(app)
     return app

@@ -12,11 +12,12 @@ import pytest
 from flask import Flask, Response
 from werkzeug.test import TestResponse
 
-from elephant_server.auth.limits import limit_of
+from elephant_server.auth.limits import BodyLimits
 from elephant_server.auth.middleware import AuthMiddleware
 from elephant_server.auth.tokens import TokenFile, is_good
+from elephant_server.deploy import rendering
 from elephant_server.main import create_app
-from elephant_server.settings import Settings, checkout_root
+from elephant_server.settings import Settings
 
 TOKEN = "abcdefghijklmnopqrstuvwxyz._~-01"
 OTHER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -273,23 +274,27 @@ def test_every_answer_has_the_headers(path: str) -> None:
 
 def test_limits_are_those_of_nginx() -> None:
     settings, app = Settings(max_body_mib=12, max_model_mib=34), app_of()
-    locations = nginx_limits(settings)
+    locations, limits = nginx_limits(settings), BodyLimits(app, settings)
+    large = re.compile(
+        r"/((seg|flow)/(predict|train|update)|(predict|train|update)/(seg|flow)|download/ctc|export/ctc|upload(/image)?)/?"
+    )
+    models = re.compile(r"/((seg|flow)/reset|reset/(seg|flow))/?")
     paths = {re.sub("<[^>]*>", "x", rule.rule) for rule in app.url_map.iter_rules()}
     assert len(paths) > 20
     for path in [f"{path}{slash}" for path in sorted(paths) for slash in ("", "/")]:
         for asked in (path, f"/t/{TOKEN}{path}"):
             allowed = next((limit for pattern, limit in locations if re.search(pattern, asked)), 64 << 10)
-            assert allowed == limit_of(path, settings), asked
+            expected = 12 << 20 if large.fullmatch(path) else 34 << 20 if models.fullmatch(path) else 64 << 10
+            assert allowed == limits.of(path) == expected, asked
     assert {limit for _, limit in locations} == {12 << 20, 34 << 20}
 
 
 def nginx_limits(settings: Settings) -> list[tuple[str, int]]:
     """Return the patterns of the locations with a limit of their own, and their limits in bytes."""
-    text = (checkout_root() / "nginx.conf").read_text()
+    text = rendering.nginx_configuration(settings, Path("/sockets"))
     assert re.search(r"location / \{\s+client_max_body_size 64k;", text)
-    sizes = {"MAX_BODY_MIB": settings.max_body_mib, "MAX_MODEL_MIB": settings.max_model_mib}
-    found = re.findall(r"location ~ (\S+) \{\s+client_max_body_size \$\{(\w+)\}m;", text)
-    return [(pattern, sizes[name] << 20) for pattern, name in found]
+    found = re.findall(r"location ~ (\S+) \{\s+client_max_body_size (\d+)m;", text)
+    return [(pattern, int(mib) << 20) for pattern, mib in found]
 
 
 @pytest.mark.parametrize(("path", "size", "status"), [("/params", 70_000, 413), ("/params", 60_000, 400)])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, request
 from werkzeug.wsgi import ClosingIterator
 
+from elephant_server.api.endpoint import asked_endpoint
 from elephant_server.errors import UnavailableError
 from elephant_server.settings import variable
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
 KEPT_FREE = 8
-LONG = frozenset({"seg", "flow", "download", "upload"})
-LONG_ENDPOINTS = frozenset({"dataset.generate", "dashboard_events.events"})
 _TAKEN = "elephant.is_admitted"
 
 
@@ -42,7 +41,8 @@ class Admission:
         app.wsgi_app = self._giving_back(app.wsgi_app)  # type: ignore[assignment, method-assign]
 
     def _take(self) -> None:
-        if request.blueprint not in LONG and request.endpoint not in LONG_ENDPOINTS:
+        facts = asked_endpoint()
+        if facts is None or not facts.is_long:
             return
         if not self._free.acquire(blocking=False):
             raise UnavailableError(

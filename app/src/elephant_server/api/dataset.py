@@ -8,12 +8,11 @@ from flask import Blueprint, Response, jsonify
 from elephant.dataset import check_dataset, find_movie
 from elephant.dataset.readers.bdv_files import movies_of_other_formats
 from elephant.io.paths import resolve_inside
-from elephant_server.api.endpoint import described
+from elephant_server.api.endpoint import endpoint, respond
 from elephant_server.api.parsing import read_body
 from elephant_server.jobs.submit import DATASET_GENERATE
 from elephant_server.schemas.answers import Completed, Message
 from elephant_server.schemas.dataset import DatasetCheckBody, DatasetGenerateBody
-from elephant_server.schemas.download import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.services import services
 
 logger = logging.getLogger(__name__)
@@ -22,7 +21,7 @@ blueprint = Blueprint("dataset", __name__)
 
 
 @blueprint.post("/dataset/check")
-@described(Message, DatasetCheckBody)
+@endpoint(Message, DatasetCheckBody)
 def check() -> Response:
     """Tell whether a dataset is ready, or the first thing that is wrong with it."""
     body = read_body(DatasetCheckBody)
@@ -31,7 +30,13 @@ def check() -> Response:
 
 
 @blueprint.post("/dataset/generate")
-@described(Completed, DatasetGenerateBody, no_content="There is no movie in the dataset's folder")
+@endpoint(
+    Completed,
+    DatasetGenerateBody,
+    no_content="There is no movie in the dataset's folder",
+    is_long=True,
+    begins_late=True,
+)
 def generate() -> Response:
     """Convert the movie in a dataset's folder; 204 where there is none."""
     body = read_body(DatasetGenerateBody)
@@ -40,7 +45,7 @@ def generate() -> Response:
         _say_what_is_there_instead(folder, body.dataset_name)
         return Response(status=204)
     job = services().dispatcher.submit(DATASET_GENERATE, body)
-    return services().responder.respond(job, lambda o: {"completed": not o.cancelled}, LATE_FIRST_BYTE_AFTER_S)
+    return respond(job, lambda o: {"completed": not o.cancelled})
 
 
 def _say_what_is_there_instead(folder: Path, name: str) -> None:

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request, send_file
 from elephant.export import beginning_of_archive
 from elephant.io.paths import open_inside
 from elephant.models.names import possible_names
-from elephant_server.api.endpoint import described
+from elephant_server.api.endpoint import BodySize, endpoint
 from elephant_server.api.parsing import read_body
 from elephant_server.jobs.streaming import breakable, can_break, growing_file
 from elephant_server.jobs.submit import CTC_EXPORT
@@ -21,7 +21,7 @@ blueprint = Blueprint("download", __name__)
 
 @blueprint.post("/download/model")
 @blueprint.post("/model/download", endpoint="old_model")
-@described(None, ModelDownloadBody, no_content="There is no such model")
+@endpoint(None, ModelDownloadBody, no_content="There is no such model", is_long=True)
 def model() -> Response:
     """Send a model's file; 204 where there is none."""
     body = read_body(ModelDownloadBody)
@@ -39,7 +39,15 @@ def model() -> Response:
 
 @blueprint.post("/download/ctc")
 @blueprint.post("/export/ctc", endpoint="old_ctc")
-@described(None, CtcBody, no_content="It was aborted", file_type="application/zip")
+@endpoint(
+    None,
+    CtcBody,
+    no_content="It was aborted",
+    file_type="application/zip",
+    size=BodySize.LARGE,
+    is_long=True,
+    is_streamed=True,
+)
 def ctc() -> Response:
     """Send a .zip with one mask per timepoint; 204 where it is aborted before the answer began."""
     body = read_body(CtcBody)

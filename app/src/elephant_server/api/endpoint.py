@@ -1,18 +1,45 @@
-"""Views that say what they take and give, so that the description of the API is made from them."""
+"""The facts of an endpoint, in one place.
 
-from collections.abc import Callable
+The description of the API, the limits of bodies, the admission of long requests and NGINX's locations are made from
+them.
+"""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, TypeVar
 
+from flask import Flask, Response, current_app, request
 from pydantic import BaseModel
+from werkzeug.routing import Rule
+
+from elephant_server.jobs.responses import FIRST_BYTE_AFTER_S, Answer
+from elephant_server.jobs.submit import Job
+from elephant_server.schemas.download import LATE_FIRST_BYTE_AFTER_S
+from elephant_server.services import services
+from elephant_server.settings import Settings
 
 View = TypeVar("View", bound=Callable[..., Any])
-ATTRIBUTE = "elephant_description"
+_ATTRIBUTE = "elephant_endpoint"
+
+
+class BodySize(Enum):
+    """How long a request's body may be."""
+
+    SMALL = "all else"
+    LARGE = "spots and pieces of a movie"
+    MODEL = "models"
+
+    def most_bytes(self, settings: Settings) -> int:
+        """Return the length of the longest body."""
+        if self is BodySize.SMALL:
+            return 64 << 10
+        return (settings.max_body_mib if self is BodySize.LARGE else settings.max_model_mib) << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
-    """What a view takes and gives.
+class Endpoint:
+    """What a view takes and gives; decorates the view.
 
     Attributes
     ----------
@@ -30,6 +57,16 @@ class Description:
         Media type of the answer where it is a file.
     query
         The parameters of the address, where it takes some.
+    size
+        How long the body may be.
+    is_long
+        Whether it holds a thread for longer than a moment, while a job is done or a body arrives.
+    begins_late
+        Whether the answer to a long one begins as late as can be, since a failure cannot be told once it has begun.
+    is_streamed
+        Whether the answer is a file of unknown length, which has to break where its job fails.
+    is_described
+        Whether the description of the API lists it.
     """
 
     answer: type[BaseModel] | None
@@ -40,24 +77,38 @@ class Description:
     is_form: bool = False
     file_type: str = "application/octet-stream"
     query: type[BaseModel] | None = None
+    size: BodySize = BodySize.SMALL
+    is_long: bool = False
+    begins_late: bool = False
+    is_streamed: bool = False
+    is_described: bool = True
 
-
-def described(
-    answer: type[BaseModel] | None,
-    body: type[BaseModel] | None = None,
-    *,
-    is_list: bool = False,
-    no_content: str | None = None,
-    takes_upload: bool = False,
-    is_form: bool = False,
-    file_type: str = "application/octet-stream",
-    query: type[BaseModel] | None = None,
-) -> Callable[[View], View]:
-    """Say what a view takes and gives; see :class:`Description`."""
-    description = Description(answer, body, is_list, no_content, takes_upload, is_form, file_type, query)
-
-    def mark(view: View) -> View:
-        setattr(view, ATTRIBUTE, description)
+    def __call__(self, view: View) -> View:
+        """Let a view have these facts."""
+        setattr(view, _ATTRIBUTE, self)
         return view
 
-    return mark
+
+endpoint = Endpoint
+
+
+def endpoints(app: Flask) -> Iterator[tuple[Rule, Endpoint]]:
+    """Yield the rules of an application whose views have facts, and these."""
+    for rule in app.url_map.iter_rules():
+        facts = getattr(app.view_functions[rule.endpoint], _ATTRIBUTE, None)
+        if facts is not None:
+            yield rule, facts
+
+
+def asked_endpoint() -> Endpoint | None:
+    """Return the facts of what the present request asks for, where it has some."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    return getattr(view, _ATTRIBUTE, None)
+
+
+def respond(job: Job, answer: Answer, *, drop_if_alone: bool = False) -> Response:
+    """Wait for a job and answer the present request; see :meth:`.LongPollResponder.respond`."""
+    facts = asked_endpoint()
+    is_late = facts is not None and facts.begins_late
+    first_byte_after_s = LATE_FIRST_BYTE_AFTER_S if is_late else FIRST_BYTE_AFTER_S
+    return services().responder.respond(job, answer, first_byte_after_s, drop_if_alone=drop_if_alone)

@@ -4,13 +4,12 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from elephant_server.api.endpoint import described
+from elephant_server.api.endpoint import BodySize, endpoint, respond
 from elephant_server.api.parsing import read_body
 from elephant_server.api.resets import read_reset
 from elephant_server.jobs.records import Outcome
 from elephant_server.jobs.submit import FLOW_PREDICT, FLOW_RESET, FLOW_TRAIN, FLOW_UPDATE
 from elephant_server.schemas.answers import Completed, EarlierSpots
-from elephant_server.schemas.download import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.services import services
 
@@ -19,40 +18,40 @@ blueprint = Blueprint("flow", __name__)
 
 @blueprint.post("/flow/predict")
 @blueprint.post("/predict/flow", endpoint="old_predict")
-@described(EarlierSpots, FlowPredictBody)
+@endpoint(EarlierSpots, FlowPredictBody, size=BodySize.LARGE, is_long=True)
 def predict() -> Response:
     """Find where spots were at the timepoint before."""
     body = read_body(FlowPredictBody)
     job = services().dispatcher.submit(FLOW_PREDICT, body)
-    return services().responder.respond(job, lambda outcome: _spots(outcome, body), drop_if_alone=True)
+    return respond(job, lambda outcome: _spots(outcome, body), drop_if_alone=True)
 
 
 @blueprint.post("/flow/train")
 @blueprint.post("/train/flow", endpoint="old_train")
-@described(Completed, FlowTrainBody)
+@endpoint(Completed, FlowTrainBody, size=BodySize.LARGE, is_long=True)
 def train() -> Response:
     """Write flow labels and train on them."""
     job = services().dispatcher.submit(FLOW_TRAIN, read_body(FlowTrainBody))
-    return services().responder.respond(job, _completed)
+    return respond(job, _completed)
 
 
 @blueprint.post("/flow/update")
 @blueprint.post("/update/flow", endpoint="old_update")
-@described(Completed, FlowUpdateBody)
+@endpoint(Completed, FlowUpdateBody, size=BodySize.LARGE, is_long=True)
 def update() -> Response:
     """Write or clear flow labels."""
     job = services().dispatcher.submit(FLOW_UPDATE, read_body(FlowUpdateBody))
-    return services().responder.respond(job, _completed)
+    return respond(job, _completed)
 
 
 @blueprint.post("/flow/reset")
 @blueprint.post("/reset/flow", endpoint="old_reset")
-@described(Completed, FlowResetBody, takes_upload=True)
+@endpoint(Completed, FlowResetBody, takes_upload=True, size=BodySize.MODEL, is_long=True, begins_late=True)
 def reset() -> Response:
     """Start a flow model anew: pretrained, from an address, from a file sent along, or from random weights."""
     with read_reset(FlowResetBody) as (body, file):
         job = services().dispatcher.submit(FLOW_RESET, body, file)
-        return services().responder.respond(job, _completed, LATE_FIRST_BYTE_AFTER_S)
+        return respond(job, _completed)
 
 
 def _completed(outcome: Outcome) -> dict[str, Any]:

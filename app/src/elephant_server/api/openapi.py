@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from elephant_server import __version__
-from elephant_server.api.endpoint import ATTRIBUTE, Description
+from elephant_server.api.endpoint import Endpoint, endpoints
 from elephant_server.schemas.answers import Error
 
 REF = "#/components/schemas/{model}"
@@ -50,18 +50,17 @@ def describe(app: Flask) -> dict[str, Any]:
     }
 
 
-def _operations(app: Flask) -> list[tuple[str, str, str, Description, Any]]:
+def _operations(app: Flask) -> list[tuple[str, str, str, Endpoint, Any]]:
     found = []
-    for rule in app.url_map.iter_rules():
-        view = app.view_functions[rule.endpoint]
-        description = getattr(view, ATTRIBUTE, None)
-        if description is not None:
+    for rule, description in endpoints(app):
+        if description.is_described:
+            view = app.view_functions[rule.endpoint]
             methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
             found += [(rule.rule, method.lower(), rule.endpoint, description, view) for method in sorted(methods)]
     return found
 
 
-def _operation(name: str, description: Description, view: Any) -> dict[str, Any]:
+def _operation(name: str, description: Endpoint, view: Any) -> dict[str, Any]:
     responses: dict[str, Any] = {"200": _done(description)}
     if description.no_content:
         responses["204"] = {"description": description.no_content}
@@ -103,7 +102,7 @@ def _parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
     ]
 
 
-def _done(description: Description) -> dict[str, Any]:
+def _done(description: Endpoint) -> dict[str, Any]:
     if description.answer is None:
         return {"description": "The file", "content": {description.file_type: {}}}
     answer: dict[str, Any] = _reference(description.answer)

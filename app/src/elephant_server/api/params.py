@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, jsonify
 
-from elephant_server.api.endpoint import described
+from elephant_server.api.endpoint import endpoint
 from elephant_server.api.parsing import read_body
 from elephant_server.jobs.records import LiveParams
 from elephant_server.schemas.answers import Params
@@ -13,14 +13,14 @@ blueprint = Blueprint("params", __name__)
 
 
 @blueprint.get("/params")
-@described(Params)
+@endpoint(Params)
 def get_params() -> Response:
     """Tell the settings of the running, or the last, training."""
     return _answer(services().job_store.read_params())
 
 
 @blueprint.post("/params")
-@described(Params, ParamsBody)
+@endpoint(Params, ParamsBody)
 def post_params() -> Response:
     """Change the settings of the running training, from its next step or epoch on."""
     body = read_body(ParamsBody)

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from elephant_server.api.endpoint import described
+from elephant_server.api.endpoint import endpoint
 from elephant_server.api.parsing import read_body
 from elephant_server.jobs.store import JobStore
 from elephant_server.schemas.answers import Device, State
@@ -20,7 +20,7 @@ LOOK_INTERVAL_S = 0.5
 
 @blueprint.get("/state/gpus")
 @blueprint.get("/gpus", endpoint="old_gpus")
-@described(Device, is_list=True)
+@endpoint(Device, is_list=True)
 def get_gpus() -> Response:
     """List the GPUs and their memory, MiB, of all machines that compute; without one, the host's."""
     return jsonify([entry.as_json() for entry in services().machines.devices()])
@@ -28,7 +28,7 @@ def get_gpus() -> Response:
 
 @blueprint.get("/state/process")
 @blueprint.get("/state", endpoint="old_get_process")
-@described(State)
+@endpoint(State)
 def get_process() -> Response:
     """Tell what runs: 0 nothing, 1 a training or reset, 2 something that a training waits for."""
     return jsonify(_answer(services().job_store))
@@ -36,7 +36,7 @@ def get_process() -> Response:
 
 @blueprint.post("/state/process")
 @blueprint.post("/state", endpoint="old_post_process")
-@described(State, ProcessBody)
+@endpoint(State, ProcessBody)
 def post_process() -> Response:
     """Abort everything (0), let a training go on (1) or hold it (2)."""
     asked = ProcessState(read_body(ProcessBody).state)

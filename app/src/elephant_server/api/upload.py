@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, jsonify
 
-from elephant_server.api.endpoint import described
+from elephant_server.api.endpoint import BodySize, endpoint
 from elephant_server.api.parsing import one_part, read_form
 from elephant_server.schemas.answers import Completed
 from elephant_server.schemas.dataset import UploadForm
@@ -14,7 +14,7 @@ blueprint = Blueprint("upload", __name__)
 
 @blueprint.post("/upload/image")
 @blueprint.post("/upload", endpoint="old_image")
-@described(Completed, UploadForm, is_form=True, takes_upload=True)
+@endpoint(Completed, UploadForm, is_form=True, takes_upload=True, size=BodySize.LARGE, is_long=True)
 def image() -> Response:
     """Take a movie in pieces: begin, go on, put it in place, or drop it."""
     form = read_form(UploadForm)

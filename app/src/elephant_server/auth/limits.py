@@ -1,6 +1,5 @@
-"""How long a body may be, for a server without NGINX in front; ``nginx.conf`` has the same numbers."""
+"""How long a body may be, for a server without NGINX in front."""
 
-import re
 from contextlib import suppress
 from typing import Any
 
@@ -8,39 +7,48 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import LimitedStream, get_input_stream
 
+from elephant_server.api.endpoint import BodySize, endpoints
 from elephant_server.settings import Settings
 
-MIB = 1 << 20
-SMALL = 64 << 10
 _BLOCK = 1 << 18
-_MODELS = re.compile(r"/((seg|flow)/reset|reset/(seg|flow))/?")
-_SPOTS = re.compile(
-    r"/((seg|flow)/(predict|train|update)|(predict|train|update)/(seg|flow)|download/ctc|export/ctc|upload(/image)?)/?"
-)
 
 
-def limit_of(path: str, settings: Settings) -> int:
-    """Return the largest body, in bytes, that a request to a path may have."""
-    if _MODELS.fullmatch(path):
-        return settings.max_model_mib * MIB
-    return settings.max_body_mib * MIB if _SPOTS.fullmatch(path) else SMALL
+class BodyLimits:
+    """The largest bodies that an application takes.
 
+    Parameters
+    ----------
+    app
+        Whose endpoints say it.
+    settings
+        For the lengths.
+    """
 
-def too_large(settings: Settings) -> str:
-    """Return what is said of a longer body."""
-    return (
-        f"the request is too large: spots and pieces of a movie may have {settings.max_body_mib} MiB, models "
-        f"{settings.max_model_mib} MiB, everything else {SMALL >> 10} KiB; the person who started the server can "
-        f"raise ELEPHANT_MAX_BODY_MIB or ELEPHANT_MAX_MODEL_MIB"
-    )
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        self._settings = settings
+        self._most = {rule.rule: facts.size.most_bytes(settings) for rule, facts in endpoints(app)}
+        self.small = BodySize.SMALL.most_bytes(settings)
+
+    def of(self, path: str) -> int:
+        """Return the length, in bytes, of the largest body that a request to a path may have."""
+        return self._most.get(path) or self._most.get(path.removesuffix("/"), self.small)
+
+    def too_large(self) -> str:
+        """Return what is said of a longer body."""
+        return (
+            f"the request is too large: spots and pieces of a movie may have {self._settings.max_body_mib} MiB, models "
+            f"{self._settings.max_model_mib} MiB, everything else {self.small >> 10} KiB; the person who started "
+            "the server can raise ELEPHANT_MAX_BODY_MIB or ELEPHANT_MAX_MODEL_MIB"
+        )
 
 
 def limit_bodies(app: Flask, settings: Settings) -> None:
     """Refuse longer bodies with 413 when they are read, and leave nothing of any body unread."""
+    limits = BodyLimits(app, settings)
 
     @app.before_request
     def limit() -> None:
-        request.max_content_length = limit_of(request.path, settings)
+        request.max_content_length = limits.of(request.path)
 
     @app.after_request
     def drain(response: Response) -> Response:

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, jsonify
 from elephant.io.paths import resolve_inside
 from elephant.training.event_files import PATTERN, EventFile, Series
 from elephant.training.scalars import SCALAR_NAMES, UNNAMED
-from elephant_server.api.endpoint import described
+from elephant_server.api.endpoint import endpoint
 from elephant_server.dashboard.admission import admitted
 from elephant_server.dashboard.query import read_query
 from elephant_server.dashboard.schemas import Curve, CurvesAnswer, RunAnswer, RunQuery
@@ -74,7 +74,7 @@ _lock = threading.Lock()
 
 
 @blueprint.get("/dashboard/api/runs")
-@described(RunAnswer, is_list=True)
+@endpoint(RunAnswer, is_list=True)
 @admitted
 def get_runs() -> Response:
     """List the folders with scalars of trainings, the last one first."""
@@ -102,7 +102,7 @@ def get_runs() -> Response:
 
 
 @blueprint.get("/dashboard/api/curves")
-@described(CurvesAnswer, query=RunQuery)
+@endpoint(CurvesAnswer, query=RunQuery)
 @admitted
 def get_curves() -> Response:
     """Send the curves of a folder, thinned out."""

@@ -10,7 +10,7 @@ from elephant.dataset.summary import find_datasets, summarise
 from elephant.dataset.voxels import voxel_size_beside
 from elephant.errors import NotFoundError
 from elephant.io.paths import resolve_inside
-from elephant_server.api.endpoint import described
+from elephant_server.api.endpoint import endpoint
 from elephant_server.dashboard.admission import admitted
 from elephant_server.dashboard.query import read_query
 from elephant_server.dashboard.schemas import DatasetAnswer, DatasetQuery, Names
@@ -22,7 +22,7 @@ MOST = 500
 
 
 @blueprint.get("/dashboard/api/datasets")
-@described(Names)
+@endpoint(Names)
 @admitted
 def get_datasets() -> Response:
     """List the names of the datasets."""
@@ -31,7 +31,7 @@ def get_datasets() -> Response:
 
 
 @blueprint.get("/dashboard/api/dataset")
-@described(DatasetAnswer, query=DatasetQuery)
+@endpoint(DatasetAnswer, query=DatasetQuery)
 @admitted
 def get_dataset() -> Response:
     """Tell what a dataset holds."""

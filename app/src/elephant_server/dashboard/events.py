@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 from redis.exceptions import RedisError
 
-from elephant_server.api.endpoint import described
+from elephant_server.api.endpoint import endpoint
 from elephant_server.dashboard.admission import Admission, BusyError, busy
 from elephant_server.dashboard.query import read_query
 from elephant_server.dashboard.schemas import LogLine, LogQuery
@@ -36,13 +36,14 @@ def _streams(n_threads: int) -> Admission:
 
 
 @blueprint.get("/dashboard/api/log")
-@described(LogLine, query=LogQuery, is_list=True)
+@endpoint(LogLine, query=LogQuery, is_list=True)
 def log() -> Response:
     """List the last lines of the log, or those after one that is known."""
     return jsonify([asdict(line) for line in services().feed.lines(read_query(LogQuery).after)])
 
 
 @blueprint.get("/dashboard/api/events")
+@endpoint(None, file_type="text/event-stream", is_long=True, is_described=False)
 def events() -> Response:
     """Send status and log as they change, as server-sent events; 503 where too many pages are open."""
     after = LogQuery.model_validate({"after": request.headers.get("Last-Event-ID", "")}).after

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, jsonify
 from elephant.models.inspect import ModelKind, inspect_model
 from elephant.models.provenance import ProvenanceEntry, is_told, provenance_file, read_provenance
 from elephant.models.provenance_text import ModelProvenance, details, summary
-from elephant_server.api.endpoint import described
+from elephant_server.api.endpoint import endpoint
 from elephant_server.dashboard.admission import admitted
 from elephant_server.dashboard.schemas import ModelAnswer, VersionAnswer, WorkAnswer
 from elephant_server.services import services
@@ -27,7 +27,7 @@ _GENERATION = re.compile(r"(\d{6,})(-interim)?\.pth")
 
 
 @blueprint.get("/dashboard/api/models")
-@described(ModelAnswer, is_list=True)
+@endpoint(ModelAnswer, is_list=True)
 @admitted
 def get_models() -> Response:
     """List the model files, the newest first."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
 from elephant.types import Box
-from elephant_server.api.endpoint import described
+from elephant_server.api.endpoint import endpoint
 from elephant_server.dashboard.admission import admitted
 from elephant_server.dashboard.query import asked_dataset, read_query
 from elephant_server.dashboard.schemas import Axis, PlaneQuery
@@ -21,7 +21,7 @@ _AXES = {"xy": 0, "xz": 1, "yz": 2}
 
 
 @blueprint.get("/dashboard/api/plane")
-@described(None, query=PlaneQuery)
+@endpoint(None, query=PlaneQuery)
 @admitted
 def get_plane() -> Response:
     """Send a plane row by row: unsigned integers, little-endian; its shape, type and step are in the headers."""

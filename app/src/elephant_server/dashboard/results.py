@@ -5,7 +5,7 @@ from flask import Blueprint, Response, jsonify
 from elephant.dataset.summary import image_version
 from elephant.errors import InvalidInputError, NotFoundError
 from elephant.io.paths import resolve_inside
-from elephant_server.api.endpoint import described
+from elephant_server.api.endpoint import endpoint
 from elephant_server.dashboard.admission import admitted
 from elephant_server.dashboard.query import read_query
 from elephant_server.dashboard.schemas import ResultAnswer, ResultNuclei, ResultQuery
@@ -17,7 +17,7 @@ blueprint = Blueprint("dashboard_results", __name__)
 
 
 @blueprint.get("/dashboard/api/results")
-@described(ResultAnswer, is_list=True)
+@endpoint(ResultAnswer, is_list=True)
 @admitted
 def get_results() -> Response:
     """List what the last predictions found, the newest first."""
@@ -25,7 +25,7 @@ def get_results() -> Response:
 
 
 @blueprint.get("/dashboard/api/result")
-@described(ResultNuclei, query=ResultQuery)
+@endpoint(ResultNuclei, query=ResultQuery)
 @admitted
 def get_result() -> Response:
     """Send the nuclei that a prediction found."""

@@ -9,7 +9,7 @@ from elephant.config import SpotParams
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
 from elephant.types import Box, VoxelSize
-from elephant_server.api.endpoint import described
+from elephant_server.api.endpoint import endpoint
 from elephant_server.api.parsing import explain
 from elephant_server.dashboard.admission import admitted
 from elephant_server.dashboard.planes import plane_box
@@ -27,7 +27,7 @@ READ_VOXELS = 1 << 22
 
 
 @blueprint.get("/dashboard/api/spots")
-@described(FoundEllipsoids, query=SpotsQuery)
+@endpoint(FoundEllipsoids, query=SpotsQuery)
 @admitted
 def get_spots() -> Response:
     """Find the nuclei in the kept probabilities; of large volumes around a plane alone."""

@@ -5,7 +5,7 @@ import time
 from flask import Blueprint, Response, jsonify
 
 from elephant_server import __version__
-from elephant_server.api.endpoint import described
+from elephant_server.api.endpoint import endpoint
 from elephant_server.dashboard.manual import manual_of
 from elephant_server.dashboard.schemas import JobStatus, Status
 from elephant_server.jobs.records import JobEntry, JobKind
@@ -17,7 +17,7 @@ blueprint = Blueprint("dashboard_status", __name__)
 
 
 @blueprint.get("/dashboard/api/status")
-@described(Status)
+@endpoint(Status)
 def get_status() -> Response:
     """Tell what runs, how far it is, and how much memory is taken."""
     return jsonify(status_of(services()).model_dump())

@@ -25,7 +25,8 @@ def write_configuration(settings: Settings, sockets: Path, own: OwnPorts) -> Non
     """Render the configuration of supervisord and of the services into the run folder."""
     run = settings.runtime_dir
     _write(run / "supervisord.conf", supervisord_configuration(settings, workers_of(settings)))
-    _write(run / "nginx.conf", nginx_configuration(settings, sockets))
+    if settings.starts_web:
+        _write(run / "nginx.conf", nginx_configuration(settings, sockets))
     if settings.starts_redis:
         _write(run / "redis.conf", redis_configuration(settings))
     if settings.starts_rabbitmq:
@@ -64,7 +65,7 @@ def _worker_values(worker: Worker) -> dict[str, str]:
 
 
 def nginx_configuration(settings: Settings, sockets: Path) -> str:
-    """Return ``nginx.conf`` with the names in capital letters filled in."""
+    """Return ``nginx.conf`` with the names in capital letters filled in, and the paths that its locations are for."""
     values = {
         # Only root can choose a user, and then has to: the default one could not read the sockets.
         "USER": "user root;" if os.geteuid() == 0 else "",
@@ -75,8 +76,26 @@ def nginx_configuration(settings: Settings, sockets: Path) -> str:
         "HTTP_SOCKET": str(sockets / "http.sock"),
         "MAX_BODY_MIB": str(settings.max_body_mib),
         "MAX_MODEL_MIB": str(settings.max_model_mib),
+        **_nginx_paths(),
     }
     return _filled(configuration_file(settings, "nginx.conf").read_text(encoding="utf-8"), values)
+
+
+def _nginx_paths() -> dict[str, str]:
+    """Return the paths of the endpoints whose bodies are large, by the location that they have in common."""
+    from flask import Flask
+
+    from elephant_server.api import register
+    from elephant_server.api.endpoint import BodySize, endpoints
+
+    app = Flask(__name__)
+    register(app)
+    found: dict[str, list[str]] = {"LARGE_PATHS": [], "STREAMED_PATHS": [], "MODEL_PATHS": []}
+    for rule, facts in endpoints(app):
+        if facts.size is not BodySize.SMALL:
+            kind = "STREAMED" if facts.is_streamed else facts.size.name
+            found[f"{kind}_PATHS"].append(rule.rule)
+    return {name: "|".join(sorted(paths)) for name, paths in found.items()}
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from flask import Flask
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
@@ -20,7 +21,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
 from elephant_server.auth.addresses import TOKEN_PATH
-from elephant_server.auth.limits import SMALL, limit_of, too_large
+from elephant_server.auth.limits import BodyLimits
 from elephant_server.auth.middleware import GATE_ONLY
 from elephant_server.settings import Settings
 
@@ -58,18 +59,19 @@ class Judge:
         For the limits of bodies.
     """
 
-    def __init__(self, application: Application, settings: Settings) -> None:
-        self._application = application
-        self._settings = settings
+    def __init__(self, application: Flask, settings: Settings) -> None:
+        self._application: Application = application
+        self._limits = BodyLimits(application, settings)
+        self.small = self._limits.small
 
     def limit(self, path: str) -> int:
         """Return how many bytes the body of a request to a path may have."""
         match = TOKEN_PATH.fullmatch(path)
-        return limit_of((match["rest"] or "/") if match else path, self._settings)
+        return self._limits.of((match["rest"] or "/") if match else path)
 
     def too_large(self) -> Refusal:
         """Return the answer to a body that is longer."""
-        body = json.dumps({"error": too_large(self._settings)}).encode()
+        body = json.dumps({"error": self._limits.too_large()}).encode()
         return Refusal("413 Request Entity Too Large", [("Content-Type", "application/json")], body)
 
     def refusal(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
@@ -99,7 +101,7 @@ class GuardedParser(HTTPRequestParser):  # type: ignore[misc]
     def __init__(self, adj: Adjustments, judge: Judge) -> None:
         super().__init__(adj)
         self._judge = judge
-        self._limit = SMALL
+        self._limit = judge.small
 
     def received(self, data: bytes) -> int:
         """Take what came; return how much of it belongs to this request."""
@@ -123,7 +125,7 @@ class GuardedParser(HTTPRequestParser):  # type: ignore[misc]
             self._refuse(refusal)
 
     def _is_large(self) -> bool:
-        return bool(self.chunked) or self.content_length > SMALL
+        return bool(self.chunked) or self.content_length > self._judge.small
 
     def _refuse(self, refusal: Refusal) -> None:
         self.error = refusal
@@ -238,7 +240,7 @@ class GuardedServer(TcpWSGIServer):  # type: ignore[misc]
         Waitress' own settings.
     """
 
-    def __init__(self, application: Any, settings: Settings, most_connections: int, **adjustments: Any) -> None:
+    def __init__(self, application: Flask, settings: Settings, most_connections: int, **adjustments: Any) -> None:
         # Waitress' own limit is out of reach: it would take no connection at all any more.
         adj = Adjustments(connection_limit=2 * most_connections + 100, cleanup_interval=1, **adjustments)
         dispatcher = ThreadedTaskDispatcher()

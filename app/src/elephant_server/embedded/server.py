@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
+from flask import Flask
 
 from elephant.errors import reason_of
 from elephant_server.auth.local_access import url_with_token
@@ -88,7 +88,7 @@ def _run(settings: Settings, stop: threading.Event) -> None:
         raise StackError("The server stopped accepting requests, for the reason above. Start it again.")
 
 
-def _listen(app: Any, settings: Settings) -> Any:
+def _listen(app: Flask, settings: Settings) -> GuardedServer:
     logging.getLogger("waitress").addFilter(_is_news)
     host = f"[{settings.listens_at}]" if ":" in settings.listens_at else settings.listens_at
     return GuardedServer(
