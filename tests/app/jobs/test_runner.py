@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import redis
 
-from elephant_server.jobs import runner
+from elephant.training.loop import LiveSettings
+from elephant_server.jobs import context, runner
 from elephant_server.jobs.context import JobControl
 from elephant_server.jobs.records import Access, Checkpoint, JobKind, LiveParams, Outcome, claim
 from elephant_server.jobs.runner import Otherwise, run_job
@@ -96,6 +97,52 @@ def test_an_outcome_waits_for_redis(job_store: JobStore, store: Leaving, monkeyp
 
     assert run(job_store, work) == Outcome(result={})
     assert pauses
+
+
+@pytest.mark.parametrize("is_empty", [False, True], ids=["kept its data", "lost its data"])
+def test_a_training_that_begins_while_redis_starts_again_waits_for_it(
+    job_store: JobStore, store: Leaving, redis_url: str, monkeypatch: pytest.MonkeyPatch, is_empty: bool
+) -> None:
+    pauses: list[float] = []
+
+    def come_back(self: JobControl, wait_s: float = 0) -> bool:
+        pauses.append(wait_s)
+        if is_empty:
+            redis.Redis.from_url(redis_url).flushdb()
+        store.is_away = len(pauses) < 3
+        return False
+
+    monkeypatch.setattr(JobControl, "is_shutting_down", come_back)
+
+    def work(control: JobControl) -> None:
+        store.is_away = True
+        control.write_settings(LiveSettings(0.5, 7))
+        store.is_away = True
+        control.check()
+        assert control.settings() == LiveSettings(0.5, 7)
+        assert job_store.is_alive("a")
+
+    assert run(job_store, work) == Outcome(result={})
+    assert len(pauses) == 4
+
+
+def test_where_redis_stays_away_a_training_does_not_begin(
+    job_store: JobStore, store: Leaving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context, "LONGEST_AWAY_S", 0)
+    monkeypatch.setattr(context, "AWAY_INTERVAL_S", 0)
+
+    def work(control: JobControl) -> None:
+        store.is_away = True
+        try:
+            control.write_settings(LiveSettings(0.5, 7))
+        finally:
+            store.is_away = False
+
+    found = run(job_store, work)
+    assert found is not None
+    assert found.error == "UnavailableError"
+    assert "Redis is down or starting" in (found.message or "")
 
 
 def test_a_job_that_has_ended_is_not_entered_again(job_store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:

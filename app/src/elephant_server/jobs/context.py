@@ -3,9 +3,10 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
 
@@ -21,7 +22,7 @@ from elephant.models.names import model_named
 from elephant.models.pretrained import Pretrained
 from elephant.training.loop import LiveSettings
 from elephant.types import VoxelSize
-from elephant_server.jobs.records import Checkpoint, Lease
+from elephant_server.jobs.records import Checkpoint, Lease, LiveParams
 from elephant_server.jobs.results import JobFeed
 from elephant_server.jobs.store import JobStore
 from elephant_server.rabbitmq import Messages
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 LOOK_INTERVAL_S = 0.05
 AWAY_INTERVAL_S = 1.0
 WAIT_S = 1.0
+LONGEST_AWAY_S = 12.0  # of Redis, before a job has begun
+
+T = TypeVar("T")
 
 
 class JobControl:
@@ -46,6 +50,7 @@ class JobControl:
         self._job_store = job_store
         self._lease = lease
         self._seen: Checkpoint | None = None
+        self._params: LiveParams | None = None  # those that it began with
         self._look_again_at = 0.0
         self._is_shutting_down = threading.Event()
 
@@ -70,6 +75,19 @@ class JobControl:
         params = self._look().params
         return LiveSettings(params.lr, params.n_crops)
 
+    def write_settings(self, settings: LiveSettings) -> None:
+        """Make the settings of a training those of the moment; where Redis is away for a short while, wait for it.
+
+        Raises
+        ------
+        Cancelled
+            The worker is asked to end.
+        redis.exceptions.RedisError
+            Redis stays away.
+        """
+        self._params = self._patiently(lambda: self._job_store.write_params(settings.lr, settings.n_crops))
+        self._seen = None
+
     def announce(self, **news: Any) -> None:
         """Tell whoever follows the job what is there of it already."""
         try:
@@ -86,7 +104,7 @@ class JobControl:
         redis.exceptions.RedisError
             The job store cannot be reached.
         """
-        return self._job_store.renew(self._lease, None if self._seen is None else self._seen.params)
+        return self._job_store.renew(self._lease, self._params if self._seen is None else self._seen.params)
 
     def end(self) -> None:
         """Make the next check raise; safe to call from a signal handler."""
@@ -114,11 +132,7 @@ class JobControl:
         """Look into the job store; where it is away, what was seen last still counts for a while."""
         pause = LOOK_INTERVAL_S
         try:
-            seen = self._job_store.look(self.job_id)
-            if seen.is_missing:
-                if not self.renew():
-                    raise Cancelled("it was given up, because it did not answer")
-                seen = self._job_store.look(self.job_id)
+            seen = self._look_or_enter() if self._seen is not None else self._patiently(self._look_or_enter)
         except RedisError as error:
             if self._seen is None:
                 raise
@@ -126,6 +140,27 @@ class JobControl:
             seen, pause = self._seen, AWAY_INTERVAL_S
         self._look_again_at = time.monotonic() + pause
         return seen
+
+    def _look_or_enter(self) -> Checkpoint:
+        """Look into the job store; where that has lost the job, enter it again."""
+        seen = self._job_store.look(self.job_id)
+        if seen.is_missing:
+            if not self.renew():
+                raise Cancelled("it was given up, because it did not answer")
+            seen = self._job_store.look(self.job_id)
+        return seen
+
+    def _patiently(self, step: Callable[[], T]) -> T:
+        """Try a step on the job store until it is there, for some seconds: Redis may just be starting again."""
+        end = time.monotonic() + LONGEST_AWAY_S
+        while True:
+            try:
+                return step()
+            except RedisError:
+                if time.monotonic() > end:
+                    raise
+            if self.is_shutting_down(AWAY_INTERVAL_S):
+                raise Cancelled("the server is stopping")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from elephant.methods.work import ModelWork
 from elephant.models.lock import writing
 from elephant.models.pretrained import ModelSource
 from elephant.progress import NoReporter
+from elephant.training.loop import LiveSettings
 from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
 from elephant_server.jobs.progress import DashboardProgress, TileReporter, training_reporter
 from elephant_server.jobs.starting import one_starter
@@ -46,7 +47,7 @@ def flow_train(context: WorkerContext, body: FlowTrainBody, control: JobControl)
         ensure_model(work.model_path, flow_start(body.start()), context.pretrained)
         training.load()
         # Only now, when nothing can be refused any more, is it the last training that there was.
-        context.job_store.write_params(params.loop.lr, params.loop.n_crops)
+        control.write_settings(LiveSettings(params.loop.lr, params.loop.n_crops))
         progress = DashboardProgress(context.feed_publisher, control.job_id, reporter)
         training = replace(training, work=replace(work, reporter=progress))
         training.run(control, context.messages.model_updated, cache)

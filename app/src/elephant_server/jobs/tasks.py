@@ -20,6 +20,7 @@ from elephant.models.lock import writing
 from elephant.models.losses import N_CLASSES
 from elephant.models.pretrained import ModelSource
 from elephant.progress import NoReporter
+from elephant.training.loop import LiveSettings
 from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
 from elephant_server.jobs.live import LiveUpdates, tell
 from elephant_server.jobs.progress import (
@@ -68,7 +69,7 @@ def seg_train(context: WorkerContext, body: SegTrainBody, control: JobControl) -
         _ensure(context, work, work.dataset.n_dims, body.start())
         training.load()
         # Only now, when nothing can be refused any more, is it the last training that there was.
-        context.job_store.write_params(params.loop.lr, params.loop.n_crops)
+        control.write_settings(LiveSettings(params.loop.lr, params.loop.n_crops))
         progress = DashboardProgress(context.feed_publisher, control.job_id, reporter)
         training = replace(training, work=replace(work, reporter=progress))
         if body.is_livemode:
