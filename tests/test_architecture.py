@@ -16,18 +16,18 @@ WEB = {"flask", "werkzeug", "celery", "kombu", "redis", "pika", "elephant_server
 
 # Each room may import from itself and from those before it. Rooms in one line do not know each other.
 CORE_ORDER: list[set[str]] = [
-    {"errors", "progress"},
+    {"errors", "progress", "words"},
     {"types", "io", "hardware", "plugins", "console"},
     {"device"},
     {"config"},
     {"geometry"},
     {"dataset", "simulation", "images"},
-    {"labels", "export", "tracking"},
+    {"labels", "tracking"},
+    {"export"},
     {"crops", "spots"},
     {"models"},
     {"training", "prediction"},
     {"methods"},
-    {"workflows"},
     {"cli"},
 ]
 APP_ORDER: list[set[str]] = [

@@ -4,16 +4,20 @@ What a package of somebody else raises is never shown as a fault of elephant's, 
 that names the package.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from elephant import errors
 from elephant.errors import Cancelled, ElephantError, PluginError
 
 OWN_PACKAGE = "elephant-core"
+FULL_DISK = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,8 @@ class Plugin:
             The package raised it, to tell the person what is wrong; now it says which package that was.
         PluginError
             It raised anything else.
-        Cancelled, MemoryError
-            As they were raised.
+        Cancelled, MemoryError, OSError
+            As they were raised; an OSError only where a disk is full.
         """
         if self.is_own:
             yield
@@ -64,6 +68,10 @@ class Plugin:
             yield
         except (Cancelled, MemoryError):
             raise
+        except OSError as error:
+            if error.errno in FULL_DISK:
+                raise
+            self._fail(error)
         except ElephantError as error:
             if type(error).__module__ != errors.__name__:
                 self._fail(error)
@@ -71,22 +79,27 @@ class Plugin:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the package does, it is named
             self._fail(error)
 
-    def load(self, entry: EntryPoint) -> object:
-        """Import what an entry point names.
+    def load(self, entry: EntryPoint, base: type[T]) -> type[T]:
+        """Import the class that an entry point names.
 
         Raises
         ------
         PluginError
-            That fails, whatever the reason.
+            That fails, whatever the reason, or it is no subclass of `base`.
         """
         try:
-            found: object = entry.load()
+            found = entry.load()
         except MemoryError:
             raise
         except (Exception, SystemExit) as error:
             raise PluginError(
                 f"{self.title} cannot be loaded ({_in_a_line(error)}): install the package again, or uninstall it"
             ) from error
+        if not isinstance(found, type) or not issubclass(found, base):
+            raise PluginError(
+                f"{self.title} should be a subclass of {base.__module__}.{base.__name__}, but is {found!r}: update the "
+                "package, or uninstall it"
+            )
         return found
 
     def _fail(self, error: BaseException) -> NoReturn:
@@ -103,6 +116,22 @@ def installed(kind: str) -> list[tuple[Plugin, EntryPoint]]:
         for entry in entry_points(group=f"elephant.{kind}s")
     ]
     return sorted(found, key=lambda each: (each[0].name, each[0].package))
+
+
+def installed_classes(
+    kind: str, base: type[T], name: str | None = None
+) -> tuple[list[tuple[Plugin, type[T]]], list[PluginError]]:
+    """Return the classes that packages add, or those of one name, and what is wrong with the others."""
+    found: list[tuple[Plugin, type[T]]] = []
+    broken: list[PluginError] = []
+    for plugin, entry in installed(kind):
+        if name is not None and plugin.name != name:
+            continue
+        try:
+            found.append((plugin, plugin.load(entry, base)))
+        except PluginError as error:
+            broken.append(error)
+    return found, broken
 
 
 def _in_a_line(error: BaseException) -> str:

@@ -12,9 +12,9 @@ from elephant.config import ConversionParams, CtcParams
 from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError
 from elephant.export import MarkedNucleus
+from elephant.export.ctc import export_ctc
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.types import Spot
-from elephant.workflows.export import export_ctc
 
 SHAPE = (6, 20, 22)
 VOXEL = (2.0, 1.0, 1.0)

@@ -6,7 +6,7 @@ import time
 from typing import Any, BinaryIO
 
 from elephant.errors import Cancelled, reason_of
-from elephant.workflows.export import export_ctc
+from elephant.export.ctc import export_ctc
 from elephant_server.errors import StorageError
 from elephant_server.jobs.context import JobControl, WorkerContext, open_dataset
 from elephant_server.jobs.progress import LINE_INTERVAL_S, DashboardProgress

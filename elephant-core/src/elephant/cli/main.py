@@ -22,7 +22,7 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
         "train": "Train a detection model on spots, or a flow model on links.",
         "predict": "Find the nuclei of a dataset.",
         "link": "Find where nuclei were at the previous timepoint, and join them to tracks.",
-        "export": "Write masks of the Cell Tracking Challenge.",
+        "export": "Write tracked nuclei for other programs.",
         "models": "List, inspect, import and restore models.",
         "doctor": "Show what is installed, what is wrong, and how to fix it.",
     }

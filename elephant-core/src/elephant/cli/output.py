@@ -30,19 +30,3 @@ def in_bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} {_UNITS[-1]}"
-
-
-def counted(n: int, what: str, plural: str | None = None) -> str:
-    """Return ``1 spot``, ``2 spots``."""
-    return f"{n} {what if n == 1 else plural or what + 's'}"
-
-
-def in_ranges(numbers: Sequence[int]) -> str:
-    """Return numbers in order as ``0-4, 7``."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1][1:] = [number]
-        else:
-            parts.append([number])
-    return ", ".join("-".join(map(str, part)) for part in parts)

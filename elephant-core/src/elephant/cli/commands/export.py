@@ -8,26 +8,42 @@ import click
 from elephant.cli import options
 from elephant.cli.framework import Command, Option
 
-_HELP = """Write masks of the Cell Tracking Challenge.
+_HELP = """Write tracked nuclei for other programs.
 
-DATASET is a folder, or a name below the workspace. If OUTPUT ends with .zip, it is an archive, otherwise a folder, of
-mask000.tif, mask001.tif and so on, and res_track.txt. The voxels of a nucleus hold the label of its track, 1 to 65535:
-its `value` in the file, or else its `track`, as far as evaluation software accepts that; changes are
-reported. Tracks follow from `parent`, from `track`, or from both; a gap or a division begins new ones.
-An interrupted export leaves nothing half written.
+DATASET is a folder, or a name below the workspace. The format ctc is that of the Cell Tracking Challenge; other
+packages add more. For ctc, if OUTPUT ends with .zip, it is an archive, otherwise a folder, of mask000.tif, mask001.tif
+and so on, and res_track.txt. The voxels of a nucleus hold the label of its track, 1 to 65535: its `value` in the file,
+or else its `track`, as far as evaluation software accepts that; changes are reported. Tracks follow from `parent`, from
+`track`, or from both; a gap or a division begins new ones. An interrupted export leaves nothing half written.
 
 \b
 Examples:
   elephant export movie --spots tracked.json -o masks.zip
   elephant export movie --spots tracked.csv -o 01_RES -t 0-49
+  elephant export movie --spots tracked.csv --format csv-tracks -o tracks.csv
 """
+
+
+class _Format(Option):
+    """Lists what is installed only where the help is asked for."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option's line of the help."""
+        from elephant.plugins import installed
+
+        names = sorted({"ctc", *(plugin.name for plugin, _ in installed("exporter"))})
+        self.help = f"{_FORMAT} Installed: {', '.join(names)}."
+        return super().get_help_record(ctx)
+
+
+_FORMAT = "What to write: ctc, or the name of a format that another package adds."
 
 
 def export(dataset: str, spots: tuple[Path, ...], output: Path, **rest: Any) -> int:
     """Run the command."""
-    from elephant.cli.work.exporting import export_masks
+    from elephant.cli.work.exporting import export_tracks
 
-    return export_masks(dataset, spots, output, rest)
+    return export_tracks(dataset, spots, output, rest)
 
 
 command = Command(
@@ -43,8 +59,9 @@ command = Command(
             type=click.Path(path_type=Path),
             required=True,
             metavar="OUTPUT",
-            help="An archive (.zip) or a folder.",
+            help="An archive (.zip) or a folder; of another format, what it writes.",
         ),
+        _Format(["--format"], default="ctc", show_default=True, metavar="NAME", help=_FORMAT),
         Option(
             ["-t", "--timepoints"],
             metavar="FIRST-LAST",

@@ -7,7 +7,7 @@ from typing import Any
 
 from elephant.cli.files.reading import read_spots
 from elephant.cli.files.records import SpotRecord
-from elephant.cli.output import counted
+from elephant.words import counted
 
 logger = logging.getLogger(__name__)
 

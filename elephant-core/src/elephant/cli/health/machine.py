@@ -10,9 +10,10 @@ from pathlib import Path
 from filelock import FileLock
 
 from elephant.cli.health.findings import Finding, ok, problem, warning
-from elephant.cli.output import counted, in_bytes
+from elephant.cli.output import in_bytes
 from elephant.errors import reason_of
 from elephant.hardware import available_bytes, n_cores, total_bytes
+from elephant.words import counted
 
 _GIB = 2**30
 _LOCK_SECONDS = 60

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from elephant.cli.output import counted, in_bytes, in_ranges, print_json
+from elephant.cli.output import in_bytes, print_json
 from elephant.cli.places import DATASETS, find, place
 from elephant.cli.running import DONE, FAILED
 from elephant.cli.session import current
@@ -18,6 +18,7 @@ from elephant.dataset.readers.hdf5 import SUFFIXES
 from elephant.dataset.voxels import voxel_size_in_words
 from elephant.errors import InvalidInputError
 from elephant.types import VoxelSize
+from elephant.words import counted, in_ranges
 
 
 def convert_movie(

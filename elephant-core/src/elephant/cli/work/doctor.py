@@ -10,10 +10,11 @@ import click
 from elephant.cli.health.findings import Check, Finding, Status, problem, warning
 from elephant.cli.health.machine import check_machine, check_workspace
 from elephant.cli.health.software import check_software
-from elephant.cli.output import counted, print_json
+from elephant.cli.output import print_json
 from elephant.cli.places import chosen_workspace
 from elephant.cli.running import DONE, FAILED
 from elephant.cli.variables import knowing_packages, unknown_variables
+from elephant.words import counted
 
 GROUP = "elephant.doctor"
 _COLOURS = {Status.OK: "green", Status.WARNING: "yellow", Status.PROBLEM: "red"}

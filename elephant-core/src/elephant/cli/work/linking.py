@@ -10,7 +10,6 @@ import numpy as np
 
 from elephant.cli.files import SpotRecord, read_all_spots, spot_of
 from elephant.cli.options import chosen_keep_axials, parse_timepoints
-from elephant.cli.output import counted
 from elephant.cli.parameters import build
 from elephant.cli.places import MODELS, find
 from elephant.cli.running import DONE
@@ -28,6 +27,7 @@ from elephant.methods.predict_flow import displace
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.tracking import join, tracks_of
+from elephant.words import counted
 
 logger = logging.getLogger(__name__)
 

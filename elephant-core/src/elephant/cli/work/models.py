@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from elephant.cli.output import counted, in_bytes, print_json, print_table
+from elephant.cli.output import in_bytes, print_json, print_table
 from elephant.cli.places import MODELS, find, folder_of, place
 from elephant.cli.running import DONE
 from elephant.errors import ElephantError, InvalidInputError, ModelFileError, NotFoundError
@@ -16,6 +16,7 @@ from elephant.models.lock import writing
 from elephant.models.provenance import ProvenanceEntry
 from elephant.models.provenance_text import ModelProvenance, details, summary, tell
 from elephant.models.versions import ModelFile, ModelVersion, restore, versions
+from elephant.words import counted
 
 
 def list_all(workspace: Path | None, as_json: bool) -> int:

@@ -9,7 +9,6 @@ import click
 
 from elephant.cli.files import SpotRecord, check_output, write_spots
 from elephant.cli.options import chosen_keep_axials, parse_timepoints
-from elephant.cli.output import counted, in_ranges
 from elephant.cli.parameters import build
 from elephant.cli.places import MODELS, find
 from elephant.cli.running import DONE
@@ -24,6 +23,7 @@ from elephant.methods.predict_detection import detect_all, why_none
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.spots import DetectedSpot
+from elephant.words import counted, in_ranges
 
 logger = logging.getLogger(__name__)
 

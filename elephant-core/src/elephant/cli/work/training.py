@@ -10,7 +10,7 @@ import click
 
 from elephant.cli.files import links_of, read_all_spots, spot_of
 from elephant.cli.options import chosen_keep_axials
-from elephant.cli.output import counted, print_json
+from elephant.cli.output import print_json
 from elephant.cli.parameters import build
 from elephant.cli.places import MODELS, chosen_workspace, place
 from elephant.cli.running import DONE
@@ -35,6 +35,7 @@ from elephant.progress import NoReporter, ProgressReporter
 from elephant.training.loop import FixedControl
 from elephant.training.scalars import unnamed_curves
 from elephant.types import Tag, VoxelSize
+from elephant.words import counted
 
 
 @dataclass(frozen=True, slots=True)

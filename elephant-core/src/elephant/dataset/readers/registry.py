@@ -10,7 +10,7 @@ from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.dataset.readers.movie import Format
 from elephant.dataset.source import SOURCE_FILE
 from elephant.errors import DatasetError, ElephantError, InvalidInputError, PluginError
-from elephant.plugins import Plugin, installed
+from elephant.plugins import Plugin, installed_classes
 
 # It reads what nobody else claims, or says what it is instead.
 BIGDATAVIEWER = Format(Plugin("reader", "bigdataviewer"), BigDataViewerReader)
@@ -21,21 +21,9 @@ logger = logging.getLogger(__name__)
 
 def formats() -> tuple[list[Format], list[PluginError]]:
     """Return the readers that are installed, by name, and what is wrong with those that cannot be loaded."""
-    found, broken = [BIGDATAVIEWER], []
-    for plugin, entry in installed("reader"):
-        if plugin == BIGDATAVIEWER.plugin:
-            continue
-        try:
-            kind = plugin.load(entry)
-            if not isinstance(kind, type) or not issubclass(kind, Reader):
-                raise PluginError(
-                    f"{plugin.title} should be a subclass of elephant.dataset.readers.base.Reader, but is {kind!r}: "
-                    "update the package, or uninstall it"
-                )
-            found.append(Format(plugin, kind))
-        except PluginError as error:
-            broken.append(error)
-    return found, broken
+    found, broken = installed_classes("reader", Reader)  # type: ignore[type-abstract]
+    others = [Format(plugin, kind) for plugin, kind in found if plugin != BIGDATAVIEWER.plugin]
+    return [BIGDATAVIEWER, *others], broken
 
 
 def format_of_movie(path: Path, name: str | None = None) -> Format:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from elephant.errors import InvalidInputError
 from elephant.types import Shape, VoxelSize
+from elephant.words import in_ranges
 
 _MOST_NAMED = 8
 
@@ -109,18 +110,6 @@ def listed(setups: Sequence[ViewSetup]) -> str:
 def timepoints_in_words(numbers: Sequence[int]) -> str:
     """Return ascending timepoints as ``timepoints 0-4, 7``, at most some parts of them."""
     return f"timepoint{'s' * (len(numbers) > 1)} {in_ranges(numbers, _MOST_NAMED)}"
-
-
-def in_ranges(numbers: Sequence[int], most: int | None = None) -> str:
-    """Return ascending numbers as ``0-4, 7``, or at most so many parts of them."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1][1:] = [number]
-        else:
-            parts.append([number])
-    words = ", ".join("-".join(map(str, part)) for part in parts[:most])
-    return f"{words}, ..." if most is not None and len(parts) > most else words
 
 
 def _way_to(others: Sequence[ViewSetup]) -> str:

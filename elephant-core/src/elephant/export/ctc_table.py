@@ -1,15 +1,14 @@
-"""What a file of spots says of tracks, and in words what became of it in masks."""
+"""What a table of nuclei says of tracks, and in words what became of it in masks."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from elephant.cli.files import SpotRecord, spot_of
-from elephant.cli.output import counted, in_ranges
-from elephant.tracking import Change, Lineage, Reason, TrackedSpot, TrackLabels, lineage_of
+from elephant.export.base import TrackedNucleus
+from elephant.tracking import Change, Lineage, Reason, Track, TrackedSpot, TrackLabels, lineage_of
 from elephant.types import Spot
-from elephant.workflows.tracks import Shown
+from elephant.words import counted, in_ranges
 
 _EXAMPLES = 3
 _BECAUSE = {
@@ -20,6 +19,26 @@ _BECAUSE = {
     Reason.RANGE: "labels are 1 to 65535",
     Reason.MIXED: "their track has another number",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What an export shows.
+
+    Attributes
+    ----------
+    tracks
+        By their labels.
+    n_nuclei
+        How many nuclei are in the masks.
+    covered, outside
+        Indices of nuclei that are in no mask: entirely under others, or outside of the image.
+    """
+
+    tracks: Sequence[Track]
+    n_nuclei: int
+    covered: Sequence[int]
+    outside: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +61,7 @@ class MaskTable:
         How many are at other timepoints.
     """
 
-    records: Sequence[SpotRecord]
+    records: Sequence[TrackedNucleus]
     tracked: Sequence[TrackedSpot]
     numbers: Sequence[int | None]
     shift: int
@@ -50,7 +69,7 @@ class MaskTable:
     n_left_out: int
 
     @classmethod
-    def of(cls, records: Sequence[SpotRecord], timepoints: range) -> "MaskTable":
+    def of(cls, records: Sequence[TrackedNucleus], timepoints: range) -> "MaskTable":
         """Return the table of the nuclei at some timepoints.
 
         Raises
@@ -68,7 +87,7 @@ class MaskTable:
 
     def spots(self) -> list[Spot]:
         """Return the nuclei."""
-        return [spot_of(record) for record in self.records]
+        return [record.spot for record in self.records]
 
     def labels(self) -> TrackLabels:
         """Return what gives them their labels."""
@@ -119,11 +138,11 @@ class MaskTable:
         return f"timepoint{'s' if len(at) > 1 else ''} {in_ranges(sorted(at))}" + (f" (id {names})" if names else "")
 
 
-def _track(record: SpotRecord) -> int | None:
+def _track(record: TrackedNucleus) -> int | None:
     return _natural(record.track if record.track is not None else record.value)
 
 
-def _number(record: SpotRecord) -> int | None:
+def _number(record: TrackedNucleus) -> int | None:
     return _natural(record.value if record.value is not None else record.track)
 
 

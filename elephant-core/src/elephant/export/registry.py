@@ -1,0 +1,84 @@
+"""Which exporters are installed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from elephant.errors import InvalidInputError, PluginError
+from elephant.export.base import Exporter, Report, TrackedMovie
+from elephant.export.ctc import CtcExporter
+from elephant.plugins import Plugin, installed, installed_classes
+from elephant.progress import CancelToken, ProgressReporter
+
+CTC = "ctc"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """An exporter that is installed.
+
+    Attributes
+    ----------
+    plugin
+        Whose it is.
+    kind
+        The class.
+    """
+
+    plugin: Plugin
+    kind: type[Exporter]
+
+    def export(self, movie: TrackedMovie, place: Path, reporter: ProgressReporter, cancel: CancelToken) -> Report:
+        """Write the nuclei into a place of their own, and check that they are there.
+
+        Raises
+        ------
+        PluginError
+            The exporter failed, or wrote nothing.
+        """
+        with self.plugin.blamed():
+            report = self.kind().export(movie, place, reporter, cancel)
+            is_file = bool(place.suffix)
+            if not (place.is_file() if is_file else place.is_dir()):
+                raise FileNotFoundError(f"it wrote no {'file' if is_file else 'folder'}")
+        return report or Report("written")
+
+    def other_content(self, output: Path) -> str | None:
+        """Return what is at a place that must not be replaced."""
+        with self.plugin.blamed():
+            return self.kind().other_content(output)
+
+
+def form_named(name: str) -> Form:
+    """Return an exporter.
+
+    Raises
+    ------
+    InvalidInputError
+        There is none of that name, or there are two.
+    PluginError
+        It cannot be loaded.
+    """
+    if name == CTC:
+        return Form(Plugin("exporter", CTC), CtcExporter)
+    found, broken = installed_classes("exporter", Exporter, name)  # type: ignore[type-abstract]
+    if broken:
+        raise broken[0]
+    if not found:
+        raise InvalidInputError(
+            f"expected a format that is installed ({', '.join(form_names())}), got {name}: check the name, or install "
+            "its package"
+        )
+    if len(found) > 1:
+        titles = " and ".join(plugin.title for plugin, _ in found)
+        raise InvalidInputError(f"{titles} have the same name: uninstall one of the packages")
+    plugin, kind = found[0]
+    with plugin.blamed():
+        endings = kind.endings
+        if not endings or not isinstance(endings, tuple):
+            raise PluginError(f"`endings` should be a tuple of endings of names, but is {endings!r}")
+    return Form(plugin, kind)
+
+
+def form_names() -> list[str]:
+    """Return the names of all exporters that are installed; nothing is imported for it."""
+    return sorted({CTC, *(plugin.name for plugin, _ in installed("exporter"))})
