@@ -1,4 +1,4 @@
-"""The memory of the machine's devices, cheap enough to be asked every second and without PyTorch."""
+"""The memory of the machine's devices, cheap enough to query every second and without PyTorch."""
 
 import functools
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class DeviceMemory:
     mem_used: float
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the client expects: nothing may be missing or null."""
+        """Return the form that the client expects: nothing may be missing or null."""
         return {"id": self.id, "name": self.name, "mem_total": self.mem_total, "mem_used": self.mem_used}
 
 
@@ -55,7 +55,7 @@ def _is_chosen(index: int, chosen: str) -> bool:
 
 
 def _is_named(index: int, wanted: list[str]) -> bool:
-    """Tell whether a GPU is chosen by its UUID, or the beginning of it."""
+    """Return whether a GPU is chosen by its UUID, or the beginning of it."""
     names = [name for name in wanted if name.startswith("GPU-")]
     if not names:
         return False
@@ -63,7 +63,7 @@ def _is_named(index: int, wanted: list[str]) -> bool:
 
 
 def gpu_uuid(device: str) -> str:
-    """Return what tells a GPU from all others in the world, from its index or UUID; ``""`` where nobody knows."""
+    """Return the UUID of a GPU, from its index or UUID; ``""`` if unknown."""
     if not device.isdecimal():
         return device
     try:

@@ -1,4 +1,4 @@
-"""What `elephant doctor` looks at where the server is installed: its settings, programs and ports."""
+"""Checks of the server for `elephant doctor`: its settings, programs and ports."""
 
 import socket
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _SECONDS = 3.0
 
 
 def check_server(_workspace: Path | None) -> Iterator[Finding]:
-    """Look at what the server needs on this machine, as its settings say."""
+    """Check what the server needs on this machine, by its settings."""
     yield from check_packages(_PACKAGES, "server's packages")
     try:
         settings = load_settings()
@@ -34,14 +34,14 @@ def check_server(_workspace: Path | None) -> Iterator[Finding]:
 
 
 def check_names() -> Iterator[Finding]:
-    """Name settings that there are not: most often they are misspelt."""
+    """Report unknown settings: usually they are misspelt."""
     for words in unknown_settings():
         what, _, remedy = words.partition(": ")
         yield warning("settings", what, remedy)
 
 
 def check_programs(settings: Settings) -> Finding:
-    """Look whether NGINX, Redis and RabbitMQ are installed, as far as they are needed here."""
+    """Check that NGINX, Redis and RabbitMQ are installed, if they are needed here."""
     try:
         found = find_programs(settings)
     except StackError as error:
@@ -51,7 +51,7 @@ def check_programs(settings: Settings) -> Finding:
 
 
 def check_ports(settings: Settings) -> Finding:
-    """Look whether the server answers, or could take its ports."""
+    """Check that the server answers, or that its ports are free."""
     wanted = ports.wanted(settings)
     numbers = ", ".join(str(listener.port) for listener in wanted)
     if _answers(settings):
@@ -74,7 +74,7 @@ def check_ports(settings: Settings) -> Finding:
 
 
 def check_part(settings: Settings) -> Finding:
-    """Look whether what this machine has of a server on several is there."""
+    """Check this machine's part of a server on several machines."""
     what = f"{settings.machine}: {', '.join(sorted(settings.role_names))}"
     try:
         problems = list(problems_of(with_passwords(settings)))
@@ -86,7 +86,7 @@ def check_part(settings: Settings) -> Finding:
 
 
 def check_other_machines(settings: Settings) -> Iterator[Finding]:
-    """Look whether Redis and RabbitMQ can be reached where they are on other machines."""
+    """Check that Redis and RabbitMQ on other machines can be reached."""
     others = {
         "redis": (settings.starts_redis, settings.redis_host, settings.redis_port),
         "rabbitmq": (settings.starts_rabbitmq, settings.rabbitmq_host, settings.inner_amqp_port),

@@ -6,11 +6,11 @@ __all__ = ["AlreadyRunningError", "StorageError", "UnavailableError", "Unexpecte
 
 
 class AlreadyRunningError(ElephantError):
-    """A training or model reset was asked for while another one is there."""
+    """A training or model reset was requested while another one is queued or running."""
 
 
 class WorkerLostError(ElephantError):
-    """The worker that a piece of work was given to died, or gave it up."""
+    """The worker that ran a job died, or gave the job up."""
 
 
 class UnavailableError(ElephantError):
@@ -18,4 +18,4 @@ class UnavailableError(ElephantError):
 
 
 class UnexpectedError(ElephantError):
-    """Something went wrong that nobody foresaw; the log has the details."""
+    """An unexpected error; the log has the details."""

@@ -14,13 +14,13 @@ OURS = ("elephant", "elephant_server")
 
 @functools.cache
 def messages_of(settings: Settings) -> Messages:
-    """Return this process's way to the client; connects when the first message is sent."""
+    """Return this process's publisher of messages to the client; it connects with the first message."""
     return Messages(Publisher(settings.rabbitmq_url))
 
 
 @functools.cache
 def feed_publisher_of(settings: Settings) -> FeedPublisher:
-    """Return this process's way to the dashboard; connects when the first news is put up."""
+    """Return this process's publisher for the dashboard's feed; it connects with the first entry."""
     return FeedPublisher(ActivityFeed(RedisStore(settings.redis_url)))
 
 
@@ -32,7 +32,7 @@ class FeedHandler(logging.Handler):
         self._feed_publisher = feed_publisher
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Leave the record's text with the poster; never waits, never raises."""
+        """Pass the record's text to the publisher; never blocks, never raises."""
         try:
             self._feed_publisher.line(record.levelname, record.getMessage())
         except Exception:  # noqa: BLE001 - a log record must never break the work that it is about
@@ -42,12 +42,12 @@ class FeedHandler(logging.Handler):
 def set_up_logging(
     settings: Settings, messages: Messages | None = None, feed_publisher: FeedPublisher | None = None
 ) -> None:
-    """Log to standard error at the settings' level, and what the project's packages say to client and dashboard.
+    """Log to standard error at the settings' level, and send the project's own records to client and dashboard.
 
     Parameters
     ----------
     messages, feed_publisher
-        The ways to the client and to the dashboard; this process' ones of the stack without.
+        The publishers to the client and to the dashboard; by default this process's own in the stack.
     """
     logging.basicConfig(level=settings.log_level, format=FORMAT, force=True)
     level = logging.getLevelNamesMapping()[settings.log_level]

@@ -17,7 +17,7 @@ AWAY_S = 5.0
 
 
 class Machines:
-    """What there is to compute on.
+    """The devices to compute on.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Machines:
 
 
 def merged(members: Iterable[Member]) -> list[DeviceMemory]:
-    """Return the devices of all workers, each once, with the machine's name in what tells it from others."""
+    """Return the devices of all workers, each once, with the machine's name in its identifier."""
     found: dict[tuple[str, str], DeviceMemory] = {}
     for member in members:
         for device in member.devices:

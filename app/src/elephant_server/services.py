@@ -40,7 +40,7 @@ class Services:
         messages: Messages,
         machines: Machines | None = None,
     ) -> Self:
-        """Return the parts over a job store, a feed, what carries tasks, what carries messages, and who computes."""
+        """Return the parts over a job store, a feed, transports of tasks and of messages, and the machines."""
         dispatcher, machines = Dispatcher(job_store, send), machines or Machines(settings.gpu)
         return cls(
             settings, job_store, feed, dispatcher, LongPollResponder(job_store), Follower(job_store), messages, machines

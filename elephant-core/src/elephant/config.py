@@ -63,7 +63,7 @@ Size = tuple[Annotated[int, Field(ge=1)], ...]
 
 
 class ImageParams(Params):
-    """What happens to a timepoint before the network sees it."""
+    """Preparation of a timepoint for the network."""
 
     use_median: bool = Field(False, description="shift each slice so that its median is the volume's")
     input_size: Size | None = Field(
@@ -72,7 +72,7 @@ class ImageParams(Params):
 
 
 class LabelParams(Params):
-    """How spots become detection labels."""
+    """Making detection labels from spots."""
 
     voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
     c_ratio: float = Field(
@@ -84,7 +84,7 @@ class LabelParams(Params):
 
 
 class ConversionParams(Params):
-    """What :func:`elephant.dataset.convert` makes of the values and axes of a movie."""
+    """Conversion of a movie: values, axes and source."""
 
     divisor: float | None = Field(
         None,
@@ -117,7 +117,7 @@ class ConversionParams(Params):
 
 
 class SpotParams(Params):
-    """How probabilities become spots."""
+    """Extracting spots from probabilities."""
 
     voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
     c_ratio: float = Field(
@@ -131,7 +131,7 @@ class SpotParams(Params):
 
 
 class PredictionParams(Params):
-    """How a network is run over an image."""
+    """Running a network over an image."""
 
     n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z unchanged")
     image: ImageParams = ImageParams()
@@ -156,7 +156,7 @@ Weight = Annotated[float, Field(ge=0)]
 
 
 class AugmentationParams(Params):
-    """How much a crop is changed at random."""
+    """Random augmentation of crops."""
 
     flip: bool = Field(True, description="flip every axis with a probability of one half")
     aug_scale_factor_base: float = Field(
@@ -209,7 +209,7 @@ class SelfSupervisedParams(Params):
 
 
 class DisplacementParams(Params):
-    """What the displacements of a flow, and of its labels, are measured in."""
+    """Normalisation of the displacements of a flow and of its labels."""
 
     voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
     max_displacement: float = Field(gt=0, description="largest displacement along X and Y, voxels")
@@ -241,7 +241,7 @@ class FlowTrainingParams(Params):
 
 
 class FlowParams(Params):
-    """A prediction of where spots were."""
+    """A prediction of the earlier positions of spots."""
 
     displacement: DisplacementParams
     prediction: PredictionParams
@@ -263,7 +263,7 @@ class FlowStart(Params):
 
 
 class CtcParams(Params):
-    """Which timepoints become masks."""
+    """The timepoints to export as masks."""
 
     voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
     t_start: int = Field(0, ge=0, description="first timepoint")
@@ -280,7 +280,7 @@ class CtcParams(Params):
 
     @property
     def timepoints(self) -> range:
-        """The timepoints that were chosen, in order."""
+        """The chosen timepoints, in order."""
         return range(self.t_start, self.t_end + 1)
 
     def timepoints_with(self, others: Iterable[int]) -> list[int]:

@@ -19,12 +19,12 @@ _WITH_BFLOAT16 = (8, 0)
 
 
 def best_device() -> torch.device:
-    """Return the first CUDA device where there is one, else the CPU."""
+    """Return the first CUDA device if there is one, otherwise the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def mixed_precision(device: torch.device) -> AbstractContextManager[None]:
-    """Return a context in which convolutions compute in bfloat16 on CUDA, and that changes nothing elsewhere.
+    """Return a context in which convolutions compute in bfloat16 on CUDA, and which has no effect elsewhere.
 
     bfloat16 has the range of float32, so that gradients need no scaling. GPUs before compute capability 8.0 have no
     such arithmetic: PyTorch would imitate it, many times slower than float32.
@@ -39,7 +39,7 @@ def choose_device(name: str) -> torch.device:
     Raises
     ------
     InvalidInputError
-        There is no such device on this machine, or its name is none.
+        There is no such device on this machine, or the name is not valid.
     """
     if name == "auto":
         return best_device()
@@ -81,7 +81,7 @@ _SIGNS = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether something failed because the device, or the machine, has no memory left."""
+    """Return whether an error means that the device, or the machine, is out of memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()
@@ -89,7 +89,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return how much memory a computation on a device can take at the moment."""
+    """Return how much memory, in bytes, a computation on a device can use now."""
     if device.type != "cuda":
         return available_bytes()
     free, _ = torch.cuda.mem_get_info(device)
@@ -98,7 +98,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def release_memory() -> None:
-    """Let go of what nobody holds any more: here, and in the device's cache, for others that compute on it."""
+    """Free unused memory, of this process and in the device's cache, for other programs on the device."""
     gc.collect()
     if _give_back is not None:
         _give_back(0)
@@ -107,21 +107,21 @@ def release_memory() -> None:
 
 
 def needs_memory(what: str, remedy: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a function raise an error that a person can act on where it runs out of memory.
+    """Make a function raise an error that a user can act on if it runs out of memory.
 
-    What it held is let go of before, so that the process can go on with other work.
+    Its memory is freed first, so that the process can go on with other jobs.
 
     Parameters
     ----------
     what
-        What needs the memory: the beginning of the sentence.
+        What needs the memory: the start of the message.
     remedy
-        What to do: its end.
+        What to do: the end of the message.
 
     Raises
     ------
     MemoryLimitError
-        Instead of what the libraries raise.
+        In place of the libraries' own errors.
     """
 
     def decorate(work: Callable[P, R]) -> Callable[P, R]:
@@ -145,6 +145,6 @@ def needs_memory(what: str, remedy: str) -> Callable[[Callable[P, R]], Callable[
 
 
 def first_line(error: BaseException) -> str:
-    """Return the beginning of what an error says, without the advice for programmers that follows."""
+    """Return the start of an error's text, without the advice for programmers that follows."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

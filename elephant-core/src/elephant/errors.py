@@ -1,16 +1,16 @@
-"""The errors of the core. Each message says what was expected, what came and what to do about it."""
+"""The errors of the core. Each message says what was expected, what was found and what to do."""
 
 
 class ElephantError(Exception):
-    """Base of every error that a person can do something about."""
+    """Base of all errors that a user can act on."""
 
 
 class InvalidInputError(ElephantError):
-    """A value, a spot or a file that was given does not make sense."""
+    """A given value, spot or file is not valid."""
 
 
 class NotFoundError(ElephantError):
-    """A dataset, a model or a file that was asked for is not there."""
+    """A requested dataset, model or file does not exist."""
 
 
 class DatasetError(ElephantError):
@@ -18,7 +18,7 @@ class DatasetError(ElephantError):
 
 
 class ModelFileError(ElephantError):
-    """A model file is damaged, is not a model file, or holds a model of another architecture."""
+    """A model file is damaged, is not a model file, or holds a model of a different architecture."""
 
 
 class DivergedError(ElephantError):
@@ -26,15 +26,15 @@ class DivergedError(ElephantError):
 
 
 class InUseError(ElephantError):
-    """Somebody else is changing a model, or uses a dataset that was to be replaced; maybe another program."""
+    """Another job or program is changing the model, or uses the dataset that should be replaced."""
 
 
 class StorageError(ElephantError):
-    """Something could not be written or read: the disk is full, or a folder may not be written."""
+    """A file could not be written or read: the disk is full, or permissions are missing."""
 
 
 class MemoryLimitError(ElephantError):
-    """A piece of work needs more memory than the device, or the machine, has."""
+    """A job needs more memory than the device, or the machine, has."""
 
 
 class PluginError(ElephantError):
@@ -46,5 +46,5 @@ class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why something failed, in words that are never empty: some errors of the system carry none."""
+    """Return the reason of an error, which is never empty: some system errors have no text."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

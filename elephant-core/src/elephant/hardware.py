@@ -17,32 +17,32 @@ def n_cores() -> int:
 
 
 def available_bytes() -> int:
-    """Return what can be taken without swapping, within the limit of a container."""
+    """Return the available memory, in bytes, without swapping and within the limit of a container."""
     free = int(psutil.virtual_memory().available)
     limit, used = (_number(_CGROUP / name) for name in ("memory.max", "memory.current"))
     return free if limit is None or used is None else min(free, max(limit - used + _kept_of_files(), 0))
 
 
 def total_bytes() -> int:
-    """Return what there is in all, within the limit of a container."""
+    """Return the total memory, in bytes, within the limit of a container."""
     limit = _number(_CGROUP / "memory.max")
     total = int(psutil.virtual_memory().total)
     return total if limit is None else min(total, limit)
 
 
 def check_memory(needed: int, what: str, advice: str, there_is: int | None = None) -> None:
-    """Check that something fits into memory.
+    """Check that an array fits into memory.
 
     Parameters
     ----------
     needed
         Bytes.
     what
-        Whose they are, for the message.
+        What needs them, for the message.
     advice
-        What to do where it does not fit.
+        What to do if it does not fit.
     there_is
-        Bytes; by default those that are available at the moment.
+        Available bytes; by default those of this moment.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def _in_words(n_bytes: int) -> str:
 
 
 def _kept_of_files() -> int:
-    """Return what of a control group's memory is a copy of files, let go of as soon as somebody needs the room."""
+    """Return the part of a control group's memory that is file cache, which is freed on demand."""
     try:
         amounts = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
         return int(amounts["active_file"]) + int(amounts["inactive_file"])
@@ -70,7 +70,7 @@ def _kept_of_files() -> int:
 
 
 def _number(path: Path) -> int | None:
-    """Return what a file of the control group says; None where there is no limit."""
+    """Return the value in a file of the control group; None without a limit."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):

@@ -1,47 +1,47 @@
-"""What long work is given: progress reporters, and cancel tokens."""
+"""Progress reporters and cancel tokens, which long-running functions take."""
 
 from typing import Protocol
 
 
 class ProgressReporter(Protocol):
-    """Receives how far a piece of work has come."""
+    """Receives the progress of a job."""
 
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
-        """Take note that `done` of `total` units of `stage` are finished.
+        """Report that `done` of `total` units of `stage` are finished.
 
         Parameters
         ----------
         stage
-            What is counted: ``"timepoint"``, ``"step"``, ``"tile"``.
+            The unit that is counted: ``"timepoint"``, ``"step"``, ``"tile"``.
         done, total
             Finished units, 1 to `total`.
         values
-            Numbers that belong to the unit just finished, a loss by its name for instance.
+            Values of the unit just finished, by name, such as losses.
         """
 
 
 class CancelToken(Protocol):
-    """Tells work whether it must end."""
+    """Tells a job whether to stop."""
 
     def check(self) -> None:
-        """Return if the work may go on; blocks while it is held.
+        """Return if the job may go on; block while it is paused.
 
         Raises
         ------
         elephant.errors.Cancelled
-            The work must end.
+            The job must stop.
         """
 
 
 class NoReporter:
-    """A :class:`ProgressReporter` that keeps quiet."""
+    """A :class:`ProgressReporter` that reports nothing."""
 
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
         """Do nothing."""
 
 
 class NeverCancelled:
-    """A :class:`CancelToken` that lets everything go on."""
+    """A :class:`CancelToken` that never cancels."""
 
     def check(self) -> None:
         """Return at once."""

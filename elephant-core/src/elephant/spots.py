@@ -1,4 +1,4 @@
-"""Predictions to spots: centre probabilities to ellipsoids, a flow to where spots were."""
+"""Predictions to spots: centre probabilities to ellipsoids, a flow to earlier positions."""
 
 import logging
 from dataclasses import dataclass
@@ -133,16 +133,16 @@ def _as_spot(pos: FloatArray, covariance: FloatArray, quality: float) -> Detecte
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EarlierSpot:
-    """Where a spot was at the timepoint before.
+    """The position of a spot at the previous timepoint.
 
     Attributes
     ----------
     id
-        The client's name of the spot.
+        The client's id of the spot.
     pos
         Its earlier centre, physical, (3,), Z, Y, X; in 2D Z stays.
     sqdisp
-        The squared physical distance to where it is.
+        The squared physical distance to its current position.
     """
 
     id: int
@@ -157,7 +157,7 @@ class FlowField:
     Attributes
     ----------
     box
-        Where it lies, (Z), Y, X.
+        The box in the image, (Z), Y, X.
     voxels
         The earlier position minus the later one, voxels, (n, (Z), Y, X), channels X, Y(, Z).
     """
@@ -175,14 +175,14 @@ class FlowField:
 
 
 def covers(box: Box, block: Block) -> bool:
-    """Tell whether a box holds the whole block of a spot's voxels, and there are some."""
+    """Return whether a box contains the whole block of a spot's voxels, and there are some."""
     return not block.is_empty and all(
         o <= s.start and s.stop <= e for s, o, e in zip(block.slices, box.origin, box.end, strict=True)
     )
 
 
 def moved(spot: Spot, displacement: FloatArray, voxel_size: VoxelSize) -> EarlierSpot:
-    """Return where a spot was, given its displacement in voxels, (n,), (Z), Y, X."""
+    """Return the earlier position of a spot, given its displacement in voxels, (n,), (Z), Y, X."""
     n_dims = len(displacement)
     physical = displacement * voxel_size.last(n_dims)
     pos = spot.pos.copy()
@@ -191,5 +191,5 @@ def moved(spot: Spot, displacement: FloatArray, voxel_size: VoxelSize) -> Earlie
 
 
 def unmoved(spot: Spot) -> EarlierSpot:
-    """Return a spot as it is."""
+    """Return a spot at its current position."""
     return EarlierSpot(spot.id, spot.pos, 0.0)

@@ -1,4 +1,4 @@
-"""The small values that travel through every room: frozen, validated, always in the order Z, Y, X."""
+"""The small values that all modules share: frozen, validated, always in the order Z, Y, X."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ FloatArray = NDArray[np.float64]
 
 
 class Tag(StrEnum):
-    """What a person says of a spot: true or false positive, negative or border, or nothing yet."""
+    """A person's verdict on a spot: true or false positive, negative or border, or none yet."""
 
     TP = "tp"
     FP = "fp"
@@ -84,7 +84,7 @@ class Box:
 
     @property
     def end(self) -> Shape:
-        """The first voxel behind the box, per axis."""
+        """The first voxel after the box, per axis."""
         return tuple(o + s for o, s in zip(self.origin, self.size, strict=True))
 
     @property
@@ -93,7 +93,7 @@ class Box:
         return tuple(slice(o, e) for o, e in zip(self.origin, self.end, strict=True))
 
     def fits(self, shape: Shape) -> bool:
-        """Tell whether the box lies inside an image of `shape`."""
+        """Return whether the box is inside an image of `shape`."""
         return len(shape) == len(self.size) and all(e <= s for e, s in zip(self.end, shape, strict=True))
 
 
@@ -111,9 +111,9 @@ class Spot:
         Symmetric positive definite matrix in squared physical units, (3, 3), Z, Y, X. The surface is its one-sigma
         level set: semi-axes are the square roots of its eigenvalues.
     tag
-        What a person says of it.
+        A person's verdict on it.
     id
-        The client's name of the spot, -1 where it has none.
+        The client's id of the spot, -1 if it has none.
 
     Raises
     ------
@@ -134,12 +134,12 @@ class Spot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Link:
-    """Where a nucleus was before.
+    """A link from a nucleus to its earlier position.
 
     Attributes
     ----------
     t
-        The earlier timepoint, counted from 0; the nucleus is where `pos` says at `t` + 1.
+        The earlier timepoint, counted from 0; `pos` is the position at `t` + 1.
     pos, covariance
         The later spot, as of :class:`Spot`.
     displacement

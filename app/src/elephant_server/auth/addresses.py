@@ -1,4 +1,4 @@
-"""What the address of a request says: the token in its path, the host by which the server was asked, the origin."""
+"""The address of a request: the token in its path, the host name used for the server, the origin."""
 
 import re
 from collections.abc import Collection
@@ -16,8 +16,8 @@ _CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
 def take_token(environ: dict[str, Any]) -> str:
     """Return the token that a request carries, ``""`` without one, and leave no trace of it but ``SCRIPT_NAME``.
 
-    What follows a token in the path is the path from here on, so that whatever answers, and whatever it logs, knows
-    nothing of tokens; links that are made from ``SCRIPT_NAME`` carry it.
+    The path from here on is what follows the token, so that handlers and logs know nothing of tokens; links made from
+    ``SCRIPT_NAME`` contain it.
     """
     bearer = _BEARER.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
     if bearer:
@@ -33,14 +33,14 @@ def take_token(environ: dict[str, Any]) -> str:
 
 
 def local_hosts(settings: Settings) -> frozenset[str]:
-    """Return the names by which a server of these settings may be asked."""
+    """Return the host names to which a server with these settings answers."""
     return frozenset({"localhost", settings.bind_address}) | settings.allowed_host_names
 
 
 def is_known_host(environ: dict[str, Any], known: Collection[str]) -> bool:
-    """Say whether a request asked for a host by a name that nobody else can have pointed to this machine.
+    """Return whether a request uses a host name that nobody else can have pointed to this machine.
 
-    No browser leaves the host out.
+    Every browser sends the host.
     """
     given = environ.get("HTTP_HOST", "")
     match = _HOST.fullmatch(given)
@@ -49,7 +49,7 @@ def is_known_host(environ: dict[str, Any], known: Collection[str]) -> bool:
 
 
 def is_from_elsewhere(environ: dict[str, Any]) -> bool:
-    """Say whether a page of another site has made a browser send a request that changes something.
+    """Return whether a page of another site made a browser send a request that changes something.
 
     Browsers say where such a request comes from; programs such as the client do not.
     """

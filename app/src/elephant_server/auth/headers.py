@@ -1,4 +1,4 @@
-"""Headers that keep a browser from doing more with an answer than was meant."""
+"""Headers that restrict what a browser does with an answer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ HEADERS = {
 
 
 def with_headers(start_response: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a ``start_response`` that adds these headers where an answer has none of its own."""
+    """Return a ``start_response`` that adds these headers unless an answer sets its own."""
 
     def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
         present = {name.lower() for name, _ in headers}

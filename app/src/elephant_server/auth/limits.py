@@ -1,4 +1,4 @@
-"""How long a body may be, for a server without NGINX in front."""
+"""Limits of request bodies, for a server without NGINX in front."""
 
 from contextlib import suppress
 from typing import Any
@@ -14,14 +14,14 @@ _BLOCK = 1 << 18
 
 
 class BodyLimits:
-    """The largest bodies that an application takes.
+    """The largest bodies that an application accepts.
 
     Parameters
     ----------
     app
-        Whose endpoints say it.
+        The application, whose endpoints declare the limits.
     settings
-        For the lengths.
+        The settings of the limits.
     """
 
     def __init__(self, app: Flask, settings: Settings) -> None:
@@ -34,7 +34,7 @@ class BodyLimits:
         return self._most.get(path) or self._most.get(path.removesuffix("/"), self.small)
 
     def too_large(self) -> str:
-        """Return what is said of a longer body."""
+        """Return the error message for a longer body."""
         return (
             f"the request is too large: spots and pieces of a movie may have {self._settings.max_body_mib} MiB, models "
             f"{self._settings.max_model_mib} MiB, everything else {self.small >> 10} KiB; the person who started "
@@ -43,7 +43,7 @@ class BodyLimits:
 
 
 def limit_bodies(app: Flask, settings: Settings) -> None:
-    """Refuse longer bodies with 413 when they are read, and leave nothing of any body unread."""
+    """Refuse longer bodies with 413 when they are read, and read every body to its end."""
     limits = BodyLimits(app, settings)
 
     @app.before_request
@@ -57,12 +57,12 @@ def limit_bodies(app: Flask, settings: Settings) -> None:
 
 
 def count_body(environ: dict[str, Any]) -> None:
-    """Let a request's body know its end, so that what is left of it can be told."""
+    """Make a request's body know its length, so that the unread part is known."""
     environ["wsgi.input"] = get_input_stream(environ)
 
 
 def drain_body(environ: dict[str, Any]) -> None:
-    """Read what nobody has read: NGINX takes an answer that comes with a connection's early end for a failure."""
+    """Read the rest of a body: NGINX treats an answer on a connection that closes early as a failure."""
     stream = environ["wsgi.input"]
     if isinstance(stream, LimitedStream):
         with suppress(ClientDisconnected, OSError):

@@ -1,4 +1,4 @@
-"""How a program on this machine asks the server: the address with its token, and whom to trust."""
+"""Access to the server for programs on this machine: the address with its token, and the certificate to trust."""
 
 import ssl
 from pathlib import Path
@@ -8,19 +8,19 @@ from elephant_server.settings import Settings
 
 
 def token_of(settings: Settings) -> str:
-    """Return a token that is good now; ``""`` where none is required, or none is to be had."""
+    """Return a currently valid token; ``""`` if none is required or available."""
     tokens = tokens_of(settings)
     return next(iter(tokens.current() if tokens else ()), "")
 
 
 def url_with_token(url: str, settings: Settings) -> str:
-    """Return an address as the client needs it: with the token, where one is required."""
+    """Return an address as the client needs it: with the token, if one is required."""
     token = token_of(settings)
     return f"{url}t/{token}/" if token else url
 
 
 def password_of(settings: Settings) -> str:
-    """Return RabbitMQ's password: the one that was made for a server that listens beyond this machine, else the set."""
+    """Return RabbitMQ's password: the generated one on an open server, otherwise the configured one."""
     path = settings.password_path
     try:
         return path.read_text(encoding="utf-8").strip() if path else settings.rabbitmq_password
@@ -29,17 +29,17 @@ def password_of(settings: Settings) -> str:
 
 
 def trust_of(settings: Settings) -> ssl.SSLContext | None:
-    """Return what trusts the server's own certificate, whatever name it has, and no other; None without one."""
+    """Return a context that trusts only the server's own certificate, whatever its name; None without one."""
     return None if settings.tls_cert is None else trust_only(settings.tls_cert)
 
 
 def trust_only(certificate: Path) -> ssl.SSLContext:
-    """Return what trusts a certificate itself, whoever signed it.
+    """Return a context that trusts a certificate itself, whoever signed it.
 
     Raises
     ------
     OSError
-        It cannot be read, or is none (``ssl.SSLError``).
+        It cannot be read, or is not a certificate (``ssl.SSLError``).
     """
     context = ssl.create_default_context(cafile=str(certificate))
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN

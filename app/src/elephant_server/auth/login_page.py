@@ -1,7 +1,7 @@
-"""The page that a browser is shown in place of another one while it has no token: a field to enter it.
+"""The login page, which a browser without a token gets instead of the requested page.
 
-It tells what the JSON of such an answer tells, and nothing else. A token is tried with the header `Authorization`, so
-that a wrong one is in no address and in no history.
+It says the same as the JSON of such an answer, and nothing else. A token is tried with the header `Authorization`, so
+that a wrong one appears in no address and no browser history.
 """
 
 import base64
@@ -18,12 +18,12 @@ _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
 def is_for_person(environ: dict[str, Any], asked: str) -> bool:
-    """Say whether a request is a browser's for a page, which a person is going to look at.
+    """Return whether a browser requests a page for a person to look at.
 
     Parameters
     ----------
     asked
-        The path as it came, with its token.
+        The requested path, with its token.
     """
     accepts = environ.get("HTTP_ACCEPT", "")
     return environ.get("REQUEST_METHOD") == "GET" and "text/html" in accepts and bool(_PAGES.fullmatch(asked))
@@ -35,9 +35,9 @@ def entrance(asked: str, problem: str) -> tuple[bytes, list[tuple[str, str]]]:
     Parameters
     ----------
     asked
-        The path that was asked for: the page finds the server's first one from there.
+        The requested path, from which the page finds the server's root.
     problem
-        What was wrong with the token of the path; empty where it had none.
+        What was wrong with the token in the path; empty if it had none.
     """
     text, policy = _page()
     root = "../" * (asked.count("/") - 1) or "./"
@@ -53,7 +53,7 @@ def entrance(asked: str, problem: str) -> tuple[bytes, list[tuple[str, str]]]:
 
 @cache
 def _page() -> tuple[str, str]:
-    """Return the page, and the policy that lets its own script and style do their work, and nothing else."""
+    """Return the page, and the policy that allows only its own script and style."""
     text = _FILE.read_text(encoding="utf-8")
     hashes = {kind: f"'sha256-{_digest(content)}'" for kind, content in _INLINE.findall(text)}
     policy = (

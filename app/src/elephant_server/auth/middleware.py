@@ -1,4 +1,4 @@
-"""The gate itself, around whatever application there is."""
+"""The WSGI middleware for access control, around any application."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -37,10 +37,10 @@ class _Refusal:
 
 
 class AuthMiddleware:
-    """Lets in who knows a token, and no page of another site.
+    """Admits requests with a valid token, and none from pages of other sites.
 
-    Where no token is required, a name that is not this machine's own is refused: a page of another site could have
-    had its name point here. Who knows a token may ask by any name, unless ``ELEPHANT_ALLOWED_HOSTS`` has some.
+    If no token is required, a host name that is not this machine's own is refused, since another site could have made
+    its name point here. With a token, any host name is accepted, unless ``ELEPHANT_ALLOWED_HOSTS`` lists some.
     """
 
     def __init__(self, application: Application, tokens: Tokens | None, settings: Settings) -> None:
@@ -51,11 +51,11 @@ class AuthMiddleware:
 
     @classmethod
     def of(cls, application: Application, settings: Settings) -> "AuthMiddleware":
-        """Return a gate that these settings ask for."""
+        """Return the access control for these settings."""
         return cls(application, tokens_of(settings), settings)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer a request, or have it answered."""
+        """Refuse a request, or pass it to the application."""
         start = with_headers(start_response)
         count_body(environ)
         asked = environ.get("PATH_INFO", "")
@@ -84,14 +84,14 @@ class AuthMiddleware:
 
 
 def _is_page_without_slash(asked: str, environ: dict[str, Any]) -> bool:
-    """Say whether a person left out the slash after the token: the addresses on the page would lead past the token."""
+    """Return whether the slash after the token is missing: links on the page would then lose the token."""
     return (
         asked.startswith("/t/") and environ["PATH_INFO"] == "/" != asked[-1] and environ.get("REQUEST_METHOD") == "GET"
     )
 
 
 def _ask(refusal: _Refusal, asked: str, start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Answer a person's browser with a page that asks for the token."""
+    """Answer a browser with the login page."""
     body, headers = entrance(
         asked, "" if refusal.message is NOTHING_GIVEN else "This token is wrong, or has been changed."
     )

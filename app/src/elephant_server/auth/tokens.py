@@ -1,4 +1,4 @@
-"""Which tokens are good, at this moment."""
+"""The currently valid tokens."""
 
 import hmac
 import logging
@@ -16,15 +16,15 @@ _Stamp = tuple[int, int, int]
 
 
 class Tokens(Protocol):
-    """What knows the tokens."""
+    """A source of tokens."""
 
     def current(self) -> tuple[str, ...]:
-        """Return the tokens that are good now; with none of them nobody gets in."""
+        """Return the currently valid tokens; without any, nobody gets in."""
         ...
 
 
 class FixedToken:
-    """The token of a variable, which stays as long as the process."""
+    """The token of a variable, fixed for the life of the process."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -35,9 +35,9 @@ class FixedToken:
 
 
 class TokenFile:
-    """The tokens of a file, one a line, read again when the file has changed.
+    """The tokens of a file, one per line, read again when the file has changed.
 
-    While it cannot be read, or has a line that is none, nobody gets in: a token that was taken away stays so.
+    While it cannot be read, or has an invalid line, nobody gets in: a removed token never works again by accident.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,7 +68,7 @@ class TokenFile:
 
 
 def tokens_of(settings: Settings) -> Tokens | None:
-    """Return what knows the tokens of these settings; None where no token is required."""
+    """Return the source of the tokens of these settings; None if no token is required."""
     if settings.token_path is not None:
         return TokenFile(settings.token_path)
     return None if settings.token is None else FixedToken(settings.token)
@@ -82,7 +82,7 @@ def read_tokens(path: Path) -> tuple[str, ...]:
     OSError
         It cannot be read.
     ValueError
-        It has no token, or a line that is none; the message does not repeat it.
+        It has no token, or an invalid line; the message does not repeat it.
     """
     with path.open("rb") as file:
         content = file.read(_LARGEST_BYTES + 1)
@@ -96,5 +96,5 @@ def read_tokens(path: Path) -> tuple[str, ...]:
 
 
 def is_good(given: str, tokens: tuple[str, ...]) -> bool:
-    """Say whether what was given is one of the tokens, in a time that tells nothing about them."""
+    """Compare a given token with the valid ones, in constant time."""
     return any(hmac.compare_digest(given.encode(), token.encode()) for token in tokens)

@@ -1,4 +1,4 @@
-"""``python -m elephant_server.deploy``: run a server in the foreground, or ask about one."""
+"""``python -m elephant_server.deploy``: run a server in the foreground, or query one."""
 
 import argparse
 import sys

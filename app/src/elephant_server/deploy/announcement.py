@@ -1,4 +1,4 @@
-"""What a person is told about a server that runs: where it answers, and what a client needs to know."""
+"""Messages about a running server: its address, and what a client needs to know."""
 
 import socket
 
@@ -14,7 +14,7 @@ OPEN_WARNING = (
 
 
 def announcement(settings: Settings, device: str, *, with_secrets: bool) -> list[str]:
-    """Return the lines that a start ends with; without secrets they say where those are."""
+    """Return the lines to print after the start; without secrets they say where those are."""
     # What a container prints is kept by its engine.
     with_secrets = with_secrets and settings.listen_address is None
     url = url_with_token(settings.http_url, settings) if with_secrets else settings.http_url
@@ -31,7 +31,7 @@ def announcement(settings: Settings, device: str, *, with_secrets: bool) -> list
 
 
 def _part(settings: Settings, device: str) -> list[str]:
-    """Return what is said of a machine that is a part of a server, without its address."""
+    """Return the lines about a machine that is part of a server, without its address."""
     roles = ", ".join(settings.roles.split(",")) if settings.roles else ""
     return [
         f"Running {roles} as {settings.machine} - press Ctrl-C to stop",
@@ -64,7 +64,7 @@ def access(settings: Settings) -> list[str]:
 
 
 def network_url(settings: Settings) -> str:
-    """Return the address for other machines, where the server listens beyond this one."""
+    """Return the address for other machines, if the server listens beyond this one."""
     if not is_unspecified(settings.bind_address):
         return settings.http_url
     scheme = "https" if settings.uses_tls else "http"

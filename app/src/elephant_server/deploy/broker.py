@@ -1,4 +1,4 @@
-"""Asking RabbitMQ on this machine whether it takes messages."""
+"""Checking whether RabbitMQ on this machine accepts messages."""
 
 import pika
 
@@ -10,9 +10,9 @@ _SECONDS = 5.0
 
 
 def ask_rabbitmq(settings: Settings) -> str:
-    """Return why it cannot be used by the other machines of a server; ``""`` where it answers.
+    """Return why the other machines of a server cannot use it; ``""`` if it answers.
 
-    Where it is encrypted and there for clients alone, it is not asked.
+    If it is encrypted and only for clients, it is not checked.
     """
     if settings.cluster_address is not None:
         host, port = reachable(settings.cluster_address), settings.rabbitmq_cluster_port

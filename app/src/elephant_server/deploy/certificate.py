@@ -1,4 +1,4 @@
-"""Whether a certificate can be used, before anything is started with it."""
+"""Checking a certificate before anything is started with it."""
 
 import os
 import ssl
@@ -56,7 +56,7 @@ def _load(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> None:
-    """Have a server and a client greet each other, in memory."""
+    """Perform a TLS handshake between a server and a client, in memory."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = [
         client.wrap_bio(to_client, to_server, server_side=False),

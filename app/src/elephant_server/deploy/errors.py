@@ -1,4 +1,4 @@
-"""What can keep the server from starting."""
+"""Errors that keep the server from starting."""
 
 from elephant.errors import ElephantError
 

@@ -16,12 +16,12 @@ _NOT_IN_PATHS = frozenset("\"'\\$\n")
 
 
 def make_folders(settings: Settings) -> None:
-    """Make the workspace and the folder for sockets and logs, and all that the services expect inside.
+    """Create the workspace and the folder for sockets and logs, with everything that the services expect inside.
 
     Raises
     ------
     StackError
-        If one cannot be made.
+        If one cannot be created.
     SettingsError
         If a path has a character that the configuration files cannot hold.
     """
@@ -37,7 +37,7 @@ def make_folders(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def socket_folder(settings: Settings) -> Iterator[Path]:
-    """Give a folder for Unix sockets: the run folder, or a temporary one where that cannot hold them.
+    """Give a folder for Unix sockets: the run folder, or a temporary one if that cannot hold them.
 
     Paths of sockets have at most 108 bytes, and some shared folders hold no sockets at all.
     """

@@ -1,4 +1,4 @@
-"""What a server in the foreground of a terminal has to do with it: it says things, and is asked to stop."""
+"""A server in the foreground of a terminal: printing, and requests to stop."""
 
 import contextlib
 import signal
@@ -10,7 +10,7 @@ from types import FrameType
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """Give an event that Ctrl-C, a request to end and a closed terminal set."""
+    """Give an event that is set by Ctrl-C, SIGTERM and a closed terminal."""
     stop = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the shape of a handler

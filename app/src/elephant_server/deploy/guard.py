@@ -1,4 +1,4 @@
-"""Become another program that ends when its parent does; run as a file, before any package is to be found.
+"""Become another program that ends when its parent does; run as a file, before packages can be imported.
 
 ``python -I -S guard.py [--signal KILL] [--clear FOLDER] [--wait-for HOST:PORT] -- PROGRAM ARGUMENTS``
 """
@@ -43,7 +43,7 @@ def wait_for(address: str) -> None:
 
 
 def limit_files() -> None:
-    """Have the program open as many files as it may, connections among them, up to a sensible number."""
+    """Raise the limit of open files and connections, up to a sensible number."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     soft = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

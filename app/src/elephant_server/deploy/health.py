@@ -1,6 +1,6 @@
-"""Say whether what runs on this machine answers: ``python -m elephant_server.deploy.health``, for a container.
+"""Health check of this machine's part of the server: ``python -m elephant_server.deploy.health``, for a container.
 
-The status is 0 where all of it does, else 1.
+The exit status is 0 if everything answers, otherwise 1.
 """
 
 import sys
@@ -16,7 +16,7 @@ from elephant_server.settings import Settings, load_settings
 
 
 def main() -> int:
-    """Ask what the settings describe, and return the status."""
+    """Check what the settings describe, and return the exit status."""
     try:
         settings = with_passwords(load_settings())
         problems = list(problems_of(settings))
@@ -30,7 +30,7 @@ def main() -> int:
 
 
 def problems_of(settings: Settings) -> Iterator[str]:
-    """Yield what does not answer, in words; of a server on one machine the web says it for all.
+    """Yield what does not answer, in words; on a server of one machine, checking HTTP is enough.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""From the settings to a server that answers, and to its end."""
+"""The life of a server: from the settings, through its start, to its end."""
 
 import contextlib
 import os
@@ -31,7 +31,7 @@ _RUNNING_POLL_SECONDS = 1.0
 
 
 def serve(settings: Settings) -> None:
-    """Start the server, say where it answers, and watch it until it is asked to stop.
+    """Start the server, print its address, and watch it until it is asked to stop.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def serve(settings: Settings) -> None:
 
 
 def _hold_folders(settings: Settings, stack: contextlib.ExitStack) -> None:
-    """Keep other servers out of the workspace, which the machines of one share, and out of this one's run folder."""
+    """Lock the workspace, which the machines of one server share, and this machine's run folder."""
     if settings.starts_web:
         stack.enter_context(lock.hold(settings.workspace, variable("workspace")))
     if settings.runtime_dir != settings.workspace:
@@ -81,7 +81,7 @@ def _in_words(settings: Settings) -> str:
 
 
 def stack_variables(settings: Settings, programs: Programs, sockets: Path, own: ports.OwnPorts) -> dict[str, str]:
-    """Return the variables that ``supervisord.conf`` needs: the settings, and what was found out for it."""
+    """Return the variables that ``supervisord.conf`` needs: the settings, and what was determined from them."""
     values = settings.as_environment() | {
         "STACK_PYTHON": sys.executable,
         "STACK_GUARD": str(GUARD),

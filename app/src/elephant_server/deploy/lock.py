@@ -1,4 +1,4 @@
-"""One server a workspace: a lock that the kernel drops when its holder ends, however it ends."""
+"""One server per workspace: a kernel lock, which ends with its holder, however that ends."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ LOCK_NAME = ".server.lock"
 
 @contextmanager
 def hold(folder: Path, variable: str) -> Iterator[None]:
-    """Hold ``folder`` for this process.
+    """Lock ``folder`` for this process.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Waiting for what runs on the other machines of a server."""
+"""Waiting for the services on the other machines of a server."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ _POLL_SECONDS = 1.0
 def join(settings: Settings, stop: threading.Event, seconds: float) -> Settings:
     """Wait until Redis answers on its machine and the passwords are there; return the settings with these.
 
-    Returns at once where this machine needs nothing from others.
+    Returns at once if this machine needs nothing from others.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def join(settings: Settings, stop: threading.Event, seconds: float) -> Settings:
 
 
 def _missing(settings: Settings) -> str:
-    """Say what is missing; ``""`` where nothing is."""
+    """Return what is missing; ``""`` if nothing is."""
     path = settings.password_path
     if not settings.starts_rabbitmq and path is not None and not path.exists():
         return f"RabbitMQ's password, which RabbitMQ's machine writes to {path} (or set ELEPHANT_RABBITMQ_PASSWORD)"

@@ -1,4 +1,4 @@
-"""Which ports the server listens on, whether they are free, and which others are."""
+"""The ports that the server listens on, whether they are free, and finding free ones."""
 
 import errno
 import random
@@ -47,7 +47,7 @@ class OwnPorts:
 
 
 def wanted(settings: Settings) -> list[Listener]:
-    """Return what the services of these settings will listen on, on this machine."""
+    """Return the ports that the services of these settings use on this machine."""
     listeners = [Listener("http_port", settings.listens_at, settings.http_port)] if settings.starts_web else []
     if settings.starts_redis:
         listeners += [Listener("redis_port", address, settings.redis_port) for address in redis_addresses(settings)]
@@ -137,7 +137,7 @@ def _next(listener: Listener) -> int:
 
 
 def _holder(listener: Listener) -> str:
-    """Say which program listens there, as far as this user may know, and how to stop a well-known one."""
+    """Return which program listens there, as far as this user can see, and how to stop a well-known one."""
     holder = _listening_process(listener.port)
     text = f" by {holder['name']}, process {holder['pid']}" if holder else ""
     user, service = _SERVICES_OF_THE_DISTRIBUTION.get(listener.field, ("", ""))
@@ -147,7 +147,7 @@ def _holder(listener: Listener) -> str:
 
 
 def _listening_process(port: int) -> dict[str, Any]:
-    """Return its name, pid and username; empty where the process of another user is hidden from this one."""
+    """Return its name, pid and username; empty if the process of another user is hidden from this one."""
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:

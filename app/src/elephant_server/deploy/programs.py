@@ -1,4 +1,4 @@
-"""The programs of the distribution that the server is made of, and how to install them."""
+"""The programs that the server needs from the distribution, and how to install them."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ _PACKAGES = {
 
 @dataclass(frozen=True)
 class Programs:
-    """Where the programs are; empty for one that these settings do not need."""
+    """Paths of the programs; empty for one that these settings do not need."""
 
     nginx: str
     redis_server: str

@@ -1,4 +1,4 @@
-"""Ask the services whether they answer."""
+"""Checking whether the services answer."""
 
 import http.client
 import json
@@ -18,7 +18,7 @@ _SECONDS = 5.0
 class Readiness:
     """What is still missing before the server can be used.
 
-    What has answered once is not asked again: RabbitMQ logs each bare connection.
+    A service that has answered is not checked again: RabbitMQ logs each bare connection.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -38,7 +38,7 @@ class Readiness:
         return []
 
     def _silent(self) -> Iterator[str]:
-        """Yield what does not answer on this machine, besides HTTP."""
+        """Yield what does not answer on this machine, except HTTP."""
         settings = self._settings
         if settings.starts_redis and ask_redis(settings, redis_address(settings)):
             yield "redis"

@@ -1,4 +1,4 @@
-"""Redis as this server starts it: where it listens, its configuration, and asking whether it answers."""
+"""Redis as this server starts it: its addresses, its configuration, and checking whether it answers."""
 
 import redis
 
@@ -10,7 +10,7 @@ _SECONDS = 3.0
 
 
 def redis_address(settings: Settings) -> str:
-    """Return where programs of this machine reach the Redis that runs on it."""
+    """Return the address at which programs of this machine reach its Redis."""
     return "::1" if settings.redis_host.strip("[]") == "::1" else "127.0.0.1"
 
 
@@ -30,8 +30,8 @@ def redis_configuration(settings: Settings) -> str:
     Raises
     ------
     StackError
-        Others would reach it without a password: other machines, or other users of this one, who could put work
-        before the workers.
+        Others would reach it without a password: other machines, or other users of this one, who could give the
+        workers jobs.
     """
     if settings.redis_password is None:
         raise StackError("Redis would be open to others without a password: set ELEPHANT_REDIS_PASSWORD.")
@@ -49,12 +49,12 @@ def redis_configuration(settings: Settings) -> str:
 
 
 def ask_redis(settings: Settings, host: str) -> str:
-    """Return why Redis cannot be used at a host; ``""`` where it answers.
+    """Return why Redis cannot be used at a host; ``""`` if it answers.
 
     Raises
     ------
     StackError
-        It refuses the password: to wait does not help.
+        It refuses the password: waiting does not help.
     """
     where = {"host": host.strip("[]"), "port": settings.redis_port, "password": settings.redis_password}
     try:
@@ -74,5 +74,5 @@ def ask_redis(settings: Settings, host: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return any text as Redis reads it from a file."""
+    """Quote a text for Redis' configuration file."""
     return '"' + "".join(f"\\x{byte:02x}" for byte in text.encode()) + '"'

@@ -42,7 +42,7 @@ def configuration_file(settings: Settings, name: str) -> Path:
     Raises
     ------
     StackError
-        If it is not there.
+        If it does not exist.
     """
     path = settings.home / name
     if not path.is_file():
@@ -106,7 +106,7 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
 def rabbitmq_configuration(settings: Settings, amqp_port: int) -> str:
     """Return RabbitMQ's ``advanced.config``: Erlang terms, which hold any password as it is.
 
-    With a certificate, clients speak TLS, and the server itself uses `amqp_port`, which only this machine reaches.
+    With a certificate, clients use TLS, and the server itself uses `amqp_port`, which only this machine reaches.
     """
     everything, has_page = _binary(".*"), settings.rabbitmq_management_port is not None
     rabbit = [
@@ -159,7 +159,7 @@ def _listener(address: str, port: int) -> str:
 
 
 def _management(settings: Settings) -> str:
-    """Return where the management page is; with a certificate it is encrypted too."""
+    """Return the listener of the management page, encrypted if there is a certificate."""
     where = f'{{ip, "{settings.listens_at}"}}, {{port, {settings.rabbitmq_management_port}}}'
     return f"{{ssl_config, [{where}, {_tls(settings)}]}}" if settings.uses_tls else f"{{tcp_config, [{where}]}}"
 

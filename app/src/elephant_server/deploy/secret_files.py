@@ -1,4 +1,4 @@
-"""The token and the passwords of a server, where nobody has set them."""
+"""The generated token and passwords of a server."""
 
 import os
 import secrets
@@ -15,18 +15,18 @@ _BYTES = 32
 
 
 def with_secrets(settings: Settings, *, with_broker: bool = True) -> Settings:
-    """Return the settings with all that a client needs to know; make what is missing, in files that stay.
+    """Return the settings with the token and passwords; generate missing ones, in files that are kept.
 
     Parameters
     ----------
     with_broker
-        Whether RabbitMQ and Redis are started with the server: of those that are not the passwords are their owners'.
+        Whether RabbitMQ and Redis are started with the server; otherwise their owners set the passwords.
 
     Raises
     ------
     StackError
-        The token's file cannot be used, or RabbitMQ would listen beyond this machine with a password that everybody
-        knows.
+        The token's file cannot be used, or RabbitMQ would listen beyond this machine with a well-known
+        password.
     """
     if settings.token_path is not None and settings.starts_web:
         if settings.token_file is None:
@@ -45,7 +45,7 @@ def with_secrets(settings: Settings, *, with_broker: bool = True) -> Settings:
 
 
 def with_passwords(settings: Settings) -> Settings:
-    """Return the settings with the passwords that are known on this machine; one that is set once stays."""
+    """Return the settings with the passwords that are known on this machine; those that are set stay."""
     known = {}
     path = settings.password_path
     if path is None or path.exists():
@@ -57,7 +57,7 @@ def with_passwords(settings: Settings) -> Settings:
 
 
 def _make(path: Path) -> None:
-    """Write a new secret, which only this user can read, unless one is there from an earlier run."""
+    """Write a new secret, readable only by this user, unless one exists from an earlier run."""
     if path.exists():
         path.chmod(0o600)
         return

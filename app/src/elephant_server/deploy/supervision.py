@@ -1,4 +1,4 @@
-"""Supervisord as a child of the launcher: start it, ask it how its programs are, stop all of it."""
+"""Supervisord as a child of the launcher: start it, ask for the state of its programs, stop everything."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ _STOP_SECONDS = 45.0
 
 @dataclass(frozen=True)
 class ProgramState:
-    """How one program is: ``state`` is one of supervisord's names, such as RUNNING or BACKOFF."""
+    """The state of a program: ``state`` is one of supervisord's names, such as RUNNING or BACKOFF."""
 
     name: str
     state: str
@@ -55,7 +55,7 @@ class Supervision:
     control
         The socket on which supervisord answers.
     folder
-        The working folder of all of them; what supervisord says before its log is open goes to ``start.log`` there.
+        The working folder of all of them; supervisord's output before its log is open goes to ``start.log`` there.
     """
 
     def __init__(self, configuration: Path, environment: Mapping[str, str], control: Path, folder: Path) -> None:
@@ -90,11 +90,11 @@ class Supervision:
 
     @property
     def has_ended(self) -> bool:
-        """Whether supervisord itself is gone."""
+        """Whether supervisord itself has exited."""
         return self._process is None or self._process.poll() is not None
 
     def output(self) -> str:
-        """Return what supervisord itself said: why it did not start."""
+        """Return supervisord's own output, which says why it did not start."""
         return self._output.read_text(encoding="utf-8", errors="replace").strip()
 
     def programs(self) -> dict[str, ProgramState]:
@@ -108,12 +108,12 @@ class Supervision:
         return {state.name: state for state in states if state.state != "STOPPED"}
 
     def start(self, program: ProgramState) -> None:
-        """Have supervisord try again a program that it has given up; returns at once."""
+        """Make supervisord restart a program that it has given up; returns at once."""
         with contextlib.suppress(OSError, HTTPException, xmlrpc.client.Error):
             self._server().supervisor.startProcess(f"{program.group}:{program.name}", False)
 
     def stop(self) -> None:
-        """End all programs, then supervisord; return when they are gone."""
+        """Stop all programs, then supervisord; return when they have exited."""
         if self._process is None or self.has_ended:
             return
         with contextlib.suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Everything runs as an ordinary user: the one who starts it, or the one whom root names."""
+"""Everything runs as an ordinary user: the one who starts it, or the one that root names."""
 
 import os
 import pwd
@@ -17,19 +17,19 @@ ROOT_WARNING = (
 
 
 def runs_as_root_unasked(settings: Settings) -> bool:
-    """Say whether root has started the server and has named nobody."""
+    """Return whether root has started the server without naming a user."""
     return os.geteuid() == 0 and settings.uid is None
 
 
 def become_user(settings: Settings) -> None:
-    """Where root has named a user, give the workspace to that user, and be that user from here on.
+    """If root has named a user, give the workspace to that user, and become that user.
 
-    The folders are there already.
+    The folders exist already.
 
     Raises
     ------
     StackError
-        The user cannot read what has to be run.
+        The user cannot read the programs.
     """
     if os.geteuid() != 0 or not settings.uid:
         return
@@ -61,9 +61,9 @@ def _entry(uid: int) -> pwd.struct_passwd | None:
 
 
 def _hand_over(settings: Settings, uid: int, gid: int) -> None:
-    """Give away what root has made in a workspace.
+    """Give away what root has created in a workspace.
 
-    Where root has served, root's files are in the run folder: without any there is nothing to look for.
+    If root has run a server, the run folder has root's files; without any there is nothing to search for.
     """
     run = settings.runtime_dir
     parts = [
@@ -92,7 +92,7 @@ def _is_roots(path: Path) -> bool:
 
 
 def _give_contents(folder: Path, uid: int, gid: int) -> None:
-    """Give away root's files and folders below a folder, not through links, nor files that have other names as well."""
+    """Give away root's files and folders below a folder, without symbolic links and files with other hard links."""
     for _, folders, names, descriptor in os.fwalk(folder):
         for name in (*folders, *names):
             status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
@@ -101,7 +101,7 @@ def _give_contents(folder: Path, uid: int, gid: int) -> None:
 
 
 def _make_at_home(settings: Settings, entry: pwd.struct_passwd | None) -> None:
-    """Let libraries keep what they cache where this user may write."""
+    """Let libraries put their caches where this user can write."""
     home = entry.pw_dir if entry else ""
     os.environ["HOME"] = home if home and os.access(home, os.W_OK) else str(settings.runtime_dir)
     os.environ["USER"] = os.environ["LOGNAME"] = entry.pw_name if entry else str(settings.uid)

@@ -16,10 +16,10 @@ _LOG_LINES = 20
 
 
 class Watch:
-    """Compares what programs are doing now with what they did when last looked at.
+    """Compares the states of programs with those of the last check.
 
     While the server starts, a program that keeps failing is an error of its configuration. Later it is not: a server
-    that has served goes on trying for as long as it runs.
+    that has started once keeps trying for as long as it runs.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Watch:
         self._ends: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_TOO_OFTEN))
 
     def look(self, programs: Iterable[ProgramState]) -> list[str]:
-        """Return the names of the programs that have ended since the last look.
+        """Return the names of the programs that have exited since the last check.
 
         Raises
         ------
@@ -57,7 +57,7 @@ class Watch:
 
 
 def describe_failure(program: ProgramState) -> str:
-    """Say that a program keeps failing, with the last lines of its log."""
+    """Return the error for a program that keeps failing, with the last lines of its log."""
     lines = [f"{program.name} keeps failing ({program.problem}). The last lines of {program.log}:"]
     return "\n".join(lines + [f"    {line}" for line in last_lines(program.log)])
 

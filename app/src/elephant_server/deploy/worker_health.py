@@ -1,4 +1,4 @@
-"""Whether the workers of this machine answer, and ending those that do not: supervisord starts them again."""
+"""Checking the workers of this machine, and ending those that do not respond: supervisord restarts them."""
 
 import logging
 import os
@@ -19,14 +19,14 @@ from elephant_server.settings import Settings
 
 
 def absent_workers(settings: Settings) -> list[str]:
-    """Return the names of this machine's workers that the worker registry lacks; all of them while it is away."""
+    """Return the names of this machine's workers missing in the worker registry; all while it is unavailable."""
     expected = [worker.name for worker in workers_of(settings)]
     there = {member.name for member in _members(settings)}
     return [name for name in expected if name not in there]
 
 
 def present_workers(settings: Settings) -> set[str]:
-    """Return the names of this machine's workers that say that they are there.
+    """Return the names of this machine's workers with a current heartbeat.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def present_workers(settings: Settings) -> set[str]:
 
 
 def own_devices(settings: Settings) -> str:
-    """Return the names of what this machine's workers compute on."""
+    """Return the names of the devices of this machine's workers."""
     devices = {device.id: device.name for member in _members(settings) for device in member.devices}
     return ", ".join(devices[name] for name in sorted(devices))
 
@@ -62,14 +62,14 @@ SILENT_S = 60.0
 
 
 class SilentWorkers:
-    """Looks for workers that have said that they are there, and do so no more.
+    """Looks for workers whose heartbeat has stopped.
 
     Parameters
     ----------
     settings
         Where Redis is, and which workers this machine has.
     present
-        Returns the names of those that say that they are there.
+        Returns the names of the workers with a current heartbeat.
     clock
         Seconds that pass, whatever the time of the day.
     """
@@ -88,7 +88,7 @@ class SilentWorkers:
         self._seen: dict[str, tuple[int, float]] = {}  # process, and when it was heard of last
 
     def look(self, programs: Mapping[str, ProgramState]) -> list[str]:
-        """End the workers that do not answer, and return their names; none while Redis is away."""
+        """End the workers that do not respond, and return their names; none while Redis is unavailable."""
         if not self._names:
             return []
         try:
@@ -104,7 +104,7 @@ class SilentWorkers:
         return [name for name in self._names if name in programs and self._end(programs[name], now)]
 
     def _end(self, program: ProgramState, now: float) -> bool:
-        """End a process that was heard of, and has not been for long; one that is being started is left alone."""
+        """End a process whose heartbeat stopped long ago; one that is starting is left alone."""
         pid, heard = self._seen.get(program.name, (0, now))
         if not pid or program.pid != pid or now - heard <= SILENT_S:
             return False

@@ -1,4 +1,4 @@
-"""The pairs of workers of this machine, a training and an answering one for each GPU, and which GPU is whose."""
+"""The pairs of workers of this machine, a training and an answering one for each GPU, and the choice of GPUs."""
 
 import fcntl
 import os
@@ -15,10 +15,10 @@ FOLDER = ".gpus"  # no machine is called so
 
 
 def with_own_gpus(settings: Settings, stack: ExitStack) -> Settings:
-    """Return the settings with a GPU of its own for each pair of workers, where there are more GPUs than pairs.
+    """Return the settings with a separate GPU for each pair of workers, if there are more GPUs than pairs.
 
-    A GPU is held by a lock of the kernel's on a file that all launchers of the machine see, until `stack` is closed or
-    the process ends. Where others hold too many, the first ones are shared.
+    A GPU is reserved by a kernel lock on a file that all launchers of the machine see, until `stack` is closed or the
+    process ends. If others hold too many, the first ones are shared.
     """
     devices = devices_of(settings) if settings.starts_workers and settings.is_cluster else []
     n_pairs = settings.worker_pairs or len(devices)
@@ -35,7 +35,7 @@ def with_own_gpus(settings: Settings, stack: ExitStack) -> Settings:
 
 
 def _hold(file: Path, stack: ExitStack) -> bool:
-    """Hold a file until the stack is closed; False where somebody else does."""
+    """Lock a file until the stack is closed; False if another process holds it."""
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -67,7 +67,7 @@ class Worker:
 
 
 def workers_of(settings: Settings, environment: Mapping[str, str] = os.environ) -> list[Worker]:
-    """Return the workers of this machine; none where it has not that role."""
+    """Return the workers of this machine; none if it does not have that role."""
     if not settings.starts_workers:
         return []
     devices = devices_of(settings, environment)
@@ -80,7 +80,7 @@ def workers_of(settings: Settings, environment: Mapping[str, str] = os.environ) 
 
 
 def devices_of(settings: Settings, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Return the GPUs that are meant, as CUDA calls them; a scheduler's choice counts where the setting is ``all``."""
+    """Return the chosen GPUs, by their CUDA names; a scheduler's choice counts if the setting is ``all``."""
     wanted = settings.cuda_visible_devices
     if wanted is None and "CUDA_VISIBLE_DEVICES" in environment:
         wanted = environment["CUDA_VISIBLE_DEVICES"]
@@ -90,7 +90,7 @@ def devices_of(settings: Settings, environment: Mapping[str, str] = os.environ) 
 
 
 def _variables(pair: int, n_pairs: int, devices: list[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what tells a pair from the others; nothing where it is the only one."""
+    """Return a suffix that identifies a pair; empty if it is the only one."""
     return dict(_told_apart(pair, n_pairs, devices, environment)) if n_pairs > 1 else {}
 
 

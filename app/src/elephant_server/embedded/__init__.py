@@ -1,1 +1,1 @@
-"""A server that is one process: no Redis, RabbitMQ, NGINX or root; on Linux, macOS and Windows."""
+"""The single-process server: no Redis, RabbitMQ, NGINX or root; on Linux, macOS and Windows."""

@@ -1,8 +1,8 @@
-"""Connections to a server of one process: who may send how much, and for how long one may be held open.
+"""Connections to the single-process server: limits of size, of time and of their number.
 
-Waitress keeps the body of a request before it asks the application, and serves nobody when so many connections are open
-as it allows. So who sends something is looked at when the header has come, and where there are too many connections
-the one goes that waits for nothing, of the address that has the most.
+Waitress buffers the body of a request before it calls the application, and serves nobody at its limit of connections.
+So a request is checked when its header has arrived, and if there are too many connections, an idle one of the
+address that has the most is closed.
 """
 
 import functools
@@ -37,7 +37,7 @@ THROWN_AWAY_BYTES, THROWN_AWAY_S = 4 << 20, 5.0
 
 
 class Refusal:
-    """An answer of the gate, as Waitress has its errors."""
+    """An answer of the access control, in the form of Waitress' errors."""
 
     def __init__(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
         self._answer = (status, headers, body)
@@ -49,12 +49,12 @@ class Refusal:
 
 
 class Judge:
-    """Tells from the header of a request whether its body is taken.
+    """Decides by the header of a request whether its body is accepted.
 
     Parameters
     ----------
     application
-        Which has a gate that answers alone when it is asked to.
+        The application, whose access control can be asked separately.
     settings
         For the limits of bodies.
     """
@@ -75,7 +75,7 @@ class Judge:
         return Refusal("413 Request Entity Too Large", [("Content-Type", "application/json")], body)
 
     def refusal(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
-        """Return what the gate says against a request; None where it lets it in."""
+        """Return the access control's refusal of a request; None if it is admitted."""
         environ = {
             GATE_ONLY: "1",
             "REQUEST_METHOD": method,
@@ -96,7 +96,7 @@ _OF_THE_BODY = ("CONTENT_LENGTH", "CONTENT_TYPE", "TRANSFER_ENCODING")
 
 
 class GuardedParser(HTTPRequestParser):  # type: ignore[misc]
-    """Reads a request, and no more of it than its header where it is refused."""
+    """Reads a request, but only its header if it is refused."""
 
     def __init__(self, adj: Adjustments, judge: Judge) -> None:
         super().__init__(adj)
@@ -104,7 +104,7 @@ class GuardedParser(HTTPRequestParser):  # type: ignore[misc]
         self._limit = judge.small
 
     def received(self, data: bytes) -> int:
-        """Take what came; return how much of it belongs to this request."""
+        """Feed received bytes; return how many of them belong to this request."""
         was_in_header = not self.headers_finished
         consumed: int = super().received(data)
         if self.error is None and self.body_rcv is not None:
@@ -134,7 +134,7 @@ class GuardedParser(HTTPRequestParser):  # type: ignore[misc]
 
 
 class GuardedChannel(HTTPChannel):  # type: ignore[misc]
-    """A connection that knows for how long it may wait for what."""
+    """A connection with time limits."""
 
     def __init__(self, *arguments: Any, judge: Judge, **named: Any) -> None:
         self.parser_class = functools.partial(GuardedParser, judge=judge)
@@ -151,7 +151,7 @@ class GuardedChannel(HTTPChannel):  # type: ignore[misc]
         return bool(self.requests)
 
     def is_overdue(self, now: float) -> bool:
-        """Tell whether the client has kept it waiting for too long."""
+        """Return whether the client has kept it waiting for too long."""
         request, silent = self.request, now - self._heard
         if self._thrown_away is not None:
             return now - self._begun > THROWN_AWAY_S
@@ -166,13 +166,13 @@ class GuardedChannel(HTTPChannel):  # type: ignore[misc]
         return silent > PAUSE_S or now - self._begun > PAUSE_S + request.body_bytes_received / SLOWEST_BYTES_PER_S
 
     def _is_unread(self, now: float) -> bool:
-        """Tell whether the client has read nothing of its answer for too long."""
+        """Return whether the client has read nothing of its answer for too long."""
         if self.last_activity != self._activity:
             self._activity, self._unread_since = self.last_activity, now
         return now - self._unread_since > UNREAD_S
 
     def received(self, data: bytes) -> bool:
-        """Take what came."""
+        """Process received bytes."""
         self._heard = time.monotonic()
         if self.request is None:
             self._begun = self._heard
@@ -187,15 +187,15 @@ class GuardedChannel(HTTPChannel):  # type: ignore[misc]
         self.waiting_since = time.monotonic()
 
     def readable(self) -> bool:
-        """Tell whether something shall be read."""
+        """Return whether to read."""
         return self._thrown_away is not None or bool(super().readable())
 
     def writable(self) -> bool:
-        """Tell whether something is to be written, or the connection to be closed."""
+        """Return whether to write, or to close the connection."""
         return (self._thrown_away is None or self.will_close) and bool(super().writable())
 
     def handle_read(self) -> None:
-        """Read, or throw away what a refused client still sends."""
+        """Read, or discard what a refused client still sends."""
         if self._thrown_away is None:
             super().handle_read()
             return
@@ -226,16 +226,16 @@ class GuardedChannel(HTTPChannel):  # type: ignore[misc]
 
 
 class GuardedServer(TcpWSGIServer):  # type: ignore[misc]
-    """Listens, and has room for whoever comes.
+    """Listens, and makes room for new connections.
 
     Parameters
     ----------
     application
         What answers.
     settings
-        For the gate and the limits of bodies.
+        For access control and the limits of bodies.
     most_connections
-        How many may be open at a time.
+        Largest number of open connections.
     adjustments
         Waitress' own settings.
     """
@@ -251,7 +251,7 @@ class GuardedServer(TcpWSGIServer):  # type: ignore[misc]
         self.channel_class = self._take
 
     def maintenance(self, now: float) -> None:
-        """Close connections that have been waiting for too long."""
+        """Close connections that have waited for too long."""
         del now
         for channel in list(self.active_channels.values()):
             if channel.is_overdue(time.monotonic()):
@@ -264,7 +264,7 @@ class GuardedServer(TcpWSGIServer):  # type: ignore[misc]
             connection.close()
 
     def _has_room(self, host: str) -> bool:
-        """Tell whether there is room for a connection of an address; close one that waits for nothing where needed."""
+        """Return whether there is room for a connection of an address; if needed, close an idle one."""
         channels = list(self.active_channels.values())
         counts = Counter(channel.addr[0] for channel in channels)
         if counts[host] >= MOST_OF_AN_ADDRESS * self._most:
@@ -276,7 +276,7 @@ class GuardedServer(TcpWSGIServer):  # type: ignore[misc]
 
 
 def _close_one(channels: Iterable[GuardedChannel]) -> bool:
-    """Close the one that has been waiting for longest; False where all are being answered."""
+    """Close the one that has been idle for longest; False if all are being answered."""
     idle = [channel for channel in channels if not channel.is_busy]
     if not idle:
         return False

@@ -1,4 +1,4 @@
-"""The parts of a server that is one process: the same application and the same jobs over threads and memory."""
+"""The parts of the single-process server: the same application and the same jobs over threads and memory."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ class Parts:
 
 
 def put_together(settings: Settings) -> Parts:
-    """Wire a server; nothing runs yet but the watch over files that are left."""
+    """Wire a server; nothing runs yet except the cleanup of orphan files."""
     store = MemoryStore()
     job_store, feed = JobStore(store), ActivityFeed(store)
     # RabbitMQ is another program: only who names it has one.

@@ -1,4 +1,4 @@
-"""Running a server that is one process, from the settings to its end."""
+"""Running the single-process server, from the settings to its end."""
 
 import contextlib
 import logging
@@ -41,7 +41,7 @@ _TOKEN_IN_PATH = re.compile(r"/t/[^/\s]+")
 
 
 def serve(settings: Settings) -> None:
-    """Start the server, say where it answers, and go on until it is asked to stop.
+    """Start the server, print its address, and run until it is asked to stop.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def _listen(app: Flask, settings: Settings) -> GuardedServer:
 
 
 def _most_files() -> int:
-    """Have this process open as many files as it may, connections among them; return how many."""
+    """Raise the limit of open files and connections; return it."""
     if resource is None:
         return 2 * MOST_CONNECTIONS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -120,7 +120,7 @@ def _most_files() -> int:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Leave out what was told already, and take tokens out of paths: Waitress names that of a client that went away."""
+    """Drop repeated records, and remove tokens from paths: Waitress logs the path when a client disconnects."""
     record.msg = _TOKEN_IN_PATH.sub("/t/***", str(record.msg))
     return not (record.exc_info and isinstance(record.exc_info[1], TransferBroken))
 

@@ -1,4 +1,4 @@
-"""What the server tells the client over RabbitMQ."""
+"""Messages to the client over RabbitMQ."""
 
 from elephant_server.rabbitmq.errors import BROKER_ERRORS
 from elephant_server.rabbitmq.handler import QueueLogHandler

@@ -1,4 +1,4 @@
-"""What goes wrong where a broker cannot be used."""
+"""Errors of an unusable broker."""
 
 import pika.exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorException

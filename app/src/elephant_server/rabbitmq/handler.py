@@ -6,7 +6,7 @@ from elephant_server.rabbitmq.queues import Messages
 
 
 class QueueLogHandler(logging.Handler):
-    """Sends records to the queue `log`; records of an error end with the error's own words, without a traceback."""
+    """Sends records to the queue `log`; those of an error end with the error's text, without a traceback."""
 
     def __init__(self, messages: Messages, level: int = logging.INFO) -> None:
         super().__init__(level)

@@ -1,7 +1,7 @@
 """One kept connection to the broker, used by one thread in the background.
 
-Whoever publishes only puts a message into a bounded buffer: nothing waits for the broker. While it is away the oldest
-messages are dropped, and the connection is tried again at growing intervals; what has expired meanwhile is not sent.
+Publishing only puts a message into a bounded buffer: nothing waits for the broker. While the broker is down, the oldest
+messages are dropped, and the connection is retried at growing intervals; expired messages are not sent.
 """
 
 import logging
@@ -27,7 +27,7 @@ IDLE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message, the queue it goes to, and after how many milliseconds it is worth nothing, wherever it is then."""
+    """A message, its queue, and after how many milliseconds it expires, wherever it is then."""
 
     queue: str
     body: str
@@ -36,14 +36,14 @@ class Message:
 
     @property
     def left_ms(self) -> int:
-        """For how many milliseconds from now it is worth something."""
+        """Milliseconds until it expires."""
         return self.expires_ms - int(1000 * (time.monotonic() - self.made_at))
 
 
 class Publisher:
     """Publishes messages in order from a thread of its own, which starts with the first one.
 
-    Making one connects to nothing. It survives a fork: the child gets a thread and a connection of its own.
+    Creating one does not connect. It survives a fork: the child gets its own thread and connection.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Publisher:
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything published so far has been handed to the broker; False after `timeout_s` seconds.
 
-        Where the broker is away, it is tried once more at once, and no longer waited for if that fails.
+        If the broker is down, it is retried once at once, and not waited for if that fails.
         """
         with self._changed:
             failures = self._n_failures

@@ -1,4 +1,4 @@
-"""The four queues and what their messages look like; one that looks otherwise would close the client's channel."""
+"""The four queues and the format of their messages; any other format would close the client's channel."""
 
 import json
 from typing import Protocol
@@ -12,7 +12,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 class Carrier(Protocol):
-    """What carries messages to a broker."""
+    """A transport of messages to a broker."""
 
     def publish(self, message: Message) -> None:
         """Take a message; returns at once."""
@@ -22,18 +22,18 @@ class Carrier(Protocol):
 
 
 class NoBroker:
-    """Carries nothing, where there is no broker."""
+    """Drops all messages, without a broker."""
 
     def publish(self, message: Message) -> None:
-        """Let a message go."""
+        """Drop a message."""
 
     def flush(self, timeout_s: float) -> bool:  # noqa: ARG002 - the shape of a carrier
-        """Return at once: nothing waits."""
+        """Return at once."""
         return True
 
 
 class Messages:
-    """Says things to the client.
+    """Sends messages to the client.
 
     Parameters
     ----------
@@ -45,15 +45,15 @@ class Messages:
         self._publisher = publisher
 
     def model_updated(self) -> None:
-        """Tell that the weights of a model were saved."""
+        """Report that the weights of a model were saved."""
         self._publisher.publish(Message("update", "Model updated", MINUTE_MS))
 
     def prediction_updated(self) -> None:
-        """Tell that a detection is done."""
+        """Report that a detection is done."""
         self._publisher.publish(Message("prediction", "Prediction updated", MINUTE_MS))
 
     def dataset_progress(self, done: int, total: int) -> None:
-        """Tell that `done` of `total` timepoints, 1 to `total`, are converted."""
+        """Report that `done` of `total` timepoints, 1 to `total`, are converted."""
         body = json.dumps({"t_max": int(total), "t_current": int(done)})
         self._publisher.publish(Message("dataset", body, DATASET_MS))
 

@@ -1,7 +1,7 @@
-"""What the environment says: one frozen object, made once per process.
+"""Settings from the environment: one frozen object, made once per process.
 
 Every setting is a variable with the prefix ``ELEPHANT_``, or a line of a ``.env`` file in the current folder
-or in the checkout. The environment wins over the files, the current folder's file over the checkout's.
+or in the checkout. The environment takes precedence over the files, the current folder's file over the checkout's.
 """
 
 from elephant_server.settings.base import PREFIX, variable

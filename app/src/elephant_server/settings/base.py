@@ -22,7 +22,7 @@ class SettingsGroup(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _drop_empty(cls, values: dict[str, object]) -> dict[str, object]:
-        """Let ``NAME=`` in a ``.env`` mean the default, except where empty says something of its own."""
+        """Let ``NAME=`` in a ``.env`` mean the default, except where an empty value has its own meaning."""
         return {name: value for name, value in values.items() if value != "" or name in _MAY_BE_EMPTY}
 
 

@@ -5,7 +5,7 @@ import socket
 
 
 def is_this_machine(host: str) -> bool:
-    """Say whether a service at ``host`` is one that the launcher itself has to start."""
+    """Return whether the launcher itself has to start a service at ``host``."""
     name = host.strip("[]").lower()
     if name in ("localhost", socket.gethostname().lower()):
         return True
@@ -13,7 +13,7 @@ def is_this_machine(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether only this machine reaches what listens on an address."""
+    """Return whether only this machine can reach an address."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -21,7 +21,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_unspecified(host: str) -> bool:
-    """Say whether an address stands for all addresses of a machine."""
+    """Return whether an address stands for all addresses of a machine."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_unspecified
     except ValueError:

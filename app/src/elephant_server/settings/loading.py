@@ -19,7 +19,7 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
 class SettingsError(InvalidInputError):
-    """A variable has a value that cannot be used; the message names it, what was expected and what came."""
+    """A variable has an invalid value; the message names it, and says what was expected and what was found."""
 
 
 class Settings(ServiceSettings, AccessSettings, FolderSettings, ModelSettings):
@@ -42,19 +42,19 @@ class Settings(ServiceSettings, AccessSettings, FolderSettings, ModelSettings):
 
     @property
     def requires_token(self) -> bool:
-        """Whether only who knows a token may use the server."""
+        """Whether the server requires a token."""
         return self.is_open or self.token is not None or self.token_file is not None
 
     @property
     def token_path(self) -> Path | None:
-        """File that holds the token; None where it is a variable, or none is required."""
+        """File that holds the token; None if it is a variable, or none is required."""
         if self.token_file is None and self.token is None and self.is_open:
             return self.secrets_dir / "token"
         return self.token_file
 
     @property
     def password_path(self) -> Path | None:
-        """File that holds RabbitMQ's password; None where it is a variable."""
+        """File that holds RabbitMQ's password; None if it is a variable."""
         is_needed = (self.is_open or self.is_cluster) and "rabbitmq_password" not in self.model_fields_set
         return self.secrets_dir / "rabbitmq.password" if is_needed else None
 
@@ -71,7 +71,7 @@ class Settings(ServiceSettings, AccessSettings, FolderSettings, ModelSettings):
 
 
 def load_settings(**given: object) -> Settings:
-    """Read the settings anew from the environment and the ``.env`` files; what is `given` by name wins over them.
+    """Read the settings from the environment and the ``.env`` files; those `given` by name take precedence.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def load_settings(**given: object) -> Settings:
 
 
 def env_files() -> tuple[Path, ...]:
-    """Return the ``.env`` files that are read where they are there; the later one wins."""
+    """Return the ``.env`` files to read if they exist; the later one takes precedence."""
     home = Path(os.environ.get(variable("home")) or checkout_root())
     files = (home / ".env", Path(".env"))
     return files if files[0].resolve() != files[1].resolve() else files[:1]

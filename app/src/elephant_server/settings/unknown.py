@@ -1,4 +1,4 @@
-"""Variables that look like settings and are none: most often one is misspelt, and its default counts in silence."""
+"""Variables that look like settings but are not: usually one is misspelt, and its default is used silently."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ _OF_SCRIPTS = frozenset(
 
 
 def unknown_settings() -> list[str]:
-    """Name the variables, and the lines of ``.env`` files, that begin as settings do and are none; a sentence each."""
+    """Return a sentence for each variable, or line of a ``.env`` file, that looks like a setting but is not."""
     found = [_describe(name, "") for name in _unknown(os.environ)]
     for file in env_files():
         found += [_describe(name, f" in {file}") for name in _unknown(_names_in(file))]
@@ -30,7 +30,7 @@ def unknown_settings() -> list[str]:
 
 
 def known_names() -> frozenset[str]:
-    """Return the names that mean something, to the server or to its scripts."""
+    """Return all names that the server or its scripts know."""
     return frozenset(variable(field) for field in Settings.model_fields) | _OF_SCRIPTS
 
 

@@ -1,1 +1,1 @@
-"""Files that are whole, names that stay inside a folder, and downloads."""
+"""Atomic writes, paths that stay inside a folder, and downloads."""

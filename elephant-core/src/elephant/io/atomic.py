@@ -1,4 +1,4 @@
-"""Files that are whole whenever the power goes: written beside their place, forced to the disk, then renamed."""
+"""Atomic writes: files are written under a temporary name, synced to disk, then renamed."""
 
 import errno
 import logging
@@ -37,20 +37,20 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Give a file that takes the place of another one when the block ends without an error.
+    """Open a file that replaces another one when the block ends without an error.
 
-    Whoever opens `path` meets the old content or the new one, whole, also after a power cut. The file gets the leave
-    that any new file of its owner has.
+    A reader of `path` sees either the old or the new content, even after a power cut. The file gets the default
+    permissions of a new file.
 
     Parameters
     ----------
     path
-        The place; its folder is made where it does not exist.
+        The path; its folder is created if it does not exist.
 
     Raises
     ------
     OSError
-        It cannot be written. What was there before is still there, and nothing else.
+        It cannot be written. The previous file is unchanged, and nothing else remains.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The name says nothing of the file's own, which may be as long as a name can be.
@@ -73,7 +73,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[None]:
-    """Make a folder and those above it; where the block fails, those that are new and empty are removed again."""
+    """Create a folder and its parents; if the block fails, remove those that are new and empty."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -86,7 +86,7 @@ def new_folder(folder: Path) -> Iterator[None]:
 
 
 def passing_file(folder: Path, suffix: str) -> tuple[int, Path]:
-    """Make a file that is there for a while, and return its descriptor and its path.
+    """Create a temporary file, and return its descriptor and its path.
 
     It is locked, by the kernel, until it is closed: :func:`sweep_files` leaves it alone as long as its process lives.
     """
@@ -100,7 +100,7 @@ def passing_file(folder: Path, suffix: str) -> tuple[int, Path]:
 
 
 def sweep_files(folder: Path) -> None:
-    """Remove the passing files, at any depth, of processes that were killed.
+    """Remove the temporary files, at any depth, of killed processes.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def _lock(handle: int, *, waits: bool = True) -> None:
 
 
 def sync_files(paths: Sequence[Path]) -> None:
-    """Return once the content of files is on the disk; many are forced together, which takes little longer than one."""
+    """Sync the content of files to disk; many are synced together, which takes little longer than one."""
     if len(paths) == 1:
         _sync(paths[0], _TO_SYNC)
     elif paths:
@@ -142,13 +142,13 @@ def sync_files(paths: Sequence[Path]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Return once the names in a folder are on the disk."""
+    """Sync the names in a folder to disk."""
     if IS_POSIX:
         _sync(folder, os.O_RDONLY | _O_DIRECTORY)
 
 
 def sync_tree(folder: Path) -> None:
-    """Return once a folder, and all files and folders below it, are on the disk."""
+    """Sync a folder, and all files and folders below it, to disk."""
     for parent, _, names in os.walk(folder):
         sync_files([Path(parent, name) for name in names])
         sync_folder(Path(parent))
@@ -156,23 +156,23 @@ def sync_tree(folder: Path) -> None:
 
 @contextmanager
 def explained_storage(what: str, folder: Path, needed: int, kind: type[StorageError] = StorageError) -> Iterator[None]:
-    """Turn what the file system refuses inside the block into an error that says what to do.
+    """Turn errors of the file system inside the block into one that says what to do.
 
     Parameters
     ----------
     what
-        What is written: the beginning of the sentence.
+        What is written: the start of the message.
     folder
         Where.
     needed
-        How much room it takes at most, bytes.
+        Most bytes that it takes.
     kind
         The error to raise.
 
     Raises
     ------
     StorageError
-        The disk is full, or the folder cannot be written.
+        The disk is full, or the folder cannot be written to.
     """
     try:
         yield
@@ -192,7 +192,7 @@ def _explain(error: OSError, what: str, folder: Path, needed: int) -> str:
 
 
 def in_mib(n_bytes: int) -> str:
-    """Return an amount as a person reads it."""
+    """Format an amount for people."""
     return f"{n_bytes / 2**20:.1f} MiB" if n_bytes < 100 * 2**20 else f"{n_bytes / 2**20:.0f} MiB"
 
 

@@ -1,9 +1,9 @@
-"""Fetching a file from an address that somebody else chose, without going where that somebody has no business.
+"""Downloads from addresses that users choose, without access to private hosts.
 
 A server in a lab reaches what its users do not: itself, the machines beside it, a cloud's own services. So each name is
-looked up once, what it stands for is judged, and the connection goes to just that: a name that stands for something
-else a moment later changes nothing, and neither does a redirect, which is judged like the first address. Proxies and
-credentials of the environment are left alone.
+resolved once, the address is checked, and the connection goes to exactly that address: a name that resolves to
+another address a moment later makes no difference. Redirects are checked like the first address. Proxies and
+credentials of the environment are not used.
 """
 
 import http.client
@@ -35,18 +35,18 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class DownloadRules:
-    """What may be fetched from addresses.
+    """Rules for downloads.
 
     Attributes
     ----------
     allow_private
-        Whether an address may be one of this machine or of its network.
+        Whether addresses of this machine and its network are allowed.
     trusted_host
-        The host of an address that the administrator chose, which may be private in any case.
+        The host of an address that the administrator chose, which may always be private.
     largest_bytes
         Limit for a file.
     longest_s
-        Limit for all of it, from the first look-up to the last byte.
+        Limit for the whole download, from the first look-up to the last byte.
     """
 
     allow_private: bool = False
@@ -56,23 +56,23 @@ class DownloadRules:
 
 
 def fetch(url: str, write: Callable[[bytes], object], rules: DownloadRules, cancel: CancelToken | None = None) -> None:
-    """Fetch what is at an address.
+    """Download a file.
 
     Parameters
     ----------
     url
         An http(s) address, which may redirect to others.
     write
-        Is given the content, piece by piece.
+        Called with the content, piece by piece.
     rules
-        What is allowed.
+        The rules.
     cancel
         Asked before each piece.
 
     Raises
     ------
     InvalidInputError
-        The address, or one that it redirects to, is none that may be fetched, or the file is too large.
+        The address, or one that it redirects to, is not allowed, or the file is too large.
     NotFoundError
         It does not answer with a file, or not in time.
     elephant.errors.Cancelled
@@ -99,7 +99,7 @@ def fetch(url: str, write: Callable[[bytes], object], rules: DownloadRules, canc
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """An address in its parts; as text without what may be secret in it."""
+    """An address in its parts; as text it omits what may be secret."""
 
     parts: SplitResult
     host: str
@@ -136,7 +136,7 @@ class _Target:
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether an IP address is one of the internet: not of this machine, its network or a special purpose."""
+    """Return whether an IP address is public: not of this machine, its network or a special purpose."""
     inner: Address | None = None
     if isinstance(address, ipaddress.IPv6Address):
         teredo = address.teredo
@@ -152,7 +152,7 @@ def is_public(address: Address) -> bool:
 
 @contextmanager
 def _answer(target: _Target, rules: DownloadRules, deadline: float) -> Iterator[http.client.HTTPResponse]:
-    """Give the answer of an address; the connection ends with the block, and in any case at the deadline."""
+    """Open the answer of an address; the connection ends with the block, or at the deadline."""
     connection = http.client.HTTPConnection(target.host, target.port)
     connection.default_port = 443 if target.is_secure else 80  # which a Host leaves out
     with _connected(target, rules, deadline) as plain, _Watchdog(plain, deadline):
@@ -169,7 +169,7 @@ def _answer(target: _Target, rules: DownloadRules, deadline: float) -> Iterator[
 
 
 def _connected(target: _Target, rules: DownloadRules, deadline: float) -> socket.socket:
-    """Return a connection to what a name stands for now, if that may be reached."""
+    """Return a connection to the address of a name, if that is allowed."""
     found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     is_free = rules.allow_private or target.host == rules.trusted_host
     for *_, (text, *_) in found:
@@ -200,7 +200,7 @@ def _secured(connection: socket.socket, host: str) -> ssl.SSLSocket:
 
 
 class _Watchdog:
-    """Ends a connection at a deadline, whatever is being waited for: a server that sends a byte now and then, too."""
+    """Closes a connection at a deadline, even if the server still sends a byte now and then."""
 
     def __init__(self, connection: socket.socket, deadline: float) -> None:
         self._connection = connection.dup()  # the other one is handed over to TLS

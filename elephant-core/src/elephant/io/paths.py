@@ -1,4 +1,4 @@
-"""Names that come from outside, turned into paths that stay inside their root."""
+"""Resolving untrusted names to paths that stay inside their root."""
 
 import os
 import re
@@ -19,12 +19,12 @@ _MISLEADING = frozenset({"\u2028", "\u2029", *(chr(c) for c in (*range(0x202A, 0
 
 
 def resolve_inside(root: Path, name: str) -> Path:
-    """Return the path that a relative name stands for, if it lies below a root folder.
+    """Return the path of a relative name, if it is below a root folder.
 
     Parameters
     ----------
     root
-        The folder that must not be left: of datasets, of models or of logs.
+        The folder to stay in: of datasets, of models or of logs.
     name
         A relative name with ``/`` between its parts (``user/detection.pth``). It need not exist yet.
 
@@ -37,8 +37,8 @@ def resolve_inside(root: Path, name: str) -> Path:
     ------
     InvalidInputError
         The name is empty, absolute, too long, holds ``..``, a backslash or control characters, has a part that begins
-        with a dot (as folders of the server's own do) or is a device of Windows, or leads out of the root, or to what
-        is the server's own, through a symbolic link.
+        with a dot (as the server's internal folders do) or is a device name on Windows, or leads out of the root, or to
+        an internal folder, through a symbolic link.
     """
     problem = _problem_of(name)
     if problem:
@@ -66,9 +66,9 @@ def resolve_inside(root: Path, name: str) -> Path:
 
 
 def open_inside(root: Path, name: str) -> BinaryIO:
-    """Open the file that a relative name stands for, if what is opened lies below a root folder.
+    """Open the file of a relative name, if it is below a root folder.
 
-    Looks at what was opened: a link that is put in the way after the name was judged changes nothing.
+    The opened file is checked, so a link that appears after the name was resolved makes no difference.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def open_inside(root: Path, name: str) -> BinaryIO:
 
 
 def _problem_of(name: str) -> str:
-    """Say what is wrong with a name by itself; empty where nothing is."""
+    """Return what is wrong with a name by itself; empty if nothing is."""
     try:
         longest = max(len(part.encode()) for part in name.split("/"))
     except UnicodeEncodeError:

@@ -61,7 +61,7 @@ def of_flow(params: FlowTrainingParams | FlowParams, shape: Shape) -> TrainedWit
 
 
 def warn_of_differences(path: Path, now: TrainedWith, what: str) -> None:
-    """Warn where a model is used in another way than it was trained, as far as its history tells.
+    """Warn if a model is used with other settings than those of its training, as far as its provenance says.
 
     Parameters
     ----------

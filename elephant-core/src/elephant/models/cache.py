@@ -1,4 +1,4 @@
-"""Models kept in memory between pieces of work, as long as their files stay the same."""
+"""A cache of models in memory, valid while their files stay the same."""
 
 import os
 from collections import OrderedDict
@@ -28,14 +28,14 @@ class _Entry:
 
 
 class ModelCache:
-    """Loads models and keeps the last few; a file that was replaced is read again.
+    """Loads models and keeps the last few; a replaced file is read again.
 
     Parameters
     ----------
     device
-        Where the models live.
+        Device of the models.
     n_kept
-        How many are kept.
+        Number of models to keep.
     """
 
     def __init__(self, device: torch.device, n_kept: int = 2) -> None:
@@ -44,14 +44,14 @@ class ModelCache:
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
 
     def get(self, path: Path, network: Network, n_dims: int, n_keep_axials: int) -> Ensemble:
-        """Return the model of a file, for evaluation.
+        """Return the model of a file, in evaluation mode.
 
         Raises
         ------
         elephant.errors.NotFoundError
-            The file is not there.
+            The file does not exist.
         elephant.errors.ModelFileError
-            It is damaged or holds another architecture.
+            It is damaged or has a different architecture.
         """
         key = _Key(path, network, n_dims, n_keep_axials)
         stamp = _stamp(path)
@@ -65,7 +65,7 @@ class ModelCache:
         return entry.model
 
     def forget(self, path: Path) -> None:
-        """Let go of a file's models, whose weights in memory may differ from it."""
+        """Drop a file's models, whose weights in memory may differ from the file."""
         for key in [key for key in self._entries if key.path == path]:
             del self._entries[key]
 

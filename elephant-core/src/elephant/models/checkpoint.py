@@ -28,9 +28,9 @@ def load_state_dicts(path: Path) -> list[StateDict]:
     Raises
     ------
     NotFoundError
-        The file is not there.
+        The file does not exist.
     ModelFileError
-        The file is damaged, too large, or holds something else than state dicts.
+        The file is damaged, too large, or contains something other than state dicts.
     """
     try:
         _check_size(path)
@@ -52,7 +52,7 @@ def load_state_dicts(path: Path) -> list[StateDict]:
 
 
 def _weights(file: BinaryIO, table: ModelTable) -> list[StateDict]:
-    """Return the tensors that a table tells of; those that share a storage in the file share it here."""
+    """Return the tensors of a table; those that share a storage in the file share it here."""
     storages: dict[tuple[int, str], Tensor] = {}
 
     def storage(index: int, dtype: str) -> Tensor:
@@ -79,7 +79,7 @@ def _numbers(file: BinaryIO, position: int, n_bytes: int, dtype: str, is_big_end
 
 
 def save_state_dicts(path: Path, members: Sequence[StateDict]) -> None:
-    """Write a model file whole or not at all.
+    """Write a model file in one step.
 
     One member is stored as a state dict, several as a list of them.
 
@@ -88,7 +88,7 @@ def save_state_dicts(path: Path, members: Sequence[StateDict]) -> None:
     ModelFileError
         A weight is not a finite number.
     StorageError
-        The file cannot be written: the old one stays.
+        The file cannot be written; the old one stays.
     """
     plain = [{key: value.detach().cpu() for key, value in member.items()} for member in members]
     for member in plain:
@@ -112,8 +112,7 @@ def fill(network: nn.Module, weights: StateDict, name: str) -> None:
     Raises
     ------
     ModelFileError
-        Names or shapes differ: the file holds a model of another architecture. Or the values are none that a network
-        can have: not real, not dense, not finite.
+        Names or shapes differ, since the file has a different architecture, or values are not real, dense and finite.
     """
     state = network.state_dict()
     expected = {key: tuple(value.shape) for key, value in state.items()}
@@ -146,7 +145,7 @@ def _check_size(path: Path) -> None:
 
 
 def _problem_of(value: Tensor, expected: Tensor) -> str:
-    """Say why values of the right shape cannot be weights; empty where they can."""
+    """Return why values of the right shape cannot be weights; empty if they can."""
     if value.is_meta:
         return "has no values"
     if value.layout != torch.strided or value.is_quantized or value.is_nested:
@@ -157,7 +156,7 @@ def _problem_of(value: Tensor, expected: Tensor) -> str:
 
 
 def is_finite(value: Tensor) -> bool:
-    """Tell whether a tensor holds numbers alone."""
+    """Return whether a tensor contains only finite numbers."""
     if _is_tiny(value):
         value = value.float()  # few operations know such types
     if not value.is_floating_point():

@@ -1,4 +1,4 @@
-"""One or several networks of the same kind that answer as one."""
+"""Ensembles: one or several networks of the same kind whose outputs are averaged."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ _PURPOSES = {
 
 
 class Ensemble(nn.Module):
-    """Networks whose outputs are averaged; most often just one.
+    """Networks whose outputs are averaged; usually just one.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, x: Tensor, is_pad: bool = False) -> Tensor:
-        """Run every member on (N, inputs, (Z), Y, X) and average what they say."""
+        """Run every member on (N, inputs, (Z), Y, X) and average the outputs."""
         outputs = [member(x, is_pad) for member in self.members]
         return outputs[0] if len(outputs) == 1 else torch.stack(outputs).mean(0)
 
@@ -44,9 +44,9 @@ class Ensemble(nn.Module):
         return [member.state_dict() for member in self.members]
 
     def save(self, path: Path, entry: ProvenanceEntry | None = None) -> None:
-        """Write the model file, whole or not at all; what it held before is kept as a generation.
+        """Write the model file in one step, and keep its previous content as a version.
 
-        Its history says of it what `entry` does, where there is one.
+        `entry`, if given, is added to its provenance.
         """
         ModelFile(path).save(self.state_dicts(), entry)
 
@@ -57,9 +57,9 @@ def load_ensemble(path: Path, network: type[DetectionNet] | type[FlowNet], n_dim
     Raises
     ------
     NotFoundError
-        The file is not there.
+        The file does not exist.
     ModelFileError
-        It is damaged or holds another architecture; it says to which generation one can go back, if there is any.
+        It is damaged or has a different architecture; the message names the version to go back to, if there is one.
     """
     try:
         return _load(path, network, n_dims, n_keep_axials)
@@ -82,7 +82,7 @@ def _load(path: Path, network: type[DetectionNet] | type[FlowNet], n_dims: int, 
 
 
 def _refuse_other_kind(path: Path, state_dicts: Sequence[StateDict], expected: NetworkKind) -> None:
-    """Name the kind of a model, where it is one of ours but not the expected one."""
+    """Say which kind of model it is, if it is one of ours but not the expected one."""
     kinds = {recognise(weights) for weights in state_dicts}
     found = kinds.pop()
     if kinds or found is None or found == expected:
@@ -98,7 +98,7 @@ def _refuse_other_kind(path: Path, state_dicts: Sequence[StateDict], expected: N
 
 @contextmanager
 def interruptible(model: nn.Module, cancel: CancelToken) -> Iterator[None]:
-    """Ask `cancel` before every layer inside the block, so that a long pass over a large image can be ended."""
+    """Ask `cancel` before every layer inside the block, so that a long pass over a large image can be cancelled."""
     layers = [m for m in model.modules() if not any(m.children())]
     handles = [layer.register_forward_pre_hook(lambda *_: cancel.check()) for layer in layers]
     try:

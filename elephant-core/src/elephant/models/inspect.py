@@ -1,4 +1,4 @@
-"""What kind of network a model file holds, told from the names and shapes of its weights."""
+"""Recognising the kind of network in a model file by the names and shapes of its weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ _LAST = "out_conv.weight"
 
 @dataclass(frozen=True, slots=True)
 class ModelKind:
-    """What a model file is.
+    """The kind of a model file.
 
     Attributes
     ----------
     kind
-        What its networks find.
+        ``detection`` or ``flow``.
     n_dims
         2 or 3.
     n_members
@@ -31,7 +31,7 @@ class ModelKind:
 
 
 def inspect_model(path: Path) -> ModelKind | None:
-    """Tell what a model file is; None where it is not a model, or is damaged."""
+    """Return the kind of a model file; None if it is not a model, or is damaged."""
     try:
         with path.open("rb") as file:
             members = read_table(file).members
@@ -58,7 +58,7 @@ class NetworkKind:
 
 
 def recognise(weights: Mapping[str, Any]) -> NetworkKind | None:
-    """Return the kind of network that weights belong to, by the names and shapes of them; None for another one."""
+    """Return the kind of network by the names and shapes of its weights; None if unknown."""
     found = {name: tuple(value.shape) for name, value in weights.items()}
     return next((kind for kind in _kinds() if _shapes(kind) == found), None)
 

@@ -1,8 +1,7 @@
-"""One at a time changes a model: a lock of the kernel's beside its file, which ends with the process that holds it.
+"""A lock on a model: only one process at a time may change it. It is a kernel lock, which ends with its process.
 
-It lies in ``.locks/<name of the model>.lock`` in the model's own folder. What counts is not whether the file exists but
-whether a process has it locked: a file that was left by one that was killed, or lost its power, means nothing. What is
-in it tells others who holds it.
+The lock file is ``.locks/<name of the model>.lock`` in the model's folder. What counts is not whether the file exists
+but whether a process has locked it: a file left by a killed process means nothing. Its content names the holder.
 """
 
 import errno
@@ -47,7 +46,7 @@ _TAKEN = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 
 
 class _Holder(BaseModel):
-    """Who holds a lock, for the words of who does not get it."""
+    """The holder of a lock, for the message to those who are refused."""
 
     what: str
     pid: int
@@ -56,7 +55,7 @@ class _Holder(BaseModel):
 
 
 class _Held(threading.local):
-    """The locks of a thread, which may take each as often as it likes."""
+    """The locks of a thread, which may take each one repeatedly."""
 
     def __init__(self) -> None:
         self.paths: set[Path] = set()
@@ -68,19 +67,19 @@ _without_locks: set[Path] = set()  # folders of which that was said
 
 @contextmanager
 def writing(path: Path, what: str) -> Iterator[None]:
-    """Keep everybody else from changing a model inside the block: other processes, machines and threads.
+    """Lock a model inside the block against other threads, processes and machines.
 
     Parameters
     ----------
     path
-        The model file; it need not be there.
+        The model file; it need not exist.
     what
-        What is done to it, for those who are refused: ``a training``.
+        The work, for the message to those who are refused: ``a training``.
 
     Raises
     ------
     InUseError
-        Somebody else is changing it; says who.
+        Another process or thread is changing it; the message says which.
     """
     place = _place_of(path)
     handle = None if place in _held.paths else _locked(place)
@@ -97,7 +96,7 @@ def writing(path: Path, what: str) -> Iterator[None]:
 
 
 def _locked(place: Path) -> int | None:
-    """Return the descriptor of the file, locked; None where no lock can be had."""
+    """Return the descriptor of the locked file; None if locks do not work there."""
     while (handle := _open(place)) is not None:
         try:
             _take(handle, place)
@@ -115,7 +114,7 @@ def _locked(place: Path) -> int | None:
 
 
 def _let_go(handle: int, place: Path) -> None:
-    """Remove the file while it is locked: who has opened it meanwhile finds that it is another one, or none."""
+    """Remove the file while it is locked: a process that has opened it notices that it is gone or replaced."""
     if fcntl is not None:
         with suppress(OSError):
             place.unlink()
@@ -139,7 +138,7 @@ def _place_of(path: Path) -> Path:
 
 
 def _open(place: Path) -> int | None:
-    """Open the file to be locked; where that is not possible, saving the model will say what is wrong."""
+    """Open the file to be locked; if that fails, saving the model will report the problem."""
     for _ in range(_MOST_TRIES):
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +169,7 @@ def _take(handle: int, place: Path) -> None:
 
 
 def _warn(place: Path, error: OSError) -> None:
-    """Say that two trainings of one model would not be noticed, once for each folder."""
+    """Warn, once for each folder, that two trainings of one model would not be noticed."""
     if place.parent not in _without_locks:
         _without_locks.add(place.parent)
         logger.warning(
@@ -195,7 +194,7 @@ def _unlock(handle: int) -> None:
 
 
 def _note(handle: int, holder: _Holder | None) -> None:
-    """Write who holds the lock: a remark, without which the lock holds all the same."""
+    """Write the holder into the lock file, for messages only."""
     with suppress(OSError):
         os.ftruncate(handle, 0)
         if holder is not None:

@@ -1,4 +1,4 @@
-"""Which file the name of a model stands for, and which other model was perhaps meant."""
+"""Resolving model names to files, and suggesting a model for a misspelt name."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ _DEEPEST = 3
 
 
 def model_named(path: Path) -> Path:
-    """Return the file that a model's path stands for.
+    """Return the file of a model's path.
 
     A name without ``.pth`` means the one with it, unless there is a file, or a folder, of the very name.
     """
@@ -24,14 +24,14 @@ def model_named(path: Path) -> Path:
 
 
 def possible_names(name: str) -> list[str]:
-    """Return the names of files that a model's name may stand for; the first that is there counts."""
+    """Return the possible file names of a model; the first that exists counts."""
     return [name] if name.lower().endswith(SUFFIX) else [name, name + SUFFIX]
 
 
 def nearest(name: str, others: Iterable[str]) -> str | None:
-    """Return the one of some names that a name is probably misspelt for; none where they all differ a lot.
+    """Return the most similar of some names; none if all differ a lot.
 
-    Capitals and ``.pth`` do not count.
+    Capitals and ``.pth`` are ignored.
     """
     plain = {_plain(other): other for other in others if other != name}
     found = get_close_matches(_plain(name), plain, n=1, cutoff=_LIKE)
@@ -39,12 +39,12 @@ def nearest(name: str, others: Iterable[str]) -> str | None:
 
 
 def nearest_model(path: Path, models: Path) -> str | None:
-    """Return the name, below the folder of all models, of the model that was perhaps meant by one that is not there."""
+    """Return the existing model, as a name below the folder of all models, that was probably meant by a missing one."""
     return nearest(shown_name(path, models), islice(_names_below(models), _MOST_FILES))
 
 
 def shown_name(path: Path, models: Path) -> str:
-    """Return what a person calls a model file: its name below the folder of all models, where it is in there."""
+    """Return the display name of a model file: below the folder of all models, if it is in there."""
     try:
         return path.resolve().relative_to(models.resolve()).as_posix()
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where the weights of a model come from that is started anew."""
+"""Starting weights of new models: pretrained files, addresses and uploads."""
 
 import hashlib
 import logging
@@ -25,18 +25,18 @@ FLOW_FILES = MappingProxyType({3: "Fluo-N3DH-CE_flow.pth"})
 
 @dataclass(frozen=True, slots=True)
 class Pretrained:
-    """The pretrained models: files of a folder, else fetched from an address and kept there.
+    """The pretrained models: files of a folder, or fetched from an address and kept there.
 
     Attributes
     ----------
     folder
-        Where the files lie.
+        Folder of the files.
     address
-        What their names are appended to; without it none is fetched.
+        Base address, to which the names are appended; without it nothing is fetched.
     checksums
-        SHA-256 by name, hexadecimal; a fetched file whose name is here must have it.
+        SHA-256 by name, hexadecimal; a fetched file of that name must match it.
     rules
-        What may be fetched from addresses. The host of `address` is allowed in any case.
+        What may be fetched from addresses. The host of `address` is always allowed.
     """
 
     folder: Path
@@ -45,14 +45,14 @@ class Pretrained:
     rules: DownloadRules = field(default_factory=DownloadRules)
 
     def get(self, name: str) -> Path:
-        """Return the file of a pretrained model, fetching it where it is not there.
+        """Return the file of a pretrained model; fetch it if it does not exist.
 
         Raises
         ------
         NotFoundError
-            It cannot be had.
+            It is not available.
         ModelFileError
-            What was fetched has another checksum.
+            The fetched file has a different checksum.
         """
         path = self.folder / name
         if path.is_file():
@@ -76,14 +76,14 @@ class Pretrained:
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """What a reset asks for: `file` wins over `url`; with neither, no trained weights are wanted.
+    """The requested start of a model: `file` takes precedence over `url`; with neither, there are no trained weights.
 
     Attributes
     ----------
     url
         ``"Versatile"`` for the pretrained model, an http(s) address of a model file, or none.
     file
-        A model file that was sent along.
+        A model file that was uploaded.
     """
 
     url: str | None = None
@@ -91,11 +91,11 @@ class ModelSource:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no trained weights are wanted."""
+        """Whether neither a file nor an address is given."""
         return self.url is None and self.file is None
 
     def entry(self, name: str) -> ProvenanceEntry:
-        """Return what a model's history says of a start from here; `name` is that of the pretrained file."""
+        """Return the provenance of a model started from here; `name` is that of the pretrained file."""
         if self.file is not None:
             return ProvenanceEntry(what="upload")
         if self.url == VERSATILE:
@@ -104,7 +104,7 @@ class ModelSource:
 
     @contextmanager
     def weights(self, pretrained: Pretrained, name: str, cancel: CancelToken | None = None) -> Iterator[Path]:
-        """Give the model file asked for; one that is fetched from an address is there inside the block only.
+        """Give the requested model file; one fetched from an address exists only inside the block.
 
         Parameters
         ----------
@@ -118,9 +118,9 @@ class ModelSource:
         Raises
         ------
         NotFoundError
-            The pretrained model, or the address, cannot be had.
+            The pretrained model, or the address, is not available.
         InvalidInputError
-            The address is none that may be fetched, or its file is too large.
+            The address is not allowed, or its file is too large.
         """
         if self.file is not None:
             yield self.file
@@ -135,18 +135,18 @@ class ModelSource:
 def fetched(
     url: str, folder: Path, rules: DownloadRules, checksum: str | None = None, cancel: CancelToken | None = None
 ) -> Iterator[Path]:
-    """Fetch a file into a folder, whole, under a name of its own; gone after the block unless it was moved.
+    """Fetch a file into a folder under a temporary name; removed after the block unless it was moved.
 
     Raises
     ------
     NotFoundError
         The address does not answer with a file, or not in time.
     InvalidInputError
-        It is none that may be fetched, or the file is too large.
+        The address is not allowed, or the file is too large.
     ModelFileError
-        The file has another SHA-256 than `checksum`.
+        The SHA-256 of the file differs from `checksum`.
     StorageError
-        There is no room for the file.
+        The disk is full.
     """
     with explained_storage("a model from an address", folder, rules.largest_bytes):
         folder.mkdir(parents=True, exist_ok=True)

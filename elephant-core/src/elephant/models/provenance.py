@@ -1,8 +1,8 @@
 """What a model was made from and trained on: the last pieces of work that changed it, kept beside it.
 
-They lie in ``.history/<name of the model>.json`` in the model's own folder, the oldest first. Whoever saves a model
-writes its entry, and again after each epoch. It is a remark about the model and no part of it: where it cannot be
-written or read, that is a warning, and the model is saved and used all the same. This is read without PyTorch.
+Entries are in ``.history/<name of the model>.json`` in the model's folder, the oldest first. The process that saves a
+model writes its entry, and updates it after each epoch. Failing to write or read it only causes a warning, and the
+model is saved and used all the same. Reading it does not need PyTorch.
 """
 
 import logging
@@ -33,7 +33,7 @@ Work = Literal[
 
 
 def _readable(value: Any) -> Any:
-    """Shorten a text, and replace what no JSON can hold: file names may be any bytes."""
+    """Shorten a text, and replace what JSON cannot hold: file names may be any bytes."""
     return value.encode(errors="replace").decode()[:_LONGEST_TEXT] if isinstance(value, str) else value
 
 
@@ -47,33 +47,33 @@ class ProvenanceEntry(BaseModel):
     Attributes
     ----------
     what
-        Which kind of work it was.
+        The kind of work.
     began, saved
         When it began and when it saved the model last, seconds since 1970.
     changed
-        What the model's file said then of when it was changed, seconds since 1970: another file says something else.
+        Modification time of the model file after it was saved, seconds since 1970, by which a replaced file is noticed.
     source
         Where the weights came from: the name of a file, or an address without its secrets.
     dataset
-        The dataset that it looked at.
+        The dataset that was used.
     timepoints
-        Those that it was trained on, sorted.
+        The timepoints that it was trained on, sorted.
     annotated, n_annotations
-        What it was trained on, and how many of them.
+        The kind of annotations that it was trained on, and their number.
     epochs, steps
-        Those that are in the model's file.
+        The epochs and steps that are in the model file.
     lr, loss
         The last learning rate, and the mean loss of the last epoch.
     before
-        The generation that holds what the model was before; none where there was no model.
+        The version that holds the previous weights; none if there was no model.
     follows
-        Whether that is what the entry before this one tells of, rather than a file that came by other ways.
+        Whether that version comes from the entry before this one, rather than from a file replaced by other means.
     within, within_epochs
-        The generation that was kept while it went on, and the epochs that are in it.
+        The version that was saved during the work, and its number of epochs.
     restored
-        The generation that the model was set back to.
+        The version that was restored.
     trained_with
-        What a prediction should be made with, too.
+        The settings that a prediction should use, too.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -100,7 +100,7 @@ class ProvenanceEntry(BaseModel):
 
 
 def read_provenance(path: Path) -> list[ProvenanceEntry]:
-    """Return the entries of a model file, the oldest first; what is damaged is left out, with a warning."""
+    """Return the entries of a model file, the oldest first; ignore damaged ones with a warning."""
     place = provenance_file(path)
     try:
         with place.open("rb") as file:
@@ -115,9 +115,9 @@ def read_provenance(path: Path) -> list[ProvenanceEntry]:
 
 
 def record(path: Path, entry: ProvenanceEntry, level: int = logging.WARNING) -> bool:
-    """Write the entry of work that has just saved the model; where it has one already, that is replaced.
+    """Write, or replace, the entry of the work that has just saved the model.
 
-    Returns whether it could; raises nothing, what is wrong is in the log.
+    Returns whether it succeeded; raises nothing, but logs what is wrong.
     """
     try:
         now = entry.model_copy(update={"saved": time.time(), "changed": path.stat().st_mtime})
@@ -133,7 +133,7 @@ def record(path: Path, entry: ProvenanceEntry, level: int = logging.WARNING) -> 
 
 
 def is_told(path: Path, entries: Sequence[ProvenanceEntry]) -> bool:
-    """Return whether the model's file is the one that the last entry tells of."""
+    """Return whether the model file is the one that the last entry describes."""
     try:
         return bool(entries) and abs(path.stat().st_mtime - entries[-1].changed) < _SAME_S
     except OSError:  # there is none
@@ -141,7 +141,7 @@ def is_told(path: Path, entries: Sequence[ProvenanceEntry]) -> bool:
 
 
 def provenance_file(path: Path) -> Path:
-    """Return where the entries of a model file are."""
+    """Return the path of the entries of a model file."""
     return path.parent / FOLDER / f"{path.name}.json"
 
 
@@ -151,7 +151,7 @@ def finite(value: float) -> float | None:
 
 
 def without_secrets(url: str) -> str:
-    """Return an address without user, password, query and fragment; none of what is no address."""
+    """Return an address without user, password, query and fragment; none if it is not an address."""
     try:
         parts = urlsplit(url)
     except ValueError:

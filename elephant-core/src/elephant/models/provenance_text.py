@@ -1,4 +1,4 @@
-"""What a model's history means: which work is in the weights that it holds, in words."""
+"""A model's provenance in words: which work is part of its current weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,47 +13,47 @@ STARTS: frozenset[Work] = frozenset({"intensities", "random", "pretrained", "add
 
 @dataclass(frozen=True, slots=True)
 class ModelProvenance:
-    """What is known of a model.
+    """The known provenance of a model.
 
     Attributes
     ----------
     entries
-        Its history, the oldest first.
+        Its provenance, the oldest first.
     is_current
-        Whether the model's file is the one that the last entry tells of.
+        Whether the model file is the one that the last entry describes.
     """
 
     entries: Sequence[ProvenanceEntry]
     is_current: bool
 
     def held(self, version: int | None = None) -> ProvenanceEntry | None:
-        """Return the work that the model, or a generation of it, was left by; none where that is not known."""
+        """Return the work that produced the model, or a version of it; none if unknown."""
         if version is None and not self.is_current:
             return None
         made = lineage(self.entries, version)
         return made[-1] if made else None
 
     def trained_with(self) -> TrainedWith | None:
-        """Return what the model was trained with last; none where that is not known, or it was not trained."""
+        """Return the settings of the model's last training; none if unknown, or if it was not trained."""
         made = lineage(self.entries) if self.is_current else []
         return next((entry.trained_with for entry in reversed(made) if entry.trained_with is not None), None)
 
     def is_in(self, entry: ProvenanceEntry) -> bool:
-        """Return whether the model would be another one without a piece of work, as far as is known."""
+        """Return whether a piece of work is part of the current model, as far as is known."""
         return self.is_current and any(one.began == entry.began for one in lineage(self.entries))
 
 
 def tell(path: Path) -> ModelProvenance:
-    """Return what is known of a model file; where it has no history, or a damaged one, that is nothing."""
+    """Return the provenance of a model file; empty if it is missing or damaged."""
     entries = read_provenance(path)
     return ModelProvenance(entries, is_told(path, entries))
 
 
 def lineage(entries: Sequence[ProvenanceEntry], version: int | None = None) -> list[ProvenanceEntry]:
-    """Return what made the model that a generation holds, or that the last entry left; the oldest first.
+    """Return the work that produced a version, or the current model; the oldest first.
 
-    It begins where the model was started, or with the first work that is known. Work that was taken back by restoring
-    is not in it.
+    It begins with the start of the model, or with the first known work. Work that was undone by a restore is not
+    included.
     """
     until = list(entries) if version is None else _until(entries, version)
     if not until:
@@ -65,7 +65,7 @@ def lineage(entries: Sequence[ProvenanceEntry], version: int | None = None) -> l
 
 
 def summary(entry: ProvenanceEntry) -> str:
-    """Say in a line what was done."""
+    """Summarise the work in a line."""
     if entry.what not in ("training", "live session"):
         return _of_start(entry)
     words = "trained on" if entry.what == "training" else "live session on"
@@ -79,7 +79,7 @@ def summary(entry: ProvenanceEntry) -> str:
 
 
 def details(entry: ProvenanceEntry) -> str:
-    """Say what the summary leaves out; empty where that is all."""
+    """Return the details that the summary omits; may be empty."""
     facts = (
         _counted(entry.steps, "step"),
         "" if entry.lr is None else f"learning rate {entry.lr:g}",
@@ -91,7 +91,7 @@ def details(entry: ProvenanceEntry) -> str:
 
 
 def _until(entries: Sequence[ProvenanceEntry], version: int) -> list[ProvenanceEntry]:
-    """Return the entries up to what a generation holds; the last one may be cut off."""
+    """Return the entries up to a version; the last one may be shortened."""
     for i in reversed(range(len(entries))):
         entry = entries[i]
         if entry.within == version:

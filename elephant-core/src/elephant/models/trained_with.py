@@ -1,6 +1,6 @@
-"""What a network's input and output meant while it was trained: what a prediction should be made with, too.
+"""The settings of a training that define a network's input and output: a prediction should use the same.
 
-This is read without PyTorch.
+Reading them does not need PyTorch.
 """
 
 import math
@@ -24,15 +24,15 @@ class TrainedWith(BaseModel):
     voxel_size
         Physical size of the stored voxels, (Z), Y, X.
     rescaling
-        Size of the image that the network saw over that of the stored one, (Z), Y, X; 1 where it was not rescaled.
+        Size of the network's input image divided by that of the stored one, (Z), Y, X; 1 if it was not rescaled.
     n_keep_axials
-        How many of the four poolings left Z alone; for flow as it was sent, -1 to 31.
+        How many of the four poolings left Z unchanged; for flow as it was sent, -1 to 31.
     use_median
         Whether slices were shifted to the same median.
     c_ratio
-        Of detection: semi-axes of a nucleus' centre over those of the nucleus.
+        Of detection: semi-axes of a nucleus' centre divided by those of the nucleus.
     max_displacement
-        Of flow: the voxels that an output of 1 stands for.
+        Of flow: the displacement, in voxels, for which the output is 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -45,13 +45,13 @@ class TrainedWith(BaseModel):
     max_displacement: float | None = None
 
     def input_size(self, shape: Shape) -> Shape | None:
-        """Return the size, (Z), Y, X, to which an image has to be rescaled as it was then; None where it was not."""
+        """Return the size, (Z), Y, X, to which an image has to be rescaled as in the training; None if it was not."""
         if all(_is_same(ratio, 1.0) for ratio in self.rescaling) or len(self.rescaling) != len(shape):
             return None
         return tuple(max(1, round(n * ratio)) for n, ratio in zip(shape, self.rescaling, strict=True))
 
     def differences(self, other: "TrainedWith") -> list[tuple[str, str, str]]:
-        """Return what differs: a name as the client and the command line call it, the value here and the other one."""
+        """Return the differences: the name in the client and the command line, the value here and the other one."""
         n = min(len(self.voxel_size), len(other.voxel_size))  # a network for planes may be used on slices
         found = []
         for name in ("voxel_size", "rescaling"):
@@ -69,7 +69,7 @@ class TrainedWith(BaseModel):
         return found
 
     def words(self) -> list[str]:
-        """Return it as a person reads it."""
+        """Format a value for people."""
         is_rescaled = not all(_is_same(ratio, 1.0) for ratio in self.rescaling)
         return [
             f"voxel size {in_xyz(self.voxel_size)}",
@@ -82,7 +82,7 @@ class TrainedWith(BaseModel):
 
     @property
     def n_keep_axials_was_chosen(self) -> bool:
-        """Whether `n_keep_axials` is another one than follows from the voxels that the network saw."""
+        """Whether `n_keep_axials` differs from the one that follows from the voxels of the network's input."""
         seen = [edge / ratio for edge, ratio in zip(self.voxel_size, self.rescaling, strict=True)]
         follows = n_keep_axials(VoxelSize(*seen), 3) if len(seen) == 3 else 0
         return self.model_copy(update={"n_keep_axials": follows}).counted_axials != self.counted_axials
@@ -97,7 +97,7 @@ _NAMES = {"voxel_size": "voxel size", "rescaling": "rescaling"}
 
 
 def in_xyz(values: Sequence[float]) -> str:
-    """Return numbers that are (Z), Y, X in the order in which a person gives them."""
+    """Format numbers in (Z), Y, X in the order X, Y(, Z)."""
     return f"{' x '.join(f'{value:g}' for value in reversed(values))} ({', '.join('XYZ'[: len(values)])})"
 
 

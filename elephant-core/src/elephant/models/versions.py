@@ -1,12 +1,12 @@
-"""What a model's file held before: its last three generations, kept beside it.
+"""Earlier versions of a model: the last three are kept beside its file.
 
-A generation is what stood before a training or a reset, not before an epoch: a training saves after each one, and
-hundreds of them would soon push out all that is worth going back to. Besides, a training that goes on for long, as a
-live session does, keeps what stood an hour ago at most, so that an evening in which the model was spoilt at the end is
-not lost as a whole. Of those there is one, the newest.
+A version is the model before a training or a reset, not before an epoch: a training saves after each epoch, and
+hundreds of them would soon displace everything worth going back to. In addition, a long training, such as a live
+session, keeps one version that is at most an hour old, so that an evening's work is not lost if the model is spoilt at
+its end.
 
-They lie in ``.generations/<name of the model>/`` in the model's own folder, numbered. To keep one is to give the file a
-second name: it takes no room until the file is replaced, and at no moment is there no model.
+Versions are numbered files in ``.generations/<name of the model>/`` in the model's folder. Keeping one gives the model
+file a second name: that takes no space until the file is replaced, and the model exists at every moment.
 """
 
 import logging
@@ -36,7 +36,7 @@ _NAME = re.compile(r"(\d{6,})(-interim)?\.pth")
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """What a model's file held once.
+    """An earlier version of a model.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class ModelVersion:
     saved
         When its weights were saved.
     is_interim
-        Whether it was kept within a training rather than before one.
+        Whether it was saved during a training rather than before one.
     """
 
     number: int
@@ -60,7 +60,7 @@ class ModelVersion:
 
 
 def versions(path: Path) -> list[ModelVersion]:
-    """Return the generations of a model file that are there, the newest first."""
+    """Return the kept versions of a model file, the newest first."""
     found = []
     for file in _folder_of(path).glob("*.pth"):
         match = _NAME.fullmatch(file.name)
@@ -72,14 +72,14 @@ def versions(path: Path) -> list[ModelVersion]:
 
 
 def keep_version(path: Path, *, is_interim: bool = False) -> int | None:
-    """Keep what a model file holds, because it is about to be replaced; let go of what is too old.
+    """Keep the current version of a model file before it is replaced; remove versions that are too old.
 
-    Where the file is not there, or was kept already, nothing is done.
+    Do nothing if the file does not exist or has been kept already.
 
     Returns
     -------
     int, optional
-        The number of the generation that holds it; none where there is no file.
+        The number of the version; none without a file.
 
     Raises
     ------
@@ -101,32 +101,32 @@ def keep_version(path: Path, *, is_interim: bool = False) -> int | None:
 
 
 def restore(path: Path, number: int | None = None) -> ModelVersion:
-    """Go back to a generation: the model's file is replaced by a copy of it, in one step.
+    """Go back to an earlier version: replace the model file by a copy of it, in one step.
 
-    What the file held before becomes a generation itself, unless it is damaged, so that this can be taken back.
+    The current file is kept as a version, too, unless it is damaged, so that this can be undone.
 
     Parameters
     ----------
     path
-        The model file; it need not be there any more.
+        The model file; it need not exist any more.
     number
-        Which generation; the newest that is not damaged by default.
+        Number of the version; by default the newest that is not damaged.
 
     Returns
     -------
     ModelVersion
-        The one that the file holds now.
+        The restored version.
 
     Raises
     ------
     NotFoundError
-        There is no such generation.
+        There is no such version.
     ModelFileError
-        The one that was asked for is damaged.
+        The requested version is damaged.
     StorageError
         There is no room.
     InUseError
-        Another process is changing the model, and would write over what was restored.
+        Another process is changing the model, and would overwrite the restored one.
     """
     with writing(path, "a restoring"):
         return _restore(path, number)
@@ -151,7 +151,7 @@ def _restore(path: Path, number: int | None) -> ModelVersion:
 
 
 def discard(path: Path) -> None:
-    """Remove a model that is new, with its history; folders that are empty then go too."""
+    """Remove a new model and its provenance, and their folders if these are then empty."""
     path.unlink(missing_ok=True)
     provenance_file(path).unlink(missing_ok=True)
     for folder in (provenance_file(path).parent, _folder_of(path), _folder_of(path).parent):
@@ -160,12 +160,12 @@ def discard(path: Path) -> None:
 
 
 def newest_sound(path: Path, load: Callable[[Path], object] = load_state_dicts) -> ModelVersion | None:
-    """Return the newest generation that can be loaded, if there is any."""
+    """Return the newest version that can be loaded, if there is one."""
     return next((version for version in versions(path) if _is_sound(version.path, load)), None)
 
 
 def way_back(path: Path, load: Callable[[Path], object]) -> str:
-    """Say how to go on with a model file that cannot be loaded; empty where there is no generation to go back to."""
+    """Return advice for a model file that cannot be loaded; empty if there is no version to go back to."""
     version = newest_sound(path, load)
     if version is None:
         return ""
@@ -173,7 +173,7 @@ def way_back(path: Path, load: Callable[[Path], object]) -> str:
 
 
 class ModelFile:
-    """A model file that one training, or one reset, replaces as often as it has something to save.
+    """A model file that one training, or one reset, replaces each time it saves.
 
     Parameters
     ----------
@@ -186,17 +186,17 @@ class ModelFile:
         self._kept_at: float | None = None
         self._epochs = 0  # in the file
         self._is_noted = True
-        self._kept: dict[str, int | bool | None] = {}  # what its entry says of generations
+        self._kept: dict[str, int | bool | None] = {}  # the versions that its entry names
 
     def save(self, members: Sequence[StateDict], entry: ProvenanceEntry | None = None) -> None:
-        """Replace the file; what it held before the first time is kept as a generation.
+        """Replace the file; before the first time, keep its previous content as a version.
 
         Parameters
         ----------
         members
             The weights of its networks.
         entry
-            What its history says of this work.
+            The provenance of this work.
 
         Raises
         ------
@@ -227,7 +227,7 @@ def _folder_of(path: Path) -> Path:
 
 
 def _name_again(path: Path, folder: Path, number: int, suffix: str) -> int:
-    """Give the file its name among the generations, and return its number; others may do so at the same time."""
+    """Add the file to the versions and return its number; other processes may do the same at the same time."""
     place = folder / f"{number:06d}{suffix}.pth"
     try:
         os.link(path, place)

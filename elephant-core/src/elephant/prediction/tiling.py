@@ -1,4 +1,4 @@
-"""Cutting an image into overlapping tiles, running a network over them, and blending what comes out."""
+"""Cutting an image into overlapping tiles, running a network over them, and blending the results."""
 
 import itertools
 import logging
@@ -64,7 +64,7 @@ def _tile_axis(length: int, limit: int, divisor: int) -> tuple[int, list[int]]:
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """How an image is given to a network: in pieces of at most `patch`, so many at a time.
+    """The tiles of an image for a network: of at most `patch`, so many at a time.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Tiles:
     def boxes(self, shape: Shape) -> list[Box]:
         """Cover an image, (Z), Y, X, with tiles.
 
-        A patch says how much memory there is: what has no more voxels, whatever its proportions, is not cut.
+        A patch is a limit of memory: an image with no more voxels, whatever its proportions, is one tile.
         """
         depth = (1,) * (len(shape) - self.n_dims)
         seen = shape[-self.n_dims :]

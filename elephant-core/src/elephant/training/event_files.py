@@ -1,6 +1,6 @@
 """TensorBoard's event files, written and read without its libraries.
 
-Those would bring PyTorch into processes that have none, and stand still for good when a disk is full. A file is a row
+Those would import PyTorch into processes that do without it, and hang when a disk is full. A file is a row
 of records: a length (8 bytes), its checksum (4), an event, its checksum (4). An event is a Protocol Buffers message:
 field 1 is the time, 2 the step, 3 the version of the file, 5 a summary, whose field 1 is a value with the fields 1, its
 tag, and 2, a float. Checksums are CRC-32C (RFC 3720, B.4), rotated by 15 bits with a constant added.
@@ -30,12 +30,12 @@ _SIZE = {_FIXED64: 8, _FIXED32: 4}
 
 
 class EventWriter:
-    """A new file in a folder; what is written is there for others after some seconds.
+    """A new file in a folder; readers see its content after some seconds.
 
     Parameters
     ----------
     folder
-        Where it is made; the folder, too, if it is not there.
+        The folder, which is created if it does not exist.
 
     Raises
     ------
@@ -57,7 +57,7 @@ class EventWriter:
         self._write(_double(1, time.time()) + _key(2, _VARINT) + _as_varint(step) + _bytes(5, b"".join(scalars)))
 
     def close(self) -> None:
-        """Write what is still in memory."""
+        """Flush to disk."""
         self._file.close()
 
     def _write(self, event: bytes) -> None:
@@ -77,7 +77,7 @@ class Series:
 
 
 class EventFile:
-    """A file that grows while it is read: what was read once is kept.
+    """A file that grows while it is read; read values are kept.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class EventFile:
         self.series: dict[str, Series] = {}
 
     def read(self, most_bytes: int) -> bool:
-        """Read on, at most so many bytes; tell whether that was all there is at the moment."""
+        """Read at most so many more bytes; return whether that was all there is now."""
         with self._path.open("rb") as file:
             file.seek(self._at)
             data = file.read(most_bytes)
@@ -120,7 +120,7 @@ class EventFile:
 
 
 def _records(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where the events of the whole records begin and end."""
+    """Yield where the events of complete records begin and end."""
     at = 0
     while at + _HEAD <= len(data):
         (length,) = struct.unpack_from("<Q", data, at)
@@ -143,7 +143,7 @@ def _scalar(value: bytes) -> Iterator[tuple[str, float]]:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield the fields of a message; one that is cut off, or of another kind, ends them."""
+    """Yield the fields of a message; a truncated one, or one of another kind, ends them."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
@@ -180,7 +180,7 @@ def last_step(folder: Path) -> int:
 
 
 def _steps(path: Path) -> Iterator[int]:
-    """Yield the steps of a file; one that is cut off, or damaged, counts as far as it can be read."""
+    """Yield the steps of a file, up to where it is truncated or damaged."""
     with path.open("rb") as file:
         size = path.stat().st_size
         while len(head := file.read(_HEAD)) == _HEAD:

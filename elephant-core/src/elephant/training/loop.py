@@ -1,4 +1,4 @@
-"""The loop that all trainings share: what it asks between steps, and noticing that a training diverged."""
+"""The training loop: its controls between steps, and the detection of divergence."""
 
 import logging
 import math
@@ -36,14 +36,14 @@ class LiveSettings:
 
 
 class TrainingControl(CancelToken, Protocol):
-    """A :class:`CancelToken` that also knows the settings of the moment."""
+    """A :class:`CancelToken` that also has the current settings."""
 
     def settings(self) -> LiveSettings:
-        """Return the settings as they are now."""
+        """Return the current settings."""
 
 
 class FixedControl:
-    """A :class:`TrainingControl` that lets a training go on as it was started."""
+    """A :class:`TrainingControl` with fixed settings that never cancels."""
 
     def __init__(self, lr: float, n_crops: int) -> None:
         self._settings = LiveSettings(lr, n_crops)
@@ -52,7 +52,7 @@ class FixedControl:
         """Return at once."""
 
     def settings(self) -> LiveSettings:
-        """Return the settings that it was made with."""
+        """Return the fixed settings."""
         return self._settings
 
 
@@ -64,20 +64,20 @@ HARMLESS_LR = 0.01
 
 
 class Divergence:
-    """Remembers how a training began, and ends it where its loss explodes."""
+    """Remembers the first losses of a training, and ends it if the loss explodes."""
 
     def __init__(self) -> None:
         self._start: float | None = None
 
     def check(self, loss: float, epoch: int, lr: float, *, is_mean: bool = False) -> None:
-        """Take note of the loss of a step, or of the mean of an epoch.
+        """Check the loss of a step, or the mean of an epoch.
 
-        A step is only asked for a number, since the crops of some steps are harder than those of others.
+        A step only has to have a finite loss, since the crops of some steps are harder than those of others.
 
         Raises
         ------
         DivergedError
-            It is no finite number, or it has risen above ten times what it was at the start, and above 5.
+            The loss is not finite, or it has risen above ten times its start, and above 5.
         """
         if self._start is None and math.isfinite(loss):
             self._start = loss
@@ -106,7 +106,7 @@ LINE_INTERVAL_S = 0.2
 
 
 class Trainer(ABC):
-    """Trains the members of an ensemble with Adam on batches of crops; what a batch costs is a subclass' to say.
+    """Trains the members of an ensemble with Adam on batches of crops; a subclass defines the loss.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class Trainer(ABC):
     Attributes
     ----------
     max_gradient
-        Longest gradient (L2) that a step follows; none: any.
+        Largest gradient norm (L2) of a step; none: unlimited.
     """
 
     max_gradient: float | None = None
@@ -143,7 +143,7 @@ class Trainer(ABC):
         reporter: ProgressReporter,
         after_epoch: Callable[[], None],
     ) -> None:
-        """Train for the epochs of the parameters; each step and epoch takes the settings of its moment.
+        """Train for the epochs of the parameters; each step and epoch uses the current settings.
 
         Raises
         ------
@@ -164,12 +164,12 @@ class Trainer(ABC):
         epoch: int,
         n_epochs: int | None = None,
     ) -> None:
-        """Train for one epoch, the `epoch`-th of `n_epochs`, or of as many as there will be.
+        """Train for one epoch, the `epoch`-th of `n_epochs`, or of an open number.
 
         Raises
         ------
         elephant.errors.DivergedError
-            The loss exploded: the weights in memory are of no use.
+            The loss exploded: the weights in memory are useless.
         elephant.errors.Cancelled
             `control` asked for the end.
         """
@@ -219,7 +219,7 @@ class Trainer(ABC):
         }
 
     def _limit_gradients(self) -> None:
-        """Shorten the gradient of each member to `max_gradient`, where that is set; members learn independently."""
+        """Clip the gradient of each member to `max_gradient`, if set; members learn independently."""
         if self.max_gradient is None:
             return
         for member in self._model.members:

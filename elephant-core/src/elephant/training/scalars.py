@@ -35,14 +35,14 @@ POINTS_BEFORE_THINNING = 2000
 class ScalarReporter:
     """A :class:`~elephant.progress.ProgressReporter` that writes the values of each step to TensorBoard's files.
 
-    The folder and the file appear with the first step. What cannot be written is said once, and the training goes on.
+    The folder and the file appear with the first step. A failure to write is logged once, and the training goes on.
 
     Parameters
     ----------
     folder
-        Where the files are; steps go on from the last one found there.
+        Folder of the files; steps continue from the last one found there.
     thin_after
-        After so many points each point is the mean of twice as many steps, and so on; none: every step is a point.
+        After this many points, each point is the mean of twice as many steps, and so on; none: every step is a point.
     prepare
         Called before the first step.
     """
@@ -72,7 +72,7 @@ class ScalarReporter:
                 self._write(self._writer)
 
     def close(self) -> None:
-        """Write what is still in memory."""
+        """Flush to disk."""
         if self._writer is None:
             return
         with self._said():
@@ -103,7 +103,7 @@ class ScalarReporter:
 
 @contextmanager
 def curves(folder: Path) -> Iterator[ScalarReporter]:
-    """Give the reporter of a training whose curves go into a folder that somebody has named."""
+    """Open the reporter of a training with a log folder."""
     reporter = ScalarReporter(folder)
     try:
         yield reporter
@@ -113,7 +113,7 @@ def curves(folder: Path) -> Iterator[ScalarReporter]:
 
 @contextmanager
 def unnamed_curves(logs: Path, model_name: str) -> Iterator[ProgressReporter]:
-    """Give the reporter of a training that nobody has named a folder for: of these the last ones are kept.
+    """Open the reporter of a training without a log folder: the last few per model are kept.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def unnamed_curves(logs: Path, model_name: str) -> Iterator[ProgressReporter]:
 
 
 def make_room(root: Path, folder: Path) -> None:
-    """Remove the oldest files, so that there is room for another one in a model's folder."""
+    """Remove the oldest files of a model, to keep one more."""
     _keep_newest(folder.glob(PATTERN), MOST_OF_MODEL - 1)
     _keep_newest(root.rglob(PATTERN), MOST_FILES - 1)
 

@@ -1,4 +1,4 @@
-"""A start without annotations: the intensities themselves teach what is a nucleus and what is not.
+"""A start without annotations: the network learns from the intensities.
 
 References
 ----------

@@ -68,7 +68,7 @@ def describe(name: str, workspace: Path | None, as_json: bool) -> int:
 
 
 def _echo_history(told: ModelProvenance) -> None:
-    click.echo(f"  {'history':13}{counted(len(told.entries), 'entry', 'entries') if told.entries else 'none'}")
+    click.echo(f"  {'provenance':13}{counted(len(told.entries), 'entry', 'entries') if told.entries else 'none'}")
     for entry in reversed(told.entries):
         gone = "" if told.is_in(entry) or entry.what == "restored" else " (no longer in it)"
         click.echo(f"    {_at(entry.saved)}  {summary(entry)}{gone}")
@@ -77,7 +77,7 @@ def _echo_history(told: ModelProvenance) -> None:
 
 
 def restore_version(name: str, number: int | None, workspace: Path | None, as_json: bool) -> int:
-    """Go back to an earlier generation of a model, which need not be there any more."""
+    """Go back to an earlier version of a model, even if its file is gone."""
     path = place(MODELS, name, workspace)
     if not path.exists() and not versions(path):
         find(MODELS, name, workspace)  # says where it was looked for
