@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -13,6 +14,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The same examples every time, and so many that all properties together take seconds.
 settings.register_profile("checked", derandomize=True, deadline=None, max_examples=40, database=None)
 settings.load_profile("checked")
+
+
+# Files that start servers or build the docs take minutes, most of it waiting; those that only compute are short.
+LONG = ("stack", "client", "embedded", "docs", "faults", "bench")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files, so that no process is left alone with one at the end."""
+    root = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(root).parts[0] not in LONG)
 
 
 @pytest.fixture(scope="session")
