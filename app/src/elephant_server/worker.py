@@ -37,8 +37,8 @@ def _post() -> Post:
     return Post(get_settings())
 
 
-def _perform(name: str, job_id: str, payload: str) -> None:
-    perform(worker_context(), name, job_id, payload, _post())
+def _perform(name: str, job_id: str, message: str) -> None:
+    perform(worker_context(), name, job_id, message, _post())
 
 
 for _name in TASKS:

@@ -27,7 +27,7 @@ class Queue:
         self.sent: list[str] = []
         self._error = error
 
-    def __call__(self, task: str, job_id: str, payload: str, queue: str) -> None:
+    def __call__(self, task: str, job_id: str, message: str, queue: str) -> None:
         if self._error is not None:
             raise self._error
         self.sent.append(job_id)

@@ -49,7 +49,7 @@ def put_together(settings: Settings) -> Parts:
     def make_worker() -> Do:
         # Each thread has models of its own: a training changes the weights of those that it has.
         context = make_context(settings, job_store, messages, feed_publisher)
-        return lambda task, job_id, payload: perform(context, task, job_id, payload, workers)
+        return lambda task, job_id, message: perform(context, task, job_id, message, workers)
 
     workers = WorkerThreads((TRAINING_QUEUE, ANSWERING_QUEUE), make_worker)
     app = make_app(Services.of(settings, job_store, feed, workers, messages))

@@ -60,9 +60,9 @@ class Post:
         self._queues = connect(settings.redis_broker_url)
         self._worker_registry = RedisWorkerRegistry(settings.redis_url)
 
-    def __call__(self, task: str, job_id: str, payload: str, queue: str) -> None:
+    def __call__(self, task: str, job_id: str, message: str, queue: str) -> None:
         """See :class:`elephant_server.jobs.submit.Sender`."""
-        self._celery.send_task(task, args=[job_id, payload], queue=queue)
+        self._celery.send_task(task, args=[job_id, message], queue=queue)
 
     def is_empty(self, queue: str) -> bool:
         """See :class:`elephant_server.jobs.submit.Sender`."""
@@ -104,9 +104,9 @@ def make_celery(settings: Settings) -> Celery:
 
 
 def register(celery: Celery, name: str, work: Callable[[str, str], None]) -> None:
-    """Let the workers of an application do a task: a function of the job's id and its payload."""
+    """Let the workers of an application do a task: a function of the job's id and its message."""
 
-    def task(job_id: str, payload: str) -> None:
-        work(job_id, payload)
+    def task(job_id: str, message: str) -> None:
+        work(job_id, message)
 
     celery.task(name=name, Request="elephant_server.jobs.broker:PromptRequest")(task)

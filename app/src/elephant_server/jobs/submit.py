@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from elephant_server.errors import AlreadyRunningError, UnavailableError, WorkerLostError
 from elephant_server.jobs.records import Access, JobKind, Outcome, claim
 from elephant_server.jobs.store import JobStore
-from elephant_server.schemas.common import Body
+from elephant_server.schemas.common import CHECKED, Body
 from elephant_server.schemas.dataset import DatasetGenerateBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.download import CtcBody
@@ -75,7 +75,8 @@ class Task(Generic[B]):
 
     def write(self, body: B, file: str | None) -> str:
         """Return the message that a worker is sent, as text."""
-        return Message[self.body](body=body, file=file).model_dump_json()  # type: ignore[name-defined]
+        # As it is: it has been validated.
+        return Message[self.body].model_construct(body=body, file=file).model_dump_json()  # type: ignore[name-defined]
 
     def read(self, text: str) -> Message[B]:
         """Return the message that was sent.
@@ -85,7 +86,9 @@ class Task(Generic[B]):
         pydantic.ValidationError
             It cannot be read, or says something that this worker does not know.
         """
-        found: Message[B] = Message[self.body].model_validate_json(text, extra="forbid")  # type: ignore[name-defined]
+        found: Message[B] = Message[self.body].model_validate_json(  # type: ignore[name-defined]
+            text, extra="forbid", context=CHECKED
+        )
         return found
 
 
@@ -113,7 +116,7 @@ class Job:
 class Sender(Protocol):
     """Puts a task before the workers of a queue."""
 
-    def __call__(self, task: str, job_id: str, payload: str, queue: str) -> None:
+    def __call__(self, task: str, job_id: str, message: str, queue: str) -> None:
         """Send it; raises where that cannot be done."""
 
     def is_empty(self, queue: str) -> bool:

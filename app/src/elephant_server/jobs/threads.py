@@ -16,10 +16,10 @@ ASK_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
+class _Sent:
     task: str
     job_id: str
-    payload: str
+    message: str
 
 
 Do = Callable[[str, str, str], None]
@@ -33,11 +33,11 @@ class WorkerThreads:
     queues
         Their names; each has a thread.
     make_worker
-        Called once in each thread: returns what does a job, from its task, id and payload.
+        Called once in each thread: returns what does a job, from its task, id and message.
     """
 
     def __init__(self, queues: Iterable[str], make_worker: Callable[[], Do]) -> None:
-        self._queues: dict[str, queue.SimpleQueue[_Message | None]] = {name: queue.SimpleQueue() for name in queues}
+        self._queues: dict[str, queue.SimpleQueue[_Sent | None]] = {name: queue.SimpleQueue() for name in queues}
         self._make_worker = make_worker
         self._is_stopping = threading.Event()
         self._threads = [
@@ -45,9 +45,9 @@ class WorkerThreads:
             for name, waiting in self._queues.items()
         ]
 
-    def __call__(self, task: str, job_id: str, payload: str, queue: str) -> None:
+    def __call__(self, task: str, job_id: str, message: str, queue: str) -> None:
         """See :class:`elephant_server.jobs.submit.Sender`."""
-        self._queues[queue].put(_Message(task, job_id, payload))
+        self._queues[queue].put(_Sent(task, job_id, message))
 
     def is_empty(self, queue: str) -> bool:
         """See :class:`elephant_server.jobs.submit.Sender`."""
@@ -70,14 +70,14 @@ class WorkerThreads:
         for thread in self._threads:
             _end(thread)
 
-    def _run(self, waiting: "queue.SimpleQueue[_Message | None]") -> None:
+    def _run(self, waiting: "queue.SimpleQueue[_Sent | None]") -> None:
         do = self._make_worker()
-        while (message := waiting.get()) is not None and not self._is_stopping.is_set():
+        while (sent := waiting.get()) is not None and not self._is_stopping.is_set():
             try:
-                do(message.task, message.job_id, message.payload)
+                do(sent.task, sent.job_id, sent.message)
             except Exception:
                 # The next job is to be done whatever became of this one; whoever waits for it learns that it is lost.
-                logger.exception("%s could not be done", message.task)
+                logger.exception("%s could not be done", sent.task)
 
 
 def _end(thread: threading.Thread) -> None:
