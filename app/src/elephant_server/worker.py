@@ -13,11 +13,10 @@ from elephant.io.atomic import sweep_files
 from elephant_server.jobs.broker import Post, make_celery, register
 from elephant_server.jobs.context import WorkerContext, make_context
 from elephant_server.jobs.handlers import TASKS, perform
-from elephant_server.jobs.heartbeat import attend
 from elephant_server.jobs.runner import end_current_jobs
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_redis import RedisStore
-from elephant_server.jobs.worker_registry import RedisWorkerRegistry
+from elephant_server.jobs.worker_registry import RedisWorkerRegistry, start_heartbeat
 from elephant_server.logs import feed_publisher_of, messages_of, set_up_logging
 from elephant_server.settings import get_settings
 
@@ -53,7 +52,8 @@ def _set_up_logging(**_: object) -> None:
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _warm_up(sender: Any, **_: object) -> None:
     context, settings = worker_context(), get_settings()
-    attend(RedisWorkerRegistry(settings.redis_url), settings.machine, sender.hostname.partition("@")[0], settings.gpu)
+    name = sender.hostname.partition("@")[0]
+    start_heartbeat(RedisWorkerRegistry(settings.redis_url), settings.machine, name, settings.gpu)
     # What processes left that were killed; what others are at is left alone.
     sweep(context.datasets)
     sweep_files(context.models)

@@ -229,7 +229,7 @@ def test_a_job_that_comes_twice_leaves_what_came_with_it_to_the_first() -> None:
 
 
 def test_a_job_whose_turn_has_not_come_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "TURN_PAUSE_S", 0.01)
+    monkeypatch.setattr(runner, "CLASH_PAUSE_S", 0.01)
     job_store, put_back, done = JobStore(MemoryStore()), list[str](), list[str]()
     for name in ("first", "second"):
         job_store.open(name, JobKind.INTERACTIVE, claim=claim(Access.LABELS, "movie"))

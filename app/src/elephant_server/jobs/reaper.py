@@ -59,7 +59,7 @@ class Reaper:
 
     def start(self) -> None:
         """Sweep from a thread of its own until the process ends."""
-        threading.Thread(target=self._run, name="sweeper", daemon=True).start()
+        threading.Thread(target=self._run, name="reaper", daemon=True).start()
 
     def sweep(self) -> None:
         """Look at all jobs once, and drop those that are dead.

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 RENEW_INTERVAL_S = 2.0
 FINISH_PAUSE_S = 1.0
-TURN_PAUSE_S = 0.5
+CLASH_PAUSE_S = 0.5
 
 Work = Callable[[JobControl], dict[str, Any]]
 
@@ -90,7 +90,7 @@ def _put_back(job_store: JobStore, otherwise: Otherwise) -> None:
     try:
         otherwise.put_back()
         with job_store.watch() as wait:
-            wait(TURN_PAUSE_S)
+            wait(CLASH_PAUSE_S)
     except Exception as error:  # noqa: BLE001 - what carries the jobs has errors of many kinds
         # Who has accepted it finds that it waits in no queue, and sends it again.
         logger.warning("A job could not be put back into its queue (%s)", error)

@@ -5,12 +5,19 @@ decide who does a job: jobs go to the worker that takes them off their queue.
 """
 
 import json
+import logging
+import threading
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, Self
 
-from elephant_server.device_memory import DeviceMemory
+from redis.exceptions import RedisError
+
+from elephant_server.device_memory import DeviceMemory, device_memory
 from elephant_server.jobs.store_redis import connect
 
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_S = 2.0
 GONE_AFTER_S = 10.0
 # Whoever asks has a client that asks every second.
 ANSWER_TIMEOUT_S = 1.0
@@ -64,7 +71,7 @@ class RedisWorkerRegistry:
         What all keys start with.
     """
 
-    def __init__(self, url: str, prefix: str = "elephant:roster") -> None:
+    def __init__(self, url: str, prefix: str = "elephant:workers") -> None:
         self._redis = connect(url, ANSWER_TIMEOUT_S)
         self._prefix = prefix
 
@@ -84,3 +91,26 @@ class RedisWorkerRegistry:
         if gone:
             self._redis.srem(self._prefix, *gone)
         return [Member.parse(text) for text in found if text is not None]
+
+
+def start_heartbeat(worker_registry: WorkerRegistry, machine: str, name: str, gpu: str) -> None:
+    """Enter a worker, and how much of its devices' memory is taken, every two seconds from a thread of its own.
+
+    Parameters
+    ----------
+    machine, name
+        Where it runs, and its program there.
+    gpu
+        Its GPUs: ``all``, indices separated by commas, or nothing.
+    """
+
+    def run() -> None:
+        pause = threading.Event()
+        while True:
+            try:
+                worker_registry.enter(Member(machine, name, tuple(device_memory(gpu))))
+            except RedisError as error:
+                logger.debug("The worker registry cannot be reached (%s)", error)
+            pause.wait(HEARTBEAT_S)
+
+    threading.Thread(target=run, name="heartbeat", daemon=True).start()
