@@ -24,7 +24,7 @@ done
 say() { printf '%s\n' "$*"; }
 fail() { printf 'Cannot set up: %s\n' "$*" >&2; exit 1; }
 
-# Two at a time, as `make serve` and `make test` in two terminals, take turns.
+# Two at a time, as `make serve` and `make test` in two terminals, run one after the other.
 exec 9<script/setup.sh
 ! command -v flock >/dev/null || flock 9 # macOS has none
 
