@@ -162,7 +162,7 @@ class Raster(Block):
     Attributes
     ----------
     slices
-        Where the block lies in the image, one slice per axis.
+        The block in the image, one slice per axis.
     mask
         True where a voxel of the block belongs to the ellipsoid.
     """
@@ -244,7 +244,7 @@ _FARTHEST = np.finfo(np.float64).max
 
 
 def _smallest(distance: FloatArray, n: int) -> FloatArray:
-    """Return the n smallest of some distances, all where there are fewer."""
+    """Return the n smallest distances, or all if there are fewer."""
     flat = np.minimum(distance, _FARTHEST).ravel()
     return flat if flat.size <= n else np.partition(flat, n - 1)[:n]
 
@@ -261,7 +261,7 @@ def _threshold(distances: FloatArray, wanted: int) -> float:
 def _grown(
     ellipsoid: Ellipsoid, scale: FloatArray, shape: Shape, min_voxels: int
 ) -> tuple[Ellipsoid, tuple[slice, ...]]:
-    """Return an ellipsoid that is large enough, and its box; one without voxels where it does not touch the image."""
+    """Return an ellipsoid that is large enough, and its box; without voxels if it does not touch the image."""
     box = _cut_box(ellipsoid, scale, shape)
     if _n_voxels(box) == 0:
         return ellipsoid, tuple(slice(0, 0) for _ in shape)

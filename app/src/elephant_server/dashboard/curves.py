@@ -52,7 +52,7 @@ def curve_names(files: Sequence[Collection[str]]) -> list[Mapping[str, str]]:
 
 
 def _kind_of(tags: Collection[str]) -> str:
-    """Return the kind of training that wrote a file; empty where that is not known."""
+    """Return the kind of training that wrote a file; empty if unknown."""
     found = (_PREFIXES.get(tag.partition("/")[0], "") if "/" in tag else _KINDS.get(tag, "") for tag in sorted(tags))
     return next(filter(None, found), "")
 
@@ -160,7 +160,7 @@ def _files(folder: Path) -> list[tuple[float, Path]]:
 
 
 def _file(path: Path) -> EventFile:
-    """Return a file with what was read of it before; the least used ones are let go."""
+    """Return a file with what was read of it before; the least used ones are dropped."""
     key = (path, path.stat().st_ino)
     file = _kept.pop(key, None) or EventFile(path)
     _kept[key] = file

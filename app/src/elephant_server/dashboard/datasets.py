@@ -1,4 +1,4 @@
-"""``dashboard/api/datasets``: which datasets there are, and what they hold."""
+"""``dashboard/api/datasets``: the datasets and their contents."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +34,7 @@ def get_datasets() -> Response:
 @endpoint(DatasetAnswer, query=DatasetQuery)
 @admitted
 def get_dataset() -> Response:
-    """Tell what a dataset holds."""
+    """Describe a dataset."""
     name = read_query(DatasetQuery).dataset
     folder = resolve_inside(services().settings.datasets_dir, name)
     if not folder.is_dir():

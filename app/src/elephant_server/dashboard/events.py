@@ -1,4 +1,4 @@
-"""``dashboard/api/events``: status and log as they come, and ``dashboard/api/log`` for who has to ask."""
+"""``dashboard/api/events``: status and log as events, and ``dashboard/api/log`` for pages that poll."""
 
 import json
 import time
@@ -59,7 +59,7 @@ def events() -> Response:
 
 
 def _stream(parts: Services, after: str) -> Iterator[str]:
-    """Yield what is new until the page is gone, Redis is away, or it was long enough."""
+    """Yield news until the page is closed, Redis is unavailable, or the time limit is over."""
     end, said, said_at = time.monotonic() + LONGEST_S, "", 0.0
     try:
         lines = parts.feed.lines(after)

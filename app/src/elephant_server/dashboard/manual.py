@@ -1,4 +1,4 @@
-"""``/manual/``: the documentation, where it was made: in the checkout (``make docs``), or with the image."""
+"""``/manual/``: the documentation, if it was built: in the checkout (``make docs``), or with the image."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _OURS = b"# Sphinx inventory version 2\n# Project: ELEPHANT server\n"
 
 
 def manual_of(settings: Settings) -> Path | None:
-    """Return the folder of the documentation; None where it was not made."""
+    """Return the folder of the documentation; None if it was not built."""
     folder = settings.home / "build" / "docs"
     return folder if (folder / "index.html").is_file() and _is_ours(folder) else None
 

@@ -1,4 +1,4 @@
-"""``dashboard/api/models``: model files, what they are and what they held before."""
+"""``dashboard/api/models``: model files, their kinds and their earlier versions."""
 
 import os
 import re

@@ -28,6 +28,6 @@ def asked_dataset(query: DatasetQuery) -> Dataset:
     Raises
     ------
     elephant.errors.InvalidInputError, elephant.errors.NotFoundError, elephant.errors.DatasetError
-        Its name leads out of the datasets; there is none; it is damaged.
+        Its name leads out of the datasets, it does not exist, or it is damaged.
     """
     return Dataset.open(services().settings.datasets_dir, query.dataset)

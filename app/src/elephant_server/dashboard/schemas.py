@@ -1,4 +1,4 @@
-"""What the page asks for, and what it is answered."""
+"""Queries and answers of the dashboard."""
 
 import re
 from typing import Annotated, Literal
@@ -72,7 +72,7 @@ class LogQuery(Query):
 
 
 class JobStatus(BaseModel):
-    """A job, and what is known of it."""
+    """A job and its progress."""
 
     id: str
     kind: str = Field(description="`training` or `interactive`")

@@ -19,7 +19,7 @@ blueprint = Blueprint("dashboard_status", __name__)
 @blueprint.get("/dashboard/api/status")
 @endpoint(Status)
 def get_status() -> Response:
-    """Tell what runs, how far it is, and how much memory is taken."""
+    """Return the running jobs, their progress, and the memory in use."""
     return jsonify(status_of(services()).model_dump())
 
 

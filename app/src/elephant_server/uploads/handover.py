@@ -1,6 +1,6 @@
 """Files that pass from the HTTP processes to the workers: they lie in folders for them, and travel by name alone.
 
-A message names no path: what a worker reads, writes or removes lies in its own folders, whoever put the message there.
+A message contains no path: a worker reads, writes and removes files in its own folders only, whatever a message says.
 """
 
 import re
@@ -12,7 +12,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,100}")
 
 
 def passing_place(folder: Path, name: str) -> Path:
-    """Return where a file that passes to a worker lies.
+    """Return the path of a file that is passed to a worker.
 
     Raises
     ------

@@ -21,7 +21,7 @@ def uploads_folder(models: Path) -> Path:
 
 
 def uploaded_model(models: Path, name: str | None) -> Path | None:
-    """Return where the model of a name lies that came with a request; None where none came.
+    """Return the path of a model uploaded with a request; None without one.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def uploaded_model(models: Path, name: str | None) -> Path | None:
 
 
 def discard_upload(models: Path, name: str | None) -> None:
-    """Remove a model that came with a request, where its job is done or not to be done."""
+    """Remove an uploaded model when its job is done or will not run."""
     try:
         file = uploaded_model(models, name)
     except InvalidInputError as error:

@@ -1,6 +1,6 @@
 """Movies that come in pieces, each in a request of its own that any process may get.
 
-So what is known of an upload lies in files: a folder for each, beside the datasets, with what came of the file so far.
+So the state of an upload is in files: a folder for each, beside the datasets, with the received part of the file.
 Where a piece could not be kept that folder has a reason in place of the file, because the client goes on whatever it
 is answered: nothing but a new start changes that.
 """
@@ -70,7 +70,7 @@ class MovieUpload:
         Parameters
         ----------
         piece
-            What came; None, where the request had none, is a failure as well.
+            The received bytes; None, if the request had none, is a failure as well.
         restart
             Whether the file begins with it, whatever there was before.
 
@@ -114,7 +114,7 @@ class MovieUpload:
         logger.info("Uploaded %s", self._place.name)
 
     def cancel(self) -> None:
-        """Drop what came, if anything did."""
+        """Drop what was received, if anything."""
         with self._turn():
             self._drop()
 
@@ -168,7 +168,7 @@ class MovieUpload:
         shutil.rmtree(self._work, ignore_errors=True)
 
     def _sweep(self) -> None:
-        """Remove what uploads left that nobody went on with for a day."""
+        """Remove uploads that were not continued for a day."""
         for work in self._staging.iterdir():
             with suppress(OSError):
                 if work.is_dir() and time.time() - _last_change(work) > STALE_AFTER_S:
@@ -180,7 +180,7 @@ def _last_change(work: Path) -> float:
 
 
 def _check_folder(folder: Path, datasets: Path, name: str) -> None:
-    """Refuse names of what can be no folder of a dataset: arrays, and what lies below a file."""
+    """Refuse names that cannot be a dataset's folder: arrays, and paths below a file."""
     chain = [place for place in (folder, *folder.parents) if place.is_relative_to(datasets)]
     for place in chain:
         if place.suffix == ARRAY_SUFFIX or (place.exists() and not place.is_dir()):

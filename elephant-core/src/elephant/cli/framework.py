@@ -40,7 +40,7 @@ class Command(click.Command):
     Parameters
     ----------
     warns_of_variables
-        Whether it warns of misspelt variables; not where its results name them anyway.
+        Whether it warns of misspelt variables; False if its results name them anyway.
     """
 
     def __init__(

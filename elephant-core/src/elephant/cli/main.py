@@ -49,7 +49,7 @@ class Commands(click.Group):
         return [*BUILT_IN, *(name for name in sorted(_brought()) if name not in BUILT_IN)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import a command; None where there is none of that name."""
+        """Import a command; None if there is none of that name."""
         if cmd_name in BUILT_IN:
             return _as_command(importlib.import_module(f"elephant.cli.commands.{cmd_name}").command, cmd_name)
         brought = _brought().get(cmd_name)
@@ -64,7 +64,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that was asked for; where there is none, say which one is meant."""
+        """Find the requested command; if there is none, suggest a similar one."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             near = difflib.get_close_matches(name.lower(), self.list_commands(ctx), n=1)

@@ -111,7 +111,7 @@ def output(words: str) -> Option:
 
 
 def overwrite() -> Option:
-    """Return the option for replacing what is not the output of an earlier run."""
+    """Return the option for replacing files other than the output of an earlier run."""
     return Option(
         ["--overwrite"],
         is_flag=True,
@@ -144,12 +144,12 @@ def chosen_keep_axials(values: Mapping[str, Any], voxel: VoxelSize, shape: Shape
 
 
 def parse_timepoints(text: str | None, count: int) -> list[int]:
-    """Return the timepoints of a list like ``0,2,5-7``, in order; all of them where there is none.
+    """Return the timepoints of a list like ``0,2,5-7``, in order; all of them without a list.
 
     Raises
     ------
     InvalidInputError
-        It is no such list, or one is outside of the movie.
+        It is not such a list, or a timepoint is outside of the movie.
     """
     if text is None:
         return list(range(count))

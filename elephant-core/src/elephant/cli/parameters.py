@@ -53,7 +53,7 @@ def build(model: type[P], values: Mapping[str, Any], n_dims: int) -> P:
     model
         The parameters wanted.
     values
-        By name of the parameter, wherever it is within the model; None where nothing was chosen. Sizes and boxes are
+        By name of the parameter, at any depth of the model; None if not given. Sizes and boxes are
         in the order X, Y, Z.
     n_dims
         3 or 2: whether Z counts.
@@ -140,7 +140,7 @@ def _option(name: str, field: FieldInfo, section: str, defaults: Mapping[str, An
 
 
 def _metavar(name: str, kind: Any) -> str:
-    """Return what stands for a value in the help; for words that is the parameter's own name."""
+    """Return the placeholder of a value in the help; for text that is the parameter's own name."""
     if kind is str:
         return name.upper()
     return "N" if kind is int else "NUMBER"

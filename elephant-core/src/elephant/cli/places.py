@@ -10,7 +10,7 @@ _USUAL = Path("workspace")
 
 
 def find(kind: str, name: str, workspace: Path | None) -> Path:
-    """Return what is there of a name.
+    """Return the existing path of a name.
 
     Parameters
     ----------
@@ -20,12 +20,12 @@ def find(kind: str, name: str, workspace: Path | None) -> Path:
         What the person wrote. A name below the workspace wins over a path, unless it begins with ``/``, ``./`` or
         ``~``, or holds ``..``. That of a model may leave out ``.pth``.
     workspace
-        The workspace, or none: then the folder ``workspace`` where there is one.
+        The workspace; if none, the folder ``workspace``, if it exists.
 
     Raises
     ------
     NotFoundError
-        There is neither; the message says where it was looked for, and what has nearly the same name.
+        There is neither; the message names the places searched, and a similar name.
     """
     candidates = _candidates(kind, name, workspace)
     for path in candidates:
@@ -45,7 +45,7 @@ def place(kind: str, name: str, workspace: Path | None) -> Path:
     """Return where something of a name is, or is going to be made.
 
     What is there already is found as by :func:`find`. Otherwise a path is one whose folder is there; anything else is
-    a name below the workspace, where there is one.
+    a name below the workspace, if there is one.
     """
     candidates = _candidates(kind, name, workspace)
     there = next((path for path in candidates if path.exists()), None)
@@ -87,7 +87,7 @@ def folder_of(kind: str, workspace: Path | None) -> Path:
 
 
 def chosen_workspace(workspace: Path | None) -> Path | None:
-    """Return the workspace that was given, else the folder ``workspace`` where there is one."""
+    """Return the given workspace, or else the folder ``workspace``, if it exists."""
     if workspace is not None:
         return workspace.expanduser()
     return _USUAL if _USUAL.is_dir() else None
@@ -104,7 +104,7 @@ def _candidates(kind: str, name: str, workspace: Path | None) -> list[Path]:
 
 
 def _hint(kind: str, name: str, workspace: Path | None) -> str:
-    """Ask whether something of nearly the same name was meant; empty where there is nothing."""
+    """Suggest a similar name; empty without one."""
     for path in _candidates(kind, name, workspace):
         chosen = chosen_workspace(workspace)
         folder = chosen / kind if chosen is not None and path.is_relative_to(chosen / kind) else path.parent

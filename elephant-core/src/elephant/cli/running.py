@@ -36,7 +36,7 @@ def run(command: click.Command, argv: Sequence[str], name: str = "elephant") -> 
 
 @contextmanager
 def _interrupts() -> Iterator[None]:
-    """Let Ctrl-C interrupt what is inside; before and after it the program ends in silence."""
+    """Let Ctrl-C interrupt the block; before and after it the program exits silently."""
     if not IS_PROGRAM or signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:
         yield
         return
@@ -70,7 +70,7 @@ def _run(command: click.Command, argv: Sequence[str], name: str) -> int:
 
 
 def _show(error: click.ClickException) -> None:
-    """Say what is wrong with the use of a command, and where its help is."""
+    """Print what is wrong with the use of a command, and how to get its help."""
     if isinstance(error, click.UsageError) and error.ctx is not None:
         click.echo(error.ctx.get_usage(), err=True)
         click.echo(f"Try '{error.ctx.command_path} --help'.", err=True)
@@ -97,6 +97,6 @@ def _in_words(error: BaseException, session: Session) -> str:
 
 
 def _smaller(session: Session) -> str:
-    """Say which options of the command make it need less memory."""
+    """Return which options of the command reduce its memory."""
     there = [session.options[name] for name in ("patch", "crop_size", "batch_size") if name in session.options]
     return f"make {' or '.join(there)} smaller" if there else "close other programs"

@@ -63,7 +63,7 @@ class Session:
 
     @contextmanager
     def logging_to_terminal(self) -> Iterator[None]:
-        """Send what is logged within to standard error: warnings, and with `verbose` the rest."""
+        """Print the block's log records to standard error: warnings, and with `verbose` all others."""
         handler = _AboveTheBars()
         handler.setFormatter(_Words(self))
         logger = logging.getLogger("elephant")
@@ -83,14 +83,14 @@ def current() -> Session:
 
 
 class _AboveTheBars(logging.Handler):
-    """Writes to standard error as it is now, without tearing the progress bars."""
+    """Writes to the current standard error, without breaking the progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(self.format(record), file=sys.stderr)
 
 
 class _Words(logging.Formatter):
-    """``warning: ...``; what is only for information stands for itself."""
+    """``warning: ...``; information has no prefix."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Variables that begin with ``ELEPHANT_``: those that the commands read, and those that nobody does.
+"""Variables that begin with ``ELEPHANT_``: those that the commands read, and unknown ones.
 
 The rules are those of the server's settings, so that both find the same workspace: a variable wins over a line of a
 file ``.env``, that of the current folder over that of the checkout, and an empty value means the default.
@@ -20,7 +20,7 @@ _LIKE = 0.7
 
 
 def value_of(name: str) -> str | None:
-    """Return the value of a variable from the environment or a ``.env`` file; None where it is empty or missing.
+    """Return the value of a variable from the environment or a ``.env`` file; None if it is empty or missing.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def value_of(name: str) -> str | None:
 
 
 def env_files() -> tuple[Path, ...]:
-    """Return the ``.env`` files that are read where they are there; the later one wins."""
+    """Return the ``.env`` files to read if they exist; the later one takes precedence."""
     home = os.environ.get("ELEPHANT_HOME") or _checkout_root()
     here = Path(".env")
     if home is None or (Path(home) / ".env").resolve() == here.resolve():
@@ -72,7 +72,7 @@ def _own_like(name: str) -> str | None:
 
 
 def _suspects() -> Iterator[tuple[str, str]]:
-    """Yield the names that are none of the commands' own, and where they stand."""
+    """Yield the names that the commands do not know, and where they are set."""
     places: list[tuple[Iterable[str], str]] = [(os.environ, "")]
     places += [(_lines_of(file), f" in {file}") for file in env_files()]
     for names, place in places:
@@ -93,7 +93,7 @@ def _lines_of(file: Path) -> dict[str, str | None]:
 
 
 def _checkout_root() -> Path | None:
-    """Return the checkout that this package is in, which holds the server's configuration; None where it is in none."""
+    """Return the checkout that this package is in, which holds the server's configuration; None if it is in none."""
     for folder in Path(__file__).resolve().parents:
         if (folder / "supervisord.conf").is_file() and (folder / "nginx.conf").is_file():
             return folder

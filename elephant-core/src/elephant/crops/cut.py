@@ -24,7 +24,7 @@ class Resampler:
     shape
         Size of the image, voxels, (Z), Y, X.
     box
-        Which part of it the crop covers where nothing is moved; the crop has its size.
+        The part of it that the crop covers without augmentation; the crop has its size.
     transform
         From offsets in the crop to offsets in the image, both in voxels from the middle, (n, n).
     device
@@ -117,7 +117,7 @@ def cut_crop(
 
 
 def _with_contrast(crop: Crop, params: AugmentationParams, rng: np.random.Generator) -> Crop:
-    """Draw the labelled foreground towards the labelled background, where that is asked for."""
+    """Reduce the contrast between labelled foreground and background, if requested."""
     if not params.aug_contrast:
         return crop
     share = rng.uniform(params.aug_contrast, 1.0)
@@ -149,7 +149,7 @@ class LabelledPair:
         The earlier and the later one, each normalised, float32, (2, (Z), Y, X).
     labels
         float32, (n + 1, (Z), Y, X): for the voxels of the later spots the earlier position minus the later one,
-        channels X, Y(, Z), over the norm; then a weight, 0 where there is no label.
+        channels X, Y(, Z), over the norm; then a weight, 0 without a label.
     anchors
         As of :class:`elephant.crops.sample.Croppable`: centres of the later spots.
     voxel_size

@@ -178,12 +178,12 @@ V = TypeVar("V", bound=_Sized)
 
 
 class TimepointCache(Generic[V]):
-    """Calls `make` for a timepoint that it does not hold, and lets go of the one unused for longest when full.
+    """Calls `make` for a timepoint that it does not hold, and drops the least recently used one when full.
 
     Parameters
     ----------
     make
-        Makes what is kept of a timepoint.
+        Makes the cached value of a timepoint.
     max_bytes
         Limit for all of them together; the one in use is kept in any case. 0: nothing is kept.
     """

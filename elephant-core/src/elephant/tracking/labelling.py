@@ -171,7 +171,7 @@ class TrackLabels:
         return parent != NONE and self._spots[parent].t == self._spots[i].t - 1 and self._n_children[parent] == 1
 
     def _going_on(self, i: int) -> int:
-        """Return the label of the track that a nucleus goes on with; 0 where it begins one."""
+        """Return the label of the track that a nucleus continues; 0 if it begins one."""
         parent = self._parents[i]
         return self._labels[parent] if parent != NONE and self._run[parent] == self._run[i] else 0
 

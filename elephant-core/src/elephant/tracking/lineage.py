@@ -1,4 +1,4 @@
-"""Which nucleus each one came from, as a table of tracks tells: by the parent that it names, else by its track."""
+"""The parents of nuclei in a table of tracks: by the parent given, or else by the track."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class TrackedSpot:
     id
         The name by which `parent` refers to it.
     parent
-        `id` of the nucleus that it came from, at an earlier timepoint.
+        `id` of its parent, at an earlier timepoint.
     track
         The number of its track, or of its lineage.
     """
@@ -33,7 +33,7 @@ class TrackedSpot:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Where nuclei came from.
+    """The parents of nuclei.
 
     Attributes
     ----------
@@ -53,14 +53,14 @@ class Lineage:
 def lineage_of(spots: Sequence[TrackedSpot], others: Collection[int] = ()) -> Lineage:
     """Find the parent of each nucleus.
 
-    It is the one that the nucleus names. A nucleus that names none comes from the last one before it of the same track.
+    A nucleus without a given parent comes from the last one before it of the same track.
 
     Parameters
     ----------
     spots
         The nuclei, in any order.
     others
-        Names of nuclei that are left out: whoever came from one of these has no parent.
+        Ids of omitted nuclei: their children have no parent.
 
     Raises
     ------

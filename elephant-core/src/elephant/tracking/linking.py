@@ -1,4 +1,4 @@
-"""Which spot of the timepoint before each spot came from."""
+"""Joining spots to those of the previous timepoint."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -19,7 +19,7 @@ class Track:
     first, last
         Its timepoints, inclusive.
     parent
-        The number of the track that divided into this one; 0 where there is none.
+        The number of the track that divided into this one; 0 if there is none.
     """
 
     number: int
@@ -31,14 +31,14 @@ class Track:
 def tracks_of(timepoints: Mapping[Name, int], parents: Mapping[Name, Name]) -> tuple[dict[Name, int], list[Track]]:
     """Number the tracks of spots whose parents are known.
 
-    A spot goes on with the track of its parent where it is the only child; the children of a division begin tracks.
+    A spot continues the track of its parent if it is the only child; the children of a division begin tracks.
 
     Parameters
     ----------
     timepoints
         Timepoint of each spot, by its name.
     parents
-        Name of the spot at the timepoint before that a spot came from, where there is one.
+        Id of the parent of a spot at the previous timepoint, if there is one.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""The commands: each module declares one, as `command`, and imports what is slow only when it runs."""
+"""The commands: each module declares one, as `command`, and imports slow modules only when it runs."""

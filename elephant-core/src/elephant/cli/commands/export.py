@@ -25,7 +25,7 @@ Examples:
 
 
 class _Format(Option):
-    """Lists what is installed only where the help is asked for."""
+    """Lists the installed exporters only for the help."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the option's line of the help."""

@@ -38,7 +38,7 @@ def fields_of(row: Mapping[str, str]) -> dict[str, Any]:
 
 
 def column_of(field: Sequence[int | str], fields: Mapping[str, Any]) -> str:
-    """Return the column that a part of a record comes from, such as ``("pos", 0)``, by the fields of its row."""
+    """Return the column of a part of a record, such as ``("pos", 0)``, by the fields of its row."""
     name, i = str(field[0]), int(field[1]) if len(field) > 1 else 0
     if name == "covariance":
         return "radius" if "radius" in fields and len(field) == 1 else _COVARIANCE[_PLACES[i]]
@@ -46,7 +46,7 @@ def column_of(field: Sequence[int | str], fields: Mapping[str, Any]) -> str:
 
 
 def row_of(record: SpotRecord) -> dict[str, Any]:
-    """Return the cells of a record by column; None where it says nothing."""
+    """Return the cells of a record by column; None for missing values."""
     row: dict[str, Any] = {name: getattr(record, name) for name in _PLAIN if name not in ("radius", "tag")}
     row["tag"] = None if record.tag is None else record.tag.value
     for name, columns in _VECTORS.items():

@@ -73,7 +73,7 @@ def _fitted(part: Sequence[SpotRecord], before: Sequence[SpotRecord], name: str)
 def _numbers(
     field: str, new: Iterable[SpotRecord], before: Iterable[SpotRecord], name: str, *, apart: bool
 ) -> Callable[[int | None], int | None]:
-    """Return what becomes of the tracks, or values, of a file.
+    """Return the new numbers of the tracks, or values, of a file.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ def read_spots(path: Path) -> list[SpotRecord]:
     Raises
     ------
     NotFoundError
-        There is no such file.
+        The file does not exist.
     InvalidInputError
         It is of another kind, or a spot is wrong; the message says which.
     """
@@ -108,7 +108,7 @@ def _in_words(error: Exception, is_table: bool) -> str:
 
 
 def _cell_in_words(problem: ErrorDetails) -> str:
-    """Return what is wrong with a cell, by the name of its column."""
+    """Return the error of a cell, by the name of its column."""
     is_missing = problem["type"] == "missing"
     column = column_of(problem["loc"], problem["input"] if is_missing else {})
     found = "an empty cell" if is_missing or problem["input"] is None else _shortened(problem["input"])
@@ -121,6 +121,6 @@ def _cell_in_words(problem: ErrorDetails) -> str:
 
 
 def _shortened(value: Any) -> str:
-    """Return a value as JSON, cut where it is long; a long list is not written out before that."""
+    """Return a value as JSON, shortened if long; a long list is not written out first."""
     text = json.dumps(value[:_LONGEST_SHOWN] if isinstance(value, list | str) else value, default=str)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

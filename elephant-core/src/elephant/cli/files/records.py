@@ -1,4 +1,4 @@
-"""A spot as it is in a file, in the order X, Y, Z, and what it means inside.
+"""A spot in a file, in the order X, Y, Z, and its conversion to the core's types.
 
 The names are those of the protocol; ``earlier``, ``parent`` and ``track`` are added by ``elephant link``.
 """
@@ -57,7 +57,7 @@ def spot_of(record: SpotRecord, tag: Tag = Tag.UNLABELED) -> Spot:
 
 
 def record_of(spot: Spot, **more: Any) -> SpotRecord:
-    """Return a spot as it is written, with what else is known of it."""
+    """Return the record of a spot, with its other known values."""
     return SpotRecord(
         t=spot.t,
         id=None if spot.id < 0 else spot.id,
@@ -71,7 +71,7 @@ def links_of(records: Sequence[SpotRecord]) -> list[Link]:
     """Return the links that records tell of.
 
     A record with a ``displacement`` is a link as the server is sent it, and its ``t`` is the earlier timepoint. One
-    with a ``parent`` is a spot at its own timepoint that came from another spot of the file. Others tell of none.
+    with a ``parent`` is a spot at its own timepoint that came from another spot of the file. Others contain no links.
 
     Raises
     ------

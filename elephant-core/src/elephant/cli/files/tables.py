@@ -34,7 +34,7 @@ def rows_of(text: str, name: str) -> Iterator[Named]:
     Raises
     ------
     InvalidInputError
-        The header does not name what is needed, a row has more cells than it, or numbers are written in two ways.
+        The header lacks a required column, a row has more cells than the header, or numbers are written in two ways.
     """
     content = text.splitlines()
     separator = _separator(content[0] if content else "")

@@ -58,7 +58,7 @@ def check_output(path: Path, inputs: Sequence[Path] = (), *, overwrite: bool = F
 
 
 def _is_written_here(path: Path) -> bool:
-    """Tell whether a file is, to the byte, as :func:`write_spots` would write its spots again.
+    """Return whether a file is, byte for byte, what :func:`write_spots` would write for its spots.
 
     What a person made of it in a spreadsheet or a script is not; nor are tags that neither a prediction nor a link
     gives.

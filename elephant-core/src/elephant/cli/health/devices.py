@@ -28,9 +28,9 @@ class Seen:
     torch_version, built_for
         PyTorch's version and the CUDA that it was built for; None: built without.
     by_driver
-        Those that ``nvidia-smi`` sees, with the driver's version; empty where there is none.
+        Those that ``nvidia-smi`` sees, with the driver's version; empty if there are none.
     driver_trouble
-        What ``nvidia-smi`` says where it fails; empty where it does not, or is not there.
+        The error of ``nvidia-smi``; empty if it works, or is not installed.
     """
 
     by_torch: tuple[str, ...]
@@ -41,7 +41,7 @@ class Seen:
 
 
 def check_devices(_workspace: Path | None) -> Iterator[Finding]:
-    """Say what computes, and what keeps a GPU from doing so."""
+    """Check which device computes, and why a GPU does not."""
     seen = look()
     yield explain(seen, os.environ)
     if seen.by_torch:
@@ -74,7 +74,7 @@ def explain(seen: Seen, environment: Mapping[str, str]) -> Finding:
 
 
 def _explain_unused(seen: Seen, visible: str | None) -> Finding:
-    """Say why PyTorch does not use a GPU that the driver sees."""
+    """Report why PyTorch does not use a GPU that the driver sees."""
     there, pytorch = f"there is a GPU ({'; '.join(seen.by_driver)})", f"PyTorch {seen.torch_version}"
     if visible is not None and visible.strip() in ("", "-1"):
         words = f"{there}, but CUDA_VISIBLE_DEVICES={visible!r} hides it: the CPU computes"
@@ -98,7 +98,7 @@ def _described(index: int) -> str:
 
 
 def _try_out() -> Finding:
-    """Run a convolution on the GPU: what is too old, or full, fails only then."""
+    """Run a convolution on the GPU: one that is too old, or full, fails only then."""
     try:
         volume = torch.ones((1, 1, 8, 8, 8), device="cuda")
         torch.nn.functional.conv3d(volume, torch.ones((1, 1, 3, 3, 3), device="cuda")).sum().item()

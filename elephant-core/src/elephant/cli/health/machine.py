@@ -41,7 +41,7 @@ def check_machine(_workspace: Path | None) -> Iterator[Finding]:
 
 
 def check_workspace(workspace: Path | None) -> Iterator[Finding]:
-    """Look at the workspace, or at the current folder where there is none."""
+    """Check the workspace, or the current folder without one."""
     folder = Path.cwd() if workspace is None else workspace
     name = "folder" if workspace is None else "workspace"
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""What a prediction is made with where nothing else is asked for: what its model was trained with."""
+"""Defaults of a prediction: the settings of its model's training."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -24,7 +24,7 @@ from elephant.words import counted, in_ranges
 def convert_movie(
     movie: Path, name: str, workspace: Path | None, params: ConversionParams, overwrite: bool, as_json: bool
 ) -> int:
-    """Make a dataset and say what it holds."""
+    """Make a dataset and print what it contains."""
     folder = place(DATASETS, name, workspace)
     if (folder / IMAGES).exists() and not overwrite:
         raise InvalidInputError(
@@ -48,7 +48,7 @@ def convert_movie(
 
 
 def _other_than_movies(folder: Path, movie: Path) -> str | None:
-    """Return the name of something in a folder that is neither of a dataset nor a movie; None where nothing is."""
+    """Return the name of something in a folder that is neither a movie nor part of a dataset; None if nothing is."""
     if not folder.is_dir() or any((folder / name).exists() for name in ARRAYS):
         return None
     # Names with a dot are those of locks and of what was interrupted, or of the system.
@@ -57,7 +57,7 @@ def _other_than_movies(folder: Path, movie: Path) -> str | None:
 
 
 def check_named(name: str, workspace: Path | None, as_json: bool) -> int:
-    """Say whether a dataset is ready, and what it holds."""
+    """Print whether a dataset is ready, and what it contains."""
     folder = find(DATASETS, name, workspace)
     message = check_dataset(folder)
     is_ready = message == READY
@@ -86,7 +86,7 @@ def _content(dataset: Dataset) -> dict[str, Any]:
 
 
 def _origin(source: DatasetSource | None) -> dict[str, Any]:
-    """Return which source of its movie a dataset holds, and what the movie lacks; None where nobody knows."""
+    """Return which source of its movie a dataset holds, and what the movie lacks; None if unknown."""
     names = ("movie", "setup", "setup_name", "n_setups", "blank_timepoints", "unit")
     voxel = None if source is None else source.voxel_size
     found = {name: None if source is None else getattr(source, name) for name in names}

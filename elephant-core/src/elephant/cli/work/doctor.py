@@ -1,4 +1,4 @@
-"""All checks, and what they found."""
+"""All checks and their results."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -21,7 +21,7 @@ _COLOURS = {Status.OK: "green", Status.WARNING: "yellow", Status.PROBLEM: "red"}
 
 
 def examine(workspace: Path | None, as_json: bool) -> int:
-    """Run all checks and say what they found."""
+    """Run all checks and print their results."""
     found = list(findings(chosen_workspace(workspace)))
     n_problems = sum(finding.status is Status.PROBLEM for finding in found)
     if as_json:

@@ -41,7 +41,7 @@ def check_output(output: Path, form: Form, overwrite: bool) -> None:
 
 
 def put(written: Path, output: Path, form: Form, overwrite: bool) -> None:
-    """Move what was written, in a folder of its own beside `output`, into its place."""
+    """Move the finished export from a temporary folder beside `output` to `output`."""
     check_output(output, form, overwrite)  # again: others may have written there meanwhile
     if written.is_file():
         written.chmod(0o644)
@@ -71,7 +71,7 @@ def _check_name(output: Path, form: Form) -> None:
 
 
 def is_file(output: Path, form: Form) -> bool:
-    """Tell whether an export is written as a file, by its name."""
+    """Return whether an export is written as a file, by its name."""
     return output.suffix != "" and output.suffix.lower() in form.kind.endings
 
 

@@ -35,7 +35,7 @@ Groups = Mapping[int, Sequence[SpotRecord]]
 
 
 def link_spots(name: str, files: Sequence[Path], model: str | None, values: Mapping[str, Any]) -> int:
-    """Write the spots with where they were, and with their tracks where that is asked for."""
+    """Write the spots with their earlier positions, and with their tracks if requested."""
     outputs = outputs_of(values, files)
     is_new = not any(output.exists() for output in outputs)
     largest = values["join"]

@@ -35,7 +35,7 @@ def list_all(workspace: Path | None, as_json: bool) -> int:
 
 
 def describe(name: str, workspace: Path | None, as_json: bool) -> int:
-    """Say what is in a model file."""
+    """Print what is in a model file."""
     path = find(MODELS, name, workspace)
     members = load_state_dicts(path)
     found = _summary(path) | {
@@ -90,7 +90,7 @@ def restore_version(name: str, number: int | None, workspace: Path | None, as_js
 
 
 def import_file(file: Path, name: str | None, workspace: Path | None, overwrite: bool, as_json: bool) -> int:
-    """Take over a model file after a look at what is in it."""
+    """Check a model file and copy it into the workspace."""
     path = folder_of(MODELS, workspace) / file.name if name is None else place(MODELS, name, workspace)
     if path.suffix != ".pth":
         raise InvalidInputError(f"expected a model name that ends with .pth, got {path.name!r}")

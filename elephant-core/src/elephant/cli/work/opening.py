@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def open_dataset(name: str, workspace: Path | None) -> Dataset:
-    """Open a dataset, and warn where its movie is not the one any more that it was made from.
+    """Open a dataset, and warn if its movie has changed since the conversion.
 
     Raises
     ------

@@ -76,7 +76,7 @@ def _check_radii(values: Mapping[str, Any]) -> None:
 
 
 def outputs_of(values: Mapping[str, Any], inputs: Sequence[Path] = ()) -> list[Path]:
-    """Return where spots go, refusing what could not be written, and what is not to be replaced."""
+    """Return the output of the spots; refuse paths that cannot be written or must not be replaced."""
     outputs = [values["output"]] if values["output"] is not None else []
     for output in outputs:
         check_output(output, inputs, overwrite=values["overwrite"])

@@ -61,7 +61,7 @@ class Order:
         return " and ".join(file.name for file in self.files)
 
     def source(self) -> ModelSource | None:
-        """Return where a model is to begin; None for what is best."""
+        """Return the chosen start of a model; None for the best available."""
         start = self.values["start"]
         if start == "auto" and not self.values["anew"]:
             return None
@@ -70,7 +70,7 @@ class Order:
 
 @dataclass
 class _Outcome:
-    """What becomes of a training; also its reporter."""
+    """The result of a training, which is also its reporter."""
 
     bars: Bars
     path: Path
@@ -95,7 +95,7 @@ class _Outcome:
         self.n_epochs += 1
 
     def promise(self) -> str:
-        """Say what an interrupted training leaves."""
+        """Return what an interrupted training leaves."""
         if self.n_epochs:
             return f"{self.path} holds {counted(self.n_epochs, 'finished epoch')}"
         if self._changed() != self.before:
@@ -111,7 +111,7 @@ class _Outcome:
 
     @contextmanager
     def leaving_no_start(self) -> Iterator[None]:
-        """Remove a model that was made here and ends up without a finished epoch, unless somebody else took it over."""
+        """Remove a model that was created here and has no finished epoch, unless another process has changed it."""
         try:
             yield
         except BaseException:
@@ -125,7 +125,7 @@ class _Outcome:
         return self.path.stat().st_mtime if self.path.exists() else None
 
     def report(self, as_json: bool) -> int:
-        """Say what a finished training has made."""
+        """Print the result of a finished training."""
         loss = self._loss_of_last_epoch()
         if as_json:
             print_json({"model": str(self.path), "completed": True, "epochs": self.n_epochs, "loss": loss})
@@ -146,7 +146,7 @@ class _Outcome:
 
 @contextmanager
 def _curves(order: Order, path: Path) -> Iterator[ProgressReporter]:
-    """Give what keeps the curves of a training below the workspace, where there is one: a dashboard shows them."""
+    """Open the reporter that writes the curves of a training to the workspace, if there is one, for a dashboard."""
     workspace = chosen_workspace(order.values["workspace"])
     if workspace is None:
         yield NoReporter()
@@ -236,7 +236,7 @@ def _prepared(order: Order) -> tuple[Dataset, Path, dict[str, Any]]:
 
 
 def _start(order: Order, work: ModelWork, start: ModelStart) -> None:
-    """Start the model where it is missing, or anew where that is asked for."""
+    """Start the model if it is missing, or anew if requested."""
     path, source, pretrained = work.model_path, order.source(), Pretrained(work.model_path.parent / "pretrained")
     if source is None:
         ensure_model(path, start, pretrained)
