@@ -108,4 +108,4 @@ def _versions(path: Path, told: ModelProvenance) -> list[VersionAnswer]:
                     text=None if held is None else summary(held),
                 )
             )
-    return sorted(found, key=lambda generation: generation.number, reverse=True)
+    return sorted(found, key=lambda version: version.number, reverse=True)

@@ -1,4 +1,4 @@
-"""Telling a movie from another one of the same name, whatever its size, in about a second.
+"""Recognising whether a movie was replaced by another one of the same name, in about a second, whatever its size.
 
 What the file system says of the files is looked at first, which costs nothing. Where that differs, as it does after a
 copy too, a digest of the images tells: of all values of a small movie, and of blocks spread over the timepoints of a

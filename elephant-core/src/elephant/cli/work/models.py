@@ -27,7 +27,7 @@ def list_all(workspace: Path | None, as_json: bool) -> int:
     if as_json:
         print_json({"folder": str(folder), "models": found})
     elif found:
-        headings = ("model", "kind", "axes", "members", "size", "changed", "generations")
+        headings = ("model", "kind", "axes", "members", "size", "changed", "versions")
         print_table(headings, [_row(model) for model in found])
     else:
         click.echo(f"no models in {folder}")
@@ -56,18 +56,18 @@ def describe(name: str, workspace: Path | None, as_json: bool) -> int:
         "size": in_bytes(found["bytes"]),
         "changed": found["changed"],
         "holds": found["holds"] or ("unknown: the file was replaced by other means" if told.entries else "not known"),
-        "generations": len(found["generations"]) or "none",
+        "versions": len(found["generations"]) or "none",
     }
     for label, value in rows.items():
         click.echo(f"  {label:13}{value}")
     for version in found["generations"]:
         held = f", {version['holds']}" if version["holds"] else ""
         click.echo(f"    {version['number']:3}  saved {version['saved']}, {in_bytes(version['bytes'])}{held}")
-    _echo_history(told)
+    _echo_provenance(told)
     return DONE
 
 
-def _echo_history(told: ModelProvenance) -> None:
+def _echo_provenance(told: ModelProvenance) -> None:
     click.echo(f"  {'provenance':13}{counted(len(told.entries), 'entry', 'entries') if told.entries else 'none'}")
     for entry in reversed(told.entries):
         gone = "" if told.is_in(entry) or entry.what == "restored" else " (no longer in it)"
