@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from core.dataset.bdv import ramp, write_movie
 from elephant.dataset import Dataset, DatasetSource, check_dataset, conversion, find_movie, workers
 from stack.running import RunningServer, settings_of
 
+SCRIPT = Path(__file__).parents[2] / "script" / "dataset_generator.py"
 MOVIE = ramp(3, (5, 20, 17))
 
 
@@ -35,6 +37,18 @@ def test_a_movie_becomes_a_dataset(n_helpers: int, shell: Shell, monkeypatch: py
     done = shell("convert", "m.npy", "m", "--voxel-size", 1, 1, 2, "--json")
     assert (done.status, done.err) == (0, "")
     assert (done.json["size"], done.json["movie"], done.json["voxel_size"]) == ([17, 20, 5], "m.npy", [1, 1, 2])
+    np.testing.assert_array_equal(images_of(shell.folder / "m"), MOVIE)
+
+
+@pytest.mark.usefixtures("npy")
+def test_the_script_of_old_takes_it_as_well(shell: Shell) -> None:
+    np.save("m.npy", MOVIE)
+    spec = spec_from_file_location("dataset_generator", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    script = module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.main(["m.npy", "m"]) == 0
     np.testing.assert_array_equal(images_of(shell.folder / "m"), MOVIE)
 
 
