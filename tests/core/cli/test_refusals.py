@@ -46,7 +46,7 @@ def test_a_training_that_fails_before_its_first_epoch_leaves_no_model(
         assert (shell.folder / "new.pth").exists()
         raise MemoryError("none left")
 
-    monkeypatch.setattr("elephant.cli.work.training.train_flow", fail)
+    monkeypatch.setattr("elephant.methods.training.TrainingRun.run", fail)
     (shell.folder / "s.csv").write_text(f"{LINK}\n0,8,8,8,3,1,1,1\n")
     train = ["train", dataset, "--links", "s.csv", "--model", "./new.pth", *SCALES, "--start", "scratch"]
     done = shell(*train, "--device", "cpu", "-q")
