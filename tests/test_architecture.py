@@ -20,6 +20,7 @@ CORE_ORDER: list[set[str]] = [
     {"types", "io", "hardware", "plugins", "console"},
     {"device"},
     {"config"},
+    {"keywords"},
     {"geometry"},
     {"dataset", "simulation", "images"},
     {"labels", "tracking"},
@@ -28,6 +29,7 @@ CORE_ORDER: list[set[str]] = [
     {"models"},
     {"training", "prediction"},
     {"methods"},
+    {"pipeline"},
     {"cli"},
 ]
 APP_ORDER: list[set[str]] = [

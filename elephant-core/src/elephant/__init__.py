@@ -1,11 +1,43 @@
 """Detection and tracking of nuclei in 3D+t microscopy movies from sparse annotations.
 
-Importing this package imports none of the heavy libraries: each room imports what it needs.
+From an array to nuclei::
+
+    movie = elephant.open_dataset(array, voxel_size=(2, 0.5, 0.5))
+    model = elephant.train(movie, spots)
+    nuclei = model.predict(movie, timepoint=3)
+
+Importing this package imports none of the heavy libraries: each room imports what it needs, and the functions above
+are loaded when they are first used.
 """
 
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elephant.pipeline import (
+        Model,
+        Tracks,
+        TrainingInterrupted,
+        export_ctc,
+        link,
+        load_model,
+        open_dataset,
+        train,
+        train_flow,
+    )
 
 __version__ = "0.1.0"
+__all__ = [
+    "Model",
+    "Tracks",
+    "TrainingInterrupted",
+    "export_ctc",
+    "link",
+    "load_model",
+    "open_dataset",
+    "train",
+    "train_flow",
+]
 
 # PyTorch's threads wait for each other in every operation, by default without letting go of their cores. Where
 # something else wants a core, as a prediction beside a training does, or the viewer on the same laptop, all of them
@@ -13,3 +45,17 @@ __version__ = "0.1.0"
 # long enough for the next operation on a quiet machine. This is read when PyTorch is loaded.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+def __getattr__(name: str) -> Any:
+    """Load the functions of :mod:`elephant.pipeline` when they are first used."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from elephant import pipeline  # noqa: PLC0415 - it loads PyTorch
+
+    return getattr(pipeline, name)
+
+
+def __dir__() -> list[str]:
+    """Return what is here, with what was not loaded yet."""
+    return sorted({*globals(), *__all__})

@@ -55,6 +55,21 @@ def kept_poolings(n_keep_axials: int) -> int:
     return min(max(n_keep_axials, 0), N_POOLINGS)
 
 
+def keep_axials_of(voxel_size: VoxelSize, shape: tuple[int, ...], input_size: tuple[int, ...] | None = None) -> int:
+    """Return the `n_keep_axials` that suits the voxels that a network sees.
+
+    Parameters
+    ----------
+    voxel_size
+        Of the stored image.
+    shape, input_size
+        Size of the stored image, and of what it is rescaled to, voxels, (Z), Y, X.
+    """
+    seen = shape if input_size is None else input_size
+    edges = [edge * a / b for edge, a, b in zip(voxel_size.last(len(shape)), shape, seen, strict=True)]
+    return n_keep_axials(VoxelSize(*([1.0] * (3 - len(edges)) + edges)), len(shape))
+
+
 KeepAxials = Annotated[int, Field(ge=LEAST_KEEP_AXIALS, le=MOST_KEEP_AXIALS)]
 KeptPoolings = Annotated[KeepAxials, AfterValidator(kept_poolings)]
 
@@ -286,6 +301,12 @@ class CtcParams(Params):
     def timepoints_with(self, others: Iterable[int]) -> list[int]:
         """Return the chosen timepoints and some others, each once, in order."""
         return sorted({*self.timepoints, *others})
+
+
+# What a person at a terminal or in a notebook starts with; sizes in the order Z, Y, X.
+DEFAULT_CROP_SIZE = (16, 96, 96)
+DEFAULT_N_EPOCHS = 10
+DEFAULT_MAX_DISPLACEMENT = 80.0
 
 
 def mask_name(t: int, last: int) -> str:

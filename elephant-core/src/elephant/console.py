@@ -127,3 +127,19 @@ def interruptible(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def interruptible_script(promise: Callable[[], str]) -> Iterator[Interruption]:
+    """Give a token for work that Ctrl-C ends, in a script or a notebook.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        The work was ended; the message is the promise.
+    """
+    try:
+        with interruptible(promise, OF_SCRIPTS) as cancel:
+            yield cancel
+    except Cancelled as stop:
+        raise KeyboardInterrupt(str(stop)) from None

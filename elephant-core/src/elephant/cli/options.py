@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from elephant.cli.framework import Option
-from elephant.config import n_keep_axials
+from elephant.config import keep_axials_of
 from elephant.errors import InvalidInputError
 from elephant.types import Shape, VoxelSize
 
@@ -139,8 +139,7 @@ def chosen_keep_axials(values: Mapping[str, Any], voxel: VoxelSize, shape: Shape
     seen = shape if size is None else tuple(reversed(size[: len(shape)]))
     if min(seen) < 1:
         return 0  # refused by the parameters themselves
-    edges = [edge * a / b for edge, a, b in zip(voxel.last(len(shape)), shape, seen, strict=True)]
-    return n_keep_axials(VoxelSize(*([1.0] * (3 - len(edges)) + edges)), len(shape))
+    return keep_axials_of(voxel, shape, seen)
 
 
 def parse_timepoints(text: str | None, count: int) -> list[int]:

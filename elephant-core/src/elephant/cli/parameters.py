@@ -4,9 +4,8 @@ Sizes turn from X, Y, Z, as a person gives them, to (Z), Y, X here, and nowhere 
 """
 
 import json
-import types
 import typing
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import annotated_types
@@ -16,7 +15,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from elephant.cli.framework import Option
-from elephant.config import Params, Size
+from elephant.config import Params
+from elephant.keywords import is_size, leaves, nest, plain_type
 from elephant.types import Box
 
 P = TypeVar("P", bound=Params)
@@ -41,7 +41,7 @@ def options_of(
     defaults
         Defaults that are better on the command line, or where the model has none; X, Y, Z.
     """
-    fields = {name: field for name, field in _fields(model) if name not in leave_out}
+    fields = {name: field for name, field in leaves(model) if name not in leave_out}
     return [_option(name, field, section, defaults or {}) for name, field in fields.items()]
 
 
@@ -64,7 +64,7 @@ def build(model: type[P], values: Mapping[str, Any], n_dims: int) -> P:
         A value is refused; the message names the option.
     """
     try:
-        return model.model_validate(_nested(model, values, n_dims))
+        return model.model_validate(nest(model, _turned_all(model, values, n_dims)))
     except ValidationError as error:
         words = dict.fromkeys(_in_words(problem) for problem in error.errors(include_url=False))
         raise click.UsageError("; ".join(words)) from error
@@ -89,28 +89,13 @@ def refuse_given(names: Collection[str], belongs_to: str) -> None:
             raise click.UsageError(f"{flag(name)} only applies with {belongs_to}: leave it out")
 
 
-def _fields(model: type[Params]) -> Iterator[tuple[str, FieldInfo]]:
-    for name, field in model.model_fields.items():
-        inner = _model_in(field)
-        if inner is None:
-            yield name, field
-        else:
-            yield from _fields(inner)
-
-
-def _nested(model: type[Params], values: Mapping[str, Any], n_dims: int) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, field in model.model_fields.items():
-        inner = _model_in(field)
-        if inner is not None:
-            found[name] = _nested(inner, values, n_dims)
-        elif values.get(name) is not None:
-            found[name] = _turned(field, values[name], n_dims)
-    return found
+def _turned_all(model: type[Params], values: Mapping[str, Any], n_dims: int) -> dict[str, Any]:
+    found = ((name, field, values.get(name)) for name, field in leaves(model))
+    return {name: _turned(field, value, n_dims) for name, field, value in found if value is not None}
 
 
 def _turned(field: FieldInfo, value: Any, n_dims: int) -> Any:
-    if _is_size(field):
+    if is_size(field):
         return tuple(reversed(value[:n_dims]))
     if _is_box(field) and not isinstance(value, Box):
         return Box(tuple(reversed(value[:3][:n_dims])), tuple(reversed(value[3:][:n_dims])))
@@ -119,13 +104,13 @@ def _turned(field: FieldInfo, value: Any, n_dims: int) -> Any:
 
 def _option(name: str, field: FieldInfo, section: str, defaults: Mapping[str, Any]) -> Option:
     default = defaults.get(name, None if field.is_required() else field.default)
-    kind = _plain(field)
+    kind = plain_type(field)
     settings: dict[str, Any] = {"help": _help(field), "default": default, "show_default": default is not None}
     if kind is bool:
         names = f"{flag(name)}/--no-{flag(name)[2:]}" if default else flag(name)
         settings |= {"is_flag": True, "show_default": False}
         return Option([names, name], section=section, **settings)
-    if _is_size(field):
+    if is_size(field):
         settings |= {"nargs": 3, "type": int, "metavar": _VECTOR}
     elif _is_box(field):
         settings |= {"nargs": 6, "type": int, "metavar": _BOX}
@@ -179,22 +164,5 @@ def _in_words(problem: ErrorDetails) -> str:
     return f"{flag(names[-1])}: {message[:1].lower()}{message[1:]}, got {came}"
 
 
-def _plain(field: FieldInfo) -> Any:
-    """Return the type of a parameter without None and without its bounds."""
-    kind = field.annotation
-    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
-        kind = next(part for part in typing.get_args(kind) if part is not type(None))
-    return typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
-
-
-def _is_size(field: FieldInfo) -> bool:
-    return bool(_plain(field) == Size)
-
-
 def _is_box(field: FieldInfo) -> bool:
-    return _plain(field) is Box
-
-
-def _model_in(field: FieldInfo) -> type[Params] | None:
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, Params) else None
+    return plain_type(field) is Box

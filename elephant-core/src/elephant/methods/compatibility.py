@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from elephant.config import (
     DetectionParams,
@@ -14,6 +15,7 @@ from elephant.config import (
     PredictionParams,
     SpotParams,
 )
+from elephant.dataset import Dataset
 from elephant.methods.work import seen_per_stored
 from elephant.models.provenance_text import tell
 from elephant.models.trained_with import TrainedWith
@@ -58,6 +60,35 @@ def of_flow(params: FlowTrainingParams | FlowParams, shape: Shape) -> TrainedWit
         use_median=image.use_median,
         max_displacement=meaning.max_displacement,
     )
+
+
+def as_trained(path: Path, dataset: Dataset) -> dict[str, Any]:
+    """Return what a prediction is made with where nothing else is asked for: what its model was trained with.
+
+    Parameters
+    ----------
+    path
+        The model file.
+    dataset
+        What it is used on. The voxel size is taken over only where the dataset does not tell its own.
+
+    Returns
+    -------
+    dict
+        Values by the names of parameters; sizes are (Z), Y, X. Empty where nobody knows.
+    """
+    before = tell(path).trained_with()
+    if before is None:
+        return {}
+    found: dict[str, Any] = {}
+    if len(before.voxel_size) == dataset.n_dims:  # else it is a network for planes, used on slices
+        is_known = dataset.source is not None and dataset.source.voxel_size is not None
+        found["voxel_size"] = None if is_known else before.voxel_size
+        found["n_keep_axials"] = before.n_keep_axials if before.n_keep_axials_was_chosen else None
+        found["input_size"] = before.input_size(dataset.shape)
+        found["max_displacement"] = before.max_displacement
+    found |= {"use_median": before.use_median, "c_ratio": before.c_ratio}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def warn_of_differences(path: Path, now: TrainedWith, what: str) -> None:

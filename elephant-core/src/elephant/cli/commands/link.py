@@ -8,7 +8,7 @@ import click
 from elephant.cli import options
 from elephant.cli.framework import Command, Option
 from elephant.cli.parameters import options_of, refuse_given
-from elephant.config import DisplacementParams, PredictionParams
+from elephant.config import DEFAULT_MAX_DISPLACEMENT, DisplacementParams, PredictionParams
 
 _HELP = """Find where nuclei were at the previous timepoint, and join them to tracks.
 
@@ -29,7 +29,10 @@ _LEFT_OUT = ("voxel_size", "n_keep_axials", "is_pad", "use_2d", "use_median")
 
 _of_flow = [
     *options_of(
-        DisplacementParams, section=options.IMAGE_SECTION, leave_out=_LEFT_OUT, defaults={"max_displacement": 80.0}
+        DisplacementParams,
+        section=options.IMAGE_SECTION,
+        leave_out=_LEFT_OUT,
+        defaults={"max_displacement": DEFAULT_MAX_DISPLACEMENT},
     ),
     *options_of(PredictionParams, section=options.IMAGE_SECTION, leave_out=_LEFT_OUT),
     options.keep_axials(),

@@ -8,7 +8,13 @@ import click
 from elephant.cli import options
 from elephant.cli.framework import Command, Option
 from elephant.cli.parameters import options_of, refuse_given
-from elephant.config import DetectionTrainingParams, FlowTrainingParams
+from elephant.config import (
+    DEFAULT_CROP_SIZE,
+    DEFAULT_MAX_DISPLACEMENT,
+    DEFAULT_N_EPOCHS,
+    DetectionTrainingParams,
+    FlowTrainingParams,
+)
 
 _HELP = """Train a detection model on spots, or a flow model on links.
 
@@ -28,7 +34,11 @@ Examples:
 
 # Chosen from the voxel size, or given in another way.
 _LEFT_OUT = ("voxel_size", "n_keep_axials")
-_DEFAULTS = {"crop_size": (96, 96, 16), "n_epochs": 10, "max_displacement": 80.0}
+_DEFAULTS = {
+    "crop_size": DEFAULT_CROP_SIZE[::-1],
+    "n_epochs": DEFAULT_N_EPOCHS,
+    "max_displacement": DEFAULT_MAX_DISPLACEMENT,
+}
 _DETECTION, _FLOW = "Detection only (--spots)", "Flow only (--links)"
 
 

@@ -1,8 +1,8 @@
 """Training from files."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +16,21 @@ from elephant.cli.places import MODELS, chosen_workspace, place
 from elephant.cli.running import DONE
 from elephant.cli.session import current
 from elephant.cli.work.opening import chosen_voxel_size, open_dataset
-from elephant.config import DetectionTrainingParams, FlowStart, FlowTrainingParams, LoopParams, SelfSupervisedParams
-from elephant.console import Bars, Interruption, interruptible
+from elephant.config import DetectionTrainingParams, FlowStart, FlowTrainingParams, SelfSupervisedParams
+from elephant.console import Bars, interruptible
 from elephant.dataset import Dataset
 from elephant.device import choose_device
-from elephant.errors import InUseError, InvalidInputError
+from elephant.errors import InvalidInputError
 from elephant.methods.detection import DETECTION, detection_start
 from elephant.methods.flow import FLOW, flow_start
+from elephant.methods.outcome import Outcome
 from elephant.methods.starting import ModelStart, ensure_model, reset_model, warn_of_start
 from elephant.methods.training import TrainingRun, prepare_training
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
-from elephant.models.lock import writing
 from elephant.models.pretrained import VERSATILE, ModelSource, Pretrained
 from elephant.models.provenance import read_provenance
-from elephant.models.versions import discard
 from elephant.progress import NoReporter, ProgressReporter
-from elephant.training.loop import FixedControl
 from elephant.training.scalars import unnamed_curves
 from elephant.types import Tag, VoxelSize
 from elephant.words import counted
@@ -68,82 +66,6 @@ class Order:
         return ModelSource() if start == "scratch" else ModelSource(VERSATILE)
 
 
-@dataclass
-class _Outcome:
-    """The result of a training, which is also its reporter."""
-
-    bars: Bars
-    path: Path
-    curves: ProgressReporter
-    n_epochs: int = 0
-    losses: list[float] = field(default_factory=list)
-    before: float | None = None
-    made: float | None = None
-
-    def __post_init__(self) -> None:
-        self.before = self._changed()
-
-    def progress(self, stage: str, done: int, total: int, **values: float) -> None:
-        """Remember the loss and move the bar."""
-        if "loss" in values and "epoch" in values:
-            self.losses.append(values["loss"])
-            self.curves.progress(stage, done, total, **values)
-        self.bars.progress(stage, done, total, **values)
-
-    def saved(self) -> None:
-        """Take note of an epoch."""
-        self.n_epochs += 1
-
-    def promise(self) -> str:
-        """Return what an interrupted training leaves."""
-        if self.n_epochs:
-            return f"{self.path} holds {counted(self.n_epochs, 'finished epoch')}"
-        if self._changed() != self.before:
-            return f"{self.path} was started anew, but not trained; elephant models restore brings its old version back"
-        return f"{self.path} is unchanged by the training"
-
-    @contextmanager
-    def start(self) -> Iterator[None]:
-        """Take note of whether the model is made inside the block."""
-        was_there = self.path.exists()
-        yield
-        self.made = None if was_there else self._changed()
-
-    @contextmanager
-    def leaving_no_start(self) -> Iterator[None]:
-        """Remove a model that was created here and has no finished epoch, unless another process has changed it."""
-        try:
-            yield
-        except BaseException:
-            if self.made is not None and not self.n_epochs:
-                with suppress(InUseError), writing(self.path, "a removal"):
-                    if self._changed() == self.made:
-                        discard(self.path)
-            raise
-
-    def _changed(self) -> float | None:
-        return self.path.stat().st_mtime if self.path.exists() else None
-
-    def report(self, as_json: bool) -> int:
-        """Print the result of a finished training."""
-        loss = self._loss_of_last_epoch()
-        if as_json:
-            print_json({"model": str(self.path), "completed": True, "epochs": self.n_epochs, "loss": loss})
-        elif loss is None:
-            state = "was made, but not trained" if self.made else "was not trained"
-            click.echo(f"{self.path} {state}: the labels are written, and no epochs were requested")
-        else:
-            is_new = "made, and trained for " if self.made else ""
-            click.echo(f"{self.path}: {is_new}{counted(self.n_epochs, 'epoch')}, mean loss of the last one {loss:.4g}")
-        return DONE
-
-    def _loss_of_last_epoch(self) -> float | None:
-        if not self.losses or not self.n_epochs:
-            return None
-        last = self.losses[-max(1, len(self.losses) // self.n_epochs) :]
-        return sum(last) / len(last)
-
-
 @contextmanager
 def _curves(order: Order, path: Path) -> Iterator[ProgressReporter]:
     """Open the reporter that writes the curves of a training to the workspace, if there is one, for a dashboard."""
@@ -155,17 +77,6 @@ def _curves(order: Order, path: Path) -> Iterator[ProgressReporter]:
     name = model.relative_to(models).as_posix() if model.is_relative_to(models) else path.name
     with unnamed_curves(workspace / "logs", name) as reporter:
         yield reporter
-
-
-class _Control(FixedControl):
-    """The settings as they were given, and the interruption."""
-
-    def __init__(self, loop: LoopParams, cancel: Interruption) -> None:
-        super().__init__(loop.lr, loop.n_crops)
-        self._cancel = cancel
-
-    def check(self) -> None:
-        self._cancel.check()
 
 
 def train_detection(order: Order) -> int:
@@ -216,14 +127,24 @@ def _train(
 ) -> int:
     model_cache = ModelCache(choose_device(order.values["device"]))
     with Bars(quiet=current().quiet) as bars, _curves(order, path) as curves:
-        outcome = _Outcome(bars, path, curves)
-        with interruptible(outcome.promise) as cancel, outcome.leaving_no_start():
-            work = ModelWork(dataset, path, model_cache, outcome, cancel)
-            training = prepare(work)  # before a model is started for nothing
-            with outcome.start():
-                _start(order, work, start_of(work))
-            training.run(_Control(training.params.loop, cancel), outcome.saved)
-    return outcome.report(order.values["as_json"])
+        outcome = Outcome(path, bars, curves)
+        with interruptible(outcome.promise) as cancel:
+            outcome.run(dataset, model_cache, prepare, lambda work: _start(order, work, start_of(work)), cancel)
+    return _report(outcome, as_json=order.values["as_json"])
+
+
+def _report(outcome: Outcome, *, as_json: bool) -> int:
+    """Print the result of a finished training."""
+    path, n_epochs, loss = outcome.path, outcome.n_epochs, outcome.loss_of_last_epoch()
+    if as_json:
+        print_json({"model": str(path), "completed": True, "epochs": n_epochs, "loss": loss})
+    elif loss is None:
+        state = "was made, but not trained" if outcome.made else "was not trained"
+        click.echo(f"{path} {state}: the labels are written, and no epochs were requested")
+    else:
+        is_new = "made, and trained for " if outcome.made else ""
+        click.echo(f"{path}: {is_new}{counted(n_epochs, 'epoch')}, mean loss of the last one {loss:.4g}")
+    return DONE
 
 
 def _prepared(order: Order) -> tuple[Dataset, Path, dict[str, Any]]:

@@ -1,0 +1,180 @@
+"""A dataset from whatever a person has: its folder, a movie, or an array."""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from elephant.config import ConversionParams
+from elephant.console import Bars, interruptible_script
+from elephant.dataset.check import describe_change
+from elephant.dataset.conversion import convert
+from elephant.dataset.dataset import Dataset
+from elephant.dataset.from_array import ArrayLike, ArrayMovie, write_array
+from elephant.dataset.layout import IMAGES
+from elephant.dataset.voxels import describe_difference, differ, voxel_size_in_words
+from elephant.errors import InvalidInputError
+from elephant.io.temporary import TemporaryFolder
+from elephant.keywords import check_names, leaves, params_of
+from elephant.types import VoxelSize
+
+Movie = Dataset | Path | str | ArrayLike
+Edges = VoxelSize | Sequence[float]
+
+_OF_FILES = frozenset({"is_2d", "setup", "fill_gaps"})
+_NAMES = {name: field for name, field in leaves(ConversionParams) if name != "voxel_size"}
+_OF_ARRAYS = {name: field for name, field in _NAMES.items() if name not in _OF_FILES}
+
+logger = logging.getLogger(__name__)
+
+
+def open_dataset(
+    movie: Movie,
+    folder: Path | str | None = None,
+    *,
+    voxel_size: Edges | None = None,
+    axes: str | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+    **params: Any,
+) -> Dataset:
+    """Open a dataset, or make one from a movie or an array.
+
+    Values of an array, or a movie, that are no whole numbers from 0 to 65535 are scaled to 16 bits, which is logged as
+    a warning.
+
+    Parameters
+    ----------
+    movie
+        A dataset's folder; a movie that `elephant convert` takes (``.h5``, ``.xml``); or an array, (T, (Z), Y, X) or a
+        single timepoint ((Z), Y, X): of NumPy, or what is read like one, such as an array of Zarr or Dask.
+    folder
+        Where a new dataset goes. By default a temporary folder, which is removed with the returned object.
+    voxel_size
+        Physical size of a voxel, (Z), Y, X, which is kept with the dataset; by default that of the movie.
+    axes
+        Of an array: ``TZYX``, ``TYX``, ``ZYX`` or ``YX``. By default told by the number of its axes; where these are
+        three, by that of the voxel size.
+    overwrite
+        Whether a dataset that is in `folder` is replaced, with its labels.
+    quiet
+        Whether to show no progress.
+    **params
+        Others of :class:`elephant.config.ConversionParams`, such as ``unit="micrometer"``.
+
+    Raises
+    ------
+    elephant.errors.InvalidInputError
+        A parameter is unknown or wrong, or the axes of the array cannot be told.
+    elephant.errors.NotFoundError, elephant.errors.DatasetError
+        There is no such dataset or movie, or it is damaged.
+    KeyboardInterrupt
+        Ctrl-C; nothing is left of a dataset that was being made.
+    """
+    if isinstance(movie, Dataset) or (isinstance(movie, Path | str) and Path(movie).is_dir()):
+        given = {"folder": folder, "axes": axes, "overwrite": overwrite or None, **params}
+        return _opened(movie, voxel_size, [name for name, value in given.items() if value is not None])
+    if isinstance(movie, Path | str):
+        check_names(params, _NAMES)
+        n_dims = 2 if params.get("is_2d") else 3
+        wanted = params_of(ConversionParams, {**params, "voxel_size": as_voxel_size(voxel_size, n_dims)}, n_dims)
+        make = partial(_convert, Path(movie), params=wanted, overwrite=overwrite, quiet=quiet)
+    else:
+        check_names(params, _OF_ARRAYS)
+        array = ArrayMovie(movie, axes or _axes_of(movie, voxel_size))
+        n_dims = len(array.spatial)
+        wanted = params_of(ConversionParams, {**params, "voxel_size": as_voxel_size(voxel_size, n_dims)}, n_dims)
+        make = partial(_write, array, params=wanted, overwrite=overwrite, quiet=quiet)
+    if folder is not None:
+        return make(Path(folder).absolute())
+    with TemporaryFolder() as temporary:
+        return temporary.keep_for(make(temporary.path / "movie"))
+
+
+def as_voxel_size(value: Edges | None, n_dims: int) -> VoxelSize | None:
+    """Return a voxel size that is given as (Z), Y, X; in 2D the edge along Z, which does not count, is 1.
+
+    Raises
+    ------
+    InvalidInputError
+        It has another number of edges, or one is not above 0.
+    """
+    if value is None or isinstance(value, VoxelSize):
+        return value
+    edges = [float(edge) for edge in value]
+    if len(edges) != n_dims:
+        raise InvalidInputError(f"voxel_size: expected {n_dims} numbers, {_in_axes(n_dims)}, got {edges}")
+    return VoxelSize(*([1.0] * (3 - n_dims)), *edges)
+
+
+def chosen_voxel_size(given: Edges | None, dataset: Dataset) -> VoxelSize:
+    """Return the voxel size that was given, else the dataset's; warn where they differ by more than 1%.
+
+    Raises
+    ------
+    InvalidInputError
+        None was given, and the dataset does not tell.
+    """
+    voxel = as_voxel_size(given, dataset.n_dims)
+    known = None if dataset.source is None else dataset.source.voxel_size
+    if voxel is None and known is None:
+        raise InvalidInputError(
+            f"the voxel size of {dataset.name} is not known: expected voxel_size={_in_axes(dataset.n_dims)}, physical"
+        )
+    if voxel is not None and (words := describe_difference(voxel, dataset.source, dataset.n_dims, dataset.name)):
+        logger.warning("%s", words)
+    return voxel or known  # type: ignore[return-value] # one of them is there
+
+
+def _in_axes(n_dims: int) -> str:
+    return f"({', '.join('ZYX'[3 - n_dims :])})"
+
+
+def _opened(movie: Dataset | Path | str, voxel_size: Edges | None, others: Sequence[str]) -> Dataset:
+    """Return a dataset that is there; what only a new one could be made with is refused."""
+    dataset = movie if isinstance(movie, Dataset) else Dataset(Path(movie).absolute())
+    if others:
+        raise InvalidInputError(f"{dataset.name} is a dataset already, and is opened as it is: leave {others[0]} out")
+    change = describe_change(dataset.folder)
+    if change:
+        logger.warning("%s; what the dataset holds is used", change)
+    voxel = as_voxel_size(voxel_size, dataset.n_dims)
+    known = None if dataset.source is None else dataset.source.voxel_size
+    if voxel is not None and (known is None or differ(voxel, known, dataset.n_dims)):
+        there = "not known" if known is None else voxel_size_in_words(known, dataset.n_dims)
+        raise InvalidInputError(
+            f"the voxel size of {dataset.name} is {there}, got {voxel_size_in_words(voxel, dataset.n_dims)}: give it "
+            "to train and predict, or make the dataset again from its movie"
+        )
+    return dataset
+
+
+def _axes_of(array: ArrayLike, voxel_size: Edges | None) -> str:
+    """Return what the axes of an array are, by their number, and where they are three by that of the voxel's."""
+    if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+        raise InvalidInputError(f"expected an array, or the path of a dataset or a movie, got {type(array).__name__}")
+    n = len(array.shape)
+    if n != 3:
+        return {2: "YX", 4: "TZYX"}.get(n, "TZYX")
+    if voxel_size is None or isinstance(voxel_size, VoxelSize):
+        raise InvalidInputError(
+            f"an array of the shape {tuple(array.shape)} may be a volume or a movie of planes: expected axes='ZYX' or "
+            "axes='TYX', or a voxel size (Z, Y, X) or (Y, X)"
+        )
+    return "ZYX" if len(voxel_size) == 3 else "TYX"
+
+
+def _convert(movie: Path, folder: Path, *, params: ConversionParams, overwrite: bool, quiet: bool) -> Dataset:
+    if (folder / IMAGES).exists() and not overwrite:
+        raise InvalidInputError(
+            f"there is a dataset at {folder} already, whose labels would be lost: choose another folder, or overwrite"
+        )
+    with Bars(quiet=quiet) as bars, interruptible_script(lambda: f"{folder} is as it was") as cancel:
+        convert(movie, folder, params, bars, cancel)
+    return Dataset(folder)
+
+
+def _write(array: ArrayMovie, folder: Path, *, params: ConversionParams, overwrite: bool, quiet: bool) -> Dataset:
+    with Bars(quiet=quiet) as bars, interruptible_script(lambda: f"{folder} is as it was") as cancel:
+        return write_array(array, folder, params, bars, cancel, overwrite=overwrite)

@@ -1,0 +1,351 @@
+"""From an array to nuclei and their tracks in a few lines: what a script or a notebook calls.
+
+All of it is at hand in the package itself: ``import elephant`` and then ``elephant.train(...)``. Everything is in the
+order Z, Y, X and in physical units; a 2D movie has no Z.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elephant.config import (
+    DEFAULT_CROP_SIZE,
+    DEFAULT_MAX_DISPLACEMENT,
+    DEFAULT_N_EPOCHS,
+    DetectionTrainingParams,
+    FlowStart,
+    FlowTrainingParams,
+    Params,
+    SelfSupervisedParams,
+    keep_axials_of,
+)
+from elephant.console import OF_SCRIPTS, Bars, interruptible, interruptible_script
+from elephant.dataset import Dataset
+from elephant.dataset.opening import Edges, Movie, chosen_voxel_size, open_dataset
+from elephant.device import choose_device
+from elephant.errors import Cancelled, InvalidInputError
+from elephant.export.base import ExportParams, TrackedMovie, TrackedNucleus
+from elephant.export.ctc import CtcExporter
+from elephant.io.temporary import TemporaryFolder
+from elephant.keywords import check_names, leaves, params_of
+from elephant.methods.detection import DETECTION, detection_start
+from elephant.methods.flow import FLOW, flow_start
+from elephant.methods.given_spots import Found, annotated_spots, found_spots
+from elephant.methods.outcome import Outcome
+from elephant.methods.starting import ModelStart, ensure_model
+from elephant.methods.trained_model import Model, load_model
+from elephant.methods.training import TrainingRun, prepare_training
+from elephant.methods.work import ModelWork
+from elephant.models.cache import ModelCache
+from elephant.models.pretrained import Pretrained
+from elephant.tracking import Tracks, join_spots
+from elephant.types import Link, Spot
+
+__all__ = [
+    "Model", "Tracks", "TrainingInterrupted", "export_ctc", "link", "load_model", "open_dataset", "train", "train_flow",
+]  # fmt: skip
+
+P = TypeVar("P", bound=Params)
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C ended a training; the message says what is left.
+
+    Attributes
+    ----------
+    model
+        What the last finished epoch has made; None where there is no such model.
+    """
+
+    def __init__(self, message: str, model: Model | None) -> None:
+        super().__init__(message)
+        self.model = model
+
+
+def train(
+    images: Movie,
+    spots: Sequence[Spot] | NDArray[np.number],
+    *,
+    model: Model | Path | str | None = None,
+    voxel_size: Edges | None = None,
+    device: str = "auto",
+    quiet: bool = False,
+    **params: Any,
+) -> Model:
+    """Train a model that finds nuclei.
+
+    The labels of the timepoints of the spots are written into the dataset. The model is saved after each epoch.
+
+    Parameters
+    ----------
+    images
+        A dataset, its folder, or an array, (T, (Z), Y, X) or ((Z), Y, X); see :func:`open_dataset`.
+    spots
+        Annotated nuclei: spots with a tag, or an array, (N, 5), of t, z, y, x and the radius; in 2D (N, 4), without z.
+        Physical units; not all nuclei of a timepoint need be there.
+    model
+        A model, or a file (``.pth``), to train on; a file that is not there is made. By default a new model, in a
+        temporary file that goes with it: see :meth:`Model.save`.
+    voxel_size
+        Physical size of a voxel, (Z), Y, X; by default the dataset's.
+    device
+        What computes: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for the best.
+    quiet
+        Whether to show no progress.
+    **params
+        Others of :class:`elephant.config.DetectionTrainingParams`, such as ``n_epochs`` (10 by default), ``lr`` and
+        ``crop_size`` ((16, 96, 96) by default).
+
+    Raises
+    ------
+    elephant.errors.InvalidInputError
+        A parameter is unknown or wrong, or no spot labels a voxel.
+    elephant.errors.DivergedError, elephant.errors.MemoryLimitError
+        The loss exploded, or there is too little memory; the model holds its last good epoch.
+    TrainingInterrupted
+        Ctrl-C; it has the model of the last finished epoch.
+    """
+    dataset = _dataset(images, voxel_size, quiet, DetectionTrainingParams, params)
+    annotated = annotated_spots(spots, dataset.n_dims)
+    wanted = _params(DetectionTrainingParams, dataset, voxel_size, params)
+    start = SelfSupervisedParams(
+        crop_size=wanted.crop_size, n_keep_axials=wanted.n_keep_axials, image=wanted.image, seed=wanted.loop.seed
+    )
+    return _trained(
+        dataset,
+        model,
+        lambda work: prepare_training(DETECTION, work, annotated, wanted),
+        lambda work: detection_start(work, dataset.n_dims, start),
+        device,
+        quiet,
+    )
+
+
+def train_flow(
+    images: Movie,
+    links: Sequence[Link] | Tracks,
+    *,
+    model: Model | Path | str | None = None,
+    voxel_size: Edges | None = None,
+    device: str = "auto",
+    quiet: bool = False,
+    **params: Any,
+) -> Model:
+    """Train a model that finds where nuclei were at the timepoint before.
+
+    Parameters
+    ----------
+    images
+        A dataset, its folder, or a movie as an array, (T, (Z), Y, X).
+    links
+        Where nuclei were, or tracks, of which all links are taken.
+    model, voxel_size, device, quiet
+        As for :func:`train`.
+    **params
+        Others of :class:`elephant.config.FlowTrainingParams`, such as ``n_epochs`` (10 by default), ``crop_size``
+        ((16, 96, 96) by default) and ``max_displacement`` (80 voxels by default).
+
+    Raises
+    ------
+    elephant.errors.InvalidInputError
+        A parameter is unknown or wrong, or no link has a spot in the image.
+    elephant.errors.DivergedError, elephant.errors.MemoryLimitError, TrainingInterrupted
+        As for :func:`train`.
+    """
+    dataset = _dataset(images, voxel_size, quiet, FlowTrainingParams, params)
+    annotated = links.links() if isinstance(links, Tracks) else list(links)
+    wanted = _params(FlowTrainingParams, dataset, voxel_size, {"max_displacement": DEFAULT_MAX_DISPLACEMENT} | params)
+    start = FlowStart(n_dims=dataset.n_dims, n_keep_axials=wanted.displacement.n_keep_axials, seed=wanted.loop.seed)
+    return _trained(
+        dataset,
+        model,
+        lambda work: prepare_training(FLOW, work, annotated, wanted),
+        lambda _work: flow_start(start),
+        device,
+        quiet,
+    )
+
+
+def link(
+    spots: Found,
+    *,
+    max_distance: float,
+    model: Model | None = None,
+    images: Movie | None = None,
+    n_children: int = 2,
+    quiet: bool = False,
+    **params: Any,
+) -> Tracks:
+    """Join spots of consecutive timepoints to tracks.
+
+    Parameters
+    ----------
+    spots
+        Spots, or nuclei that a model has found: by timepoint, as of :meth:`Model.predict_all`, or a list with those of
+        each timepoint from 0.
+    max_distance
+        How far apart two spots may be, physical: a spot and where the flow says that the later one was, or where the
+        later one is without a flow model.
+    model
+        A flow model. Without one, nearest neighbours are joined.
+    images
+        What the flow model looks at: a dataset, its folder, or a movie as an array, (T, (Z), Y, X).
+    n_children
+        How many spots may come from one: 2 allows divisions, 1 does not.
+    quiet
+        Whether to show no progress.
+    **params
+        What else :meth:`Model.displace` takes.
+
+    Raises
+    ------
+    elephant.errors.InvalidInputError
+        A parameter is unknown or wrong, or `max_distance` is so large that nearly every spot is near to every other.
+    """
+    if not 0 < max_distance < np.inf:
+        raise InvalidInputError(f"max_distance: expected a number above 0, got {max_distance!r}")
+    if n_children not in (1, 2):
+        raise InvalidInputError(f"n_children: expected 1 or 2, got {n_children!r}")
+    found = found_spots(spots)
+    if model is None:
+        if images is not None or params:
+            first = "images" if images is not None else next(iter(params))
+            raise InvalidInputError(f"{first} has a meaning with a flow model only: give model=, or leave it out")
+        earlier = [spot.pos for spot in found]
+    elif images is None:
+        raise InvalidInputError("expected images= for the flow model, got none: give the movie of the spots")
+    else:
+        earlier = [was.pos for was in model.displace(images, found, quiet=quiet, **params)]
+    return join_spots(found, np.array(earlier).reshape(-1, 3), max_distance, n_children)
+
+
+def export_ctc(
+    tracks: Tracks,
+    images: Dataset | Path | str,
+    path: Path | str,
+    *,
+    voxel_size: Edges | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Write tracks as masks of the Cell Tracking Challenge, with ``res_track.txt``, into a ``.zip``.
+
+    Parameters
+    ----------
+    tracks
+        As of :func:`link`.
+    images
+        The dataset, whose size and timepoints the masks have, or its folder.
+    path
+        The file.
+    voxel_size
+        Physical size of a voxel, (Z), Y, X; by default the dataset's.
+    overwrite
+        Whether a file that is there is replaced.
+    quiet
+        Whether to show no progress.
+
+    Raises
+    ------
+    elephant.errors.InvalidInputError
+        The file is there, the voxel size is not known, or a spot is outside of the movie's timepoints.
+    KeyboardInterrupt
+        Ctrl-C; nothing was written.
+    """
+    target, dataset = Path(path).absolute(), open_dataset(images)
+    if target.exists() and not overwrite:
+        raise InvalidInputError(f"there is {target} already: choose another name, or overwrite")
+    for spot in tracks.spots:
+        dataset.check_timepoint(spot.t)
+    voxel = chosen_voxel_size(voxel_size, dataset)
+    params = ExportParams(voxel_size=voxel, t_end=dataset.n_timepoints - 1)
+    nuclei = [
+        TrackedNucleus(spot, id=i, parent=parent if parent >= 0 else None, track=number)
+        for i, (spot, parent, number) in enumerate(zip(tracks.spots, tracks.parents, tracks.numbers, strict=True))
+    ]
+    with (
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside,
+        Bars(quiet=quiet) as bars,
+        interruptible_script(lambda: "nothing was written") as cancel,
+    ):
+        archive = Path(beside) / "masks.zip"
+        CtcExporter().export(TrackedMovie(dataset, nuclei, params), archive, bars, cancel)
+        archive.replace(target)
+
+
+def _dataset(
+    images: Movie, voxel_size: Edges | None, quiet: bool, model: type[Params], given: Mapping[str, Any]
+) -> Dataset:
+    """Return a dataset to train on, after a look at the names of parameters, which takes no time."""
+    check_names(given, {name: field for name, field in leaves(model) if name != "voxel_size"})
+    if isinstance(images, Dataset | Path | str):
+        return open_dataset(images, quiet=quiet)
+    return open_dataset(images, voxel_size=voxel_size, quiet=quiet)
+
+
+def _params(model: type[P], dataset: Dataset, voxel_size: Edges | None, given: Mapping[str, Any]) -> P:
+    voxel = chosen_voxel_size(voxel_size, dataset)
+    values = {
+        "crop_size": DEFAULT_CROP_SIZE[-dataset.n_dims :],
+        "n_epochs": DEFAULT_N_EPOCHS,
+        **{name: value for name, value in given.items() if value is not None},
+        "voxel_size": voxel,
+    }
+    values.setdefault("n_keep_axials", keep_axials_of(voxel, dataset.shape, values.get("input_size")))
+    return params_of(model, values, dataset.n_dims)
+
+
+def _trained(
+    dataset: Dataset,
+    model: Model | Path | str | None,
+    prepare: Callable[[ModelWork], TrainingRun[Any, Any, Any]],
+    start_of: Callable[[ModelWork], ModelStart],
+    device: str,
+    quiet: bool,
+) -> Model:
+    """Train a model in its place, or a new one in a temporary file."""
+    if isinstance(model, Model):
+        _run(dataset, model.path, prepare, start_of, device, quiet)
+        return model
+    if model is not None:
+        return _run(dataset, Path(model).absolute(), prepare, start_of, device, quiet)
+    with TemporaryFolder() as temporary:
+        try:
+            path = temporary.path / "model.pth"
+            return temporary.keep_for(_run(dataset, path, prepare, start_of, device, quiet, is_named=False))
+        except TrainingInterrupted as stop:
+            if stop.model is not None:
+                temporary.keep_for(stop.model)
+            raise
+
+
+def _run(
+    dataset: Dataset,
+    path: Path,
+    prepare: Callable[[ModelWork], TrainingRun[Any, Any, Any]],
+    start_of: Callable[[ModelWork], ModelStart],
+    device: str,
+    quiet: bool,
+    *,
+    is_named: bool = True,
+) -> Model:
+    def start(work: ModelWork) -> None:
+        if is_named:
+            ensure_model(path, start_of(work), Pretrained(path.parent / "pretrained"))
+        else:
+            entry, untrained = start_of(work).untrained(None)
+            untrained.save(path, entry)
+
+    model_cache = ModelCache(choose_device(device))
+    with Bars(quiet=quiet) as bars:
+        outcome = Outcome(path, bars)
+        try:
+            with interruptible(outcome.promise, OF_SCRIPTS) as cancel:
+                outcome.run(dataset, model_cache, prepare, start, cancel)
+        except Cancelled as stop:
+            raise TrainingInterrupted(str(stop), Model(path, device) if outcome.n_epochs else None) from None
+    return Model(path, device)
