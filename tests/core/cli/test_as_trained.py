@@ -65,4 +65,4 @@ def test_link(shell: Shell) -> None:
 def test_radii_in_disorder_are_refused(shell: Shell) -> None:
     done = shell("predict", "./movie", "--model", "./m.pth", *VOXEL, "--r-min", "5", "--r-max", "2", "--json")
     assert done.status == 2
-    assert "--r-min: expected at most --r-max, which is 2, but got 5" in done.err
+    assert "--r-min: expected at most --r-max, which is 2, got 5" in done.err

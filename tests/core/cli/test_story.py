@@ -150,7 +150,7 @@ def test_a_voxel_size_that_nobody_told_is_asked_for(story: Path, shell: Shell) -
     for command in (["train", *spots, *model], ["export", *spots, "-o", "masks.zip"]):
         done = shell(command[0], "./alone", *command[1:])
         assert (done.status, done.out) == (2, "")
-        assert "the voxel size of alone is not known" in done.err
+        assert "the voxel size of alone is unknown" in done.err
     by_the_model = shell("predict", "./alone", *model, "--json", "-t", "0")
     assert by_the_model.status == 0
     assert "as nuclei.pth was trained: --voxel-size 0.5 0.5 2" in by_the_model.err
@@ -285,7 +285,7 @@ def test_training_asks_for_something_to_train_on(story: Path, shell: Shell) -> N
     (shell.folder / "none.json").write_text("[]")
     train = ["train", "lab/sim", "--model", "new.pth", *SCALES]
     assert "has no spots" in shell(*train, "--spots", "none.json").err
-    assert "tells of no links" in shell(*train, "--links", story / "true.json").err
+    assert "contains no links" in shell(*train, "--links", story / "true.json").err
     assert not (story / "ws" / "models" / "new.pth").exists()
     done = shell(*train, "--spots", story / "annotated.csv", "--start", "pretrained")
     assert done.status == 1
