@@ -300,7 +300,7 @@ ENDS = [
     ("seg/train", {"class_weights": [0, 0, 0]}, "above 0"),
     ("flow/train", {"batch_size": 0}, "at least 1"),
     ("flow/train", {"n_crops": 0}, "at least 1"),
-    ("flow/train", {"max_displacement": 0}, "came"),
+    ("flow/train", {"max_displacement": 0}, "got"),
     ("seg/predict", {"batch_size": 0}, "at least 1"),
     ("flow/predict", {"batch_size": 0}, "at least 1"),
     ("seg/train", {"n_epochs": 0}, ""),

@@ -123,12 +123,12 @@ def test_n_keep_axials_follows_from_the_voxels_where_it_is_not_sent(anisotropy: 
 @pytest.mark.parametrize(
     ("model", "body", "changes", "words"),
     [
-        (SegPredictBody, PREDICT, {"timepoint": -1}, "timepoint: .*-1 came"),
+        (SegPredictBody, PREDICT, {"timepoint": -1}, "timepoint: .*got -1"),
         (SegPredictBody, PREDICT, {"timepoint": 1.5}, "timepoint"),
-        (SegPredictBody, PREDICT, {"timepoint": "1"}, "timepoint: .*'1' came"),
+        (SegPredictBody, PREDICT, {"timepoint": "1"}, "timepoint: .*got '1'"),
         (SegPredictBody, PREDICT, {"scales": [1, 1]}, "scales"),
         (SegPredictBody, PREDICT, {"scales": [0, 1, 1]}, "above 0"),
-        (SegPredictBody, PREDICT, {"c_ratio": 0}, "c_ratio: .*at least 0.001, but 0 came"),
+        (SegPredictBody, PREDICT, {"c_ratio": 0}, "c_ratio: .*at least 0.001, got 0"),
         (SegPredictBody, PREDICT, {"batch_size": 0}, "batch_size"),
         (SegPredictBody, PREDICT, {"dataset_name": ""}, "dataset_name"),
         (SegPredictBody, PREDICT, {"is_3d": 1}, "is_3d"),
@@ -201,7 +201,7 @@ def test_paths_answer_with_and_without_a_slash_and_errors_are_json(redis_url: st
     [
         ({"json": {"dataset_name": "a"}}, "expected a form"),
         ({"data": {"dataset_name": "a", "filename": "a.h5"}}, "action: field required"),
-        ({"data": {"dataset_name": "a", "filename": "a.h5", "action": "finish"}}, "'finish' came"),
+        ({"data": {"dataset_name": "a", "filename": "a.h5", "action": "finish"}}, "got 'finish'"),
         ({"data": {"dataset_name": "a", "filename": "a.h5", "action": "init"}}, "expected multipart with the part"),
         ({"data": {"dataset_name": "a", "filename": "a.h5", "action": ["init", "complete"]}}, "has not begun"),
     ],

@@ -42,8 +42,8 @@ REFUSED_AT_0 = {
     "batch_size": "at least 1",
     "n_crops": "at least 1",
     "c_ratio": "at least 0.001",
-    "r_max": "came",
-    "max_displacement": "came",
+    "r_max": "got",
+    "max_displacement": "got",
 }
 HAVE_NO_CROPS = ("seg/reset", "params")  # there n_crops 0 means something
 LATER = ("is_3d", "input_size", "batch_size", "use_memmap", "aug_contrast", "class_weights", "false_weight", "debug")

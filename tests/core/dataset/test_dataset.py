@@ -172,7 +172,7 @@ def test_labels_of_another_kind(dataset: Dataset) -> None:
 
 
 def test_values_of_another_shape(dataset: Dataset) -> None:
-    with pytest.raises(InvalidInputError, match=r"shape \(3, 10, 7, 3\) here, but \(3, 10, 7\) came"):
+    with pytest.raises(InvalidInputError, match=r"shape \(3, 10, 7, 3\) here, got \(3, 10, 7\)"):
         dataset.write_probabilities(0, np.zeros((3, 10, 7)), BOX)
     with pytest.raises(InvalidInputError, match=r"shape \(3, 5, 20, 17\) here"):
         dataset.write_flow(0, np.zeros((2, 5, 20, 17)))

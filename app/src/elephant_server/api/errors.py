@@ -100,7 +100,7 @@ def _answer_http(error: HTTPException) -> Response:
 def _in_words(error: HTTPException) -> str:
     if isinstance(error, MethodNotAllowed):
         expected = " or ".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
-        return f"expected {expected} at {_path()}, but {request.method} came: is the address the right one?"
+        return f"expected {expected} at {_path()}, got {request.method}: is the address the right one?"
     if isinstance(error, NotFound):
         return f"there is nothing at the path {_path()}: check the address; /docs lists what there is"
     if isinstance(error, RequestEntityTooLarge):

@@ -32,11 +32,11 @@ def read_body(model: type[B]) -> B:
     """
     if request.mimetype != "application/json":
         raise InvalidInputError(
-            f"expected a JSON object with Content-Type: application/json, but {_type()} came: send it as such"
+            f"expected a JSON object with Content-Type: application/json, got {_type()}: send it as such"
         )
     if request.content_encoding:
         raise InvalidInputError(
-            f"expected plain JSON, but a body came that is said to be {shortened(request.content_encoding)}: send it "
+            f"expected plain JSON, got a body in the encoding {shortened(request.content_encoding)}: send it "
             "without a Content-Encoding"
         )
     return parse(model, request.get_data(cache=False))
@@ -53,7 +53,7 @@ def read_form(model: type[B]) -> B:
         The parts that came with it are too large to be kept.
     """
     if request.mimetype not in FORMS:
-        raise InvalidInputError(f"expected a form, {' or '.join(FORMS)}, but {_type()} came: send it as such")
+        raise InvalidInputError(f"expected a form, {' or '.join(FORMS)}, got {_type()}: send it as such")
     load_parts()
     fields = {name: values[-1] for name, values in request.form.lists()}
     if not fields and not request.files:
@@ -122,7 +122,7 @@ def one_part(name: str) -> FileStorage | None:
     """
     parts = request.files.getlist(name)
     if len(parts) > 1:
-        raise InvalidInputError(f"expected one part `{name}`, but {len(parts)} came: send one file at a time")
+        raise InvalidInputError(f"expected one part `{name}`, got {len(parts)}: send one file at a time")
     return parts[0] if parts else None
 
 
@@ -230,16 +230,16 @@ def _explain_one(problem: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
         expected = _EXPECTED[kind].format(**{n: f"{v:g}" if isinstance(v, float) else v for n, v in numbers})
     else:
         expected = problem["msg"][:1].lower() + problem["msg"][1:]
-    came = f"{where or 'the body'}: expected {expected}, but {shortened(problem['input'])} came"
+    got = f"{where or 'the body'}: expected {expected}, got {shortened(problem['input'])}"
     field = fields.get(str(place[0])) if place else None
     if field is None:
-        return f"{came}: send what the client sends"
-    return f"{came} ({field.description}): {'change it in the client' if len(place) == 1 else 'correct it'}"
+        return f"{got}: send what the client sends"
+    return f"{got} ({field.description}): {'change it in the client' if len(place) == 1 else 'correct it'}"
 
 
 def _explain_missing(place: tuple[int | str, ...], where: str) -> str:
     last = place[-1] if place else ""
     if isinstance(last, int):
         whole = ".".join(str(part) for part in place[:-1])
-        return f"{whole}: expected more than {last} elements, but only {last} came: send all of them"
+        return f"{whole}: expected more than {last} elements, got only {last}: send all of them"
     return f"{where}: field required, but it is missing: recent clients send it"

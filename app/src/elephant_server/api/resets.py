@@ -36,9 +36,9 @@ def read_reset(model: type[B]) -> Iterator[tuple[B, str | None]]:
     load_parts()
     upload = one_part("file")
     if "data" not in request.form or upload is None:
-        came = ", ".join(f"`{name}`" for name in [*request.form, *request.files][:MOST_NAMED]) or "none"
+        got = ", ".join(f"`{name}`" for name in [*request.form, *request.files][:MOST_NAMED]) or "none"
         raise InvalidInputError(
-            f"expected multipart with the parts `data` (JSON) and `file` (a .pth), but what came has {came}: send both"
+            f"expected multipart with the parts `data` (JSON) and `file` (a .pth), got {got}: send both"
         )
     body = parse(model, request.form["data"])
     with kept_upload(upload, services().settings.models_dir) as path:

@@ -1,6 +1,5 @@
 """The pairs of workers of this machine, a training and an answering one for each GPU, and the choice of GPUs."""
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -10,6 +9,11 @@ from pathlib import Path
 from elephant.hardware import n_cores
 from elephant_server.device_memory import gpu_uuid, n_gpus
 from elephant_server.settings import Settings, variable
+
+try:
+    import fcntl
+except ImportError:  # Windows, which has no stack; `elephant doctor` comes by here
+    fcntl = None  # type: ignore[assignment]
 
 FOLDER = ".gpus"  # no machine is called so
 

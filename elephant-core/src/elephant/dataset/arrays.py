@@ -191,7 +191,7 @@ class TimeSeries:
         expected = self._spec.with_channels(self._spec.spatial if box is None else box.size)
         if values.shape != expected:
             raise InvalidInputError(
-                f"{self._path.name} takes values of shape {expected} here, but {values.shape} came: "
+                f"{self._path.name} takes values of shape {expected} here, got {values.shape}: "
                 "give it the values of the box, or of the whole timepoint"
             )
         names = self._names_at(t)

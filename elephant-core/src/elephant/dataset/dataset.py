@@ -209,8 +209,8 @@ class Dataset:
         """Replace the labels of a timepoint, ((Z), Y, X), 0 to 6, and their colours."""
         if labels.dtype != np.uint8 or labels.max(initial=0) > _LARGEST_LABEL:
             raise InvalidInputError(
-                f"labels must be uint8 from 0 to {_LARGEST_LABEL}, but {labels.dtype} up to "
-                f"{labels.max(initial=0)} came: give labels as they are stored"
+                f"expected labels of type uint8 from 0 to {_LARGEST_LABEL}, got {labels.dtype} up to "
+                f"{labels.max(initial=0)}: give labels as they are stored"
             )
         self._write(self._labels_journal, t, {self._labels: labels, self._labels_rgb: labels_as_rgb(labels)})
 
