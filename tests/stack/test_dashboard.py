@@ -179,6 +179,7 @@ def test_labels_and_found_nuclei_lie_over_the_image_and_the_keyboard_moves_it(vi
     see_the_dataset(visit)
     page = visit.page
     assert page.input_value("#voxel-z") == "2"
+    assert visit.text("#voxel-note") == ""
     tall = page.evaluate("['xy', 'xz'].map((n) => document.querySelector(`.plane.${n} canvas`).clientHeight)")
     assert tall[1] / tall[0] == pytest.approx(8 * 2 / 40, rel=0.05)
     before = visit.xy("labelled")
@@ -404,6 +405,7 @@ def test_a_plane_stands_alone_where_there_is_no_depth(visit: Visit, player: Play
     visit.wait("document.querySelector('.plane.xy canvas').dataset.cuts === '1'")
     assert visit.page.is_hidden(".plane.xz")
     assert visit.page.is_hidden("#slice-z")
+    assert "The voxel size is unknown" in visit.text("#voxel-note")
     assert visit.complaints == []
 
 

@@ -45,7 +45,7 @@ export class DatasetsView {
         'On disk': `${bytes(entry.array_bytes)}, and ${bytes(entry.other_bytes)} of other files, such as the movie`,
         Labels: held(entry.labelled, entry.flow_labelled),
         'Kept predictions': held(entry.predicted, entry.flow_predicted),
-        ...(entry.voxel_size ? { 'Voxel size': voxelSize(entry) } : {}),
+        'Voxel size': entry.voxel_size ? voxelSize(entry) : 'unknown',
         ...(entry.made_from ? { 'Made from': entry.made_from } : {}),
       }), entry.notice ? make('p', { class: 'notice', role: 'alert' }, entry.notice) : null, strip);
   }

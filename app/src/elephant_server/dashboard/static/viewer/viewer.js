@@ -84,6 +84,7 @@ export class Viewer {
       ellipses: new Toggle('show-ellipses', 'Detected nuclei', 'e', true, again),
     };
     this.voxel = ['X', 'Y', 'Z'].map((name) => new NumberField(`voxel-${name.toLowerCase()}`, name, () => this.#layOut(), { above: 0 }));
+    this.voxelNote = make('p', { id: 'voxel-note', class: 'quiet' });
     const button = (text, label, onclick) => make('button', { type: 'button', 'aria-label': label, onclick }, text);
     this.zoom = make('output', { class: 'number soft' }, '100%');
     const zooming = make('div', { class: 'zoom' },
@@ -98,7 +99,7 @@ export class Viewer {
         group('Overlays', ...Object.values(this.layers).map((layer) => layer.element), this.found.from.element, key),
         group('Contrast', this.low.element, this.high.element, auto),
         make('details', { class: 'help' }, make('summary', {}, 'Keys and mouse'), this.#help())),
-      make('div', { class: 'settings' }, this.found.settings, group('Voxel size', make('div', { class: 'triple' }, ...this.voxel.map((field) => field.element))))));
+      make('div', { class: 'settings' }, this.found.settings, group('Voxel size', make('div', { class: 'triple' }, ...this.voxel.map((field) => field.element)), this.voxelNote))));
   }
 
   #help() {
@@ -143,6 +144,7 @@ export class Viewer {
     const voxel = dataset.voxel_size ?? [1, 1, 1];
     this.voxel.forEach((field, i) => { field.value = voxel[2 - i]; });
     this.voxel[2].element.hidden = this.#is2D();
+    setText(this.voxelNote, dataset.voxel_size ? '' : 'The voxel size is unknown: edges of equal length are assumed. Radii are right with the true size only.');
     this.found.open(dataset);
     for (const pane of this.panes) { pane.planes = {}; pane.element.hidden = this.#is2D() && pane.axis !== 'xy'; }
     this.#layOut();
