@@ -17,7 +17,7 @@ from client.defaults import texts
 from client.fresh_client import DETECTION, FLOW, N_TIMEPOINTS, SCENES, FreshClient
 from client.wire import get, is_number, read
 from stack.player import Ears, masks_of
-from stack.running import RunningServer, wait_until
+from stack.running import RunningServer, is_one_process, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -36,6 +36,8 @@ def fresh(
     request: pytest.FixtureRequest, server: RunningServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[FreshClient]:
     """Give a client that has sent its movie and made the dataset."""
+    if request.param == "planes" and "ELEPHANT_TEST_CLIENT" not in os.environ and is_one_process(server):
+        pytest.skip("planes are played on the whole stack; on both servers with make test-client")
     client = FreshClient(server, SCENES[request.param], tmp_path_factory.mktemp("fresh"))
     client.begin()
     yield client

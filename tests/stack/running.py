@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import pytest
@@ -88,6 +88,11 @@ def settings_of(folder: Path) -> dict[str, str]:
         "ELEPHANT_WORKSPACE": str(folder / "workspace"),
         "ELEPHANT_PRETRAINED_URL": "",
     }
+
+
+def is_one_process(server: "RunningServer") -> bool:
+    """Tell whether a server is the one of ``make serve``, and not the whole stack."""
+    return "elephant_server.embedded" in cast("list[str]", server.process.args)
 
 
 def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
