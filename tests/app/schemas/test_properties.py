@@ -177,9 +177,9 @@ def test_numbers_may_be_written_as_java_writes_them(model: type[Body], number: f
         body = {**BODIES[model], **{name: value for name in doubles if name in BODIES[model]}}
         texts = (written(body), json.dumps(body))
         found = [parsed(model, text) for text in texts]
-        # The value that came is repeated as it came.
+        # The value is repeated as it was written.
         assert found[0][0] == found[1][0], texts
-        assert found[0][1].split(", but ")[0] == found[1][1].split(", but ")[0], texts
+        assert found[0][1].split(", got ")[0] == found[1][1].split(", got ")[0], texts
 
 
 def test_a_number_of_thousands_of_digits_is_refused() -> None:
