@@ -26,7 +26,7 @@ from elephant.methods.annotations import by_timepoint
 from elephant.methods.predict_flow import displace
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
-from elephant.tracking import join, tracks_of
+from elephant.tracking import parents_of, tracks_of
 from elephant.words import counted
 
 logger = logging.getLogger(__name__)
@@ -126,17 +126,14 @@ def _displaced(work: ModelWork, t: int, records: Sequence[SpotRecord], params: F
 
 
 def _joined(found: Groups, largest: float, n_children: int) -> list[SpotRecord]:
-    parents: dict[int, int] = {}
-    for t, records in found.items():
-        before = found.get(t - 1)
-        if before is None:
-            continue
-        earlier, spots = (np.array(v) for v in ([r.earlier or r.pos for r in records], [r.pos for r in before]))
-        joined = join(earlier, spots, largest, n_children)
-        parents |= {_id(r): _id(before[j]) for r, j in zip(records, joined, strict=True) if j >= 0}
-    everything = _all(found)
-    numbers, _ = tracks_of({_id(r): r.t for r in everything}, parents)
-    return [r.model_copy(update={"parent": parents.get(_id(r)), "track": numbers[_id(r)]}) for r in everything]
+    records = _all(found)
+    positions, earlier = (
+        np.array(v).reshape(-1, 3) for v in ([r.pos for r in records], [r.earlier or r.pos for r in records])
+    )
+    places = parents_of([r.t for r in records], positions, earlier, largest, n_children)
+    parents = {_id(r): _id(records[place]) for r, place in zip(records, places, strict=True) if place >= 0}
+    numbers, _ = tracks_of({_id(r): r.t for r in records}, parents)
+    return [r.model_copy(update={"parent": parents.get(_id(r)), "track": numbers[_id(r)]}) for r in records]
 
 
 def _summary(records: Sequence[SpotRecord], is_joined: bool) -> str:
