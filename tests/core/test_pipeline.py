@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -351,10 +351,17 @@ def test_ctrl_c_keeps_the_last_finished_epoch(model: str, tmp_path: Path) -> Non
 
 
 def wait_for_an_epoch(folder: Path, running: subprocess.Popen[str]) -> None:
-    """Wait until the history of the model tells of a training."""
-    while not any('"training"' in path.read_text() for path in folder.rglob(".history/*.json")):
+    """Wait until the provenance of the model tells of a training."""
+    while not any('"training"' in path.read_text() for path in provenance_files(folder)):
         assert running.poll() is None, running.communicate()
         time.sleep(0.01)
+
+
+def provenance_files(folder: Path) -> Iterator[Path]:
+    """Find the files of provenance; `rglob` stumbles over folders that the training moves meanwhile."""
+    for place, _, names in os.walk(folder):
+        if Path(place).name == ".history":
+            yield from (Path(place, name) for name in names if name.endswith(".json"))
 
 
 def test_importing_the_package_loads_none_of_it() -> None:
