@@ -8,7 +8,7 @@ from elephant_server.jobs.submit import CTC_EXPORT, FLOW_RESET, SEG_RESET
 from elephant_server.logs import set_up_logging
 from elephant_server.main import create_app
 from elephant_server.settings import get_settings
-from elephant_server.uploads.models import uploads_folder
+from elephant_server.uploads import uploads_folder
 
 settings = get_settings()
 set_up_logging(settings)

@@ -21,8 +21,8 @@ from elephant.models.provenance import ProvenanceEntry, provenance_file
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.training.event_files import EventFile
 from elephant.training.scalars import ScalarReporter, unnamed_curves
-from elephant_server.dashboard.admission import Admission, BusyError
-from elephant_server.dashboard.curves import MOST_POINTS
+from elephant_server.dashboard.models import MOST_POINTS
+from elephant_server.dashboard.views import Admission, BusyError
 from elephant_server.feed import MOST_LINES, ActivityFeed, FeedPublisher
 from elephant_server.jobs.progress import DashboardProgress, Pace, show_begin
 from elephant_server.jobs.records import JobKind, Outcome

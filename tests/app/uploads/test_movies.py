@@ -18,8 +18,7 @@ from core.power import lay_out, recording
 from elephant.dataset import find_movie
 from elephant.errors import DatasetError, InvalidInputError
 from elephant_server.errors import StorageError
-from elephant_server.uploads import MovieUpload
-from elephant_server.uploads.movies import STALE_AFTER_S
+from elephant_server.uploads import STALE_AFTER_S, MovieUpload
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 from flask import Flask
 
-from elephant_server.dashboard import curves, datasets, events, manual, models, page, planes, results, spots, status
+from elephant_server.dashboard import datasets, models, page, spots, status
 
 
 def register(app: Flask) -> None:
     """Add the page and its views to an application."""
-    for module in (page, manual, status, events, curves, datasets, planes, spots, results, models):
+    for module in (page, status, datasets, spots, models):
         app.register_blueprint(module.blueprint)

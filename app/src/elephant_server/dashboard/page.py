@@ -1,12 +1,71 @@
-"""The page itself, at ``/``, and the files that it loads."""
+"""The page itself, at ``/``, the files that it loads, and the manual at ``/manual/``."""
 
+import gzip
+import hashlib
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, abort, redirect, request, send_from_directory
+from werkzeug.wrappers import Response as AnyResponse
 
-from elephant_server.dashboard.assets import Asset, read_assets
+from elephant_server.services import services
+from elephant_server.settings import Settings
 
 blueprint = Blueprint("page", __name__)
+
+
+FOLDER = Path(__file__).parent / "static"
+TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+VERSION_MARK, MODULES_MARK = b"{{ version }}", b"{{ modules }}"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file of the page.
+
+    Attributes
+    ----------
+    content, packed
+        Its bytes, and the same compressed.
+    mimetype
+        Its media type.
+    tag
+        Changes with the content.
+    """
+
+    content: bytes
+    packed: bytes
+    mimetype: str
+    tag: str
+
+
+def read_assets(folder: Path = FOLDER) -> dict[str, Asset]:
+    """Return the page's files by their names.
+
+    The page names the others by a version that changes with any of them, so that browsers may keep them for good. It
+    also names all modules, so that they are asked for at once and not one after the other.
+    """
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.suffix in TYPES}
+    contents = {name: path.read_bytes() for name, path in files.items()}
+    version = hashlib.sha256(b"".join(name.encode() + text for name, text in contents.items())).hexdigest()[:12]
+    scripts = [name for name in contents if name.endswith(".js")]
+    modules = "\n".join(f'<link rel="modulepreload" href="dashboard/static/{version}/{name}">' for name in scripts)
+    return {name: _asset(name, text, version, modules) for name, text in contents.items()}
+
+
+def _asset(name: str, content: bytes, version: str, modules: str) -> Asset:
+    suffix = Path(name).suffix
+    if suffix == ".html":
+        content = content.replace(VERSION_MARK, version.encode()).replace(MODULES_MARK, modules.encode())
+    tag = hashlib.sha256(content).hexdigest()[:16]
+    return Asset(content, gzip.compress(content, 9, mtime=0), TYPES[suffix], tag)
+
 
 A_YEAR = "private, max-age=31536000, immutable"
 # Everything is served by this server, and nothing is written into the page's elements.
@@ -47,3 +106,36 @@ def _send(asset: Asset) -> Response:
     response.set_etag(f"{asset.tag}{'-gz' if is_packed else ''}")
     response.make_conditional(request)
     return response
+
+
+# So Sphinx begins the list of what is in a site.
+_OURS = b"# Sphinx inventory version 2\n# Project: ELEPHANT server\n"
+
+
+def manual_of(settings: Settings) -> Path | None:
+    """Return the folder of the documentation; None if it was not built."""
+    folder = settings.home / "build" / "docs"
+    return folder if (folder / "index.html").is_file() and _is_ours(folder) else None
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether a site is this documentation: without a checkout `home` is just where the server was started."""
+    try:
+        with (folder / "objects.inv").open("rb") as file:
+            return file.read(len(_OURS)) == _OURS
+    except OSError:  # there is none
+        return False
+
+
+@blueprint.get("/manual/")
+@blueprint.get("/manual/<path:name>")
+def page(name: str = "index.html") -> AnyResponse:
+    """Send a page of the documentation, or a file that one needs."""
+    folder = manual_of(services().settings)
+    if folder is None:
+        abort(404)
+    if request.path == "/manual":  # its links are relative
+        return redirect("manual/")
+    answer: Response = send_from_directory(folder, name)
+    answer.headers["Cache-Control"] = "no-cache"
+    return answer

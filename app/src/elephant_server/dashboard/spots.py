@@ -1,4 +1,4 @@
-"""``dashboard/api/spots``: the nuclei in the kept probabilities of a timepoint."""
+"""``dashboard/api/spots``, ``results`` and ``result``: nuclei in kept probabilities and of the last predictions."""
 
 import numpy as np
 from flask import Blueprint, Response, jsonify
@@ -7,18 +7,29 @@ from pydantic import ValidationError
 
 from elephant.config import SpotParams
 from elephant.dataset import Dataset
-from elephant.errors import InvalidInputError
+from elephant.dataset.summary import image_version
+from elephant.errors import InvalidInputError, NotFoundError
+from elephant.io.paths import resolve_inside
 from elephant.types import Box, VoxelSize
 from elephant_server.api.endpoint import endpoint
 from elephant_server.api.parsing import explain
-from elephant_server.dashboard.admission import admitted
-from elephant_server.dashboard.planes import plane_box
-from elephant_server.dashboard.query import asked_dataset, read_query
-from elephant_server.dashboard.schemas import Axis, FoundEllipsoid, FoundEllipsoids, SpotsQuery
+from elephant_server.dashboard.datasets import plane_box
+from elephant_server.dashboard.schemas import (
+    Axis,
+    FoundEllipsoid,
+    FoundEllipsoids,
+    ResultAnswer,
+    ResultNuclei,
+    ResultQuery,
+    SpotsQuery,
+)
+from elephant_server.dashboard.views import admitted, asked_dataset, read_query
 from elephant_server.jobs.progress import in_voxels
-from elephant_server.jobs.results import Nuclei
+from elephant_server.jobs.results import Nuclei, Result
+from elephant_server.services import services
 
 blueprint = Blueprint("dashboard_spots", __name__)
+
 
 # A search takes about ten bytes for each voxel, and a second for so many.
 MOST_VOXELS = 1 << 24
@@ -99,3 +110,48 @@ def ellipsoids(nuclei: Nuclei) -> list[FoundEllipsoid]:
         )
         for pos, covariance, quality in zip(nuclei.pos, nuclei.covariance, nuclei.quality, strict=True)
     ]
+
+
+@blueprint.get("/dashboard/api/results")
+@endpoint(ResultAnswer, is_list=True)
+@admitted
+def get_results() -> Response:
+    """List what the last predictions found, the newest first."""
+    return jsonify([_answer(result).model_dump() for result in services().feed.results()])
+
+
+@blueprint.get("/dashboard/api/result")
+@endpoint(ResultNuclei, query=ResultQuery)
+@admitted
+def get_result() -> Response:
+    """Send the nuclei that a prediction found."""
+    result = services().feed.result(read_query(ResultQuery).id)
+    if result is None:
+        raise NotFoundError("this result is no longer kept: predict again")
+    if not _is_current(result):
+        raise NotFoundError(f"the dataset {result.dataset_name} has changed since this prediction: predict again")
+    answer = ResultNuclei(spots=ellipsoids(Nuclei.unpack(result.nuclei)), n_found=result.n_found)
+    return jsonify(answer.model_dump())
+
+
+def _answer(result: Result) -> ResultAnswer:
+    return ResultAnswer(
+        id=result.id,
+        at=result.at,
+        dataset=result.dataset_name,
+        timepoint=result.timepoint,
+        model=result.model_name,
+        n_found=result.n_found,
+        is_kept=result.is_kept,
+        box=None if result.box is None else list(result.box),
+        is_current=_is_current(result),
+    )
+
+
+def _is_current(result: Result) -> bool:
+    """Return whether the dataset still has the image that was looked at."""
+    try:
+        folder = resolve_inside(services().settings.datasets_dir, result.dataset_name)
+        return str(image_version(folder)) == result.version
+    except (OSError, InvalidInputError):  # it is gone
+        return False

@@ -18,7 +18,7 @@ from elephant_server.main import make_app
 from elephant_server.rabbitmq import Messages, NoBroker
 from elephant_server.services import Services
 from elephant_server.settings import Settings
-from elephant_server.uploads.models import uploads_folder
+from elephant_server.uploads import uploads_folder
 
 
 @dataclass(frozen=True, slots=True)

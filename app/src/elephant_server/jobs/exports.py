@@ -11,7 +11,7 @@ from elephant_server.errors import StorageError
 from elephant_server.jobs.context import JobControl, WorkerContext, open_dataset
 from elephant_server.jobs.progress import LINE_INTERVAL_S, DashboardProgress
 from elephant_server.schemas.download import CtcBody
-from elephant_server.uploads.handover import passing_place
+from elephant_server.uploads import passing_place
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from elephant_server.jobs.progress import DashboardProgress, TileReporter, train
 from elephant_server.jobs.starting import one_starter
 from elephant_server.schemas.answers import earlier_spots
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
-from elephant_server.uploads.models import discard_upload, uploaded_model
+from elephant_server.uploads import discard_upload, uploaded_model
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from elephant_server.jobs.context import JobControl, WorkerContext
 from elephant_server.jobs.progress import show_begin
 from elephant_server.jobs.runner import Otherwise, Work, run_job
 from elephant_server.jobs.submit import Message, Sender, Task
-from elephant_server.uploads.models import discard_upload
+from elephant_server.uploads import discard_upload
 
 
 def _nothing(context: WorkerContext, message: Message[Any]) -> None:

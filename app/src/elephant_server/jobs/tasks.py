@@ -34,7 +34,7 @@ from elephant_server.jobs.starting import one_starter
 from elephant_server.schemas.answers import found_spots
 from elephant_server.schemas.dataset import DatasetGenerateBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
-from elephant_server.uploads.models import discard_upload, uploaded_model
+from elephant_server.uploads import discard_upload, uploaded_model
 
 logger = logging.getLogger(__name__)
 

@@ -1,14 +1,11 @@
-"""Movies that come in pieces, each in a request of its own that any process may get.
-
-So the state of an upload is in files: a folder for each, beside the datasets, with the received part of the file.
-Where a piece could not be kept that folder has a reason in place of the file, because the client goes on whatever it
-is answered: nothing but a new start changes that.
-"""
+"""Files that come with requests: models, and movies in pieces."""
 
 import errno
 import hashlib
 import logging
+import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from filelock import FileLock
+from werkzeug.datastructures import FileStorage
 
 from elephant.dataset import check_upload
 from elephant.dataset.readers.hdf5 import is_hdf5_name
@@ -26,6 +24,7 @@ from elephant_server.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,100}")
 CHUNK = 10 * 2**20  # the client's pieces, the last one padded
 STALE_AFTER_S = 86_400.0
 ARRAY_SUFFIX = ".zarr"
@@ -34,8 +33,94 @@ _REASON, _GROWING = ".reason", ".growing"  # no names of movies
 _COPY_BLOCK = 1 << 20
 
 
+def passing_place(folder: Path, name: str) -> Path:
+    """Return the path of a file that is passed between the HTTP processes and the workers.
+
+    A message contains no path: a worker reads, writes and removes files in its own folders only, whatever it says.
+
+    Raises
+    ------
+    InvalidInputError
+        The name is not one of a file in the folder.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidInputError(
+            f"expected the name of a file in {folder.name}, got {name[:80]!r}: send the request again"
+        )
+    return folder / name
+
+
+def uploads_folder(models: Path) -> Path:
+    """Return where uploaded models are until the worker has read them."""
+    return models / ".uploads"
+
+
+def uploaded_model(models: Path, name: str | None) -> Path | None:
+    """Return the path of a model uploaded with a request; None without one.
+
+    Raises
+    ------
+    InvalidInputError
+        It would lie elsewhere.
+    """
+    return None if name is None else passing_place(uploads_folder(models), name)
+
+
+def discard_upload(models: Path, name: str | None) -> None:
+    """Remove an uploaded model when its job is done or will not run."""
+    try:
+        file = uploaded_model(models, name)
+    except InvalidInputError as error:
+        logger.warning("Nothing was removed: %s", error)
+        return
+    if file is not None:
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def kept_upload(upload: FileStorage, models: Path) -> Iterator[Path]:
+    """Keep an uploaded file in the workspace, where the workers see it, for the one that takes the request.
+
+    It is removed here where the request fails before a worker has it; afterwards it is the worker's to remove, also
+    where the request was aborted meanwhile.
+
+    Raises
+    ------
+    StorageError
+        It cannot be kept.
+    """
+    path = _save(upload, uploads_folder(models))
+    try:
+        yield path
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _save(upload: FileStorage, folder: Path) -> Path:
+    path = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".pth", delete=False) as file:
+            path = Path(file.name)
+            upload.save(file)
+    except OSError as error:
+        if path is not None:
+            path.unlink(missing_ok=True)
+        raise StorageError(
+            f"the uploaded model cannot be stored ({reason_of(error)}): make room on the disk of the workspace, or "
+            f"check its permissions, then send it again"
+        ) from error
+    return path
+
+
 class MovieUpload:
     """The upload of one file into the folder of a dataset; there is one of each name at a time.
+
+    A movie comes in pieces, each in a request of its own that any process may get. So the state of an upload is in
+    files: a folder for each, beside the datasets, with the received part of the file. Where a piece could not be kept,
+    that folder has the reason in place of the file: the client goes on whatever it is answered, and nothing but a new
+    start changes that.
 
     Parameters
     ----------
@@ -81,13 +166,13 @@ class MovieUpload:
         StorageError
             It could not be written.
         """
-        with self._turn():
+        with self._locked():
             if restart:
-                self._sweep()
+                self._remove_stale()
                 self._drop()
             else:
                 self._check_begun()
-            with self._given_up_on_failure():
+            with self._give_up_on_failure():
                 if piece is None:
                     raise InvalidInputError("expected multipart with the part `file`, got none")
                 self._write(piece, restart)
@@ -104,9 +189,9 @@ class MovieUpload:
         StorageError
             It could not be put there.
         """
-        with self._turn():
+        with self._locked():
             self._check_begun()
-            with self._given_up_on_failure():
+            with self._give_up_on_failure():
                 check_upload(self._file, self._folder, CHUNK)
                 self._folder.mkdir(parents=True, exist_ok=True)
                 _move(self._file, self._place)
@@ -115,7 +200,7 @@ class MovieUpload:
 
     def cancel(self) -> None:
         """Drop what was received, if anything."""
-        with self._turn():
+        with self._locked():
             self._drop()
 
     def _write(self, piece: IO[bytes], restart: bool) -> None:
@@ -129,7 +214,7 @@ class MovieUpload:
         growing.replace(self._file)
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         """Keep others from the upload inside the block."""
         try:
             self._staging.mkdir(parents=True, exist_ok=True)
@@ -142,7 +227,7 @@ class MovieUpload:
             ) from error
 
     @contextmanager
-    def _given_up_on_failure(self) -> Iterator[None]:
+    def _give_up_on_failure(self) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
@@ -167,7 +252,7 @@ class MovieUpload:
     def _drop(self) -> None:
         shutil.rmtree(self._work, ignore_errors=True)
 
-    def _sweep(self) -> None:
+    def _remove_stale(self) -> None:
         """Remove uploads that were not continued for a day."""
         for work in self._staging.iterdir():
             with suppress(OSError):

@@ -1,21 +1,46 @@
-"""Admission of requests of the page: a few at a time, so that looking never slows down the work."""
+"""What all views share: their query, and admission: a few at a time, so that looking never slows down the work."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
-from flask import Response
+from flask import Response, request
 
+from elephant.dataset import Dataset
 from elephant_server.api.errors import error_response
+from elephant_server.dashboard.schemas import DatasetQuery, Query
+from elephant_server.services import services
 
 P = ParamSpec("P")
+Q = TypeVar("Q", bound=Query)
+
 WAIT_S = 10.0
-
-
 # Reading for the page, in this process: the quick requests of the client need the threads that are left.
 N_READING, N_WAITING = 2, 2
+
+
+def read_query(model: type[Q]) -> Q:
+    """Return the parameters of the request's address as `model`.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        Something in them is not as it should be.
+    """
+    return model.model_validate(request.args.to_dict())
+
+
+def asked_dataset(query: DatasetQuery) -> Dataset:
+    """Return the dataset that is asked for.
+
+    Raises
+    ------
+    elephant.errors.InvalidInputError, elephant.errors.NotFoundError, elephant.errors.DatasetError
+        Its name leads out of the datasets, it does not exist, or it is damaged.
+    """
+    return Dataset.open(services().settings.datasets_dir, query.dataset)
 
 
 class BusyError(Exception):
@@ -59,7 +84,7 @@ class Admission:
         Raises
         ------
         BusyError
-            As for :meth:`turn`.
+            As for :meth:`admit`.
         """
         if not self._admitted.acquire(blocking=False):
             raise BusyError
