@@ -7,8 +7,8 @@ from itertools import groupby
 import click
 
 from _documenting.tables import code, sentence, table
-from elephant.cli.framework import Option
 from elephant.cli.main import elephant
+from elephant.cli.options import Option
 
 # Two hyphens would become a dash.
 _OPTION = re.compile(r"--[a-z][\w-]*( [a-z0-9]+\b(?=[.)]))?")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from elephant.cli.health.findings import Status
+from elephant.cli.health import Status
 from elephant_server import doctor
 from elephant_server.deploy import ports, programs
 from elephant_server.doctor import check_other_machines, check_part, check_ports, check_programs, check_server

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from elephant.cli.health.findings import Status
+from elephant.cli.health import Status
 from elephant.cli.main import main
 from elephant_server import doctor
 from elephant_server.deploy import launcher

@@ -4,8 +4,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from elephant.cli.health.findings import Finding, ok, problem, warning
-from elephant.cli.health.software import check_packages
+from elephant.cli.health import Finding, check_packages, ok, problem, warning
 from elephant.errors import ElephantError
 from elephant_server.deploy import ports
 from elephant_server.deploy.errors import StackError

@@ -7,11 +7,9 @@ import pytest
 
 from core.cli.shell import Shell
 from core.cli.test_commands import install
-from elephant.cli.health import machine
-from elephant.cli.health.devices import Seen, explain
-from elephant.cli.health.findings import Status
-from elephant.cli.health.machine import check_locks, check_room, check_workspace
-from elephant.cli.health.software import check_packages
+from elephant.cli import health
+from elephant.cli.health import Status, check_locks, check_packages, check_room, check_workspace
+from elephant.cli.health_gpu import Seen, explain
 
 GPU = ("NVIDIA X, 24576 MiB, driver 550.1",)
 
@@ -65,23 +63,23 @@ def test_packages_that_do_not_import(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_little_room_is_a_warning_and_none_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_room(tmp_path).status in set(Status)
-    monkeypatch.setattr(machine, "_LITTLE_ROOM", 2**80)
-    monkeypatch.setattr(machine, "_NO_ROOM", 0)
+    monkeypatch.setattr(health, "_LITTLE_ROOM", 2**80)
+    monkeypatch.setattr(health, "_NO_ROOM", 0)
     assert check_room(tmp_path).status is Status.WARNING
-    monkeypatch.setattr(machine, "_NO_ROOM", 2**80)
+    monkeypatch.setattr(health, "_NO_ROOM", 2**80)
     assert check_room(tmp_path).status is Status.PROBLEM
 
 
 def test_a_file_system_whose_locks_hold_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_TRY_TO_LOCK", "import sys; sys.exit(1)")
+    monkeypatch.setattr(health, "_TRY_TO_LOCK", "import sys; sys.exit(1)")
     finding = check_locks(tmp_path)
     assert finding.status is Status.PROBLEM
     assert "same lock" in finding.message
 
 
 def test_a_file_system_whose_locks_do_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_TRY_TO_LOCK", "import time; time.sleep(60)")
-    monkeypatch.setattr(machine, "_LOCK_SECONDS", 0.5)
+    monkeypatch.setattr(health, "_TRY_TO_LOCK", "import time; time.sleep(60)")
+    monkeypatch.setattr(health, "_LOCK_SECONDS", 0.5)
     finding = check_locks(tmp_path)
     assert finding.status is Status.PROBLEM
     assert "timed out" in finding.message
@@ -95,7 +93,7 @@ def test_a_folder_that_cannot_be_written() -> None:
 
 def test_other_packages_add_checks(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     content = (
-        "from elephant.cli.health.findings import warning\n"
+        "from elephant.cli.health import warning\n"
         "def check(workspace):\n    yield warning('visitor', f'sees {workspace}', 'look away')\n"
     )
     entries = "[elephant.doctor]\na = visitor:check\nb = visitor:nothing\n"

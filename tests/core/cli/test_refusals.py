@@ -7,7 +7,7 @@ import pytest
 
 import elephant
 from core.cli.shell import Shell
-from elephant.cli.session import REMEDIES, Session
+from elephant.cli.running import REMEDIES, Session
 from elephant.dataset import Dataset
 from elephant.models.ensemble import Ensemble
 from elephant.models.unet import DetectionNet

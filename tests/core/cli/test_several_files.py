@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from elephant.cli.files import SpotRecord, read_all_spots, read_spots, write_spots
+from elephant.cli.files_read import read_all_spots, read_spots
+from elephant.cli.files_write import write_spots
+from elephant.cli.spot_records import SpotRecord
 
 BALL = (4.0, 0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 4.0)
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elephant.cli.files import SpotRecord, links_of, read_spots, record_of, spot_of, write_spots
+from elephant.cli.files_read import read_spots
+from elephant.cli.files_write import write_spots
+from elephant.cli.spot_records import SpotRecord, links_of, record_of, spot_of
 from elephant.errors import InvalidInputError, NotFoundError
 from elephant.types import Spot, Tag
 

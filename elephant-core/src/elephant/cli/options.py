@@ -1,15 +1,112 @@
-"""Options that several commands have."""
+"""What all commands have in common, and the options that several have."""
 
-from collections.abc import Mapping
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import click
 
-from elephant.cli.framework import Option
-from elephant.config import keep_axials_of
-from elephant.errors import InvalidInputError
-from elephant.types import Shape, VoxelSize
+from elephant.cli.running import Session
+from elephant.cli.variables import unknown_variables, value_of
+from elephant.types import VoxelSize
+
+_REPEATED = f"{__name__}.repeated"
+
+logger = logging.getLogger(__name__)
+
+
+class Option(click.Option):
+    """An option that stands in a section of its command's help.
+
+    Parameters
+    ----------
+    section
+        Heading of the section.
+    """
+
+    def __init__(self, names: Sequence[str], *, section: str = "Options", **settings: Any) -> None:
+        super().__init__(names, **settings)
+        self.section = section
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:  # noqa: ARG002 - the shape of click's method
+        """Return the value of the option's variable, from the environment or a ``.env`` file."""
+        return value_of(self.envvar) if isinstance(self.envvar, str) else None
+
+
+class Command(click.Command):
+    """A command with the options that all of them have.
+
+    Parameters
+    ----------
+    warns_of_variables
+        Whether it warns of misspelt variables; False if its results name them anyway.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        params: Sequence[click.Parameter] = (),
+        warns_of_variables: bool = True,
+        **settings: Any,
+    ) -> None:
+        super().__init__(name, params=[*params, *_common()], **settings)
+        self._warns_of_variables = warns_of_variables
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the options by their sections, in the order in which they were declared."""
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        sections = list(dict.fromkeys(map(_section, options)))
+        ordered = sorted(options, key=lambda option: sections.index(_section(option)))
+        for section, members in groupby(ordered, key=_section):
+            rows = [row for row in (option.get_help_record(ctx) for option in members) if row]
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments, and remember which options were given more often than they count."""
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        given = Counter(param.name for param in order if _counts_once(param))
+        ctx.meta[_REPEATED] = [param for param in self.params if given[param.name] > 1]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Set up logging as the options say, then run."""
+        session = ctx.ensure_object(Session)
+        session.options = {str(p.name): p.opts[-1] for p in self.params if isinstance(p, click.Option)}
+        with session.logging_to_terminal():
+            for option in ctx.meta[_REPEATED]:
+                logger.warning("%s was given more than once: the last one counts", option.opts[-1])
+            for words in unknown_variables() if self._warns_of_variables else ():
+                logger.warning("%s", words)
+            return super().invoke(ctx)
+
+
+def _counts_once(param: click.Parameter) -> bool:
+    return isinstance(param, click.Option) and not param.multiple and not param.is_flag
+
+
+def _section(option: click.Option) -> str:
+    return option.section if isinstance(option, Option) else "Other"
+
+
+def _common() -> list[click.Parameter]:
+    return [
+        _switch(["-q", "--quiet"], "quiet", "Show no progress and no warnings; results and errors are still printed."),
+        _switch(["-v", "--verbose"], "verbose", "Also print log messages."),
+        _switch(["--debug"], "debug", "Show where an error comes from."),
+    ]
+
+
+def _switch(names: list[str], field: str, words: str) -> click.Option:
+    def take(ctx: click.Context, _param: click.Parameter, is_set: bool) -> None:
+        setattr(ctx.ensure_object(Session), field, is_set)
+
+    return Option([*names, field], is_flag=True, expose_value=False, callback=take, help=words, section="Other")
+
 
 Vector = tuple[float, float, float]
 Sizes = tuple[int, int, int]
@@ -128,40 +225,3 @@ def as_json(words: str) -> Option:
 def as_voxel_size(vector: Vector, n_dims: int) -> VoxelSize:
     """Return the voxel size given as X, Y, Z; in 2D Z does not count."""
     return VoxelSize(vector[2] if n_dims == 3 else 1.0, vector[1], vector[0])
-
-
-def chosen_keep_axials(values: Mapping[str, Any], voxel: VoxelSize, shape: Shape) -> int:
-    """Return `n_keep_axials` as it was given, else what suits the voxels that the network sees."""
-    given = values.get("n_keep_axials")
-    if given is not None:
-        return int(given)
-    size: Sizes | None = values.get("input_size")
-    seen = shape if size is None else tuple(reversed(size[: len(shape)]))
-    if min(seen) < 1:
-        return 0  # refused by the parameters themselves
-    return keep_axials_of(voxel, shape, seen)
-
-
-def parse_timepoints(text: str | None, count: int) -> list[int]:
-    """Return the timepoints of a list like ``0,2,5-7``, in order; all of them without a list.
-
-    Raises
-    ------
-    InvalidInputError
-        It is not such a list, or a timepoint is outside of the movie.
-    """
-    if text is None:
-        return list(range(count))
-    found: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal():
-            raise click.UsageError(f"--timepoints: expected a list like 0,2,5-7, got {text!r}")
-        if int(last or first) < int(first):
-            raise click.UsageError(f"--timepoints: expected the smaller number first, got {part.strip()}")
-        if int(last or first) >= count:
-            raise InvalidInputError(
-                f"the dataset has timepoints 0 to {count - 1}, but {part.strip()} was requested: choose others"
-            )
-        found.update(range(int(first), int(last or first) + 1))
-    return sorted(found)

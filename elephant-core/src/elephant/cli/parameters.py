@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from elephant.cli.framework import Option
+from elephant.cli.options import Option
 from elephant.config import Params
 from elephant.keywords import is_size, leaves, nest, plain_type
 from elephant.types import Box

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from elephant.cli import options
-from elephant.cli.framework import Command
+from elephant.cli.options import Command
 
 _HELP = """Check that a dataset is complete, and show what is in it.
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from elephant.cli import options
-from elephant.cli.framework import Command, Option
+from elephant.cli.options import Command, Option
 from elephant.cli.parameters import build, options_of
 from elephant.config import ConversionParams
 

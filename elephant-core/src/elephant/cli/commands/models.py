@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from elephant.cli import options
-from elephant.cli.framework import Command, Option
+from elephant.cli.options import Command, Option
 
 _HELP = """List, inspect, import and restore models.
 

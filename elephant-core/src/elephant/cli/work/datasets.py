@@ -5,10 +5,8 @@ from typing import Any
 
 import click
 
-from elephant.cli.output import in_bytes, print_json
-from elephant.cli.places import DATASETS, find, place
-from elephant.cli.running import DONE, FAILED
-from elephant.cli.session import current
+from elephant.cli.running import DONE, FAILED, current, print_json
+from elephant.cli.workspace import DATASETS, find, place
 from elephant.config import ConversionParams
 from elephant.console import Bars, interruptible
 from elephant.dataset import Dataset, DatasetSource, check_dataset, convert
@@ -18,7 +16,7 @@ from elephant.dataset.readers.hdf5 import SUFFIXES
 from elephant.dataset.voxels import voxel_size_in_words
 from elephant.errors import InvalidInputError
 from elephant.types import VoxelSize
-from elephant.words import counted, in_ranges
+from elephant.words import counted, in_bytes, in_ranges
 
 
 def convert_movie(

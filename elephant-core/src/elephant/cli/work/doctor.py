@@ -7,13 +7,10 @@ from pathlib import Path
 
 import click
 
-from elephant.cli.health.findings import Check, Finding, Status, problem, warning
-from elephant.cli.health.machine import check_machine, check_workspace
-from elephant.cli.health.software import check_software
-from elephant.cli.output import print_json
-from elephant.cli.places import chosen_workspace
-from elephant.cli.running import DONE, FAILED
+from elephant.cli.health import Check, Finding, Status, check_machine, check_software, check_workspace, problem, warning
+from elephant.cli.running import DONE, FAILED, print_json
 from elephant.cli.variables import knowing_packages, unknown_variables
+from elephant.cli.workspace import chosen_workspace
 from elephant.words import counted
 
 GROUP = "elephant.doctor"
@@ -41,7 +38,7 @@ def findings(workspace: Path | None) -> Iterator[Finding]:
 
 def _check_devices(workspace: Path | None) -> Iterable[Finding]:
     try:
-        from elephant.cli.health.devices import check_devices  # noqa: PLC0415 - a PyTorch that is broken fails here
+        from elephant.cli.health_gpu import check_devices  # noqa: PLC0415 - a PyTorch that is broken fails here
     except (ImportError, OSError):
         return []  # the packages' finding says it
     return check_devices(workspace)

@@ -8,13 +8,11 @@ from typing import Any
 
 import click
 
-from elephant.cli.files import SpotRecord, read_all_spots, spot_of
-from elephant.cli.options import parse_timepoints
-from elephant.cli.output import print_json
-from elephant.cli.running import DONE
-from elephant.cli.session import current
+from elephant.cli.files_read import read_all_spots
+from elephant.cli.inputs import chosen_voxel_size, open_dataset, parse_timepoints
+from elephant.cli.running import DONE, current, print_json
+from elephant.cli.spot_records import SpotRecord, spot_of
 from elephant.cli.work.export_output import check_output, is_file, put
-from elephant.cli.work.opening import chosen_voxel_size, open_dataset
 from elephant.console import Bars, interruptible
 from elephant.dataset import Dataset
 from elephant.export.base import ExportParams, TrackedMovie, TrackedNucleus

@@ -8,15 +8,13 @@ from typing import Any
 import click
 import numpy as np
 
-from elephant.cli.files import SpotRecord, read_all_spots, spot_of
-from elephant.cli.options import chosen_keep_axials, parse_timepoints
+from elephant.cli.files_read import read_all_spots
+from elephant.cli.inputs import as_trained, chosen_keep_axials, chosen_voxel_size, open_dataset, parse_timepoints
 from elephant.cli.parameters import build
-from elephant.cli.places import MODELS, find
-from elephant.cli.running import DONE
-from elephant.cli.session import current
-from elephant.cli.work.as_trained import as_trained
-from elephant.cli.work.opening import chosen_voxel_size, open_dataset
+from elephant.cli.running import DONE, current
+from elephant.cli.spot_records import SpotRecord, spot_of
 from elephant.cli.work.prediction import REPLACED, STANDARD_OUTPUT, outputs_of, write_all
+from elephant.cli.workspace import MODELS, find
 from elephant.config import FlowParams
 from elephant.console import Bars, interruptible
 from elephant.dataset import Dataset

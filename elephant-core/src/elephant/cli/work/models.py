@@ -1,14 +1,14 @@
 """Listing, describing and taking over models."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from elephant.cli.output import in_bytes, print_json, print_table
-from elephant.cli.places import MODELS, find, folder_of, place
-from elephant.cli.running import DONE
+from elephant.cli.running import DONE, print_json
+from elephant.cli.workspace import MODELS, find, folder_of, place
 from elephant.errors import ElephantError, InvalidInputError, ModelFileError, NotFoundError
 from elephant.models.checkpoint import StateDict, is_finite, load_state_dicts
 from elephant.models.inspect import recognise
@@ -16,7 +16,7 @@ from elephant.models.lock import writing
 from elephant.models.provenance import ProvenanceEntry
 from elephant.models.provenance_text import ModelProvenance, details, summary, tell
 from elephant.models.versions import ModelFile, ModelVersion, restore, versions
-from elephant.words import counted
+from elephant.words import counted, in_bytes
 
 
 def list_all(workspace: Path | None, as_json: bool) -> int:
@@ -28,7 +28,7 @@ def list_all(workspace: Path | None, as_json: bool) -> int:
         print_json({"folder": str(folder), "models": found})
     elif found:
         headings = ("model", "kind", "axes", "members", "size", "changed", "versions")
-        print_table(headings, [_row(model) for model in found])
+        _print_table(headings, [_row(model) for model in found])
     else:
         click.echo(f"no models in {folder}")
     return DONE
@@ -169,6 +169,15 @@ def _at(seconds: float) -> str:
 
 def _in_local_time(moment: datetime) -> str:
     return moment.astimezone().isoformat(" ", "minutes")
+
+
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows under headings, in columns of equal width."""
+    cells = [[str(value) for value in row] for row in [headings, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
+    for number, row in enumerate(cells):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        click.secho(line, bold=number == 0)
 
 
 def _row(model: dict[str, Any]) -> tuple[object, ...]:

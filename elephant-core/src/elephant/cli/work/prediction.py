@@ -7,14 +7,12 @@ from typing import Any
 
 import click
 
-from elephant.cli.files import SpotRecord, check_output, write_spots
-from elephant.cli.options import chosen_keep_axials, parse_timepoints
+from elephant.cli.files_write import check_output, write_spots
+from elephant.cli.inputs import as_trained, chosen_keep_axials, chosen_voxel_size, open_dataset, parse_timepoints
 from elephant.cli.parameters import build
-from elephant.cli.places import MODELS, find
-from elephant.cli.running import DONE
-from elephant.cli.session import current
-from elephant.cli.work.as_trained import as_trained
-from elephant.cli.work.opening import chosen_voxel_size, open_dataset
+from elephant.cli.running import DONE, current
+from elephant.cli.spot_records import SpotRecord
+from elephant.cli.workspace import MODELS, find
 from elephant.config import DetectionParams
 from elephant.console import Bars, interruptible
 from elephant.device import choose_device

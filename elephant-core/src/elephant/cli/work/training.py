@@ -8,14 +8,12 @@ from typing import Any
 
 import click
 
-from elephant.cli.files import links_of, read_all_spots, spot_of
-from elephant.cli.options import chosen_keep_axials
-from elephant.cli.output import print_json
+from elephant.cli.files_read import read_all_spots
+from elephant.cli.inputs import chosen_keep_axials, chosen_voxel_size, open_dataset
 from elephant.cli.parameters import build
-from elephant.cli.places import MODELS, chosen_workspace, place
-from elephant.cli.running import DONE
-from elephant.cli.session import current
-from elephant.cli.work.opening import chosen_voxel_size, open_dataset
+from elephant.cli.running import DONE, current, print_json
+from elephant.cli.spot_records import links_of, spot_of
+from elephant.cli.workspace import MODELS, chosen_workspace, place
 from elephant.config import DetectionTrainingParams, FlowStart, FlowTrainingParams, SelfSupervisedParams
 from elephant.console import Bars, interruptible
 from elephant.dataset import Dataset

@@ -1,19 +1,110 @@
-"""Cores, memory, and the folder that everything is kept in."""
+"""What `elephant doctor` looks at: the packages, cores, memory, the disk and its locks."""
 
+import importlib
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from filelock import FileLock
 
-from elephant.cli.health.findings import Finding, ok, problem, warning
-from elephant.cli.output import in_bytes
 from elephant.errors import reason_of
 from elephant.hardware import available_bytes, n_cores, total_bytes
-from elephant.words import counted
+from elephant.words import counted, in_bytes
+
+
+class Status(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found.
+
+    Attributes
+    ----------
+    name
+        What was looked at, in a word.
+    status
+        Whether all is well. A problem keeps something from working.
+    message
+        What was found.
+    remedy
+        What to do about it; empty where all is well.
+    """
+
+    name: str
+    status: Status
+    message: str
+    remedy: str = ""
+
+
+def ok(name: str, message: str) -> Finding:
+    """Return a finding that all is well."""
+    return Finding(name, Status.OK, message)
+
+
+def warning(name: str, message: str, remedy: str) -> Finding:
+    """Return a finding of something that could be better."""
+    return Finding(name, Status.WARNING, message, remedy)
+
+
+def problem(name: str, message: str, remedy: str) -> Finding:
+    """Return a finding of something that does not work."""
+    return Finding(name, Status.PROBLEM, message, remedy)
+
+
+# A check is given the workspace, or none where there is none.
+Check = Callable[[Path | None], Iterable[Finding]]
+
+
+# The module to import, by the name of its package. A wheel for another machine is installed, but does not import.
+_PACKAGES = {
+    "torch": "torch",
+    "numpy": "numpy",
+    "scipy": "scipy.ndimage",
+    "scikit-image": "skimage.transform",
+    "zarr": "zarr",
+    "h5py": "h5py",
+    "tifffile": "tifffile",
+    "pydantic": "pydantic",
+    "filelock": "filelock",
+}
+_OLDEST = (3, 11)
+
+
+def check_software(_workspace: Path | None) -> Iterator[Finding]:
+    """Look at Python and at the packages that the core needs."""
+    found = sys.version_info[:3]
+    text = f"{'.'.join(map(str, found))} at {sys.executable}"
+    if found[:2] < _OLDEST:
+        yield problem("python", text, f"Install Python {'.'.join(map(str, _OLDEST))} or newer.")
+    else:
+        yield ok("python", text)
+    yield from check_packages(_PACKAGES)
+
+
+def check_packages(packages: dict[str, str], heading: str = "packages") -> Iterator[Finding]:
+    """Look at packages, each with the module that shows whether it works."""
+    working = []
+    for name, module in packages.items():
+        try:
+            importlib.import_module(module)
+            working.append(f"{name} {version(name)}")
+        except (ImportError, OSError, PackageNotFoundError) as error:  # OSError: a library of the system is missing
+            reason = (str(error).strip().splitlines() or [""])[0]
+            yield problem(name, f"cannot be used: {reason}", f"Reinstall it: pip install --force-reinstall {name}")
+    yield ok(heading, ", ".join(working))
+
 
 _GIB = 2**30
 _LOCK_SECONDS = 60

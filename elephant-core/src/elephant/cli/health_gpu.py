@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from elephant.cli.health.findings import Finding, ok, problem, warning
-from elephant.cli.output import in_bytes
+from elephant.cli.health import Finding, ok, problem, warning
+from elephant.words import in_bytes
 
 _NAME = "device"
 _PYTORCH = "https://pytorch.org/get-started"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from elephant.cli.places import find, place
+from elephant.cli.workspace import find, place
 from elephant.errors import NotFoundError
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import click
 
-from elephant.cli.files.columns import ORDER, row_of
-from elephant.cli.files.reading import read_spots
-from elephant.cli.files.records import SpotRecord
+from elephant.cli.files_read import read_spots
+from elephant.cli.spot_records import ORDER, SpotRecord, row_of
 from elephant.errors import ElephantError, InvalidInputError, NotFoundError
 from elephant.io.atomic import explained_storage, replacing
 

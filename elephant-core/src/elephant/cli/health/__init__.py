@@ -1,1 +1,0 @@
-"""What `elephant doctor` looks at. Other packages add checks through the entry-point group ``elephant.doctor``."""

@@ -1,0 +1,133 @@
+"""What a command works on: a dataset, its voxel size and timepoints, and settings of a model's training."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from elephant.cli.options import Sizes, Vector, as_voxel_size
+from elephant.cli.running import current
+from elephant.cli.workspace import DATASETS, find
+from elephant.config import keep_axials_of
+from elephant.dataset import Dataset, describe_change
+from elephant.dataset.voxels import describe_difference
+from elephant.errors import InvalidInputError
+from elephant.methods.compatibility import as_trained as trained_as
+from elephant.types import Shape, VoxelSize
+
+logger = logging.getLogger(__name__)
+
+
+def open_dataset(name: str, workspace: Path | None) -> Dataset:
+    """Open a dataset, and warn if its movie has changed since the conversion.
+
+    Raises
+    ------
+    elephant.errors.NotFoundError, elephant.errors.DatasetError
+        There is none of this name, or it is damaged.
+    """
+    dataset = Dataset(find(DATASETS, name, workspace))
+    change = describe_change(dataset.folder)
+    if change:
+        logger.warning("%s; this command uses what the dataset holds", change)
+    return dataset
+
+
+def chosen_voxel_size(vector: Vector | None, dataset: Dataset) -> VoxelSize:
+    """Return the voxel size that was given (X, Y, Z), else the dataset's; warn where they differ by more than 1%.
+
+    Raises
+    ------
+    click.UsageError
+        None was given, and the dataset does not tell.
+    """
+    known = None if dataset.source is None else dataset.source.voxel_size
+    if vector is None:
+        if known is None:
+            raise click.UsageError(
+                f"the voxel size of {dataset.name} is unknown, since it was converted without one: "
+                "give --voxel-size X Y Z"
+            )
+        return as_voxel_size(known.zyx[::-1], dataset.n_dims)
+    given = as_voxel_size(vector, dataset.n_dims)
+    difference = describe_difference(given, dataset.source, dataset.n_dims, dataset.name)
+    if difference:
+        logger.warning("%s", difference)
+    return given
+
+
+_GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+
+
+def as_trained(values: Mapping[str, Any], path: Path, dataset: Dataset) -> dict[str, Any]:
+    """Return options, with those that were not given taken from the training of a model; says which.
+
+    The voxel size is taken only where the dataset does not tell its own.
+
+    Parameters
+    ----------
+    values
+        The options of the command that runs.
+    path
+        The model file.
+    """
+    source = click.get_current_context().get_parameter_source
+    found = {
+        name: value
+        for name, value in ((name, _as_given(value)) for name, value in trained_as(path, dataset).items())
+        if name in values and source(name) not in _GIVEN and values[name] != value
+    }
+    if found and not current().quiet:
+        click.echo(f"as {path.name} was trained: {', '.join(map(_in_words, found, found.values()))}", err=True)
+    return {**values, **found}
+
+
+def _as_given(value: Any) -> Any:
+    """Return a value as a person gives it: sizes X, Y, Z."""
+    return (*reversed(value), 1)[:3] if isinstance(value, tuple) else value
+
+
+def _in_words(name: str, value: Any) -> str:
+    words = " ".join(f"{v:g}" for v in value) if isinstance(value, tuple) else f"{value:g}"
+    flag = "--" + name.replace("_", "-")
+    return flag if value is True else f"--no-{flag[2:]}" if value is False else f"{flag} {words}"
+
+
+def chosen_keep_axials(values: Mapping[str, Any], voxel: VoxelSize, shape: Shape) -> int:
+    """Return `n_keep_axials` as it was given, else what suits the voxels that the network sees."""
+    given = values.get("n_keep_axials")
+    if given is not None:
+        return int(given)
+    size: Sizes | None = values.get("input_size")
+    seen = shape if size is None else tuple(reversed(size[: len(shape)]))
+    if min(seen) < 1:
+        return 0  # refused by the parameters themselves
+    return keep_axials_of(voxel, shape, seen)
+
+
+def parse_timepoints(text: str | None, count: int) -> list[int]:
+    """Return the timepoints of a list like ``0,2,5-7``, in order; all of them without a list.
+
+    Raises
+    ------
+    InvalidInputError
+        It is not such a list, or a timepoint is outside of the movie.
+    """
+    if text is None:
+        return list(range(count))
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal():
+            raise click.UsageError(f"--timepoints: expected a list like 0,2,5-7, got {text!r}")
+        if int(last or first) < int(first):
+            raise click.UsageError(f"--timepoints: expected the smaller number first, got {part.strip()}")
+        if int(last or first) >= count:
+            raise InvalidInputError(
+                f"the dataset has timepoints 0 to {count - 1}, but {part.strip()} was requested: choose others"
+            )
+        found.update(range(int(first), int(last or first) + 1))
+    return sorted(found)
