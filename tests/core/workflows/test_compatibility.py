@@ -24,8 +24,8 @@ from elephant.config import (
 from elephant.errors import DivergedError
 from elephant.methods import compatibility
 from elephant.methods.annotations import update_labels
-from elephant.methods.predict_detection import detect
-from elephant.methods.predict_flow import displace
+from elephant.methods.detection import detect
+from elephant.methods.flow import displace
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble

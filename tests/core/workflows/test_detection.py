@@ -24,7 +24,7 @@ from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFoundError
 from elephant.images import normalise
 from elephant.methods.annotations import update_labels
-from elephant.methods.predict_detection import detect, detect_all
+from elephant.methods.detection import detect, detect_all
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble

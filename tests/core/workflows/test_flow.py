@@ -25,10 +25,9 @@ from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFoundError
 from elephant.geometry import Ellipsoid, Raster, rasterise
 from elephant.images import normalise
-from elephant.methods import predict_flow
+from elephant.methods import flow as predict_flow
 from elephant.methods.annotations import update_flow_labels
-from elephant.methods.flow import FLOW
-from elephant.methods.predict_flow import displace, regions_around
+from elephant.methods.flow import FLOW, displace, regions_around
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble

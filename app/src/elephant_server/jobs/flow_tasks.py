@@ -6,12 +6,10 @@ from typing import Any
 
 from elephant.dataset import Dataset
 from elephant.methods.annotations import update_flow_labels
-from elephant.methods.flow import FLOW, flow_start
-from elephant.methods.predict_flow import displace
-from elephant.methods.preflight import check_prediction
+from elephant.methods.flow import FLOW, displace, flow_start
 from elephant.methods.starting import ensure_model, reset_model
 from elephant.methods.training import prepare_training
-from elephant.methods.work import ModelWork
+from elephant.methods.work import ModelWork, check_prediction
 from elephant.models.lock import writing
 from elephant.models.pretrained import ModelSource
 from elephant.progress import NoReporter

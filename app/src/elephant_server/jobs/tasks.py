@@ -10,12 +10,10 @@ from elephant.dataset.summary import image_version
 from elephant.errors import NotFoundError
 from elephant.io.paths import resolve_inside
 from elephant.methods.annotations import update_labels
-from elephant.methods.detection import DETECTION, detection_start
-from elephant.methods.predict_detection import detect
-from elephant.methods.preflight import check_prediction
+from elephant.methods.detection import DETECTION, detect, detection_start
 from elephant.methods.starting import ensure_model, reset_model
 from elephant.methods.training import prepare_training
-from elephant.methods.work import ModelWork
+from elephant.methods.work import ModelWork, check_prediction
 from elephant.models.lock import writing
 from elephant.models.losses import N_CLASSES
 from elephant.models.pretrained import ModelSource

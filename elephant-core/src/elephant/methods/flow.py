@@ -1,32 +1,44 @@
-"""Flow: a network that is trained on links between timepoints, and how one begins."""
+"""Flow: a network that is trained on links between timepoints, how one begins, and where it says that spots were."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from elephant.config import FlowStart, FlowTrainingParams, kept_poolings
+from elephant.config import FlowParams, FlowStart, FlowTrainingParams, kept_poolings
 from elephant.crops import LabelledPair
 from elephant.crops.sample import anchors_of
 from elephant.dataset import Dataset
-from elephant.geometry import Ellipsoid, block_of
-from elephant.images import prepare, rescale_labels
-from elephant.methods.annotations import check_links, update_flow_labels
+from elephant.device import needs_memory
+from elephant.geometry import Block, Ellipsoid, block_of, rasterise
+from elephant.images import normalise, prepare, rescale, rescale_labels
+from elephant.methods.annotations import check_links, update_flow_labels, warn_of_outside
 from elephant.methods.base import Method
-from elephant.methods.compatibility import of_flow
+from elephant.methods.compatibility import of_flow, warn_of_differences
 from elephant.methods.starting import ModelStart, Untrained
-from elephant.methods.work import seen_per_stored, seen_voxel_size
+from elephant.methods.work import (
+    PREDICTION_REMEDY,
+    ModelWork,
+    check_output,
+    chosen_box,
+    seen_per_stored,
+    seen_size,
+    seen_voxel_size,
+)
 from elephant.models.ensemble import Ensemble
 from elephant.models.pretrained import FLOW_FILES
 from elephant.models.provenance import ProvenanceEntry
 from elephant.models.trained_with import TrainedWith
 from elephant.models.unet import FlowNet
-from elephant.progress import CancelToken, ProgressReporter
+from elephant.prediction import predict_flow
+from elephant.progress import CancelToken, NeverCancelled, ProgressReporter
+from elephant.spots import EarlierSpot, FlowField, covers, moved, unmoved
 from elephant.training.networks import FlowTrainer
-from elephant.types import FloatArray, Link, Shape
+from elephant.types import Box, FloatArray, Link, Shape, Spot
 
 logger = logging.getLogger(__name__)
 
@@ -131,3 +143,147 @@ def _seen_norm(dataset: Dataset, params: FlowTrainingParams) -> tuple[float, ...
     norm = params.displacement.norm(dataset.n_dims)
     per_stored = seen_per_stored(dataset.shape, params.image.input_size or dataset.shape)
     return tuple(n * r for n, r in zip(norm, reversed(per_stored), strict=True))
+
+
+# What a network should see around a spot that is predicted on its own, voxels, Z, Y, X.
+LEAST_REGION = (16, 96, 96)
+# Of a flow that is kept, voxels: what a network says is hardly more exact.
+PRECISION = 0.25
+
+
+@needs_memory("the prediction", PREDICTION_REMEDY)
+def displace(work: ModelWork, t: int, spots: Sequence[Spot], params: FlowParams) -> list[EarlierSpot]:
+    """Find where the spots of a timepoint were at the one before.
+
+    Spots outside of the crop box are predicted where they are. Those that have no voxel in the image stay where they
+    are, as do all at timepoint 0.
+
+    Returns
+    -------
+    list of EarlierSpot
+        One for each spot, in their order.
+
+    Raises
+    ------
+    elephant.errors.InvalidInputError
+        The timepoint or the box is outside of the movie, or a covariance is not positive definite.
+    elephant.errors.ModelFileError
+        The model is none of such a network, or is ruined.
+    elephant.errors.Cancelled
+        The work was ended; nothing was written.
+    """
+    shape, voxel_size = work.dataset.shape, params.displacement.voxel_size
+    box = chosen_box(params.prediction.crop_box, shape)
+    ellipsoids = Ellipsoid.from_spots(spots, len(shape))
+    if t == 0:
+        return [unmoved(spot) for spot in spots]
+    warn_of_outside(spots, voxel_size, shape, "stay where they are")
+    warn_of_differences(work.model_path, of_flow(params, shape), "this prediction")
+    with work.dataset.in_use():
+        found = _displacements(_Flow(work, t, params), box, ellipsoids)
+    return [moved(s, found[i], voxel_size) if i in found else unmoved(s) for i, s in enumerate(spots)]
+
+
+def regions_around(blocks: Sequence[Block], least: Shape, shape: Shape, cancel: CancelToken | None = None) -> list[Box]:
+    """Return boxes that together cover all spots; the whole image where they would not be smaller.
+
+    Parameters
+    ----------
+    blocks
+        Where spots with voxels in the image lie.
+    least
+        Smallest size of a box, where the image is as large.
+    shape
+        Size of the image, (Z), Y, X.
+    cancel
+        Asked before each spot.
+
+    Raises
+    ------
+    elephant.errors.Cancelled
+        `cancel` asked for the end.
+    """
+    boxes: list[Box] = []
+    token = cancel or NeverCancelled()
+    for block in blocks:
+        token.check()
+        if any(covers(box, block) for box in boxes):
+            continue
+        boxes.append(_box_around(block, least, shape))
+        if sum(float(np.prod(box.size)) for box in boxes) >= np.prod(shape):
+            return [Box.whole(shape)]
+    return boxes
+
+
+class _Flow:
+    """Predicts the flow from timepoint `t` to the one before, where it is asked for."""
+
+    def __init__(self, work: ModelWork, t: int, params: FlowParams) -> None:
+        self.work = work
+        self.params = params
+        self._t = t
+        self._images = [normalise(work.dataset.read_image(at)) for at in (t - 1, t)]
+
+    def over(self, box: Box, keep: bool = False) -> FlowField:
+        """Return the flow in a box of the stored image, and keep it in the dataset where asked."""
+        work, prediction = self.work, self.params.prediction
+        work.cancel.check()
+        n_dims = len(box.size)
+        size = seen_size(work.dataset.shape, prediction.image.input_size, box)
+        images = np.stack([rescale(image[box.slices], size) for image in self._images])
+        model = work.model_cache.get(work.model_path, FlowNet, n_dims, prediction.n_keep_axials)
+        seen = predict_flow(model, images, prediction, work.reporter, work.cancel)
+        check_output(seen, work.model_path)
+        flow = _stored(seen, box.size)
+        norm = self.params.displacement.norm(n_dims)
+        if keep:
+            work.dataset.write_flow(self._t - 1, flow, box, _steps(norm))
+        return FlowField(box, flow * np.array(norm, dtype=np.float32).reshape(-1, *[1] * n_dims))
+
+
+def _steps(norm: Sequence[float]) -> list[float]:
+    """Return powers of 1/2 that stand for no more voxels than the precision, for channels X, Y(, Z)."""
+    return [2.0 ** -max(0, math.ceil(math.log2(n / PRECISION))) for n in norm]
+
+
+def _displacements(flow: _Flow, box: Box, ellipsoids: Sequence[Ellipsoid]) -> dict[int, FloatArray]:
+    """Return the displacement, voxels, (n,), (Z), Y, X, of each spot that has voxels, by its place in the list."""
+    shape, cancel = flow.work.dataset.shape, flow.work.cancel
+    scale = flow.params.displacement.voxel_size.last(len(shape))
+    blocks = [block_of(ellipsoid, scale, shape) for ellipsoid in ellipsoids]
+    inside = [i for i, block in enumerate(blocks) if covers(box, block)]
+    found: dict[int, FloatArray] = {}
+
+    def read(field: FlowField, places: Iterable[int]) -> None:
+        """Read the displacements of some spots out; the voxels of one at a time are known."""
+        for i in places:
+            cancel.check()
+            found[i] = field.displacement(rasterise(ellipsoids[i], scale, shape, cancel=cancel))
+
+    if inside or flow.params.output_prediction:
+        read(flow.over(box, flow.params.output_prediction), inside)
+    outside = [i for i, block in enumerate(blocks) if i not in found and not block.is_empty]
+    least = tuple(max(a, b) for a, b in zip(box.size, LEAST_REGION[-len(shape) :], strict=True))
+    for region in regions_around([blocks[i] for i in outside], least, shape, cancel):
+        field = flow.over(region)
+        read(field, [i for i in outside if i not in found and covers(region, blocks[i])])
+    logger.info("%d spots of %d moved, %d of them outside of the box", len(found), len(blocks), len(outside))
+    return found
+
+
+def _stored(flow: NDArray[np.float32], size: Shape) -> NDArray[np.float32]:
+    """Rescale a flow, (n, (Z), Y, X), from the size that the network saw; its values are in stored voxels already."""
+    return np.stack([rescale(np.ascontiguousarray(channel), size) for channel in flow])
+
+
+def _box_around(block: Block, least: Shape, shape: Shape) -> Box:
+    axes = zip(block.slices, least, shape, strict=True)
+    origin, size = zip(*(_around(s, n, limit) for s, n, limit in axes), strict=True)
+    return Box(origin, size)
+
+
+def _around(s: slice, least: int, limit: int) -> tuple[int, int]:
+    """Return start and length of a piece of an axis with a spot in its middle."""
+    length = min(max(least, s.stop - s.start), limit)
+    start = (s.start + s.stop - length) // 2
+    return min(max(start, 0), limit - length), length

@@ -15,8 +15,8 @@ from elephant.errors import InvalidInputError, ModelFileError
 from elephant.keywords import check_names, leaves, params_of
 from elephant.methods.annotations import by_timepoint
 from elephant.methods.compatibility import as_trained
-from elephant.methods.predict_detection import detect, detect_all
-from elephant.methods.predict_flow import displace
+from elephant.methods.detection import detect, detect_all
+from elephant.methods.flow import displace
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.checkpoint import load_state_dicts

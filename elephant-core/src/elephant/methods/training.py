@@ -15,8 +15,7 @@ from elephant.device import needs_memory
 from elephant.errors import InvalidInputError
 from elephant.methods.base import A, Method, P, S
 from elephant.methods.compatibility import warn_of_differences
-from elephant.methods.preflight import check_batches, check_images
-from elephant.methods.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, ModelWork
+from elephant.methods.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, ModelWork, check_batches, check_images
 from elephant.models.ensemble import Ensemble
 from elephant.models.lock import writing
 from elephant.models.provenance import ProvenanceEntry, finite

@@ -21,7 +21,7 @@ from elephant.dataset import Dataset
 from elephant.device import choose_device
 from elephant.errors import InvalidInputError
 from elephant.methods.annotations import by_timepoint
-from elephant.methods.predict_flow import displace
+from elephant.methods.flow import displace
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.tracking import parents_of, tracks_of

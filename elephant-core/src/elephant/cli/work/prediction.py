@@ -17,7 +17,7 @@ from elephant.config import DetectionParams
 from elephant.console import Bars, interruptible
 from elephant.device import choose_device
 from elephant.errors import InvalidInputError
-from elephant.methods.predict_detection import detect_all, why_none
+from elephant.methods.detection import detect_all, why_none
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.spots import DetectedSpot
