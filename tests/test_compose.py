@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from elephant_server.settings import Settings, load_settings, variable
-from elephant_server.settings.cluster import ROLES
+from elephant_server.settings.services import ROLES
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docker-compose.yml").read_text()

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from _documenting.tables import code, sentence, table
-from elephant_server.api.docs import type_name
-from elephant_server.api.openapi import describe
+from elephant_server.api.openapi import describe, type_name
 from elephant_server.main import create_app
 from elephant_server.settings import Settings
 

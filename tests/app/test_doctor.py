@@ -7,14 +7,14 @@ import pytest
 
 from elephant.cli.health import Status
 from elephant_server import doctor
-from elephant_server.deploy import ports, programs
+from elephant_server.deploy import preflight
 from elephant_server.doctor import check_other_machines, check_part, check_ports, check_programs, check_server
 from elephant_server.settings import Settings
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    http, redis, rabbitmq = ports.free_ports(3)
+    http, redis, rabbitmq = preflight.free_ports(3)
     return Settings(workspace=tmp_path, http_port=http, redis_port=redis, rabbitmq_node_port=rabbitmq)
 
 
@@ -56,8 +56,8 @@ def test_a_server_of_one_process_has_no_services(settings: Settings, monkeypatch
 
 
 def test_missing_programs_come_with_what_installs_them(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "_MORE_FOLDERS", ())
-    monkeypatch.setattr(programs, "_PLAIN_RABBITMQ", Path("/nowhere/rabbitmq-server"))
+    monkeypatch.setattr(preflight, "_MORE_FOLDERS", ())
+    monkeypatch.setattr(preflight, "_PLAIN_RABBITMQ", Path("/nowhere/rabbitmq-server"))
     monkeypatch.setenv("PATH", "/nowhere")
     finding = check_programs(settings)
     assert finding.status is Status.WARNING
@@ -75,7 +75,7 @@ def test_services_elsewhere_are_asked_for(settings: Settings) -> None:
 
 
 def test_a_part_of_a_server_is_looked_at_as_a_part(tmp_path: Path) -> None:
-    port, amqp = ports.free_ports(2)
+    port, amqp = preflight.free_ports(2)
     values = {"workspace": tmp_path, "machine": "gpu1", "redis_port": port, "rabbitmq_node_port": amqp}
     workers = check_part(Settings(roles="workers", **values))
     assert workers.status is Status.PROBLEM

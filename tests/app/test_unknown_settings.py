@@ -9,10 +9,9 @@ from elephant.cli.health import Status
 from elephant.cli.main import main
 from elephant_server import doctor
 from elephant_server.deploy import launcher
-from elephant_server.deploy.errors import StackError
 from elephant_server.embedded import server
-from elephant_server.settings import Settings, unknown_settings
-from elephant_server.settings.unknown import known_names
+from elephant_server.errors import StackError
+from elephant_server.settings import Settings, known_names, unknown_settings
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from elephant_server.deploy.errors import StackError
+from elephant_server.deploy.credentials import with_secrets
 from elephant_server.deploy.foreground import say
-from elephant_server.deploy.secret_files import with_secrets
 from elephant_server.embedded import parts, server
 from elephant_server.embedded.command import serve
+from elephant_server.errors import StackError
 from elephant_server.settings import Settings
 from stack.running import free_ports
 

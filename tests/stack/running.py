@@ -20,8 +20,8 @@ import redis
 import requests
 from filelock import FileLock, Timeout
 
-from elephant_server.deploy.errors import StackError
-from elephant_server.deploy.programs import find_programs
+from elephant_server.deploy.preflight import find_programs
+from elephant_server.errors import StackError
 from elephant_server.settings import Settings
 
 START_SECONDS = 180.0

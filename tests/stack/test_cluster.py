@@ -13,7 +13,7 @@ import pytest
 import redis
 import requests
 
-from elephant_server.auth.local_access import password_of
+from elephant_server.auth.tokens import password_of
 from elephant_server.settings import Settings
 from stack.cluster import ADDRESS, Cluster, running_cluster
 from stack.player import Player, blobs, masks_of, predict_body, spot, train_body

@@ -13,7 +13,7 @@ import pika.exceptions
 import pytest
 import requests
 
-from elephant_server.auth.local_access import trust_only
+from elephant_server.auth.tokens import trust_only
 from elephant_server.demo.client import ServerClient
 from elephant_server.demo.errors import DemoError
 from elephant_server.demo.watching import LogQueue

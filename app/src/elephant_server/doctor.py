@@ -6,12 +6,11 @@ from pathlib import Path
 
 from elephant.cli.health import Finding, check_packages, ok, problem, warning
 from elephant.errors import ElephantError
-from elephant_server.deploy import ports
-from elephant_server.deploy.errors import StackError
-from elephant_server.deploy.health import problems_of
-from elephant_server.deploy.programs import find_programs
-from elephant_server.deploy.readiness import gpu_names
-from elephant_server.deploy.secret_files import with_passwords
+from elephant_server.deploy import preflight
+from elephant_server.deploy.credentials import with_passwords
+from elephant_server.deploy.health import gpu_names, problems_of
+from elephant_server.deploy.preflight import find_programs
+from elephant_server.errors import StackError
 from elephant_server.settings import Settings, load_settings, unknown_settings, variable
 
 _PACKAGES = {"Flask": "flask", "celery": "celery", "redis": "redis", "pika": "pika", "supervisor": "supervisor"}
@@ -51,10 +50,10 @@ def check_programs(settings: Settings) -> Finding:
 
 def check_ports(settings: Settings) -> Finding:
     """Check that the server answers, or that its ports are free."""
-    wanted = ports.wanted(settings)
+    wanted = preflight.wanted_ports(settings)
     numbers = ", ".join(str(listener.port) for listener in wanted)
     if _answers(settings):
-        silent = [at for at in wanted if not _listens(ports.reachable(at.address), at.port)]
+        silent = [at for at in wanted if not _listens(preflight.reachable(at.address), at.port)]
         if not silent:
             return ok("ports", f"a server answers at {settings.http_url}, with {numbers}")
         if len(silent) == len(wanted) - 1:
@@ -62,7 +61,7 @@ def check_ports(settings: Settings) -> Finding:
         words = ", ".join(f"{at.port} ({variable(at.field)})" for at in silent)
         return problem("ports", f"a server answers, but nothing listens at {words}", _logs(settings))
     try:
-        ports.require_free(wanted)
+        preflight.require_free(wanted)
     except StackError as error:
         words, _, remedy = " ".join(str(error).split()).partition(" Set ")
         remedy = f"Set {remedy}" if remedy else "Change the settings."
@@ -115,9 +114,9 @@ def _listens(host: str, port: int) -> bool:
     return True
 
 
-def _is_free(listeners: list[ports.Listener]) -> bool:
+def _is_free(listeners: list[preflight.Listener]) -> bool:
     try:
-        ports.require_free(listeners)
+        preflight.require_free(listeners)
     except StackError:
         return False
     return True

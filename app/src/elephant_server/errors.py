@@ -2,7 +2,14 @@
 
 from elephant.errors import ElephantError, StorageError
 
-__all__ = ["AlreadyRunningError", "StorageError", "UnavailableError", "UnexpectedError", "WorkerLostError"]
+__all__ = [
+    "AlreadyRunningError",
+    "StackError",
+    "StorageError",
+    "UnavailableError",
+    "UnexpectedError",
+    "WorkerLostError",
+]
 
 
 class AlreadyRunningError(ElephantError):
@@ -19,3 +26,7 @@ class UnavailableError(ElephantError):
 
 class UnexpectedError(ElephantError):
     """An unexpected error; the log has the details."""
+
+
+class StackError(ElephantError):
+    """The server cannot start, or cannot go on; the message says why and what to do about it."""

@@ -4,8 +4,7 @@ from flask import Flask
 
 from elephant_server import dashboard
 from elephant_server.api import register
-from elephant_server.api.admission import Admission
-from elephant_server.auth.limits import limit_bodies
+from elephant_server.api.limits import Admission, limit_bodies
 from elephant_server.auth.middleware import AuthMiddleware
 from elephant_server.feed import ActivityFeed
 from elephant_server.jobs.broker import Post

@@ -7,8 +7,8 @@ import pytest
 from flask import Blueprint, Flask, Response, send_file
 
 from elephant_server.api import errors
-from elephant_server.api.admission import Admission
 from elephant_server.api.endpoint import endpoint
+from elephant_server.api.limits import Admission
 
 
 def make_app(n_threads: int) -> Flask:

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask, Response
 from werkzeug.test import TestResponse
 
-from elephant_server.auth.limits import BodyLimits
+from elephant_server.api.limits import BodyLimits
 from elephant_server.auth.middleware import AuthMiddleware
 from elephant_server.auth.tokens import TokenFile, is_good
 from elephant_server.deploy import rendering

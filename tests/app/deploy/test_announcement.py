@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from elephant_server.deploy.announcement import access, announcement
-from elephant_server.deploy.secret_files import with_secrets
+from elephant_server.deploy.credentials import with_secrets
+from elephant_server.deploy.launcher import access, announcement
 from elephant_server.settings import Settings
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104

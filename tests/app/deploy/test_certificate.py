@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from elephant_server.deploy.certificate import check_certificate
-from elephant_server.deploy.errors import StackError
+from elephant_server.deploy.credentials import check_certificate
+from elephant_server.errors import StackError
 from elephant_server.settings import Settings
 from stack.certificates import make_certificate
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from elephant_server.deploy import folders, other_machines, ports, programs, rendering, worker_pairs
-from elephant_server.deploy.errors import StackError
-from elephant_server.deploy.redis_server import ask_redis, redis_addresses, redis_configuration
-from elephant_server.deploy.secret_files import with_passwords, with_secrets
+from elephant_server.deploy import folders, health, preflight, rendering, workers
+from elephant_server.deploy.credentials import with_passwords, with_secrets
+from elephant_server.deploy.health import ask_redis
+from elephant_server.deploy.preflight import redis_addresses
+from elephant_server.deploy.rendering import redis_configuration
+from elephant_server.errors import StackError
 from elephant_server.settings import Settings, SettingsError, checkout_root, load_settings
 
 ANYWHERE = "0.0.0.0"  # noqa: S104
@@ -96,27 +98,27 @@ def test_a_pair_for_each_gpu(
     n_gpus: int,
     expected: list[Any],
 ) -> None:
-    monkeypatch.setattr(worker_pairs, "n_gpus", lambda: n_gpus)
-    found = worker_pairs.workers_of(member(**values), environment | {"OMP_NUM_THREADS": "4"})
+    monkeypatch.setattr(workers, "n_gpus", lambda: n_gpus)
+    found = workers.workers_of(member(**values), environment | {"OMP_NUM_THREADS": "4"})
     told_apart = [{"CUDA_VISIBLE_DEVICES": e, "ELEPHANT_GPU": e} if isinstance(e, str) else e for e in expected]
-    assert [worker.environment for worker in found] == [each for each in told_apart for _ in worker_pairs.QUEUES]
+    assert [worker.environment for worker in found] == [each for each in told_apart for _ in workers.QUEUES]
     assert [worker.name for worker in found[:4]] == ["training", "answering", "training-2", "answering-2"][: len(found)]
 
 
 def test_pairs_without_a_gpu_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_pairs, "n_gpus", lambda: 0)
-    monkeypatch.setattr(worker_pairs, "n_cores", lambda: 8)
-    assert {w.environment["OMP_NUM_THREADS"] for w in worker_pairs.workers_of(member(worker_pairs=3), {})} == {"2"}
-    assert worker_pairs.workers_of(member(roles="web"), {}) == []
+    monkeypatch.setattr(workers, "n_gpus", lambda: 0)
+    monkeypatch.setattr(workers, "n_cores", lambda: 8)
+    assert {w.environment["OMP_NUM_THREADS"] for w in workers.workers_of(member(worker_pairs=3), {})} == {"2"}
+    assert workers.workers_of(member(roles="web"), {}) == []
 
 
 def test_every_worker_has_a_program() -> None:
-    workers = [
-        worker_pairs.Worker("training", "training", {}),
-        worker_pairs.Worker("answering-2", "answering", {"A": "0", "B": "1"}),
+    programs = [
+        workers.Worker("training", "training", {}),
+        workers.Worker("answering-2", "answering", {"A": "0", "B": "1"}),
     ]
     found = configparser.RawConfigParser(strict=True, inline_comment_prefixes=(" ;",))
-    found.read_string(rendering.supervisord_configuration(member(), workers))
+    found.read_string(rendering.supervisord_configuration(member(), programs))
     assert found["group:server"]["programs"] == "training,answering-2,uwsgi,nginx"
     assert found["program:answering-2"]["environment"] == 'A="0",B="1"'
     assert "-Q answering -n answering-2@" in found["program:answering-2"]["command"]
@@ -124,10 +126,10 @@ def test_every_worker_has_a_program() -> None:
 
 
 def test_a_machine_of_workers_needs_and_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "_find", lambda _: "")
+    monkeypatch.setattr(preflight, "_find", lambda _: "")
     part = member(roles="workers", redis_host="head")
-    assert programs.find_programs(part) == programs.Programs("", "", "", "")
-    assert ports.wanted(part) == []
+    assert preflight.find_programs(part) == preflight.Programs("", "", "", "")
+    assert preflight.wanted_ports(part) == []
 
 
 @pytest.mark.parametrize(
@@ -220,33 +222,33 @@ def test_waits_for_the_other_machines_and_says_what_is_missing(tmp_path: Path, r
     port = int(redis_url.rsplit(":", 1)[1].partition("/")[0])
     part = member(workspace=tmp_path, roles="workers", redis_port=port, rabbitmq_password="x" * 20)
     folders.make_folders(part)
-    assert other_machines.join(part, threading.Event(), 0) == part
-    for missing, words in (({"redis_port": ports.free_ports(1)[0]}, "Redis at "), ({}, "RabbitMQ's password")):
+    assert health.join(part, threading.Event(), 0) == part
+    for missing, words in (({"redis_port": preflight.free_ports(1)[0]}, "Redis at "), ({}, "RabbitMQ's password")):
         changed = {"workspace": tmp_path, "roles": "workers", "redis_port": port, **missing}
         changed |= {"rabbitmq_password": "x" * 20} if missing else {}
         with pytest.raises(StackError, match=f"not running after 0 s: {words}"):
-            other_machines.join(member(**changed), threading.Event(), 0)
+            health.join(member(**changed), threading.Event(), 0)
     stopped = threading.Event()
     stopped.set()
-    assert other_machines.join(member(roles="workers", redis_port=1), stopped, 60)
-    assert other_machines.join(member(redis_port=1), threading.Event(), 0), "a server of one machine waits for nothing"
+    assert health.join(member(roles="workers", redis_port=1), stopped, 60)
+    assert health.join(member(redis_port=1), threading.Event(), 0), "a server of one machine waits for nothing"
 
 
 def test_asks_redis(redis_url: str) -> None:
     port = int(redis_url.rsplit(":", 1)[1].partition("/")[0])
     assert ask_redis(member(redis_port=port), "127.0.0.1") == ""
-    assert "refused" in ask_redis(member(redis_port=ports.free_ports(1)[0]), "127.0.0.1")
+    assert "refused" in ask_redis(member(redis_port=preflight.free_ports(1)[0]), "127.0.0.1")
 
 
 def test_launchers_of_a_machine_take_different_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(worker_pairs, "devices_of", lambda _: ["0", "1", "2"])
+    monkeypatch.setattr(workers, "devices_of", lambda _: ["0", "1", "2"])
     part = member(workspace=tmp_path, roles="workers", worker_pairs=1)
     folders.make_folders(part)
     with ExitStack() as first, ExitStack() as second, ExitStack() as third:
-        taken = [worker_pairs.with_own_gpus(part, stack).gpu for stack in (first, second, third)]
+        taken = [workers.with_own_gpus(part, stack).gpu for stack in (first, second, third)]
         assert taken == ["0", "1", "2"]
-        assert worker_pairs.with_own_gpus(part, first).gpu == "0", "all are taken: one is shared"
+        assert workers.with_own_gpus(part, first).gpu == "0", "all are taken: one is shared"
         second.close()
-        assert worker_pairs.with_own_gpus(part, second).gpu == "1"
-    assert worker_pairs.with_own_gpus(member(workspace=tmp_path, worker_pairs=1), ExitStack()).gpu == "all"
-    assert worker_pairs.with_own_gpus(member(workspace=tmp_path, roles="workers"), ExitStack()).gpu == "all"
+        assert workers.with_own_gpus(part, second).gpu == "1"
+    assert workers.with_own_gpus(member(workspace=tmp_path, worker_pairs=1), ExitStack()).gpu == "all"
+    assert workers.with_own_gpus(member(workspace=tmp_path, roles="workers"), ExitStack()).gpu == "all"

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from elephant_server.deploy import worker_health
+from elephant_server.deploy import workers
 from elephant_server.deploy.supervision import ProgramState
-from elephant_server.deploy.worker_health import SILENT_S, SilentWorkers
+from elephant_server.deploy.workers import SILENT_S, SilentWorkers
 from elephant_server.settings import Settings
 
 
@@ -39,7 +39,7 @@ class Ground:
 
 @pytest.fixture
 def ground(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
-    monkeypatch.setattr(worker_health, "end_silent", lambda _: None)
+    monkeypatch.setattr(workers, "end_silent", lambda _: None)
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"]) as process:
         os.kill(process.pid, signal.SIGSTOP)
         yield Ground(process)

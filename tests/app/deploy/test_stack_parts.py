@@ -11,11 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from elephant_server.deploy import folders, lock, ports, programs, rendering
-from elephant_server.deploy.errors import StackError
-from elephant_server.deploy.programs import Programs
-from elephant_server.deploy.supervision import GUARD, ProgramState, child_environment
-from elephant_server.deploy.watch import Watch, last_lines
+from elephant_server.deploy import folders, preflight, rendering
+from elephant_server.deploy.preflight import Programs
+from elephant_server.deploy.supervision import GUARD, ProgramState, Watch, child_environment, last_lines
+from elephant_server.errors import StackError
 from elephant_server.settings import Settings, SettingsError, checkout_root
 
 
@@ -25,11 +24,11 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_says_what_to_install(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
-    monkeypatch.setattr(programs, "_MORE_FOLDERS", ())
-    monkeypatch.setattr(programs, "_PLAIN_RABBITMQ", Path("/nowhere/rabbitmq-server"))
+    monkeypatch.setattr(preflight, "_MORE_FOLDERS", ())
+    monkeypatch.setattr(preflight, "_PLAIN_RABBITMQ", Path("/nowhere/rabbitmq-server"))
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(StackError) as caught:
-        programs.find_programs(settings)
+        preflight.find_programs(settings)
     assert "Not installed: nginx, redis-server, rabbitmq-server, epmd." in str(caught.value)
     assert "apt-get install --no-install-recommends nginx-light rabbitmq-server redis-server" in str(caught.value)
 
@@ -38,24 +37,24 @@ def test_needs_no_service_that_is_on_another_machine(monkeypatch: pytest.MonkeyP
     nginx = tmp_path / "nginx"
     nginx.write_text("#!/bin/sh\n")
     nginx.chmod(0o755)
-    monkeypatch.setattr(programs, "_MORE_FOLDERS", ())
+    monkeypatch.setattr(preflight, "_MORE_FOLDERS", ())
     monkeypatch.setenv("PATH", str(tmp_path))
     elsewhere = Settings(redis_host="redis.example.org", rabbitmq_host="192.0.2.7")
-    assert programs.find_programs(elsewhere) == Programs(str(nginx), "", "", "")
-    assert [listener.field for listener in ports.wanted(elsewhere)] == ["http_port"]
+    assert preflight.find_programs(elsewhere) == Programs(str(nginx), "", "", "")
+    assert [listener.field for listener in preflight.wanted_ports(elsewhere)] == ["http_port"]
 
 
 def test_refuses_one_port_for_two_services() -> None:
-    wanted = ports.wanted(Settings(redis_port=8080, rabbitmq_management_port=5672))
+    wanted = preflight.wanted_ports(Settings(redis_port=8080, rabbitmq_management_port=5672))
     with pytest.raises(StackError) as caught:
-        ports.require_free(wanted)
+        preflight.require_free(wanted)
     first, second = str(caught.value).splitlines()
     assert "ELEPHANT_REDIS_PORT and ELEPHANT_HTTP_PORT are both 8080" in first
     assert "ELEPHANT_RABBITMQ_MANAGEMENT_PORT and ELEPHANT_RABBITMQ_NODE_PORT are both 5672" in second
 
 
 def test_free_ports_are_different_and_free() -> None:
-    found = ports.free_ports(3)
+    found = preflight.free_ports(3)
     assert len(set(found)) == 3
     for port in found:
         socket.create_server(("127.0.0.1", port)).close()
@@ -63,17 +62,17 @@ def test_free_ports_are_different_and_free() -> None:
 
 def test_refuses_an_address_of_another_machine() -> None:
     with pytest.raises(StackError, match=r"192\.0\.2\.7 is not an address of this machine\. Set ELEPHANT_BIND_ADDRESS"):
-        ports.require_free([ports.Listener("http_port", "192.0.2.7", ports.free_ports(1)[0])])
+        preflight.require_free([preflight.Listener("http_port", "192.0.2.7", preflight.free_ports(1)[0])])
 
 
 def test_only_one_server_holds_a_folder(tmp_path: Path) -> None:
     with (
-        lock.hold(tmp_path, "ELEPHANT_WORKSPACE"),
+        folders.hold(tmp_path, "ELEPHANT_WORKSPACE"),
         pytest.raises(StackError, match="already runs in"),
-        lock.hold(tmp_path, "ELEPHANT_WORKSPACE"),
+        folders.hold(tmp_path, "ELEPHANT_WORKSPACE"),
     ):
         pass
-    with lock.hold(tmp_path, "ELEPHANT_WORKSPACE"):
+    with folders.hold(tmp_path, "ELEPHANT_WORKSPACE"):
         pass
 
 
@@ -176,7 +175,7 @@ def test_a_guarded_program_whose_parent_was_gone_before_it_looked_does_not_start
 
 def test_a_guarded_program_waits_for_what_it_needs(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
-    port = ports.free_ports(1)[0]
+    port = preflight.free_ports(1)[0]
     options = ["--clear", str(tmp_path / "old"), "--wait-for", f"127.0.0.1:{port}"]
     guarded = subprocess.Popen([sys.executable, "-I", "-S", GUARD, *options, "--", "touch", tmp_path / "done"])
     _until(lambda: not (tmp_path / "old").exists())

@@ -10,7 +10,7 @@ import pika
 import pika.exceptions
 import pytest
 
-from elephant_server.deploy import broker
+from elephant_server.deploy import health
 from elephant_server.rabbitmq import Messages, Publisher, QueueLogHandler
 from elephant_server.rabbitmq import publisher as publisher_module
 from elephant_server.rabbitmq.publisher import BUFFER_SIZE, Message
@@ -63,8 +63,8 @@ def test_a_silent_broker_is_tried_again(silent_port: int, monkeypatch: pytest.Mo
 
 
 def test_a_silent_broker_is_told_of(silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "_SECONDS", 0.2)
-    assert "Timeout" in broker.ask_rabbitmq(Settings(rabbitmq_node_port=silent_port))
+    monkeypatch.setattr(health, "_SECONDS", 0.2)
+    assert "Timeout" in health.ask_rabbitmq(Settings(rabbitmq_node_port=silent_port))
 
 
 class Broker:

@@ -5,8 +5,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from elephant_server.api.endpoint import BodySize, endpoint, respond
-from elephant_server.api.parsing import read_body
-from elephant_server.api.resets import read_reset
+from elephant_server.api.parsing import read_body, read_reset
 from elephant_server.jobs.records import Outcome
 from elephant_server.jobs.submit import FLOW_PREDICT, FLOW_RESET, FLOW_TRAIN, FLOW_UPDATE
 from elephant_server.schemas.answers import Completed, EarlierSpots

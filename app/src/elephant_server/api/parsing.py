@@ -1,7 +1,8 @@
 """Reading request bodies: validated once, and refused with the reason in words for the person at the client."""
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from flask import request
@@ -14,6 +15,8 @@ from elephant.errors import InvalidInputError, reason_of
 from elephant_server.errors import StorageError
 from elephant_server.schemas.common import Body
 from elephant_server.schemas.spots import MOST_SPOTS
+from elephant_server.services import services
+from elephant_server.uploads import kept_upload
 
 B = TypeVar("B", bound=Body)
 
@@ -243,3 +246,34 @@ def _explain_missing(place: tuple[int | str, ...], where: str) -> str:
         whole = ".".join(str(part) for part in place[:-1])
         return f"{whole}: expected more than {last} elements, got only {last}: send all of them"
     return f"{where}: field required, but it is missing: recent clients send it"
+
+
+MOST_NAMED = 5
+
+
+@contextmanager
+def read_reset(model: type[B]) -> Iterator[tuple[B, str | None]]:
+    """Give the request's body as `model`, and the name of the model file that came with it.
+
+    Whoever takes the request inside the block removes the file; where the block fails, it is removed here.
+
+    Raises
+    ------
+    InvalidInputError
+        The request is neither JSON nor multipart with both parts, or something in it is not as it should be.
+    StorageError
+        The model file cannot be kept.
+    """
+    if request.mimetype != "multipart/form-data":
+        yield read_body(model), None
+        return
+    load_parts()
+    upload = one_part("file")
+    if "data" not in request.form or upload is None:
+        got = ", ".join(f"`{name}`" for name in [*request.form, *request.files][:MOST_NAMED]) or "none"
+        raise InvalidInputError(
+            f"expected multipart with the parts `data` (JSON) and `file` (a .pth), got {got}: send both"
+        )
+    body = parse(model, request.form["data"])
+    with kept_upload(upload, services().settings.models_dir) as path:
+        yield body, path.name

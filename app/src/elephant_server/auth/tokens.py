@@ -1,7 +1,8 @@
-"""The currently valid tokens."""
+"""The valid tokens; and how programs on this machine get in: the address with its token, the certificate to trust."""
 
 import hmac
 import logging
+import ssl
 import threading
 from pathlib import Path
 from typing import Protocol
@@ -98,3 +99,43 @@ def read_tokens(path: Path) -> tuple[str, ...]:
 def is_good(given: str, tokens: tuple[str, ...]) -> bool:
     """Compare a given token with the valid ones, in constant time."""
     return any(hmac.compare_digest(given.encode(), token.encode()) for token in tokens)
+
+
+def token_of(settings: Settings) -> str:
+    """Return a currently valid token; ``""`` if none is required or available."""
+    tokens = tokens_of(settings)
+    return next(iter(tokens.current() if tokens else ()), "")
+
+
+def url_with_token(url: str, settings: Settings) -> str:
+    """Return an address as the client needs it: with the token, if one is required."""
+    token = token_of(settings)
+    return f"{url}t/{token}/" if token else url
+
+
+def password_of(settings: Settings) -> str:
+    """Return RabbitMQ's password: the generated one on an open server, otherwise the configured one."""
+    path = settings.password_path
+    try:
+        return path.read_text(encoding="utf-8").strip() if path else settings.rabbitmq_password
+    except FileNotFoundError:
+        return settings.rabbitmq_password
+
+
+def trust_of(settings: Settings) -> ssl.SSLContext | None:
+    """Return a context that trusts only the server's own certificate, whatever its name; None without one."""
+    return None if settings.tls_cert is None else trust_only(settings.tls_cert)
+
+
+def trust_only(certificate: Path) -> ssl.SSLContext:
+    """Return a context that trusts a certificate itself, whoever signed it.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, or is not a certificate (``ssl.SSLError``).
+    """
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    context.check_hostname = False
+    return context

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from elephant.types import Spot
-from elephant_server.auth.local_access import password_of, token_of, trust_of
+from elephant_server.auth.tokens import password_of, token_of, trust_of
 from elephant_server.demo import bodies, picture
 from elephant_server.demo.client import ServerClient, spots_of
 from elephant_server.demo.errors import DemoError

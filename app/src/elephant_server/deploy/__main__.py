@@ -4,10 +4,9 @@ import argparse
 import sys
 
 from elephant.errors import ElephantError
-from elephant_server.auth.local_access import password_of, url_with_token
+from elephant_server.auth.tokens import password_of, url_with_token
 from elephant_server.deploy import health
-from elephant_server.deploy.announcement import access
-from elephant_server.deploy.launcher import serve
+from elephant_server.deploy.launcher import access, serve
 from elephant_server.settings import load_settings
 
 

@@ -1,7 +1,8 @@
-"""The life of a server: from the settings, through its start, to its end."""
+"""The life of a server: from the settings, through its start and what it says about itself, to its end."""
 
 import contextlib
 import os
+import socket
 import sys
 import sysconfig
 import threading
@@ -9,21 +10,18 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from elephant_server.deploy import folders, lock, ports, rendering, users
-from elephant_server.deploy.announcement import announcement
-from elephant_server.deploy.certificate import check_certificate
-from elephant_server.deploy.errors import StackError
+from elephant_server.auth.tokens import url_with_token
+from elephant_server.deploy import folders, preflight, rendering, users
+from elephant_server.deploy.credentials import check_certificate, with_secrets
 from elephant_server.deploy.foreground import say, stop_on_signals
-from elephant_server.deploy.other_machines import join
-from elephant_server.deploy.programs import Programs, find_programs
-from elephant_server.deploy.readiness import Readiness
-from elephant_server.deploy.redis_server import redis_address
-from elephant_server.deploy.secret_files import with_secrets
-from elephant_server.deploy.supervision import GUARD, ProgramState, Supervision, child_environment
-from elephant_server.deploy.watch import Watch, last_lines
-from elephant_server.deploy.worker_health import SilentWorkers
-from elephant_server.deploy.worker_pairs import devices_of, with_own_gpus
-from elephant_server.settings import Settings, unknown_settings, variable
+from elephant_server.deploy.health import Readiness, join
+from elephant_server.deploy.preflight import Programs, find_programs, redis_address
+from elephant_server.deploy.supervision import GUARD, ProgramState, Supervision, Watch, child_environment, last_lines
+from elephant_server.deploy.users import ROOT_WARNING, runs_as_root_unasked
+from elephant_server.deploy.workers import SilentWorkers, devices_of, with_own_gpus
+from elephant_server.errors import StackError
+from elephant_server.settings import Settings, in_url, is_loopback, unknown_settings, variable
+from elephant_server.settings.base import is_unspecified
 
 _START_SECONDS = 300.0
 _STARTING_POLL_SECONDS = 0.2
@@ -52,8 +50,8 @@ def serve(settings: Settings) -> None:
         if stop.is_set():
             return
         settings = with_own_gpus(settings, stack)
-        ports.require_free(ports.wanted(settings))
-        sockets, own = stack.enter_context(folders.socket_folder(settings)), ports.OwnPorts.chosen()
+        preflight.require_free(preflight.wanted_ports(settings))
+        sockets, own = stack.enter_context(folders.socket_folder(settings)), preflight.OwnPorts.chosen()
         rendering.write_configuration(settings, sockets, own)
         say(f"Starting {_in_words(settings)} ...")
         _run(settings, _supervision(settings, stack_variables(settings, programs, sockets, own), sockets), stop)
@@ -62,9 +60,9 @@ def serve(settings: Settings) -> None:
 def _hold_folders(settings: Settings, stack: contextlib.ExitStack) -> None:
     """Lock the workspace, which the machines of one server share, and this machine's run folder."""
     if settings.starts_web:
-        stack.enter_context(lock.hold(settings.workspace, variable("workspace")))
+        stack.enter_context(folders.hold(settings.workspace, variable("workspace")))
     if settings.runtime_dir != settings.workspace:
-        stack.enter_context(lock.hold(settings.runtime_dir, variable("run_dir")))
+        stack.enter_context(folders.hold(settings.runtime_dir, variable("run_dir")))
 
 
 def _in_words(settings: Settings) -> str:
@@ -80,7 +78,7 @@ def _in_words(settings: Settings) -> str:
     return ", ".join([*most, last]) if settings.starts_web or not most else f"{', '.join(most)} and {last}"
 
 
-def stack_variables(settings: Settings, programs: Programs, sockets: Path, own: ports.OwnPorts) -> dict[str, str]:
+def stack_variables(settings: Settings, programs: Programs, sockets: Path, own: preflight.OwnPorts) -> dict[str, str]:
     """Return the variables that ``supervisord.conf`` needs: the settings, and what was determined from them."""
     values = settings.as_environment() | {
         "STACK_PYTHON": sys.executable,
@@ -175,3 +173,90 @@ def _describe_missing(settings: Settings, missing: list[str]) -> str:
         log = settings.service_logs_dir / f"{'uwsgi' if name == 'http' else name}.log"
         lines += [f"The last lines of {log}:", *(f"    {line}" for line in last_lines(log))]
     return "\n".join(lines)
+
+
+OPEN_WARNING = (
+    "Warning: it listens on {address} without a token, since ELEPHANT_LISTEN_ADDRESS says that this is a container "
+    "whose ports are published only on {published}."
+)
+
+
+def announcement(settings: Settings, device: str, *, with_secrets: bool) -> list[str]:
+    """Return the lines to print after the start; without secrets they say where those are."""
+    # What a container prints is kept by its engine.
+    with_secrets = with_secrets and settings.listen_address is None
+    url = url_with_token(settings.http_url, settings) if with_secrets else settings.http_url
+    if not settings.starts_web:
+        return [*_warnings(settings), *_part(settings, device)]
+    return [
+        *_warnings(settings),
+        f"Serving on {url} - press Ctrl-C to stop",
+        *_access(settings, with_secrets),
+        f"    device     {device}",
+        f"    workspace  {settings.workspace}",
+        f"    logs       {settings.service_logs_dir}",
+    ]
+
+
+def _part(settings: Settings, device: str) -> list[str]:
+    """Return the lines about a machine that is part of a server, without its address."""
+    roles = ", ".join(settings.roles.split(",")) if settings.roles else ""
+    return [
+        f"Running {roles} as {settings.machine} - press Ctrl-C to stop",
+        *([f"    device     {device}"] if device else []),
+        f"    workspace  {settings.workspace}",
+        f"    logs       {settings.service_logs_dir}",
+    ]
+
+
+def _warnings(settings: Settings) -> list[str]:
+    address = settings.listens_at
+    is_open_without = not is_loopback(address) and not settings.requires_token
+    return [
+        *([ROOT_WARNING] if runs_as_root_unasked(settings) else []),
+        *([OPEN_WARNING.format(address=address, published=settings.bind_address)] if is_open_without else []),
+    ]
+
+
+def access(settings: Settings) -> list[str]:
+    """Return what a person enters into the client, secrets and all."""
+    scheme = "amqps" if settings.uses_tls and settings.starts_rabbitmq else "amqp"
+    host = _name(settings) if settings.starts_rabbitmq else settings.rabbitmq_host
+    return [
+        f"ELEPHANT server URL     {url_with_token(network_url(settings), settings)}",
+        f"RabbitMQ                {scheme}, host {host}, port {settings.rabbitmq_node_port}",
+        f"RabbitMQ user           {settings.rabbitmq_user}",
+        f"RabbitMQ password       {settings.rabbitmq_password}",
+        f"RabbitMQ virtual host   {settings.rabbitmq_virtual_host}",
+    ]
+
+
+def network_url(settings: Settings) -> str:
+    """Return the address for other machines, if the server listens beyond this one."""
+    if not is_unspecified(settings.bind_address):
+        return settings.http_url
+    scheme = "https" if settings.uses_tls else "http"
+    return f"{scheme}://{in_url(_name(settings))}:{settings.http_port}/"
+
+
+def _access(settings: Settings, with_secrets: bool) -> list[str]:
+    if not settings.requires_token:
+        return []
+    if with_secrets:
+        return ["    For the client:", *(f"        {line}" for line in access(settings))] if settings.is_open else []
+    # In a container there is no `make`, but its shell is one command away.
+    command = "make access" if settings.listen_address is None else "python -m elephant_server.deploy --access inside"
+    where = settings.token_path or "ELEPHANT_TOKEN"
+    return [f"    token      required, but not shown here since output may be logged: {command} ({where})"]
+
+
+def _name(settings: Settings) -> str:
+    """Return the name or address by which other machines know this one."""
+    if not settings.is_open:
+        return "localhost"
+    if not is_unspecified(settings.bind_address):
+        return settings.bind_address
+    if settings.listen_address is not None:
+        return "NAME-OF-THE-MACHINE"  # a container does not know it
+    name = socket.getfqdn()
+    return socket.gethostname() if name.startswith("localhost") else name

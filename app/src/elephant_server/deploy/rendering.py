@@ -5,11 +5,40 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from elephant_server.deploy.errors import StackError
-from elephant_server.deploy.ports import OwnPorts, reachable
-from elephant_server.deploy.redis_server import redis_configuration
-from elephant_server.deploy.worker_pairs import Worker, workers_of
+from elephant_server.deploy.preflight import OwnPorts, reachable, redis_addresses
+from elephant_server.deploy.workers import Worker, workers_of
+from elephant_server.errors import StackError
 from elephant_server.settings import Settings, in_url, variable
+
+
+def redis_configuration(settings: Settings) -> str:
+    """Return ``redis.conf``.
+
+    Raises
+    ------
+    StackError
+        Others would reach it without a password: other machines, or other users of this one, who could give the
+        workers jobs.
+    """
+    if settings.redis_password is None:
+        raise StackError("Redis would be open to others without a password: set ELEPHANT_REDIS_PASSWORD.")
+    lines = [
+        f"bind {' '.join(redis_addresses(settings))}",
+        f"port {settings.redis_port}",
+        "protected-mode yes",
+        'save ""',
+        "appendonly no",
+        "daemonize no",
+        f'dir "{settings.runtime_dir}"',
+    ]
+    lines.append(f"requirepass {_quoted(settings.redis_password)}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """Quote a text for Redis' configuration file."""
+    return '"' + "".join(f"\\x{byte:02x}" for byte in text.encode()) + '"'
+
 
 # Authenticated encryption, and keys that the certificate's cannot tell later: no CBC, no static RSA. Java has had some
 # of them since version 8.

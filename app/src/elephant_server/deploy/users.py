@@ -6,8 +6,8 @@ import stat
 import sys
 from pathlib import Path
 
-from elephant_server.deploy.errors import StackError
-from elephant_server.deploy.lock import LOCK_NAME
+from elephant_server.deploy.folders import LOCK_NAME
+from elephant_server.errors import StackError
 from elephant_server.settings import Settings, variable
 
 ROOT_WARNING = (

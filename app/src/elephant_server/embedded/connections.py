@@ -20,9 +20,8 @@ from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
-from elephant_server.auth.addresses import TOKEN_PATH
-from elephant_server.auth.limits import BodyLimits
-from elephant_server.auth.middleware import GATE_ONLY
+from elephant_server.api.limits import BodyLimits
+from elephant_server.auth.middleware import GATE_ONLY, TOKEN_PATH
 from elephant_server.settings import Settings
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]

@@ -15,12 +15,12 @@ from filelock import FileLock, Timeout
 from flask import Flask
 
 from elephant.errors import reason_of
-from elephant_server.auth.local_access import url_with_token
-from elephant_server.deploy.errors import StackError
+from elephant_server.auth.tokens import url_with_token
+from elephant_server.deploy.credentials import with_secrets
 from elephant_server.deploy.foreground import say, stop_on_signals
-from elephant_server.deploy.ports import Listener, require_free
-from elephant_server.deploy.secret_files import with_secrets
+from elephant_server.deploy.preflight import Listener, require_free
 from elephant_server.embedded.connections import GuardedServer
+from elephant_server.errors import StackError
 from elephant_server.jobs.streaming import TransferBroken
 from elephant_server.settings import Settings, unknown_settings, variable
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from elephant_server.settings.base import SettingsGroup
-from elephant_server.settings.folders import absolute
+from elephant_server.settings.base import SettingsGroup, absolute
 
 # What stands in a URL as it is, and is too long to be guessed.
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,256}")

@@ -1,17 +1,76 @@
-"""The ports that the server listens on, whether they are free, and finding free ones."""
+"""Preflight checks of the machine: the programs that a server needs, and free ports."""
 
 import errno
+import os
 import random
+import shutil
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from elephant.errors import reason_of
-from elephant_server.deploy.errors import StackError
-from elephant_server.deploy.redis_server import redis_addresses
+from elephant_server.errors import StackError
 from elephant_server.settings import Settings, variable
+from elephant_server.settings.base import is_unspecified
+
+# A user's PATH has no folders of system programs on Debian, where NGINX and RabbitMQ are.
+_MORE_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/rabbitmq/bin")
+# Debian's own `rabbitmq-server` runs as its own user when root starts it; this one runs as whoever starts it.
+_PLAIN_RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+_PACKAGES = {
+    "redis-server": "redis-server",
+    "rabbitmq-server": "rabbitmq-server",
+    "epmd": "rabbitmq-server",
+    "nginx": "nginx-light",
+}
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Paths of the programs; empty for one that these settings do not need."""
+
+    nginx: str
+    redis_server: str
+    rabbitmq_server: str
+    epmd: str
+
+
+def find_programs(settings: Settings) -> Programs:
+    """Find the programs that these settings need.
+
+    Raises
+    ------
+    StackError
+        If some are missing; the message is the command that installs them.
+    """
+    names = ["nginx"] if settings.starts_web else []
+    names += ["redis-server"] if settings.starts_redis else []
+    names += ["rabbitmq-server", "epmd"] if settings.starts_rabbitmq else []
+    found = {name: _find(name) for name in names}
+    missing = [name for name, path in found.items() if not path]
+    if missing:
+        packages = " ".join(sorted({_PACKAGES[name] for name in missing}))
+        raise StackError(
+            f"Not installed: {', '.join(missing)}. Install what is missing, then start again:\n"
+            f"    sudo apt-get install --no-install-recommends {packages}"
+        )
+    return Programs(
+        nginx=found.get("nginx", ""),
+        redis_server=found.get("redis-server", ""),
+        rabbitmq_server=found.get("rabbitmq-server", ""),
+        epmd=found.get("epmd", ""),
+    )
+
+
+def _find(name: str) -> str:
+    if name == "rabbitmq-server" and os.access(_PLAIN_RABBITMQ, os.X_OK):
+        return str(_PLAIN_RABBITMQ)
+    folders = os.pathsep.join([os.environ.get("PATH", os.defpath), *_MORE_FOLDERS])
+    return shutil.which(name, path=folders) or ""
+
 
 # Below the range from which the kernel takes ports for outgoing connections.
 _OWN_PORTS = range(20000, 32000)
@@ -46,7 +105,7 @@ class OwnPorts:
         return cls(*free_ports(3))
 
 
-def wanted(settings: Settings) -> list[Listener]:
+def wanted_ports(settings: Settings) -> list[Listener]:
     """Return the ports that the services of these settings use on this machine."""
     listeners = [Listener("http_port", settings.listens_at, settings.http_port)] if settings.starts_web else []
     if settings.starts_redis:
@@ -60,6 +119,21 @@ def wanted(settings: Settings) -> list[Listener]:
         if settings.rabbitmq_management_port is not None:
             listeners.append(Listener("rabbitmq_management_port", address, settings.rabbitmq_management_port))
     return listeners
+
+
+def redis_address(settings: Settings) -> str:
+    """Return the address at which programs of this machine reach its Redis."""
+    return "::1" if settings.redis_host.strip("[]") == "::1" else "127.0.0.1"
+
+
+def redis_addresses(settings: Settings) -> list[str]:
+    """Return all addresses on which Redis listens: beyond this machine only at the cluster address."""
+    own, cluster = redis_address(settings), settings.cluster_address
+    if cluster is None or cluster == own:
+        return [own]
+    if not is_unspecified(cluster):
+        return [own, cluster]
+    return [cluster] if cluster == "0.0.0.0" else ["0.0.0.0", cluster]  # noqa: S104 - compared; a password is checked
 
 
 def reachable(address: str) -> str:

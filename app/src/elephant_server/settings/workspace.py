@@ -1,0 +1,141 @@
+"""The workspace: its folders, where its pretrained models come from, and the devices that compute."""
+
+import re
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from elephant_server.settings.base import SettingsGroup, absolute
+from elephant_server.settings.services import ClusterSettings
+
+
+def checkout_root() -> Path:
+    """Return the checkout, which holds ``supervisord.conf`` and ``nginx.conf``; else the current folder."""
+    for folder in Path(__file__).resolve().parents:
+        if (folder / "supervisord.conf").is_file() and (folder / "nginx.conf").is_file():
+            return folder
+    return Path.cwd()
+
+
+class FolderSettings(ClusterSettings):
+    """The workspace, the folder of what runs, and the checkout."""
+
+    workspace: Path = Field(
+        Path("workspace"), description="Folder that holds the datasets, the models and the logs of trainings."
+    )
+    run_dir: Path | None = Field(
+        None,
+        description="Folder for sockets and logs of the services; by default `.run` in the workspace, or a folder in "
+        "it with the machine's name if the server has several machines.",
+    )
+    home: Path = Field(
+        default_factory=checkout_root,
+        description="Folder that holds `supervisord.conf` and `nginx.conf`; by default the checkout.",
+    )
+
+    _make_folders_absolute = field_validator("workspace", "run_dir", "home")(absolute)
+
+    @model_validator(mode="after")
+    def _fill_run_dir(self) -> Self:
+        if self.run_dir is None:
+            shared = self.workspace / ".run"
+            object.__setattr__(self, "run_dir", shared / self.machine if self.is_cluster else shared)
+        return self
+
+    @property
+    def datasets_dir(self) -> Path:
+        """Folder of the datasets."""
+        return self.workspace / "datasets"
+
+    @property
+    def models_dir(self) -> Path:
+        """Folder of the models."""
+        return self.workspace / "models"
+
+    @property
+    def exports_dir(self) -> Path:
+        """Folder of what is made for a download, for as long as that takes."""
+        return self.workspace / ".exports"
+
+    @property
+    def logs_dir(self) -> Path:
+        """Folder of the logs of trainings (not of the services, which log in :attr:`service_logs_dir`)."""
+        return self.workspace / "logs"
+
+    @property
+    def runtime_dir(self) -> Path:
+        """Folder of sockets and rendered configuration: ``run_dir``, known to be there."""
+        return self.run_dir or self.workspace / ".run"
+
+    @property
+    def secrets_dir(self) -> Path:
+        """Folder of the secrets that are made: one that all machines of a server see."""
+        return self.workspace / ".run" if self.is_cluster else self.runtime_dir
+
+    @property
+    def service_logs_dir(self) -> Path:
+        """Folder of the logs of Redis, RabbitMQ, uWSGI, NGINX and the workers."""
+        return self.runtime_dir / "logs"
+
+
+_GPU_LIST = re.compile(r"^(\d+|(GPU|MIG)-[0-9a-fA-F-]+)(,(\d+|(GPU|MIG)-[0-9a-fA-F-]+))*$")
+_CHECKSUM = re.compile(r"^[^=,/]+=[0-9a-fA-F]{64}$")
+
+
+class ModelSettings(SettingsGroup):
+    """Devices and pretrained models."""
+
+    gpu: str = Field("all", description="GPUs to use: `all`, an index, a list of them (`0,1`), or empty for none.")
+    pretrained_url: str = Field(
+        "https://github.com/elephant-track/elephant-server/releases/download/data/",
+        description="Base address of pretrained models that are not in `models/pretrained`; empty for none.",
+    )
+    pretrained_checksums: str = Field(
+        "",
+        description="SHA-256 of fetched pretrained models, as `name=checksum`, separated by commas.",
+    )
+
+    allow_private_addresses: bool = Field(
+        False,
+        description="Whether a model may be fetched from an address of this machine or its network.",
+    )
+    longest_fetch_seconds: int = Field(
+        600, ge=1, le=86400, description="Time limit, in seconds, for fetching a model from an address."
+    )
+
+    @field_validator("gpu")
+    @classmethod
+    def _check_gpu(cls, gpu: str) -> str:
+        wanted = gpu.replace(" ", "")
+        if wanted.lower() in ("all", "none", ""):
+            return "all" if wanted.lower() == "all" else ""
+        if not _GPU_LIST.match(wanted):
+            raise ValueError("expected `all`, an index (0), a list (0,1), or nothing for no GPU")
+        return wanted
+
+    @field_validator("pretrained_url")
+    @classmethod
+    def _check_pretrained_url(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("expected an address that starts with http:// or https://, or nothing")
+        return url if not url or url.endswith("/") else url + "/"
+
+    @field_validator("pretrained_checksums")
+    @classmethod
+    def _check_checksums(cls, text: str) -> str:
+        for entry in filter(None, (part.strip() for part in text.split(","))):
+            if not _CHECKSUM.match(entry):
+                raise ValueError("expected entries like versatile3d.pth=<64 hexadecimal digits>, separated by commas")
+        return text
+
+    @property
+    def pretrained_checksums_by_name(self) -> dict[str, str]:
+        """SHA-256 of pretrained models by their names."""
+        entries = filter(None, (part.strip() for part in self.pretrained_checksums.split(",")))
+        return dict(entry.split("=", 1) for entry in entries)
+
+    @property
+    def cuda_visible_devices(self) -> str | None:
+        """Value of ``CUDA_VISIBLE_DEVICES`` for the workers; None leaves it as it is (all GPUs)."""
+        return None if self.gpu == "all" else self.gpu
