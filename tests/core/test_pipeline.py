@@ -20,8 +20,7 @@ import elephant
 from elephant.dataset import Dataset
 from elephant.errors import DatasetError, InvalidInputError, ModelFileError, NotFoundError
 from elephant.simulation import Frame, preset, simulate
-from elephant.spots import DetectedSpot
-from elephant.types import Spot
+from elephant.types import DetectedSpot, Spot
 
 RADIUS = 3.0
 STILL = {"timepoints": 3, "cycle": 1000.0, "speed": 0.4, "clustering": 0.0, "haze": 0.0}

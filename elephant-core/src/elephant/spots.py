@@ -8,30 +8,11 @@ from numpy.typing import NDArray
 
 from elephant.config import SpotParams
 from elephant.geometry import Block, ComponentStatistics, Raster, component_statistics
-from elephant.types import Box, FloatArray, Spot, VoxelSize
+from elephant.types import Box, DetectedSpot, EarlierSpot, FloatArray, Spot, VoxelSize
 
 logger = logging.getLogger(__name__)
 
 RELATIVE_ZERO = 1e-12
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DetectedSpot:
-    """A nucleus found by a prediction.
-
-    Attributes
-    ----------
-    pos
-        Centre, physical, (3,), Z, Y, X; Z is 0 in 2D.
-    covariance
-        (3, 3), physical, Z, Y, X; its one-sigma surface is the nucleus'; ZZ is 1 in 2D.
-    quality
-        Mean centre probability, 0 to 1.
-    """
-
-    pos: FloatArray
-    covariance: FloatArray
-    quality: float
 
 
 def find_spots(
@@ -129,25 +110,6 @@ def _as_spot(pos: FloatArray, covariance: FloatArray, quality: float) -> Detecte
     full_pos[3 - n :] = pos
     full_covariance[3 - n :, 3 - n :] = covariance
     return DetectedSpot(full_pos, full_covariance, quality)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EarlierSpot:
-    """The position of a spot at the previous timepoint.
-
-    Attributes
-    ----------
-    id
-        The client's id of the spot.
-    pos
-        Its earlier centre, physical, (3,), Z, Y, X; in 2D Z stays.
-    sqdisp
-        The squared physical distance to its current position.
-    """
-
-    id: int
-    pos: FloatArray
-    sqdisp: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)

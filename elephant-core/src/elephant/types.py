@@ -133,6 +133,44 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class DetectedSpot:
+    """A nucleus found by a prediction.
+
+    Attributes
+    ----------
+    pos
+        Centre, physical, (3,), Z, Y, X; Z is 0 in 2D.
+    covariance
+        (3, 3), physical, Z, Y, X; its one-sigma surface is the nucleus'; ZZ is 1 in 2D.
+    quality
+        Mean centre probability, 0 to 1.
+    """
+
+    pos: FloatArray
+    covariance: FloatArray
+    quality: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EarlierSpot:
+    """The position of a spot at the previous timepoint.
+
+    Attributes
+    ----------
+    id
+        The client's id of the spot.
+    pos
+        Its earlier centre, physical, (3,), Z, Y, X; in 2D Z stays.
+    sqdisp
+        The squared physical distance to its current position.
+    """
+
+    id: int
+    pos: FloatArray
+    sqdisp: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Link:
     """A link from a nucleus to its earlier position.
 

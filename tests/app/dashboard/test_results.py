@@ -8,8 +8,7 @@ from flask.testing import FlaskClient
 
 from elephant.dataset import Dataset
 from elephant.dataset.summary import image_version
-from elephant.spots import DetectedSpot
-from elephant.types import VoxelSize
+from elephant.types import DetectedSpot, VoxelSize
 from elephant_server.feed import ActivityFeed, FeedPublisher
 from elephant_server.jobs.progress import show_found
 from elephant_server.jobs.results import MOST_NUCLEI

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from app.schemas.requests import bodies_of, client_of
 from elephant import config
 from elephant.config import AugmentationParams, Params, SpotParams
-from elephant_server.dashboard.schemas import SpotsQuery
+from elephant_server.schemas.dashboard import SpotsQuery
 from elephant_server.schemas.fields import parameter
 
 # They mean something else in a request, or are sent in another form.

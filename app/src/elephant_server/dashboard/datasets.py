@@ -15,8 +15,8 @@ from elephant.errors import InvalidInputError, NotFoundError
 from elephant.io.paths import resolve_inside
 from elephant.types import Box
 from elephant_server.api.endpoint import endpoint
-from elephant_server.dashboard.schemas import Axis, DatasetAnswer, DatasetQuery, Names, PlaneQuery
 from elephant_server.dashboard.views import admitted, asked_dataset, read_query
+from elephant_server.schemas.dashboard import Axis, DatasetAnswer, DatasetQuery, Names, PlaneQuery
 from elephant_server.services import services
 
 blueprint = Blueprint("dashboard_datasets", __name__)

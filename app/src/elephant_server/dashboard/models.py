@@ -21,7 +21,8 @@ from elephant.models.provenance_text import ModelProvenance, details, summary
 from elephant.training.event_files import PATTERN, EventFile, Series
 from elephant.training.scalars import SCALAR_NAMES, UNNAMED
 from elephant_server.api.endpoint import endpoint
-from elephant_server.dashboard.schemas import (
+from elephant_server.dashboard.views import admitted, read_query
+from elephant_server.schemas.dashboard import (
     Curve,
     CurvesAnswer,
     ModelAnswer,
@@ -30,7 +31,6 @@ from elephant_server.dashboard.schemas import (
     VersionAnswer,
     WorkAnswer,
 )
-from elephant_server.dashboard.views import admitted, read_query
 from elephant_server.services import services
 
 blueprint = Blueprint("dashboard_models", __name__)

@@ -14,7 +14,10 @@ from elephant.types import Box, VoxelSize
 from elephant_server.api.endpoint import endpoint
 from elephant_server.api.parsing import explain
 from elephant_server.dashboard.datasets import plane_box
-from elephant_server.dashboard.schemas import (
+from elephant_server.dashboard.views import admitted, asked_dataset, read_query
+from elephant_server.jobs.progress import in_voxels
+from elephant_server.jobs.results import Nuclei, Result
+from elephant_server.schemas.dashboard import (
     Axis,
     FoundEllipsoid,
     FoundEllipsoids,
@@ -23,9 +26,6 @@ from elephant_server.dashboard.schemas import (
     ResultQuery,
     SpotsQuery,
 )
-from elephant_server.dashboard.views import admitted, asked_dataset, read_query
-from elephant_server.jobs.progress import in_voxels
-from elephant_server.jobs.results import Nuclei, Result
 from elephant_server.services import services
 
 blueprint = Blueprint("dashboard_spots", __name__)

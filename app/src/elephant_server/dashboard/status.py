@@ -13,10 +13,10 @@ from redis.exceptions import RedisError
 from elephant_server import __version__
 from elephant_server.api.endpoint import endpoint
 from elephant_server.dashboard.page import manual_of
-from elephant_server.dashboard.schemas import JobStatus, LogLine, LogQuery, Status
 from elephant_server.dashboard.views import Admission, BusyError, busy, read_query
 from elephant_server.jobs.records import JobEntry, JobKind
 from elephant_server.schemas.answers import Device
+from elephant_server.schemas.dashboard import JobStatus, LogLine, LogQuery, Status
 from elephant_server.schemas.state import ProcessState
 from elephant_server.services import Services, services
 

@@ -10,7 +10,7 @@ from flask import Response, request
 
 from elephant.dataset import Dataset
 from elephant_server.api.errors import error_response
-from elephant_server.dashboard.schemas import DatasetQuery, Query
+from elephant_server.schemas.dashboard import DatasetQuery, Query
 from elephant_server.services import services
 
 P = ParamSpec("P")

@@ -13,14 +13,13 @@ import numpy as np
 from elephant.io.paths import resolve_inside
 from elephant.progress import ProgressReporter
 from elephant.training.scalars import UNNAMED, curves, unnamed_curves
-from elephant.types import VoxelSize
+from elephant.types import DetectedSpot, VoxelSize
 from elephant_server.jobs.results import MOST_NUCLEI, JobFeed, Nuclei, Result
 from elephant_server.rabbitmq import Messages
 from elephant_server.schemas.common import Body
 from elephant_server.schemas.detection import SegPredictBody
 
-if TYPE_CHECKING:  # SciPy and PyTorch come with them, and request handlers do without
-    from elephant.spots import DetectedSpot
+if TYPE_CHECKING:
     from elephant_server.jobs.context import WorkerContext
 
 logger = logging.getLogger(__name__)
@@ -159,7 +158,7 @@ def show_begin(feed_publisher: JobFeed, job_id: str, body: Body) -> None:
 
 
 def show_found(
-    feed_publisher: JobFeed, job_id: str, body: SegPredictBody, version: int, spots: Sequence["DetectedSpot"]
+    feed_publisher: JobFeed, job_id: str, body: SegPredictBody, version: int, spots: Sequence[DetectedSpot]
 ) -> None:
     """Put up what a detection found, so that it can be looked at although no probabilities are kept.
 
@@ -188,7 +187,7 @@ def show_found(
     )
 
 
-def in_voxels(spots: Sequence["DetectedSpot"], voxel_size: VoxelSize) -> Nuclei:
+def in_voxels(spots: Sequence[DetectedSpot], voxel_size: VoxelSize) -> Nuclei:
     """Return spots in voxels."""
     edges = np.array(voxel_size.zyx)
     return Nuclei(

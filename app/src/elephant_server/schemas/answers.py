@@ -1,14 +1,12 @@
-"""What the server answers: its description, and the answers made from what the core found."""
+"""What the server answers: its description, and the turn from what the core found and back."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, Field
 
-from elephant_server.schemas.spots import covariance_xyz, xyz
-
-if TYPE_CHECKING:  # SciPy and PyTorch come with them, and request handlers do without
-    from elephant import spots as core
+from elephant import types as core
+from elephant_server.schemas.spots import covariance_xyz, covariance_zyx, vector_zyx, xyz
 
 
 class Completed(BaseModel):
@@ -28,6 +26,10 @@ class FoundSpot(BaseModel):
     )
     quality: float = Field(description="mean centre probability, 0 to 1")
 
+    def detected(self) -> core.DetectedSpot:
+        """Return it as the core knows it, Z, Y, X."""
+        return core.DetectedSpot(vector_zyx(self.pos), covariance_zyx(self.covariance), self.quality)
+
 
 class FoundSpots(Completed):
     """The nuclei of a timepoint."""
@@ -35,7 +37,7 @@ class FoundSpots(Completed):
     spots: list[FoundSpot]
 
 
-def found_spots(t: int, spots: Sequence["core.DetectedSpot"]) -> dict[str, Any]:
+def found_spots(t: int, spots: Sequence[core.DetectedSpot]) -> dict[str, Any]:
     """Return the nuclei that were found at a timepoint as they are answered."""
     return {
         "spots": [
@@ -52,6 +54,10 @@ class EarlierSpot(BaseModel):
     pos: tuple[float, float, float] = Field(description="earlier centre, physical, X, Y, Z")
     sqdisp: float = Field(description="squared physical distance to where it is")
 
+    def earlier(self) -> core.EarlierSpot:
+        """Return it as the core knows it, Z, Y, X."""
+        return core.EarlierSpot(self.id, vector_zyx(self.pos), self.sqdisp)
+
 
 class EarlierSpots(Completed):
     """Where nuclei were at the timepoint before, in the order of the request."""
@@ -59,7 +65,7 @@ class EarlierSpots(Completed):
     spots: list[EarlierSpot]
 
 
-def earlier_spots(spots: Sequence["core.EarlierSpot"]) -> dict[str, Any]:
+def earlier_spots(spots: Sequence[core.EarlierSpot]) -> dict[str, Any]:
     """Return where nuclei were as it is answered."""
     return {"spots": [{"id": spot.id, "pos": xyz(spot.pos), "sqdisp": spot.sqdisp} for spot in spots]}
 

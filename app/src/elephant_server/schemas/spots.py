@@ -147,3 +147,13 @@ def covariance_xyz(matrix: FloatArray) -> list[float]:
     """Return a covariance of the core, (3, 3), Z, Y, X, as it is answered: row-major over X, Y, Z."""
     found: list[float] = matrix[::-1, ::-1].ravel().tolist()
     return found
+
+
+def vector_zyx(vector: Sequence[float]) -> FloatArray:
+    """Return a vector of an answer, X, Y, Z, as the core has it, (3,), Z, Y, X."""
+    return np.array(vector[::-1], np.float64)
+
+
+def covariance_zyx(covariance: Sequence[float]) -> FloatArray:
+    """Return a covariance of an answer, row-major over X, Y, Z, as the core has it, (3, 3), Z, Y, X."""
+    return np.array(covariance[::-1], np.float64).reshape(3, 3)

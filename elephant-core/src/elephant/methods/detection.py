@@ -38,10 +38,10 @@ from elephant.models.trained_with import TrainedWith
 from elephant.models.unet import DetectionNet
 from elephant.prediction import predict_probabilities
 from elephant.progress import CancelToken, ProgressReporter
-from elephant.spots import DetectedSpot, find_spots
+from elephant.spots import find_spots
 from elephant.training.networks import DetectionTrainer
 from elephant.training.self_supervised import train_on_intensities
-from elephant.types import Box, FloatArray, Shape, Spot, Tag
+from elephant.types import Box, DetectedSpot, FloatArray, Shape, Spot, Tag
 
 logger = logging.getLogger(__name__)
 

@@ -36,9 +36,9 @@ from elephant.models.trained_with import TrainedWith
 from elephant.models.unet import FlowNet
 from elephant.prediction import predict_flow
 from elephant.progress import CancelToken, NeverCancelled, ProgressReporter
-from elephant.spots import EarlierSpot, FlowField, covers, moved, unmoved
+from elephant.spots import FlowField, covers, moved, unmoved
 from elephant.training.networks import FlowTrainer
-from elephant.types import Box, FloatArray, Link, Shape, Spot
+from elephant.types import Box, EarlierSpot, FloatArray, Link, Shape, Spot
 
 logger = logging.getLogger(__name__)
 

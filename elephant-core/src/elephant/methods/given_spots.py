@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.errors import InvalidInputError
-from elephant.spots import DetectedSpot
-from elephant.types import FloatArray, Spot, Tag
+from elephant.types import DetectedSpot, FloatArray, Spot, Tag
 
 Found = Sequence[Spot] | Mapping[int, Sequence[DetectedSpot]] | Sequence[Sequence[DetectedSpot]]
 

@@ -26,8 +26,7 @@ from elephant.models.provenance import ProvenanceEntry
 from elephant.models.provenance_text import tell
 from elephant.models.trained_with import TrainedWith
 from elephant.models.versions import ModelFile
-from elephant.spots import DetectedSpot, EarlierSpot
-from elephant.types import Spot
+from elephant.types import DetectedSpot, EarlierSpot, Spot
 
 P = TypeVar("P", bound=Params)
 

@@ -20,7 +20,7 @@ from elephant.errors import InvalidInputError
 from elephant.methods.detection import detect_all, why_none
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
-from elephant.spots import DetectedSpot
+from elephant.types import DetectedSpot
 from elephant.words import counted, in_ranges
 
 logger = logging.getLogger(__name__)
