@@ -9,8 +9,7 @@ from core.cli.shell import Shell
 from core.workflows.test_detection import make_dataset
 from elephant.methods import compatibility
 from elephant.models.ensemble import Ensemble
-from elephant.models.provenance import ProvenanceEntry
-from elephant.models.trained_with import TrainedWith
+from elephant.models.provenance import ProvenanceEntry, TrainedWith
 from elephant.models.unet import DetectionNet, FlowNet
 
 VOXEL = ["--voxel-size", "1", "1", "1"]

@@ -12,7 +12,7 @@ import pytest
 
 from core.dataset.bdv import describe, ramp
 from core.dataset.test_bigdataviewer import read_all
-from elephant.dataset.readers import filters
+from elephant.dataset.readers import hdf5
 from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.errors import DatasetError
 
@@ -104,7 +104,7 @@ def test_the_package_is_loaded_for_those_movies_alone(tmp_path: Path, monkeypatc
         raise AssertionError(name)
 
     monkeypatch.setattr(importlib, "import_module", refuse)
-    filters._load_package.cache_clear()
+    hdf5._load_package.cache_clear()
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file.create_dataset("t00000/s00/0/cells", data=ramp(1)[0].view(np.int16), compression="gzip", shuffle=True)
     assert BigDataViewerReader.open(tmp_path / "m.h5").filters == (1, 2)

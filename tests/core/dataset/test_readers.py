@@ -17,7 +17,7 @@ READER = """
 from contextlib import contextmanager, nullcontext
 import numpy as np
 from elephant.dataset.readers.base import Reader
-from elephant.dataset.readers.setups import ViewSetup
+from elephant.dataset.readers.base import ViewSetup
 from elephant.errors import InvalidInputError
 
 class Counting(Reader):

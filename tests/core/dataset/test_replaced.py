@@ -11,9 +11,10 @@ import pytest
 
 from core.dataset.bdv import ramp, write_cells, write_movie, write_partitioned
 from core.dataset.helpers import CancelAfter, content_of, make, make_as_the_original_did
-from elephant.dataset import Dataset, check, check_dataset, conversion, fingerprint
-from elephant.dataset.readers.bdv_fingerprint import digest_of
+from elephant.dataset import Dataset, check, check_dataset, conversion
+from elephant.dataset.readers.bdv_views import digest_of
 from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
+from elephant.dataset.source import _MOST_BLOCKS, _spread
 from elephant.errors import Cancelled, DatasetError
 from elephant.progress import NeverCancelled
 
@@ -166,8 +167,8 @@ def test_another_source_that_was_added_is_no_change(folder: Path) -> None:
 
 
 def test_a_large_movie_is_looked_at_in_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fingerprint, "_MOST_BYTES", 1 << 14)
-    monkeypatch.setattr(fingerprint, "_LEAST_BLOCK_BYTES", 256)
+    monkeypatch.setattr("elephant.dataset.source._MOST_BYTES", 1 << 14)
+    monkeypatch.setattr("elephant.dataset.source._LEAST_BLOCK_BYTES", 256)
     values = np.random.default_rng(1).integers(0, 999, (20, 4, 24, 24), dtype=np.uint16)
     path = write_movie(tmp_path / "m.h5", values)
     whole = digest_of(path, None, NeverCancelled())
@@ -180,21 +181,21 @@ def test_a_large_movie_is_looked_at_in_places(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize(("n_timepoints", "edge"), [(3000, 4), (3, 600)])
 def test_the_cost_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_timepoints: int, edge: int) -> None:
-    monkeypatch.setattr(fingerprint, "_MOST_BYTES", 1 << 17)
+    monkeypatch.setattr("elephant.dataset.source._MOST_BYTES", 1 << 17)
     counter = CancelAfter(10**9)
     blank = np.zeros((1, edge, edge), np.uint16)
     path = write_movie(tmp_path / "m.h5", np.broadcast_to(blank, (n_timepoints, *blank.shape)).copy(), chunks=(1, 4, 4))
     digest_of(path, None, counter)
-    assert counter.asked <= fingerprint._MOST_BLOCKS
+    assert counter.asked <= _MOST_BLOCKS
 
 
 def test_timepoints_are_spread_without_a_rhythm() -> None:
-    places = fingerprint._spread(10_000, 512)
+    places = _spread(10_000, 512)
     assert (places[0], places[-1]) == (0, 9999)
     assert 400 < len(places) <= 512
     assert 0.4 < np.mean(np.array(places) % 2) < 0.6
     assert np.diff(places).max() < 3 * 10_000 / 512
-    assert fingerprint._spread(5, 512) == [0, 1, 2, 3, 4]
+    assert _spread(5, 512) == [0, 1, 2, 3, 4]
 
 
 def test_it_can_be_cancelled(folder: Path) -> None:

@@ -9,7 +9,8 @@ from core.dataset.bdv import ramp, write_movie
 from core.dataset.helpers import make, make_as_the_original_did
 from core.dataset.test_bdv_xml import written
 from elephant.dataset import Dataset, DatasetSource
-from elephant.dataset.voxels import describe_difference, differ, voxel_size_beside, voxel_size_in_words
+from elephant.dataset.source import describe_difference, differ, voxel_size_in_words
+from elephant.dataset.summary import voxel_size_beside
 from elephant.types import VoxelSize
 
 SETUP = "<ViewSetup><id>{}</id><voxelSize><unit>{}</unit><size>{}</size></voxelSize></ViewSetup>"

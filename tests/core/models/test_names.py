@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from elephant.models.names import model_named, nearest, nearest_model
+from elephant.models.inspect import model_named, nearest, nearest_model
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 import pytest
 
-from elephant.models.provenance import ProvenanceEntry
+from elephant.models.provenance import ProvenanceEntry, TrainedWith
 from elephant.models.provenance_text import ModelProvenance, details
-from elephant.models.trained_with import TrainedWith
 
 VOLUME = TrainedWith(voxel_size=(2.0, 0.4, 0.4), rescaling=(1.0, 0.5, 0.5), n_keep_axials=2, c_ratio=0.3)
 FLOW = TrainedWith(voxel_size=(2.0, 0.4, 0.4), rescaling=(1.0, 1.0, 1.0), n_keep_axials=6, max_displacement=80)

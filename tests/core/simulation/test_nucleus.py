@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from elephant.simulation.fields import RandomField
-from elephant.simulation.nucleus import Body, quadrature
+from elephant.simulation.nucleus import Body, RandomField, quadrature
 
 
 def body(frame: np.ndarray, lobes: np.ndarray | None = None, depths: np.ndarray | None = None) -> Body:

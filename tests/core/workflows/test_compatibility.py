@@ -29,9 +29,8 @@ from elephant.methods.flow import displace
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
-from elephant.models.provenance import read_provenance
+from elephant.models.provenance import TrainedWith, read_provenance
 from elephant.models.provenance_text import tell
-from elephant.models.trained_with import TrainedWith
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.models.versions import restore
 from elephant.progress import NeverCancelled, NoReporter

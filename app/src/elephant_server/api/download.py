@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request, send_file
 
 from elephant.export import beginning_of_archive
 from elephant.io.paths import open_inside
-from elephant.models.names import possible_names
+from elephant.models.inspect import possible_names
 from elephant_server.api.endpoint import BodySize, endpoint
 from elephant_server.api.parsing import read_body
 from elephant_server.jobs.streaming import breakable, can_break, growing_file

@@ -9,8 +9,7 @@ from flask import Blueprint, Response, jsonify, request
 from numpy.typing import NDArray
 
 from elephant.dataset import Dataset, DatasetSource, describe_change
-from elephant.dataset.summary import find_datasets, summarise
-from elephant.dataset.voxels import voxel_size_beside
+from elephant.dataset.summary import find_datasets, summarise, voxel_size_beside
 from elephant.errors import InvalidInputError, NotFoundError
 from elephant.io.paths import resolve_inside
 from elephant.types import Box

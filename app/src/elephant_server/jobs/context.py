@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 from redis.exceptions import RedisError
 
 from elephant.dataset import Dataset, describe_change
-from elephant.dataset.voxels import describe_difference
+from elephant.dataset.source import describe_difference
 from elephant.device import best_device
 from elephant.errors import Cancelled, DatasetError, InvalidInputError
 from elephant.io.download import DownloadRules
 from elephant.io.paths import resolve_inside
 from elephant.methods.work import DEFAULT_CACHE_BYTES
 from elephant.models.cache import ModelCache
-from elephant.models.names import model_named
+from elephant.models.inspect import model_named
 from elephant.models.pretrained import Pretrained
 from elephant.training.loop import LiveSettings
 from elephant.types import VoxelSize

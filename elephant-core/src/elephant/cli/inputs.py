@@ -13,7 +13,7 @@ from elephant.cli.running import current
 from elephant.cli.workspace import DATASETS, find
 from elephant.config import keep_axials_of
 from elephant.dataset import Dataset, describe_change
-from elephant.dataset.voxels import describe_difference
+from elephant.dataset.source import describe_difference
 from elephant.errors import InvalidInputError
 from elephant.methods.compatibility import as_trained as trained_as
 from elephant.types import Shape, VoxelSize

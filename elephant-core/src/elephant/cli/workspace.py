@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from elephant.errors import InvalidInputError, NotFoundError
-from elephant.models.names import model_named, nearest, nearest_model
+from elephant.models.inspect import model_named, nearest, nearest_model
 
 DATASETS, MODELS = "datasets", "models"
 _USUAL = Path("workspace")

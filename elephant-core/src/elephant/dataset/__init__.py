@@ -3,11 +3,10 @@
 from elephant.dataset.check import check_dataset, describe_change
 from elephant.dataset.conversion import convert
 from elephant.dataset.dataset import Dataset
-from elephant.dataset.label_colours import labels_as_rgb
-from elephant.dataset.orphans import sweep
-from elephant.dataset.readers.bdv_files import check_upload
-from elephant.dataset.readers.registry import find_movie
+from elephant.dataset.encode import labels_as_rgb
+from elephant.dataset.readers.registry import check_upload, find_movie
 from elephant.dataset.source import DatasetSource
+from elephant.dataset.transaction import sweep
 
 __all__ = [
     "Dataset",

@@ -13,10 +13,10 @@ import numpy as np
 from elephant.config import ConversionParams
 from elephant.dataset.arrays import create_array, for_values, open_array
 from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, regions
+from elephant.dataset.readers.base import say_what_was_taken
 from elephant.dataset.readers.movie import Movie
 from elephant.dataset.readers.registry import format_of_movie
-from elephant.dataset.readers.setups import say_what_was_taken
-from elephant.dataset.source import DatasetSource, Fingerprint
+from elephant.dataset.source import DatasetSource, Fingerprint, differ, voxel_size_in_words
 from elephant.dataset.transaction import staging
 from elephant.dataset.usage import replacing_arrays
 from elephant.dataset.values import (
@@ -29,7 +29,6 @@ from elephant.dataset.values import (
     range_of,
     warn_of_few_levels,
 )
-from elephant.dataset.voxels import differ, voxel_size_in_words
 from elephant.dataset.workers import run
 from elephant.errors import DatasetError, reason_of
 from elephant.io.atomic import in_mib, new_folder

@@ -104,7 +104,7 @@ def write_array(
     *,
     overwrite: bool = False,
 ) -> Dataset:
-    """Make a dataset from an array, as :func:`elephant.dataset.convert` does from a file.
+    """Make a dataset from an array, as :func:`elephant.dataset.conversion` does from a file.
 
     Values become uint8 or uint16 by the same rules, and what a person would not expect is logged as a warning. Each
     timepoint is read twice where its type does not tell how.

@@ -41,7 +41,7 @@ class Codec:
 
 
 # An image is noise, in which zstd finds hardly more than lz4. Labels use few of their bits. Kept predictions stay the
-# same for long (see rounding.py), and the displacement of a spot is the same at all its voxels.
+# same for long (see encode.py), and the displacement of a spot is the same at all its voxels.
 _IMAGE_CODEC = Codec("lz4", 5, "bitshuffle")
 _CODECS = {
     LABELS: Codec("zstd", 1, "bitshuffle"),

@@ -13,7 +13,7 @@ from elephant.dataset.conversion import convert
 from elephant.dataset.dataset import Dataset
 from elephant.dataset.from_array import ArrayLike, ArrayMovie, write_array
 from elephant.dataset.layout import IMAGES
-from elephant.dataset.voxels import describe_difference, differ, voxel_size_in_words
+from elephant.dataset.source import describe_difference, differ, voxel_size_in_words
 from elephant.errors import InvalidInputError
 from elephant.io.temporary import TemporaryFolder
 from elephant.keywords import check_names, leaves, params_of

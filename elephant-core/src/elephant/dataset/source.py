@@ -1,17 +1,31 @@
-"""What a dataset was made from: ``source.json`` in its folder.
+"""What a dataset was made from, and whether its movie is still the same.
 
-It is put in place in the same step as the arrays, so it always belongs to them. Datasets of the original server have
-none.
+``source.json`` in the dataset's folder is put in place in the same step as the arrays, so it always belongs to them.
+Datasets of the original server have none.
+
+A movie that was replaced by another one of the same name is recognised in about a second, whatever its size. The file
+system's stamps are compared first, which costs nothing. Where they differ, as they do after a copy too, a digest of the
+images decides: of all values of a small movie, and of blocks spread over the timepoints of a large one. Since it is of
+values, a movie that was copied, repacked or got another source is still the same. A change of a few voxels of a large
+movie may go unnoticed.
 """
 
 import logging
+import math
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
 from elephant.config import Voxel
+from elephant.dataset.layout import grow, regions
 from elephant.errors import ElephantError
+from elephant.types import Shape, VoxelSize
 
 SOURCE_FILE = "source.json"
 _LARGEST_BYTES = 16 << 20
@@ -144,3 +158,134 @@ class DatasetSource(_Stored):
 
 def _short(error: Any) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+TOLERANCE = 0.01
+
+
+def voxel_size_in_words(voxel: VoxelSize, n_dims: int, unit: str | None = None) -> str:
+    """Return a voxel size as a person reads it: ``0.4 x 0.4 x 2 micrometer (X, Y, Z)``."""
+    edges = " x ".join(f"{edge:.6g}" for edge in reversed(voxel.last(n_dims)))
+    return f"{edges}{f' {unit}' if unit else ''} ({', '.join('XYZ'[:n_dims])})"
+
+
+def differ(one: VoxelSize, other: VoxelSize, n_dims: int) -> bool:
+    """Tell whether an edge of two voxel sizes differs by more than 1%; in 2D Z does not count."""
+    pairs = zip(one.last(n_dims), other.last(n_dims), strict=True)
+    return any(abs(a - b) > TOLERANCE * max(a, b) for a, b in pairs)
+
+
+def describe_difference(given: VoxelSize, source: DatasetSource | None, n_dims: int, name: str) -> str:
+    """Tell in words when a voxel size is not that of a dataset, else nothing.
+
+    Parameters
+    ----------
+    given
+        Of the stored image, as a request or a person gives it.
+    source
+        What the dataset was made from; None where nobody knows.
+    n_dims
+        3 or 2.
+    name
+        What people call the dataset.
+    """
+    known = None if source is None else source.voxel_size
+    if source is None or known is None or not differ(given, known, n_dims):
+        return ""
+    return (
+        f"the voxel size of {name} is {voxel_size_in_words(known, n_dims, source.unit)}, but "
+        f"{voxel_size_in_words(given, n_dims)} was given, and is used: if it is right, correct the movie's .xml, or "
+        "convert the movie again with that voxel size"
+    )
+
+
+Block = tuple[slice, ...]
+
+METHOD = 1  # another one where the same movie would get another digest
+
+_MOST_BYTES = 32 << 20  # of values, where the movie's blocks are not larger than that
+_MOST_BLOCKS = 512
+_LEAST_BLOCKS = 8
+_LEAST_BLOCK_BYTES = 32 << 10
+LARGEST_BLOCK_BYTES = 128 << 20  # larger ones are not looked at: a check must not take much memory
+_GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples spread evenly over 0 to 1
+
+
+def stamp_of(folder: Path, name: str) -> FileStamp | None:
+    """Return what the file system says of a file; None where there is none that could be a movie's."""
+    with suppress(OSError, ValueError):
+        found = (folder / name).stat()
+        if stat.S_ISREG(found.st_mode):
+            return FileStamp(
+                name=name,
+                size=found.st_size,
+                mtime_ns=found.st_mtime_ns,
+                ctime_ns=found.st_ctime_ns,
+                inode=found.st_ino,
+            )
+    return None
+
+
+def stamps_of(folder: Path, files: Iterable[Path]) -> tuple[FileStamp, ...]:
+    """Return what the file system says of files, named from a folder on; those that are gone are left out."""
+    found = (stamp_of(folder, os.path.relpath(path, folder)) for path in files)
+    return tuple(stamp for stamp in found if stamp is not None)
+
+
+def unit_of(stored: Shape, shape: Shape, itemsize: int) -> Shape:
+    """Return the shape of the blocks that are looked at: those in which an image is stored, or several of them."""
+    return grow(tuple(stored), tuple(shape), _LEAST_BLOCK_BYTES // itemsize)
+
+
+def content(image: Any, block: Block) -> bytes:
+    """Return the values of a block of an image, little-endian; a damaged one is told by whoever needs it."""
+    try:
+        values = np.asarray(image[block])
+    except (OSError, RuntimeError, ValueError):
+        return b"damaged"
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
+
+
+def samples(n_timepoints: int, shape: Shape, unit: Shape, itemsize: int) -> Iterator[tuple[int, list[Block]]]:
+    """Yield the places of timepoints to look at, and the blocks of each: all of a small movie, else some.
+
+    Parameters
+    ----------
+    n_timepoints
+        T.
+    shape
+        (Z, Y, X) of a timepoint.
+    unit
+        Of the blocks: see :func:`unit_of`.
+    itemsize
+        Bytes of a value.
+    """
+    if n_timepoints <= _MOST_BLOCKS and n_timepoints * math.prod(shape) * itemsize <= _MOST_BYTES:
+        yield from ((place, list(regions(shape, unit))) for place in range(n_timepoints))
+        return
+    n_blocks = min(_MOST_BLOCKS, max(_LEAST_BLOCKS, _MOST_BYTES // (math.prod(unit) * itemsize)))
+    places = _spread(n_timepoints, n_blocks)
+    each = n_blocks // len(places)
+    for place in places:
+        yield place, _some_blocks(shape, unit, place, each)
+
+
+def _spread(n: int, most: int) -> list[int]:
+    """Return at most so many of the numbers below `n`, with the first and the last, in no regular steps."""
+    if n <= most:
+        return list(range(n))
+    inner = (int((i + (i * _GOLDEN) % 1) * n / most) for i in range(1, most - 1))
+    return sorted({0, n - 1, *inner})
+
+
+def _some_blocks(shape: Shape, unit: Shape, place: int, count: int) -> list[Block]:
+    """Return the block in the middle of an image, and others that are not the same in each timepoint."""
+    grid = [math.ceil(size / edge) for size, edge in zip(shape, unit, strict=True)]
+    n = math.prod(grid)
+    middle = int(np.ravel_multi_index([g // 2 for g in grid], grid))
+    chosen = {middle, *(int(((place + 1) * (k + 1) * _GOLDEN) % 1 * n) for k in range(count - 1))}
+    corners = (np.unravel_index(i, grid) for i in sorted(chosen))
+    return [
+        tuple(slice(int(c) * u, min((int(c) + 1) * u, s)) for c, u, s in zip(corner, unit, shape, strict=True))
+        for corner in corners
+    ]

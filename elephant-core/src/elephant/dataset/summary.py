@@ -8,7 +8,10 @@ from pathlib import Path
 
 from elephant.dataset import layout
 from elephant.dataset.arrays import open_array
-from elephant.types import Shape
+from elephant.dataset.readers.bdv_xml import SpimData, find_spim_data, read_spim_data
+from elephant.dataset.readers.registry import find_bdv_movie
+from elephant.errors import ElephantError
+from elephant.types import Shape, VoxelSize
 
 _CHUNK = re.compile(r"(?:c[./])?(\d+)(?:[./]\d+)*")
 _ARRAYS = (
@@ -16,6 +19,7 @@ _ARRAYS = (
     *(layout.FLOW_LABELS, layout.FLOW),
 )
 _DEEPEST = 3
+_MOST_FILES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +121,32 @@ def _files(path: Path) -> Iterator[tuple[str, int]]:
                 yield file.relative_to(path).as_posix(), file.stat().st_size
             except FileNotFoundError:  # replaced meanwhile
                 continue
+
+
+def voxel_size_beside(folder: Path) -> tuple[VoxelSize, str] | None:
+    """Return the voxel size and the unit that an ``.xml`` in a dataset's folder tells of the movie's first source.
+
+    Parameters
+    ----------
+    folder
+        A dataset's folder that does not tell what it was made from. The movie need not be there any more.
+    """
+    data = _description(folder)
+    if data is not None and data.setups and data.setups[0].voxel_size is not None:
+        return data.setups[0].voxel_size, data.setups[0].unit
+    return None
+
+
+def _description(folder: Path) -> SpimData | None:
+    try:
+        movie = find_bdv_movie(folder)
+        if movie is not None:
+            return find_spim_data(movie)
+    except ElephantError:
+        return None
+    for path in sorted(folder.glob("*.xml"))[:_MOST_FILES]:
+        try:
+            return read_spim_data(path)
+        except ElephantError:
+            continue
+    return None

@@ -1,10 +1,10 @@
 """Replacing files of a dataset all at once, or not at all, whenever the process is killed.
 
-New files are written beside the dataset's, into a hidden folder. Then a marker is put down that says what is to be done
-(of some files, what is to be moved into place and what is to be removed; of whole arrays, that the old ones are moved
-aside and the new ones into place), that is done, one rename at a time, and the marker is taken away. The next process
-to find the hidden folder without an owner (a lock tells) looks for the marker: with it, the moves are carried on to
-their end; without it, the new files are incomplete and are thrown away.
+New files are written into a hidden folder beside the dataset's. Then a marker is written that says what will be done:
+which files are moved into place and which are removed, or, for whole arrays, that the old ones are moved aside and the
+new ones into place. Then that is done, one rename at a time, and the marker is removed. The next process that finds the
+hidden folder without an owner (a lock tells) looks for the marker. With it, the moves are carried on to their end.
+Without it, the new files are incomplete and are thrown away.
 """
 
 import json
@@ -272,3 +272,19 @@ def _swap(folder: Path, staged: Path) -> None:
             place.replace(aside / new.name)
         new.replace(place)
     sync_folder(folder)
+
+
+def sweep(datasets: Path) -> None:
+    """Bring to its end, or throw away, what was interrupted in any dataset; leave alone what is at work.
+
+    Only what this package's own writers put there is touched.
+
+    Parameters
+    ----------
+    datasets
+        The folder of all datasets, at any depth; it need not exist.
+    """
+    for folder, names, _ in os.walk(datasets):
+        if any(name.endswith(".zarr") or name == ".conversion" for name in names):
+            recover(Path(folder))
+        names[:] = [name for name in names if not name.endswith(".zarr") and not name.startswith(".")]

@@ -15,7 +15,7 @@ from elephant.config import ImageParams, LoopParams
 from elephant.dataset import Dataset
 from elephant.models.cache import Network
 from elephant.models.ensemble import Ensemble
-from elephant.models.trained_with import TrainedWith
+from elephant.models.provenance import TrainedWith
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.training.loop import Trainer
 from elephant.types import FloatArray, Link, Shape, Spot

@@ -17,8 +17,8 @@ from elephant.config import (
 )
 from elephant.dataset import Dataset
 from elephant.methods.work import seen_per_stored
+from elephant.models.provenance import TrainedWith
 from elephant.models.provenance_text import tell
-from elephant.models.trained_with import TrainedWith
 from elephant.types import Shape
 
 logger = logging.getLogger(__name__)

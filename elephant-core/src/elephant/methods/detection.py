@@ -33,8 +33,7 @@ from elephant.methods.work import (
 from elephant.models.ensemble import Ensemble
 from elephant.models.losses import CENTRE
 from elephant.models.pretrained import DETECTION_FILES
-from elephant.models.provenance import ProvenanceEntry
-from elephant.models.trained_with import TrainedWith
+from elephant.models.provenance import ProvenanceEntry, TrainedWith
 from elephant.models.unet import DetectionNet
 from elephant.prediction import predict_probabilities
 from elephant.progress import CancelToken, ProgressReporter

@@ -31,8 +31,7 @@ from elephant.methods.work import (
 )
 from elephant.models.ensemble import Ensemble
 from elephant.models.pretrained import FLOW_FILES
-from elephant.models.provenance import ProvenanceEntry
-from elephant.models.trained_with import TrainedWith
+from elephant.models.provenance import ProvenanceEntry, TrainedWith
 from elephant.models.unet import FlowNet
 from elephant.prediction import predict_flow
 from elephant.progress import CancelToken, NeverCancelled, ProgressReporter

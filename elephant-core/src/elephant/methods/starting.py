@@ -10,8 +10,8 @@ from elephant.errors import ModelFileError, NotFoundError
 from elephant.methods.work import START_REMEDY
 from elephant.models.cache import ModelCache, Network
 from elephant.models.ensemble import Ensemble, load_ensemble
+from elephant.models.inspect import nearest_model, shown_name
 from elephant.models.lock import writing
-from elephant.models.names import nearest_model, shown_name
 from elephant.models.pretrained import VERSATILE, ModelSource, Pretrained
 from elephant.models.provenance import ProvenanceEntry
 from elephant.models.provenance_text import summary

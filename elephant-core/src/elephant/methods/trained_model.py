@@ -22,9 +22,8 @@ from elephant.models.cache import ModelCache
 from elephant.models.checkpoint import load_state_dicts
 from elephant.models.inspect import recognise
 from elephant.models.lock import writing
-from elephant.models.provenance import ProvenanceEntry
+from elephant.models.provenance import ProvenanceEntry, TrainedWith
 from elephant.models.provenance_text import tell
-from elephant.models.trained_with import TrainedWith
 from elephant.models.versions import ModelFile
 from elephant.types import DetectedSpot, EarlierSpot, Spot
 

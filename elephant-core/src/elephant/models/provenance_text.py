@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from elephant.models.provenance import ProvenanceEntry, Work, is_told, read_provenance
-from elephant.models.trained_with import TrainedWith
+from elephant.models.provenance import ProvenanceEntry, TrainedWith, Work, is_told, read_provenance
 
 # Of what the model held before them, nothing is left.
 STARTS: frozenset[Work] = frozenset({"intensities", "random", "pretrained", "address", "upload", "import"})

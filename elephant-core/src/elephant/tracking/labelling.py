@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from elephant.errors import InvalidInputError
 from elephant.tracking.lineage import NONE, TrackedSpot, in_time
-from elephant.tracking.tracks import Track
+from elephant.tracking.linking import Track
 
 LARGEST_LABEL = 65535
 

@@ -13,7 +13,7 @@ from elephant.dataset import Dataset, DatasetSource, check_dataset, convert
 from elephant.dataset.check import READY
 from elephant.dataset.layout import ARRAYS, IMAGES
 from elephant.dataset.readers.hdf5 import SUFFIXES
-from elephant.dataset.voxels import voxel_size_in_words
+from elephant.dataset.source import voxel_size_in_words
 from elephant.errors import InvalidInputError
 from elephant.types import VoxelSize
 from elephant.words import counted, in_bytes, in_ranges

@@ -1,22 +1,34 @@
-"""Which images of a BigDataViewer movie become a dataset: one source, its timepoints, and those that it lacks.
+"""Which images of a BigDataViewer movie become a dataset, and the digest by which the movie is recognised.
 
-With an ``.xml`` beside the movie its sources and timepoints count, in BigDataViewer's order, and the views that it
-lists as missing are blank. Without one the sources are those of ``/sSS``, and the timepoints those of ``/tTTTTT``.
-Nothing that is not listed as missing is left blank unless somebody asks for it.
+A dataset holds one source. With an ``.xml`` beside the movie, its sources and timepoints count, in BigDataViewer's
+order, and the views that it lists as missing are blank. Without one the sources are those of ``/sSS``, and the
+timepoints those of ``/tTTTTT``. Nothing that is not listed as missing is left blank unless the user asks for it.
 """
 
+import hashlib
 import logging
+import math
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 
+from elephant.dataset.readers.base import ViewSetup, choose, listed, timepoints_in_words
 from elephant.dataset.readers.bdv_xml import MOST_TIMEPOINTS, SpimData
 from elephant.dataset.readers.formats import content_of_hdf5
-from elephant.dataset.readers.hdf5 import SETUP, TIMEPOINT, check_links
-from elephant.dataset.readers.setups import ViewSetup, choose, listed, timepoints_in_words
+from elephant.dataset.readers.hdf5 import (
+    SETUP,
+    TIMEPOINT,
+    check_filters,
+    check_links,
+    external_links,
+    is_beside,
+    opened,
+)
+from elephant.dataset.source import LARGEST_BLOCK_BYTES, content, samples, unit_of
 from elephant.errors import DatasetError
 from elephant.progress import CancelToken
 
@@ -203,3 +215,81 @@ def _say_what_is_left_out(
             path.name,
             numbers[0],
         )
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Return the file of a movie, and those of its partitions that are there."""
+    with opened(path) as file:
+        return (path, *(path.parent / name for name in sorted(set(_partitions(file, path)))))
+
+
+def digest_of(path: Path, setup: int | None, cancel: CancelToken) -> str:
+    """Return a digest of sizes, type and values of a source's images.
+
+    Parameters
+    ----------
+    path
+        The ``.h5``, a master file where the movie is split.
+    setup
+        Number of the source that counts; None for the first of each timepoint.
+    cancel
+        Asked for every block.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file.
+    DatasetError
+        It cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    with opened(path) as file:
+        timepoints = numbered(file, TIMEPOINT)
+        names = list(timepoints.values())
+        digest.update(repr(list(timepoints)).encode())
+        first = next((cells for name in names if (cells := _cells(file, name, setup, path)) is not None), None)
+        if first is None:
+            return digest.hexdigest()
+        for place, blocks in samples(len(names), first.shape, _unit(first), first.dtype.itemsize):
+            cells = _cells(file, names[place], setup, path)
+            if cells is None:
+                digest.update(f"{place}: none".encode())
+                continue
+            digest.update(f"{place}: {cells.shape} {cells.dtype.name}".encode())
+            for block in blocks:
+                cancel.check()
+                digest.update(content(cells, block))
+    return digest.hexdigest()
+
+
+def _partitions(file: h5py.File, path: Path) -> Iterator[str]:
+    """Yield the partitions that are there, relative to the movie's folder."""
+    for name in external_links(file):
+        # HDF5 looks for what is not where the link says beside the movie.
+        for candidate in (name, Path(name).name):
+            if is_beside(candidate, path) and (path.parent / candidate).is_file():
+                yield os.path.relpath(path.parent / candidate, path.parent)
+                break
+
+
+def _cells(file: h5py.File, timepoint: str, setup: int | None, path: Path) -> h5py.Dataset | None:
+    """Return the image of a source at a timepoint; None where there is none that can be looked at here."""
+    check_links(file, timepoint, path)
+    group = file.get(timepoint)
+    setups = numbered(group, SETUP) if isinstance(group, h5py.Group) else {}
+    number = min(setups, default=None) if setup is None else setup
+    if number not in setups:
+        return None
+    name = f"{timepoint}/{setups[number]}/0/cells"
+    check_links(file, name, path)
+    cells = file.get(name)
+    if not isinstance(cells, h5py.Dataset) or cells.ndim != 3 or min(cells.shape) < 1:
+        return None
+    if cells.is_virtual or cells.external or math.prod(_unit(cells)) * cells.dtype.itemsize > LARGEST_BLOCK_BYTES:
+        return None
+    check_filters(cells, path.name)
+    return cells
+
+
+def _unit(cells: h5py.Dataset) -> tuple[int, ...]:
+    return unit_of(cells.chunks or (1, 1, cells.shape[2]), cells.shape, cells.dtype.itemsize)

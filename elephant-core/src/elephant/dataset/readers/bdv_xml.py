@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree as ET
 
-from elephant.dataset.readers.setups import ViewSetup
+from elephant.dataset.readers.base import ViewSetup
 from elephant.errors import DatasetError, InvalidInputError, NotFoundError, reason_of
 from elephant.types import VoxelSize
 

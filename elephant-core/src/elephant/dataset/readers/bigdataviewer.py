@@ -19,13 +19,20 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.dataset.readers.base import Reader, by, check_memory
-from elephant.dataset.readers.bdv_fingerprint import digest_of, files_of
-from elephant.dataset.readers.bdv_views import choose_views
+from elephant.dataset.readers.base import Reader, ViewSetup, by, check_memory
+from elephant.dataset.readers.bdv_views import choose_views, digest_of, files_of
 from elephant.dataset.readers.bdv_xml import locate, read_spim_data
-from elephant.dataset.readers.filters import check_filters, load_filters
-from elephant.dataset.readers.hdf5 import TIMEPOINT, check_links, is_beside, is_hdf5_name, open_hdf5, opened, outside
-from elephant.dataset.readers.setups import ViewSetup
+from elephant.dataset.readers.hdf5 import (
+    TIMEPOINT,
+    check_filters,
+    check_links,
+    is_beside,
+    is_hdf5_name,
+    load_filters,
+    open_hdf5,
+    opened,
+    outside,
+)
 from elephant.errors import DatasetError, NotFoundError
 from elephant.progress import CancelToken, NeverCancelled
 

@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.dataset.fingerprint import METHOD, stamps_of
-from elephant.dataset.readers.base import DTYPES, Reader, Region, Voxels, check_memory
+from elephant.dataset.readers.base import DTYPES, Reader, Region, ViewSetup, Voxels, check_memory, choose
 from elephant.dataset.readers.bdv_xml import MOST_TIMEPOINTS
-from elephant.dataset.readers.setups import ViewSetup, choose
-from elephant.dataset.source import Fingerprint
+from elephant.dataset.source import METHOD, Fingerprint, stamps_of
 from elephant.errors import DatasetError, NotFoundError
 from elephant.plugins import Plugin
 from elephant.progress import CancelToken

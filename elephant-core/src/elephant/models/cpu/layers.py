@@ -1,18 +1,170 @@
 """The layers of the networks, computed in whichever way is fast where they run.
 
 On a CPU that is oneDNN with the channels last; elsewhere it is what PyTorch does. Names and shapes of the weights are
-those of PyTorch's layers.
+those of PyTorch's layers. ReLU and group normalisation are computed in one step, in pieces that stay in the CPU's
+cache: PyTorch's own group normalisation takes ten times as long where the channels of a voxel lie beside each other.
+
+References
+----------
+Wu and He, ECCV 2018, doi:10.1007/978-3-030-01261-8_1, for the normalisation; Chan, Golub and LeVeque, 1979, for
+variances from those of pieces.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from elephant.models.cpu import convolution
-from elephant.models.cpu.normalisation import rectify_and_normalise
+from elephant.models.cpu.convolution import channels_last
+
+_PIECE = 1 << 17  # values: half a megabyte
+
+
+class Moments(NamedTuple):
+    """What the channels of a group share, each (C,).
+
+    Attributes
+    ----------
+    mean
+        Over the voxels and channels of a group.
+    inverse
+        1 over the standard deviation.
+    """
+
+    mean: Tensor
+    inverse: Tensor
+
+
+def rectify_and_normalise(x: Tensor, n_groups: int, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    """Set what is negative to 0 and normalise groups of channels.
+
+    Without gradients it computes in place: `x` is the output of a convolution, which nobody else needs.
+
+    Parameters
+    ----------
+    x
+        (N, C, (Z), Y, X).
+    weight, bias
+        Of each channel, (C,).
+    epsilon
+        Added to the variance.
+
+    Returns
+    -------
+    torch.Tensor
+        (N, C, (Z), Y, X), channels last.
+    """
+    if torch.is_grad_enabled():
+        out: Tensor = _RectifyAndNormalise.apply(x, n_groups, weight, bias, epsilon)  # type: ignore[no-untyped-call]
+        return out
+    x = channels_last(x)
+    for rows in _items(x):
+        moments = _rectify(rows, n_groups, epsilon, rows)
+        _scale(rows, moments, weight, bias, rows)
+    return x
+
+
+def _items(x: Tensor) -> list[Tensor]:
+    """Return the voxels of each item, (voxels, C), as views."""
+    return list(x.movedim(1, -1).view(len(x), -1, x.shape[1]))
+
+
+def _pieces(*rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    step = max(_PIECE // rows[0].shape[1], 1)
+    return zip(*(torch.split(r, step) for r in rows), strict=True)
+
+
+def _rectify(rows: Tensor, n_groups: int, epsilon: float, out: Tensor) -> Moments:
+    """Write the values with 0 for what is negative, and return the moments of what is left."""
+    counts, means, spreads = [], [], []
+    for piece, target in _pieces(rows, out):
+        torch.clamp(piece, min=0, out=target)
+        mean = target.mean(0)
+        counts.append(len(target))
+        means.append(mean)
+        spreads.append((target - mean).square_().sum(0))
+    n_channels = rows.shape[1] // n_groups
+    count = torch.tensor(counts, dtype=torch.float64)[:, None, None]
+    mean = torch.stack(means).double().view(len(counts), n_groups, n_channels)
+    whole = (mean * count).sum((0, 2)) / (len(rows) * n_channels)
+    apart = (mean - whole[:, None]).square() * count
+    spread = torch.stack(spreads).double().view_as(mean) + apart
+    variance = spread.sum((0, 2)) / (len(rows) * n_channels)
+    inverse = torch.rsqrt(variance + epsilon)
+    return Moments(*(v.float().repeat_interleave(n_channels) for v in (whole, inverse)))
+
+
+def _scale(rows: Tensor, moments: Moments, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+    factor = weight * moments.inverse
+    offset = bias - moments.mean * factor
+    for piece, target in _pieces(rows, out):
+        torch.addcmul(offset, piece, factor, out=target)
+
+
+class _RectifyAndNormalise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, n_groups: int, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+        x = channels_last(x)
+        kept, out = torch.empty_like(x), torch.empty_like(x)
+        moments = []
+        for rows, rectified, target in zip(_items(x), _items(kept), _items(out), strict=True):
+            moments.append(_rectify(rows, n_groups, epsilon, rectified))
+            _scale(rectified, moments[-1], weight, bias, target)
+        ctx.save_for_backward(kept, weight, *(tensor for found in moments for tensor in found))
+        ctx.n_groups = n_groups
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        kept, weight, *flat = ctx.saved_tensors
+        grad = channels_last(grad)
+        to_x = torch.empty_like(kept)
+        to_weight, to_bias = torch.zeros_like(weight), torch.zeros_like(weight)
+        for i, (rows, above, below) in enumerate(zip(_items(kept), _items(grad), _items(to_x), strict=True)):
+            moments = Moments(*flat[2 * i : 2 * i + 2])
+            to_scaled, to_offset = _sums(rows, above, moments)
+            to_weight += to_scaled
+            to_bias += to_offset
+            _to_input(rows, above, below, moments, weight, (to_scaled, to_offset), ctx.n_groups)
+        return to_x, None, to_weight, to_bias, None
+
+
+def _sums(rows: Tensor, grad: Tensor, moments: Moments) -> tuple[Tensor, Tensor]:
+    """Return what the gradient adds up to, times the normalised values and by itself, each (C,)."""
+    scaled, plain = [], []
+    for piece, above in _pieces(rows, grad):
+        plain.append(above.sum(0))
+        scaled.append(((piece - moments.mean) * above).sum(0))
+    return torch.stack(scaled).sum(0) * moments.inverse, torch.stack(plain).sum(0)
+
+
+def _to_input(
+    rows: Tensor,
+    grad: Tensor,
+    out: Tensor,
+    moments: Moments,
+    weight: Tensor,
+    sums: tuple[Tensor, Tensor],
+    n_groups: int,
+) -> None:
+    """Write the gradient of what was rectified and normalised."""
+    n_channels = rows.shape[1] // n_groups
+    scaled, plain = (
+        (weight * s).view(n_groups, n_channels).sum(1).repeat_interleave(n_channels) / (len(rows) * n_channels)
+        for s in sums
+    )
+    by_grad = weight * moments.inverse
+    by_value = -moments.inverse.square() * scaled
+    constant = -moments.inverse * plain - by_value * moments.mean
+    for piece, above, target in _pieces(rows, grad, out):
+        torch.addcmul(constant, piece, by_value, out=target)
+        target.addcmul_(above, by_grad)
+        torch.ops.aten.threshold_backward.grad_input(target, piece, 0, grad_input=target)
 
 
 class Joined(NamedTuple):
