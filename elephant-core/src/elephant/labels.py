@@ -9,15 +9,11 @@ from elephant.config import DisplacementParams, LabelParams
 from elephant.geometry import Ellipsoid, Raster, rasterise
 from elephant.images import darker_than
 from elephant.progress import CancelToken, NeverCancelled
-from elephant.types import Link, Shape, Spot, Tag
+from elephant.types import Label, Link, Shape, Spot, Tag
 
 Labels = NDArray[np.uint8]
 
-BACKGROUND, BORDER, CENTRE = 1, 2, 3
-FALSE_OFFSET = 3
-# class of each label value 0..6: nothing or background, border, centre
-_CLASS_OF = np.array([0, 0, 1, 2, 0, 1, 2], dtype=np.uint8)
-_FALSE_TAGS = frozenset({Tag.FP, Tag.FN, Tag.FB})
+_CLASS_OF = np.array([label.channel for label in Label], dtype=np.uint8)
 _NUCLEUS_TAGS = frozenset({Tag.TP, Tag.FN})
 _BORDER_TAGS = frozenset({Tag.TB, Tag.FB})
 
@@ -59,7 +55,7 @@ def detection_labels(
     Sugawara, Çevrim and Averof, eLife 2022, doi:10.7554/eLife.69380.
     """
     kept = _automatic_background(shape, params, image)
-    labels: Labels = kept.astype(np.uint8)  # 1, which is background
+    labels: Labels = kept.astype(np.uint8)  # 1 is `Label.BACKGROUND`
     scale, token = params.voxel_size.last(len(shape)), cancel or NeverCancelled()
     used = [spot for spot in spots if spot.tag is not Tag.UNLABELED]
     for spot, ellipsoid in zip(used, Ellipsoid.from_spots(used, len(shape)), strict=True):
@@ -71,7 +67,7 @@ def detection_labels(
         _paint_spot(labels, spot.tag, outer)
         if spot.tag in _NUCLEUS_TAGS:
             inner = rasterise(ellipsoid.scaled(params.c_ratio), scale, shape, cancel=token)
-            _paint_centre(labels, inner, _offset(spot.tag))
+            _paint_centre(labels, spot.tag, inner)
     labels *= kept
     return labels
 
@@ -84,20 +80,16 @@ def _automatic_background(shape: Shape, params: LabelParams, image: NDArray[np.g
     return darker_than(image, params.auto_bg_thresh)
 
 
-def _offset(tag: Tag) -> int:
-    return FALSE_OFFSET if tag in _FALSE_TAGS else 0
-
-
 def _paint_spot(labels: Labels, tag: Tag, outer: Raster) -> None:
     block = labels[outer.slices]
     classes = _CLASS_OF[block]
     if tag in _NUCLEUS_TAGS or tag in _BORDER_TAGS:
-        block[outer.mask & (classes <= 1)] = BORDER + _offset(tag)
+        block[outer.mask & (classes <= Label.BORDER.channel)] = Label.BORDER.of(tag)
     else:
-        block[outer.mask & (classes == 0)] = BACKGROUND + _offset(tag)
+        block[outer.mask & (classes == Label.BACKGROUND.channel)] = Label.BACKGROUND.of(tag)
 
 
-def _paint_centre(labels: Labels, inner: Raster, offset: int) -> None:
+def _paint_centre(labels: Labels, tag: Tag, inner: Raster) -> None:
     """Paint the inner ellipsoid as centre, and a rim of one voxel around it as border."""
     if inner.is_empty:
         return
@@ -110,8 +102,8 @@ def _paint_centre(labels: Labels, inner: Raster, offset: int) -> None:
     )
     rim = _with_neighbours(mask)
     block = labels[around]
-    block[rim] = BORDER + offset
-    block[mask] = CENTRE + offset
+    block[rim] = Label.BORDER.of(tag)
+    block[mask] = Label.CENTRE.of(tag)
 
 
 def _with_neighbours(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

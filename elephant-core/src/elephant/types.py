@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Self
 
 import numpy as np
@@ -24,6 +24,33 @@ class Tag(StrEnum):
     TB = "tb"
     FB = "fb"
     UNLABELED = "unlabeled"
+
+
+N_CLASSES = 3  # background, border and centre
+
+
+class Label(IntEnum):
+    """The value of a voxel in detection labels; those of false annotations ("false") weigh more in the loss."""
+
+    NOTHING = 0
+    BACKGROUND = 1
+    BORDER = 2
+    CENTRE = 3
+    FALSE_BACKGROUND = 4
+    FALSE_BORDER = 5
+    FALSE_CENTRE = 6
+
+    @property
+    def channel(self) -> int:
+        """The channel of its class in a network's output: 0 background, 1 border, 2 centre; 0 for nothing, too."""
+        return max(self - 1, 0) % N_CLASSES
+
+    def of(self, tag: Tag) -> "Label":
+        """Return the label of this class for a spot's tag: the false one for fp, fn and fb."""
+        return Label(self + N_CLASSES) if tag in _FALSE_TAGS else self
+
+
+_FALSE_TAGS = frozenset({Tag.FP, Tag.FN, Tag.FB})
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from elephant.methods.starting import ensure_model, reset_model
 from elephant.methods.training import prepare_training
 from elephant.methods.work import ModelWork, check_prediction
 from elephant.models.lock import writing
-from elephant.models.losses import N_CLASSES
 from elephant.models.pretrained import ModelSource
 from elephant.progress import NoReporter
 from elephant.training.loop import LiveSettings
+from elephant.types import N_CLASSES
 from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
 from elephant_server.jobs.live import LiveUpdates, tell
 from elephant_server.jobs.progress import (

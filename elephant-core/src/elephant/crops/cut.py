@@ -11,7 +11,7 @@ from torch import Tensor
 from elephant.config import AugmentationParams
 from elephant.crops.sample import LabelledVolume, draw
 from elephant.images import sample_at, voxel_positions
-from elephant.types import Box, FloatArray, Shape
+from elephant.types import Box, FloatArray, Label, Shape
 
 _WITHOUT_FLOAT64 = frozenset({"mps"})
 
@@ -63,8 +63,8 @@ class Resampler:
         return torch.from_numpy(block).to(self._device)[None].float()
 
 
-_FOREGROUND = (2, 3, 5, 6)
-_BACKGROUND = (1, 4)
+_FOREGROUND = (Label.BORDER, Label.CENTRE, Label.FALSE_BORDER, Label.FALSE_CENTRE)
+_BACKGROUND = (Label.BACKGROUND, Label.FALSE_BACKGROUND)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +132,7 @@ def _with_contrast(crop: Crop, params: AugmentationParams, rng: np.random.Genera
     return Crop(torch.where(foreground, image * factor, image)[None], crop.labels)
 
 
-def _is_any_of(labels: Tensor, values: tuple[int, ...]) -> Tensor:
+def _is_any_of(labels: Tensor, values: tuple[Label, ...]) -> Tensor:
     found = torch.zeros_like(labels, dtype=torch.bool)
     for value in values:
         found |= labels == value

@@ -19,9 +19,8 @@ from elephant.dataset.usage import reading
 from elephant.errors import DatasetError, InvalidInputError, NotFoundError
 from elephant.io.atomic import explained_storage
 from elephant.io.paths import resolve_inside
-from elephant.types import Box, Shape
+from elephant.types import Box, Label, Shape
 
-_LARGEST_LABEL = 6
 # Kept probabilities are looked at, where less is not seen.
 _PROBABILITY_STEP = 1 / 64
 
@@ -206,9 +205,9 @@ class Dataset:
 
     def write_labels(self, t: int, labels: NDArray[np.uint8]) -> None:
         """Replace the labels of a timepoint, ((Z), Y, X), 0 to 6, and their colours."""
-        if labels.dtype != np.uint8 or labels.max(initial=0) > _LARGEST_LABEL:
+        if labels.dtype != np.uint8 or labels.max(initial=0) > max(Label):
             raise InvalidInputError(
-                f"expected labels of type uint8 from 0 to {_LARGEST_LABEL}, got {labels.dtype} up to "
+                f"expected labels of type uint8 from 0 to {max(Label)}, got {labels.dtype} up to "
                 f"{labels.max(initial=0)}: give labels as they are stored"
             )
         self._write(self._labels_journal, t, {self._labels: labels, self._labels_rgb: labels_as_rgb(labels)})

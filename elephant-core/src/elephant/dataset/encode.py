@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from elephant.types import N_CLASSES, Label
+
 _AT_ONCE = 1 << 22  # values, so that a large timepoint is not held several times over
 
 
@@ -41,8 +43,7 @@ def _steady_columns(columns: NDArray[np.float32], step: np.float32) -> NDArray[n
     return rounded
 
 
-_N_CHANNELS = 3
-_FALSE_OFFSET, _DIM = 3, 127
+_DIM = 127  # of a false annotation
 
 
 def labels_as_rgb(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -58,9 +59,9 @@ def labels_as_rgb(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     NDArray
         ((Z), Y, X, 3).
     """
-    planes = np.empty((_N_CHANNELS, *labels.shape), np.uint8)
-    for channel in range(_N_CHANNELS):
-        label = channel + 1
-        np.negative((labels == label).view(np.uint8), out=planes[channel])  # 255
-        planes[channel] |= (labels == label + _FALSE_OFFSET).view(np.uint8) * np.uint8(_DIM)
+    planes = np.empty((N_CLASSES, *labels.shape), np.uint8)
+    for label in (Label.BACKGROUND, Label.BORDER, Label.CENTRE):
+        plane = planes[label.channel]
+        np.negative((labels == label).view(np.uint8), out=plane)  # 255
+        plane |= (labels == label + N_CLASSES).view(np.uint8) * np.uint8(_DIM)
     return np.moveaxis(planes, 0, -1)

@@ -31,7 +31,7 @@ from elephant.methods.work import (
     seen_voxel_size,
 )
 from elephant.models.ensemble import Ensemble
-from elephant.models.losses import CENTRE
+from elephant.models.losses import CENTRE_CHANNEL
 from elephant.models.pretrained import DETECTION_FILES
 from elephant.models.provenance import ProvenanceEntry, TrainedWith
 from elephant.models.unet import DetectionNet
@@ -295,9 +295,9 @@ def _found(
         _keep(dataset, t, box, probabilities)
     ratio = tuple(b / s for b, s in zip(box.size, probabilities.shape[1:], strict=True))
     stretch = params.prediction.use_2d and dataset.is_3d
-    spots = find_spots(probabilities[CENTRE], params.spots, box.origin, ratio, stretch)
+    spots = find_spots(probabilities[CENTRE_CHANNEL], params.spots, box.origin, ratio, stretch)
     if not spots:
-        on_none(t, float(probabilities[CENTRE].max()))
+        on_none(t, float(probabilities[CENTRE_CHANNEL].max()))
     return spots
 
 

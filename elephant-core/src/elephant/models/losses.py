@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from elephant.images import sample_at, voxel_positions
+from elephant.types import N_CLASSES, Label
 
-CENTRE = 2
-N_CLASSES = 3
+CENTRE_CHANNEL = Label.CENTRE.channel
 SMOOTH_TAPS = (3, 5, 5)
 SMOOTH_SIGMA = (1.0, 8.0, 8.0)
 EPSILON = 1e-6
@@ -111,7 +111,7 @@ class DetectionLoss(nn.Module):
         log_prob, labels = log_prob[labelled].float(), labels[labelled]
         nll = torch.stack([self._nll(p, y) for p, y in zip(log_prob, labels, strict=True)]).mean()
         dice = torch.stack([self._dice(p, y) for p, y in zip(log_prob, labels, strict=True)]).mean()
-        smooth = self.smoothness(log_prob[:, CENTRE : CENTRE + 1].exp()).mean()
+        smooth = self.smoothness(log_prob[:, CENTRE_CHANNEL, None].exp()).mean()
         parts = {"nll": nll.detach(), "center": dice.detach(), "smooth": smooth.detach()}
         return LossParts((nll + 5 * dice + smooth) / 7, parts)
 
@@ -127,13 +127,13 @@ class DetectionLoss(nn.Module):
         return self._balanced(losses, counts)
 
     def _dice(self, log_prob: Tensor, labels: Tensor) -> Tensor:
-        p, target = log_prob[CENTRE].exp(), labels
+        p, target = log_prob[CENTRE_CHANNEL].exp(), labels
         if not bool((target % N_CLASSES == 0).logical_and(target > 0).any()):
             return torch.zeros_like(p[(0,) * p.ndim]) if self._last_dice is None else self._last_dice
         losses, counts = [], []
-        for low in (1, 1 + N_CLASSES):
+        for low in (Label.BACKGROUND, Label.FALSE_BACKGROUND):
             mask = (target >= low) & (target < low + N_CLASSES)
-            q = (target == low + CENTRE).to(p.dtype)
+            q = (target == low + CENTRE_CHANNEL).to(p.dtype)
             inside = p * mask
             overlap = 2 * (inside * q).sum()
             losses.append(1 - overlap / ((inside**2).sum() + q.sum()).clamp(min=EPSILON))

@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from elephant.config import PredictionParams
-from elephant.models.losses import N_CLASSES
 from elephant.prediction.tiling import TiledNetwork
 from elephant.progress import CancelToken, ProgressReporter
+from elephant.types import N_CLASSES
 
 Image = NDArray[np.float32]
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from elephant.config import SelfSupervisedParams
 from elephant.device import mixed_precision
 from elephant.models.ensemble import Ensemble, interruptible
-from elephant.models.losses import CENTRE
+from elephant.models.losses import CENTRE_CHANNEL
 from elephant.progress import CancelToken, ProgressReporter
-from elephant.types import Box, Shape
+from elephant.types import Box, Label, Shape
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def train_on_intensities(
 
 
 def _intensity_loss(probability: Tensor, image: Tensor) -> Tensor:
-    centre, background = probability[:, CENTRE : CENTRE + 1], probability[:, :1]
+    centre, background = probability[:, CENTRE_CHANNEL, None], probability[:, Label.BACKGROUND.channel, None]
     return (centre - image).abs().mean() + (1 - background - image).abs().mean()
 
 
