@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from elephant.cli.commands.convert import command
+from elephant.cli.convert import command
 from elephant.cli.running import run
 
 

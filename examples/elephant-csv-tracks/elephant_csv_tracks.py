@@ -12,6 +12,7 @@ class CsvTracks(Exporter):
     """Writes the columns track, t, x, y and z."""
 
     endings = (".csv",)
+    needs_voxel_size = False  # positions are physical already
 
     def export(self, movie: TrackedMovie, place: Path, reporter: ProgressReporter, cancel: CancelToken) -> Report:
         """Write the table."""

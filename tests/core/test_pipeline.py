@@ -177,8 +177,15 @@ def test_true_nuclei_are_joined_to_their_true_tracks(frames: list[Frame], movie:
         lines = archive.read("res_track.txt").decode().splitlines()
         assert [name for name in archive.namelist() if name.startswith("mask")] == [f"mask00{t}.tif" for t in range(3)]
     assert [line.split()[1:] for line in sorted(lines)] == [[str(k.first), str(k.last), "0"] for k in tracks.tracks]
-    with pytest.raises(InvalidInputError, match="already"):
+    with pytest.raises(InvalidInputError, match="there is an earlier export at"):
         elephant.export_ctc(tracks, movie, tmp_path / "masks.zip")
+    elephant.export_ctc(tracks, movie, tmp_path / "01_RES", quiet=True)
+    assert (tmp_path / "01_RES" / "res_track.txt").read_text().splitlines() == lines
+    (tmp_path / "mine.zip").write_text("not of an export")
+    with pytest.raises(InvalidInputError, match="which was not written by an export and would be lost"):
+        elephant.export_ctc(tracks, movie, tmp_path / "mine.zip", overwrite=True)
+    with pytest.raises(InvalidInputError, match=r"expected a name that ends with \.zip, or that of a folder"):
+        elephant.export_ctc(tracks, movie, tmp_path / "masks.tif")
 
 
 def test_a_flow_model_is_trained_and_used_for_links() -> None:

@@ -277,10 +277,9 @@ class FlowStart(Params):
     seed: int | None = Field(None, ge=0, description="random seed; none: different each time")
 
 
-class CtcParams(Params):
-    """The timepoints to export as masks."""
+class TimeRange(Params):
+    """Consecutive timepoints."""
 
-    voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
     t_start: int = Field(0, ge=0, description="first timepoint")
     t_end: int = Field(ge=0, description="last timepoint, inclusive")
 
@@ -301,6 +300,12 @@ class CtcParams(Params):
     def timepoints_with(self, others: Iterable[int]) -> list[int]:
         """Return the chosen timepoints and some others, each once, in order."""
         return sorted({*self.timepoints, *others})
+
+
+class CtcParams(TimeRange):
+    """The timepoints to export as masks."""
+
+    voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
 
 
 # What a person at a terminal or in a notebook starts with; sizes in the order Z, Y, X.

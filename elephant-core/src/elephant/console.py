@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -143,3 +144,40 @@ def interruptible_script(promise: Callable[[], str]) -> Iterator[Interruption]:
             yield cancel
     except Cancelled as stop:
         raise KeyboardInterrupt(str(stop)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """How a person follows long work, and ends it.
+
+    Attributes
+    ----------
+    quiet
+        Whether to show no progress.
+    is_program
+        Whether this process is a program of its own, which a cluster's signal ends, too; otherwise a script or a
+        notebook, in which only Ctrl-C does.
+    """
+
+    quiet: bool = False
+    is_program: bool = False
+
+    @contextlib.contextmanager
+    def attend(self, promise: Callable[[], str]) -> Iterator[tuple[Bars, Interruption]]:
+        """Give the reporter and the cancel token for a piece of work.
+
+        Parameters
+        ----------
+        promise
+            Says what the work leaves behind when it is ended.
+
+        Raises
+        ------
+        elephant.errors.Cancelled
+            The work was ended, in a program; the message is the promise.
+        KeyboardInterrupt
+            It was ended, in a script or a notebook; likewise.
+        """
+        ends = interruptible if self.is_program else interruptible_script
+        with Bars(quiet=self.quiet) as bars, ends(promise) as cancel:
+            yield bars, cancel

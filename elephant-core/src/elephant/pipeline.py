@@ -4,7 +4,6 @@ All of it is at hand in the package itself: ``import elephant`` and then ``eleph
 order Z, Y, X and in physical units; a 2D movie has no Z.
 """
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,13 +22,14 @@ from elephant.config import (
     SelfSupervisedParams,
     keep_axials_of,
 )
-from elephant.console import OF_SCRIPTS, Bars, interruptible, interruptible_script
+from elephant.console import OF_SCRIPTS, Bars, Console, interruptible
 from elephant.dataset import Dataset
 from elephant.dataset.opening import Edges, Movie, chosen_voxel_size, open_dataset
 from elephant.device import choose_device
 from elephant.errors import Cancelled, InvalidInputError
 from elephant.export.base import ExportParams, TrackedMovie, TrackedNucleus
-from elephant.export.ctc import CtcExporter
+from elephant.export.output import check_name, check_output, export_to
+from elephant.export.registry import CTC, form_named
 from elephant.io.temporary import TemporaryFolder
 from elephant.keywords import check_names, leaves, params_of
 from elephant.methods.detection import DETECTION, detection_start
@@ -232,7 +232,7 @@ def export_ctc(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> None:
-    """Write tracks as masks of the Cell Tracking Challenge, with ``res_track.txt``, into a ``.zip``.
+    """Write tracks as masks of the Cell Tracking Challenge, with ``res_track.txt``, into a ``.zip`` or a folder.
 
     Parameters
     ----------
@@ -241,40 +241,32 @@ def export_ctc(
     images
         The dataset, whose size and timepoints the masks have, or its folder.
     path
-        The file.
+        The file or the folder.
     voxel_size
         Physical size of a voxel, (Z), Y, X; by default the dataset's.
     overwrite
-        Whether a file that is there is replaced.
+        Whether an earlier export is replaced; nothing else ever is.
     quiet
         Whether to show no progress.
 
     Raises
     ------
     elephant.errors.InvalidInputError
-        The file is there, the voxel size is not known, or a spot is outside of the movie's timepoints.
+        There is something at `path`, the voxel size is not known, or a spot is outside of the movie's timepoints.
     KeyboardInterrupt
         Ctrl-C; nothing was written.
     """
-    target, dataset = Path(path).absolute(), open_dataset(images)
-    if target.exists() and not overwrite:
-        raise InvalidInputError(f"there is {target} already: choose another name, or overwrite")
+    target, dataset, form = Path(path).absolute(), open_dataset(images), form_named(CTC)
+    check_name(target, form)
+    check_output(target, form, overwrite=overwrite)
     for spot in tracks.spots:
         dataset.check_timepoint(spot.t)
-    voxel = chosen_voxel_size(voxel_size, dataset)
-    params = ExportParams(voxel_size=voxel, t_end=dataset.n_timepoints - 1)
+    params = ExportParams(voxel_size=chosen_voxel_size(voxel_size, dataset), t_end=dataset.n_timepoints - 1)
     nuclei = [
         TrackedNucleus(spot, id=i, parent=parent if parent >= 0 else None, track=number)
         for i, (spot, parent, number) in enumerate(zip(tracks.spots, tracks.parents, tracks.numbers, strict=True))
     ]
-    with (
-        tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside,
-        Bars(quiet=quiet) as bars,
-        interruptible_script(lambda: "nothing was written") as cancel,
-    ):
-        archive = Path(beside) / "masks.zip"
-        CtcExporter().export(TrackedMovie(dataset, nuclei, params), archive, bars, cancel)
-        archive.replace(target)
+    export_to(target, form, TrackedMovie(dataset, nuclei, params), Console(quiet), overwrite=overwrite)
 
 
 def _dataset(

@@ -11,7 +11,7 @@ import torch
 from core.workflows.methods import reset_flow_model, reset_model, train, train_flow, train_live
 from core.workflows.test_detection import make_dataset, pretrained_of, start_params, training_params
 from core.workflows.test_live import Script
-from elephant.cli.work.models import import_file
+from elephant.cli.models import import_model
 from elephant.config import DisplacementParams, FlowStart, FlowTrainingParams
 from elephant.errors import InUseError
 from elephant.methods.work import ModelWork
@@ -79,7 +79,7 @@ def do_reset_flow(work: ModelWork, _spots: list[Spot]) -> None:
 
 
 def do_import(work: ModelWork, _spots: list[Spot]) -> None:
-    import_file(work.model_path, str(work.model_path), None, overwrite=True, as_json=True)
+    import_model(work.model_path, str(work.model_path), None, overwrite=True, as_json=True)
 
 
 CHANGES: dict[str, Callable[[ModelWork, list[Spot]], object]] = {

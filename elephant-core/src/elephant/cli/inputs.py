@@ -1,6 +1,5 @@
 """What a command works on: a dataset, its voxel size and timepoints, and settings of a model's training."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,12 @@ from elephant.cli.options import Sizes, Vector, as_voxel_size
 from elephant.cli.running import current
 from elephant.cli.workspace import DATASETS, find
 from elephant.config import keep_axials_of
-from elephant.dataset import Dataset, describe_change
-from elephant.dataset.source import describe_difference
+from elephant.dataset import Dataset, opening
 from elephant.errors import InvalidInputError
 from elephant.methods.compatibility import as_trained as trained_as
 from elephant.types import Shape, VoxelSize
 
-logger = logging.getLogger(__name__)
+_GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
 def open_dataset(name: str, workspace: Path | None) -> Dataset:
@@ -29,11 +27,12 @@ def open_dataset(name: str, workspace: Path | None) -> Dataset:
     elephant.errors.NotFoundError, elephant.errors.DatasetError
         There is none of this name, or it is damaged.
     """
-    dataset = Dataset(find(DATASETS, name, workspace))
-    change = describe_change(dataset.folder)
-    if change:
-        logger.warning("%s; this command uses what the dataset holds", change)
-    return dataset
+    return opening.open_dataset(Dataset(find(DATASETS, name, workspace)))
+
+
+def known_voxel_size(dataset: Dataset) -> VoxelSize | None:
+    """Return the voxel size that a dataset was made with."""
+    return None if dataset.source is None else dataset.source.voxel_size
 
 
 def chosen_voxel_size(vector: Vector | None, dataset: Dataset) -> VoxelSize:
@@ -44,22 +43,11 @@ def chosen_voxel_size(vector: Vector | None, dataset: Dataset) -> VoxelSize:
     click.UsageError
         None was given, and the dataset does not tell.
     """
-    known = None if dataset.source is None else dataset.source.voxel_size
-    if vector is None:
-        if known is None:
-            raise click.UsageError(
-                f"the voxel size of {dataset.name} is unknown, since it was converted without one: "
-                "give --voxel-size X Y Z"
-            )
-        return as_voxel_size(known.zyx[::-1], dataset.n_dims)
-    given = as_voxel_size(vector, dataset.n_dims)
-    difference = describe_difference(given, dataset.source, dataset.n_dims, dataset.name)
-    if difference:
-        logger.warning("%s", difference)
-    return given
-
-
-_GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+    if vector is None and known_voxel_size(dataset) is None:
+        raise click.UsageError(
+            f"the voxel size of {dataset.name} is unknown, since it was converted without one: give --voxel-size X Y Z"
+        )
+    return opening.chosen_voxel_size(None if vector is None else as_voxel_size(vector, dataset.n_dims), dataset)
 
 
 def as_trained(values: Mapping[str, Any], path: Path, dataset: Dataset) -> dict[str, Any]:

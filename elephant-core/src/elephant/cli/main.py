@@ -51,7 +51,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import a command; None if there is none of that name."""
         if cmd_name in BUILT_IN:
-            return _as_command(importlib.import_module(f"elephant.cli.commands.{cmd_name}").command, cmd_name)
+            return _as_command(importlib.import_module(f"elephant.cli.{cmd_name}").command, cmd_name)
         brought = _brought().get(cmd_name)
         return None if brought is None else _load(brought)
 

@@ -17,6 +17,7 @@ import click
 from tqdm import tqdm
 
 from elephant.cli import IS_PROGRAM
+from elephant.console import Console
 from elephant.errors import Cancelled, ElephantError
 
 # What the core advises those who use a server, and what a person at a shell does instead.
@@ -31,6 +32,10 @@ REMEDIES = MappingProxyType(
         "generate the dataset again from its movie": "make it again with elephant convert --overwrite",
         "generate the dataset again, which starts": "make it again with elephant convert --overwrite, which starts",
         "fill_gaps in dataset/generate": "fill_gaps",
+        # What it advises in Python.
+        "choose another folder, or overwrite": "give --overwrite, or another name",
+        "choose another name, or overwrite": "give --overwrite, or another name",
+        "what the dataset holds is used": "this command uses what the dataset holds",
     }
 )
 
@@ -88,6 +93,11 @@ class Session:
 def current() -> Session:
     """Return the session of the command that runs."""
     return click.get_current_context().ensure_object(Session)
+
+
+def console() -> Console:
+    """Return how a person follows the work of the command that runs, and ends it."""
+    return Console(current().quiet, is_program=True)
 
 
 def print_json(value: Any) -> None:

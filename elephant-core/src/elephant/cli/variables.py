@@ -84,7 +84,7 @@ def _suspects() -> Iterator[tuple[str, str]]:
 def _lines_of(file: Path) -> dict[str, str | None]:
     if not file.is_file():
         return {}
-    from dotenv import dotenv_values  # noqa: PLC0415 - most folders have no such file
+    from dotenv import dotenv_values
 
     try:
         return dict(dotenv_values(file, encoding="utf-8"))

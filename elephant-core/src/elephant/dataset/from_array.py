@@ -138,7 +138,7 @@ def write_array(
     is_there = (folder / IMAGES).exists()
     if is_there and not overwrite:
         raise InvalidInputError(
-            f"there is a dataset at {folder} already, whose labels would be lost: choose another folder, or overwrite"
+            f"there is already a dataset at {folder}, whose labels would be lost: choose another folder, or overwrite"
         )
     with replacing_arrays(folder) if is_there else nullcontext():
         scaling = _scaling(movie, params, cancel)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from elephant.config import ConversionParams
-from elephant.console import Bars, interruptible_script
+from elephant.console import Console
 from elephant.dataset.check import describe_change
 from elephant.dataset.conversion import convert
 from elephant.dataset.dataset import Dataset
@@ -79,13 +79,13 @@ def open_dataset(
         check_names(params, _NAMES)
         n_dims = 2 if params.get("is_2d") else 3
         wanted = params_of(ConversionParams, {**params, "voxel_size": as_voxel_size(voxel_size, n_dims)}, n_dims)
-        make = partial(_convert, Path(movie), params=wanted, overwrite=overwrite, quiet=quiet)
+        make = partial(convert_movie, Path(movie), params=wanted, console=Console(quiet), overwrite=overwrite)
     else:
         check_names(params, _OF_ARRAYS)
         array = ArrayMovie(movie, axes or _axes_of(movie, voxel_size))
         n_dims = len(array.spatial)
         wanted = params_of(ConversionParams, {**params, "voxel_size": as_voxel_size(voxel_size, n_dims)}, n_dims)
-        make = partial(_write, array, params=wanted, overwrite=overwrite, quiet=quiet)
+        make = partial(_write, array, params=wanted, console=Console(quiet), overwrite=overwrite)
     if folder is not None:
         return make(Path(folder).absolute())
     with TemporaryFolder() as temporary:
@@ -165,16 +165,42 @@ def _axes_of(array: ArrayLike, voxel_size: Edges | None) -> str:
     return "ZYX" if len(voxel_size) == 3 else "TYX"
 
 
-def _convert(movie: Path, folder: Path, *, params: ConversionParams, overwrite: bool, quiet: bool) -> Dataset:
+def convert_movie(
+    movie: Path, folder: Path, params: ConversionParams, console: Console, *, overwrite: bool = False
+) -> Dataset:
+    """Make a dataset from a movie.
+
+    Parameters
+    ----------
+    movie
+        The file, or a folder of files, for which there is a reader.
+    folder
+        Where the dataset goes. It is replaced whole at the end, or stays unchanged.
+    overwrite
+        Whether a dataset that is there is replaced, with its labels.
+
+    Raises
+    ------
+    InvalidInputError
+        There is a dataset already.
+    elephant.errors.NotFoundError, elephant.errors.DatasetError
+        There is no such movie, or it is damaged.
+    elephant.errors.Cancelled, KeyboardInterrupt
+        The conversion was ended.
+    """
     if (folder / IMAGES).exists() and not overwrite:
         raise InvalidInputError(
-            f"there is a dataset at {folder} already, whose labels would be lost: choose another folder, or overwrite"
+            f"there is already a dataset at {folder}, whose labels would be lost: choose another folder, or overwrite"
         )
-    with Bars(quiet=quiet) as bars, interruptible_script(lambda: f"{folder} is as it was") as cancel:
+    with console.attend(_unchanged) as (bars, cancel):
         convert(movie, folder, params, bars, cancel)
     return Dataset(folder)
 
 
-def _write(array: ArrayMovie, folder: Path, *, params: ConversionParams, overwrite: bool, quiet: bool) -> Dataset:
-    with Bars(quiet=quiet) as bars, interruptible_script(lambda: f"{folder} is as it was") as cancel:
+def _write(array: ArrayMovie, folder: Path, *, params: ConversionParams, console: Console, overwrite: bool) -> Dataset:
+    with console.attend(_unchanged) as (bars, cancel):
         return write_array(array, folder, params, bars, cancel, overwrite=overwrite)
+
+
+def _unchanged() -> str:
+    return "the dataset's folder is unchanged"

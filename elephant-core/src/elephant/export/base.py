@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from elephant.config import CtcParams
+from elephant.config import TimeRange, Voxel
 from elephant.dataset import Dataset
+from elephant.errors import InvalidInputError
 from elephant.progress import CancelToken, ProgressReporter
-from elephant.types import Spot
+from elephant.types import Spot, VoxelSize
 
 A_FOLDER = ""
 
@@ -48,9 +49,10 @@ class TrackedNucleus:
         return self.spot.t
 
 
-class ExportParams(CtcParams):
-    """What is exported: the physical voxel size, and the first and the last timepoint."""
+class ExportParams(TimeRange):
+    """What is exported: the first and the last timepoint, and the physical voxel size, Z, Y, X, if it is known."""
 
+    voxel_size: Voxel | None = None
     from_zero: bool = False
 
 
@@ -65,7 +67,8 @@ class TrackedMovie:
     nuclei
         All of the person's files, in their order, also those at other timepoints.
     params
-        The voxel size, Z, Y, X, which timepoints, and whether they are counted from 0 where the first is a later one.
+        Which timepoints, the voxel size, Z, Y, X, if it is known, and whether timepoints are counted from 0 where the
+        first is a later one.
     """
 
     dataset: Dataset
@@ -75,6 +78,19 @@ class TrackedMovie:
     def chosen(self) -> list[TrackedNucleus]:
         """Return the nuclei at the timepoints that are exported."""
         return [nucleus for nucleus in self.nuclei if nucleus.t in self.params.timepoints]
+
+    @property
+    def voxel_size(self) -> VoxelSize:
+        """The physical size of a voxel, Z, Y, X.
+
+        Raises
+        ------
+        InvalidInputError
+            It is unknown, which happens only to an exporter that says that it needs none.
+        """
+        if self.params.voxel_size is None:
+            raise InvalidInputError(f"the voxel size of {self.dataset.name} is unknown")
+        return self.params.voxel_size
 
     @property
     def first_number(self) -> int:
@@ -106,9 +122,12 @@ class Exporter(ABC):
     endings
         Of the class: the endings, in lower case, that names of its files have, such as ``(".csv",)``;
         :data:`A_FOLDER` where it writes folders.
+    needs_voxel_size
+        Of the class: whether the voxel size must be known. Where it need not, nobody is asked for it.
     """
 
     endings: ClassVar[tuple[str, ...]]
+    needs_voxel_size: ClassVar[bool] = True
 
     @abstractmethod
     def export(

@@ -205,7 +205,7 @@ def export_tracks(
             members = groups.get(t, [])
             given = labels.given(members)
             cells = [MarkedNucleus(spots[i], label) for i, label in zip(members, given, strict=True)]
-            mask = ctc_mask(dataset.shape, cells, params.voxel_size, cancel)
+            mask = ctc_mask(dataset.shape, cells, movie.voxel_size, cancel)
             is_shown = _labels_in(mask)
             labels.settle(members, given, {label for label in given if is_shown[label]})
             archive.add(mask_name(t + shift, params.t_end + shift), mask, cancel)
@@ -213,7 +213,7 @@ def export_tracks(
         tracks = labels.tracks()
         lines = (f"{k.number} {k.first + shift} {k.last + shift} {k.parent}\n" for k in tracks)
         archive.add_text(TRACKS, "".join(lines))
-    outside = [i for i in labels.hidden if _is_outside(spots[i], dataset, params)]
+    outside = [i for i in labels.hidden if _is_outside(spots[i], movie)]
     covered = sorted(set(labels.hidden) - set(outside))
     return Shown(tracks, len(spots) - len(labels.hidden), covered, outside)
 
@@ -226,6 +226,7 @@ def _labels_in(mask: Mask) -> NDArray[np.bool_]:
     return is_shown
 
 
-def _is_outside(spot: Spot, dataset: Dataset, params: CtcParams) -> bool:
-    scale = params.voxel_size.last(dataset.n_dims)
+def _is_outside(spot: Spot, movie: TrackedMovie) -> bool:
+    dataset = movie.dataset
+    scale = movie.voxel_size.last(dataset.n_dims)
     return rasterise(Ellipsoid.from_spot(spot, dataset.n_dims), scale, dataset.shape, MIN_VOXELS).is_empty

@@ -1,25 +1,65 @@
-"""Listing, describing and taking over models."""
+"""``elephant models``: listing, describing, taking over and restoring models."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from elephant.cli import options
+from elephant.cli.options import Command, Option
 from elephant.cli.running import DONE, print_json
 from elephant.cli.workspace import MODELS, find, folder_of, place
 from elephant.errors import ElephantError, InvalidInputError, ModelFileError, NotFoundError
-from elephant.models.checkpoint import StateDict, is_finite, load_state_dicts
-from elephant.models.inspect import recognise
-from elephant.models.lock import writing
-from elephant.models.provenance import ProvenanceEntry
-from elephant.models.provenance_text import ModelProvenance, details, summary, tell
-from elephant.models.versions import ModelFile, ModelVersion, restore, versions
 from elephant.words import counted, in_bytes
 
+if TYPE_CHECKING:
+    from elephant.models.checkpoint import StateDict
+    from elephant.models.provenance import ProvenanceEntry
+    from elephant.models.provenance_text import ModelProvenance
+    from elephant.models.versions import ModelVersion
 
-def list_all(workspace: Path | None, as_json: bool) -> int:
+_HELP = """List, inspect, import and restore models.
+
+A model is a .pth file: a path, or a name below the workspace's folder models.
+"""
+_LIST = """List the models of the workspace.
+
+\b
+Example:
+  elephant models list --workspace /data/elephant
+"""
+_INFO = """Show what is in a model file.
+
+\b
+Example:
+  elephant models info nuclei.pth
+"""
+_IMPORT = """Copy a model file into the workspace, from the original server or elsewhere.
+
+Only weights are read from FILE: nothing in it is run. It is refused if it is damaged, has a different architecture, or
+contains NaN or infinite values. NAME is a name below the workspace, or a path; by default FILE's name, below the
+workspace.
+
+\b
+Example:
+  elephant models import ~/Downloads/detection.pth user/detection.pth
+"""
+
+_RESTORE = """Go back to an earlier version of a model.
+
+A version is what a model held before a training, a reset or an import; `elephant models info` lists them. The
+current version is kept as well, so that this can be undone.
+
+\b
+Examples:
+  elephant models restore nuclei.pth
+  elephant models restore nuclei.pth --generation 3
+"""
+
+
+def list_models(workspace: Path | None, as_json: bool) -> int:
     """List the models of a workspace; those that cannot be read too."""
     folder = folder_of(MODELS, workspace)
     files = sorted(path for path in folder.rglob("*.pth") if not _is_hidden(path.relative_to(folder)))
@@ -34,9 +74,12 @@ def list_all(workspace: Path | None, as_json: bool) -> int:
     return DONE
 
 
-def describe(name: str, workspace: Path | None, as_json: bool) -> int:
+def info(model: str, workspace: Path | None, as_json: bool) -> int:
     """Print what is in a model file."""
-    path = find(MODELS, name, workspace)
+    from elephant.models.checkpoint import load_state_dicts
+    from elephant.models.provenance_text import tell
+
+    path = find(MODELS, model, workspace)
     members = load_state_dicts(path)
     found = _summary(path) | {
         "parameters": sum(value.numel() for value in members[0].values()),
@@ -67,7 +110,9 @@ def describe(name: str, workspace: Path | None, as_json: bool) -> int:
     return DONE
 
 
-def _echo_provenance(told: ModelProvenance) -> None:
+def _echo_provenance(told: "ModelProvenance") -> None:
+    from elephant.models.provenance_text import details, summary
+
     click.echo(f"  {'provenance':13}{counted(len(told.entries), 'entry', 'entries') if told.entries else 'none'}")
     for entry in reversed(told.entries):
         gone = "" if told.is_in(entry) or entry.what == "restored" else " (no longer in it)"
@@ -76,12 +121,15 @@ def _echo_provenance(told: ModelProvenance) -> None:
             click.echo(f"    {'':22}  {more}")
 
 
-def restore_version(name: str, number: int | None, workspace: Path | None, as_json: bool) -> int:
+def restore(model: str, generation: int | None, workspace: Path | None, as_json: bool) -> int:
     """Go back to an earlier version of a model, even if its file is gone."""
-    path = place(MODELS, name, workspace)
+    from elephant.models.versions import restore as restore_version
+    from elephant.models.versions import versions
+
+    path = place(MODELS, model, workspace)
     if not path.exists() and not versions(path):
-        find(MODELS, name, workspace)  # says where it was looked for
-    chosen = restore(path, number)
+        find(MODELS, model, workspace)  # says where it was looked for
+    chosen = restore_version(path, generation)
     if as_json:
         print_json({"restored": chosen.number} | _summary(path))
     else:
@@ -89,8 +137,13 @@ def restore_version(name: str, number: int | None, workspace: Path | None, as_js
     return DONE
 
 
-def import_file(file: Path, name: str | None, workspace: Path | None, overwrite: bool, as_json: bool) -> int:
+def import_model(file: Path, name: str | None, workspace: Path | None, overwrite: bool, as_json: bool) -> int:
     """Check a model file and copy it into the workspace."""
+    from elephant.models.checkpoint import load_state_dicts
+    from elephant.models.lock import writing
+    from elephant.models.provenance import ProvenanceEntry
+    from elephant.models.versions import ModelFile
+
     path = folder_of(MODELS, workspace) / file.name if name is None else place(MODELS, name, workspace)
     if path.suffix != ".pth":
         raise InvalidInputError(f"expected a model name that ends with .pth, got {path.name!r}")
@@ -110,7 +163,9 @@ def import_file(file: Path, name: str | None, workspace: Path | None, overwrite:
     return DONE
 
 
-def _check(members: list[StateDict], name: str) -> None:
+def _check(members: "Sequence[StateDict]", name: str) -> None:
+    from elephant.models.inspect import recognise
+
     kinds = {recognise(member) for member in members}
     if None in kinds or len(kinds) > 1:
         raise ModelFileError(
@@ -122,12 +177,17 @@ def _check(members: list[StateDict], name: str) -> None:
 
 
 def _summary(path: Path) -> dict[str, Any]:
+    from elephant.models.checkpoint import load_state_dicts
+    from elephant.models.inspect import recognise
+    from elephant.models.provenance_text import tell
+    from elephant.models.versions import versions
+
     status, told = path.stat(), tell(path)
     found: dict[str, Any] = {
         "model": str(path),
         "bytes": status.st_size,
         "changed": _in_local_time(datetime.fromtimestamp(status.st_mtime, UTC)),
-        "generations": [_as_json(version, told) for version in versions(path)],
+        "generations": [_version_as_json(version, told) for version in versions(path)],
         "holds": _in_words(told.held()),
         "history": [_entry_as_json(entry, told) for entry in reversed(told.entries)],
     }
@@ -144,7 +204,7 @@ def _summary(path: Path) -> dict[str, Any]:
     }
 
 
-def _as_json(version: ModelVersion, told: ModelProvenance) -> dict[str, Any]:
+def _version_as_json(version: "ModelVersion", told: "ModelProvenance") -> dict[str, Any]:
     return {
         "number": version.number,
         "saved": _in_local_time(version.saved),
@@ -154,12 +214,14 @@ def _as_json(version: ModelVersion, told: ModelProvenance) -> dict[str, Any]:
     }
 
 
-def _entry_as_json(entry: ProvenanceEntry, told: ModelProvenance) -> dict[str, Any]:
+def _entry_as_json(entry: "ProvenanceEntry", told: "ModelProvenance") -> dict[str, Any]:
     times = {"began": _at(entry.began), "saved": _at(entry.saved)}
     return entry.model_dump(mode="json", exclude={"changed"}) | times | {"is_in": told.is_in(entry)}
 
 
-def _in_words(entry: ProvenanceEntry | None) -> str | None:
+def _in_words(entry: "ProvenanceEntry | None") -> str | None:
+    from elephant.models.provenance_text import summary
+
     return None if entry is None else summary(entry)
 
 
@@ -198,9 +260,55 @@ def _axes(model: dict[str, Any]) -> str:
     return f"{model['n_dims']}D" if model["n_dims"] else "-"
 
 
-def _is_finite(member: StateDict) -> bool:
+def _is_finite(member: "StateDict") -> bool:
+    from elephant.models.checkpoint import is_finite
+
     return all(map(is_finite, member.values()))
 
 
 def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
+
+
+def _model() -> click.Argument:
+    return click.Argument(["model"], metavar="NAME.pth")
+
+
+_as_json = "Print the result as JSON."
+
+command = click.Group(
+    "models",
+    help=_HELP,
+    commands=[
+        Command("list", callback=list_models, help=_LIST, params=[options.as_json(_as_json), options.workspace()]),
+        Command("info", callback=info, help=_INFO, params=[_model(), options.as_json(_as_json), options.workspace()]),
+        Command(
+            "import",
+            callback=import_model,
+            help=_IMPORT,
+            params=[
+                click.Argument(["file"], type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.pth"),
+                click.Argument(["name"], required=False, metavar="[NAME.pth]"),
+                Option(["--overwrite"], is_flag=True, help="Replace an existing model."),
+                options.as_json("Print the result as JSON."),
+                options.workspace(),
+            ],
+        ),
+        Command(
+            "restore",
+            callback=restore,
+            help=_RESTORE,
+            params=[
+                _model(),
+                Option(
+                    ["--generation"],
+                    type=int,
+                    metavar="N",
+                    help="Number of the version; by default the newest that is not damaged.",
+                ),
+                options.as_json("Print what the model now holds as JSON."),
+                options.workspace(),
+            ],
+        ),
+    ],
+)

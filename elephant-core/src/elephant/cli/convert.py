@@ -1,0 +1,93 @@
+"""``elephant convert``: a dataset from a movie."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from elephant.cli import options
+from elephant.cli.check import blank_row, content_of, print_rows, size_of, source_row, voxel_row
+from elephant.cli.options import Command, Option
+from elephant.cli.parameters import build, options_of
+from elephant.cli.running import DONE, console, print_json
+from elephant.cli.workspace import DATASETS, place
+from elephant.config import ConversionParams
+from elephant.errors import InvalidInputError
+from elephant.words import counted
+
+_HELP = """Make a dataset from a movie.
+
+MOVIE is an .h5 file of BigDataViewer, the master file of a split one, or its .xml, or a file of a format for which a
+package adds a reader. The .xml beside an .h5 says which sources and timepoints there are. DATASET is the folder to
+make, or a name below the workspace.
+Labels and predictions start empty. An interrupted conversion leaves the previous dataset unchanged.
+
+\b
+Examples:
+  elephant convert movie.h5 movie
+  elephant convert movie.h5 /data/movie --uint16
+  elephant convert movie.xml movie --setup 1
+  elephant convert movie.h5 movie --voxel-size 0.4 0.4 2 --unit micrometer
+"""
+
+
+def convert(movie: Path, dataset: str, workspace: Path | None, uint16: bool, as_path: bool, **rest: Any) -> int:
+    """Make a dataset, and print what it contains."""
+    from elephant.dataset.opening import convert_movie
+
+    overwrite, as_json = rest.pop("overwrite"), rest.pop("as_json")
+    params = _params(uint16, rest)
+    folder = place(DATASETS, str(Path(dataset).absolute()) if as_path else dataset, workspace)
+    other = None if overwrite else _other_than_movies(folder, movie)
+    if other is not None:
+        raise InvalidInputError(
+            f"expected a new folder, a dataset, or a folder that contains only movies, got {folder}, which contains "
+            f"{other}: give another name, or --overwrite to make the dataset there, beside its contents"
+        )
+    made = convert_movie(movie if movie.name else movie.absolute(), folder, params, console(), overwrite=overwrite)
+    found = {"dataset": str(folder), **content_of(made)}
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(f"{folder}: {counted(found['n_timepoints'], 'timepoint')} of {size_of(found)}, {found['dtype']}")
+        print_rows(source_row(found) | voxel_row(found) | blank_row(found))
+    return DONE
+
+
+def _params(uint16: bool, values: dict[str, Any]) -> ConversionParams:
+    vector = values["voxel_size"]
+    size = None if vector is None else options.as_voxel_size(vector, 3)
+    fixed = {"dtype": "uint16" if uint16 else values["dtype"], "voxel_size": size}
+    return build(ConversionParams, values | fixed, 3)
+
+
+def _other_than_movies(folder: Path, movie: Path) -> str | None:
+    """Return the name of something in a folder that is neither a movie nor part of a dataset; None if nothing is."""
+    from elephant.dataset.layout import ARRAYS
+    from elephant.dataset.readers.hdf5 import SUFFIXES
+
+    if not folder.is_dir() or any((folder / name).exists() for name in ARRAYS):
+        return None
+    # Names with a dot are those of locks and of what was interrupted, or of the system.
+    others = (path.name for path in folder.iterdir() if not path.name.startswith(".") and path != movie)
+    return min((name for name in others if not name.lower().endswith((*SUFFIXES, ".xml"))), default=None)
+
+
+command = Command(
+    "convert",
+    callback=convert,
+    help=_HELP,
+    params=[
+        click.Argument(["movie"], type=click.Path(path_type=Path), metavar="MOVIE"),
+        options.dataset_argument(),
+        Option(["--uint16"], is_flag=True, help="Always store 16 bits: the same as --dtype uint16."),
+        options.voxel_size("that of the movie's .xml"),
+        *options_of(ConversionParams, section="Options", leave_out=("voxel_size",)),
+        Option(
+            ["--overwrite"], is_flag=True, help="Replace an existing dataset, including its labels and predictions."
+        ),
+        Option(["--as-path"], is_flag=True, hidden=True, help="Take DATASET as a path, never as a name."),
+        options.as_json("Print the result as JSON."),
+        options.workspace(),
+    ],
+)

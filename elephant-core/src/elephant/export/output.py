@@ -1,0 +1,117 @@
+"""Where an export goes: a file or a folder, which replaces an earlier export and nothing else."""
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from elephant.console import Console
+from elephant.errors import InvalidInputError, NotFoundError
+from elephant.export.base import A_FOLDER, Report, TrackedMovie
+from elephant.export.registry import Form
+
+# What a file's name ends with (.tif, .h5, .docx), unlike the version or the date of a folder (run.2026).
+_FILE_ENDING = re.compile(r"\.([a-z][a-z0-9]{0,3}|7z)", re.IGNORECASE)
+
+
+def check_name(output: Path, form: Form) -> None:
+    """Refuse an output whose name ends like that of a file of another kind.
+
+    Raises
+    ------
+    InvalidInputError
+        The message says what it should end with.
+    """
+    endings = [ending for ending in form.kind.endings if ending != A_FOLDER]
+    is_folder = A_FOLDER in form.kind.endings and not _FILE_ENDING.fullmatch(output.suffix)
+    if is_folder or _is_file(output, form):
+        return
+    words, way = f"expected a name that ends with {' or '.join(endings)}", ""
+    if A_FOLDER in form.kind.endings:
+        words = f"{words}, or that of a folder" if endings else "expected the name of a folder"
+        way = f": leave out {output.suffix}" + (f", or write {endings[0]}" if endings else "")
+    raise InvalidInputError(f"{words}, got {output.name!r}{way}")
+
+
+def check_output(output: Path, form: Form, *, overwrite: bool) -> None:
+    """Refuse an output that cannot be written, or whose place something else has.
+
+    Raises
+    ------
+    NotFoundError
+        Its folder is not there.
+    InvalidInputError
+        Something is there, and is no earlier export, or is not to be replaced.
+    """
+    if not output.absolute().parent.is_dir():
+        raise NotFoundError(f"there is no folder {output.parent} for {output.name}: create it first")
+    if output.is_symlink():
+        raise InvalidInputError(f"{output} is a link to {output.readlink()}: choose another name")
+    if not output.exists():
+        return
+    if output.is_dir() == _is_file(output, form):
+        raise InvalidInputError(f"{output} is a {'folder' if output.is_dir() else 'file'}: choose another name")
+    _check_replaceable(output, form)
+    if not overwrite:
+        raise InvalidInputError(f"there is an earlier export at {output}: choose another name, or overwrite")
+
+
+def export_to(output: Path, form: Form, movie: TrackedMovie, console: Console, *, overwrite: bool) -> Report:
+    """Write tracked nuclei, whole or not at all.
+
+    Parameters
+    ----------
+    output
+        A file or a folder, which :func:`check_name` and :func:`check_output` have passed.
+    overwrite
+        Whether an earlier export is replaced.
+
+    Raises
+    ------
+    InvalidInputError, elephant.errors.PluginError
+        The nuclei cannot be written in this form, or the exporter failed.
+    elephant.errors.Cancelled, KeyboardInterrupt
+        The export was ended; the output is unchanged.
+    """
+    with tempfile.TemporaryDirectory(dir=output.absolute().parent, prefix=f".{output.name}.") as beside:
+        place = Path(beside) / "new" / f"export{output.suffix.lower() if _is_file(output, form) else ''}"
+        place.parent.mkdir()
+        with console.attend(lambda: f"{output} is unchanged") as (bars, cancel):
+            report = form.export(movie, place, bars, cancel)
+            _put(place, output, form, overwrite)
+    return report
+
+
+def _put(written: Path, output: Path, form: Form, overwrite: bool) -> None:
+    """Move the finished export from a temporary folder beside `output` to `output`."""
+    check_output(output, form, overwrite=overwrite)  # again: others may have written there meanwhile
+    if written.is_file():
+        written.chmod(0o644)
+        written.replace(output)
+        return
+    old = written.with_name("old")
+    if output.exists():
+        output.rename(old)
+    try:
+        shutil.move(written, output)
+    except BaseException:
+        if old.exists():
+            old.rename(output)
+        raise
+
+
+def _is_file(output: Path, form: Form) -> bool:
+    """Return whether an export is written as a file, by its name."""
+    return output.suffix != "" and output.suffix.lower() in form.kind.endings
+
+
+def _check_replaceable(output: Path, form: Form) -> None:
+    """Refuse to replace what no export made."""
+    if output.is_dir() and output.resolve() in (Path.cwd(), *Path.cwd().parents):
+        raise InvalidInputError(f"{output} is the current folder, or one above it: give the name of a folder in it")
+    other = form.other_content(output)
+    if other is not None:
+        raise InvalidInputError(
+            f"{output} holds {other}, which was not written by an export and would be lost: choose another name, or "
+            f"move it away"
+        )
