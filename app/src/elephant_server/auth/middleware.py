@@ -104,7 +104,7 @@ def _netloc(origin: str) -> str | None:
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 # Set by NGINX, which asks before it takes a large body; no header of a request is called so.
-GATE_ONLY = "ELEPHANT_GATE_ONLY"
+AUTH_ONLY = "ELEPHANT_AUTH_ONLY"
 NOTHING_GIVEN = (
     "this server requires a token: use http://HOST:PORT/t/TOKEN/ as its address, or the header "
     "Authorization: Bearer TOKEN; ask the person who started the server for the token"
@@ -152,7 +152,7 @@ class AuthMiddleware:
             if refusal.status == 401 and is_for_person(environ, asked):
                 return _ask(refusal, asked, start)
             return _refuse(refusal, start)
-        if environ.get(GATE_ONLY):
+        if environ.get(AUTH_ONLY):
             start("204 No Content", [])
             return []
         if _is_page_without_slash(asked, environ):

@@ -21,7 +21,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
 from elephant_server.api.limits import BodyLimits
-from elephant_server.auth.middleware import GATE_ONLY, TOKEN_PATH
+from elephant_server.auth.middleware import AUTH_ONLY, TOKEN_PATH
 from elephant_server.settings import Settings
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -76,7 +76,7 @@ class Judge:
     def refusal(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
         """Return the access control's refusal of a request; None if it is admitted."""
         environ = {
-            GATE_ONLY: "1",
+            AUTH_ONLY: "1",
             "REQUEST_METHOD": method,
             "PATH_INFO": path,
             "SCRIPT_NAME": "",
