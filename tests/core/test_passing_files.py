@@ -62,7 +62,7 @@ def test_a_file_that_is_swept_before_it_is_locked(tmp_path: Path, monkeypatch: p
     lock, made = fcntl.flock, []
 
     def late(handle: int, how: int) -> None:
-        if how == fcntl.LOCK_EX and not made:
+        if how == fcntl.LOCK_EX | fcntl.LOCK_NB and not made:
             made.append(handle)
             sweep_files(tmp_path)
         lock(handle, how)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from elephant_server.deploy.credentials import with_secrets
+from elephant_server.deploy.folders import hold
 from elephant_server.deploy.foreground import say
 from elephant_server.embedded import parts, server
 from elephant_server.embedded.command import serve
@@ -27,7 +28,7 @@ def test_an_option_that_cannot_be_used_is_explained(tmp_path: Path, capsys: pyte
 
 def test_only_the_lock_is_told_of_as_what_cannot_be_written(tmp_path: Path) -> None:
     for _ in range(2):  # it is given back each time
-        with pytest.raises(PermissionError, match="elsewhere"), server._only_one(tmp_path):
+        with pytest.raises(PermissionError, match="elsewhere"), hold(tmp_path, "ELEPHANT_WORKSPACE"):
             raise PermissionError(13, "Permission denied", "elsewhere")
 
 

@@ -1,5 +1,6 @@
 """What the launcher does before it starts anything."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from elephant.io import locks
 from elephant_server.deploy import folders, preflight, rendering
 from elephant_server.deploy.preflight import Programs
 from elephant_server.deploy.supervision import GUARD, ProgramState, Watch, child_environment, last_lines
@@ -74,6 +76,17 @@ def test_only_one_server_holds_a_folder(tmp_path: Path) -> None:
         pass
     with folders.hold(tmp_path, "ELEPHANT_WORKSPACE"):
         pass
+
+
+def test_a_file_system_without_locks_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_handle: int, *, is_shared: bool = False) -> bool:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(locks, "lock", fail)
+    with folders.hold(tmp_path, "ELEPHANT_WORKSPACE"):
+        assert "make sure that no other server runs there" in caplog.text
 
 
 def test_makes_the_folders_of_a_workspace(settings: Settings) -> None:

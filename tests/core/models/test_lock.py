@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from elephant.errors import InUseError
-from elephant.models import lock
+from elephant.io import locks
 from elephant.models.lock import writing
 
 HOLDER = """
@@ -115,10 +115,10 @@ def test_nothing_is_left_and_of_many_that_come_and_go_one_has_it(path: Path) -> 
 def test_a_file_system_without_locks_is_a_warning(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(_handle: int) -> None:
+    def fail(_handle: int, *, is_shared: bool = False) -> bool:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(lock, "_lock", fail)
+    monkeypatch.setattr(locks, "lock", fail)
     for _ in range(2):
         try_to_write(path)
     assert [r.getMessage() for r in caplog.records if "No locks available" in r.getMessage()] == [

@@ -1,25 +1,27 @@
 """The folders of a server, and the lock that keeps a second server out of them."""
 
 import contextlib
-import fcntl
+import logging
 import os
 import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from elephant.errors import reason_of
+from elephant.io.locks import WITHOUT_LOCKS, give_back, read_note, take, write_note
 from elephant_server.errors import StackError
 from elephant_server.settings import Settings, SettingsError, variable
 
-LOCK_NAME = ".server.lock"
+logger = logging.getLogger(__name__)
+
+LOCK_NAME = ".server.lock"  # of all servers, of whatever kind
 
 
-@contextmanager
+@contextlib.contextmanager
 def hold(folder: Path, variable: str) -> Iterator[None]:
-    """Lock ``folder`` for this process.
+    """Keep other servers out of a folder inside the block.
 
     Parameters
     ----------
@@ -33,30 +35,32 @@ def hold(folder: Path, variable: str) -> Iterator[None]:
     StackError
         If another server holds it, or it cannot be written to.
     """
+    with contextlib.ExitStack() as stack:
+        if (handle := _locked(folder, variable)) is not None:
+            stack.callback(give_back, handle)
+            with contextlib.suppress(OSError):  # it is for messages only
+                write_note(handle, str(os.getpid()))
+        yield
+
+
+def _locked(folder: Path, variable: str) -> int | None:
+    """Return the descriptor of the locked file; None if locks do not work there."""
     try:
-        descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = take(folder / LOCK_NAME)
     except OSError as error:
+        if error.errno in WITHOUT_LOCKS:
+            logger.warning("Cannot lock files in %s: make sure that no other server runs there", folder)
+            return None
         raise StackError(
             f"{variable}: {folder} cannot be written to ({reason_of(error)}). Choose another folder."
         ) from None
-    try:
-        _lock(descriptor, folder, variable)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, folder: Path, variable: str) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+    if handle is None:
+        holder = read_note(folder / LOCK_NAME) or "unknown"
         raise StackError(
             f"Another server (process {holder}) already runs in {folder}. "
             f"Stop it, or set {variable} to another folder for a second one."
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        )
+    return handle
 
 
 # They would end a quoted path in supervisord.conf or nginx.conf.

@@ -12,6 +12,7 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from elephant.hardware import n_cores
+from elephant.io.locks import give_back, take
 from elephant_server.deploy.supervision import ProgramState
 from elephant_server.device_memory import gpu_uuid, n_gpus
 from elephant_server.jobs.reaper import end_silent
@@ -19,11 +20,6 @@ from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_redis import RedisStore
 from elephant_server.jobs.worker_registry import Member, RedisWorkerRegistry
 from elephant_server.settings import Settings, variable
-
-try:
-    import fcntl
-except ImportError:  # Windows, which has no stack; `elephant doctor` comes by here
-    fcntl = None  # type: ignore[assignment]
 
 FOLDER = ".gpus"  # no machine is called so
 
@@ -50,14 +46,10 @@ def with_own_gpus(settings: Settings, stack: ExitStack) -> Settings:
 
 def _hold(file: Path, stack: ExitStack) -> bool:
     """Lock a file until the stack is closed; False if another process holds it."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return False
-    stack.callback(os.close, descriptor)
-    return True
+    handle = take(file)
+    if handle is not None:
+        stack.callback(give_back, handle)
+    return handle is not None
 
 
 QUEUES = ("training", "answering")

@@ -1,6 +1,5 @@
 """Running the single-process server, from the settings to its end."""
 
-import contextlib
 import logging
 import os
 import re
@@ -8,15 +7,13 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
-from filelock import FileLock, Timeout
 from flask import Flask
 
 from elephant.errors import reason_of
 from elephant_server.auth.tokens import url_with_token
 from elephant_server.deploy.credentials import with_secrets
+from elephant_server.deploy.folders import hold
 from elephant_server.deploy.foreground import say, stop_on_signals
 from elephant_server.deploy.preflight import Listener, require_free
 from elephant_server.embedded.connections import GuardedServer
@@ -29,8 +26,6 @@ try:
 except ImportError:  # pragma: no cover - Windows has no such limits
     resource = None  # type: ignore[assignment]
 
-# The launcher of the stack holds the same file in the same way: one server a workspace, of whatever kind.
-LOCK_NAME = ".server.lock"
 POLL_S = 0.5
 # Jobs that were ended have their answers by then.
 LAST_ANSWERS_S = 1.0
@@ -56,7 +51,7 @@ def serve(settings: Settings) -> None:
             f"instead (make serve-stack), or put a proxy that supports https in front."
         )
     _make_folders(settings)
-    with stop_on_signals() as stop, _only_one(settings.workspace):
+    with stop_on_signals() as stop, hold(settings.workspace, variable("workspace")):
         settings = with_secrets(settings, with_broker=False)
         require_free([Listener("http_port", settings.listens_at, settings.http_port)])
         _choose_gpus(settings)
@@ -146,23 +141,3 @@ def _make_folders(settings: Settings) -> None:
             raise StackError(
                 f"{variable('workspace')}: {folder} cannot be created ({reason_of(error)}). Choose another folder."
             ) from None
-
-
-@contextlib.contextmanager
-def _only_one(workspace: Path) -> Iterator[None]:
-    lock = FileLock(workspace / LOCK_NAME)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise StackError(
-            f"Another server already runs in {workspace}. Stop it, or set {variable('workspace')} to another folder "
-            "for a second one."
-        ) from None
-    except OSError as error:
-        raise StackError(
-            f"{variable('workspace')}: {workspace} cannot be written to ({reason_of(error)}). Choose another folder."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -21,7 +21,7 @@ import numpy as np
 import tifffile
 
 from elephant.export.masks import Mask
-from elephant.io.atomic import IS_POSIX
+from elephant.io.locks import IS_POSIX
 from elephant.progress import CancelToken
 
 _BLOCK = 4 << 20

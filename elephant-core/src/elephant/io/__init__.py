@@ -1,1 +1,1 @@
-"""Atomic writes, paths that stay inside a folder, and downloads."""
+"""Atomic writes, locks, paths that stay inside a folder, and downloads."""

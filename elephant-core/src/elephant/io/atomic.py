@@ -15,19 +15,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from elephant.errors import StorageError, reason_of
-
-try:
-    import fcntl
-except ImportError:  # Windows, where a file that is open cannot be removed anyway
-    fcntl = None  # type: ignore[assignment]
+from elephant.io.locks import IS_POSIX, lock
 
 TEMPORARY_SUFFIX = ".tmp"
 DOWNLOAD_SUFFIX = ".download"
 _PASSING = re.compile(r"\.[a-z0-9_]{8}\.(tmp|download)")  # as the library makes such names
 _MOST_AT_ONCE = 16
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
-# What Windows has not: there a folder cannot be opened, and what is open can be neither renamed nor forced by others.
-IS_POSIX = fcntl is not None
 _O_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 _TO_SYNC = os.O_RDONLY if IS_POSIX else os.O_RDWR
 _O_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -92,11 +86,13 @@ def passing_file(folder: Path, suffix: str) -> tuple[int, Path]:
     """
     while True:
         handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=suffix)
-        with suppress(OSError):  # some network file systems have no locks
-            _lock(handle)
-        if not IS_POSIX or os.fstat(handle).st_nlink:
+        is_swept = False
+        if IS_POSIX:  # elsewhere a file that is open cannot be removed anyway
+            with suppress(OSError):  # some network file systems have no locks
+                is_swept = not lock(handle) or not os.fstat(handle).st_nlink
+        if not is_swept:
             return handle, Path(name)
-        os.close(handle)  # it was swept before it was locked
+        os.close(handle)
 
 
 def sweep_files(folder: Path) -> None:
@@ -119,17 +115,11 @@ def _remove_if_left(path: Path) -> None:
         return
     handle = os.open(path, os.O_RDWR | _O_SAFE)
     try:
-        if stat.S_ISREG(os.fstat(handle).st_mode):
-            _lock(handle, waits=False)
+        if stat.S_ISREG(os.fstat(handle).st_mode) and lock(handle):
             path.unlink()
             logger.info("Removed %s, left by a process that was killed", path)
     finally:
         os.close(handle)
-
-
-def _lock(handle: int, *, waits: bool = True) -> None:
-    if fcntl is not None:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
 
 
 def sync_files(paths: Sequence[Path]) -> None:

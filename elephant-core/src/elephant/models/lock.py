@@ -1,14 +1,12 @@
-"""A lock on a model: only one process at a time may change it. It is a kernel lock, which ends with its process.
+"""A lock on a model: only one process at a time may change it.
 
 The lock file is ``.locks/<name of the model>.lock`` in the model's folder. What counts is not whether the file exists
-but whether a process has locked it: a file left by a killed process means nothing. Its content names the holder.
+but whether a process has locked it. Its content names the holder.
 """
 
-import errno
 import logging
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,22 +16,13 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from elephant.errors import InUseError, reason_of
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-if sys.platform == "win32":
-    import msvcrt
+from elephant.io.locks import IS_POSIX, give_back, read_note, take, write_note
 
 logger = logging.getLogger(__name__)
 
 FOLDER = ".locks"
 _SUFFIX = ".lock"
-_LARGEST_NOTE = 1000
 _MOST_TRIES = 100
-_FAR = 1 << 30  # where Windows locks a byte: others cannot read what is locked
-_O_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _DOING = {
     "a training": "trained",
     "a live session": "trained live",
@@ -42,7 +31,6 @@ _DOING = {
     "an import": "imported",
     "a removal": "removed",
 }
-_TAKEN = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 
 
 class _Holder(BaseModel):
@@ -86,7 +74,9 @@ def writing(path: Path, what: str) -> Iterator[None]:
     if handle is None:
         yield
         return
-    _note(handle, _Holder(what=what, pid=os.getpid(), host=socket.gethostname(), since=time.time()))
+    holder = _Holder(what=what, pid=os.getpid(), host=socket.gethostname(), since=time.time())
+    with suppress(OSError):  # it is for messages only
+        write_note(handle, holder.model_dump_json())
     _held.paths.add(place)
     try:
         yield
@@ -97,32 +87,32 @@ def writing(path: Path, what: str) -> Iterator[None]:
 
 def _locked(place: Path) -> int | None:
     """Return the descriptor of the locked file; None if locks do not work there."""
-    while (handle := _open(place)) is not None:
+    n_missing = 0
+    while True:
         try:
-            _take(handle, place)
-            if _is_at(place, handle):
-                return handle
-        except InUseError:
-            os.close(handle)
-            raise
-        except OSError as error:  # some network file systems have no locks
-            os.close(handle)
-            _warn(place, error)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            handle = take(place)
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and n_missing < _MOST_TRIES:
+                n_missing += 1  # its folder was removed by who let go of the last lock there
+                continue
+            _warn(place, error)  # if nothing can be written there, saving the model will report the problem
             return None
-        os.close(handle)  # whoever had it removed it in the meantime
-    return None
+        if handle is None:
+            name = place.name.removesuffix(_SUFFIX)
+            raise InUseError(f"{name} is being {_words(place)}: wait until it ends, or stop it")
+        if _is_at(place, handle):
+            return handle
+        give_back(handle)  # whoever had it removed it in the meantime
 
 
 def _let_go(handle: int, place: Path) -> None:
     """Remove the file while it is locked: a process that has opened it notices that it is gone or replaced."""
-    if fcntl is not None:
+    if IS_POSIX:
         with suppress(OSError):
             place.unlink()
             place.parent.rmdir()
-    else:
-        _note(handle, None)
-        _unlock(handle)
-    os.close(handle)
+    give_back(handle)
 
 
 def _is_at(place: Path, handle: int) -> bool:
@@ -137,37 +127,6 @@ def _place_of(path: Path) -> Path:
     return target.parent / FOLDER / f"{target.name}{_SUFFIX}"
 
 
-def _open(place: Path) -> int | None:
-    """Open the file to be locked; if that fails, saving the model will report the problem."""
-    for _ in range(_MOST_TRIES):
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            return os.open(place, os.O_RDWR | os.O_CREAT | _O_NOFOLLOW, 0o666)
-        except FileNotFoundError as error:  # its folder was removed by who let go of the last lock there
-            problem: OSError = error
-        except PermissionError as error:
-            problem = error
-            with suppress(OSError):  # another user's: it can be locked all the same
-                return os.open(place, os.O_RDONLY | _O_NOFOLLOW)
-            break
-        except OSError as error:
-            problem = error
-            break
-    _warn(place, problem)
-    return None
-
-
-def _take(handle: int, place: Path) -> None:
-    try:
-        _lock(handle)
-    except OSError as error:
-        if error.errno not in _TAKEN:
-            raise
-        raise InUseError(
-            f"{place.name.removesuffix(_SUFFIX)} is being {_words(handle)}: wait until it ends, or stop it"
-        ) from None
-
-
 def _warn(place: Path, error: OSError) -> None:
     """Warn, once for each folder, that two trainings of one model would not be noticed."""
     if place.parent not in _without_locks:
@@ -178,35 +137,10 @@ def _warn(place: Path, error: OSError) -> None:
         )
 
 
-def _lock(handle: int) -> None:
-    if fcntl is not None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    elif sys.platform == "win32":
-        os.lseek(handle, _FAR, os.SEEK_SET)
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-
-
-def _unlock(handle: int) -> None:
-    if sys.platform == "win32":  # elsewhere closing does
-        os.lseek(handle, _FAR, os.SEEK_SET)
-        with suppress(OSError):
-            msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
-
-
-def _note(handle: int, holder: _Holder | None) -> None:
-    """Write the holder into the lock file, for messages only."""
-    with suppress(OSError):
-        os.ftruncate(handle, 0)
-        if holder is not None:
-            os.lseek(handle, 0, os.SEEK_SET)
-            os.write(handle, holder.model_dump_json().encode())
-
-
-def _words(handle: int) -> str:
+def _words(place: Path) -> str:
     try:
-        os.lseek(handle, 0, os.SEEK_SET)
-        holder = _Holder.model_validate_json(os.read(handle, _LARGEST_NOTE))
+        holder = _Holder.model_validate_json(read_note(place))
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(holder.since))
-    except (OSError, ValueError, OverflowError, ValidationError):
+    except (ValueError, OverflowError, ValidationError):
         return "changed by another process"
     return f"{_DOING.get(holder.what, 'changed')} by process {holder.pid} on {holder.host} since {since}"

@@ -11,8 +11,9 @@ from types import MappingProxyType
 from urllib.parse import urljoin, urlsplit
 
 from elephant.errors import ModelFileError, NotFoundError
-from elephant.io.atomic import DOWNLOAD_SUFFIX, IS_POSIX, explained_storage, passing_file, sync_files, sync_folder
+from elephant.io.atomic import DOWNLOAD_SUFFIX, explained_storage, passing_file, sync_files, sync_folder
 from elephant.io.download import DownloadRules, fetch
+from elephant.io.locks import IS_POSIX
 from elephant.models.provenance import ProvenanceEntry, without_secrets
 from elephant.progress import CancelToken
 
