@@ -39,7 +39,7 @@ APP_ORDER: list[set[str]] = [
     {"schemas"},
     {"jobs"},
     {"feed"},
-    {"logs", "machines"},
+    {"logs"},
     {"services"},
     {"api"},
     {"auth"},

@@ -3,8 +3,7 @@
 import logging
 
 from _documenting.tables import code, table
-from elephant_server.rabbitmq.publisher import Message
-from elephant_server.rabbitmq.queues import Messages
+from elephant_server.rabbitmq import Message, Messages
 
 
 class _Kept:

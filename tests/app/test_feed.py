@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from elephant_server.feed import MOST_KEPT, MOST_LINES, ActivityFeed, FeedPublisher, Line, News
-from elephant_server.jobs.results import MOST_BYTES, MOST_NUCLEI, MOST_RESULTS, Nuclei, Result
+from elephant_server.jobs.records import MOST_BYTES, MOST_NUCLEI, MOST_RESULTS, Nuclei, Result
 from elephant_server.jobs.store_memory import MemoryStore
 from elephant_server.jobs.store_redis import RedisStore
 

@@ -11,8 +11,8 @@ import pytest
 from elephant_server.deploy.credentials import with_secrets
 from elephant_server.deploy.folders import hold
 from elephant_server.deploy.foreground import say
-from elephant_server.embedded import parts, server
-from elephant_server.embedded.command import serve
+from elephant_server.embedded import server
+from elephant_server.embedded.__main__ import serve
 from elephant_server.errors import StackError
 from elephant_server.settings import Settings
 from stack.running import free_ports
@@ -67,7 +67,7 @@ def test_a_server_that_takes_no_requests_any_more_ends(tmp_path: Path, monkeypat
         def close(self) -> None: ...
 
     monkeypatch.setattr(server, "_listen", lambda *_: Failing())
-    monkeypatch.setattr(parts, "set_up_logging", lambda *_: None)
+    monkeypatch.setattr(server, "set_up_logging", lambda *_: None)
     stop = threading.Event()
     too_long = threading.Timer(30, stop.set)
     too_long.start()

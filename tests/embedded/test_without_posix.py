@@ -49,8 +49,8 @@ SCRIPT = f"""
     from elephant.io.atomic import passing_file, replacing, sweep_files, sync_tree
     from elephant.models.ensemble import Ensemble, load_ensemble
     from elephant.models.unet import DetectionNet
-    from elephant_server.embedded.parts import put_together
-    from elephant_server.embedded import command, server
+    from elephant_server.embedded.server import put_together
+    from elephant_server.embedded import __main__, server
     from elephant_server.settings import Settings
     from elephant_server import doctor
     from elephant.cli.main import BUILT_IN, elephant

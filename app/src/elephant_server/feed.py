@@ -16,8 +16,8 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from elephant_server.jobs.results import MOST_BYTES, MOST_RESULTS, Result
-from elephant_server.jobs.store_base import Document, Effects, LogEntry, Store
+from elephant_server.jobs.records import MOST_BYTES, MOST_RESULTS, Result
+from elephant_server.jobs.store_memory import Document, Effects, LogEntry, Store
 
 Fields = dict[str, Any]
 

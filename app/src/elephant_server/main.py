@@ -8,13 +8,15 @@ from elephant_server.api.limits import Admission, limit_bodies
 from elephant_server.auth.middleware import AuthMiddleware
 from elephant_server.feed import ActivityFeed
 from elephant_server.jobs.broker import Post
+from elephant_server.jobs.reaper import OrphanFiles, Reaper
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_redis import RedisStore
-from elephant_server.jobs.worker_registry import RedisWorkerRegistry
+from elephant_server.jobs.submit import CTC_EXPORT, FLOW_RESET, SEG_RESET
+from elephant_server.jobs.worker_registry import Machines, RedisWorkerRegistry
 from elephant_server.logs import messages_of
-from elephant_server.machines import Machines
 from elephant_server.services import KEY, Services
 from elephant_server.settings import Settings, get_settings
+from elephant_server.uploads import uploads_folder
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -39,3 +41,12 @@ def make_app(parts: Services) -> Flask:
     Admission(parts.settings.http_threads).guard(app)
     app.wsgi_app = AuthMiddleware.of(app.wsgi_app, parts.settings)  # type: ignore[method-assign]
     return app
+
+
+def start_reaper(settings: Settings, job_store: JobStore) -> None:
+    """Drop dead jobs, and remove orphan files of uploads and exports, from a thread until the process ends."""
+    orphans = [
+        OrphanFiles(uploads_folder(settings.models_dir), (SEG_RESET.name, FLOW_RESET.name)),
+        OrphanFiles(settings.exports_dir, (CTC_EXPORT.name,)),
+    ]
+    Reaper(job_store, orphans).start()

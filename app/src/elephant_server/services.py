@@ -10,7 +10,7 @@ from elephant_server.jobs.responses import LongPollResponder
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.streaming import Follower
 from elephant_server.jobs.submit import Dispatcher, Sender
-from elephant_server.machines import Machines
+from elephant_server.jobs.worker_registry import Machines
 from elephant_server.rabbitmq import Messages
 from elephant_server.settings import Settings
 

@@ -11,7 +11,7 @@ from elephant.dataset.summary import image_version
 from elephant.types import DetectedSpot, VoxelSize
 from elephant_server.feed import ActivityFeed, FeedPublisher
 from elephant_server.jobs.progress import show_found
-from elephant_server.jobs.results import MOST_NUCLEI
+from elephant_server.jobs.records import MOST_NUCLEI
 from elephant_server.jobs.store_redis import RedisStore
 from elephant_server.schemas.detection import SegPredictBody
 

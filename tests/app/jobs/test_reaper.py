@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from elephant_server.jobs.orphans import OrphanFiles
-from elephant_server.jobs.owners import _name, end_worker, is_gone, this_process
-from elephant_server.jobs.reaper import ABORT_S, LEASE_S, Reaper
+from elephant_server.jobs.reaper import ABORT_S, LEASE_S, OrphanFiles, Reaper, _name, end_worker, is_gone, this_process
 from elephant_server.jobs.records import JobKind
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_redis import RedisStore

@@ -14,8 +14,7 @@ from elephant_server.jobs.context import JobControl
 from elephant_server.jobs.records import Access, Checkpoint, JobKind, LiveParams, Outcome, claim
 from elephant_server.jobs.runner import Otherwise, run_job
 from elephant_server.jobs.store import JobStore
-from elephant_server.jobs.store_base import Change, Document, T
-from elephant_server.jobs.store_memory import MemoryStore
+from elephant_server.jobs.store_memory import Change, Document, MemoryStore, T
 from elephant_server.jobs.store_redis import RedisStore
 
 

@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from elephant_server.jobs.store_base import Document, Effects, Store
-from elephant_server.jobs.store_memory import MemoryStore
+from elephant_server.jobs.store_memory import Document, Effects, MemoryStore, Store
 from elephant_server.jobs.store_redis import RedisStore
 
 

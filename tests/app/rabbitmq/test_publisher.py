@@ -10,10 +10,9 @@ import pika
 import pika.exceptions
 import pytest
 
+from elephant_server import rabbitmq as publisher_module
 from elephant_server.deploy import health
-from elephant_server.rabbitmq import Messages, Publisher, QueueLogHandler
-from elephant_server.rabbitmq import publisher as publisher_module
-from elephant_server.rabbitmq.publisher import BUFFER_SIZE, Message
+from elephant_server.rabbitmq import BUFFER_SIZE, Message, Messages, Publisher, QueueLogHandler
 from elephant_server.settings import Settings
 from stack.running import wait_until
 
@@ -134,7 +133,7 @@ def test_every_level_has_one_of_the_five_names(level: int, name: str) -> None:
 def test_what_is_logged_goes_to_the_client_but_not_the_publishers_own_words() -> None:
     publisher = Kept()
     handler = QueueLogHandler(Messages(publisher))
-    for name in ("elephant.training", "elephant_server.rabbitmq.publisher"):
+    for name in ("elephant.training", "elephant_server.rabbitmq"):
         handler.emit(logging.LogRecord(name, logging.INFO, "", 0, "%d of %d", (1, 2), None))
     assert [m.body for m in publisher.kept] == ['{"level": "INFO", "message": "1 of 2"}']
 
@@ -151,7 +150,7 @@ def test_the_words_of_an_error_go_to_the_client_without_where_it_came_from() -> 
 
 FORKING = """
 import os
-from elephant_server.rabbitmq.publisher import Message, Publisher
+from elephant_server.rabbitmq import Message, Publisher
 
 publisher = Publisher("amqp://user:user@127.0.0.1:1/%2F")
 publisher.publish(Message("log", "the parent's", 1000))

@@ -16,7 +16,7 @@ from elephant_server.api.parsing import explain
 from elephant_server.dashboard.datasets import plane_box
 from elephant_server.dashboard.views import admitted, asked_dataset, read_query
 from elephant_server.jobs.progress import in_voxels
-from elephant_server.jobs.results import Nuclei, Result
+from elephant_server.jobs.records import Nuclei, Result
 from elephant_server.schemas.dashboard import (
     Axis,
     FoundEllipsoid,

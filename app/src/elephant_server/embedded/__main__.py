@@ -1,8 +1,53 @@
-"""``python -m elephant_server.embedded``: the same as ``elephant serve``."""
+"""``elephant serve``, also as ``python -m elephant_server.embedded``."""
 
 import sys
+from pathlib import Path
 
-from elephant_server.embedded.command import main
+import click
+
+from elephant.errors import ElephantError
+
+_HELP = """Serve the ELEPHANT client of Mastodon from this one process.
+
+Needs no other program. Settings are variables that begin with ELEPHANT_, or lines of a file .env in the current folder;
+these options override them. The client gets no messages over RabbitMQ unless ELEPHANT_RABBITMQ_HOST names a broker.
+
+\b
+Example:
+  elephant serve --workspace /data/elephant --port 8081
+"""
+
+
+def serve(port: int | None, workspace: Path | None, gpu: str | None) -> int:
+    """Run the command."""
+    from elephant_server.embedded.server import serve as run
+    from elephant_server.settings import load_settings
+
+    given = {"http_port": port, "workspace": workspace, "gpu": gpu}
+    try:
+        run(load_settings(**{name: value for name, value in given.items() if value is not None}))
+    except ElephantError as error:
+        click.echo(f"Cannot serve: {error}", err=True)
+        return 1
+    return 0
+
+
+command = click.Command(
+    "serve",
+    callback=serve,
+    help=_HELP,
+    params=[
+        click.Option(["--port"], type=click.IntRange(1, 65535), help="Port of the server's address."),
+        click.Option(["--workspace"], type=click.Path(path_type=Path), help="Folder of datasets, models and logs."),
+        click.Option(["--gpu"], help="all, an index, a list (0,1), or '' for none."),
+    ],
+)
+
+
+def main() -> int:
+    """Run the command by itself: ``python -m elephant_server.embedded``."""
+    return int(command.main(standalone_mode=False) or 0)
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,6 +7,7 @@ import select
 import sys
 import threading
 import time
+from dataclasses import dataclass
 
 from flask import Flask
 
@@ -18,7 +19,16 @@ from elephant_server.deploy.foreground import say, stop_on_signals
 from elephant_server.deploy.preflight import Listener, require_free
 from elephant_server.embedded.connections import GuardedServer
 from elephant_server.errors import StackError
+from elephant_server.feed import ActivityFeed, FeedPublisher
+from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.store_memory import MemoryStore
 from elephant_server.jobs.streaming import TransferBroken
+from elephant_server.jobs.submit import ANSWERING_QUEUE, TRAINING_QUEUE
+from elephant_server.jobs.threads import Do, WorkerThreads
+from elephant_server.logs import messages_of, set_up_logging
+from elephant_server.main import make_app, start_reaper
+from elephant_server.rabbitmq import Messages, NoBroker
+from elephant_server.services import Services
 from elephant_server.settings import Settings, unknown_settings, variable
 
 try:
@@ -58,10 +68,48 @@ def serve(settings: Settings) -> None:
         _run(settings, stop)
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs.
+
+    Attributes
+    ----------
+    app
+        The application that answers requests.
+    workers
+        The threads that do the work.
+    """
+
+    app: Flask
+    workers: WorkerThreads
+
+
+def put_together(settings: Settings) -> Parts:
+    """Wire the application and the jobs over threads and memory; nothing runs yet except the reaper."""
+    from elephant_server.jobs.context import make_context
+    from elephant_server.jobs.handlers import perform
+
+    store = MemoryStore()
+    job_store, feed = JobStore(store), ActivityFeed(store)
+    # RabbitMQ is another program: only who names it has one.
+    messages = messages_of(settings) if "rabbitmq_host" in settings.model_fields_set else Messages(NoBroker())
+    feed_publisher = FeedPublisher(feed)
+    set_up_logging(settings, messages, feed_publisher)
+
+    def make_worker() -> Do:
+        # Each thread has models of its own: a training changes the weights of those that it has.
+        context = make_context(settings, job_store, messages, feed_publisher)
+        return lambda task, job_id, message: perform(context, task, job_id, message, workers)
+
+    workers = WorkerThreads((TRAINING_QUEUE, ANSWERING_QUEUE), make_worker)
+    app = make_app(Services.of(settings, job_store, feed, workers, messages))
+    start_reaper(settings, job_store)
+    return Parts(app, workers)
+
+
 def _run(settings: Settings, stop: threading.Event) -> None:
     # Only now, when it is known which GPUs are meant: this brings PyTorch along, which looks once.
     from elephant_server.device_memory import device_memory
-    from elephant_server.embedded.parts import put_together
 
     say("Starting ...")
     parts = put_together(settings)

@@ -22,8 +22,7 @@ from elephant.models.inspect import model_named
 from elephant.models.pretrained import Pretrained
 from elephant.training.loop import LiveSettings
 from elephant.types import VoxelSize
-from elephant_server.jobs.records import Checkpoint, Lease, LiveParams
-from elephant_server.jobs.results import JobFeed
+from elephant_server.jobs.records import Checkpoint, JobFeed, Lease, LiveParams
 from elephant_server.jobs.store import JobStore
 from elephant_server.rabbitmq import Messages
 from elephant_server.settings import Settings

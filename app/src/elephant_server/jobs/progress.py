@@ -14,7 +14,7 @@ from elephant.io.paths import resolve_inside
 from elephant.progress import ProgressReporter
 from elephant.training.scalars import UNNAMED, curves, unnamed_curves
 from elephant.types import DetectedSpot, VoxelSize
-from elephant_server.jobs.results import MOST_NUCLEI, JobFeed, Nuclei, Result
+from elephant_server.jobs.records import MOST_NUCLEI, JobFeed, Nuclei, Result
 from elephant_server.rabbitmq import Messages
 from elephant_server.schemas.common import Body
 from elephant_server.schemas.detection import SegPredictBody

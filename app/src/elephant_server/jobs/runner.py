@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from elephant.errors import Cancelled, ElephantError
 from elephant_server.errors import UnavailableError, UnexpectedError
 from elephant_server.jobs.context import JobControl
-from elephant_server.jobs.owners import this_process
+from elephant_server.jobs.reaper import this_process
 from elephant_server.jobs.records import Lease, NotYet, Outcome
 from elephant_server.jobs.store import JobStore
 

@@ -25,7 +25,7 @@ from elephant_server.jobs.records import (
     Outcome,
     clash,
 )
-from elephant_server.jobs.store_base import Document, Effects, Store
+from elephant_server.jobs.store_memory import Document, Effects, Store
 from elephant_server.schemas.state import ProcessState
 
 QUEUED, RUNNING = "queued", "running"

@@ -16,7 +16,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError, WatchError
 from redis.retry import Retry
 
-from elephant_server.jobs.store_base import Change, Document, Effects, LogEntry, T
+from elephant_server.jobs.store_memory import Change, Document, Effects, LogEntry, T
 
 # What was pushed and nobody has taken goes after so long.
 KEEP_QUEUE_S = 3600
@@ -54,7 +54,7 @@ def connect(url: str, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> redis.Redis
 
 
 class RedisStore:
-    """A :class:`~elephant_server.jobs.store_base.Store` in Redis.
+    """A :class:`~elephant_server.jobs.store_memory.Store` in Redis.
 
     Making one connects to nothing; every method may raise :class:`redis.exceptions.RedisError`.
 

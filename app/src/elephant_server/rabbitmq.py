@@ -1,20 +1,26 @@
-"""One kept connection to the broker, used by one thread in the background.
+"""Messages to the client over RabbitMQ: their format, one kept connection per process, and the log handler.
 
-Publishing only puts a message into a bounded buffer: nothing waits for the broker. While the broker is down, the oldest
-messages are dropped, and the connection is retried at growing intervals; expired messages are not sent.
+Publishing only puts a message into a bounded buffer: nothing waits for the broker. A thread sends them. While the
+broker is down, the oldest messages are dropped, and the connection is retried at growing intervals; expired messages
+are not sent. Any other format than this one would close the client's channel.
 """
 
+import json
 import logging
 import os
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import pika
+import pika.exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
-from elephant_server.rabbitmq.errors import BROKER_ERRORS
+# The second is that of a broker that takes a connection and says nothing: pika has it apart from its other errors.
+BROKER_ERRORS = (pika.exceptions.AMQPError, AMQPConnectorException, OSError)
+
 
 logger = logging.getLogger(__name__)
 # pika logs every failed attempt at length; that the broker is away is said once, here.
@@ -153,3 +159,89 @@ def _parameters(url: str) -> Any:
     parameters.blocked_connection_timeout = 10
     parameters.connection_attempts = 1
     return parameters
+
+
+MINUTE_MS = 60_000
+# Every unfinished progress message opens a dialog that only the answer closes: an old one must not be found later.
+DATASET_MS = 5_000
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class Carrier(Protocol):
+    """A transport of messages to a broker."""
+
+    def publish(self, message: Message) -> None:
+        """Take a message; returns at once."""
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything published so far is with the broker; False after `timeout_s` seconds."""
+
+
+class NoBroker:
+    """Drops all messages, without a broker."""
+
+    def publish(self, message: Message) -> None:
+        """Drop a message."""
+
+    def flush(self, timeout_s: float) -> bool:  # noqa: ARG002 - the shape of a carrier
+        """Return at once."""
+        return True
+
+
+class Messages:
+    """Sends messages to the client.
+
+    Parameters
+    ----------
+    publisher
+        Carries the messages.
+    """
+
+    def __init__(self, publisher: Carrier) -> None:
+        self._publisher = publisher
+
+    def model_updated(self) -> None:
+        """Report that the weights of a model were saved."""
+        self._publisher.publish(Message("update", "Model updated", MINUTE_MS))
+
+    def prediction_updated(self) -> None:
+        """Report that a detection is done."""
+        self._publisher.publish(Message("prediction", "Prediction updated", MINUTE_MS))
+
+    def dataset_progress(self, done: int, total: int) -> None:
+        """Report that `done` of `total` timepoints, 1 to `total`, are converted."""
+        body = json.dumps({"t_max": int(total), "t_current": int(done)})
+        self._publisher.publish(Message("dataset", body, DATASET_MS))
+
+    def log(self, level: int, text: str) -> None:
+        """Put a line into the client's log window; `level` is one of :mod:`logging`'s."""
+        name = LEVELS[min(max(level // 10 - 1, 0), len(LEVELS) - 1)]
+        self._publisher.publish(Message("log", json.dumps({"level": name, "message": text}), 10 * MINUTE_MS))
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Wait until everything has been handed to the broker."""
+        return self._publisher.flush(timeout_s)
+
+
+class QueueLogHandler(logging.Handler):
+    """Sends records to the queue `log`; those of an error end with the error's text, without a traceback."""
+
+    def __init__(self, messages: Messages, level: int = logging.INFO) -> None:
+        super().__init__(level)
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Put the record's text into the buffer of messages; never waits, never raises."""
+        # The publisher's own words about the broker would only travel over the broker.
+        if record.name.startswith(("elephant_server.rabbitmq", "pika")):
+            return
+        try:
+            self._messages.log(record.levelno, _text_of(record))
+        except Exception:  # noqa: BLE001 - a log record must never break the work that it is about
+            self.handleError(record)
+
+
+def _text_of(record: logging.LogRecord) -> str:
+    error = record.exc_info[1] if record.exc_info else None
+    text = record.getMessage()
+    return text if error is None else f"{text} ({type(error).__name__}: {error})"
