@@ -54,6 +54,10 @@ def test_nothing_else_is_started(server: RunningServer) -> None:
     assert psutil.Process(server.process.pid).children(recursive=True) == []
 
 
+def test_what_computes_is_logged_once(server: RunningServer) -> None:
+    assert server.output().count("Computing on") == 1
+
+
 def test_annotate_train_and_predict(client: ReleasedClient) -> None:
     assert read(client.reset_detection()) == {"completed": True}
     spots = client.annotated(0, client.movie.drawn(0))

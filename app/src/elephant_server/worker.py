@@ -4,6 +4,7 @@ Importing it connects to nothing; the HTTP processes never import it, nor the li
 """
 
 import functools
+import logging
 from typing import Any
 
 from celery import signals
@@ -20,6 +21,8 @@ from elephant_server.jobs.worker_registry import RedisWorkerRegistry, start_hear
 from elephant_server.logs import feed_publisher_of, messages_of, set_up_logging
 from elephant_server.settings import get_settings
 
+logger = logging.getLogger(__name__)
+
 app = make_celery(get_settings())
 
 
@@ -28,7 +31,9 @@ def worker_context() -> WorkerContext:
     """Return what this process keeps between jobs; made on first use."""
     settings = get_settings()
     job_store = JobStore(RedisStore(settings.redis_url))
-    return make_context(settings, job_store, messages_of(settings), feed_publisher_of(settings))
+    context = make_context(settings, job_store, messages_of(settings), feed_publisher_of(settings))
+    logger.info("Computing on %s", context.model_cache.device)
+    return context
 
 
 @functools.cache

@@ -36,6 +36,8 @@ try:
 except ImportError:  # pragma: no cover - Windows has no such limits
     resource = None  # type: ignore[assignment]
 
+logger = logging.getLogger(__name__)
+
 POLL_S = 0.5
 # Jobs that were ended have their answers by then.
 LAST_ANSWERS_S = 1.0
@@ -86,6 +88,7 @@ class Parts:
 
 def put_together(settings: Settings) -> Parts:
     """Wire the application and the jobs over threads and memory; nothing runs yet except the reaper."""
+    from elephant.device import best_device
     from elephant_server.jobs.context import make_context
     from elephant_server.jobs.handlers import perform
 
@@ -95,6 +98,7 @@ def put_together(settings: Settings) -> Parts:
     messages = messages_of(settings) if "rabbitmq_host" in settings.model_fields_set else Messages(NoBroker())
     feed_publisher = FeedPublisher(feed)
     set_up_logging(settings, messages, feed_publisher)
+    logger.info("Computing on %s", best_device())
 
     def make_worker() -> Do:
         # Each thread has models of its own: a training changes the weights of those that it has.

@@ -179,8 +179,6 @@ class WorkerContext:
 
 def make_context(settings: Settings, job_store: JobStore, messages: Messages, feed_publisher: JobFeed) -> WorkerContext:
     """Return what a worker keeps between jobs, on the best device that there is."""
-    device = best_device()
-    logger.info("Computing on %s", device)
     return WorkerContext(
         datasets=settings.datasets_dir,
         models=settings.models_dir,
@@ -192,7 +190,7 @@ def make_context(settings: Settings, job_store: JobStore, messages: Messages, fe
             settings.pretrained_checksums_by_name,
             _fetch_rules(settings),
         ),
-        model_cache=ModelCache(device),
+        model_cache=ModelCache(best_device()),
         job_store=job_store,
         messages=messages,
         feed_publisher=feed_publisher,
