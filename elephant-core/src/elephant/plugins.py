@@ -27,7 +27,7 @@ class Plugin:
     Attributes
     ----------
     kind
-        What it adds, in words: ``reader``, ``exporter``.
+        What it adds, in words: ``reader``, ``exporter``, ``command``.
     name
         Name of the entry point.
     package
@@ -87,20 +87,36 @@ class Plugin:
         PluginError
             That fails, whatever the reason, or it is no subclass of `base`.
         """
+        found = self._import(entry)
+        if not isinstance(found, type) or not issubclass(found, base):
+            raise self._wrong(f"a subclass of {_name_of(base)}", found)
+        return found
+
+    def load_object(self, entry: EntryPoint, base: type[T]) -> T:
+        """Import the object that an entry point names.
+
+        Raises
+        ------
+        PluginError
+            That fails, whatever the reason, or it is no `base`.
+        """
+        found = self._import(entry)
+        if not isinstance(found, base):
+            raise self._wrong(f"a {_name_of(base)}", found)
+        return found
+
+    def _import(self, entry: EntryPoint) -> object:
         try:
-            found = entry.load()
+            return entry.load()
         except MemoryError:
             raise
         except (Exception, SystemExit) as error:
             raise PluginError(
                 f"{self.title} cannot be loaded ({_in_a_line(error)}): install the package again, or uninstall it"
             ) from error
-        if not isinstance(found, type) or not issubclass(found, base):
-            raise PluginError(
-                f"{self.title} should be a subclass of {base.__module__}.{base.__name__}, but is {found!r}: update the "
-                "package, or uninstall it"
-            )
-        return found
+
+    def _wrong(self, expected: str, found: object) -> PluginError:
+        return PluginError(f"{self.title} should be {expected}, but is {found!r}: update the package, or uninstall it")
 
     def _fail(self, error: BaseException) -> NoReturn:
         raise PluginError(
@@ -132,6 +148,10 @@ def installed_classes(
         except PluginError as error:
             broken.append(error)
     return found, broken
+
+
+def _name_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__name__}"
 
 
 def _in_a_line(error: BaseException) -> str:

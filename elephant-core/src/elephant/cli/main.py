@@ -1,17 +1,19 @@
-"""Which commands there are: those of this package, and those that other packages bring."""
+"""Which commands there are: those of this package, and those that other packages add."""
 
 import difflib
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.metadata import EntryPoint, version
 from types import MappingProxyType
 
 import click
 
 from elephant.cli.running import EXIT_STATUSES, run
+from elephant.errors import PluginError
+from elephant.plugins import Plugin, installed
 
-GROUP = "elephant.commands"
+_ADDED = f"{__name__}.added"
 
 # In the order in which a person meets them. Each is the `command` of the module of its name in `commands`; the words
 # are here, so that nothing has to be imported to list them.
@@ -44,16 +46,25 @@ Examples:
 class Commands(click.Group):
     """The commands, each imported when it is asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the shape of click's method
-        """Return the names: built-in ones in their order, then those of other packages."""
-        return [*BUILT_IN, *(name for name in sorted(_brought()) if name not in BUILT_IN)]
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names: built-in ones in their order, then those that other packages add."""
+        return [*BUILT_IN, *(name for name in _added(ctx) if name not in BUILT_IN)]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import a command; None if there is none of that name."""
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None if there is none of that name.
+
+        Raises
+        ------
+        PluginError
+            The package that adds it is broken.
+        """
         if cmd_name in BUILT_IN:
-            return _as_command(importlib.import_module(f"elephant.cli.{cmd_name}").command, cmd_name)
-        brought = _brought().get(cmd_name)
-        return None if brought is None else _load(brought)
+            found: click.Command = importlib.import_module(f"elephant.cli.{cmd_name}").command
+            return found
+        if cmd_name not in _added(ctx):
+            return None
+        plugin, entry = _added(ctx)[cmd_name]
+        return plugin.load_object(entry, click.Command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands; of the built-in ones none is imported."""
@@ -75,8 +86,8 @@ class Commands(click.Group):
     def _words_of(self, ctx: click.Context, name: str) -> str:
         try:
             found = self.get_command(ctx, name)
-        except click.ClickException as error:
-            return error.message
+        except PluginError as error:
+            return str(error)
         return found.get_short_help_str(limit=100) if found else ""
 
 
@@ -91,23 +102,12 @@ def _print_version(ctx: click.Context, _param: click.Parameter, is_asked: bool) 
         ctx.exit()
 
 
-def _brought() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
-
-
-def _load(entry: EntryPoint) -> click.Command:
-    try:
-        return _as_command(entry.load(), entry.name)
-    except Exception as error:  # whatever is wrong with another package, the other commands work
-        raise click.ClickException(
-            f"the command {entry.name} of {entry.value} cannot be loaded ({error}): reinstall its package"
-        ) from error
-
-
-def _as_command(found: object, name: str) -> click.Command:
-    if not isinstance(found, click.Command):
-        raise TypeError(f"the command {name} must be a click.Command, but is {type(found).__name__}")
-    return found
+def _added(ctx: click.Context) -> dict[str, tuple[Plugin, EntryPoint]]:
+    """Return the commands of other packages by name; looked for once in a run."""
+    if _ADDED not in ctx.meta:
+        ctx.meta[_ADDED] = {plugin.name: (plugin, entry) for plugin, entry in installed("command")}
+    added: dict[str, tuple[Plugin, EntryPoint]] = ctx.meta[_ADDED]
+    return added
 
 
 elephant = Commands(
