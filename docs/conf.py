@@ -1,6 +1,6 @@
 """How the documentation is made of these pages and of the code: ``make docs``.
 
-Sphinx, MyST and Furo: they are kept up, they need no network, and what they make needs none either.
+Sphinx, MyST and Furo are well kept, need no network, and what they make needs none either.
 """
 
 import sys
@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from elephant import __version__ as release
 
 project = "ELEPHANT server"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "_documenting"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "_documenting"]
 root_doc = "index"
 exclude_patterns = ["_documenting", "_static", "_templates"]
 templates_path = ["_templates"]
@@ -19,6 +19,13 @@ nitpicky = True  # a reference that leads nowhere is an error
 
 myst_enable_extensions = ["colon_fence", "attrs_block", "attrs_inline"]
 myst_heading_anchors = 4
+
+# Notebooks run while the documentation is made, each in a folder of its own; what fails there is an error.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_execution_show_tb = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
