@@ -380,15 +380,3 @@ def test_importing_the_package_loads_none_of_it() -> None:
     assert done.stdout.splitlines() == ["[] True", "elephant.pipeline True"]
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         elephant.trian  # type: ignore[attr-defined]  # noqa: B018
-
-
-def test_the_program_of_the_tutorial_finds_the_nuclei(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "tutorials" / "python.md").read_text(encoding="utf-8")
-    program = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
-    assert "elephant.train_flow" in program
-    (tmp_path / "program.py").write_text(program)
-    done = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("7 nuclei; the first at")
-    assert done.stderr == ""
-    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["masks.zip", "nuclei.pth", "program.py"]

@@ -70,6 +70,14 @@ def test_every_link_leads_to_a_place_that_is_there(site: Path, pages: dict[Path,
     assert list(dead_ends(site, pages)) == []
 
 
+def test_the_notebook_finds_the_nuclei_and_their_tracks(site: Path) -> None:
+    """It runs while the documentation is made; the page shows what its cells printed and drew."""
+    page = (site / "tutorials" / "python.html").read_text(encoding="utf-8")
+    assert "7 nuclei; the first at" in page
+    assert len(re.findall(r"track \d: timepoints 0 to 2, from", page)) == 7
+    assert re.search(r'<img alt="A plane of the simulated movie[^>]*src="\.\./_images/', page)
+
+
 def dead_ends(site: Path, pages: dict[Path, Page]) -> Iterator[str]:
     for path, page in pages.items():
         for link in page.links:

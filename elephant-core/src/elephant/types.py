@@ -42,7 +42,7 @@ class Label(IntEnum):
 
     @property
     def channel(self) -> int:
-        """The channel of its class in a network's output: 0 background, 1 border, 2 centre; 0 for nothing, too."""
+        """The channel of its class in a network's output, 0 background (and nothing), 1 border, 2 centre."""
         return max(self - 1, 0) % N_CLASSES
 
     def of(self, tag: Tag) -> "Label":
