@@ -13,7 +13,6 @@ from benchmarks.yardsticks import fitting, plain_of, training_step
 from elephant.config import AugmentationParams, DetectionTrainingParams, ImageParams, LabelParams, LoopParams
 from elephant.crops import Crop, LabelledVolume, cut_crop
 from elephant.images import prepare
-from elephant.methods.annotations import update_labels
 from elephant.methods.detection import DETECTION
 from elephant.models.ensemble import Ensemble
 from elephant.models.unet import DetectionNet, resize
@@ -109,7 +108,7 @@ def _params(bench: Bench, size: Size) -> DetectionTrainingParams:
 
 def _volume(bench: Bench, params: DetectionTrainingParams) -> LabelledVolume:
     spots = bench.movie.spots(0, bench.sizes.n_spots)
-    update_labels(bench.dataset, spots, params.labels, NoReporter(), NeverCancelled())
+    DETECTION.update_labels(bench.dataset, spots, params.labels, NoReporter(), NeverCancelled())
     image = prepare(bench.dataset.read_image(0), ImageParams())
     return DETECTION.sample(bench.dataset, 0, DETECTION.positions(spots), image, params)
 

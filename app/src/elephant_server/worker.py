@@ -13,10 +13,10 @@ from elephant.dataset import sweep
 from elephant.io.atomic import sweep_files
 from elephant_server.jobs.broker import Post, make_celery, register
 from elephant_server.jobs.context import WorkerContext, make_context
-from elephant_server.jobs.handlers import TASKS, perform
 from elephant_server.jobs.runner import end_current_jobs
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_redis import RedisStore
+from elephant_server.jobs.tasks import TASKS, perform
 from elephant_server.jobs.worker_registry import RedisWorkerRegistry, start_heartbeat
 from elephant_server.logs import feed_publisher_of, messages_of, set_up_logging
 from elephant_server.settings import get_settings

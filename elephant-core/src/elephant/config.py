@@ -212,12 +212,15 @@ class DetectionTrainingParams(Params):
     false_weight: Weight = Field(10.0, description="weight of a voxel labelled by a false annotation")
 
 
-class SelfSupervisedParams(Params):
-    """A start from the intensities of a dataset alone."""
+class StartParams(Params):
+    """A new model: of detection from the intensities of a dataset, of flow from random weights."""
 
-    crop_size: Size = Field(description="voxels, (Z), Y, X; at most the size of the image")
-    n_crops: NotNegative = Field(5, description="crops per epoch; 0: the weights stay random")
+    n_dims: int = Field(
+        3, ge=2, le=3, description="number of axes of the network: 2 for one that sees a volume slice by slice"
+    )
     n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z unchanged")
+    crop_size: Size = Field((16, 96, 96), description="voxels, (Z), Y, X; at most the size of the image")
+    n_crops: NotNegative = Field(5, description="crops per epoch; 0: the weights stay random")
     image: ImageParams = ImageParams()
     learning_rates: tuple[float, ...] = Field((1e-2, 1e-3, 1e-4), description="learning rate of each epoch")
     seed: int | None = Field(None, ge=0, description="random seed; none: different each time")
@@ -267,14 +270,6 @@ class FlowParams(Params):
         if kept_poolings(self.displacement.n_keep_axials) != self.prediction.n_keep_axials:
             raise ValueError("the displacements and the network need the same n_keep_axials")
         return self
-
-
-class FlowStart(Params):
-    """A new flow network."""
-
-    n_dims: int = Field(ge=2, le=3, description="number of axes")
-    n_keep_axials: KeptPoolings = Field(0, description="how many of the four poolings leave Z unchanged")
-    seed: int | None = Field(None, ge=0, description="random seed; none: different each time")
 
 
 class TimeRange(Params):

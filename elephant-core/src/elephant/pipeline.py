@@ -16,10 +16,8 @@ from elephant.config import (
     DEFAULT_MAX_DISPLACEMENT,
     DEFAULT_N_EPOCHS,
     DetectionTrainingParams,
-    FlowStart,
     FlowTrainingParams,
     Params,
-    SelfSupervisedParams,
     keep_axials_of,
 )
 from elephant.console import OF_SCRIPTS, Bars, Console, interruptible
@@ -32,11 +30,11 @@ from elephant.export.output import check_name, check_output, export_to
 from elephant.export.registry import CTC, form_named
 from elephant.io.temporary import TemporaryFolder
 from elephant.keywords import check_names, leaves, params_of
-from elephant.methods.detection import DETECTION, detection_start
-from elephant.methods.flow import FLOW, flow_start
+from elephant.methods.detection import DETECTION
+from elephant.methods.flow import FLOW
 from elephant.methods.given_spots import Found, annotated_spots, found_spots
 from elephant.methods.outcome import Outcome
-from elephant.methods.starting import ModelStart, ensure_model
+from elephant.methods.starting import ensure_model
 from elephant.methods.trained_model import Model, load_model
 from elephant.methods.training import TrainingRun, prepare_training
 from elephant.methods.work import ModelWork
@@ -112,14 +110,10 @@ def train(
     dataset = _dataset(images, voxel_size, quiet, DetectionTrainingParams, params)
     annotated = annotated_spots(spots, dataset.n_dims)
     wanted = _params(DetectionTrainingParams, dataset, voxel_size, params)
-    start = SelfSupervisedParams(
-        crop_size=wanted.crop_size, n_keep_axials=wanted.n_keep_axials, image=wanted.image, seed=wanted.loop.seed
-    )
     return _trained(
         dataset,
         model,
         lambda work: prepare_training(DETECTION, work, annotated, wanted),
-        lambda work: detection_start(work, dataset.n_dims, start),
         device,
         quiet,
     )
@@ -159,12 +153,10 @@ def train_flow(
     dataset = _dataset(images, voxel_size, quiet, FlowTrainingParams, params)
     annotated = links.links() if isinstance(links, Tracks) else list(links)
     wanted = _params(FlowTrainingParams, dataset, voxel_size, {"max_displacement": DEFAULT_MAX_DISPLACEMENT} | params)
-    start = FlowStart(n_dims=dataset.n_dims, n_keep_axials=wanted.displacement.n_keep_axials, seed=wanted.loop.seed)
     return _trained(
         dataset,
         model,
         lambda work: prepare_training(FLOW, work, annotated, wanted),
-        lambda _work: flow_start(start),
         device,
         quiet,
     )
@@ -294,21 +286,20 @@ def _params(model: type[P], dataset: Dataset, voxel_size: Edges | None, given: M
 def _trained(
     dataset: Dataset,
     model: Model | Path | str | None,
-    prepare: Callable[[ModelWork], TrainingRun[Any, Any, Any]],
-    start_of: Callable[[ModelWork], ModelStart],
+    prepare: Callable[[ModelWork], TrainingRun],
     device: str,
     quiet: bool,
 ) -> Model:
     """Train a model in its place, or a new one in a temporary file."""
     if isinstance(model, Model):
-        _run(dataset, model.path, prepare, start_of, device, quiet)
+        _run(dataset, model.path, prepare, device, quiet)
         return model
     if model is not None:
-        return _run(dataset, Path(model).absolute(), prepare, start_of, device, quiet)
+        return _run(dataset, Path(model).absolute(), prepare, device, quiet)
     with TemporaryFolder() as temporary:
         try:
             path = temporary.path / "model.pth"
-            return temporary.keep_for(_run(dataset, path, prepare, start_of, device, quiet, is_named=False))
+            return temporary.keep_for(_run(dataset, path, prepare, device, quiet, is_named=False))
         except TrainingInterrupted as stop:
             if stop.model is not None:
                 temporary.keep_for(stop.model)
@@ -318,18 +309,17 @@ def _trained(
 def _run(
     dataset: Dataset,
     path: Path,
-    prepare: Callable[[ModelWork], TrainingRun[Any, Any, Any]],
-    start_of: Callable[[ModelWork], ModelStart],
+    prepare: Callable[[ModelWork], TrainingRun],
     device: str,
     quiet: bool,
     *,
     is_named: bool = True,
 ) -> Model:
-    def start(work: ModelWork) -> None:
+    def start(training: TrainingRun) -> None:
         if is_named:
-            ensure_model(path, start_of(work), Pretrained(path.parent / "pretrained"))
+            ensure_model(path, training.start(), Pretrained(path.parent / "pretrained"))
         else:
-            entry, untrained = start_of(work).untrained(None)
+            entry, untrained = training.start().untrained(None)
             untrained.save(path, entry)
 
     model_cache = ModelCache(choose_device(device))

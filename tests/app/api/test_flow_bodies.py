@@ -7,7 +7,7 @@ import pytest
 from elephant.errors import InvalidInputError
 from elephant.progress import NeverCancelled
 from elephant.types import Box, VoxelSize
-from elephant_server.api import flow
+from elephant_server.api import methods
 from elephant_server.api.parsing import parse
 from elephant_server.jobs.records import Outcome
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
@@ -49,15 +49,14 @@ def test_spots_and_sizes_are_turned_around() -> None:
     assert params.displacement.voxel_size == VoxelSize(2, 0.6, 0.5)
     assert (params.prediction.n_keep_axials, params.displacement.n_keep_axials) == (4, 6)
     assert params.displacement.norm(3) == (40, 40, 40 / 64)
-    assert body.start().n_dims == 3
-    (spot,) = body.later_spots(NeverCancelled())
+    (spot,) = body.asked(NeverCancelled())
     assert (spot.t, spot.id, spot.pos.tolist()) == (2, 7, [3, 2.5, 1])
     assert spot.covariance[0].tolist() == [6, 0.3, 0.2]
 
 
 def test_links_are_turned_around() -> None:
     body = read(FlowTrainBody, TRAIN)
-    (link,) = body.links(NeverCancelled())
+    (link,) = body.annotations(NeverCancelled())
     assert (link.t, link.pos.tolist(), link.displacement.tolist()) == (3, [3, 2.5, 1], [6, 5.5, 4])
     assert link.covariance[2].tolist() == [0.2, 0.1, 4]
     assert body.params().crop_size == (16, 80, 96)
@@ -81,7 +80,6 @@ def test_in_2d_whatever_stands_at_z_is_ignored(z: int) -> None:
     training = read(FlowTrainBody, TRAIN, is_3d=False, **changes)
     assert training.params().crop_size == (80, 96)
     assert training.params().displacement.norm(2) == (12, 12)
-    assert training.start().n_dims == 2
     body = read(FlowPredictBody, PREDICT, is_3d=False, scales=[1, 1, z], patch=[30, 20, z], crop_box=[1, 2, z, 3, 4, z])
     assert body.params().prediction.crop_box == Box((2, 1), (4, 3))
 
@@ -95,17 +93,16 @@ def test_a_reset_of_labels_needs_no_links_and_one_of_a_model_no_dataset() -> Non
 def test_older_clients_send_less() -> None:
     small = {key: PREDICT[key] for key in ("dataset_name", "model_name", "timepoint", "scales", "spots")}
     body = read(FlowPredictBody, small)
-    assert body.start().n_dims == 3
     assert body.params().prediction.batch_size == 1
-    assert read(FlowPredictBody, small, spots=[]).later_spots(NeverCancelled()) == []
+    assert read(FlowPredictBody, small, spots=[]).asked(NeverCancelled()) == []
 
 
 def test_an_aborted_prediction_answers_every_spot_where_it_is() -> None:
     body = read(FlowPredictBody, PREDICT, spots=[SPOT, {**SPOT, "id": 9, "pos": [0, 0, 0]}])
     spots = [{"id": 7, "pos": [1, 2.5, 3], "sqdisp": 0}, {"id": 9, "pos": [0, 0, 0], "sqdisp": 0}]
-    assert flow._spots(Outcome(cancelled=True), body) == {"spots": spots, "completed": False}
+    assert methods.answer_of(body, Outcome(cancelled=True)) == {"spots": spots, "completed": False}
     found = [{"id": 7, "pos": [0.0, 0.0, 0.0], "sqdisp": 1.0}]
-    assert flow._spots(Outcome(result={"spots": found}), body) == {"spots": found, "completed": True}
+    assert methods.answer_of(body, Outcome(result={"spots": found})) == {"spots": found, "completed": True}
 
 
 def test_what_is_0_in_the_clients_settings_has_a_meaning() -> None:

@@ -110,7 +110,7 @@ def test_a_repeated_key_counts_with_its_last_value() -> None:
 @pytest.mark.parametrize(("sent", "meant"), [(-1, 0), (0, 0), (4, 4), (6, 4), (31, 4)])
 def test_n_keep_axials_is_clamped(sent: int, meant: int) -> None:
     body = read(SegPredictBody, PREDICT, n_keep_axials=sent)
-    assert (body.params().prediction.n_keep_axials, body.start().n_keep_axials) == (meant, meant)
+    assert body.params().prediction.n_keep_axials == meant
 
 
 @pytest.mark.parametrize(("anisotropy", "expected"), [(0.5, 0), (1.9, 0), (2, 1), (2.9, 1), (3, 2), (100, 4)])

@@ -10,12 +10,12 @@ import pytest
 
 from elephant_server.feed import ActivityFeed, FeedPublisher
 from elephant_server.jobs.context import JobControl, make_context
-from elephant_server.jobs.handlers import perform
 from elephant_server.jobs.records import JobKind, Outcome
 from elephant_server.jobs.runner import run_job
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_memory import MemoryStore
 from elephant_server.jobs.submit import DATASET_GENERATE, FLOW_RESET, SEG_RESET, Task
+from elephant_server.jobs.tasks import perform
 from elephant_server.jobs.threads import Do, WorkerThreads
 from elephant_server.rabbitmq import Messages, NoBroker
 from elephant_server.settings import Settings

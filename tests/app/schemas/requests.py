@@ -56,7 +56,7 @@ def bodies_of(client: ReleasedClient) -> dict[type[Body], Sent]:
 def core_of(body: Body) -> dict[str, Any]:
     """Return all that a worker asks a body for, by name."""
     asked = ("params", "start", "labels", "conversion", "about", "facts")
-    given = ("annotations", "later_spots", "links", "nuclei")
+    given = ("annotations", "asked", "nuclei")
     found = {name: getattr(body, name)() for name in asked if hasattr(body, name)}
     items = {name: list(map(fields_of, getattr(body, name)(NeverCancelled()))) for name in given if hasattr(body, name)}
     return {**found, **items}

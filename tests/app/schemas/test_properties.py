@@ -146,7 +146,7 @@ def test_spots_are_turned_around_exactly(
     for model, sent in ((SegUpdateBody, SPOT), (FlowUpdateBody, LINK), (FlowPredictBody, {**ELLIPSOID, "id": 7})):
         body = {**BODIES[model], "spots": [{**sent, **spot, **({"displacement": moved} if sent is LINK else {})}]}
         core = core_of(parse(model, written(body)))
-        (found,) = next(core[name] for name in ("annotations", "later_spots", "links") if name in core)
+        (found,) = next(core[name] for name in ("annotations", "asked") if name in core)
         assert found["pos"] == list(pos[::-1])
         assert np.ravel(found["covariance"]).tolist() == covariance[::-1]
         if sent is LINK:

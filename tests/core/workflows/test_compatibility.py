@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.workflows.methods import train, train_flow
+from core.workflows.methods import detect, displace, train, train_flow, update_labels
 from core.workflows.test_detection import make_dataset, training_params
 from elephant.config import (
     DetectionParams,
@@ -23,9 +23,6 @@ from elephant.config import (
 )
 from elephant.errors import DivergedError
 from elephant.methods import compatibility
-from elephant.methods.annotations import update_labels
-from elephant.methods.detection import detect
-from elephant.methods.flow import displace
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble

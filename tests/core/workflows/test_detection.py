@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.workflows.methods import ensure_model, reset_model, train
+from core.workflows.methods import detect, ensure_model, reset_model, train, update_labels
 from elephant.config import (
     AugmentationParams,
     ConversionParams,
@@ -17,14 +17,13 @@ from elephant.config import (
     LabelParams,
     LoopParams,
     PredictionParams,
-    SelfSupervisedParams,
     SpotParams,
+    StartParams,
 )
 from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFoundError
 from elephant.images import normalise
-from elephant.methods.annotations import update_labels
-from elephant.methods.detection import detect, detect_all
+from elephant.methods.detection import detect_all
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
@@ -94,9 +93,9 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ModelWork, lis
     return ModelWork(dataset, tmp_path / "models" / "m.pth", model_cache, NoReporter(), NeverCancelled()), spots
 
 
-def start_params(work: ModelWork, **changes: object) -> SelfSupervisedParams:
+def start_params(work: ModelWork, **changes: object) -> StartParams:
     crop = (8, 32, 32)[-work.dataset.n_dims :]
-    return SelfSupervisedParams(**{"crop_size": crop, "n_crops": 2, "seed": 0, **changes})
+    return StartParams(**{"n_dims": len(crop), "crop_size": crop, "n_crops": 2, "seed": 0, **changes})
 
 
 def training_params(work: ModelWork, **loop: object) -> DetectionTrainingParams:
@@ -253,11 +252,11 @@ def test_an_implicit_start_falls_back_and_says_so(
     with pytest.raises(NotFoundError):
         reset(work, ModelSource("Versatile"))
     assert not work.model_path.exists()
-    ensure_model(work, pretrained_of(work), work.dataset.n_dims, start_params(work))
+    ensure_model(work, pretrained_of(work), start_params(work))
     assert work.model_path.is_file()
     assert any(r.levelname == "WARNING" and "intensities" in r.getMessage() for r in caplog.records)
     before = work.model_path.read_bytes()
-    ensure_model(work, pretrained_of(work), work.dataset.n_dims, start_params(work))
+    ensure_model(work, pretrained_of(work), start_params(work))
     assert work.model_path.read_bytes() == before
 
 
@@ -267,15 +266,15 @@ def test_an_implicit_start_is_said_with_the_model_that_was_perhaps_meant(
     work, _ = made
     n = work.dataset.n_dims
     Ensemble([DetectionNet(n, 0)]).save(work.model_path.parent / "pretrained" / f"versatile{n}d.pth")
-    ensure_model(work, pretrained_of(work), n, start_params(work))
+    ensure_model(work, pretrained_of(work), start_params(work))
     started = f"{work.model_path.name} did not exist: started anew from the pretrained model versatile{n}d.pth"
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [started]
     caplog.clear()
-    ensure_model(work, pretrained_of(work), n, start_params(work))
+    ensure_model(work, pretrained_of(work), start_params(work))
     assert not caplog.records
     nuclei = work.model_path.with_name("nuclei.pth")
     work.model_path.rename(nuclei)
-    ensure_model(replaced(work, model_path=nuclei.with_name("nucleii.pth")), pretrained_of(work), n, start_params(work))
+    ensure_model(replaced(work, model_path=nuclei.with_name("nucleii.pth")), pretrained_of(work), start_params(work))
     (words,) = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
     assert words.startswith("nucleii.pth did not exist: ")
     assert "nuclei.pth: if you meant" in words
@@ -291,7 +290,7 @@ def test_a_model_that_somebody_else_has_started_meanwhile_stays(made: tuple[Mode
                 theirs.save(work.model_path)
 
     busy = replaced(work, reporter=Meanwhile())
-    ensure_model(busy, pretrained_of(work), work.dataset.n_dims, start_params(work))
+    ensure_model(busy, pretrained_of(work), start_params(work))
     assert torch.equal(weights(work.model_path), torch.cat([v.flatten() for v in theirs.state_dicts()[0].values()]))
 
 
@@ -300,7 +299,7 @@ def test_an_implicit_start_takes_the_pretrained_model(made: tuple[ModelWork, lis
     n = work.dataset.n_dims
     pretrained = work.model_path.parent / "pretrained" / f"versatile{n}d.pth"
     Ensemble([DetectionNet(n, 0), DetectionNet(n, 0)]).save(pretrained)
-    ensure_model(work, pretrained_of(work), n, start_params(work))
+    ensure_model(work, pretrained_of(work), start_params(work))
     assert len(torch.load(work.model_path, weights_only=True)) == 2
 
 
@@ -390,8 +389,8 @@ def test_a_2d_model_works_on_the_slices_of_a_volume(tmp_path: Path) -> None:
     dataset, _ = make_dataset(tmp_path / "d", (4, 40, 44))
     model_cache = ModelCache(torch.device("cpu"))
     work = ModelWork(dataset, tmp_path / "m.pth", model_cache, NoReporter(), NeverCancelled())
-    start = SelfSupervisedParams(crop_size=(32, 32), n_crops=2, seed=0)
-    ensure_model(work, pretrained_of(work), 2, start)
+    start = StartParams(n_dims=2, crop_size=(16, 32, 32), n_crops=2, seed=0)
+    ensure_model(work, pretrained_of(work), start)
     detect(work, 0, detection_params(3, use_2d=True, batch_size=2))
     np.testing.assert_allclose(dataset.read_probabilities(0).astype(np.float32).sum(-1).mean(), 1, atol=0.05)
 

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from core.workflows.methods import ensure_flow_model, reset_flow_model, train_flow
+from core.workflows.methods import displace, ensure_flow_model, reset_flow_model, train_flow, update_flow_labels
 from elephant.config import (
     AugmentationParams,
     ConversionParams,
     DisplacementParams,
     FlowParams,
-    FlowStart,
     FlowTrainingParams,
     ImageParams,
     LoopParams,
     PredictionParams,
+    StartParams,
 )
 from elephant.crops.cut import in_crop
 from elephant.dataset import Dataset, convert
@@ -26,8 +26,7 @@ from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFou
 from elephant.geometry import Ellipsoid, Raster, rasterise
 from elephant.images import normalise
 from elephant.methods import flow as predict_flow
-from elephant.methods.annotations import update_flow_labels
-from elephant.methods.flow import FLOW, displace, regions_around
+from elephant.methods.flow import FLOW, regions_around
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
@@ -134,8 +133,8 @@ def flow_params(keep: bool = False, **prediction: object) -> FlowParams:
     )
 
 
-def start_of(work: ModelWork, seed: int = 0) -> FlowStart:
-    return FlowStart(n_dims=work.dataset.n_dims, n_keep_axials=KEEP, seed=seed)
+def start_of(work: ModelWork, seed: int = 0) -> StartParams:
+    return StartParams(n_dims=work.dataset.n_dims, n_keep_axials=KEEP, seed=seed)
 
 
 def reset(work: ModelWork, source: ModelSource | None = None, seed: int = 0) -> None:
@@ -461,7 +460,7 @@ def test_a_start_without_pretrained_weights(
 def test_pretrained_weights_are_taken_where_they_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pretrained = tmp_path / "pretrained" / "Fluo-N3DH-CE_flow.pth"
     Ensemble([FlowNet(3, 0)]).save(pretrained)
-    start = FlowStart(n_dims=3, seed=5)
+    start = StartParams(n_dims=3, seed=5)
     ensure_flow_model(tmp_path / "a.pth", Pretrained(tmp_path / "pretrained"), start)
     words = "a.pth did not exist: started anew from the pretrained model Fluo-N3DH-CE_flow.pth"
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [words]

@@ -12,7 +12,7 @@ from core.workflows.methods import reset_flow_model, reset_model, train, train_f
 from core.workflows.test_detection import make_dataset, pretrained_of, start_params, training_params
 from core.workflows.test_live import Script
 from elephant.cli.models import import_model
-from elephant.config import DisplacementParams, FlowStart, FlowTrainingParams
+from elephant.config import DisplacementParams, FlowTrainingParams, StartParams
 from elephant.errors import InUseError
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
@@ -74,7 +74,7 @@ def do_train_live(work: ModelWork, spots: list[Spot]) -> None:
 
 
 def do_reset_flow(work: ModelWork, _spots: list[Spot]) -> None:
-    start = FlowStart(n_dims=2)
+    start = StartParams(n_dims=2)
     reset_flow_model(work.model_path, work.model_cache, pretrained_of(work), ModelSource(), start, NeverCancelled())
 
 

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from core.workflows.methods import reset_model, train_live
+from core.workflows.methods import reset_model, train_live, update_labels
 from core.workflows.test_detection import make_dataset, start_params, training_params, weights
 from elephant.errors import Cancelled
-from elephant.methods.annotations import update_labels
-from elephant.methods.detection import positions_of
+from elephant.methods.detection import DETECTION
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
@@ -68,7 +67,7 @@ def relabel(work: ModelWork, spots: list[Spot], t: int) -> Callable[[], dict[int
     def update() -> dict[int, FloatArray]:
         moved = [Spot(t, spot.pos, spot.covariance, spot.tag, spot.id) for spot in spots]
         update_labels(work.dataset, moved, training_params(work).labels, NoReporter(), NeverCancelled())
-        return {t: positions_of(moved)}
+        return {t: DETECTION.positions(moved)}
 
     return update
 

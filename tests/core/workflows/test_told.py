@@ -18,7 +18,7 @@ from core.workflows.test_detection import (
     training_params,
 )
 from core.workflows.test_live import Script, relabel
-from elephant.config import DisplacementParams, FlowStart, FlowTrainingParams, LoopParams
+from elephant.config import DisplacementParams, FlowTrainingParams, LoopParams, StartParams
 from elephant.errors import Cancelled
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
@@ -71,7 +71,7 @@ def test_starts(made: tuple[ModelWork, list[Spot]], tmp_path: Path) -> None:
     for name, what in (("Versatile", "pretrained"), ("", "intensities")):
         other = replaced(work, model_path=tmp_path / "models" / f"new{name}.pth")
         pretrained = pretrained_of(work) if name else Pretrained(tmp_path / "nothing")
-        ensure_model(other, pretrained, 2, start_params(other))
+        ensure_model(other, pretrained, start_params(other))
         assert last(other).what == what
 
 
@@ -126,7 +126,7 @@ def test_a_live_session(made: tuple[ModelWork, list[Spot]]) -> None:
 def test_flow(made: tuple[ModelWork, list[Spot]], tmp_path: Path) -> None:
     work, spots = made
     flow = ModelWork(work.dataset, tmp_path / "models" / "flow.pth", work.model_cache, NoReporter(), NeverCancelled())
-    start, pretrained = FlowStart(n_dims=2, n_keep_axials=0), pretrained_of(work)
+    start, pretrained = StartParams(n_dims=2, n_keep_axials=0), pretrained_of(work)
     ensure_flow_model(flow.model_path, pretrained, start)
     assert last(flow).what == "random"
     file = tmp_path / "theirs.pth"

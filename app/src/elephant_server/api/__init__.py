@@ -2,11 +2,12 @@
 
 from flask import Flask
 
-from elephant_server.api import dataset, download, errors, flow, openapi, params, seg, state, upload
+from elephant_server.api import dataset, download, errors, methods, openapi, state, upload
 
 
 def register(app: Flask) -> None:
     """Add all resources, and the one place that turns errors into answers, to an application."""
-    for module in (state, params, dataset, seg, flow, upload, download, openapi):
-        app.register_blueprint(module.blueprint)
+    views = (state, dataset, upload, download, openapi)
+    for blueprint in (*(module.blueprint for module in views), methods.seg, methods.flow, state.params):
+        app.register_blueprint(blueprint)
     errors.register(app)

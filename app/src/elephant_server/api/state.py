@@ -1,4 +1,4 @@
-"""``state/*``: what runs, and the machine's memory."""
+"""``state/*``: what runs, and the machine's memory; ``params``: settings of the running training."""
 
 import time
 from typing import Any
@@ -7,12 +7,14 @@ from flask import Blueprint, Response, jsonify
 
 from elephant_server.api.endpoint import endpoint
 from elephant_server.api.parsing import read_body
+from elephant_server.jobs.records import LiveParams
 from elephant_server.jobs.store import JobStore
-from elephant_server.schemas.answers import Device, State
-from elephant_server.schemas.state import ProcessBody, ProcessState
+from elephant_server.schemas.answers import Device, Params, State
+from elephant_server.schemas.state import ParamsBody, ProcessBody, ProcessState
 from elephant_server.services import services
 
 blueprint = Blueprint("state", __name__)
+params = Blueprint("params", __name__)
 
 ABORT_WAIT_S = 4.0
 LOOK_INTERVAL_S = 0.5
@@ -59,3 +61,22 @@ def _abort(job_store: JobStore) -> None:
 
 def _answer(job_store: JobStore) -> dict[str, Any]:
     return {"success": True, "state": int(job_store.process_state())}
+
+
+@params.get("/params")
+@endpoint(Params)
+def get_params() -> Response:
+    """Tell the settings of the running, or the last, training."""
+    return _settings(services().job_store.read_params())
+
+
+@params.post("/params")
+@endpoint(Params, ParamsBody)
+def post_params() -> Response:
+    """Change the settings of the running training, from its next step or epoch on."""
+    body = read_body(ParamsBody)
+    return _settings(services().job_store.write_params(body.lr, body.n_crops))
+
+
+def _settings(found: LiveParams) -> Response:
+    return jsonify(success=True, lr=found.lr, n_crops=found.n_crops)

@@ -90,7 +90,7 @@ def put_together(settings: Settings) -> Parts:
     """Wire the application and the jobs over threads and memory; nothing runs yet except the reaper."""
     from elephant.device import best_device
     from elephant_server.jobs.context import make_context
-    from elephant_server.jobs.handlers import perform
+    from elephant_server.jobs.tasks import perform
 
     store = MemoryStore()
     job_store, feed = JobStore(store), ActivityFeed(store)

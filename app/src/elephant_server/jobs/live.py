@@ -3,13 +3,15 @@
 import json
 import logging
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from redis.exceptions import RedisError
 
 from elephant.methods.annotations import by_timepoint
-from elephant.methods.detection import positions_of
-from elephant.types import FloatArray, Spot
+from elephant.methods.base import AnyMethod
+from elephant.types import FloatArray
 from elephant_server.jobs.context import JobControl
 from elephant_server.jobs.store import JobStore
 
@@ -18,10 +20,12 @@ logger = logging.getLogger(__name__)
 WAIT_S = 1.0
 
 
-def tell(job_store: JobStore, dataset_name: str, spots: list[Spot], n_timepoints: int) -> None:
-    """Tell the live training, where there is one, at which timepoints labels were written, and of which spots."""
-    for t, group in by_timepoint(spots, n_timepoints).items():
-        update = {"dataset_name": dataset_name, "t": t, "positions": positions_of(group).tolist()}
+def tell(
+    job_store: JobStore, dataset_name: str, method: AnyMethod, annotations: Sequence[Any], n_timepoints: int
+) -> None:
+    """Tell the live session, where there is one, at which timepoints labels were written, and of what."""
+    for t, group in by_timepoint(annotations, n_timepoints).items():
+        update = {"dataset_name": dataset_name, "t": t, "positions": method.positions(group).tolist()}
         job_store.tell_live(json.dumps(update))
 
 

@@ -1,107 +1,124 @@
-"""The jobs themselves: a request's body in, an answer out, the core's workflows between."""
+"""The jobs themselves: a request's body in, an answer out, the core's methods between; whatever carries them here."""
 
 import logging
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
-from elephant.config import SelfSupervisedParams
+from pydantic import ValidationError
+
 from elephant.dataset import Dataset, convert, find_movie
 from elephant.dataset.summary import image_version
 from elephant.errors import NotFoundError
 from elephant.io.paths import resolve_inside
-from elephant.methods.annotations import update_labels
-from elephant.methods.detection import DETECTION, detect, detection_start
+from elephant.methods.base import AnyMethod
+from elephant.methods.detection import DETECTION
+from elephant.methods.flow import FLOW
 from elephant.methods.starting import ensure_model, reset_model
 from elephant.methods.training import prepare_training
-from elephant.methods.work import ModelWork, check_prediction
+from elephant.methods.work import ModelWork
 from elephant.models.lock import writing
 from elephant.models.pretrained import ModelSource
 from elephant.progress import NoReporter
 from elephant.training.loop import LiveSettings
-from elephant.types import N_CLASSES
+from elephant_server.errors import UnexpectedError
+from elephant_server.jobs import submit
 from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
+from elephant_server.jobs.exports import ctc_export
 from elephant_server.jobs.live import LiveUpdates, tell
 from elephant_server.jobs.progress import (
     DashboardProgress,
     DatasetReporter,
     TileReporter,
+    show_begin,
     show_found,
     training_reporter,
 )
+from elephant_server.jobs.runner import Otherwise, Work, run_job
 from elephant_server.jobs.starting import one_starter
-from elephant_server.schemas.answers import found_spots
+from elephant_server.jobs.submit import Message, Sender, Task
+from elephant_server.schemas.common import ModelBody
 from elephant_server.schemas.dataset import DatasetGenerateBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
+from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.uploads import discard_upload, uploaded_model
 
 logger = logging.getLogger(__name__)
 
 
-def seg_predict(context: WorkerContext, body: SegPredictBody, control: JobControl) -> dict[str, Any]:
-    """Find the nuclei of a timepoint; answers spots in the client's order."""
-    work = _work(context, body, control)
-    params = body.params()
-    prediction = params.prediction
-    check_prediction(work.dataset, body.timepoint, prediction, 1, N_CLASSES)
-    n_dims = 2 if prediction.use_2d else work.dataset.n_dims
-    with one_starter(context.models, work.model_path, control):
-        _ensure(context, work, n_dims, body.start())
-    logger.info("Prediction: timepoint %d of %s", body.timepoint, body.dataset_name)
-    version = image_version(work.dataset.folder)
-    found = detect(work, body.timepoint, params)
-    show_found(context.feed_publisher, control.job_id, body, version, found)
-    context.messages.prediction_updated()
-    return found_spots(body.timepoint, found)
-
-
-def seg_train(context: WorkerContext, body: SegTrainBody, control: JobControl) -> dict[str, Any]:
-    """Label the spots' timepoints and train on them."""
+def predict(
+    method: AnyMethod, context: WorkerContext, body: SegPredictBody | FlowPredictBody, control: JobControl
+) -> dict[str, Any]:
+    """Find the nuclei of a timepoint, or where those of the request were."""
     work, params = _work(context, body, control), body.params()
-    spots = body.annotations(control)
-    training = prepare_training(DETECTION, work, spots, params, may_wait=body.is_livemode)
-    cache = cache_bytes(body.cache_maxbytes)
+    method.check_prediction(work.dataset, body.timepoint, params)
+    with one_starter(context.models, work.model_path, control):
+        ensure_model(work.model_path, method.start(params, work), context.pretrained)
+    logger.info("Prediction: timepoint %d of %s, %s", body.timepoint, body.dataset_name, method.name)
+    version = image_version(work.dataset.folder)
+    found = method.predict(work, body.timepoint, params, body.asked(control))
+    if isinstance(body, SegPredictBody):
+        show_found(context.feed_publisher, control.job_id, body, version, found)
+        context.messages.prediction_updated()
+    return body.answer(found)
+
+
+def train(
+    method: AnyMethod, context: WorkerContext, body: SegTrainBody | FlowTrainBody, control: JobControl
+) -> dict[str, Any]:
+    """Write the labels of annotations, and train on their timepoints."""
+    work, params = _work(context, body, control), body.params()
+    training = prepare_training(method, work, body.annotations(control), params, may_wait=body.is_live)
     # From here on, so that nothing is changed for a training that is refused.
-    what = "a live session" if body.is_livemode else "a training"
+    what = "a live session" if body.is_live else "a training"
     curves = training_reporter(context, control.job_id, body.log_dir, work.model_path)
     with writing(work.model_path, what), curves as reporter:
-        _ensure(context, work, work.dataset.n_dims, body.start())
+        ensure_model(work.model_path, training.start(), context.pretrained)
         training.load()
         # Only now, when nothing can be refused any more, is it the last training that there was.
         control.write_settings(LiveSettings(params.loop.lr, params.loop.n_crops))
         progress = DashboardProgress(context.feed_publisher, control.job_id, reporter)
         training = replace(training, work=replace(work, reporter=progress))
-        if body.is_livemode:
+        if body.is_live:
             updates = LiveUpdates(context.job_store, control, control.job_id, body.dataset_name)
-            training.run_live(updates, control, context.messages.model_updated, cache)
+            training.run_live(updates, control, context.messages.model_updated)
         else:
-            training.run(control, context.messages.model_updated, cache)
+            training.run(control, context.messages.model_updated)
     return {}
 
 
-def seg_update(context: WorkerContext, body: SegUpdateBody, control: JobControl) -> dict[str, Any]:
+def update(
+    method: AnyMethod, context: WorkerContext, body: SegUpdateBody | FlowUpdateBody, control: JobControl
+) -> dict[str, Any]:
     """Replace or clear labels."""
     if body.reset:
-        Dataset.open(context.datasets, body.dataset_name).clear_labels()
-        logger.info("Labels of %s cleared", body.dataset_name)
-    else:
-        dataset = open_dataset(context, body.dataset_name, body.is_3d, body.voxel_size)
-        spots = body.annotations(control)
-        reporter = DashboardProgress(context.feed_publisher, control.job_id, NoReporter())
-        update_labels(dataset, spots, body.labels(), reporter, control)
-        if body.is_for_live_session:
-            tell(context.job_store, body.dataset_name, spots, dataset.n_timepoints)
+        method.clear_labels(Dataset.open(context.datasets, body.dataset_name))
+        logger.info("Labels of %s cleared, %s", body.dataset_name, method.name)
+        return {}
+    dataset = open_dataset(context, body.dataset_name, body.is_3d, body.voxel_size)
+    annotations = body.annotations(control)
+    reporter = DashboardProgress(context.feed_publisher, control.job_id, NoReporter())
+    method.update_labels(dataset, annotations, body.labels(), reporter, control)
+    if body.is_for_live_session:
+        tell(context.job_store, body.dataset_name, method, annotations, dataset.n_timepoints)
     return {}
 
 
-def seg_reset(
-    context: WorkerContext, body: SegResetBody, control: JobControl, file: str | None = None
+def reset(
+    method: AnyMethod,
+    context: WorkerContext,
+    body: SegResetBody | FlowResetBody,
+    control: JobControl,
+    file: str | None = None,
 ) -> dict[str, Any]:
     """Start a model anew."""
     source = ModelSource(body.url, uploaded_model(context.models, file))
     try:
-        work = _work(context, body, control)
-        start = detection_start(work, work.dataset.n_dims, body.start(), cache_bytes(body.cache_maxbytes))
-        reset_model(work.model_path, start, source, context.pretrained, context.model_cache, control)
+        work = _work(context, body, control) if isinstance(body, SegResetBody) else None
+        path, start = model_file(context, body.model_name), method.start(body.start(), work)
+        reset_model(path, start, source, context.pretrained, context.model_cache, control)
     finally:
         discard_upload(context.models, file)
     context.messages.model_updated()
@@ -121,17 +138,95 @@ def dataset_generate(context: WorkerContext, body: DatasetGenerateBody, control:
     return {}
 
 
-def _work(context: WorkerContext, body: SegPredictBody | SegTrainBody | SegResetBody, control: JobControl) -> ModelWork:
-    dataset = open_dataset(context, body.dataset_name, body.is_3d, body.stated_voxel_size)
-    path = model_file(context, body.model_name)
+def _work(context: WorkerContext, body: ModelBody, control: JobControl) -> ModelWork:
     return ModelWork(
-        dataset,
-        path,
+        open_dataset(context, body.dataset_name, body.is_3d, body.stated_voxel_size),
+        model_file(context, body.model_name),
         context.model_cache,
         DashboardProgress(context.feed_publisher, control.job_id, TileReporter()),
         control,
+        cache_bytes(body.cache_maxbytes),
     )
 
 
-def _ensure(context: WorkerContext, work: ModelWork, n_dims: int, start: SelfSupervisedParams) -> None:
-    ensure_model(work.model_path, detection_start(work, n_dims, start), context.pretrained)
+def _nothing(context: WorkerContext, message: Message[Any]) -> None:
+    """A job without an upload leaves nothing; who waits for an export removes its file."""
+    del context, message
+
+
+def _discard(context: WorkerContext, message: Message[Any]) -> None:
+    discard_upload(context.models, message.file)
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A task, what does it, and what gives it up.
+
+    The work is a function of the worker's context, the request's body, the job's control and, where the message names
+    one, a `file`; it returns the answer.
+    """
+
+    task: Task[Any]
+    work: Callable[..., dict[str, Any]]
+    give_up: Callable[[WorkerContext, Message[Any]], None] = _nothing
+
+
+TASKS = MappingProxyType(
+    {
+        handler.task.name: handler
+        for handler in (
+            Handler(submit.SEG_PREDICT, partial(predict, DETECTION)),
+            Handler(submit.SEG_TRAIN, partial(train, DETECTION)),
+            Handler(submit.SEG_UPDATE, partial(update, DETECTION)),
+            Handler(submit.SEG_RESET, partial(reset, DETECTION), _discard),
+            Handler(submit.FLOW_PREDICT, partial(predict, FLOW)),
+            Handler(submit.FLOW_TRAIN, partial(train, FLOW)),
+            Handler(submit.FLOW_UPDATE, partial(update, FLOW)),
+            Handler(submit.FLOW_RESET, partial(reset, FLOW), _discard),
+            Handler(submit.DATASET_GENERATE, dataset_generate),
+            Handler(submit.CTC_EXPORT, ctc_export),
+        )
+    }
+)
+
+
+def perform(context: WorkerContext, name: str, job_id: str, text: str, send: Sender) -> None:
+    """Do the job of a task, as its message says, under the job's lease; `send` puts it back where it has to wait.
+
+    Raises
+    ------
+    KeyError
+        There is no such task.
+    """
+    handler = TASKS[name]
+    try:
+        message = handler.task.read(text)
+    except ValidationError as error:
+        run_job(context.job_store, job_id, _refusing(error))
+        return
+
+    def work(control: JobControl) -> dict[str, Any]:
+        show_begin(context.feed_publisher, job_id, message.body)
+        named = {} if message.file is None else {"file": message.file}
+        return handler.work(context, message.body, control, **named)
+
+    def put_back() -> None:
+        # Those of the other queue never have to wait.
+        send(name, job_id, text, submit.ANSWERING_QUEUE)
+
+    run_job(context.job_store, job_id, work, Otherwise(lambda: handler.give_up(context, message), put_back))
+
+
+def _refusing(error: ValidationError) -> Work:
+    """Return what ends a job that this worker cannot read: else it would be sent again and again."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+
+    def refuse(control: JobControl) -> dict[str, Any]:
+        del control
+        raise UnexpectedError(
+            f"the worker cannot read what it was given ({where}: {first['msg']}): it is of another version than what "
+            "took the request; install the same one everywhere, and start all of it again"
+        )
+
+    return refuse

@@ -1,6 +1,7 @@
 """What the bodies of detection and flow have in common: a movie, a model, a prediction, a training."""
 
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
@@ -15,7 +16,8 @@ from elephant.config import (
     PredictionParams,
     n_keep_axials,
 )
-from elephant.types import Box, VoxelSize
+from elephant.progress import CancelToken
+from elephant.types import Box, Spot, VoxelSize
 from elephant_server.schemas.fields import (
     LARGEST_BATCH,
     LARGEST_CROPS,
@@ -115,18 +117,35 @@ class SpotsBody(MovieBody):
     """What requests with spots have; of which kind those are, each says itself."""
 
     spots: SpotList[EllipsoidBody] = ()
+    _remedy: ClassVar[str] = ""
 
     @model_validator(mode="after")
     def _check_spots(self, info: ValidationInfo) -> Self:
+        nothing = "" if self.spots else self.nothing_to_do()
+        if nothing:
+            raise ValueError(f"{nothing}; {self._remedy}")
         if info.context is not CHECKED:
             check_spots(self.spots, self.is_3d)
         return self
+
+    def nothing_to_do(self) -> str:
+        """Return what to say where there are no spots; empty where they may be left out."""
+        return ""
 
 
 class UpdateBody(SpotsBody):
     """What updates of labels have."""
 
     reset: bool = Field(False, description="clear the labels of all timepoints instead")
+
+    def nothing_to_do(self) -> str:
+        """Return what to say where there are no spots."""
+        return "" if self.reset else "nothing to update: expected spots, or reset, got neither"
+
+    @property
+    def is_for_live_session(self) -> bool:
+        """Whether a live session on the dataset, where there is one, trains on it."""
+        return False
 
     @property
     def stated_voxel_size(self) -> VoxelSize | None:
@@ -141,6 +160,7 @@ class ModelBody(MovieBody):
     n_keep_axials: KeepAxials | None = Field(
         None, description="how many of the four poolings leave Z alone (taken as 0 to 4); by default from `scales`"
     )
+    cache_maxbytes: Bytes | None = Field(None, description="bytes for keeping images in memory; 0: none are kept")
 
     def keep_axials(self) -> int:
         """Return `n_keep_axials` as it was sent, else as it follows from the voxels, -1 to 31."""
@@ -151,7 +171,6 @@ class RunningBody(ModelBody):
     """What predictions and trainings have: the voxel size is not left to a default."""
 
     scales: Vector = parameter(LabelParams, "voxel_size")
-    cache_maxbytes: Bytes | None = Field(None, description="bytes for keeping images in memory; 0: none are kept")
     use_memmap: bool = Field(False, description="accepted for compatibility")
     input_size: Sizes | None = parameter(ImageParams, "input_size")
     debug: bool = Field(False, description="accepted for compatibility")
@@ -190,6 +209,11 @@ class PredictionBody(RunningBody):
             crop_box=self._box(),
         )
 
+    def asked(self, cancel: CancelToken) -> Sequence[Spot]:
+        """Return the spots that are asked about, as the core knows them."""
+        del cancel
+        return ()
+
     def _box(self) -> Box | None:
         if self.crop_box is None:
             return None
@@ -222,6 +246,15 @@ class TrainingBody(RunningBody):
         self.crop()
         self.image()
         return self
+
+    def nothing_to_do(self) -> str:
+        """Return what to say where there are no spots."""
+        return "" if self.is_live else "nothing to train: expected spots, got none"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it goes on until it is aborted, an epoch for each update of labels."""
+        return False
 
     def crop(self) -> tuple[int, ...]:
         """Return the size of a crop, (Z), Y, X."""

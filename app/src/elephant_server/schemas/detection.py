@@ -1,5 +1,6 @@
 """Bodies of ``seg/*``."""
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -11,11 +12,12 @@ from elephant.config import (
     ImageParams,
     LabelParams,
     PredictionParams,
-    SelfSupervisedParams,
     SpotParams,
+    StartParams,
 )
 from elephant.progress import CancelToken
-from elephant.types import Spot, VoxelSize
+from elephant.types import DetectedSpot, Spot, VoxelSize
+from elephant_server.schemas.answers import found_spots
 from elephant_server.schemas.common import ModelBody, PredictionBody, SpotsBody, TrainingBody, UpdateBody
 from elephant_server.schemas.fields import (
     FARTHEST,
@@ -23,7 +25,6 @@ from elephant_server.schemas.fields import (
     LARGEST_LONG,
     LEAST_LENGTH,
     LEAST_RATIO,
-    Bytes,
     Finite,
     Index,
     ModelUrl,
@@ -62,9 +63,13 @@ class SegPredictBody(PredictionBody):
             output_prediction=self.output_prediction,
         )
 
-    def start(self) -> SelfSupervisedParams:
-        """Return how a model is started that is not there yet."""
-        return _start(self, START_CROP)
+    def answer(self, found: Sequence[DetectedSpot]) -> dict[str, Any]:
+        """Return the nuclei that were found as they are answered."""
+        return found_spots(self.timepoint, found)
+
+    def no_answer(self) -> dict[str, Any]:
+        """Return what is answered where the work was aborted."""
+        return {"spots": []}
 
     def facts(self) -> dict[str, Any]:
         """Return the voxel size, and how spots are asked for."""
@@ -78,6 +83,7 @@ class LabelsBody(SpotsBody):
     c_ratio: Finite = parameter(LabelParams, "c_ratio", ge=LEAST_RATIO)
     auto_bg_thresh: Finite = parameter(LabelParams, "auto_bg_thresh")
     use_memmap: bool = Field(False, description="accepted for compatibility")
+    _remedy = "annotate some nuclei first"
 
     def labels(self) -> LabelParams:
         """Return how the spots become labels."""
@@ -97,12 +103,6 @@ class SegUpdateBody(LabelsBody, UpdateBody):
     is_livemode: bool | None = Field(
         None, description="whether a live session on the dataset trains on it; by default where there is one"
     )
-
-    @model_validator(mode="after")
-    def _check_something_is_asked(self) -> Self:
-        if not self.reset and not self.spots:
-            raise ValueError("nothing to update: expected spots, or reset, got neither; annotate some nuclei first")
-        return self
 
     @property
     def is_for_live_session(self) -> bool:
@@ -126,12 +126,15 @@ class SegTrainBody(TrainingBody, LabelsBody):
     false_weight: Weight = parameter(DetectionTrainingParams, "false_weight")
 
     @model_validator(mode="after")
-    def _check_something_is_asked(self) -> Self:
-        if not self.spots and not self.is_livemode:
-            raise ValueError("nothing to train: expected spots, got none; annotate some nuclei first")
+    def _check_weights(self) -> Self:
         if not any(self.class_weights):
             raise ValueError(f"class_weights: expected one above 0, got {list(self.class_weights)}")
         return self
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is a live session."""
+        return self.is_livemode
 
     def params(self) -> DetectionTrainingParams:
         """Return the training."""
@@ -146,10 +149,6 @@ class SegTrainBody(TrainingBody, LabelsBody):
             false_weight=self.false_weight,
         )
 
-    def start(self) -> SelfSupervisedParams:
-        """Return how a model is started that is not there yet."""
-        return _start(self, self.crop_size, image=self.image())
-
     def about(self) -> dict[str, Any]:
         """Return what the job is about: where the user looks is not."""
         return {name: value for name, value in super().about().items() if name != "timepoint"}
@@ -158,13 +157,12 @@ class SegTrainBody(TrainingBody, LabelsBody):
 class SegResetBody(ModelBody):
     """``seg/reset``: start a model anew."""
 
-    crop_size: Sizes = parameter(SelfSupervisedParams, "crop_size", START_CROP)
-    n_crops: int = parameter(SelfSupervisedParams, "n_crops", le=LARGEST_CROPS)
-    cache_maxbytes: Bytes | None = Field(None, description="bytes for keeping images in memory; 0: none are kept")
+    crop_size: Sizes = parameter(StartParams, "crop_size", START_CROP)
+    n_crops: int = parameter(StartParams, "n_crops", le=LARGEST_CROPS)
     url: ModelUrl | None = Field(
         None, description='"Versatile" (pretrained), an address of a .pth, or null: from the dataset\'s intensities'
     )
-    seed: int | None = parameter(SelfSupervisedParams, "seed", le=LARGEST_LONG)
+    seed: int | None = parameter(StartParams, "seed", le=LARGEST_LONG)
 
     @model_validator(mode="after")
     def _check_crops(self) -> Self:
@@ -176,12 +174,12 @@ class SegResetBody(ModelBody):
         """None: it decides the poolings alone."""
         return None
 
-    def start(self) -> SelfSupervisedParams:
+    def start(self) -> StartParams:
         """Return how the model is started."""
-        return _start(self, self.crop_size, n_crops=self.n_crops, seed=self.seed)
-
-
-def _start(body: ModelBody, crop_size: Sizes, **others: Any) -> SelfSupervisedParams:
-    return SelfSupervisedParams(
-        crop_size=body.sizes("crop_size", crop_size), n_keep_axials=body.keep_axials(), **others
-    )
+        return StartParams(
+            n_dims=3 if self.is_3d else 2,
+            n_keep_axials=self.keep_axials(),
+            crop_size=self.sizes("crop_size", self.crop_size),
+            n_crops=self.n_crops,
+            seed=self.seed,
+        )

@@ -1,14 +1,16 @@
 """Bodies of ``flow/*``."""
 
-from typing import Self
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from elephant.config import DisplacementParams, FlowParams, FlowStart, FlowTrainingParams, KeepAxials
+from elephant.config import DisplacementParams, FlowParams, FlowTrainingParams, KeepAxials, StartParams
 from elephant.progress import CancelToken
-from elephant.types import Link, Spot
+from elephant.types import EarlierSpot, Link, Spot
+from elephant_server.schemas.answers import earlier_spots
 from elephant_server.schemas.common import Body, MovieBody, PredictionBody, SpotsBody, TrainingBody, UpdateBody
 from elephant_server.schemas.fields import (
     FARTHEST,
@@ -76,16 +78,20 @@ class FlowPredictBody(PredictionBody, DisplacementBody, SpotsBody):
             output_prediction=self.output_prediction,
         )
 
-    def start(self) -> FlowStart:
-        """Return how a model is started that is not there yet."""
-        return _start(self.is_3d, self.keep_axials())
-
-    def later_spots(self, cancel: CancelToken) -> list[Spot]:
-        """Return the spots as the core knows them."""
+    def asked(self, cancel: CancelToken) -> list[Spot]:
+        """Return the spots that are asked about, as the core knows them."""
         return [
             Spot(self.timepoint, centre, covariance, id=spot.id)
             for spot, centre, covariance in turned(self.spots, self.is_3d, cancel)
         ]
+
+    def answer(self, found: Sequence[EarlierSpot]) -> dict[str, Any]:
+        """Return where the spots were as it is answered."""
+        return earlier_spots(found)
+
+    def no_answer(self) -> dict[str, Any]:
+        """Return what is answered where the work was aborted: every spot where it is."""
+        return {"spots": [{"id": spot.id, "pos": list(spot.pos), "sqdisp": 0.0} for spot in self.spots]}
 
 
 class LinksBody(DisplacementBody, SpotsBody):
@@ -93,8 +99,9 @@ class LinksBody(DisplacementBody, SpotsBody):
 
     spots: SpotList[LinkBody] = Field((), description="the links")
     use_memmap: bool = Field(False, description="accepted for compatibility")
+    _remedy = "link some nuclei first"
 
-    def links(self, cancel: CancelToken) -> list[Link]:
+    def annotations(self, cancel: CancelToken) -> list[Link]:
         """Return the links as the core knows them."""
         return [
             Link(link.t, centre, covariance, np.array(zyx(link.displacement), np.float64))
@@ -109,12 +116,6 @@ class FlowUpdateBody(LinksBody, UpdateBody):
         None, description="Z is given over max_displacement / 2^n_keep_axials; by default from `scales`"
     )
 
-    @model_validator(mode="after")
-    def _check_something_is_asked(self) -> Self:
-        if not self.reset and not self.spots:
-            raise ValueError("nothing to update: expected spots, or reset, got neither; link some nuclei first")
-        return self
-
     def labels(self) -> DisplacementParams:
         """Return how the links become labels."""
         return self.displacement(self.derived_keep_axials() if self.n_keep_axials is None else self.n_keep_axials)
@@ -126,9 +127,7 @@ class FlowTrainBody(TrainingBody, LinksBody):
     dim_weights: Vector = parameter(FlowTrainingParams, "dim_weights")
 
     @model_validator(mode="after")
-    def _check_something_is_asked(self) -> Self:
-        if not self.spots:
-            raise ValueError("nothing to train: expected spots, got none; link some nuclei first")
+    def _check_weights(self) -> Self:
         counted = self.dim_weights[: 3 if self.is_3d else 2]
         if not 0 <= min(counted) <= max(counted) <= LARGEST_WEIGHT:
             raise ValueError(
@@ -148,10 +147,6 @@ class FlowTrainBody(TrainingBody, LinksBody):
             dim_weights=self.dim_weights if self.is_3d else (*self.dim_weights[:2], 0.0),
         )
 
-    def start(self) -> FlowStart:
-        """Return how a model is started that is not there yet."""
-        return _start(self.is_3d, self.keep_axials(), self.seed)
-
 
 class FlowResetBody(Body):
     """``flow/reset``: start a flow model anew."""
@@ -162,12 +157,8 @@ class FlowResetBody(Body):
     url: ModelUrl | None = Field(
         None, description='"Versatile" (pretrained), an address of a .pth, or null: random weights'
     )
-    seed: int | None = parameter(FlowStart, "seed", le=LARGEST_LONG)
+    seed: int | None = parameter(StartParams, "seed", le=LARGEST_LONG)
 
-    def start(self) -> FlowStart:
+    def start(self) -> StartParams:
         """Return how the model is started."""
-        return _start(self.is_3d, self.n_keep_axials, self.seed)
-
-
-def _start(is_3d: bool, keep_axials: int, seed: int | None = None) -> FlowStart:
-    return FlowStart(n_dims=3 if is_3d else 2, n_keep_axials=keep_axials, seed=seed)
+        return StartParams(n_dims=3 if self.is_3d else 2, n_keep_axials=self.n_keep_axials, seed=self.seed)

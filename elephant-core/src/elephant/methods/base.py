@@ -1,24 +1,39 @@
-"""What a method is that learns from annotations: its network, its labels, its crops, its loss.
+"""What a method is: what a person annotates for it, its network, its labels, its crops, its loss and its prediction.
 
 Detection and flow are two of them. Everything that they share, from the first check of a training to the last epoch, is
 in :mod:`elephant.methods.starting` and :mod:`elephant.methods.training`.
 """
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.config import ImageParams, LoopParams
+from elephant.config import ImageParams, LoopParams, PredictionParams, StartParams
 from elephant.dataset import Dataset
+from elephant.geometry import Ellipsoid, block_of
+from elephant.methods.annotations import by_timepoint, in_words, warn_of_outside
+from elephant.methods.starting import ModelStart
+from elephant.methods.work import ModelWork, check_prediction
 from elephant.models.cache import Network
 from elephant.models.ensemble import Ensemble
 from elephant.models.provenance import TrainedWith
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.training.loop import Trainer
-from elephant.types import FloatArray, Link, Shape, Spot
+from elephant.types import FloatArray, Link, Shape, Spot, VoxelSize
+
+logger = logging.getLogger(__name__)
+
+
+class LabelsParams(Protocol):
+    """What the parameters of all labels hold; see :mod:`elephant.config`."""
+
+    @property
+    def voxel_size(self) -> VoxelSize:
+        """Physical voxel size of the stored image."""
 
 
 class TrainingParams(Protocol):
@@ -37,6 +52,14 @@ class TrainingParams(Protocol):
         """Voxels, (Z), Y, X."""
 
 
+class PredictingParams(Protocol):
+    """What the parameters of every prediction hold; see :mod:`elephant.config`."""
+
+    @property
+    def prediction(self) -> PredictionParams:
+        """How the network is run over the image."""
+
+
 class Sample(Protocol):
     """A labelled timepoint, or a pair of them, ready for cutting crops."""
 
@@ -46,28 +69,53 @@ class Sample(Protocol):
 
 
 A = TypeVar("A", Spot, Link)
+L = TypeVar("L", bound=LabelsParams)
 P = TypeVar("P", bound=TrainingParams)
 S = TypeVar("S", bound=Sample)
+Q = TypeVar("Q", bound=PredictingParams)
+F = TypeVar("F")
 
 
-class Method(ABC, Generic[A, P, S]):
-    """A method that learns from annotations `A`, with parameters `P`, from crops of samples `S`.
+class Method(ABC, Generic[A, L, P, S, Q, F]):
+    """A method that learns from annotations.
+
+    Its types: annotations `A` become labels with parameters `L`; a training has parameters `P` and cuts crops out of
+    samples `S`; a prediction has parameters `Q` and finds `F`.
 
     Attributes
     ----------
+    name
+        What it is called.
     annotated
         What a person annotates for it.
     network
         The network that is trained.
+    n_seen
+        How many timepoints the network sees at once.
     nothing_to_train
         What to say where no annotation labels a voxel.
     """
 
+    name: ClassVar[str]
     annotated: ClassVar[Literal["spots", "links"]]
     network: ClassVar[Network]
+    n_seen: ClassVar[int]
     nothing_to_train: ClassVar[str]
 
     @abstractmethod
+    def start(self, params: P | Q | StartParams, work: ModelWork | None = None) -> ModelStart:
+        """Return how a model begins.
+
+        Parameters
+        ----------
+        params
+            Those of a training or a prediction for which the model is missing, or of a start that was asked for.
+        work
+            The dataset and the model; may be left out where a model begins without images.
+        """
+
+    # Labels.
+
     def check(self, dataset: Dataset, annotations: Sequence[A]) -> Mapping[int, Sequence[A]]:
         """Check annotations before any label is written, and return them by their timepoints.
 
@@ -76,24 +124,69 @@ class Method(ABC, Generic[A, P, S]):
         elephant.errors.InvalidInputError
             One is outside of the movie, or its covariance is not positive definite.
         """
+        groups = by_timepoint(annotations, dataset.n_timepoints)
+        Ellipsoid.from_spots(self.counted(annotations), dataset.n_dims)
+        return groups
 
-    @abstractmethod
-    def labels_any(self, dataset: Dataset, annotations: Sequence[A], params: P) -> bool:
+    def counted(self, annotations: Sequence[A]) -> Sequence[A]:
+        """Return the annotations that label something."""
+        return annotations
+
+    def labels_any(self, dataset: Dataset, annotations: Sequence[A], params: L) -> bool:
         """Tell whether labels would come of the annotations."""
+        edges = params.voxel_size.last(dataset.n_dims)
+        ellipsoids = Ellipsoid.from_spots(self.counted(annotations), dataset.n_dims)
+        return any(not block_of(ellipsoid, edges, dataset.shape).is_empty for ellipsoid in ellipsoids)
+
+    def update_labels(
+        self, dataset: Dataset, annotations: Sequence[A], params: L, reporter: ProgressReporter, cancel: CancelToken
+    ) -> list[int]:
+        """Replace the labels of every timepoint that has annotations, each timepoint at once.
+
+        All annotations are checked before the first timepoint is written.
+
+        Returns
+        -------
+        list of int
+            The timepoints, in order; of links the earlier ones.
+
+        Raises
+        ------
+        elephant.errors.InvalidInputError
+            As for :meth:`check`.
+        elephant.errors.Cancelled
+            `cancel` asked for the end: each timepoint has its old or its new labels.
+        """
+        groups = self.check(dataset, annotations)
+        warn_of_outside(self.counted(annotations), params.voxel_size, dataset.shape, "label nothing")
+        for done, (t, group) in enumerate(groups.items(), start=1):
+            cancel.check()
+            self.write_labels(dataset, t, group, params, cancel)
+            reporter.progress("timepoint", done, len(groups))
+        logger.info("Labels of %d %s written at %s", len(annotations), self.annotated, in_words(list(groups)))
+        return list(groups)
 
     @abstractmethod
-    def update_labels(
-        self, dataset: Dataset, annotations: Sequence[A], params: P, reporter: ProgressReporter, cancel: CancelToken
-    ) -> None:
-        """Replace the labels of every timepoint that has annotations, each timepoint at once."""
+    def write_labels(self, dataset: Dataset, t: int, annotations: Sequence[A], params: L, cancel: CancelToken) -> None:
+        """Replace the labels of a timepoint by those of its annotations."""
+
+    @abstractmethod
+    def clear_labels(self, dataset: Dataset) -> None:
+        """Remove the labels of all timepoints."""
 
     @abstractmethod
     def is_labelled(self, dataset: Dataset, t: int) -> bool:
         """Tell whether a timepoint has labels."""
 
+    # Training.
+
     @abstractmethod
+    def labels_of(self, params: P) -> L:
+        """Return how annotations become labels in a training."""
+
     def positions(self, annotations: Sequence[A]) -> FloatArray:
         """Return where crops are cut, physical, (N, 3), Z, Y, X: the annotations that count."""
+        return np.array([one.pos for one in self.counted(annotations)]).reshape(-1, 3)
 
     @abstractmethod
     def n_images(self, n_dims: int) -> int:
@@ -124,5 +217,43 @@ class Method(ABC, Generic[A, P, S]):
         """Return how many of the network's poolings leave Z alone."""
 
     @abstractmethod
-    def trained_with(self, params: P, shape: Shape) -> TrainedWith:
-        """Return what a prediction should be made with, too, after a training on images of a shape, (Z), Y, X."""
+    def trained_with(self, params: P | Q, shape: Shape) -> TrainedWith:
+        """Return on what a training, or a prediction, depends; the image is stored in a shape, (Z), Y, X."""
+
+    # Prediction.
+
+    @abstractmethod
+    def n_outputs(self, n_dims: int) -> int:
+        """Return how many channels the network gives."""
+
+    def check_prediction(self, dataset: Dataset, t: int, params: Q) -> None:
+        """Check that a prediction can be done, before a model is started for it.
+
+        Raises
+        ------
+        elephant.errors.InvalidInputError
+            The timepoint or the box is outside of the movie, or memory cannot hold what it needs.
+        """
+        check_prediction(dataset, t, params.prediction, self.n_seen, self.n_outputs(dataset.n_dims))
+
+    @abstractmethod
+    def predict(self, work: ModelWork, t: int, params: Q, spots: Sequence[Spot] = ()) -> list[F]:
+        """Use the model at a timepoint.
+
+        Parameters
+        ----------
+        spots
+            What is asked about, where the method finds something of given spots.
+
+        Raises
+        ------
+        elephant.errors.InvalidInputError
+            The timepoint or the box is outside of the movie, or a covariance is not positive definite.
+        elephant.errors.ModelFileError
+            The model is none of such a network, or is ruined.
+        elephant.errors.Cancelled
+            The work was ended; nothing was written.
+        """
+
+
+AnyMethod = Method[Any, Any, Any, Any, Any, Any]

@@ -1,7 +1,7 @@
 """Detection: a network that is trained on labels of nuclei, how one begins, and the nuclei that it finds."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -11,17 +11,16 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from elephant.config import DetectionParams, DetectionTrainingParams, SelfSupervisedParams
+from elephant.config import DetectionParams, DetectionTrainingParams, LabelParams, StartParams
 from elephant.crops.sample import LabelledVolume, TimepointCache, anchors_of
 from elephant.dataset import Dataset
 from elephant.device import needs_memory
 from elephant.images import normalise, prepare, rescale, rescale_labels
-from elephant.methods.annotations import check_spots, labels_any, update_labels
+from elephant.labels import detection_labels
 from elephant.methods.base import Method
 from elephant.methods.compatibility import of_detection, warn_of_differences
 from elephant.methods.starting import ModelStart, Untrained
 from elephant.methods.work import (
-    DEFAULT_CACHE_BYTES,
     PREDICTION_REMEDY,
     START_REMEDY,
     ModelWork,
@@ -36,49 +35,76 @@ from elephant.models.pretrained import DETECTION_FILES
 from elephant.models.provenance import ProvenanceEntry, TrainedWith
 from elephant.models.unet import DetectionNet
 from elephant.prediction import predict_probabilities
-from elephant.progress import CancelToken, ProgressReporter
+from elephant.progress import CancelToken
 from elephant.spots import find_spots
 from elephant.training.networks import DetectionTrainer
 from elephant.training.self_supervised import train_on_intensities
-from elephant.types import Box, DetectedSpot, FloatArray, Shape, Spot, Tag
+from elephant.types import N_CLASSES, Box, DetectedSpot, FloatArray, Shape, Spot, Tag
 
 logger = logging.getLogger(__name__)
 
 
-class DetectionMethod(Method[Spot, DetectionTrainingParams, LabelledVolume]):
+_needs_memory = needs_memory("the prediction", PREDICTION_REMEDY)
+
+
+class DetectionMethod(
+    Method[Spot, LabelParams, DetectionTrainingParams, LabelledVolume, DetectionParams, DetectedSpot]
+):
     """Nuclei from sparse annotations of them; SCIENCE.md's detection."""
 
+    name = "detection"
     annotated = "spots"
     network = DetectionNet
+    n_seen = 1
     nothing_to_train = "nothing to train: none of the spots labels a voxel; annotate some nuclei inside the image first"
 
     @override
-    def check(self, dataset: Dataset, annotations: Sequence[Spot]) -> Mapping[int, Sequence[Spot]]:
-        return check_spots(dataset, annotations)
+    def start(
+        self, params: DetectionTrainingParams | DetectionParams | StartParams, work: ModelWork | None = None
+    ) -> ModelStart:
+        """Return how a model begins: without trained weights from the intensities of the dataset."""
+        if work is None:
+            raise ValueError("a detection model begins with the images of a dataset")
+        begin, wanted = work, _start_params(params, work.dataset.n_dims)
+
+        @needs_memory("the start of the model", START_REMEDY)
+        def untrained(why: str | None) -> Untrained:
+            if why is not None:
+                logger.warning("%s. Starting it from the intensities of the dataset instead.", why)
+            with begin.dataset.in_use():
+                return _from_intensities(begin, wanted)
+
+        file = DETECTION_FILES[wanted.n_dims]
+        return ModelStart(DetectionNet, wanted.n_dims, wanted.n_keep_axials, file, "detection model", untrained)
 
     @override
-    def labels_any(self, dataset: Dataset, annotations: Sequence[Spot], params: DetectionTrainingParams) -> bool:
-        labels = params.labels
-        return labels.auto_bg_thresh > 0 or labels_any(dataset, annotations, labels.voxel_size)
+    def counted(self, annotations: Sequence[Spot]) -> Sequence[Spot]:
+        return [spot for spot in annotations if spot.tag is not Tag.UNLABELED]
 
     @override
-    def update_labels(
-        self,
-        dataset: Dataset,
-        annotations: Sequence[Spot],
-        params: DetectionTrainingParams,
-        reporter: ProgressReporter,
-        cancel: CancelToken,
+    def labels_any(self, dataset: Dataset, annotations: Sequence[Spot], params: LabelParams) -> bool:
+        return params.auto_bg_thresh > 0 or super().labels_any(dataset, annotations, params)
+
+    @override
+    def write_labels(
+        self, dataset: Dataset, t: int, annotations: Sequence[Spot], params: LabelParams, cancel: CancelToken
     ) -> None:
-        update_labels(dataset, annotations, params.labels, reporter, cancel)
+        image = dataset.read_image(t) if params.auto_bg_thresh > 0 else None
+        labels = detection_labels(dataset.shape, annotations, params, image, cancel)
+        cancel.check()
+        dataset.write_labels(t, labels)
+
+    @override
+    def clear_labels(self, dataset: Dataset) -> None:
+        dataset.clear_labels()
 
     @override
     def is_labelled(self, dataset: Dataset, t: int) -> bool:
         return bool(dataset.read_labels(t).any())
 
     @override
-    def positions(self, annotations: Sequence[Spot]) -> FloatArray:
-        return positions_of(annotations)
+    def labels_of(self, params: DetectionTrainingParams) -> LabelParams:
+        return params.labels
 
     @override
     def n_images(self, n_dims: int) -> int:
@@ -117,50 +143,48 @@ class DetectionMethod(Method[Spot, DetectionTrainingParams, LabelledVolume]):
         return params.n_keep_axials
 
     @override
-    def trained_with(self, params: DetectionTrainingParams, shape: Shape) -> TrainedWith:
+    def trained_with(self, params: DetectionTrainingParams | DetectionParams, shape: Shape) -> TrainedWith:
         return of_detection(params, shape)
+
+    @override
+    def n_outputs(self, n_dims: int) -> int:
+        return N_CLASSES
+
+    @override
+    def predict(
+        self, work: ModelWork, t: int, params: DetectionParams, spots: Sequence[Spot] = ()
+    ) -> list[DetectedSpot]:
+        """Find the nuclei of a timepoint."""
+        with work.dataset.in_use():
+            _compare(work, params)
+            seen = _seen(work, t, params)
+            return _found(work, t, params, _probabilities(work, seen, params), _warn_of_none(params))
 
 
 DETECTION = DetectionMethod()
 
 
-def positions_of(spots: Sequence[Spot]) -> FloatArray:
-    """Return the positions of the annotated spots, (N, 3), Z, Y, X."""
-    return np.array([spot.pos for spot in spots if spot.tag is not Tag.UNLABELED]).reshape(-1, 3)
+def _start_params(params: DetectionTrainingParams | DetectionParams | StartParams, n_dims: int) -> StartParams:
+    """Return how a model begins that is missing for a training or a prediction of a dataset."""
+    if isinstance(params, StartParams):
+        return params
+    if isinstance(params, DetectionParams):
+        n_dims = 2 if params.prediction.use_2d else n_dims
+        return StartParams(n_dims=n_dims, n_keep_axials=params.prediction.n_keep_axials)
+    return StartParams(
+        n_dims=n_dims,
+        n_keep_axials=params.n_keep_axials,
+        crop_size=params.crop_size,
+        image=params.image,
+        seed=params.loop.seed,
+    )
 
 
-def detection_start(
-    work: ModelWork, n_dims: int, params: SelfSupervisedParams, cache_bytes: int = DEFAULT_CACHE_BYTES
-) -> ModelStart:
-    """Return how a detection model begins: without trained weights from the intensities of the dataset.
-
-    Parameters
-    ----------
-    work
-        The dataset and the model.
-    n_dims
-        Of the network: 2 for one that sees a volume slice by slice.
-    params
-        How a network is trained on intensities.
-    cache_bytes
-        Limit for the prepared timepoints that are kept in memory meanwhile.
-    """
-
-    @needs_memory("the start of the model", START_REMEDY)
-    def untrained(why: str | None) -> Untrained:
-        if why is not None:
-            logger.warning("%s. Starting it from the intensities of the dataset instead.", why)
-        with work.dataset.in_use():
-            return _from_intensities(work, n_dims, params, cache_bytes)
-
-    file = DETECTION_FILES[n_dims]
-    return ModelStart(DetectionNet, n_dims, params.n_keep_axials, file, "detection model", untrained)
-
-
-def _from_intensities(work: ModelWork, n_dims: int, params: SelfSupervisedParams, cache_bytes: int) -> Untrained:
+def _from_intensities(work: ModelWork, params: StartParams) -> Untrained:
     """Make a network from the intensities of the dataset, or, where it is to see no crop of it, from random weights."""
     if params.seed is not None:
         torch.manual_seed(params.seed)
+    n_dims = params.n_dims
     model = Ensemble([DetectionNet(n_dims, params.n_keep_axials)]).to(work.model_cache.device)
     if params.n_crops == 0:
         logger.warning(
@@ -168,7 +192,7 @@ def _from_intensities(work: ModelWork, n_dims: int, params: SelfSupervisedParams
         )
         return ProvenanceEntry(what="random"), model
     dataset = work.dataset
-    images = TimepointCache(lambda t: PreparedImage(prepare(dataset.read_image(t), params.image)), cache_bytes)
+    images = TimepointCache(lambda t: PreparedImage(prepare(dataset.read_image(t), params.image)), work.cache_bytes)
 
     def image(t: int) -> NDArray[np.float32]:
         volume = images(t).image
@@ -194,25 +218,6 @@ class PreparedImage:
 
 OnNone = Callable[[int, float], None]
 _Image = NDArray[np.float32]
-_needs_memory = needs_memory("the prediction", PREDICTION_REMEDY)
-
-
-def detect(work: ModelWork, t: int, params: DetectionParams) -> list[DetectedSpot]:
-    """Find the nuclei of a timepoint.
-
-    Raises
-    ------
-    InvalidInputError
-        The timepoint or the box is outside of the movie.
-    elephant.errors.ModelFileError
-        The model is none of such a network, or is ruined.
-    elephant.errors.Cancelled
-        The work was ended; nothing was written.
-    """
-    with work.dataset.in_use():
-        _compare(work, params)
-        seen = _seen(work, t, params)
-        return _found(work, t, params, _probabilities(work, seen, params), _warn_of_none(params))
 
 
 def detect_all(
@@ -230,7 +235,7 @@ def detect_all(
     Raises
     ------
     InvalidInputError, elephant.errors.ModelFileError, elephant.errors.Cancelled
-        As for :func:`detect`, after the timepoints before.
+        As for :meth:`DetectionMethod.predict`, after the timepoints before.
     """
     with work.dataset.in_use(), ThreadPoolExecutor(2, thread_name_prefix="detection") as others:
         _compare(work, params)

@@ -9,14 +9,16 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from elephant.config import FlowParams, FlowStart, FlowTrainingParams, kept_poolings
+from elephant.config import DisplacementParams, FlowParams, FlowTrainingParams, StartParams, kept_poolings
 from elephant.crops import LabelledPair
 from elephant.crops.sample import anchors_of
 from elephant.dataset import Dataset
 from elephant.device import needs_memory
+from elephant.errors import InvalidInputError
 from elephant.geometry import Block, Ellipsoid, block_of, rasterise
 from elephant.images import normalise, prepare, rescale, rescale_labels
-from elephant.methods.annotations import check_links, update_flow_labels, warn_of_outside
+from elephant.labels import flow_labels
+from elephant.methods.annotations import by_timepoint, warn_of_outside
 from elephant.methods.base import Method
 from elephant.methods.compatibility import of_flow, warn_of_differences
 from elephant.methods.starting import ModelStart, Untrained
@@ -34,7 +36,7 @@ from elephant.models.pretrained import FLOW_FILES
 from elephant.models.provenance import ProvenanceEntry, TrainedWith
 from elephant.models.unet import FlowNet
 from elephant.prediction import predict_flow
-from elephant.progress import CancelToken, NeverCancelled, ProgressReporter
+from elephant.progress import CancelToken, NeverCancelled
 from elephant.spots import FlowField, covers, moved, unmoved
 from elephant.training.networks import FlowTrainer
 from elephant.types import Box, EarlierSpot, FloatArray, Link, Shape, Spot
@@ -42,41 +44,70 @@ from elephant.types import Box, EarlierSpot, FloatArray, Link, Shape, Spot
 logger = logging.getLogger(__name__)
 
 
-class FlowMethod(Method[Link, FlowTrainingParams, LabelledPair]):
+# What a network should see around a spot that is predicted on its own, voxels, Z, Y, X.
+LEAST_REGION = (16, 96, 96)
+# Of a flow that is kept, voxels: what a network says is hardly more exact.
+PRECISION = 0.25
+
+
+class FlowMethod(Method[Link, DisplacementParams, FlowTrainingParams, LabelledPair, FlowParams, EarlierSpot]):
     """Where nuclei were, from sparse links between timepoints; SCIENCE.md's flow."""
 
+    name = "flow"
     annotated = "links"
     network = FlowNet
+    n_seen = 2
     nothing_to_train = "nothing to train: none of the links has a spot in the image; link some nuclei first"
 
     @override
+    def start(self, params: FlowTrainingParams | FlowParams | StartParams, work: ModelWork | None = None) -> ModelStart:
+        """Return how a model begins: without trained weights from random ones."""
+        wanted = params if isinstance(params, StartParams) else _start_params(params, work)
+
+        def untrained(why: str | None) -> Untrained:
+            if why is None:
+                logger.info("Starting the flow model from random weights")
+            else:
+                because = f"{why[:1].upper()}{why[1:]}"
+                logger.warning("%s. Starting the flow model from random weights: train it before use.", because)
+            if wanted.seed is not None:
+                torch.manual_seed(wanted.seed)
+            return ProvenanceEntry(what="random"), Ensemble([FlowNet(n_dims, wanted.n_keep_axials)])
+
+        n_dims = wanted.n_dims
+        file = FLOW_FILES.get(n_dims)
+        return ModelStart(FlowNet, n_dims, wanted.n_keep_axials, file, f"flow model for {n_dims}D", untrained)
+
+    @override
     def check(self, dataset: Dataset, annotations: Sequence[Link]) -> Mapping[int, Sequence[Link]]:
-        return check_links(dataset, annotations)
+        groups = by_timepoint(annotations, dataset.n_timepoints)
+        if groups and max(groups) + 1 >= dataset.n_timepoints:
+            t = max(groups)
+            raise InvalidInputError(
+                f"a link begins at timepoint {t}, but its nucleus must be at {t + 1} and the dataset has timepoints 0 "
+                f"to {t}: choose the dataset that these links belong to"
+            )
+        return super().check(dataset, annotations)
 
     @override
-    def labels_any(self, dataset: Dataset, annotations: Sequence[Link], params: FlowTrainingParams) -> bool:
-        edges = params.displacement.voxel_size.last(dataset.n_dims)
-        ellipsoids = Ellipsoid.from_spots(annotations, dataset.n_dims)
-        return any(not block_of(ellipsoid, edges, dataset.shape).is_empty for ellipsoid in ellipsoids)
-
-    @override
-    def update_labels(
-        self,
-        dataset: Dataset,
-        annotations: Sequence[Link],
-        params: FlowTrainingParams,
-        reporter: ProgressReporter,
-        cancel: CancelToken,
+    def write_labels(
+        self, dataset: Dataset, t: int, annotations: Sequence[Link], params: DisplacementParams, cancel: CancelToken
     ) -> None:
-        update_flow_labels(dataset, annotations, params.displacement, reporter, cancel)
+        labels = flow_labels(dataset.shape, annotations, params, cancel)
+        cancel.check()
+        dataset.write_flow_labels(t, labels)
+
+    @override
+    def clear_labels(self, dataset: Dataset) -> None:
+        dataset.clear_flow_labels()
 
     @override
     def is_labelled(self, dataset: Dataset, t: int) -> bool:
         return bool(dataset.read_flow_labels(t)[-1].any())
 
     @override
-    def positions(self, annotations: Sequence[Link]) -> FloatArray:
-        return np.array([link.pos for link in annotations]).reshape(-1, 3)
+    def labels_of(self, params: FlowTrainingParams) -> DisplacementParams:
+        return params.displacement
 
     @override
     def n_images(self, n_dims: int) -> int:
@@ -113,28 +144,42 @@ class FlowMethod(Method[Link, FlowTrainingParams, LabelledPair]):
         return kept_poolings(params.displacement.n_keep_axials)
 
     @override
-    def trained_with(self, params: FlowTrainingParams, shape: Shape) -> TrainedWith:
+    def trained_with(self, params: FlowTrainingParams | FlowParams, shape: Shape) -> TrainedWith:
         return of_flow(params, shape)
+
+    @override
+    def n_outputs(self, n_dims: int) -> int:
+        return n_dims
+
+    @override
+    @needs_memory("the prediction", PREDICTION_REMEDY)
+    def predict(self, work: ModelWork, t: int, params: FlowParams, spots: Sequence[Spot] = ()) -> list[EarlierSpot]:
+        """Find where the spots of a timepoint were at the one before; one for each, in their order.
+
+        Spots outside of the crop box are predicted where they are. Those that have no voxel in the image stay where
+        they are, as do all at timepoint 0.
+        """
+        shape, voxel_size = work.dataset.shape, params.displacement.voxel_size
+        box = chosen_box(params.prediction.crop_box, shape)
+        ellipsoids = Ellipsoid.from_spots(spots, len(shape))
+        if t == 0:
+            return [unmoved(spot) for spot in spots]
+        warn_of_outside(spots, voxel_size, shape, "stay where they are")
+        warn_of_differences(work.model_path, of_flow(params, shape), "this prediction")
+        with work.dataset.in_use():
+            found = _displacements(_Flow(work, t, params), box, ellipsoids)
+        return [moved(s, found[i], voxel_size) if i in found else unmoved(s) for i, s in enumerate(spots)]
 
 
 FLOW = FlowMethod()
 
 
-def flow_start(params: FlowStart) -> ModelStart:
-    """Return how a flow model begins: without trained weights from random ones."""
-
-    def untrained(why: str | None) -> Untrained:
-        if why is None:
-            logger.info("Starting the flow model from random weights")
-        else:
-            because = f"{why[:1].upper()}{why[1:]}"
-            logger.warning("%s. Starting the flow model from random weights: train it before use.", because)
-        if params.seed is not None:
-            torch.manual_seed(params.seed)
-        return ProvenanceEntry(what="random"), Ensemble([FlowNet(params.n_dims, params.n_keep_axials)])
-
-    file = FLOW_FILES.get(params.n_dims)
-    return ModelStart(FlowNet, params.n_dims, params.n_keep_axials, file, f"flow model for {params.n_dims}D", untrained)
+def _start_params(params: FlowTrainingParams | FlowParams, work: ModelWork | None) -> StartParams:
+    """Return how a model begins that is missing for a training or a prediction of a dataset."""
+    if work is None:
+        raise ValueError("how many axes a flow model has is known from a dataset, or from StartParams")
+    keep, seed = params.displacement.n_keep_axials, params.loop.seed if isinstance(params, FlowTrainingParams) else None
+    return StartParams(n_dims=work.dataset.n_dims, n_keep_axials=keep, seed=seed)
 
 
 def _seen_norm(dataset: Dataset, params: FlowTrainingParams) -> tuple[float, ...]:
@@ -142,45 +187,6 @@ def _seen_norm(dataset: Dataset, params: FlowTrainingParams) -> tuple[float, ...
     norm = params.displacement.norm(dataset.n_dims)
     per_stored = seen_per_stored(dataset.shape, params.image.input_size or dataset.shape)
     return tuple(n * r for n, r in zip(norm, reversed(per_stored), strict=True))
-
-
-# What a network should see around a spot that is predicted on its own, voxels, Z, Y, X.
-LEAST_REGION = (16, 96, 96)
-# Of a flow that is kept, voxels: what a network says is hardly more exact.
-PRECISION = 0.25
-
-
-@needs_memory("the prediction", PREDICTION_REMEDY)
-def displace(work: ModelWork, t: int, spots: Sequence[Spot], params: FlowParams) -> list[EarlierSpot]:
-    """Find where the spots of a timepoint were at the one before.
-
-    Spots outside of the crop box are predicted where they are. Those that have no voxel in the image stay where they
-    are, as do all at timepoint 0.
-
-    Returns
-    -------
-    list of EarlierSpot
-        One for each spot, in their order.
-
-    Raises
-    ------
-    elephant.errors.InvalidInputError
-        The timepoint or the box is outside of the movie, or a covariance is not positive definite.
-    elephant.errors.ModelFileError
-        The model is none of such a network, or is ruined.
-    elephant.errors.Cancelled
-        The work was ended; nothing was written.
-    """
-    shape, voxel_size = work.dataset.shape, params.displacement.voxel_size
-    box = chosen_box(params.prediction.crop_box, shape)
-    ellipsoids = Ellipsoid.from_spots(spots, len(shape))
-    if t == 0:
-        return [unmoved(spot) for spot in spots]
-    warn_of_outside(spots, voxel_size, shape, "stay where they are")
-    warn_of_differences(work.model_path, of_flow(params, shape), "this prediction")
-    with work.dataset.in_use():
-        found = _displacements(_Flow(work, t, params), box, ellipsoids)
-    return [moved(s, found[i], voxel_size) if i in found else unmoved(s) for i, s in enumerate(spots)]
 
 
 def regions_around(blocks: Sequence[Block], least: Shape, shape: Shape, cancel: CancelToken | None = None) -> list[Box]:

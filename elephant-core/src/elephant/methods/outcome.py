@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from elephant.config import LoopParams
 from elephant.dataset import Dataset
@@ -72,8 +71,8 @@ class Outcome:
         self,
         dataset: Dataset,
         model_cache: ModelCache,
-        prepare: Callable[[ModelWork], TrainingRun[Any, Any, Any]],
-        start: Callable[[ModelWork], None],
+        prepare: Callable[[ModelWork], TrainingRun],
+        start: Callable[[TrainingRun], None],
         cancel: CancelToken,
     ) -> None:
         """Check a training, start its model where that is missing, and train it.
@@ -91,7 +90,7 @@ class Outcome:
             work = ModelWork(dataset, self.path, model_cache, self, cancel)
             training = prepare(work)
             was_there = self.path.exists()
-            start(work)
+            start(training)
             self.made = None if was_there else self._changed()
             training.run(InterruptibleControl(training.params.loop, cancel), self.saved)
 

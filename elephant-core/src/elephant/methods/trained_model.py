@@ -15,8 +15,8 @@ from elephant.errors import InvalidInputError, ModelFileError
 from elephant.keywords import check_names, leaves, params_of
 from elephant.methods.annotations import by_timepoint
 from elephant.methods.compatibility import as_trained
-from elephant.methods.detection import detect, detect_all
-from elephant.methods.flow import displace
+from elephant.methods.detection import DETECTION, detect_all
+from elephant.methods.flow import FLOW
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.checkpoint import load_state_dicts
@@ -121,7 +121,7 @@ class Model:
         dataset, t = self._one(images, timepoint, is_volume=self.n_dims == 3 or bool(params.get("use_2d")))
         wanted = self._params(DetectionParams, dataset, voxel_size, params)
         with Bars(quiet=quiet) as bars, interruptible_script(lambda: "nothing was found yet") as cancel:
-            return detect(ModelWork(dataset, self.path, self._cache, bars, cancel), t, wanted)
+            return DETECTION.predict(ModelWork(dataset, self.path, self._cache, bars, cancel), t, wanted)
 
     def predict_all(
         self,
@@ -212,7 +212,7 @@ class Model:
         with Bars(quiet=quiet) as bars, interruptible_script(lambda: "nothing was found yet") as cancel:
             work = ModelWork(dataset, self.path, self._cache, bars, cancel)
             for done, (t, group) in enumerate(groups.items(), start=1):
-                found |= {id(s): was for s, was in zip(group, displace(work, t, group, wanted), strict=True)}
+                found |= {id(s): was for s, was in zip(group, FLOW.predict(work, t, wanted, group), strict=True)}
                 bars.progress("timepoint", done, len(groups))
         return [found[id(spot)] for spot in spots]
 

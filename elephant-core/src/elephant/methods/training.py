@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Generic, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from elephant.crops.sample import TimepointCache
 from elephant.device import needs_memory
 from elephant.errors import InvalidInputError
-from elephant.methods.base import A, Method, P, S
+from elephant.methods.base import A, AnyMethod, Method, P
 from elephant.methods.compatibility import warn_of_differences
-from elephant.methods.work import DEFAULT_CACHE_BYTES, TRAINING_REMEDY, ModelWork, check_batches, check_images
+from elephant.methods.starting import ModelStart
+from elephant.methods.work import TRAINING_REMEDY, ModelWork, check_batches, check_images
 from elephant.models.ensemble import Ensemble
 from elephant.models.lock import writing
 from elephant.models.provenance import ProvenanceEntry, finite
 from elephant.models.versions import ModelFile
 from elephant.training.loop import LiveSettings, TrainingControl
-from elephant.types import FloatArray
+from elephant.types import FloatArray, Link, Spot
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class LiveUpdates(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingRun(Generic[A, P, S]):
+class TrainingRun:
     """A training that was checked and can be run.
 
     Attributes
@@ -63,10 +64,14 @@ class TrainingRun(Generic[A, P, S]):
         Parameters of the training.
     """
 
-    method: Method[A, P, S]
+    method: AnyMethod
     work: ModelWork
-    annotations: Sequence[A]
-    params: P
+    annotations: Sequence[Spot] | Sequence[Link]
+    params: Any
+
+    def start(self) -> ModelStart:
+        """Return how the model begins where its file is not there yet."""
+        return self.method.start(self.params, self.work)
 
     def load(self) -> Ensemble:
         """Return the model.
@@ -81,9 +86,7 @@ class TrainingRun(Generic[A, P, S]):
         return work.model_cache.get(work.model_path, method.network, work.dataset.n_dims, keep)
 
     @needs_memory("the training", TRAINING_REMEDY)
-    def run(
-        self, control: TrainingControl, on_saved: Callable[[], None], cache_bytes: int = DEFAULT_CACHE_BYTES
-    ) -> None:
+    def run(self, control: TrainingControl, on_saved: Callable[[], None]) -> None:
         """Label the timepoints of the annotations, then train the model on them; it is saved after each epoch.
 
         Parameters
@@ -92,8 +95,6 @@ class TrainingRun(Generic[A, P, S]):
             Ends the training, and knows the settings of the moment.
         on_saved
             Called each time that the model was saved.
-        cache_bytes
-            Limit for the samples that are kept in memory.
 
         Raises
         ------
@@ -114,22 +115,16 @@ class TrainingRun(Generic[A, P, S]):
             if not positions:
                 raise InvalidInputError(method.nothing_to_train)
 
-            def sample(t: int) -> S:
+            def sample(t: int) -> Any:
                 return method.sample(dataset, t, positions[t], method.images(dataset, t, params), params)
 
-            trainer = method.trainer(model, TimepointCache(sample, cache_bytes), params, dataset)
+            trainer = method.trainer(model, TimepointCache(sample, self.work.cache_bytes), params, dataset)
             with self._recording("training", model, control, on_saved) as recorder:
                 recorder.trains_on({t: len(found) for t, found in positions.items()})
                 trainer.run(list(positions), recorder, recorder, recorder.save)
 
     @needs_memory("the live training", TRAINING_REMEDY)
-    def run_live(
-        self,
-        updates: LiveUpdates,
-        control: TrainingControl,
-        on_saved: Callable[[], None],
-        cache_bytes: int = DEFAULT_CACHE_BYTES,
-    ) -> None:
+    def run_live(self, updates: LiveUpdates, control: TrainingControl, on_saved: Callable[[], None]) -> None:
         """Train one epoch on each timepoint whose labels are written, until the session is ended.
 
         The annotations given, if any, are labelled first and make the first epoch. Each epoch reads the newest labels
@@ -139,8 +134,8 @@ class TrainingRun(Generic[A, P, S]):
         ----------
         updates
             Says where labels were written.
-        control, on_saved, cache_bytes
-            As for :meth:`run`; images are what is kept in memory.
+        control, on_saved
+            As for :meth:`run`.
 
         Raises
         ------
@@ -150,7 +145,7 @@ class TrainingRun(Generic[A, P, S]):
         with self._changing("a live session"):
             model = self.load()
             pending = self._write_labels()
-            newest = _NewestSample(self, cache_bytes)
+            newest = _NewestSample(self)
             trainer = self.method.trainer(model, newest, self.params, self.work.dataset)
             epoch = 0
             with self._recording("live session", model, control, on_saved) as recorder:
@@ -175,7 +170,8 @@ class TrainingRun(Generic[A, P, S]):
         """Write the labels, and return where crops are cut."""
         method, work = self.method, self.work
         groups = method.check(work.dataset, self.annotations)
-        method.update_labels(work.dataset, self.annotations, self.params, work.reporter, work.cancel)
+        labels = method.labels_of(self.params)
+        method.update_labels(work.dataset, self.annotations, labels, work.reporter, work.cancel)
         return {t: method.positions(group) for t, group in groups.items()}
 
     @contextmanager
@@ -197,8 +193,13 @@ class TrainingRun(Generic[A, P, S]):
 
 
 def prepare_training(
-    method: Method[A, P, S], work: ModelWork, annotations: Sequence[A], params: P, *, may_wait: bool = False
-) -> TrainingRun[A, P, S]:
+    method: Method[A, Any, P, Any, Any, Any],
+    work: ModelWork,
+    annotations: Sequence[A],
+    params: P,
+    *,
+    may_wait: bool = False,
+) -> TrainingRun:
     """Check that a training can be done, before anything is written or a model is started.
 
     Parameters
@@ -213,7 +214,7 @@ def prepare_training(
     """
     dataset = work.dataset
     groups = method.check(dataset, annotations)
-    if not may_wait and not method.labels_any(dataset, annotations, params):
+    if not may_wait and not method.labels_any(dataset, annotations, method.labels_of(params)):
         raise InvalidInputError(method.nothing_to_train)
     check_images(dataset, params.image, method.n_images(dataset.n_dims))
     seen = params.image.input_size or dataset.shape
@@ -311,13 +312,13 @@ class _Images:
         return self.values.nbytes
 
 
-class _NewestSample(Generic[A, P, S]):
+class _NewestSample:
     """The sample of the epoch: images are kept in memory, labels are read when they were written."""
 
-    def __init__(self, run: TrainingRun[A, P, S], cache_bytes: int) -> None:
-        self._run: TrainingRun[A, P, S] = run
-        self._images = TimepointCache(self._read, cache_bytes)
-        self._current: dict[int, S] = {}
+    def __init__(self, run: TrainingRun) -> None:
+        self._run = run
+        self._images = TimepointCache(self._read, run.work.cache_bytes)
+        self._current: dict[int, Any] = {}
 
     def renew(self, t: int, positions: FloatArray) -> bool:
         """Take the newest labels of a timepoint; False where it has none."""
@@ -325,7 +326,7 @@ class _NewestSample(Generic[A, P, S]):
         self._current = {t: method.sample(dataset, t, positions, self._images(t).values, self._run.params)}
         return method.is_labelled(dataset, t)
 
-    def __call__(self, t: int) -> S:
+    def __call__(self, t: int) -> Any:
         return self._current[t]
 
     def _read(self, t: int) -> _Images:

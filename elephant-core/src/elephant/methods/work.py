@@ -41,6 +41,8 @@ class ModelWork:
         Where models are kept warm; its device computes.
     reporter, cancel
         Who hears how far the work is and who may end it.
+    cache_bytes
+        Limit for the prepared timepoints that are kept in memory meanwhile.
     """
 
     dataset: Dataset
@@ -48,6 +50,7 @@ class ModelWork:
     model_cache: ModelCache
     reporter: ProgressReporter
     cancel: CancelToken
+    cache_bytes: int = DEFAULT_CACHE_BYTES
 
 
 def chosen_box(crop_box: Box | None, shape: Shape) -> Box:

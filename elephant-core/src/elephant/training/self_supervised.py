@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elephant.config import SelfSupervisedParams
+from elephant.config import StartParams
 from elephant.device import mixed_precision
 from elephant.models.ensemble import Ensemble, interruptible
 from elephant.models.losses import CENTRE_CHANNEL
@@ -29,7 +29,7 @@ def train_on_intensities(
     model: Ensemble,
     images: ImageSource,
     n_timepoints: int,
-    params: SelfSupervisedParams,
+    params: StartParams,
     reporter: ProgressReporter,
     cancel: CancelToken,
 ) -> None:
@@ -58,7 +58,7 @@ def train_on_intensities(
         cancel.check()
         for group in optimiser.param_groups:
             group["lr"] = params.learning_rates[step // params.n_crops]
-        crop = _random_crop(images(int(rng.integers(n_timepoints))), params.crop_size, rng)
+        crop = _random_crop(images(int(rng.integers(n_timepoints))), params.crop_size[-params.n_dims :], rng)
         x = torch.from_numpy(crop).to(device)[None, None]
         optimiser.zero_grad(set_to_none=True)
         with mixed_precision(device), interruptible(model, cancel):

@@ -21,7 +21,7 @@ from elephant.dataset import Dataset
 from elephant.device import choose_device
 from elephant.errors import InvalidInputError
 from elephant.methods.annotations import by_timepoint
-from elephant.methods.flow import displace
+from elephant.methods.flow import FLOW
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.tracking import parents_of, tracks_of
@@ -116,7 +116,7 @@ def _numbered(records: Sequence[SpotRecord], dataset: Dataset) -> Groups:
 
 
 def _displaced(work: ModelWork, t: int, records: Sequence[SpotRecord], params: FlowParams) -> list[SpotRecord]:
-    earlier = displace(work, t, [spot_of(record) for record in records], params)
+    earlier = FLOW.predict(work, t, params, [spot_of(record) for record in records])
     return [
         record.model_copy(update={"earlier": tuple(was.pos[::-1].tolist()), "sqdisp": was.sqdisp})
         for record, was in zip(records, earlier, strict=True)

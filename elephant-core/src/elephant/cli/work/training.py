@@ -14,15 +14,15 @@ from elephant.cli.parameters import build
 from elephant.cli.running import DONE, current, print_json
 from elephant.cli.spot_records import links_of, spot_of
 from elephant.cli.workspace import MODELS, chosen_workspace, place
-from elephant.config import DetectionTrainingParams, FlowStart, FlowTrainingParams, SelfSupervisedParams
+from elephant.config import DetectionTrainingParams, FlowTrainingParams
 from elephant.console import Bars, interruptible
 from elephant.dataset import Dataset
 from elephant.device import choose_device
 from elephant.errors import InvalidInputError
-from elephant.methods.detection import DETECTION, detection_start
-from elephant.methods.flow import FLOW, flow_start
+from elephant.methods.detection import DETECTION
+from elephant.methods.flow import FLOW
 from elephant.methods.outcome import Outcome
-from elephant.methods.starting import ModelStart, ensure_model, reset_model, warn_of_start
+from elephant.methods.starting import ensure_model, reset_model, warn_of_start
 from elephant.methods.training import TrainingRun, prepare_training
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
@@ -84,16 +84,7 @@ def train_detection(order: Order) -> int:
     spots = [spot_of(record, Tag(order.values["tag"])) for record in read_all_spots(order.files)]
     if not spots:
         raise InvalidInputError(f"nothing to train: {order.names} has no spots; annotate some nuclei first")
-    start = SelfSupervisedParams(
-        crop_size=params.crop_size, n_keep_axials=params.n_keep_axials, image=params.image, seed=params.loop.seed
-    )
-    return _train(
-        order,
-        dataset,
-        path,
-        lambda work: prepare_training(DETECTION, work, spots, params),
-        lambda work: detection_start(work, dataset.n_dims, start),
-    )
+    return _train(order, dataset, path, lambda work: prepare_training(DETECTION, work, spots, params))
 
 
 def train_flow_model(order: Order) -> int:
@@ -106,28 +97,20 @@ def train_flow_model(order: Order) -> int:
             f"nothing to train: {order.names} contains no links; give its spots a parent, as "
             "`elephant link --join` does, or a displacement"
         )
-    start = FlowStart(n_dims=dataset.n_dims, n_keep_axials=params.displacement.n_keep_axials, seed=params.loop.seed)
-    return _train(
-        order,
-        dataset,
-        path,
-        lambda work: prepare_training(FLOW, work, links, params),
-        lambda _work: flow_start(start),
-    )
+    return _train(order, dataset, path, lambda work: prepare_training(FLOW, work, links, params))
 
 
 def _train(
     order: Order,
     dataset: Dataset,
     path: Path,
-    prepare: Callable[[ModelWork], TrainingRun[Any, Any, Any]],
-    start_of: Callable[[ModelWork], ModelStart],
+    prepare: Callable[[ModelWork], TrainingRun],
 ) -> int:
     model_cache = ModelCache(choose_device(order.values["device"]))
     with Bars(quiet=current().quiet) as bars, _curves(order, path) as curves:
         outcome = Outcome(path, bars, curves)
         with interruptible(outcome.promise) as cancel:
-            outcome.run(dataset, model_cache, prepare, lambda work: _start(order, work, start_of(work)), cancel)
+            outcome.run(dataset, model_cache, prepare, lambda training: _start(order, training), cancel)
     return _report(outcome, as_json=order.values["as_json"])
 
 
@@ -154,8 +137,9 @@ def _prepared(order: Order) -> tuple[Dataset, Path, dict[str, Any]]:
     return dataset, place(MODELS, order.model, workspace), {"voxel_size": voxel, "n_keep_axials": keep}
 
 
-def _start(order: Order, work: ModelWork, start: ModelStart) -> None:
+def _start(order: Order, training: TrainingRun) -> None:
     """Start the model if it is missing, or anew if requested."""
+    work, start = training.work, training.start()
     path, source, pretrained = work.model_path, order.source(), Pretrained(work.model_path.parent / "pretrained")
     if source is None:
         ensure_model(path, start, pretrained)
