@@ -63,7 +63,7 @@ def test_what_a_movie_is_taken_for_is_said(start: Start, ears: Ears) -> None:
         for t, setup in ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1)):
             file[f"t{t:05d}/s{setup:02d}/0/cells"] = np.full((1, 4, 4), 10 * setup + t + 1, np.int16)
     assert client.generate().status_code == 200
-    ears.wait_for(lambda e: "movie.H5 has 2 sources, and source 0 was taken" in e.said("WARNING"))
+    ears.wait_for(lambda e: "movie.H5 has 2 sources, and source 0 is used" in e.said("WARNING"))
     body = {**client.generate_body(), "setup": 1}
     assert "none at timepoint 1" in read(client.send("dataset/generate", body), 400)["error"]
     refused = client.send("dataset/generate", {**body, "setup": 7})

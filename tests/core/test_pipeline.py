@@ -300,7 +300,7 @@ def test_unknown_names_and_wrong_values_are_refused_by_name(images: NDArray[np.u
         elephant.train(movie, rows * [[1.0], [-1.0], [1.0]])
     with pytest.raises(InvalidInputError, match="got 1 unlabeled ones"):
         elephant.train(movie, [Spot(0, np.ones(3), np.eye(3))])
-    with pytest.raises(InvalidInputError, match="is not known: expected voxel_size="):
+    with pytest.raises(InvalidInputError, match="is not known: give voxel_size="):
         elephant.train(elephant.open_dataset(images, quiet=True, **axes), rows)  # type: ignore[arg-type]
 
 

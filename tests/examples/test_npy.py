@@ -76,7 +76,7 @@ def test_a_movie_is_not_called_the_same_without_its_reader(installed: Callable[[
         assert shell("convert", "m.npy", "m").status == 0
     assert check_dataset(shell.folder / "m") == "ready"
     os.utime("m.npy")
-    assert "cannot be read now (expected `reader` to be one that is installed" in check_dataset(shell.folder / "m")
+    assert "cannot be read now (expected `reader` to be an installed one" in check_dataset(shell.folder / "m")
     again = shell("convert", "m.npy", "other")
     assert (again.status, again.err.count("\n")) == (1, 1)
     assert "got a NumPy array" in again.err

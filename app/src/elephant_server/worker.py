@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import signals
 
-from elephant.dataset import sweep
+from elephant.dataset import recover_all
 from elephant.io.atomic import sweep_files
 from elephant_server.jobs.broker import Post, make_celery, register
 from elephant_server.jobs.context import WorkerContext, make_context
@@ -60,7 +60,7 @@ def _warm_up(sender: Any, **_: object) -> None:
     name = sender.hostname.partition("@")[0]
     start_heartbeat(RedisWorkerRegistry(settings.redis_url), settings.machine, name, settings.gpu)
     # What processes left that were killed; what others are at is left alone.
-    sweep(context.datasets)
+    recover_all(context.datasets)
     sweep_files(context.models)
 
 

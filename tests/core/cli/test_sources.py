@@ -33,7 +33,7 @@ def test_the_source_and_the_gaps_are_told(shell: Shell, movie: Path) -> None:
     assert done.status == 0
     assert "source      0 (GFP), one of 2\n" in done.out
     assert "blank at    1: the movie has no image at these timepoints" in done.out
-    assert "warning: m.h5 has 2 sources, and source 0 (GFP) was taken: --setup 1 takes the other (RFP)\n" in done.err
+    assert "warning: m.h5 has 2 sources, and source 0 (GFP) is used: choose the other one with --setup 1" in done.err
     assert "blank at    1" in shell("check", movie.parent / "d").out
     told = {"movie": "m.h5", "setup": 0, "setup_name": "GFP", "n_setups": 2, "blank_timepoints": [1]}
     for args in (["check", movie.parent / "d"], ["convert", movie, movie.parent / "d", "--overwrite"]):
@@ -54,7 +54,7 @@ def test_another_source_is_chosen(shell: Shell, movie: Path) -> None:
 def test_a_movie_that_was_cut_off_is_to_be_copied_again(shell: Shell, movie: Path) -> None:
     movie.write_bytes(movie.read_bytes()[:-1])
     refused = shell("convert", movie, movie.parent / "d").err
-    assert refused.endswith(f"but its end is missing: it has {movie.stat().st_size} bytes. Copy it again\n")
+    assert refused.endswith(f"but it is truncated: it has {movie.stat().st_size} bytes. Copy it again\n")
 
 
 def test_gaps_are_filled_on_request(shell: Shell, movie: Path) -> None:
@@ -62,7 +62,7 @@ def test_gaps_are_filled_on_request(shell: Shell, movie: Path) -> None:
     refused = shell("convert", movie, movie.parent / "d")
     assert refused.status == 1
     assert "none at timepoint 1 (t00001/s00/0/cells)" in refused.err
-    assert "have blank images made with --fill-gaps, or take another source: --setup 1\n" in refused.err
+    assert "fill the gaps with blank images (--fill-gaps), or choose another source with --setup: 1\n" in refused.err
     assert shell("convert", movie, movie.parent / "d", "--fill-gaps").status == 0
     assert images_of(movie.parent / "d")[:, 0, 0, 0].tolist() == [1, 0, 3]
 

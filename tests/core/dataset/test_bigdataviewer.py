@@ -220,6 +220,6 @@ def test_a_link_to_itself(tmp_path: Path) -> None:
         del file["t00001"]
         file["t00001"] = h5py.SoftLink("/t00001")
     with pytest.raises(
-        DatasetError, match=r"expected m\.h5 to hold t00001/s00/0/cells, but what it links to is missing"
+        DatasetError, match=r"expected m\.h5 to hold t00001/s00/0/cells, but the link's target is missing"
     ):
         BigDataViewerReader.open(path)

@@ -54,16 +54,16 @@ def test_another_shape(folder: Path, shape: tuple[int, ...]) -> None:
         "flow_hashes.zarr",
     ],
 )
-def test_each_array_is_missed_and_its_type_and_shape_looked_at(folder: Path, name: str) -> None:
+def test_a_missing_array_and_a_wrong_shape_or_type_are_reported(folder: Path, name: str) -> None:
     shape, dtype = zarr.open_array(folder / name, mode="r").shape, zarr.open_array(folder / name, mode="r").dtype
     shutil.rmtree(folder / name)
     message = check_dataset(folder, SHAPE)
     assert f"{name} is missing" in message
     assert message.endswith(": generate the dataset again from its movie")
     zarr.create_array(folder / name, shape=shape, dtype="int32")
-    assert check_dataset(folder, SHAPE).startswith(f"{name} should be")
+    assert check_dataset(folder, SHAPE).startswith(f"expected {name} of ")
     zarr.create_array(folder / name, shape=(*shape, 1), dtype=dtype, zarr_format=2, overwrite=True)
-    assert check_dataset(folder, SHAPE).startswith(f"{name} should be")
+    assert check_dataset(folder, SHAPE).startswith(f"expected {name} of shape")
 
 
 def _no_json(path: Path) -> None:
@@ -103,7 +103,7 @@ def _folder_instead(path: Path) -> None:
     "damage",
     [_no_json, _not_text, _another_json, _empty_metadata, _unknown_codec, _odd_shape, _folder_instead],
 )
-def test_metadata_without_sense_is_told_and_not_raised(folder: Path, damage: Callable[[Path], None]) -> None:
+def test_invalid_metadata_are_reported_and_not_raised(folder: Path, damage: Callable[[Path], None]) -> None:
     damage(folder / "seg_labels.zarr" / "zarr.json")
     message = check_dataset(folder, SHAPE)
     assert message.startswith("seg_labels.zarr")
@@ -111,22 +111,22 @@ def test_metadata_without_sense_is_told_and_not_raised(folder: Path, damage: Cal
 
 
 @pytest.mark.parametrize("kind", ["absent", "empty", "a file"])
-def test_folders_that_are_none(tmp_path: Path, kind: str) -> None:
+def test_folders_that_are_not_datasets(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "d"
     if kind == "empty":
         folder.mkdir()
     if kind == "a file":
         folder.write_text("")
     message = check_dataset(folder, SHAPE)
-    assert ("imgs.zarr is missing" if kind == "empty" else "is not there") in message
+    assert ("imgs.zarr is missing" if kind == "empty" else "does not exist") in message
 
 
-def test_a_folder_that_holds_the_movie_alone_was_never_converted(tmp_path: Path) -> None:
+def test_a_folder_with_only_the_movie_was_never_converted(tmp_path: Path) -> None:
     (tmp_path / "m.h5").write_bytes(b"")
     assert check_dataset(tmp_path, SHAPE).endswith(": generate the dataset from its movie")
 
 
-def test_a_group_is_no_array(folder: Path) -> None:
+def test_a_group_is_not_an_array(folder: Path) -> None:
     shutil.rmtree(folder / "imgs.zarr")
     zarr.create_group(folder / "imgs.zarr")
     assert check_dataset(folder).startswith("imgs.zarr")
@@ -134,4 +134,4 @@ def test_a_group_is_no_array(folder: Path) -> None:
 
 def test_an_image_without_timepoints(folder: Path) -> None:
     zarr.create_array(folder / "imgs.zarr", shape=(0, 5, 20, 17), dtype="uint8", overwrite=True)
-    assert check_dataset(folder).startswith("imgs.zarr should be")
+    assert check_dataset(folder).startswith("expected imgs.zarr of shape")

@@ -122,7 +122,7 @@ def test_8_bits_that_do_not_fit_are_refused_before_anything_is_written(tmp_path:
 def test_16_bits_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     source = write_movie(tmp_path / "m.h5", ramp(largest=60000))
     for dtype in ("auto", "uint16"):
-        with pytest.raises(DatasetError, match=r"0-65535, but the largest value is 60000.*at least 1$"):
+        with pytest.raises(DatasetError, match=r"0 to 65535, but the largest value is 60000.*at least 1$"):
             make(source, tmp_path / "d", dtype=dtype, divisor=0.5)
 
 
@@ -131,7 +131,7 @@ def test_a_warning_where_almost_nothing_is_left(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, divisor: float
 ) -> None:
     make(write_movie(tmp_path / "m.h5", ramp()), tmp_path / "d", divisor=divisor)
-    assert [r.levelno for r in caplog.records if "grey levels are left" in r.message] == [logging.WARNING]
+    assert [r.levelno for r in caplog.records if "are left after division" in r.message] == [logging.WARNING]
 
 
 def test_no_warning_otherwise(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -153,7 +153,7 @@ def test_a_single_plane_may_stay_3d(tmp_path: Path) -> None:
 
 
 def test_2d_of_a_volume_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"single plane, but m\.h5 has 5"):
+    with pytest.raises(DatasetError, match=r"single plane for a 2D dataset, got m\.h5 with 5"):
         make(write_movie(tmp_path / "m.h5", ramp()), tmp_path / "d", is_2d=True)
     assert not (tmp_path / "d").exists()
 
@@ -261,7 +261,7 @@ def test_a_disk_that_fills_up_leaves_what_was_there(old: Path, tmp_path: Path, m
 
 def test_one_conversion_at_a_time(old: Path, tmp_path: Path) -> None:
     before = content_of(old)
-    with FileLock(old / ".conversion.lock"), pytest.raises(DatasetError, match="another one runs"):
+    with FileLock(old / ".conversion.lock"), pytest.raises(DatasetError, match="another conversion is writing"):
         make(write_movie(tmp_path / "new.h5", ramp()), old)
     assert content_of(old) == before
 

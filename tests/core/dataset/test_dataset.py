@@ -147,7 +147,7 @@ def test_2d(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("t", [-1, 3, 10**9])
 def test_timepoints_outside_the_movie(dataset: Dataset, t: int) -> None:
-    with pytest.raises(InvalidInputError, match=f"3 timepoints, counted from 0, but {t} was asked for"):
+    with pytest.raises(InvalidInputError, match=rf"one of the 3 timepoints.*got {t}"):
         dataset.read_image(t)
     with pytest.raises(InvalidInputError, match="timepoints"):
         dataset.write_labels(t, some_labels())
@@ -172,9 +172,9 @@ def test_labels_of_another_kind(dataset: Dataset) -> None:
 
 
 def test_values_of_another_shape(dataset: Dataset) -> None:
-    with pytest.raises(InvalidInputError, match=r"shape \(3, 10, 7, 3\) here, got \(3, 10, 7\)"):
+    with pytest.raises(InvalidInputError, match=r"shape \(3, 10, 7, 3\) for .*, got \(3, 10, 7\)"):
         dataset.write_probabilities(0, np.zeros((3, 10, 7)), BOX)
-    with pytest.raises(InvalidInputError, match=r"shape \(3, 5, 20, 17\) here"):
+    with pytest.raises(InvalidInputError, match=r"shape \(3, 5, 20, 17\) for"):
         dataset.write_flow(0, np.zeros((2, 5, 20, 17)))
 
 

@@ -81,7 +81,7 @@ def test_without_the_package_the_filter_is_named(tmp_path: Path) -> None:
         [sys.executable, "-c", READING, str(tmp_path / "m.h5"), "without"], capture_output=True, text=True, check=False
     )
     said = done.stderr.strip().splitlines()[-1]
-    assert "packed with the HDF5 filter 32001 (Blosc), which is not installed here" in said
+    assert "compressed with the HDF5 filter 32001 (Blosc), which is not installed here" in said
     assert "h5repack -f GZIP=4 m.h5 repacked.h5" in said
     assert "install the Python package hdf5plugin" in said
 
@@ -95,7 +95,7 @@ def test_an_unknown_filter_is_named_with_a_way_around_it(tmp_path: Path) -> None
         space = h5py.h5s.create_simple((2, 8, 8))
         file.create_group("t00000/s00/0")
         h5py.h5d.create(file.id, b"t00000/s00/0/cells", h5py.h5t.NATIVE_INT16, space, settings)
-    with pytest.raises(DatasetError, match=rf"packed with the HDF5 filter {NUMBER} \(of unknown name\).*h5repack"):
+    with pytest.raises(DatasetError, match=rf"compressed with the HDF5 filter {NUMBER} \(of unknown name\).*h5repack"):
         BigDataViewerReader.open(path)
 
 

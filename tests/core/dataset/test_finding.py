@@ -37,7 +37,7 @@ def test_partitions_of_any_name_are_known_by_the_links_to_them(tmp_path: Path) -
 
 def test_partitions_without_their_master_are_no_movie(tmp_path: Path) -> None:
     write_partitioned(tmp_path, "m", ramp()).unlink()
-    with pytest.raises(DatasetError, match=r"partitions alone, m-00-00\.h5 first: put the master file"):
+    with pytest.raises(DatasetError, match=r"only partitions, such as m-00-00\.h5: put the master file"):
         find_movie(tmp_path)
 
 

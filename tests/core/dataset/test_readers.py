@@ -106,7 +106,7 @@ def test_one_that_cannot_be_loaded_is_named_and_leaves_others_alone(
 def test_what_is_no_reader_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "Counting = 3\n", ENTRY, monkeypatch)
     assert "should be a subclass of" in str(formats()[1][0])
-    with pytest.raises(InvalidInputError, match=r"installed \(bigdataviewer\), got counting; the reader counting of"):
+    with pytest.raises(InvalidInputError, match=r"one \(bigdataviewer\), got counting; the reader counting of"):
         format_of_movie(tmp_path / "a.count", "counting")
 
 
@@ -122,12 +122,12 @@ def test_two_of_one_name_are_not_mixed_up(tmp_path: Path, monkeypatch: pytest.Mo
     [
         ("    claims = None\n", "failed \\(TypeError"),
         ("    open = classmethod(lambda cls, *args, **more: 1 / 0)\n", "failed \\(ZeroDivisionError: "),
-        ("    open = classmethod(lambda cls, *args, **more: 3)\n", "open\\(\\) should return a Counting"),
+        ("    open = classmethod(lambda cls, *args, **more: 3)\n", "expected open\\(\\) to return a Counting"),
         ("    timepoint = None\n", "failed \\(TypeError"),
         ("    def timepoint(self, t):\n        return open(self.path / 'none')\n", "NotADirectoryError"),
-        ("    def timepoint(self, t):\n        return nullcontext(np.zeros((2, 3, 4)))\n", "type float64, where"),
+        ("    def timepoint(self, t):\n        return nullcontext(np.zeros((2, 3, 4)))\n", "got .* and float64"),
         ("    def timepoint(self, t):\n        return nullcontext(np.zeros((9, 9), 'u1'))\n", "failed \\(IndexError"),
-        ("    def files(self):\n        return ()\n", "no files that can be watched"),
+        ("    def files(self):\n        return ()\n", "returned no existing file"),
         ("    def __getstate__(self):\n        raise TypeError('cannot pickle a lock')\n", "cannot pickle a lock"),
         ("    def pieces(self, region):\n        raise SystemExit(3)\n", "failed \\(SystemExit: 3\\)"),
     ],

@@ -222,7 +222,7 @@ def test_a_movie_that_came_later_and_would_be_taken_now(tmp_path: Path) -> None:
     write_movie(folder / "b.h5", other())
     assert check_dataset(folder, SHAPE) == "ready"
     (folder / "a.h5").unlink()
-    assert "made from a.h5, which is gone, and its folder holds the movie b.h5" in check_dataset(folder, SHAPE)
+    assert "made from a.h5, which is missing, and its folder holds the movie b.h5" in check_dataset(folder, SHAPE)
     write_movie(folder / "a.h5", ramp())
     assert check_dataset(folder, SHAPE) == "ready"
     write_movie(folder / "m.h5", other())

@@ -54,7 +54,7 @@ def test_wrong_use(args: list[str]) -> None:
 def test_a_movie_that_is_not_there(tmp_path: Path) -> None:
     done = run(tmp_path / "m.h5", tmp_path / "d")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "is not there" in done.stderr
+    assert "does not exist" in done.stderr
 
 
 INTERRUPTED = """

@@ -31,14 +31,14 @@ def test_a_movie_that_lacks_its_end_is_refused(movie: Path) -> None:
     movie.write_bytes(movie.read_bytes()[:-1])
     with pytest.raises(
         DatasetError,
-        match=r"expected movie\.h5 to be .* of \d+ bytes, but its end is missing: it has \d+ bytes\. Copy or",
+        match=r"expected movie\.h5 to be .* of \d+ bytes, but it is truncated: it has \d+ bytes\. Copy or",
     ):
         check_upload(movie, movie.parent, PADDING)
 
 
 def test_a_movie_of_which_some_came_twice_is_refused(movie: Path) -> None:
     movie.write_bytes(movie.read_bytes() + b"x" * (PADDING + 1))
-    with pytest.raises(DatasetError, match="came twice"):
+    with pytest.raises(DatasetError, match="sent twice"):
         check_upload(movie, movie.parent, PADDING)
 
 
@@ -67,7 +67,7 @@ def test_a_master_needs_its_partitions_where_it_is_going_to_be(tmp_path: Path) -
     check_upload(moved, there, PADDING)
     check_upload(there / "movie-01-00.h5", there, PADDING)
     (there / "movie-01-00.h5").unlink()
-    with pytest.raises(DatasetError, match=r"split into 3 partitions, but movie-01-00\.h5 is not there"):
+    with pytest.raises(DatasetError, match=r"split into 3 partitions, but movie-01-00\.h5 is missing"):
         check_upload(moved, there, PADDING)
 
 

@@ -76,7 +76,7 @@ def test_what_is_no_number_is_black_and_counted(tmp_path: Path, caplog: pytest.L
     images = images_of(tmp_path / "d")
     assert not images[np.isnan(values)].any()
     assert images.max() == 65535
-    assert f"{np.isnan(values).sum()} voxels of m.h5 are not a number" in warnings_of(caplog)
+    assert f"{np.isnan(values).sum()} voxels of m.h5 are NaN" in warnings_of(caplog)
 
 
 def test_a_movie_of_nothing_but_nan_is_refused(tmp_path: Path) -> None:
@@ -90,14 +90,14 @@ def test_a_movie_of_nothing_but_nan_is_refused(tmp_path: Path) -> None:
 def test_infinite_values_are_refused(tmp_path: Path, bad: float, params: dict[str, Any]) -> None:
     values = floats()
     values[1, 2, 3, 4] = bad
-    with pytest.raises(DatasetError, match=r"timepoint 1 of m\.h5 holds infinite values"):
+    with pytest.raises(DatasetError, match=r"timepoint 1 of m\.h5 has infinite values"):
         make(write_movie(tmp_path / "m.h5", values), tmp_path / "d", **params)
     assert not (tmp_path / "d").exists()
 
 
 @pytest.mark.parametrize("params", [{"divisor": 0.1}, {"dtype": "uint8"}, {"dtype": "uint8", "divisor": 2.0}])
 def test_negative_values_are_refused_where_values_are_to_be_divided(tmp_path: Path, params: dict[str, Any]) -> None:
-    with pytest.raises(DatasetError, match=r"at least 0.*-0\.25 to 1: ask for neither a divisor nor 8 bits"):
+    with pytest.raises(DatasetError, match=r"at least 0.*-0\.25 to 1 in m\.h5: without a divisor and 8 bits"):
         make(write_movie(tmp_path / "m.h5", floats(-0.25)), tmp_path / "d", **params)
 
 
@@ -109,7 +109,7 @@ def test_a_divisor_is_taken_as_it_is_given(tmp_path: Path, caplog: pytest.LogCap
     assert not warnings_of(caplog)
     make(source, tmp_path / "d", divisor=1)
     np.testing.assert_array_equal(images_of(tmp_path / "d"), np.floor(values))
-    assert "at most 11 grey levels are left" in warnings_of(caplog)
+    assert "at most 11 grey levels of m.h5 are left" in warnings_of(caplog)
 
 
 def test_8_bits_are_refused_with_the_divisor_that_keeps_them(tmp_path: Path) -> None:

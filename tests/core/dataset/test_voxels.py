@@ -65,7 +65,7 @@ def test_a_dataset_that_is_made_again_keeps_it_only_for_the_same_movie(
     make(write_movie(tmp_path / "m.h5", ramp(largest=200)), tmp_path / "d")
     assert source_of(tmp_path / "d").voxel_size is None
     assert warnings_of(caplog) == [
-        "the voxel size 0.6 x 0.75 x 4 nm (X, Y, Z) was that of the earlier movie and is dropped: give `voxel_size` "
+        "the voxel size 0.6 x 0.75 x 4 nm (X, Y, Z) was that of the previous movie and is dropped: give `voxel_size` "
         "for this one"
     ]
 

@@ -30,7 +30,7 @@ REMEDIES = MappingProxyType(
         "generate it, or check its name": "check its name, or make it with elephant convert",
         "generate the dataset from its movie": "make it with elephant convert",
         "generate the dataset again from its movie": "make it again with elephant convert --overwrite",
-        "generate the dataset again, which starts": "make it again with elephant convert --overwrite, which starts",
+        "generate the dataset again, which clears": "make it again with elephant convert --overwrite, which clears",
         "fill_gaps in dataset/generate": "fill_gaps",
         # What it advises in Python.
         "choose another folder, or overwrite": "give --overwrite, or another name",

@@ -1,4 +1,4 @@
-"""Datasets: what lies in their folders, how movies become datasets, reading, writing and checking them."""
+"""Datasets: converting movies to them, and reading, writing and checking them."""
 
 from elephant.dataset.check import check_dataset, describe_change
 from elephant.dataset.conversion import convert
@@ -6,7 +6,7 @@ from elephant.dataset.dataset import Dataset
 from elephant.dataset.encode import labels_as_rgb
 from elephant.dataset.readers.registry import check_upload, find_movie
 from elephant.dataset.source import DatasetSource
-from elephant.dataset.transaction import sweep
+from elephant.dataset.transaction import recover_all
 
 __all__ = [
     "Dataset",
@@ -17,5 +17,5 @@ __all__ = [
     "describe_change",
     "find_movie",
     "labels_as_rgb",
-    "sweep",
+    "recover_all",
 ]

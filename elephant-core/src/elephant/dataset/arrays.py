@@ -66,9 +66,9 @@ def create_array(path: Path, spec: ArraySpec) -> None:
 
 
 def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
-    """Open an array of format 2 or 3; one that was opened before, and whose metadata are the same, is given again.
+    """Open an array of format 2 or 3; one that was opened before is reused while its metadata are the same.
 
-    Whatever the libraries say of metadata or chunks that make no sense becomes one kind of error.
+    Whatever the libraries raise for invalid metadata or chunks becomes one kind of error.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
     except Exception as error:
         raise DatasetError(f"{path.name} in {path.parent} cannot be read ({error}): {_AGAIN}") from error
     _judge(array, path)
-    if metadata and metadata == _metadata_of(path):  # nothing else was put there meanwhile
+    if metadata and metadata == _metadata_of(path):  # it was not replaced meanwhile
         for oldest in list(_opened)[: -_MOST_OPENED + 1]:
             _opened.pop(oldest, None)
         _opened[key] = (metadata, array)
@@ -94,12 +94,12 @@ def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
 
 
 def _way_to_make(folder: Path) -> str:
-    """Advise according to whether a dataset has been made in a folder, or only its movie lies there."""
+    """Return advice, depending on whether the folder holds a dataset or only its movie."""
     return _AGAIN if any(folder.glob("*.zarr")) else _FIRST
 
 
 def _metadata_of(path: Path) -> bytes:
-    """Return what an array's metadata file holds; nothing where there is none."""
+    """Return the content of an array's metadata file; empty if there is none."""
     for name in _METADATA:
         with suppress(OSError), (path / name).open("rb") as file:
             content = file.read(_LARGEST_METADATA + 1)
@@ -110,7 +110,7 @@ def _metadata_of(path: Path) -> bytes:
 
 
 def _judge(array: zarr.Array[Any], path: Path) -> None:
-    """Refuse metadata for which loops over the parts of a timepoint would have no end."""
+    """Refuse metadata for which loops over the parts of a timepoint would never end."""
     files = array.shards or array.chunks
     per_timepoint = math.prod(-(-size // max(most, 1)) for size, most in zip(array.shape[1:], files[1:], strict=True))
     is_large = max((*array.shape, *files), default=0) > _LONGEST_AXIS or per_timepoint > _MOST_FILES
@@ -122,10 +122,10 @@ def _judge(array: zarr.Array[Any], path: Path) -> None:
 
 
 def for_values(array: zarr.Array[Any], values: NDArray[Any]) -> zarr.Array[Any]:
-    """Return an array as it is best opened to store some values.
+    """Return an array opened in the fastest way to store some values.
 
-    By default every chunk is compared with 0, to be left out where it holds nothing, which takes ten times as long as
-    compressing it: that is for values that are all 0.
+    By default each chunk is compared with 0, so that an empty one is not stored. That takes ten times as long as
+    compressing it, so it is done only for values that are all 0.
     """
     return array.with_config({"write_empty_chunks": True}) if np.any(values) else array
 
@@ -153,7 +153,7 @@ class TimeSeries:
 
     @property
     def name(self) -> str:
-        """Name of the array's folder."""
+        """The array's folder name."""
         return self._path.name
 
     def read(self, t: int, box: Box | None = None) -> NDArray[Any]:
@@ -162,9 +162,9 @@ class TimeSeries:
         Raises
         ------
         InvalidInputError
-            The timepoint or the box lies outside.
+            The timepoint or the box is outside of the array.
         DatasetError
-            What is stored is damaged.
+            The stored values are damaged.
         """
         selection = self._selection(t, box)
         try:
@@ -178,12 +178,12 @@ class TimeSeries:
             ) from error
 
     def stage(self, changes: Changes, t: int, values: NDArray[Any], box: Box | None = None) -> None:
-        """Add to changes that a timepoint, or a box of it, gets new values.
+        """Add new values of a timepoint, or of a box of it, to the changes of a transaction.
 
         Raises
         ------
         InvalidInputError
-            The timepoint or the box lies outside, or the values have another shape.
+            The timepoint or the box is outside of the array, or the values have another shape.
         DatasetError
             The array was replaced by another one meanwhile.
         """
@@ -191,8 +191,8 @@ class TimeSeries:
         expected = self._spec.with_channels(self._spec.spatial if box is None else box.size)
         if values.shape != expected:
             raise InvalidInputError(
-                f"{self._path.name} takes values of shape {expected} here, got {values.shape}: "
-                "give it the values of the box, or of the whole timepoint"
+                f"expected values of shape {expected} for {self._path.name}, got {values.shape}: "
+                "give the values of the box, or of the whole timepoint"
             )
         names = self._names_at(t)
         is_whole = box is None and self._file_shape[0] == 1
@@ -200,7 +200,7 @@ class TimeSeries:
         changes.names.extend(f"{self._path.name}/{name}" for name in names)
 
     def stage_clear(self, changes: Changes) -> None:
-        """Add to changes that every value becomes 0."""
+        """Set every value to 0 in the changes of a transaction."""
         if self._array.fill_value not in (0, None):
             array = self._staged(changes, ())
             for t in range(self._spec.n_timepoints):
@@ -211,7 +211,7 @@ class TimeSeries:
         changes.names.extend(sorted(stored | written))
 
     def _staged(self, changes: Changes, names: Iterable[str]) -> zarr.Array[Any]:
-        """Return an array like this one among new files, which begins with some of its files."""
+        """Return an array like this one in the folder of new files, with some of its files in it."""
         folder = changes.folder / self._path.name
         folder.mkdir(exist_ok=True)
         for name in _METADATA:
@@ -223,7 +223,7 @@ class TimeSeries:
                 _name_again(self._path / name, folder / name)
         array = open_array(folder, writable=True)
         if array.metadata != self._array.metadata:
-            raise DatasetError(f"{self._path} was made again meanwhile: try again")
+            raise DatasetError(f"{self._path} was replaced meanwhile: try again")
         return array
 
     def _names_at(self, t: int, region: Sequence[slice] = ()) -> list[str]:
@@ -232,7 +232,7 @@ class TimeSeries:
         Parameters
         ----------
         region
-            Along the axes after the first; those that are left out are taken whole.
+            Along the axes after the first; missing ones are taken whole.
         """
         shape, files = self._array.shape[1:], self._file_shape[1:]
         parts = [*region, *[slice(None)] * (len(shape) - len(region))]
@@ -242,14 +242,14 @@ class TimeSeries:
         return [self._array.metadata.encode_chunk_key((first, *rest)) for rest in product(*per_axis)]
 
     def _check_whole(self, selection: tuple[int | slice, ...]) -> None:
-        """Refuse files that were cut short: Blosc would decode what lies behind them, and an empty one counts as 0.
+        """Refuse truncated files: Blosc would decode memory behind their end, and an empty file would count as 0.
 
-        Files that are not there hold zeros.
+        Missing files hold zeros.
 
         Raises
         ------
         EOFError
-            One is shorter than it says.
+            One is shorter than its header says.
         """
         t, *region = selection
         is_sharded = self._array.shards is not None
@@ -259,18 +259,18 @@ class TimeSeries:
                 header, n_bytes = file.read(_BLOSC_HEADER), os.fstat(file.fileno()).st_size
                 told = int.from_bytes(header[12:16], "little") if is_blosc and not is_sharded else 1
                 if n_bytes < max(told, 1):
-                    raise EOFError(f"{name} was cut short: it holds {n_bytes} bytes of {told}")
+                    raise EOFError(f"{name} is truncated: it has {n_bytes} bytes of {told}")
 
     @property
     def is_atomic(self) -> bool:
-        """Whether each timepoint lies in one file, which is replaced in one step."""
+        """Whether each timepoint is in one file, which is replaced in one step."""
         per_t = zip(self._file_shape[1:], self._array.shape[1:], strict=True)
         return self._file_shape[0] == 1 and all(f >= s for f, s in per_t)
 
     def is_read_at_once(self, box: Box | None) -> bool:
-        """Whether a read sees either what was there before a write, or all that it wrote.
+        """Return whether a read sees either none or all of what a concurrent write changes.
 
-        Of a file of several chunks, a box is read bit by bit: its table of contents first.
+        A box of a file of several chunks is read piece by piece, its table of contents first.
         """
         return self.is_atomic and (box is None or self._array.shards is None)
 
@@ -279,7 +279,7 @@ class TimeSeries:
         return tuple(self._array.shards or self._array.chunks)
 
     def filled_timepoints(self) -> list[int]:
-        """Return the timepoints with a value other than 0, in order."""
+        """Return the timepoints that have a value other than 0, in order."""
         per_file = self._file_shape[0]
         n = self._spec.n_timepoints
         stored = {t for _, i in self._files() for t in range(min(i * per_file, n), min((i + 1) * per_file, n))}
@@ -293,33 +293,32 @@ class TimeSeries:
         return False
 
     def _files(self) -> Iterator[tuple[Path, int]]:
-        """Return the files that hold values, each with its place along the first axis."""
         return _chunk_files(self._path)
 
     def _selection(self, t: int, box: Box | None) -> tuple[int | slice, ...]:
         spec = self._spec
         if not 0 <= t < spec.n_timepoints:
             raise InvalidInputError(
-                f"{self._path.name} has {spec.n_timepoints} timepoints, counted from 0, but {t} was asked "
-                "for: choose the dataset that was made from this movie"
+                f"expected one of the {spec.n_timepoints} timepoints of {self._path.name}, counted from 0, got {t}: "
+                "choose the dataset that was made from this movie"
             )
         if box is None:
             return (t,)
         if not box.fits(spec.spatial):
             raise InvalidInputError(
-                f"a box must lie inside the image of {spec.spatial}, but its origin is {box.origin} and its "
-                f"size {box.size}: choose a smaller one"
+                f"expected a box inside the image of {spec.spatial}, got origin {box.origin} and size {box.size}: "
+                "choose a smaller one"
             )
         channels = (slice(None),) if spec.channels and spec.channel_axis == "first" else ()
         return (t, *channels, *box.slices)
 
 
 def _assign(array: zarr.Array[Any], selection: tuple[int | slice, ...], values: NDArray[Any] | int) -> None:
-    """Store values; once this has failed, nothing more of them is written."""
+    """Store values; after a failure, nothing more of them is written."""
     try:
         array[selection] = values
     except BaseException:
-        # Files are written at the same time, and the first failure is reported while the others go on.
+        # Files are written concurrently, and the first failure is reported while the others go on.
         sync(_all_else())
         raise
 
@@ -331,7 +330,7 @@ async def _all_else() -> None:
 
 
 def _chunk_files(array: Path) -> Iterator[tuple[Path, int]]:
-    """Yield the files of an array's folder that hold values, each with its place along the first axis."""
+    """Yield the files of an array's folder that hold values, each with its index along the first axis."""
     for folder, _, names in os.walk(array):
         for name in names:
             path = Path(folder, name)
@@ -341,7 +340,7 @@ def _chunk_files(array: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _name_again(path: Path, other: Path) -> None:
-    """Give a file another name, or copy it where the file system has no second names; it is never changed in place."""
+    """Hard-link a file, or copy it if the file system has no hard links; files are never changed in place."""
     try:
         os.link(path, other)
     except OSError:

@@ -1,4 +1,4 @@
-"""A movie becomes a dataset: all of it, or nothing."""
+"""Converting a movie to a dataset: completely, or not at all."""
 
 import errno
 import logging
@@ -46,9 +46,8 @@ def convert(
 ) -> None:
     """Make a dataset from a movie, replacing the arrays of an older one in the same folder.
 
-    Labels, predictions and flow start empty. Whatever happens, the folder holds either the old arrays or all
-    new ones; other files in it, the movie for instance, are left alone. Movies of more than 256 MB are read
-    by several processes.
+    Labels, predictions and flow start empty. Whatever happens, the folder holds either all old arrays or all new ones.
+    Other files in it, such as the movie, are left alone. Movies of more than 256 MiB are read by several processes.
 
     Parameters
     ----------
@@ -56,25 +55,25 @@ def convert(
         The movie: an ``.h5`` of BigDataViewer, the master file of a split one, the ``.xml`` that names it, or what a
         reader of another package claims.
     destination
-        The dataset's folder; made where it does not exist.
+        The dataset's folder; created if it does not exist.
     params
-        How values and axes are taken over.
+        How values and axes are converted.
     reporter
-        Is told of every timepoint that is finished: ``progress("timepoint", k, T)``, k from 1.
+        Receives each finished timepoint: ``progress("timepoint", k, T)``, k from 1.
     cancel
         Asked at least once per block, several times a second where other processes work.
 
     Raises
     ------
     NotFoundError
-        There is no such movie.
+        The movie does not exist.
     PluginError
         The reader of another package cannot be loaded, or failed.
     DatasetError
-        The movie cannot be read, several readers claim it, its values do not fit, there is no room, or another
+        The movie cannot be read, several readers claim it, its values do not fit, the disk is full, or another
         conversion is running.
     InUseError
-        Work is going on with the dataset that would be replaced.
+        The dataset that would be replaced is in use.
     Cancelled
         From `cancel`.
     """
@@ -100,7 +99,7 @@ def _convert(
     dtype = dtype_without_scan(movie.reader.dtype, params)
     divisor = params.divisor or 1.0
     if dtype is None and params.dtype == "auto" and movie.reader.dtype == "uint16":
-        # Most movies of 16 bits that need no more than 8 are read once like this; others show it soon.
+        # Most 16-bit movies that fit into 8 bits are read only once like this; others exceed them early.
         try:
             _write(work, Scaling(divisor, "uint8", is_checked=True))
         except OutgrownError:
@@ -112,7 +111,7 @@ def _convert(
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What a conversion is about: the movie and what it is known by, the shape of a timepoint, and where it goes."""
+    """The inputs of a conversion: the movie and its fingerprint, the shape of a timepoint, and the destination."""
 
     movie: Movie
     spatial: Shape
@@ -143,20 +142,20 @@ def _write_into_folder(work: _Work, scaling: Scaling) -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DatasetError(
-                f"the images of {movie.path.name} need up to {in_mib(_raw_bytes(specs[IMAGES]))} besides, but "
+                f"the images of {movie.path.name} need up to {in_mib(_raw_bytes(specs[IMAGES]))} more, but "
                 f"{destination} has {in_mib(shutil.disk_usage(destination).free)} left ({reason_of(error)}): make room "
-                "on the disk and convert again; what was there before is unchanged"
+                "on the disk and convert again; the previous files are unchanged"
             ) from error
         raise
 
 
 def _check_unchanged(movie: Movie, known: Fingerprint, cancel: CancelToken) -> None:
-    """Refuse a movie that was replaced, or was still being written, while it was read."""
+    """Refuse a movie that was replaced, or still being written, while it was read."""
     if movie.is_same(known, cancel):
         return
     raise DatasetError(
         f"{movie.path.name} changed while it was converted: wait until its export or copy is done, and convert again; "
-        "what was there before is unchanged"
+        "the previous files are unchanged"
     )
 
 
@@ -180,12 +179,12 @@ def _source(
 
 
 def _voxel_size(movie: Movie, params: ConversionParams, n_dims: int) -> tuple[VoxelSize | None, str | None]:
-    """Return the voxel size that was asked for, else the movie's, and its unit; say where both are known and differ."""
+    """Return the requested voxel size, else the movie's, and its unit; warn if both are known and differ."""
     told, unit = movie.reader.setup.voxel_size, params.unit or movie.reader.setup.unit or None
     asked = params.voxel_size
     if asked is not None and told is not None and differ(asked, told, n_dims):
         logger.warning(
-            "%s has the voxel size %s, but %s was asked for, and is kept with the dataset",
+            "%s has the voxel size %s, but %s was requested, and is stored with the dataset",
             movie.path.name,
             voxel_size_in_words(told, n_dims, movie.reader.setup.unit),
             voxel_size_in_words(asked, n_dims, params.unit),
@@ -196,7 +195,7 @@ def _voxel_size(movie: Movie, params: ConversionParams, n_dims: int) -> tuple[Vo
 
 
 def _kept_voxel_size(destination: Path, known: Fingerprint, n_dims: int) -> tuple[VoxelSize | None, str | None]:
-    """Return the voxel size that the dataset had, where it is made again from the same movie; say when it is lost."""
+    """Return the voxel size that the dataset had if its movie is the same; warn if it is lost."""
     before = DatasetSource.read(destination)
     if before is None or before.voxel_size is None:
         return None, None
@@ -206,10 +205,10 @@ def _kept_voxel_size(destination: Path, known: Fingerprint, n_dims: int) -> tupl
         known.digest,
     )
     if same:
-        logger.info("the voxel size %s stays with the dataset: the movie is the same", words)
+        logger.info("the dataset keeps its voxel size %s: the movie is the same", words)
         return before.voxel_size, before.unit
     logger.warning(
-        "the voxel size %s was that of the earlier movie and is dropped: give `voxel_size` for this one", words
+        "the voxel size %s was that of the previous movie and is dropped: give `voxel_size` for this one", words
     )
     return None, None
 
@@ -217,8 +216,8 @@ def _kept_voxel_size(destination: Path, known: Fingerprint, n_dims: int) -> tupl
 def _spatial(movie: Movie, params: ConversionParams) -> Shape:
     if params.is_2d and movie.reader.shape[0] != 1:
         raise DatasetError(
-            f"a 2D dataset needs a movie with a single plane, but {movie.path.name} has {movie.reader.shape[0]}: "
-            "make a 3D dataset, or export a projection"
+            f"expected a movie with a single plane for a 2D dataset, got {movie.path.name} with "
+            f"{movie.reader.shape[0]}: make a 3D dataset, or export a projection"
         )
     if movie.reader.shape[0] == 1 and not params.is_2d:
         logger.info("%s has a single plane, but becomes a 3D dataset: set `is_2d` for a 2D one", movie.path.name)
@@ -226,7 +225,7 @@ def _spatial(movie: Movie, params: ConversionParams) -> Shape:
 
 
 def _scaling_by_scan(movie: Movie, params: ConversionParams, cancel: CancelToken) -> Scaling:
-    logger.info("looking for the smallest and the largest value of %s", movie.path.name)
+    logger.info("finding the smallest and the largest value of %s", movie.path.name)
     found = ValueRange()
     with closing(run(RangeOfValues(movie), movie.reader.n_timepoints, cancel, parallel=_is_big(movie))) as ranges:
         for values in ranges:
@@ -296,7 +295,7 @@ class StoreTimepoint:
     scaling: Scaling
 
     def __call__(self, t: int, cancel: CancelToken) -> int:
-        """Read the timepoint in pieces, so that no more than one file's worth is in memory; store no blank one."""
+        """Read the timepoint in pieces, so that at most one file's content is in memory; a blank one is not stored."""
         if t in self.movie.blank:
             cancel.check()
             return 0

@@ -21,22 +21,22 @@ from elephant.io.atomic import explained_storage
 from elephant.io.paths import resolve_inside
 from elephant.types import Box, Label, Shape
 
-# Kept probabilities are looked at, where less is not seen.
+# Stored probabilities are for viewing, and no one sees smaller steps.
 _PROBABILITY_STEP = 1 / 64
 
 
 class Dataset:
     """The image, labels and predictions of one movie.
 
-    Open one for each piece of work and let it go: what is read from a dataset that was generated again
-    meanwhile means nothing. It may be used from several threads and handed to other processes.
+    Open one for each piece of work: what is read after the dataset was generated again means nothing. It may be used
+    from several threads and sent to other processes.
 
     Parameters
     ----------
     folder
         The dataset's folder.
     name
-        What people call it; by default the name of its folder.
+        Its name in messages; by default that of its folder.
 
     Raises
     ------
@@ -67,19 +67,19 @@ class Dataset:
         elephant.errors.InUseError
             It is being replaced.
         DatasetError
-            It was, since it was opened.
+            It has been replaced since it was opened.
         """
         with reading(self._folder):
             self.check_not_replaced()
             yield
 
     def check_not_replaced(self) -> None:
-        """Check that the dataset is the one that was opened.
+        """Check that the dataset is still the one that was opened.
 
         Raises
         ------
         DatasetError
-            It was made anew or removed meanwhile, with its labels.
+            It was generated again or removed meanwhile, with its labels.
         """
         if self._identity() != self._opened:
             raise DatasetError(
@@ -88,7 +88,7 @@ class Dataset:
             )
 
     def _identity(self) -> tuple[int, int] | None:
-        """Return what tells the folder of the images from any other; a conversion puts a new one in its place."""
+        """Return what identifies the folder of the images; a conversion replaces it by a new one."""
         try:
             status = (self._folder / layout.IMAGES).stat()
         except FileNotFoundError:
@@ -97,25 +97,27 @@ class Dataset:
 
     @classmethod
     def open(cls, root: Path, name: str) -> Self:
-        """Open the dataset of a name below the folder of all datasets.
+        """Open a dataset by its name below the folder of all datasets.
 
         Raises
         ------
         InvalidInputError
             The name leads out of the root.
-        NotFoundError, DatasetError
-            As for the class.
+        NotFoundError
+            There is no such folder.
+        DatasetError
+            The dataset is incomplete or damaged.
         """
         return cls(resolve_inside(root, name), name)
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """The dataset's folder."""
         return self._folder
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Its name in messages."""
         return self._name
 
     @property
@@ -145,21 +147,21 @@ class Dataset:
 
     @cached_property
     def source(self) -> DatasetSource | None:
-        """What it was made from; None where its folder does not tell."""
+        """What it was made from; None if its folder has no ``source.json``."""
         return DatasetSource.read(self._folder)
 
     def check_timepoint(self, t: int) -> None:
-        """Check that there is a timepoint.
+        """Check that a timepoint exists.
 
         Raises
         ------
         InvalidInputError
-            There is none such.
+            It does not.
         """
         if not 0 <= t < self.n_timepoints:
             raise InvalidInputError(
-                f"timepoint {t} was asked for, but {self._folder.name} has timepoints 0 to {self.n_timepoints - 1}: "
-                "choose the dataset that was made from this movie"
+                f"expected a timepoint of 0 to {self.n_timepoints - 1} in {self._folder.name}, got {t}: choose the "
+                "dataset that was made from this movie"
             )
 
     def read_image(self, t: int, box: Box | None = None) -> NDArray[Any]:
@@ -167,22 +169,22 @@ class Dataset:
         return self._images.read(t, box)
 
     def read_probabilities(self, t: int, box: Box | None = None) -> NDArray[np.float16]:
-        """Return the kept probabilities of background, border and centre, ((Z), Y, X, 3)."""
+        """Return the stored probabilities of background, border and centre, ((Z), Y, X, 3)."""
         return _read_settled(self._probabilities, self._outputs_journal, t, box)
 
     def write_probabilities(self, t: int, values: NDArray[np.floating[Any]], box: Box | None = None) -> None:
-        """Keep probabilities, ((Z), Y, X, 3), for a timepoint or for a box of it, to 1/64."""
+        """Store probabilities, ((Z), Y, X, 3), of a timepoint or of a box of it, in steps of 1/64."""
         kept = np.moveaxis(steady(np.moveaxis(values, -1, 0), _PROBABILITY_STEP), 0, -1)
         self._write(self._outputs_journal, t, {self._probabilities: kept}, box)
 
     def read_flow(self, t: int, box: Box | None = None) -> NDArray[np.float16]:
-        """Return the kept flow from `t` + 1 back to `t`, (n, (Z), Y, X), channels X, Y(, Z), normalised."""
+        """Return the stored flow from `t` + 1 back to `t`, (n, (Z), Y, X), channels X, Y(, Z), normalised."""
         return _read_settled(self._flow, self._outputs_journal, t, box)
 
     def write_flow(
         self, t: int, values: NDArray[np.floating[Any]], box: Box | None = None, steps: Sequence[float] | None = None
     ) -> None:
-        """Keep a flow, (n, (Z), Y, X), for the earlier timepoint `t` or for a box of it.
+        """Store the flow, (n, (Z), Y, X), of the earlier timepoint `t` or of a box of it.
 
         Parameters
         ----------
@@ -191,9 +193,9 @@ class Dataset:
         values
             Channels X, Y(, Z), normalised.
         box
-            Where; None for the whole.
+            The part that `values` cover; None for the whole timepoint.
         steps
-            How exact each channel is kept; None for as exact as it is.
+            The step to which each channel is rounded; None for no rounding.
         """
         if steps is not None:
             values = np.stack([steady(channel, step) for channel, step in zip(values, steps, strict=True)])
@@ -217,7 +219,7 @@ class Dataset:
         self._clear(self._labels, self._labels_rgb)
 
     def labelled_timepoints(self) -> list[int]:
-        """Return the timepoints that have any label, in order."""
+        """Return the timepoints that have labels, in order."""
         return self._labels.filled_timepoints()
 
     def read_flow_labels(self, t: int, box: Box | None = None) -> NDArray[np.float32]:
@@ -233,19 +235,19 @@ class Dataset:
         self._clear(self._flow_labels)
 
     def flow_labelled_timepoints(self) -> list[int]:
-        """Return the earlier timepoints that have any flow label, in order."""
+        """Return the earlier timepoints that have flow labels, in order."""
         return self._flow_labels.filled_timepoints()
 
     @contextmanager
     def labels_lock(self) -> Iterator[None]:
-        """Keep every other writer of labels of this dataset waiting; may be nested."""
+        """Make every other writer of this dataset's labels wait; may be nested."""
         with self._labels_journal.lock():
             yield
 
     def _write(
         self, journal: Journal, t: int, values: Mapping[TimeSeries, NDArray[Any]], box: Box | None = None
     ) -> None:
-        """Replace a timepoint, or a box of it, in some arrays, in all of them or in none."""
+        """Replace a timepoint, or a box of it, in all of some arrays or in none."""
         what = f"timepoint {t} of {' and '.join(series.name for series in values)}"
         needed = sum(array.nbytes for array in values.values())
         with explained_storage(what, self._folder, needed), journal.transaction() as changes:
@@ -298,7 +300,7 @@ class Dataset:
 
 
 def _read_settled(series: TimeSeries, journal: Journal, t: int, box: Box | None) -> NDArray[Any]:
-    """Read what no writer is in the middle of replacing."""
+    """Read a timepoint when no writer is replacing it."""
     if series.is_read_at_once(box):
         return series.read(t, box)
     with journal.lock():

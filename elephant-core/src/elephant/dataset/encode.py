@@ -9,22 +9,22 @@ _AT_ONCE = 1 << 22  # values, so that a large timepoint is not held several time
 
 
 def steady(values: NDArray[np.floating], step: float) -> NDArray[np.float32]:
-    """Round values to multiples of a step, and let each stay that of its neighbour where that is near enough.
+    """Round values to multiples of a step, keeping the neighbour's rounded value if it is near enough.
 
-    Where a network is unsure its output wavers by less than anyone would see, and plain rounding makes noise of that,
-    which no codec can shorten.
+    Where a network is unsure, its output varies by less than anyone would see. Plain rounding turns that into noise,
+    which no codec can compress.
 
     Parameters
     ----------
     values
         (..., X).
     step
-        Of which the results are multiples.
+        The results are multiples of it.
 
     Returns
     -------
     numpy.ndarray
-        float32, of the same shape; none differs by more than a step from what was given.
+        float32, of the same shape; each is within one step of the value given.
     """
     lines = values.reshape(-1, values.shape[-1])
     kept = np.empty(lines.shape, dtype=np.float32)
@@ -36,7 +36,7 @@ def steady(values: NDArray[np.floating], step: float) -> NDArray[np.float32]:
 
 
 def _steady_columns(columns: NDArray[np.float32], step: np.float32) -> NDArray[np.float32]:
-    """Do so for neighbours along the first axis."""
+    """Round as :func:`steady` does, with neighbours along the first axis."""
     rounded: NDArray[np.float32] = np.rint(columns / step) * step
     for value, kept, before in zip(columns[1:], rounded[1:], rounded[:-1], strict=True):
         np.copyto(kept, before, where=np.abs(value - before) <= step)

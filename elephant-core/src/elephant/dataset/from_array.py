@@ -1,4 +1,4 @@
-"""An array becomes a dataset: all of it, or nothing."""
+"""Converting an array to a dataset: completely, or not at all."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from elephant.config import ConversionParams
 from elephant.dataset.arrays import create_array, for_values, open_array
-from elephant.dataset.dataset import Dataset
 from elephant.dataset.layout import IMAGE_DTYPES, IMAGES, array_specs
 from elephant.dataset.source import DatasetSource
 from elephant.dataset.transaction import staging
@@ -33,11 +32,11 @@ _AXES = ("YX", "ZYX", "TYX", "TZYX")
 
 
 class ArrayLike(Protocol):
-    """What is read like a NumPy array: a memory map, an array of Zarr, HDF5 or Dask."""
+    """What can be read like a NumPy array: a memory map, or an array of Zarr, HDF5 or Dask."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """How long its axes are."""
+        """Lengths of its axes."""
 
     @property
     def dtype(self) -> Any:
@@ -56,12 +55,12 @@ class ArrayMovie:
     values
         The array.
     axes
-        What its axes are: ``TZYX``, ``TYX``, ``ZYX`` or ``YX``.
+        Its axes: ``TZYX``, ``TYX``, ``ZYX`` or ``YX``.
 
     Raises
     ------
     InvalidInputError
-        It has other axes, an axis has no length, or its values are not numbers.
+        It has other axes, an axis is empty, or its values are not real numbers.
     """
 
     values: ArrayLike
@@ -71,8 +70,8 @@ class ArrayMovie:
         shape = tuple(self.values.shape)
         if self.axes not in _AXES or len(shape) != len(self.axes) or min(shape) < 1:
             raise InvalidInputError(
-                f"expected an array with the axes {self.axes}, which are one of {', '.join(_AXES)}, each at least 1 "
-                f"long; got the shape {shape}"
+                f"expected an array with the axes {self.axes}, one of {', '.join(_AXES)}, none of them empty; got the "
+                f"shape {shape}"
             )
         if np.dtype(self.values.dtype).kind not in "buif":
             raise InvalidInputError(f"expected an array of real numbers, got {self.values.dtype}")
@@ -88,7 +87,7 @@ class ArrayMovie:
         return tuple(self.values.shape)[-len(self.axes.removeprefix("T")) :]
 
     def timepoint(self, t: int) -> NDArray[Any]:
-        """Return a timepoint, (Z), Y, X: uint8 and uint16 as they are, all others as float64, bool as uint8."""
+        """Return a timepoint, (Z), Y, X: uint8 and uint16 unchanged, bool as uint8, all others as float64."""
         found = np.asarray(self.values[t] if "T" in self.axes else self.values[...])
         if found.dtype == bool:
             return found.astype(np.uint8)
@@ -101,33 +100,27 @@ def write_array(
     params: ConversionParams,
     reporter: ProgressReporter,
     cancel: CancelToken,
-    *,
-    overwrite: bool = False,
-) -> Dataset:
-    """Make a dataset from an array, as :func:`elephant.dataset.conversion` does from a file.
+) -> None:
+    """Make a dataset from an array, as :func:`elephant.dataset.convert` does from a file.
 
-    Values become uint8 or uint16 by the same rules, and what a person would not expect is logged as a warning. Each
-    timepoint is read twice where its type does not tell how.
+    Values become uint8 or uint16 by the same rules, with warnings of what a user would not expect. Each timepoint is
+    read twice if the array's type does not decide the scaling.
 
     Parameters
     ----------
     movie
         The array.
     folder
-        The dataset's folder; made where it does not exist.
+        The dataset's folder; created if it does not exist. A dataset in it is replaced, with its labels.
     params
-        How values are taken over, and the voxel size that is kept with the dataset.
+        How values are converted, and the voxel size that is stored with the dataset.
     reporter
-        Is told of every timepoint that is stored.
+        Receives each stored timepoint.
     cancel
         Asked before each timepoint.
-    overwrite
-        Whether a dataset in the folder is replaced, with its labels.
 
     Raises
     ------
-    InvalidInputError
-        There is a dataset already.
     elephant.errors.DatasetError
         The values do not fit, or are not finite.
     elephant.errors.StorageError
@@ -135,12 +128,7 @@ def write_array(
     elephant.errors.Cancelled
         From `cancel`; nothing is left.
     """
-    is_there = (folder / IMAGES).exists()
-    if is_there and not overwrite:
-        raise InvalidInputError(
-            f"there is already a dataset at {folder}, whose labels would be lost: choose another folder, or overwrite"
-        )
-    with replacing_arrays(folder) if is_there else nullcontext():
+    with replacing_arrays(folder) if (folder / IMAGES).exists() else nullcontext():
         scaling = _scaling(movie, params, cancel)
         specs = array_specs(movie.n_timepoints, movie.spatial, scaling.dtype)
         size = int(np.prod(specs[IMAGES].shape)) * np.dtype(scaling.dtype).itemsize
@@ -149,7 +137,6 @@ def write_array(
                 create_array(to / spec.name, spec)
             _store(movie, to / IMAGES, scaling, reporter, cancel)
             _source(params, scaling).write(to)
-    return Dataset(folder)
 
 
 def _scaling(movie: ArrayMovie, params: ConversionParams, cancel: CancelToken) -> Scaling:

@@ -1,4 +1,4 @@
-"""What a dataset's folder holds: its arrays, their shapes and types, and how they are cut into files.
+"""The arrays in a dataset's folder: their shapes and types, and how they are cut into files.
 
 The folder of a movie of T timepoints of shape (Z, Y, X) or (Y, X) holds seven Zarr arrays. Every array has
 the timepoint as its first axis. Channels come last where a viewer shows them as colours, and right after the
@@ -27,21 +27,21 @@ ARRAYS = (IMAGES, PROBABILITIES, LABELS, LABELS_RGB, FLOW, FLOW_LABELS, FLOW_HAS
 
 IMAGE_DTYPES = ("uint8", "uint16")
 
-# Labels are mostly 0, so that reading all of them is quick; being one piece, they are read in one go too.
+# Labels are mostly 0, so reading all of them is quick, and one piece is read in one go.
 _IN_ONE_PIECE = (LABELS,)
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """Settings of Blosc: a compressor, its level, and how bytes are ordered before."""
+    """Settings of Blosc: a compressor, its level, and how bytes are reordered first."""
 
     name: Literal["lz4", "zstd"]
     level: int
     shuffle: Literal["noshuffle", "shuffle", "bitshuffle"]
 
 
-# An image is noise, in which zstd finds hardly more than lz4. Labels use few of their bits. Kept predictions stay the
-# same for long (see encode.py), and the displacement of a spot is the same at all its voxels.
+# Images are noisy: zstd compresses them hardly better than lz4. Labels use few of their bits. Stored predictions have
+# long runs of equal values (see encode.py), and the displacement of a spot is the same at all its voxels.
 _IMAGE_CODEC = Codec("lz4", 5, "bitshuffle")
 _CODECS = {
     LABELS: Codec("zstd", 1, "bitshuffle"),
@@ -51,7 +51,7 @@ _CODECS = {
     FLOW_LABELS: Codec("zstd", 1, "noshuffle"),
 }
 
-# The values of a channel are like each other, and compress better by themselves.
+# The values of one channel are alike, and compress better by themselves.
 _CHANNELS_APART = (PROBABILITIES, FLOW, LABELS_RGB)
 
 # Measured by benchmarks/storage_layout.py; docs/dataset-format.md has the numbers and the reasons.
@@ -94,13 +94,13 @@ class ArraySpec:
         return (self.n_timepoints, *self.with_channels(self.spatial))
 
     def with_channels(self, spatial: Shape) -> Shape:
-        """Return the shape of a piece of one timepoint whose spatial shape is given."""
+        """Return the shape, with channels, of a piece of one timepoint with this spatial shape."""
         channels = (self.channels,) if self.channels else ()
         return (*channels, *spatial) if self.channel_axis == "first" else (*spatial, *channels)
 
     @property
     def chunks(self) -> Shape:
-        """Shape of what is compressed on its own, the least that is read for a small box."""
+        """Shape of a chunk: it is compressed on its own, and is the least that is read."""
         if self.name in _IN_ONE_PIECE:
             return self.files
         unit = self._spatial_chunk()
@@ -110,7 +110,7 @@ class ArraySpec:
 
     @property
     def files(self) -> Shape:
-        """Shape of what one file holds, whole chunks, one timepoint unless that is very large."""
+        """Shape of what one file holds: whole chunks, and all of a timepoint unless that is very large."""
         unit = self._spatial_chunk()
         largest = _LARGEST_IMAGE_FILE if self.name == IMAGES else _LARGEST_FILE
         bytes_per_voxel = np.dtype(self.dtype).itemsize * max(self.channels, 1)
@@ -118,7 +118,7 @@ class ArraySpec:
 
     @property
     def codec(self) -> Codec:
-        """What compresses it."""
+        """How it is compressed."""
         return _CODECS.get(self.name, _IMAGE_CODEC)
 
     def _spatial_chunk(self) -> Shape:
@@ -127,7 +127,7 @@ class ArraySpec:
 
 
 def even_part(size: int, most: int) -> int:
-    """Return the length of the equal parts, of at most `most`, of a length (the last may be shorter)."""
+    """Return the length of the equal parts of at most `most` that a length is cut into (the last may be shorter)."""
     return math.ceil(size / math.ceil(size / most))
 
 
@@ -137,9 +137,9 @@ def grow(unit: Shape, shape: Shape, largest: int) -> Shape:
     Parameters
     ----------
     unit
-        The smallest block; returned as it is where it is larger than `largest` already.
+        The smallest block; returned unchanged if it is already larger than `largest`.
     shape
-        What the block is cut from: it needs not be larger than that, rounded up to whole units.
+        What the block is cut from: it gets no larger than that, rounded up to whole units.
     largest
         In voxels.
     """
@@ -173,13 +173,13 @@ def array_specs(n_timepoints: int, spatial: Shape, image_dtype: str) -> dict[str
     Raises
     ------
     InvalidInputError
-        The shape is neither of a volume nor of a plane, or the type is another one.
+        The shape is neither a volume's nor a plane's, or the type is another one.
     """
     n = len(spatial)
     if n_timepoints < 1 or n not in (2, 3) or min(spatial) < 1 or image_dtype not in IMAGE_DTYPES:
         raise InvalidInputError(
-            f"a dataset has timepoints of shape (Z, Y, X) or (Y, X) and of type {' or '.join(IMAGE_DTYPES)}, "
-            f"but {n_timepoints} timepoints of {spatial}, {image_dtype}, came: check the movie"
+            f"expected timepoints of shape (Z, Y, X) or (Y, X) and of type {' or '.join(IMAGE_DTYPES)}, got "
+            f"{n_timepoints} timepoints of {spatial}, {image_dtype}: check the movie"
         )
     pairs = n_timepoints - 1
     specs = (

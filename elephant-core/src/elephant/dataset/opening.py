@@ -1,7 +1,7 @@
-"""A dataset from whatever a person has: its folder, a movie, or an array."""
+"""Opening a dataset from its folder, a movie or an array."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from elephant.dataset.source import describe_difference, differ, voxel_size_in_w
 from elephant.errors import InvalidInputError
 from elephant.io.temporary import TemporaryFolder
 from elephant.keywords import check_names, leaves, params_of
+from elephant.progress import CancelToken, ProgressReporter
 from elephant.types import VoxelSize
 
 Movie = Dataset | Path | str | ArrayLike
 Edges = VoxelSize | Sequence[float]
+_Make = Callable[[Path, ConversionParams, ProgressReporter, CancelToken], None]
 
 _OF_FILES = frozenset({"is_2d", "setup", "fill_gaps"})
 _NAMES = {name: field for name, field in leaves(ConversionParams) if name != "voxel_size"}
@@ -41,59 +43,58 @@ def open_dataset(
 ) -> Dataset:
     """Open a dataset, or make one from a movie or an array.
 
-    Values of an array, or a movie, that are no whole numbers from 0 to 65535 are scaled to 16 bits, which is logged as
-    a warning.
+    Values that are not whole numbers from 0 to 65535 are scaled to 16 bits, with a warning.
 
     Parameters
     ----------
     movie
         A dataset's folder; a movie that `elephant convert` takes (``.h5``, ``.xml``); or an array, (T, (Z), Y, X) or a
-        single timepoint ((Z), Y, X): of NumPy, or what is read like one, such as an array of Zarr or Dask.
+        single timepoint ((Z), Y, X): of NumPy, or one that can be read like it, such as an array of Zarr or Dask.
     folder
-        Where a new dataset goes. By default a temporary folder, which is removed with the returned object.
+        Folder of a new dataset. By default a temporary one, which is removed with the returned object.
     voxel_size
-        Physical size of a voxel, (Z), Y, X, which is kept with the dataset; by default that of the movie.
+        Physical size of a voxel, (Z), Y, X, which is stored with the dataset; by default that of the movie.
     axes
-        Of an array: ``TZYX``, ``TYX``, ``ZYX`` or ``YX``. By default told by the number of its axes; where these are
-        three, by that of the voxel size.
+        Of an array: ``TZYX``, ``TYX``, ``ZYX`` or ``YX``. By default they follow from their number; if there are three,
+        from the length of the voxel size.
     overwrite
-        Whether a dataset that is in `folder` is replaced, with its labels.
+        Whether to replace a dataset in `folder`, with its labels.
     quiet
-        Whether to show no progress.
+        Whether to hide the progress bars.
     **params
-        Others of :class:`elephant.config.ConversionParams`, such as ``unit="micrometer"``.
+        Other parameters of :class:`elephant.config.ConversionParams`, such as ``unit="micrometer"``.
 
     Raises
     ------
     elephant.errors.InvalidInputError
-        A parameter is unknown or wrong, or the axes of the array cannot be told.
+        A parameter is unknown or wrong, or the axes of the array are ambiguous.
     elephant.errors.NotFoundError, elephant.errors.DatasetError
-        There is no such dataset or movie, or it is damaged.
+        The dataset or movie does not exist, or is damaged.
     KeyboardInterrupt
         Ctrl-C; nothing is left of a dataset that was being made.
     """
     if isinstance(movie, Dataset) or (isinstance(movie, Path | str) and Path(movie).is_dir()):
         given = {"folder": folder, "axes": axes, "overwrite": overwrite or None, **params}
         return _opened(movie, voxel_size, [name for name, value in given.items() if value is not None])
+    make: _Make
     if isinstance(movie, Path | str):
         check_names(params, _NAMES)
         n_dims = 2 if params.get("is_2d") else 3
-        wanted = params_of(ConversionParams, {**params, "voxel_size": as_voxel_size(voxel_size, n_dims)}, n_dims)
-        make = partial(convert_movie, Path(movie), params=wanted, console=Console(quiet), overwrite=overwrite)
+        make = partial(convert, Path(movie))
     else:
         check_names(params, _OF_ARRAYS)
         array = ArrayMovie(movie, axes or _axes_of(movie, voxel_size))
         n_dims = len(array.spatial)
-        wanted = params_of(ConversionParams, {**params, "voxel_size": as_voxel_size(voxel_size, n_dims)}, n_dims)
-        make = partial(_write, array, params=wanted, console=Console(quiet), overwrite=overwrite)
+        make = partial(write_array, array)
+    wanted = params_of(ConversionParams, {**params, "voxel_size": as_voxel_size(voxel_size, n_dims)}, n_dims)
     if folder is not None:
-        return make(Path(folder).absolute())
+        return _made(make, _free_folder(Path(folder).absolute(), overwrite), wanted, Console(quiet))
     with TemporaryFolder() as temporary:
-        return temporary.keep_for(make(temporary.path / "movie"))
+        return temporary.keep_for(_made(make, temporary.path / "movie", wanted, Console(quiet)))
 
 
 def as_voxel_size(value: Edges | None, n_dims: int) -> VoxelSize | None:
-    """Return a voxel size that is given as (Z), Y, X; in 2D the edge along Z, which does not count, is 1.
+    """Return a voxel size that is given as (Z), Y, X; in 2D the edge along Z, which is not used, is 1.
 
     Raises
     ------
@@ -109,18 +110,18 @@ def as_voxel_size(value: Edges | None, n_dims: int) -> VoxelSize | None:
 
 
 def chosen_voxel_size(given: Edges | None, dataset: Dataset) -> VoxelSize:
-    """Return the voxel size that was given, else the dataset's; warn where they differ by more than 1%.
+    """Return the given voxel size, else the dataset's; warn if they differ by more than 1%.
 
     Raises
     ------
     InvalidInputError
-        None was given, and the dataset does not tell.
+        None was given, and the dataset has none.
     """
     voxel = as_voxel_size(given, dataset.n_dims)
     known = None if dataset.source is None else dataset.source.voxel_size
     if voxel is None and known is None:
         raise InvalidInputError(
-            f"the voxel size of {dataset.name} is not known: expected voxel_size={_in_axes(dataset.n_dims)}, physical"
+            f"the voxel size of {dataset.name} is not known: give voxel_size={_in_axes(dataset.n_dims)}, physical"
         )
     if voxel is not None and (words := describe_difference(voxel, dataset.source, dataset.n_dims, dataset.name)):
         logger.warning("%s", words)
@@ -132,26 +133,26 @@ def _in_axes(n_dims: int) -> str:
 
 
 def _opened(movie: Dataset | Path | str, voxel_size: Edges | None, others: Sequence[str]) -> Dataset:
-    """Return a dataset that is there; what only a new one could be made with is refused."""
+    """Return an existing dataset; refuse parameters that only apply to a new one."""
     dataset = movie if isinstance(movie, Dataset) else Dataset(Path(movie).absolute())
     if others:
-        raise InvalidInputError(f"{dataset.name} is a dataset already, and is opened as it is: leave {others[0]} out")
+        raise InvalidInputError(f"{dataset.name} is already a dataset, and is opened as it is: leave {others[0]} out")
     change = describe_change(dataset.folder)
     if change:
-        logger.warning("%s; what the dataset holds is used", change)
+        logger.warning("%s; the dataset is used as it is", change)
     voxel = as_voxel_size(voxel_size, dataset.n_dims)
     known = None if dataset.source is None else dataset.source.voxel_size
     if voxel is not None and (known is None or differ(voxel, known, dataset.n_dims)):
         there = "not known" if known is None else voxel_size_in_words(known, dataset.n_dims)
         raise InvalidInputError(
-            f"the voxel size of {dataset.name} is {there}, got {voxel_size_in_words(voxel, dataset.n_dims)}: give it "
-            "to train and predict, or make the dataset again from its movie"
+            f"the voxel size of {dataset.name} is {there}, got {voxel_size_in_words(voxel, dataset.n_dims)}: pass it "
+            "to train() and predict(), or make the dataset again from its movie"
         )
     return dataset
 
 
 def _axes_of(array: ArrayLike, voxel_size: Edges | None) -> str:
-    """Return what the axes of an array are, by their number, and where they are three by that of the voxel's."""
+    """Return the axes of an array by their number; if there are three, by the length of the voxel size."""
     if not hasattr(array, "shape") or not hasattr(array, "dtype"):
         raise InvalidInputError(f"expected an array, or the path of a dataset or a movie, got {type(array).__name__}")
     n = len(array.shape)
@@ -159,7 +160,7 @@ def _axes_of(array: ArrayLike, voxel_size: Edges | None) -> str:
         return {2: "YX", 4: "TZYX"}.get(n, "TZYX")
     if voxel_size is None or isinstance(voxel_size, VoxelSize):
         raise InvalidInputError(
-            f"an array of the shape {tuple(array.shape)} may be a volume or a movie of planes: expected axes='ZYX' or "
+            f"an array of shape {tuple(array.shape)} may be a volume or a movie of planes: give axes='ZYX' or "
             "axes='TYX', or a voxel size (Z, Y, X) or (Y, X)"
         )
     return "ZYX" if len(voxel_size) == 3 else "TYX"
@@ -175,32 +176,34 @@ def convert_movie(
     movie
         The file, or a folder of files, for which there is a reader.
     folder
-        Where the dataset goes. It is replaced whole at the end, or stays unchanged.
+        The dataset's folder. It is replaced as a whole at the end, or stays unchanged.
+    params
+        How values and axes are converted.
     overwrite
-        Whether a dataset that is there is replaced, with its labels.
+        Whether to replace a dataset in the folder, with its labels.
 
     Raises
     ------
     InvalidInputError
-        There is a dataset already.
+        There is already a dataset in the folder.
     elephant.errors.NotFoundError, elephant.errors.DatasetError
-        There is no such movie, or it is damaged.
+        The movie does not exist, or is damaged.
     elephant.errors.Cancelled, KeyboardInterrupt
-        The conversion was ended.
+        The conversion was stopped.
     """
+    return _made(partial(convert, movie), _free_folder(folder, overwrite), params, console)
+
+
+def _free_folder(folder: Path, overwrite: bool) -> Path:
+    """Return a folder that holds no dataset, or one that may be replaced."""
     if (folder / IMAGES).exists() and not overwrite:
         raise InvalidInputError(
             f"there is already a dataset at {folder}, whose labels would be lost: choose another folder, or overwrite"
         )
-    with console.attend(_unchanged) as (bars, cancel):
-        convert(movie, folder, params, bars, cancel)
+    return folder
+
+
+def _made(make: _Make, folder: Path, params: ConversionParams, console: Console) -> Dataset:
+    with console.attend(lambda: "the dataset's folder is unchanged") as (bars, cancel):
+        make(folder, params, bars, cancel)
     return Dataset(folder)
-
-
-def _write(array: ArrayMovie, folder: Path, *, params: ConversionParams, console: Console, overwrite: bool) -> Dataset:
-    with console.attend(_unchanged) as (bars, cancel):
-        return write_array(array, folder, params, bars, cancel, overwrite=overwrite)
-
-
-def _unchanged() -> str:
-    return "the dataset's folder is unchanged"

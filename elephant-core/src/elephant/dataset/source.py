@@ -37,13 +37,13 @@ logger = logging.getLogger(__name__)
 
 
 class _Stored(BaseModel):
-    """What is kept in the file: frozen, finite; a later version may have written more."""
+    """Contents of the file: frozen, finite; keys of later versions are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
 class FileStamp(_Stored):
-    """What the file system says of a file: another content comes with another stamp.
+    """What the file system says of a file: it differs if the content does.
 
     Attributes
     ----------
@@ -63,16 +63,16 @@ class FileStamp(_Stored):
 
 
 class Fingerprint(_Stored):
-    """What a movie is known by.
+    """What identifies a movie.
 
     Attributes
     ----------
     files
         The stamps of the movie's file and of its partitions.
     method
-        How `digest` was made; what another version made cannot be compared.
+        How `digest` was made; only digests of the same method can be compared.
     digest
-        Of sizes, type, and sampled values of the images.
+        Digest of sizes, type, and sampled values of the images.
     """
 
     files: tuple[FileStamp, ...]
@@ -88,22 +88,21 @@ class DatasetSource(_Stored):
     movie
         Name of the movie's file.
     reader
-        Name of the reader that read it, where another package brought it; None for that of BigDataViewer.
+        Name of the reader that read it, if another package added it; None for BigDataViewer files.
     folder
-        Absolute path of the movie's folder; None where that is the dataset's own.
+        Absolute path of the movie's folder; None if that is the dataset's own.
     setup, setup_name, n_setups
-        Number and name of the source (channel, angle) that was taken, and how many the movie has. None where nobody
-        can tell.
+        Number and name of the source (channel, angle) that was used, and how many the movie has. None if not known.
     blank_timepoints
         Timepoints that the movie lacks, which are black.
     voxel_size, unit
         Physical size of a voxel, Z, Y, X, and its unit, such as ``micrometer``.
     divisor
-        What values were divided by: ``stored = floor(value / divisor)``.
+        Divisor of the values: ``stored = floor(value / divisor)``.
     offset, factor
-        How a movie of floats was scaled instead: ``stored = round((value - offset) * factor)``; else None.
+        How a movie of floats was scaled instead: ``stored = round((value - offset) * factor)``; otherwise None.
     fingerprint
-        What the movie is known by.
+        What identifies the movie.
     """
 
     movie: str
@@ -122,7 +121,7 @@ class DatasetSource(_Stored):
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """Return what a dataset was made from; None where its folder does not tell.
+        """Return what a dataset was made from; None if its folder has no ``source.json``, or none that can be read.
 
         Parameters
         ----------
@@ -135,16 +134,16 @@ class DatasetSource(_Stored):
         except FileNotFoundError:
             return None
         except (OSError, ValidationError, ElephantError) as error:
-            logger.warning("%s of %s cannot be read and is left out: %s", SOURCE_FILE, folder.name, _short(error))
+            logger.warning("%s of %s cannot be read and is ignored: %s", SOURCE_FILE, folder.name, _short(error))
             return None
 
     def write(self, folder: Path) -> None:
-        """Write it into a folder; the folder of a running conversion, which puts it in place."""
+        """Write the file into a folder: that of a running conversion, which puts it in place."""
         (folder / SOURCE_FILE).write_text(self.model_dump_json(indent=1, exclude_defaults=True), encoding="utf-8")
 
     @property
     def title(self) -> str:
-        """What a person knows it by, such as ``m.h5, source 1 (GFP) of 2``."""
+        """Its name for people, such as ``m.h5, source 1 (GFP) of 2``."""
         if self.setup is None or self.n_setups == 1:
             return self.movie
         name = f" ({self.setup_name})" if self.setup_name else ""
@@ -152,7 +151,7 @@ class DatasetSource(_Stored):
         return f"{self.movie}, source {self.setup}{name}{count}"
 
     def movie_path(self, folder: Path) -> Path:
-        """Return where the movie of the dataset in `folder` lies, or lay."""
+        """Return the path of the movie of the dataset in `folder`, which may be gone."""
         return (folder if self.folder is None else Path(self.folder)) / self.movie
 
 
@@ -164,30 +163,30 @@ TOLERANCE = 0.01
 
 
 def voxel_size_in_words(voxel: VoxelSize, n_dims: int, unit: str | None = None) -> str:
-    """Return a voxel size as a person reads it: ``0.4 x 0.4 x 2 micrometer (X, Y, Z)``."""
+    """Format a voxel size for people: ``0.4 x 0.4 x 2 micrometer (X, Y, Z)``."""
     edges = " x ".join(f"{edge:.6g}" for edge in reversed(voxel.last(n_dims)))
     return f"{edges}{f' {unit}' if unit else ''} ({', '.join('XYZ'[:n_dims])})"
 
 
 def differ(one: VoxelSize, other: VoxelSize, n_dims: int) -> bool:
-    """Tell whether an edge of two voxel sizes differs by more than 1%; in 2D Z does not count."""
+    """Return whether an edge of two voxel sizes differs by more than 1%; in 2D Z is ignored."""
     pairs = zip(one.last(n_dims), other.last(n_dims), strict=True)
     return any(abs(a - b) > TOLERANCE * max(a, b) for a, b in pairs)
 
 
 def describe_difference(given: VoxelSize, source: DatasetSource | None, n_dims: int, name: str) -> str:
-    """Tell in words when a voxel size is not that of a dataset, else nothing.
+    """Return a sentence if a voxel size differs from the dataset's, otherwise an empty string.
 
     Parameters
     ----------
     given
-        Of the stored image, as a request or a person gives it.
+        The voxel size of the stored image, as the user gives it.
     source
-        What the dataset was made from; None where nobody knows.
+        What the dataset was made from; None if not known.
     n_dims
         3 or 2.
     name
-        What people call the dataset.
+        Name of the dataset.
     """
     known = None if source is None else source.voxel_size
     if source is None or known is None or not differ(given, known, n_dims):
@@ -201,18 +200,18 @@ def describe_difference(given: VoxelSize, source: DatasetSource | None, n_dims: 
 
 Block = tuple[slice, ...]
 
-METHOD = 1  # another one where the same movie would get another digest
+METHOD = 1  # to be changed when the same movie would get another digest
 
-_MOST_BYTES = 32 << 20  # of values, where the movie's blocks are not larger than that
+_MOST_BYTES = 32 << 20  # of values, unless the movie's blocks are larger
 _MOST_BLOCKS = 512
 _LEAST_BLOCKS = 8
 _LEAST_BLOCK_BYTES = 32 << 10
-LARGEST_BLOCK_BYTES = 128 << 20  # larger ones are not looked at: a check must not take much memory
+LARGEST_BLOCK_BYTES = 128 << 20  # larger ones are not read: a check must not take much memory
 _GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples spread evenly over 0 to 1
 
 
 def stamp_of(folder: Path, name: str) -> FileStamp | None:
-    """Return what the file system says of a file; None where there is none that could be a movie's."""
+    """Return the stamp of a file; None if there is no regular file."""
     with suppress(OSError, ValueError):
         found = (folder / name).stat()
         if stat.S_ISREG(found.st_mode):
@@ -227,18 +226,18 @@ def stamp_of(folder: Path, name: str) -> FileStamp | None:
 
 
 def stamps_of(folder: Path, files: Iterable[Path]) -> tuple[FileStamp, ...]:
-    """Return what the file system says of files, named from a folder on; those that are gone are left out."""
+    """Return the stamps of files, with names relative to a folder; missing files are left out."""
     found = (stamp_of(folder, os.path.relpath(path, folder)) for path in files)
     return tuple(stamp for stamp in found if stamp is not None)
 
 
 def unit_of(stored: Shape, shape: Shape, itemsize: int) -> Shape:
-    """Return the shape of the blocks that are looked at: those in which an image is stored, or several of them."""
+    """Return the shape of the blocks that are read: those in which an image is stored, or several of them."""
     return grow(tuple(stored), tuple(shape), _LEAST_BLOCK_BYTES // itemsize)
 
 
 def content(image: Any, block: Block) -> bytes:
-    """Return the values of a block of an image, little-endian; a damaged one is told by whoever needs it."""
+    """Return the values of a block of an image, little-endian; damage is reported when the block is converted."""
     try:
         values = np.asarray(image[block])
     except (OSError, RuntimeError, ValueError):
@@ -247,7 +246,7 @@ def content(image: Any, block: Block) -> bytes:
 
 
 def samples(n_timepoints: int, shape: Shape, unit: Shape, itemsize: int) -> Iterator[tuple[int, list[Block]]]:
-    """Yield the places of timepoints to look at, and the blocks of each: all of a small movie, else some.
+    """Yield the indices of the timepoints to read, and the blocks of each: all of a small movie, otherwise some.
 
     Parameters
     ----------
@@ -256,7 +255,7 @@ def samples(n_timepoints: int, shape: Shape, unit: Shape, itemsize: int) -> Iter
     shape
         (Z, Y, X) of a timepoint.
     unit
-        Of the blocks: see :func:`unit_of`.
+        Shape of the blocks, from :func:`unit_of`.
     itemsize
         Bytes of a value.
     """
@@ -271,7 +270,7 @@ def samples(n_timepoints: int, shape: Shape, unit: Shape, itemsize: int) -> Iter
 
 
 def _spread(n: int, most: int) -> list[int]:
-    """Return at most so many of the numbers below `n`, with the first and the last, in no regular steps."""
+    """Return at most `most` of the numbers below `n`, with the first and the last, in irregular steps."""
     if n <= most:
         return list(range(n))
     inner = (int((i + (i * _GOLDEN) % 1) * n / most) for i in range(1, most - 1))
@@ -279,7 +278,7 @@ def _spread(n: int, most: int) -> list[int]:
 
 
 def _some_blocks(shape: Shape, unit: Shape, place: int, count: int) -> list[Block]:
-    """Return the block in the middle of an image, and others that are not the same in each timepoint."""
+    """Return the block in the middle of an image, and others, which differ between timepoints."""
     grid = [math.ceil(size / edge) for size, edge in zip(shape, unit, strict=True)]
     n = math.prod(grid)
     middle = int(np.ravel_multi_index([g // 2 for g in grid], grid))

@@ -1,4 +1,4 @@
-"""What lies in the folders of datasets, told without reading images: shapes, sizes, and what timepoints hold."""
+"""Summaries of datasets without reading images: shapes, sizes, and which timepoints have what."""
 
 import os
 import re
@@ -31,13 +31,13 @@ class DatasetSummary:
     n_timepoints, shape, dtype
         T, the shape of a timepoint's image, (Z, Y, X) or (Y, X), and its type.
     n_bytes
-        Room on disk that the arrays take, and that everything else in the folder takes: the movie, most of all.
+        Disk space of the arrays, and of everything else in the folder, mostly the movie.
     labelled, predicted
-        Timepoints that hold labels, or kept probabilities.
+        Timepoints that have labels, or stored probabilities.
     flow_labelled, flow_predicted
-        Earlier timepoints that hold flow labels, or a kept flow.
+        Earlier timepoints that have flow labels, or a stored flow.
     version
-        Changes when the image is made again.
+        A number that changes when the image is generated again.
     """
 
     n_timepoints: int
@@ -52,7 +52,7 @@ class DatasetSummary:
 
 
 def find_datasets(root: Path, most: int) -> list[str]:
-    """Return the names of the datasets below a folder, in order, at most so many; hidden folders hold none."""
+    """Return the names of at most `most` datasets below a folder, in order; hidden folders are skipped."""
     names: list[str] = []
     for folder, folders, _ in os.walk(root):
         name = Path(folder).relative_to(root)
@@ -67,7 +67,7 @@ def find_datasets(root: Path, most: int) -> list[str]:
 
 
 def summarise(folder: Path) -> DatasetSummary:
-    """Summarise a dataset. What is stored counts: an array's files are listed, not read.
+    """Summarise a dataset. An array's files are listed, not read.
 
     Raises
     ------
@@ -94,14 +94,14 @@ def summarise(folder: Path) -> DatasetSummary:
 
 
 def image_version(folder: Path) -> int:
-    """Return a number that changes when a dataset's image is made again."""
+    """Return a number that changes when a dataset's image is generated again."""
     path = folder / layout.IMAGES
     described = next((path / name for name in ("zarr.json", ".zarray") if (path / name).is_file()), path)
     return described.stat().st_mtime_ns
 
 
 def _stored(path: Path) -> tuple[list[int], int]:
-    """Return the timepoints of which an array has files, in order, and how many bytes all files of it take."""
+    """Return the timepoints for which an array has files, in order, and the size of all its files in bytes."""
     if not path.is_dir():
         return [], 0
     array = open_array(path)
@@ -113,7 +113,7 @@ def _stored(path: Path) -> tuple[list[int], int]:
 
 
 def _files(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield the name, from the array's folder on, and the size of every file."""
+    """Yield the name, relative to the array's folder, and the size of every file."""
     for folder, _, names in os.walk(path):
         for name in names:
             file = Path(folder, name)
@@ -124,12 +124,12 @@ def _files(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def voxel_size_beside(folder: Path) -> tuple[VoxelSize, str] | None:
-    """Return the voxel size and the unit that an ``.xml`` in a dataset's folder tells of the movie's first source.
+    """Return the voxel size and unit of a movie's first source, from an ``.xml`` in the dataset's folder.
 
     Parameters
     ----------
     folder
-        A dataset's folder that does not tell what it was made from. The movie need not be there any more.
+        A dataset's folder without ``source.json``. The movie itself may be gone.
     """
     data = _description(folder)
     if data is not None and data.setups and data.setups[0].voxel_size is not None:

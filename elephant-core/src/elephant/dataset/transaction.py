@@ -34,15 +34,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a transaction is going to do.
+    """What a transaction will do.
 
     Attributes
     ----------
     folder
         Where new files are put, in folders of the arrays' names.
     names
-        The files, relative to the dataset's folder, that are replaced by what lies in `folder` under the same name, or
-        are removed where nothing does.
+        The files, relative to the dataset's folder, that are replaced by the file of the same name in `folder`, or
+        removed if there is none.
     """
 
     folder: Path
@@ -51,14 +51,14 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a marker says: names relative to the dataset's folder."""
+    """The content of a marker: names relative to the dataset's folder."""
 
     moved: tuple[str, ...]
     removed: tuple[str, ...]
 
     @classmethod
     def read(cls, marker: Path) -> Self | None:
-        """Return what a marker says; None where there is none that makes sense."""
+        """Return the content of a marker; None if there is no valid one."""
         try:
             content = json.loads(marker.read_text(encoding="utf-8"))
             plan = cls(tuple(content["moved"]), tuple(content["removed"]))
@@ -68,7 +68,7 @@ class _Plan:
         except (ValueError, TypeError, KeyError):
             is_sound = False
         if not is_sound:
-            logger.warning("%s makes no sense and is not followed", marker)
+            logger.warning("%s is not valid and is ignored", marker)
             return None
         return plan
 
@@ -81,9 +81,9 @@ class Journal:
     folder
         The dataset's folder.
     name
-        Which arrays: those of one journal are changed by no other one.
+        Which arrays: no two journals change the same ones.
     is_durable
-        Whether changes that were made must outlive a power cut.
+        Whether changes, once made, must survive a power cut.
     """
 
     def __init__(self, folder: Path, name: str, *, is_durable: bool) -> None:
@@ -94,7 +94,7 @@ class Journal:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep every other writer waiting, and leave nothing half done to the block; may be nested."""
+        """Make every other writer wait, and first finish what was left half done; may be nested."""
         is_outermost = not self._lock.is_locked  # by this thread
         with self._lock:
             if is_outermost:
@@ -103,7 +103,7 @@ class Journal:
 
     @contextmanager
     def transaction(self) -> Iterator[Changes]:
-        """Give changes to fill in; they are made when the block ends without an error. Not to be nested.
+        """Yield changes to fill in, which are made when the block ends without an error. Not to be nested.
 
         Raises
         ------
@@ -120,29 +120,29 @@ class Journal:
                 self._settle()
 
     def recover(self) -> None:
-        """Bring to its end, or throw away, what a killed process left; leave a running one alone."""
+        """Finish, or throw away, what a killed process left; leave a running one alone."""
         if self._work.is_dir() and not self._lock.is_locked:
             with suppress(Timeout), self._lock.acquire(timeout=0):
                 self._settle()
 
     @cached_property
     def _lock(self) -> FileLock:
-        # One object per folder and process, so that nesting works for two datasets of the same folder too. It is a
-        # lock of the kernel's: it ends with the process that holds it.
+        # One object per folder and process, so that nesting also works for two datasets of the same folder. It is a
+        # kernel lock: it ends with the process that holds it.
         return FileLock(self._folder / f".{self._name}.lock", is_singleton=True, poll_interval=0.01)
 
     def _commit(self, changes: Changes) -> None:
         moved = [name for name in changes.names if (changes.folder / name).exists()]
         removed = [name for name in changes.names if name not in set(moved) and (self._folder / name).exists()]
         if self._is_durable:
-            # That the marker's folder is forced, too, is enough for the names: file systems keep changes of them in
-            # their order, so that no marker is there without what was put beside it before.
+            # For the names, syncing the marker's folder is enough: file systems keep changes of names in their order,
+            # so the marker is never there without the files that were put beside it before.
             sync_files([changes.folder / name for name in moved])
         with replacing(self._work / _MARKER) as marker:
             marker.write(json.dumps({"moved": moved, "removed": removed}).encode())
 
     def _settle(self) -> None:
-        """Bring the folder to rest. Call it with the lock held."""
+        """Finish or throw away what is pending. Call it with the lock held."""
         if not self._work.is_dir():
             return
         marker = self._work / _MARKER
@@ -153,7 +153,7 @@ class Journal:
         shutil.rmtree(self._work, ignore_errors=True)
 
     def _follow(self, plan: _Plan) -> None:
-        """Make the changes; any number of them may have been made before."""
+        """Make the changes; some of them may have been made before."""
         for name in plan.moved:
             new, place = self._work / "files" / name, self._folder / name
             if new.exists():
@@ -164,12 +164,12 @@ class Journal:
 
 
 def labels_journal(folder: Path) -> Journal:
-    """Return the journal of what a person annotated: acknowledged, it is not lost."""
+    """Return the journal of annotations, which must not be lost once they are acknowledged."""
     return Journal(folder, "labels", is_durable=True)
 
 
 def outputs_journal(folder: Path) -> Journal:
-    """Return the journal of what was predicted, which can be predicted again."""
+    """Return the journal of predictions, which can be made again."""
     return Journal(folder, "outputs", is_durable=False)
 
 
@@ -180,12 +180,12 @@ _LONGEST_SWAP_S = 30.0
 
 @contextmanager
 def staging(folder: Path) -> Iterator[Path]:
-    """Give a folder for new arrays, and put them in place when the block ends without an error.
+    """Yield a folder for new arrays, which are put in place when the block ends without an error.
 
     Parameters
     ----------
     folder
-        The dataset's folder. Only what is put into the given folder is replaced in it.
+        The dataset's folder. Only what is put into the yielded folder is replaced in it.
 
     Yields
     ------
@@ -201,28 +201,26 @@ def staging(folder: Path) -> Iterator[Path]:
     is_new = not lock.exists()
     try:
         with FileLock(lock, timeout=0):
-            _finish_or_sweep(folder)
+            _finish_or_discard(folder)
             staged = folder / _WORK / uuid.uuid4().hex
             staged.mkdir(parents=True)
             try:
                 yield staged
                 _put_marker(folder, staged)
             except BaseException:
-                _finish_or_sweep(folder)
-                if is_new:  # the folder is as it was; whoever waits for this lock notices that it is gone
+                _finish_or_discard(folder)
+                if is_new:  # the folder is as it was; a process that waits for this lock notices that it is gone
                     lock.unlink(missing_ok=True)
                 raise
-            _finish_or_sweep(folder)
+            _finish_or_discard(folder)
     except Timeout as error:
-        raise DatasetError(
-            f"one conversion at a time can write {folder}, but another one runs: wait for it, or abort it"
-        ) from error
+        raise DatasetError(f"another conversion is writing to {folder}: wait for it, or abort it") from error
 
 
 def recover(folder: Path) -> None:
-    """Carry on or throw away what a killed conversion, or a killed update, left; leave a running one alone.
+    """Finish or throw away what a killed conversion, or a killed update, left; leave a running one alone.
 
-    A swap that is under way in another process is waited for. A folder that cannot be written stays as it is.
+    Waits for another process that is moving new arrays into place. A folder that cannot be written stays as it is.
     """
     try:
         for journal in (labels_journal(folder), outputs_journal(folder)):
@@ -230,15 +228,15 @@ def recover(folder: Path) -> None:
         if not (folder / _WORK).is_dir():
             return
         with FileLock(folder / _LOCK, timeout=_LONGEST_SWAP_S if is_swapping(folder) else 0):
-            _finish_or_sweep(folder)
+            _finish_or_discard(folder)
     except Timeout:
         return
     except OSError as error:
-        logger.warning("what was interrupted in %s cannot be tidied: %s", folder, error)
+        logger.warning("interrupted changes in %s cannot be cleaned up: %s", folder, error)
 
 
 def is_swapping(folder: Path) -> bool:
-    """Tell whether new arrays are being moved into place, or were when their process was killed."""
+    """Return whether new arrays are being moved into place, or were when their process was killed."""
     return (folder / _WORK / _MARKER).exists()
 
 
@@ -250,12 +248,12 @@ def _put_marker(folder: Path, staged: Path) -> None:
         marker.write(staged.name.encode("ascii"))
 
 
-def _finish_or_sweep(folder: Path) -> None:
-    """Bring the folder to rest. Call it with the lock held."""
+def _finish_or_discard(folder: Path) -> None:
+    """Finish or throw away a conversion. Call it with the lock held."""
     work = folder / _WORK
     marker = work / _MARKER
     if marker.exists():
-        # What is being written to the old arrays goes to them, and never to the new ones.
+        # Pending writes were meant for the old arrays, and must not reach the new ones.
         with labels_journal(folder).lock(), outputs_journal(folder).lock():
             _swap(folder, work / marker.read_text(encoding="ascii"))
         marker.unlink()
@@ -263,7 +261,7 @@ def _finish_or_sweep(folder: Path) -> None:
 
 
 def _swap(folder: Path, staged: Path) -> None:
-    """Move every staged array into place; any number of its steps may have been done before."""
+    """Move every staged array into place; some of these steps may have been done before."""
     aside = staged.with_suffix(".old")
     aside.mkdir(exist_ok=True)
     for new in sorted(staged.iterdir()):
@@ -274,10 +272,10 @@ def _swap(folder: Path, staged: Path) -> None:
     sync_folder(folder)
 
 
-def sweep(datasets: Path) -> None:
-    """Bring to its end, or throw away, what was interrupted in any dataset; leave alone what is at work.
+def recover_all(datasets: Path) -> None:
+    """Finish, or throw away, what killed processes left in any dataset; leave running ones alone.
 
-    Only what this package's own writers put there is touched.
+    Only files of this package's own writers are touched.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From the values of a movie to the unsigned integers of a dataset: how they are scaled, and into which type."""
+"""How the values of a movie are scaled to the unsigned integers of a dataset, and to which type."""
 
 import logging
 import math
@@ -23,18 +23,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ValueRange:
-    """What is known of the values of a movie, or of a part of it.
+    """The range of the values of a movie, or of a part of it.
 
     Attributes
     ----------
     low, high
-        The smallest and the largest finite value; infinite, the wrong way round, where there is none.
+        The smallest and the largest finite value; if there is none, infinity and minus infinity.
     bulk
         About the value that 99.9% of the voxels of each piece do not exceed.
     is_whole
-        Whether all of them are whole numbers.
+        Whether all values are whole numbers.
     n_nan
-        Number of voxels that are not a number.
+        Number of voxels that are NaN.
     """
 
     low: float = math.inf
@@ -59,7 +59,7 @@ class ValueRange:
         return self.is_whole and self.low >= 0 and self.high <= _LARGEST["uint16"]
 
     def __str__(self) -> str:
-        """As a person reads it."""
+        """Format the range for people."""
         return f"{self.low:g} to {self.high:g}"
 
 
@@ -71,7 +71,7 @@ def range_of(block: NDArray[Any], where: str) -> ValueRange:
     block
         Values of any shape, at least one.
     where
-        The beginning of a sentence about the block.
+        The subject of a sentence about the block, for messages.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def range_of(block: NDArray[Any], where: str) -> ValueRange:
         low, high = float(block.min()), float(block.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise DatasetError(
-            f"{where} holds infinite values, which cannot be scaled: replace them before the export of the movie"
+            f"{where} has infinite values, which cannot be scaled: replace them before exporting the movie"
         )
     sample = block.reshape(-1)[:: max(1, block.size // _SAMPLES)]
     return ValueRange(low, high, float(np.quantile(sample, _BULK)), bool((block == np.trunc(block)).all()), n_nan)
@@ -103,8 +103,7 @@ class OutgrownError(Exception):
 class Scaling:
     """How values become unsigned integers.
 
-    With a `factor` they are ``round((value - offset) * factor)``, otherwise ``floor(value / divisor)``. What is not a
-    number becomes 0.
+    With a `factor`: ``round((value - offset) * factor)``; otherwise ``floor(value / divisor)``. NaN becomes 0.
 
     Attributes
     ----------
@@ -113,11 +112,11 @@ class Scaling:
     dtype
         ``uint8`` or ``uint16``; values must fit.
     is_checked
-        Whether values may turn out not to fit.
+        Whether values may not fit, so that each is checked.
     offset, factor
-        None where values are divided.
+        None if values are divided.
     has_nan
-        Whether some values are not a number.
+        Whether some values are NaN.
     has_fractions
         Whether some values are not whole.
     """
@@ -136,7 +135,7 @@ class Scaling:
         Raises
         ------
         OutgrownError
-            It is checked, and one does not fit.
+            A value does not fit, and values are checked.
         """
         if self.is_checked and block.max() / self.divisor > _LARGEST[self.dtype]:
             raise OutgrownError
@@ -163,13 +162,13 @@ class Scaling:
 
 
 def dtype_without_scan(source: str, params: ConversionParams) -> str | None:
-    """Return the stored type where the movie's own type decides it, else None."""
+    """Return the stored type if the movie's own type decides it, otherwise None."""
     wanted = "uint8" if params.dtype == "auto" else params.dtype
     return wanted if source in _LARGEST and _LARGEST[source] / _divisor(params) <= _LARGEST[wanted] else None
 
 
 def is_decided(high: float, source: str, params: ConversionParams) -> bool:
-    """Tell whether a value as large as this settles the type, whatever the rest of the movie holds."""
+    """Return whether a value this large decides the type, whatever the rest of the movie holds."""
     return (
         params.dtype == "auto"
         and source in _LARGEST
@@ -179,32 +178,30 @@ def is_decided(high: float, source: str, params: ConversionParams) -> bool:
 
 
 def choose_scaling(found: ValueRange, params: ConversionParams, name: str) -> Scaling:
-    """Return how the values of a movie are scaled, and say what a person would not expect.
+    """Return how the values of a movie are scaled, and warn of what a user would not expect.
 
     Whole numbers from 0 to 65535 stay as they are. Other values (of floats) are scaled to 16 bits, from the smallest
-    to the largest, unless a divisor or 8 bits were asked for.
+    to the largest, unless a divisor or 8 bits were requested.
 
     Parameters
     ----------
     found
         The range of the whole movie.
     params
-        What was asked for.
+        The requested divisor and type.
     name
         The movie's name.
 
     Raises
     ------
     DatasetError
-        No value is a number, the values do not fit into what was asked for, or too little of them would be left.
+        All values are NaN, they do not fit the requested type, or too few grey levels would be left.
     """
     has_nan = found.n_nan > 0
     if has_nan and found.high < found.low:
-        raise DatasetError(
-            f"expected finite values in {name}, but all of its voxels are not a number (NaN): export the movie again"
-        )
+        raise DatasetError(f"expected finite values in {name}, but all of its voxels are NaN: export the movie again")
     if has_nan:
-        logger.warning("%d voxels of %s are not a number (NaN): they are stored as 0, black", found.n_nan, name)
+        logger.warning("%d voxels of %s are NaN (not a number): they are stored as 0, black", found.n_nan, name)
     if found.high < found.low:
         return Scaling(_divisor(params), "uint8" if params.dtype == "auto" else params.dtype)
     if params.divisor is None and params.dtype != "uint8" and not found.fits_16_bits:
@@ -217,7 +214,7 @@ def choose_scaling(found: ValueRange, params: ConversionParams, name: str) -> Sc
 
 
 def choose_dtype(high: float, params: ConversionParams) -> str:
-    """Return the stored type for a movie whose largest value is known, and which is divided.
+    """Return the stored type of a movie that is divided, by its largest value.
 
     Raises
     ------
@@ -232,13 +229,13 @@ def choose_dtype(high: float, params: ConversionParams) -> str:
         return chosen
     keep = ", or keep 16 bits with --uint16" if chosen == "uint8" and largest <= _LARGEST["uint16"] else ""
     raise DatasetError(
-        f"divided values must fit into 0-{_LARGEST[chosen]}, but the largest value is {high:g} and the "
+        f"expected divided values of 0 to {_LARGEST[chosen]}, but the largest value is {high:g} and the "
         f"divisor {_divisor(params):g}: use a divisor of at least {math.ceil(high / _LARGEST[chosen])}{keep}"
     )
 
 
 def warn_of_few_levels(high: int, scaling: Scaling, name: str) -> None:
-    """Say when little is left of the values.
+    """Warn if few grey levels are left.
 
     Parameters
     ----------
@@ -252,7 +249,7 @@ def warn_of_few_levels(high: int, scaling: Scaling, name: str) -> None:
     is_lossy = scaling.factor is None and (scaling.divisor > 1 or scaling.has_fractions)
     if is_lossy and high < _FEW_LEVELS:
         logger.warning(
-            "at most %d grey levels are left of %s after a division by %g: use a smaller divisor; %s keeps 256 of them",
+            "at most %d grey levels of %s are left after division by %g: use a smaller divisor; %s keeps 256 of them",
             high + 1,
             name,
             scaling.divisor,
@@ -268,8 +265,8 @@ def _to_16_bits(found: ValueRange, name: str) -> Scaling:
     factor = 1.0 if extent == 0 or (found.is_whole and extent <= largest) else largest / extent
     if not (math.isfinite(factor) and factor > 0):
         raise DatasetError(
-            f"the values of {name} must be such that their range can be scaled to 16 bits, but they are {found}: "
-            "scale them before the export of the movie"
+            f"expected values of {name} whose range can be scaled to 16 bits, got {found}: scale them before exporting "
+            "the movie"
         )
     logger.warning(
         "the values of %s (%s) are not whole numbers from 0 to %d: they are scaled to 16 bits, "
@@ -282,8 +279,8 @@ def _to_16_bits(found: ValueRange, name: str) -> Scaling:
     )
     if (found.bulk - found.low) * factor < _FEW_LEVELS_OF_16_BITS - 1 < extent * factor:
         logger.warning(
-            "99.9%% of the values of %s lie below %g, far from the largest of %g: fewer than %d of 65536 grey levels "
-            "are left for them; clip the movie before the export, or give a divisor that suits most voxels",
+            "99.9%% of the values of %s are below %g, far from the largest, %g: fewer than %d of 65536 grey levels "
+            "are left for them; clip the movie before exporting it, or give a divisor that suits most voxels",
             name,
             found.bulk,
             found.high,
@@ -295,20 +292,20 @@ def _to_16_bits(found: ValueRange, name: str) -> Scaling:
 def _check_sign(found: ValueRange, name: str) -> None:
     if found.low < 0:
         raise DatasetError(
-            f"values must be at least 0 to be divided or to be stored in 8 bits, but those of {name} are {found}: "
-            "ask for neither a divisor nor 8 bits, and they are shifted and scaled to 16 bits"
+            f"expected values of at least 0, to be divided or stored in 8 bits, got {found} in {name}: without a "
+            "divisor and 8 bits, they are shifted and scaled to 16 bits"
         )
 
 
 def _check_fractions(found: ValueRange, name: str) -> None:
-    """Refuse, or say, what 8 bits drop of fractions when no divisor was given."""
+    """Refuse to round fractions down to too few grey levels, or warn of the rounding, if no divisor was given."""
     if found.high < _FRACTIONS_MATTER_BELOW:
         raise DatasetError(
             f"the values of {name} are fractions, {found}, of which 8 bits would keep {int(found.high) + 1} grey "
             f"levels: give a divisor of {_shortened(found.high / _LARGEST['uint8'])} to keep 256 of them, or store "
-            "16 bits with --uint16, to which they are scaled"
+            "16 bits with --uint16, to which values are scaled"
         )
-    logger.warning("the values of %s, %s, are rounded down to whole numbers of 8 bits", name, found)
+    logger.warning("the values of %s, %s, are rounded down to 8-bit whole numbers", name, found)
 
 
 def _divisor(params: ConversionParams) -> float:
@@ -316,7 +313,7 @@ def _divisor(params: ConversionParams) -> float:
 
 
 def _shortened(divisor: float) -> str:
-    """Return a divisor in three digits, rounded up, so that what is divided fits."""
+    """Format a divisor with three digits, rounded up, so that divided values fit."""
     if divisor <= 0:
         return "1"
     digit: float = 10.0 ** (math.floor(math.log10(divisor)) - 2)

@@ -1,4 +1,4 @@
-"""The same work on every timepoint, in this process or in several, with the results in order."""
+"""Running the same task on every timepoint, in this process or in several, with the results in order."""
 
 import logging
 import multiprocessing
@@ -28,10 +28,10 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 
 class TimepointTask(Protocol[Result_co]):
-    """Work on one timepoint. It travels to other processes, so it holds no open files."""
+    """A task for one timepoint. It is sent to other processes, so it holds no open files."""
 
     def __call__(self, t: int, cancel: CancelToken) -> Result_co:
-        """Do it; ask `cancel` at least once per block."""
+        """Run the task for timepoint `t`; ask `cancel` at least once per block."""
 
 
 def run(
@@ -39,16 +39,16 @@ def run(
 ) -> Generator[Result_co, None, None]:
     """Yield the results of a task for the timepoints 0, 1, ... in this order.
 
-    Close the iterator where it is not read to its end: that ends the other processes.
+    Close the iterator if it is not read to its end: that ends the other processes.
 
     Parameters
     ----------
     task
-        What to do.
+        What to run.
     count
         Number of timepoints.
     cancel
-        Asked in this process, while it waits for others too.
+        Asked in this process, also while it waits for others.
     parallel
         Whether more than one process may be used.
     """
@@ -60,7 +60,7 @@ def run(
                 yield result
                 done += 1
         except BrokenProcessPool:
-            logger.warning("a helper process ended unexpectedly: going on with this process alone, which takes longer")
+            logger.warning("a helper process ended unexpectedly: continuing in this process alone, which takes longer")
     for t in range(done, count):
         yield task(t, cancel)
 
@@ -75,8 +75,8 @@ def _run_in_processes(
     waiting: deque[Future[Any]] = deque()
     try:
         for t in range(count):
-            # Only some are handed out in advance, so that holding this process soon holds all.
-            with _interrupts_held():  # this starts processes, which are deaf to Ctrl-C from their first moment
+            # Few tasks are submitted in advance, so that the helpers soon stop when this process is stopped.
+            with _interrupts_held():  # this starts processes, which must ignore Ctrl-C from the start
                 for ahead in range(t + len(waiting), min(count, t + 2 * workers)):
                     waiting.append(pool.submit(_run_task, ahead))
             yield _result(waiting.popleft(), cancel)
@@ -86,7 +86,7 @@ def _run_in_processes(
 
 
 def _shut_down(pool: ProcessPoolExecutor, helpers: set[BaseProcess]) -> None:
-    """Wait until the helpers have ended; a person who does not want to wait any more ends them."""
+    """Wait until the helpers have ended; kill them on a second Ctrl-C."""
     try:
         pool.shutdown(wait=True, cancel_futures=True)
     except KeyboardInterrupt:
@@ -98,7 +98,7 @@ def _shut_down(pool: ProcessPoolExecutor, helpers: set[BaseProcess]) -> None:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Let SIGINT wait; processes that are started meanwhile never get it. Windows has no such thing."""
+    """Block SIGINT; processes that are started meanwhile never get it. Windows has no such mask."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -117,7 +117,7 @@ def _result(future: Future[Any], cancel: CancelToken) -> Any:
 
 
 class _EventToken:
-    """A :class:`CancelToken` that another process sets off."""
+    """A :class:`CancelToken` that another process triggers."""
 
     def __init__(self, ended: Event) -> None:
         self._ended = ended
@@ -127,7 +127,7 @@ class _EventToken:
             raise Cancelled
 
 
-_mine: dict[str, Any] = {}  # what a helper process was started for
+_mine: dict[str, Any] = {}  # the task of a helper process
 
 
 def _prepare(task: TimepointTask[Any], ended: Event) -> None:
@@ -137,7 +137,7 @@ def _prepare(task: TimepointTask[Any], ended: Event) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent was killed: nobody else would tell it."""
+    """End this process when its parent is killed: nothing else would end it."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

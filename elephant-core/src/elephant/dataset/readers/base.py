@@ -38,15 +38,15 @@ class ViewSetup:
     id
         Its number: S in ``/sSS`` of a BigDataViewer file.
     name
-        Its name; empty where it has none.
+        Its name; may be empty.
     size
-        (Z, Y, X) in voxels; None where the file does not say.
+        (Z, Y, X) in voxels; None if the file has no size.
     voxel_size
-        Physical edges of a voxel; None where the file does not say, or says something impossible.
+        Physical edges of a voxel; None if the file has none, or an impossible one.
     unit
-        Unit of the voxel size as written, such as ``micrometer`` or ``µm``; empty where there is none.
+        Unit of the voxel size as written, such as ``micrometer`` or ``µm``; may be empty.
     attributes
-        By the name of an attribute (``channel``, ``angle``, ...) the name of its value, or its number.
+        For each attribute (``channel``, ``angle``, ...) the name of its value, or its number.
     """
 
     id: int
@@ -58,17 +58,17 @@ class ViewSetup:
 
     @property
     def title(self) -> str:
-        """What a person knows it by, such as ``source 1 (GFP)``."""
+        """Its name for people, such as ``source 1 (GFP)``."""
         return f"source {self.id} ({self.name})" if self.name else f"source {self.id}"
 
 
 def choose(setups: tuple[ViewSetup, ...], number: int | None, path: Path) -> ViewSetup:
-    """Return the source of a number, else the first.
+    """Return the source with a number, or the first if it is None.
 
     Raises
     ------
     InvalidInputError
-        There is none of that number in the movie at `path`.
+        The movie at `path` has no source with this number.
     """
     if number is None:
         return setups[0]
@@ -83,23 +83,23 @@ def choose(setups: tuple[ViewSetup, ...], number: int | None, path: Path) -> Vie
 def say_what_was_taken(
     path: Path, setup: ViewSetup, others: Sequence[ViewSetup], blank: Sequence[int], *, is_chosen: bool
 ) -> None:
-    """Log which source of several was taken, and which timepoints of the dataset are blank.
+    """Log which of several sources is used, and which timepoints of the dataset are blank.
 
     Parameters
     ----------
     path
         The movie.
     setup, others
-        The source that was taken, and the movie's other ones.
+        The source that is used, and the movie's other ones.
     blank
         Timepoints without an image, counted from 0.
     is_chosen
-        Whether somebody asked for this source.
+        Whether the user chose this source.
     """
     if others:
         logger.log(
             logging.INFO if is_chosen else logging.WARNING,
-            "%s has %d sources, and %s was taken: %s",
+            "%s has %d sources, and %s is used: %s",
             path.name,
             len(others) + 1,
             setup.title,
@@ -117,67 +117,66 @@ def say_what_was_taken(
 
 
 def listed(setups: Sequence[ViewSetup]) -> str:
-    """Return the numbers and names of the first sources, and how many more there are."""
+    """Format the numbers and names of the first sources, and how many more there are."""
     words = ", ".join(f"{s.id} ({s.name})" if s.name else str(s.id) for s in setups[:_MOST_NAMED])
     return words + (f" and {len(setups) - _MOST_NAMED} more" if len(setups) > _MOST_NAMED else "")
 
 
 def timepoints_in_words(numbers: Sequence[int]) -> str:
-    """Return ascending timepoints as ``timepoints 0-4, 7``, at most some parts of them."""
+    """Format ascending timepoints as ``timepoints 0-4, 7``, shortened if there are many."""
     return f"timepoint{'s' * (len(numbers) > 1)} {in_ranges(numbers, _MOST_NAMED)}"
 
 
 def _way_to(others: Sequence[ViewSetup]) -> str:
     if len(others) > 1:
-        return f"`setup` takes another one: {listed(others)}"
+        return f"choose another one with `setup`: {listed(others)}"
     name = f" ({others[0].name})" if others[0].name else ""
-    return f"`setup` {others[0].id} takes the other{name}"
+    return f"choose the other one with `setup` {others[0].id}{name}"
 
 
 DTYPES = ("uint8", "uint16", "float32", "float64")
 
 _PIECE_BYTES = 8 * 2**20
-_WORKING_BYTES = 4  # of a voxel, as the networks see it
+_WORKING_BYTES = 4  # of a voxel in a network's input
 _MOST_FILES = 1000
 
 Region = tuple[slice, ...]
 
 
 class Voxels(Protocol):
-    """The image of a timepoint, of which pieces can be read: a NumPy memory map, a Zarr or an HDF5 array."""
+    """The image of a timepoint, which can be read in pieces: a NumPy memory map, or an array of Zarr or HDF5."""
 
     def __getitem__(self, region: Region) -> Any:
-        """Return the values of a box, (Z, Y, X), in the type that the reader says."""
+        """Return the values of a box, (Z, Y, X), of the reader's type."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reader(ABC):
-    """What there is to read in a movie.
+    """Reads a movie of one format.
 
     It holds no open file and can be pickled: a large movie is read by several processes, each of which gets a copy and
-    opens one timepoint at a time. Coordinates are in the order Z, Y, X throughout; a plane has one Z.
+    opens one timepoint at a time. Coordinates are always in the order Z, Y, X; a plane has one Z.
 
     Attributes
     ----------
     suffixes
-        Of the class: endings of the names of files that are its own, in lower case, such as ``(".npy",)``.
+        Class attribute: the endings of this format's file names, in lower case, such as ``(".npy",)``.
     path
         The file or folder.
     shape
-        (Z, Y, X) of a timepoint, in voxels; all timepoints are alike.
+        (Z, Y, X) of a timepoint, in voxels, the same for all timepoints.
     dtype
         NumPy name of the type of the values: uint8, uint16, float32 or float64.
     n_timepoints
         T, at least 1.
     setup, others
-        The source (channel, angle) that is read, with its voxel size where that is known, and the movie's other
-        sources.
+        The source (channel, angle) that is read, with its voxel size if known, and the movie's other sources.
     blank_timepoints
-        Those that the movie has no image of, counted from 0; they are never read.
+        Timepoints without an image, counted from 0; they are never read.
     chunks
-        (Z, Y, X) of the blocks in which images are stored, so that none is read twice; None for lines along X.
+        (Z, Y, X) of the blocks in which images are stored, so that none is read twice; None: lines along X.
     stored_bytes
-        What the images take on disk, as they are there; None where that is not known.
+        Size of the images on disk; None if not known.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
@@ -194,13 +193,13 @@ class Reader(ABC):
 
     @classmethod
     def claims(cls, path: Path) -> bool:
-        """Tell whether a file or folder is one of this format: by its name, or by a look into it. It is there."""
+        """Return whether an existing file or folder is of this format, by its name or its content."""
         return path.name.lower().endswith(cls.suffixes)
 
     @classmethod
     @abstractmethod
     def open(cls, path: Path, setup: int | None, *, fill_gaps: bool, cancel: CancelToken) -> Self:
-        """Look through a movie without reading its images.
+        """Inspect a movie without reading its images.
 
         Parameters
         ----------
@@ -209,21 +208,21 @@ class Reader(ABC):
         setup
             Number of the source to read; None for the movie's first.
         fill_gaps
-            Whether timepoints that are missing become blank; otherwise they are an error.
+            Whether missing timepoints become blank; otherwise they are an error.
         cancel
-            Ask it where looking takes long.
+            To be asked if this takes long.
 
         Raises
         ------
         DatasetError
-            The movie cannot be read; say what was expected, what was found, and what to do.
+            The movie cannot be read; the message should say what was expected, what was found, and what to do.
         InvalidInputError
             There is no such source.
         """
 
     @abstractmethod
     def timepoint(self, t: int) -> AbstractContextManager[Voxels]:
-        """Open a timepoint, of which some MB are read at a time.
+        """Open a timepoint, which is read in pieces of a few MB.
 
         Raises
         ------
@@ -232,14 +231,14 @@ class Reader(ABC):
         """
 
     def files(self) -> tuple[Path, ...]:
-        """Return the files by whose times and sizes a change is noticed: of a folder, the first thousand in it."""
+        """Return the files whose times and sizes reveal a change: of a folder, its first thousand files."""
         if self.path.is_file():
             return (self.path,)
         return tuple(sorted(path for path in self.path.rglob("*") if path.is_file())[:_MOST_FILES])
 
     @classmethod
     def digest(cls, path: Path, setup: int | None, cancel: CancelToken) -> str:
-        """Return a digest by which a movie is known again when its files have other times: of sampled values.
+        """Return a digest of sampled values, which identifies a movie when its files' times have changed.
 
         Parameters
         ----------
@@ -272,12 +271,12 @@ class Reader(ABC):
                 yield cut
 
     def stored_blocks(self) -> Shape:
-        """Return the shape of the blocks in which images are stored, or of lines along X."""
+        """Return the shape of the blocks in which images are stored, or of a line along X."""
         return self.chunks or (1, 1, self.shape[2])
 
 
 def check_memory(shape: Shape, path: Path) -> None:
-    """Check that this machine can work with timepoints of a shape, (Z, Y, X).
+    """Check that this machine has enough memory for timepoints of a shape, (Z, Y, X).
 
     Raises
     ------
@@ -289,11 +288,11 @@ def check_memory(shape: Shape, path: Path) -> None:
     if needed > there_is:
         raise DatasetError(
             f"a timepoint of {path.name} has {by(shape)} voxels (Z, Y, X) and would need "
-            f"{needed / 2**30:.3g} GiB of memory to work with, but this machine has {there_is / 2**30:.3g} GiB: "
+            f"{needed / 2**30:.3g} GiB of memory, but this machine has {there_is / 2**30:.3g} GiB: "
             "export a part of the movie, or a smaller one"
         )
 
 
 def by(shape: Iterable[int]) -> str:
-    """Return a shape as ``3 x 4 x 5``."""
+    """Format a shape as ``3 x 4 x 5``."""
     return " x ".join(map(str, shape))

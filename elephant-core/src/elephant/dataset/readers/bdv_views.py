@@ -46,7 +46,7 @@ class Views:
     others
         The movie's other sources.
     cells
-        By timepoint the name of the image inside the file; None where there is none.
+        For each timepoint, the name of its image in the file; None if there is none.
     """
 
     setup: ViewSetup
@@ -68,24 +68,24 @@ def choose_views(
     Parameters
     ----------
     file
-        The movie.
+        The open movie.
     path
-        Where it lies.
+        Its path.
     described
-        What its ``.xml`` says, if there is one.
+        The content of its ``.xml``, if there is one.
     setup
         Number of the source; None for the movie's first.
     cancel
         Asked for every timepoint.
     fill_gaps
-        Whether timepoints without an image become blank where no ``.xml`` lists them as missing.
+        Whether timepoints without an image become blank even if no ``.xml`` lists them as missing.
 
     Raises
     ------
     InvalidInputError
         There is no such source.
     DatasetError
-        It is no movie, or images are missing.
+        It is not a movie, or images are missing.
     """
     groups = numbered(file, TIMEPOINT)
     if not groups:
@@ -106,13 +106,13 @@ def choose_views(
 
 
 def numbered(group: Iterable[str], pattern: re.Pattern[str]) -> dict[int, str]:
-    """Return the names that follow a pattern, by their number, in its order."""
+    """Return the names that match a pattern, by their number, in ascending order."""
     matches = (pattern.fullmatch(name) for name in group)
     return dict(sorted((int(m[1]), m[0]) for m in matches if m))
 
 
 def no_movie(file: h5py.File, path: Path) -> DatasetError:
-    """Return the error for an HDF5 file of something else."""
+    """Return the error for an HDF5 file that is not a movie."""
     return DatasetError(
         f"expected {path.name} to be an HDF5 file of BigDataViewer with the groups t00000, t00001, ..., got "
         f"{content_of_hdf5(file)}: export the movie as HDF5 from BigDataViewer"
@@ -132,11 +132,11 @@ class _Search:
         self._cancel = cancel
 
     def name(self, number: int) -> str:
-        """Return what the image of a timepoint is called."""
+        """Return the name of a timepoint's image."""
         return f"{self._groups.get(number, f't{number:05d}')}/s{self._setup:02d}/0/cells"
 
     def cells(self, number: int) -> str | None:
-        """Return what it is called where it is there; a link that leads to nothing counts as there."""
+        """Return the name of a timepoint's image if it exists; a broken link counts as existing."""
         self._cancel.check()
         if number not in self._groups:
             return None
@@ -145,7 +145,7 @@ class _Search:
 
 
 def _setups(file: h5py.File, path: Path, groups: dict[int, str], described: SpimData | None) -> tuple[ViewSetup, ...]:
-    """Return the sources in their order: those of the ``.xml``, else of ``/sSS``, else of the timepoints."""
+    """Return the sources in order: those of the ``.xml``, else of ``/sSS``, else of the timepoints."""
     if described is not None and described.setups:
         return described.setups
     found = set(numbered(file, SETUP))
@@ -158,7 +158,7 @@ def _setups(file: h5py.File, path: Path, groups: dict[int, str], described: Spim
 
 
 def _numbers(groups: dict[int, str], described: SpimData | None, path: Path) -> Sequence[int]:
-    """Return the numbers of the timepoints, judged before anybody counts through them."""
+    """Return the numbers of the timepoints; check their range before it is iterated over."""
     if described is not None and described.timepoints:
         return described.timepoints
     first, last = min(groups), max(groups)
@@ -166,15 +166,15 @@ def _numbers(groups: dict[int, str], described: SpimData | None, path: Path) -> 
     if count > MOST_TIMEPOINTS:
         raise DatasetError(
             f"expected at most {MOST_TIMEPOINTS} timepoints, but {path.name}, which has no .xml beside it, has them "
-            f"from {first} to {last}, and {count - len(groups)} are missing: export the movie again, or put its .xml "
-            "beside it, whose timepoints count"
+            f"from {first} to {last}, and {count - len(groups)} are missing: export the movie again, or put its .xml, "
+            "which lists its timepoints, beside it"
         )
     return range(first, last + 1)
 
 
 def _others(chosen: ViewSetup, setups: Sequence[ViewSetup]) -> str:
     others = [setup for setup in setups if setup.id != chosen.id]
-    return f", or take another source: `setup` {listed(others)}" if others else ""
+    return f", or choose another source with `setup`: {listed(others)}" if others else ""
 
 
 def _without_images(chosen: ViewSetup, setups: Sequence[ViewSetup], search: _Search, path: Path) -> DatasetError:
@@ -197,8 +197,8 @@ def _gaps(
     where = search.name(lacking[0]) + (" and so on" if len(lacking) > 1 else "")
     return DatasetError(
         f"expected an image of {chosen.title} at each of the {len(numbers)} timepoints of {path.name}, but there is "
-        f"none at {timepoints_in_words(lacking)} ({where}): {listing}, have blank images made "
-        f"with fill_gaps in dataset/generate{_others(chosen, setups)}"
+        f"none at {timepoints_in_words(lacking)} ({where}): {listing}, fill the gaps with blank images "
+        f"(fill_gaps in dataset/generate){_others(chosen, setups)}"
     )
 
 
@@ -208,17 +208,17 @@ def _say_what_is_left_out(
     left_out = sorted(set(groups) - set(numbers))
     if left_out and described is not None:
         name = described.path.name
-        logger.warning("%s of %s left out: %s does not list them", timepoints_in_words(left_out), path.name, name)
+        logger.warning("%s of %s skipped: %s does not list them", timepoints_in_words(left_out), path.name, name)
     if numbers[0] > 0 and described is None:
         logger.warning(
-            "%s begins at timepoint %d and has no .xml beside it: that is timepoint 0 of the dataset",
+            "%s begins at timepoint %d and has no .xml beside it: this becomes timepoint 0 of the dataset",
             path.name,
             numbers[0],
         )
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
-    """Return the file of a movie, and those of its partitions that are there."""
+    """Return the file of a movie, and those of its partitions that exist."""
     with opened(path) as file:
         return (path, *(path.parent / name for name in sorted(set(_partitions(file, path)))))
 
@@ -229,9 +229,9 @@ def digest_of(path: Path, setup: int | None, cancel: CancelToken) -> str:
     Parameters
     ----------
     path
-        The ``.h5``, a master file where the movie is split.
+        The ``.h5``, or the master file if the movie is split.
     setup
-        Number of the source that counts; None for the first of each timepoint.
+        Number of the source to read; None for the first of each timepoint.
     cancel
         Asked for every block.
 
@@ -263,9 +263,9 @@ def digest_of(path: Path, setup: int | None, cancel: CancelToken) -> str:
 
 
 def _partitions(file: h5py.File, path: Path) -> Iterator[str]:
-    """Yield the partitions that are there, relative to the movie's folder."""
+    """Yield the partitions that exist, relative to the movie's folder."""
     for name in external_links(file):
-        # HDF5 looks for what is not where the link says beside the movie.
+        # HDF5 looks beside the movie for a file that is not where the link says.
         for candidate in (name, Path(name).name):
             if is_beside(candidate, path) and (path.parent / candidate).is_file():
                 yield os.path.relpath(path.parent / candidate, path.parent)
@@ -273,7 +273,7 @@ def _partitions(file: h5py.File, path: Path) -> Iterator[str]:
 
 
 def _cells(file: h5py.File, timepoint: str, setup: int | None, path: Path) -> h5py.Dataset | None:
-    """Return the image of a source at a timepoint; None where there is none that can be looked at here."""
+    """Return the image of a source at a timepoint; None if there is none that can be read for a digest."""
     check_links(file, timepoint, path)
     group = file.get(timepoint)
     setups = numbered(group, SETUP) if isinstance(group, h5py.Group) else {}

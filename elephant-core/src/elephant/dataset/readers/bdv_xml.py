@@ -1,8 +1,8 @@
-"""The ``.xml`` of BigDataViewer: which sources and timepoints a movie has, and which views it lacks.
+"""The ``.xml`` of BigDataViewer: a movie's sources and timepoints, and its missing views.
 
-Only the ``SequenceDescription`` is read: the image loader, the view setups, the timepoints and the missing views. The
-order is BigDataViewer's own: it sorts setups and timepoints by their number. The format is that of the library
-spim_data, described by T. Pietzsch et al., *BigDataViewer*, Nature Methods 2015, doi:10.1038/nmeth.3392.
+Only the ``SequenceDescription`` is read: the image loader, the view setups, the timepoints and the missing views. As
+in BigDataViewer, setups and timepoints are sorted by number. The format is that of the library spim_data, described by
+T. Pietzsch et al., *BigDataViewer*, Nature Methods 2015, doi:10.1038/nmeth.3392.
 """
 
 import logging
@@ -25,13 +25,13 @@ _BLOCK = 1 << 20
 _ROOT, _SEQUENCE = "SpimData", "SequenceDescription"
 _IMAGE_TAGS = ("hdf5", "n5", "zarr")
 _HDF5_LOADERS = ("", "bdv.hdf5")
-_MOST_FILES = 50  # a movie's folder has one; no folder is read through
+_MOST_FILES = 50  # a movie's folder usually has one
 
 logger = logging.getLogger(__name__)
 
 
 class _OtherFormatError(DatasetError):
-    """An ``.xml`` of something else."""
+    """An ``.xml`` that is not BigDataViewer's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class SpimData:
     path
         The ``.xml``.
     loader
-        Format of the images: ``bdv.hdf5``, ``bdv.n5``, ...; empty where the file does not say.
+        Format of the images: ``bdv.hdf5``, ``bdv.n5``, ...; empty if the file has none.
     images
-        The file or folder of the images as the ``.xml`` places it; None where it names none.
+        The file or folder of the images, as the ``.xml`` gives it; None if it gives none.
     setups
         The sources in BigDataViewer's order, by number.
     timepoints
@@ -62,30 +62,30 @@ class SpimData:
     missing: frozenset[tuple[int, int]]
 
     def setup(self, number: int) -> ViewSetup | None:
-        """Return the source of a number, if there is one."""
+        """Return the source with a number, if there is one."""
         return next((setup for setup in self.setups if setup.id == number), None)
 
     def describes(self, movie: Path) -> bool:
-        """Tell whether the images are in this file: one of that name in the same folder, or moved there."""
+        """Return whether the images are in this file, which may have been moved together with the ``.xml``."""
         if self.images is None or self.images.name != movie.name:
             return False
         return not self.images.exists() or self.images.resolve() == movie.resolve()
 
 
 def read_spim_data(path: Path) -> SpimData:
-    """Read what an ``.xml`` of BigDataViewer says of a movie, in time and memory in proportion to the file.
+    """Read an ``.xml`` of BigDataViewer, in time and memory proportional to the file.
 
     Parameters
     ----------
     path
-        The ``.xml``. Of a file of any length, at most 8 MiB up to the end of the ``SequenceDescription`` are read.
+        The ``.xml``. It is read up to the end of the ``SequenceDescription``, at most 8 MiB.
 
     Raises
     ------
     NotFoundError
         There is no such file.
     DatasetError
-        It is no ``.xml`` of BigDataViewer, is damaged or too large, or declares entities.
+        It is not an ``.xml`` of BigDataViewer, is damaged or too large, or declares entities.
     """
     root = _parse(path)
     sequence = root.find(_SEQUENCE)
@@ -110,7 +110,7 @@ def read_spim_data(path: Path) -> SpimData:
 
 
 def find_spim_data(movie: Path) -> SpimData | None:
-    """Return what the ``.xml`` beside a movie says of it.
+    """Read the ``.xml`` beside a movie.
 
     Parameters
     ----------
@@ -120,12 +120,12 @@ def find_spim_data(movie: Path) -> SpimData | None:
     Returns
     -------
     SpimData or None
-        The ``.xml`` of the movie's own name where that names the movie, else the first by name that does, else None.
+        Of the ``.xml`` files that refer to the movie, the one with the movie's name, otherwise the first by name.
 
     Raises
     ------
     DatasetError
-        The ``.xml`` of the movie's own name is damaged, so nobody can tell what it says of missing views.
+        The ``.xml`` with the movie's name is damaged, so that its missing views are not known.
     """
     for place in dict.fromkeys((movie, movie.resolve())):
         for path in _xmls_beside(place):
@@ -135,7 +135,7 @@ def find_spim_data(movie: Path) -> SpimData | None:
 
 
 def locate(path: Path) -> tuple[Path, SpimData | None]:
-    """Return where the images of a movie are, and what an ``.xml`` says of it.
+    """Return the path of a movie's images, and the content of its ``.xml``.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def locate(path: Path) -> tuple[Path, SpimData | None]:
     Raises
     ------
     NotFoundError
-        There is no such ``.xml``, or not the images that it names.
+        The ``.xml`` does not exist, or the images that it names.
     DatasetError
         The ``.xml`` is damaged, or its images are of another format.
     """
@@ -158,7 +158,7 @@ def locate(path: Path) -> tuple[Path, SpimData | None]:
             "save the movie as HDF5 from BigDataViewer or BigStitcher"
         )
     if not data.images.exists():
-        raise NotFoundError(f"{path.name} names the images {data.images}, which are not there: put them in that place")
+        raise NotFoundError(f"{path.name} names the images {data.images}, which do not exist: put them in that place")
     return data.images, data
 
 
@@ -175,7 +175,7 @@ def _described_by(path: Path, movie: Path) -> SpimData | None:
     except DatasetError as error:
         if is_own and not isinstance(error, _OtherFormatError):
             raise
-        logger.info("%s is not read with %s: %s", path.name, movie.name, error)
+        logger.info("%s is not used for %s: %s", path.name, movie.name, error)
         return None
     if data.describes(movie):
         return data
@@ -186,7 +186,7 @@ def _described_by(path: Path, movie: Path) -> SpimData | None:
 
 
 class _Builder:
-    """Keeps the elements of the description, and nothing of what follows it."""
+    """Keeps the elements of the description, and nothing after it."""
 
     def __init__(self) -> None:
         self._open: list[ET.Element] = []
@@ -196,11 +196,11 @@ class _Builder:
         self.is_done = False
 
     def doctype(self, name: str, public: str | None, system: str | None) -> None:  # noqa: ARG002
-        """Refuse entities before any is declared."""
+        """Refuse a document type, before it can declare entities."""
         raise ValueError("it declares a document type, whose entities could be of any size")
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        """Open an element."""
+        """Begin an element."""
         if self.is_done:
             return
         self._count += 1
@@ -216,12 +216,12 @@ class _Builder:
         self._text.clear()
 
     def data(self, text: str) -> None:
-        """Take some of an element's text, of which the parser may give a character at a time."""
+        """Collect an element's text, which the parser may pass one character at a time."""
         if not self.is_done:
             self._text.append(text)
 
     def end(self, tag: str) -> None:
-        """Close an element; text counts where it stands alone."""
+        """End an element; text beside other elements is ignored."""
         if not self.is_done:
             element = self._open.pop()
             if not len(element):
@@ -270,7 +270,7 @@ def _loader(sequence: ET.Element) -> str:
 
 
 def _images(root: ET.Element, sequence: ET.Element, path: Path) -> Path | None:
-    """Return where the images are: the first child of the loader that names a path, from the base path on."""
+    """Return the path of the images: that of the loader's first child with one, relative to the base path."""
     loader = sequence.find("ImageLoader")
     named = next((child for child in loader if child.tag in _IMAGE_TAGS), None) if loader is not None else None
     text = _text(named)
@@ -311,7 +311,7 @@ def _setup(element: ET.Element, names: Mapping[tuple[str, str], str]) -> ViewSet
 
 
 def _attribute_names(parent: ET.Element) -> Iterator[tuple[str, str, str]]:
-    """Yield the kind of an attribute, the number of a value, and its name where it has one."""
+    """Yield the kind of each attribute, the number of each value, and its name, for values that have one."""
     for group in parent.iterfind("Attributes"):
         for value in group:
             if name := _text(value.find("name")):
@@ -327,7 +327,7 @@ def _voxel_size(element: ET.Element | None) -> VoxelSize | None:
 
 
 def _numbers(text: str) -> list[float] | None:
-    """Return three finite numbers, as sizes are written; None where the text is something else."""
+    """Return the three finite numbers of a size; None if the text is something else."""
     try:
         numbers = [float(part) for part in text.split()]
     except ValueError:
@@ -348,14 +348,14 @@ def _timepoints(sequence: ET.Element) -> tuple[int, ...]:
     elif kind == "list":
         found = {_number(_text(t.find("id")) or _text(t), "a timepoint") for t in element.iterfind("Timepoint")}
     else:
-        raise ValueError(f"its timepoints are of the unknown type {kind[:40]!r}")
+        raise ValueError(f"its timepoints have the unknown type {kind[:40]!r}")
     if len(found) > MOST_TIMEPOINTS:
         raise ValueError(f"it has more than {MOST_TIMEPOINTS} timepoints")
     return tuple(sorted(found))
 
 
 def _pattern(text: str) -> set[int]:
-    """Return the numbers of a pattern such as ``0-4:2, 7``; an empty one means 0, as BigDataViewer reads it."""
+    """Return the numbers of a pattern such as ``0-4:2, 7``; an empty one means 0, as in BigDataViewer."""
     what = "its pattern of timepoints"
     found: set[int] = set()
     count = 0
@@ -372,12 +372,12 @@ def _pattern(text: str) -> set[int]:
 
 
 def _range(first: int, last: int, step: int) -> range:
-    """Return the numbers from first to last, up or down, judged before anybody counts through them."""
+    """Return the numbers from first to last, up or down; check their count before they are iterated over."""
     if step < 1:
         raise ValueError("its timepoints go in steps of 0")
     numbers = range(first, last + 1, step) if first <= last else range(first, last - 1, -step)
     if len(numbers) > MOST_TIMEPOINTS:
-        raise ValueError(f"it has {len(numbers)} timepoints, and at most {MOST_TIMEPOINTS} can be read")
+        raise ValueError(f"it has {len(numbers)} timepoints, more than {MOST_TIMEPOINTS}")
     return numbers
 
 
@@ -389,7 +389,7 @@ def _missing(sequence: ET.Element) -> frozenset[tuple[int, int]]:
 
 def _number(text: str, what: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 10 or int(text) > LARGEST_NUMBER:
-        raise ValueError(f"{what} should be a whole number of at least 0, got {text[:40]!r}")
+        raise ValueError(f"{what} is not a whole number of at least 0: {text[:40]!r}")
     return int(text)
 
 

@@ -1,8 +1,8 @@
-"""Movies as BigDataViewer writes them into HDF5.
+"""Movies that BigDataViewer writes into HDF5.
 
 ``/tTTTTT/sSS/0/cells`` holds timepoint T of setup S at full resolution, (Z, Y, X). Integer cells are unsigned
-16-bit values in signed storage. A large movie may be split into partition files, which a master file reaches
-through external links. The format is described by T. Pietzsch et al., *BigDataViewer*, Nature Methods 2015,
+16-bit values in signed storage. A large movie may be split into partition files, to which a master file has
+external links. The format is described by T. Pietzsch et al., *BigDataViewer*, Nature Methods 2015,
 doi:10.1038/nmeth.3392.
 """
 
@@ -55,9 +55,9 @@ class BigDataViewerReader(Reader):
     Attributes
     ----------
     cells
-        The name inside the file of every timepoint's full-resolution image; None where the timepoint is blank.
+        For each timepoint, the name of its full-resolution image in the file; None if it is blank.
     filters
-        Numbers of the HDF5 filters that blocks are packed with.
+        Numbers of the HDF5 filters that the blocks are compressed with.
     """
 
     cells: tuple[str | None, ...]
@@ -65,7 +65,7 @@ class BigDataViewerReader(Reader):
 
     @classmethod
     def claims(cls, path: Path) -> bool:
-        """Tell whether a file is an HDF5 file with timepoints, or an ``.xml`` that describes one."""
+        """Return whether a file is an HDF5 file with timepoints, or an ``.xml`` that describes one."""
         try:
             if path.suffix.lower() == ".xml":
                 return bool(read_spim_data(path))
@@ -85,16 +85,16 @@ class BigDataViewerReader(Reader):
         fill_gaps: bool = False,
         cancel: CancelToken = NeverCancelled(),  # noqa: B008 - has no state
     ) -> "BigDataViewerReader":
-        """Look through a movie without reading its images.
+        """Inspect a movie without reading its images.
 
         Parameters
         ----------
         path
-            The ``.h5``, a master file where the movie is split, whose ``.xml`` is looked for beside it; or an ``.xml``.
+            The ``.h5`` (the master file if the movie is split), whose ``.xml`` is looked for beside it; or an ``.xml``.
         setup
             Number of the source to read; None for the movie's first.
         fill_gaps
-            Whether timepoints without an image are blank where no ``.xml`` lists them as missing.
+            Whether timepoints without an image become blank even if no ``.xml`` lists them as missing.
         cancel
             Asked for every timepoint.
 
@@ -105,8 +105,8 @@ class BigDataViewerReader(Reader):
         InvalidInputError
             There is no such source.
         DatasetError
-            It is no BigDataViewer file, an image is missing or cannot be unpacked, or timepoints differ in size or
-            type.
+            It is not a BigDataViewer file, an image is missing or cannot be decompressed, or timepoints differ in size
+            or type.
         """
         path, described = locate(path)
         with opened(path) as file:
@@ -138,7 +138,7 @@ class BigDataViewerReader(Reader):
 
     @contextmanager
     def timepoint(self, t: int) -> Iterator["Timepoint"]:
-        """Open a timepoint for reading blocks of it; all is 0 in one that is blank."""
+        """Open a timepoint for reading blocks of it; a blank one is all 0."""
         name = self.cells[t]
         if name is None:
             yield Timepoint(self, t, None)
@@ -148,12 +148,12 @@ class BigDataViewerReader(Reader):
             yield Timepoint(self, t, _cells(file, name, self.path))
 
     def files(self) -> tuple[Path, ...]:
-        """Return the file, and the partitions that are there."""
+        """Return the file, and the partitions that exist."""
         return files_of(self.path)
 
     @classmethod
     def digest(cls, path: Path, setup: int | None, cancel: CancelToken) -> str:
-        """Return a digest of sampled values, whatever the ``.xml`` says."""
+        """Return a digest of sampled values, which does not depend on the ``.xml``."""
         return digest_of(path, setup, cancel)
 
 
@@ -195,13 +195,13 @@ def _cells(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
 
 
 def _linked(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
-    """Return an image the links to which were checked."""
+    """Return an image whose links have been checked."""
     try:
         cells = file[name]
     except (KeyError, OSError, RuntimeError, ValueError) as error:
         raise DatasetError(
-            f"expected {path.name} to hold {name}, but what it links to is missing or damaged: if the movie is split, "
-            "put all its partitions beside it; else export it again"
+            f"expected {path.name} to hold {name}, but the link's target is missing or damaged: if the movie is split, "
+            "put all its partitions beside it; otherwise export it again"
         ) from error
     if not isinstance(cells, h5py.Dataset):
         raise DatasetError(f"expected {name} of {path.name} to be an image, got a group: export the movie again")
@@ -213,7 +213,7 @@ def _linked(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
 
 
 def _check_first(cells: h5py.Dataset, path: Path) -> None:
-    """Check that the first image is one that this machine can work with."""
+    """Check that the first image is a volume of a known type that fits into this machine's memory."""
     if cells.ndim != 3 or min(cells.shape) < 1:
         raise DatasetError(
             f"expected images of {path.name} to be volumes (Z, Y, X), got the shape {cells.shape}: "
@@ -222,7 +222,7 @@ def _check_first(cells: h5py.Dataset, path: Path) -> None:
     if cells.dtype.name not in _VALUE_DTYPES:
         raise DatasetError(
             f"expected images of {path.name} to be {', '.join(_VALUE_DTYPES)}, got {cells.dtype.name}: "
-            "convert the movie to 16 bits before the export"
+            "convert the movie to 16 bits before exporting it"
         )
     check_memory(tuple(cells.shape), path)
 
@@ -233,7 +233,7 @@ def _check_alike(first: h5py.Dataset, cells: h5py.Dataset, path: Path) -> None:
             f"expected all timepoints of {path.name} to be alike, but {first.name} is {first.shape} {first.dtype} "
             f"and {cells.name} is {cells.shape} {cells.dtype}: export the movie again with one size and type"
         )
-    # A block is unpacked whole, and may be far larger than the image that it belongs to.
+    # A block is decompressed as a whole, and may be far larger than its image.
     block = math.prod(cells.chunks or (0,)) * cells.dtype.itemsize
     if block > _LARGEST_BLOCK_BYTES:
         raise DatasetError(
@@ -244,11 +244,11 @@ def _check_alike(first: h5py.Dataset, cells: h5py.Dataset, path: Path) -> None:
 
 
 def _warn_of_another_size(setup: ViewSetup, cells: h5py.Dataset, path: Path) -> None:
-    """Say that an ``.xml`` gives another size, as one that was left by another movie does."""
+    """Warn if the ``.xml`` gives another size, as it does if it belongs to another movie."""
     if setup.size is not None and setup.size != tuple(cells.shape):
         logger.warning(
-            "the .xml of %s says that %s has %s voxels (Z, Y, X), but its images have %s: see whether it is the "
-            ".xml of this movie",
+            "the .xml of %s says that %s has %s voxels (Z, Y, X), but its images have %s: check that it is the .xml of "
+            "this movie",
             path.name,
             setup.title,
             by(setup.size),

@@ -1,10 +1,10 @@
-"""What a file or a folder is that is no movie of BigDataViewer, in words that a person knows it by."""
+"""Naming the format of a file or folder that is not a BigDataViewer movie."""
 
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
-# The first bytes of what people have, by which it is known whatever it is called.
+# The first bytes of common formats, which identify a file whatever its name.
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"II*\0", "a TIFF"),
     (b"MM\0*", "a TIFF"),
@@ -35,17 +35,17 @@ _MOST_NAMES = 5
 
 
 def format_of(path: Path) -> str:
-    """Return what a file or a folder is, such as ``a TIFF`` or ``an OME-Zarr folder``; it is there, and can be read."""
+    """Return what an existing file or folder is, such as ``a TIFF`` or ``a Zarr folder``."""
     return _of_folder(path) if path.is_dir() else _of_file(path)
 
 
 def content_of_hdf5(names: Iterable[str]) -> str:
-    """Return what an HDF5 file is whose groups and images of the first level have these names."""
+    """Return what an HDF5 file is, by the names of its top-level groups and images."""
     found = list(islice(names, 1000))
     if {"DataSet", "DataSetInfo"} <= set(found):
         return "an Imaris file (.ims)"
     some = ", ".join(sorted(found)[:_MOST_NAMES])
-    return f"an HDF5 file of another kind, which holds {some}" if some else "an HDF5 file that holds nothing"
+    return f"an HDF5 file of another kind, which holds {some}" if some else "an empty HDF5 file"
 
 
 def _of_folder(path: Path) -> str:

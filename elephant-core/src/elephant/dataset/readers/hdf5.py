@@ -20,7 +20,7 @@ import h5py
 from elephant.dataset.readers.formats import format_of
 from elephant.errors import DatasetError, NotFoundError, reason_of
 
-# As registered with the HDF Group; those that images are packed with.
+# As registered with the HDF Group; those that are used for images.
 _NAMES = {
     307: "bzip2",
     32001: "Blosc",
@@ -41,13 +41,13 @@ logger = logging.getLogger(__name__)
 
 
 def load_filters(numbers: Sequence[int]) -> list[int]:
-    """Make filters ready in this process, and return those that are not to be had."""
+    """Load filters in this process, and return those that are not available."""
     missing = _missing(numbers)
     return _missing(missing) if missing and _load_package() else missing
 
 
 def check_filters(cells: h5py.Dataset, movie: str) -> tuple[int, ...]:
-    """Return the numbers of an image's filters, all of which are ready.
+    """Return the numbers of an image's filters, all of which are loaded.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def check_filters(cells: h5py.Dataset, movie: str) -> tuple[int, ...]:
     Raises
     ------
     DatasetError
-        A filter is not to be had; it is named, with a way around it.
+        A filter is not available; the message names it, and a way around it.
     """
     settings = cells.id.get_create_plist()
     found = [settings.get_filter(i) for i in range(settings.get_nfilters())]
@@ -69,8 +69,8 @@ def check_filters(cells: h5py.Dataset, movie: str) -> tuple[int, ...]:
         what = " and ".join(f"{number} ({names[number] or 'of unknown name'})" for number in missing)
         install = "" if _load_package() else f"; or install the Python package {_PACKAGE}, which reads most filters"
         raise DatasetError(
-            f"the images of {movie} are packed with the HDF5 filter {what}, which is not installed here: repack them "
-            f"where it is, with `h5repack -f GZIP=4 {movie} repacked.h5`{install}"
+            f"the images of {movie} are compressed with the HDF5 filter {what}, which is not installed here: repack "
+            f"them where it is, with `h5repack -f GZIP=4 {movie} repacked.h5`{install}"
         )
     return numbers
 
@@ -80,7 +80,7 @@ def _missing(numbers: Sequence[int]) -> list[int]:
 
 
 def _readable(name: bytes) -> str:
-    """Return the name that whoever packed the image gave its filter."""
+    """Return the filter's name as it is written in the file."""
     return name.decode("utf-8", "replace").split(";")[0][:60]
 
 
@@ -90,7 +90,7 @@ def _load_package() -> bool:
     try:
         importlib.import_module(_PACKAGE)
     except (ImportError, OSError) as error:
-        logger.debug("%s is not there: %s", _PACKAGE, error)
+        logger.debug("%s is not installed: %s", _PACKAGE, error)
         return False
     return True
 
@@ -99,7 +99,7 @@ SUFFIXES = (".h5", ".hdf5")
 TIMEPOINT = re.compile(r"t(\d{5,10})")
 SETUP = re.compile(r"s(\d{2,10})")
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# Where the superblock of a version says how long addresses are, and where the file ends.
+# Offsets in each version's superblock: of the length of addresses, and of the end of the file.
 _ADDRESS_LENGTH_AT = {0: 13, 1: 13, 2: 9, 3: 9}
 _END_AT = {0: 40, 1: 44, 2: 28, 3: 28}
 _USUAL_LENGTH = 8
@@ -109,13 +109,13 @@ _EXPORT = "export the movie as HDF5 from BigDataViewer or Mastodon"
 
 
 def is_hdf5_name(name: str) -> bool:
-    """Tell whether a file is called like an HDF5 file: ``.h5`` or ``.hdf5``, in capitals or not."""
+    """Return whether a file has an HDF5 file's name: ``.h5`` or ``.hdf5``, in capitals or not."""
     return name.lower().endswith(SUFFIXES)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file to look through it.
+    """Open an HDF5 file to inspect it.
 
     Raises
     ------
@@ -135,24 +135,26 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """Return an open file, for a block of ``with``.
+    """Return an open file, to be used in a ``with`` statement.
 
     Raises
     ------
-    NotFoundError, DatasetError
-        As for :func:`opened`.
+    NotFoundError
+        There is no such file.
+    DatasetError
+        It is not an HDF5 file, or a damaged one.
     """
     try:
         # Locking would refuse files on read-only or network disks; nobody writes a movie that is being read.
         return h5py.File(path, "r", locking=False)
     except FileNotFoundError as error:
-        raise NotFoundError(f"the movie {path} is not there: check its name, or upload it") from error
+        raise NotFoundError(f"the movie {path} does not exist: check its name, or upload it") from error
     except OSError as error:
         raise DatasetError(_why_not(path, error)) from error
 
 
 def stated_end(path: Path) -> int | None:
-    """Return how long an HDF5 file is by its own account; None where it does not begin in the usual way."""
+    """Return the length of an HDF5 file as its header states it; None if the header is not a usual one."""
     with path.open("rb") as file:
         head = file.read(64)
     version = head[8] if len(head) == 64 and head.startswith(SIGNATURE) else None
@@ -163,7 +165,7 @@ def stated_end(path: Path) -> int | None:
 
 
 def _why_not(path: Path, error: OSError) -> str:
-    """Say in plain words why a file could not be opened; what HDF5 says of it means nothing to a person."""
+    """Explain why a file could not be opened; HDF5's own messages mean nothing to most users."""
     expected = f"expected {path.name} to be an HDF5 file of BigDataViewer"
     if path.is_dir():
         return f"{expected}, got {format_of(path)}: {_EXPORT}, and give the .h5 file"
@@ -174,12 +176,12 @@ def _why_not(path: Path, error: OSError) -> str:
     if not is_hdf5:
         return f"{expected}, got {format_of(path)}: {_EXPORT}, or upload it again"
     if end is not None and size < end:
-        return f"{expected} of {end} bytes, but its end is missing: it has {size} bytes. Copy or upload it again"
+        return f"{expected} of {end} bytes, but it is truncated: it has {size} bytes. Copy or upload it again"
     return f"{expected}, but it is damaged: export the movie again, or upload it again"
 
 
 def _begins_as_hdf5(path: Path) -> bool:
-    """Tell whether the signature stands where it may: at 0, 512, 1024, 2048, ..."""
+    """Return whether the signature is at one of its possible offsets: 0, 512, 1024, 2048, ..."""
     place = 0
     with path.open("rb") as file:
         while place <= _LATEST_START:
@@ -191,10 +193,10 @@ def _begins_as_hdf5(path: Path) -> bool:
 
 
 def is_beside(target: str, path: Path) -> bool:
-    """Tell whether a file that a movie names lies in the movie's folder, as partitions do, or below it.
+    """Return whether a file that a movie names is in the movie's folder, as partitions are, or below it.
 
-    As the name says it: a link on the disk is made by who may read what it leads to, and a movie can make none. Where
-    the movie itself is such a link, partitions may be beside what it leads to.
+    Only the name counts: symbolic links in the folder were made by somebody who may read their targets, and a movie
+    cannot make any. If the movie itself is such a link, partitions may be beside its target.
     """
     folders = (os.path.abspath(path.parent), os.path.dirname(os.path.realpath(path)))  # noqa: PTH100, PTH120 - keeps links
     place = os.path.normpath(os.path.join(folders[0], target))  # noqa: PTH118 - likewise
@@ -202,9 +204,9 @@ def is_beside(target: str, path: Path) -> bool:
 
 
 def leads_out(target: str, path: Path) -> bool:
-    """Tell whether a movie names a file that is there, but outside of the movie's folder.
+    """Return whether a movie names a file that exists outside of the movie's folder.
 
-    One that is not there is looked for beside the movie by HDF5: partitions that came from another machine.
+    HDF5 looks for a file that does not exist beside the movie, for partitions that were copied from another machine.
     """
     return not is_beside(target, path) and os.path.lexists(path.parent / target)
 
@@ -217,21 +219,21 @@ def check_links(file: h5py.File, name: str, path: Path) -> bool:
     file
         The movie.
     name
-        Name of the object, from the root on.
+        Full name of the object.
     path
         The movie's file.
 
     Returns
     -------
     bool
-        Whether there is a link on each step of the way, though the last one may lead to nothing.
+        Whether each group on the way has the next link; the last link may be broken.
 
     Raises
     ------
     DatasetError
         A link leads out of the folder.
     """
-    # By HDF5's own functions: h5py's make objects of every group, which takes ten times as long, for every timepoint.
+    # With HDF5's low-level functions: h5py's make an object of every group, which takes ten times as long.
     group = file.id
     parts = name.strip("/").split("/")
     for depth, part in enumerate(parts, start=1):
@@ -249,7 +251,7 @@ def check_links(file: h5py.File, name: str, path: Path) -> bool:
 
 
 def external_links(file: h5py.File) -> Iterator[str]:
-    """Yield the file names, as they are written, of the external links of a movie down to ``/tTTTTT/sSS/L``."""
+    """Yield the file names, as written, of a movie's external links down to ``/tTTTTT/sSS/L``."""
     for name in file:
         if TIMEPOINT.fullmatch(name):
             yield from _external_links(file.id, name.encode(), depth=0)
@@ -270,7 +272,7 @@ def _file_of(group: Any, key: bytes) -> str:
 
 
 def _behind(file: h5py.File, parts: list[str]) -> Any:
-    """Return what a link leads to; None where that is nothing, or the link itself."""
+    """Return the target of a link; None if it is broken or refers to itself."""
     try:
         found = file.get("/".join(parts))
     except (OSError, RuntimeError, ValueError):
@@ -281,6 +283,6 @@ def _behind(file: h5py.File, parts: list[str]) -> Any:
 def outside(name: str, path: Path) -> DatasetError:
     """Return the error for an image that lies outside of the movie's folder."""
     return DatasetError(
-        f"expected {path.name} to hold its images, or to have them in partitions beside it, but {name} lies in a file "
+        f"expected {path.name} to hold its images, or to have them in partitions beside it, but {name} is in a file "
         "outside of its folder: export the movie again, with its partitions in the same folder"
     )

@@ -1,6 +1,6 @@
-"""A movie as the conversion sees it: what its reader says of it, checked, and its voxels.
+"""A movie for the conversion: what its reader returns, checked.
 
-What a reader of another package gives is checked here, once, and its errors name the package.
+What a reader of another package returns is checked here, once, and its errors name the package.
 """
 
 import pickle
@@ -23,26 +23,26 @@ from elephant.progress import CancelToken
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A reader that is installed.
+    """An installed reader.
 
     Attributes
     ----------
     plugin
-        Whose it is.
+        The package and name that it is registered under.
     kind
-        The class.
+        The reader's class.
     """
 
     plugin: Plugin
     kind: type[Reader]
 
     def claims(self, path: Path) -> bool:
-        """Tell whether a file or folder is a movie of this format."""
+        """Return whether a file or folder is a movie of this format."""
         with self.plugin.blamed():
             return bool(self.kind.claims(path))
 
     def open(self, path: Path, setup: int | None, cancel: CancelToken, *, fill_gaps: bool) -> "Movie":
-        """Look through a movie, and check what its reader says of it.
+        """Inspect a movie, and check what its reader returns.
 
         Raises
         ------
@@ -51,12 +51,12 @@ class Format:
         InvalidInputError
             There is no such source.
         DatasetError
-            It cannot be read, or is none that a dataset can be made from.
+            It cannot be read, or no dataset can be made from it.
         PluginError
-            The reader failed, or what it says makes no sense.
+            The reader failed, or returned something invalid.
         """
         if not path.exists() and not self.plugin.is_own:
-            raise NotFoundError(f"the movie {path} is not there: check its name, or upload it")
+            raise NotFoundError(f"the movie {path} does not exist: check its name, or upload it")
         with self.plugin.blamed():
             reader = self.kind.open(path, setup, fill_gaps=fill_gaps, cancel=cancel)
             _check(reader, self.kind)
@@ -70,21 +70,21 @@ class Format:
         return Movie(self.plugin, reader, frozenset(reader.blank_timepoints))
 
     def digest(self, path: Path, setup: int | None, cancel: CancelToken) -> str:
-        """Return the digest by which a movie is known again."""
+        """Return the digest that identifies a movie."""
         with self.plugin.blamed():
             return str(self.kind.digest(path, setup, cancel))
 
 
 @dataclass(frozen=True, slots=True)
 class Movie:
-    """A movie that was looked through; holds no file open and travels between processes.
+    """An inspected movie; it holds no file open and can be sent to other processes.
 
     Attributes
     ----------
     plugin
-        Whose reader it is.
+        The package of its reader.
     reader
-        What knows its shape, its sources and its voxels.
+        The reader, which knows its shape and sources and reads its voxels.
     blank
         Timepoints without an image.
     """
@@ -99,7 +99,7 @@ class Movie:
         return self.reader.path
 
     def timepoint_bytes(self) -> int:
-        """Return how many bytes the values of a timepoint take."""
+        """Return the size of a timepoint's values in bytes."""
         return int(np.prod(self.reader.shape, dtype=object)) * np.dtype(self.reader.dtype).itemsize
 
     @contextmanager
@@ -115,20 +115,20 @@ class Movie:
                 opened.close()
 
     def pieces(self, region: Region) -> list[Region]:
-        """Cut a region, (Z, Y, X), into pieces that are read at a time."""
+        """Cut a region, (Z, Y, X), into pieces that are read one at a time."""
         with self.plugin.blamed():
             return list(self.reader.pieces(region))
 
     def fingerprint(self, cancel: CancelToken) -> Fingerprint:
-        """Return what the movie is known by."""
+        """Return what identifies the movie."""
         with self.plugin.blamed():
             files = stamps_of(self.path.parent, self.reader.files())
             if not files:
-                raise ValueError(f"{self.path.name} has no files that can be watched for a change")
+                raise ValueError(f"files() of {self.path.name} returned no existing file")
             return Fingerprint(files=files, method=METHOD, digest=self._digest(cancel))
 
     def is_same(self, known: Fingerprint, cancel: CancelToken) -> bool:
-        """Tell whether the movie is still the one that a fingerprint was taken of."""
+        """Return whether the movie still has this fingerprint."""
         places = [self.path.parent / stamp.name for stamp in known.files]
         if stamps_of(self.path.parent, places) == known.files:
             return True
@@ -155,23 +155,23 @@ class Timepoint:
         DatasetError
             The block is damaged.
         PluginError
-            The reader failed, or gave other values than it said.
+            The reader failed, or returned values of another shape or type than expected.
         """
         with self._movie.plugin.blamed():
             values = np.asarray(self._voxels[region])
             expected = (tuple(s.stop - s.start for s in region), self._movie.reader.dtype)
             if (values.shape, values.dtype.name) != expected:
                 raise ValueError(
-                    f"timepoint {self._t} gave values of shape {values.shape} and type {values.dtype.name}, where "
-                    f"{expected[0]} and {expected[1]} were expected"
+                    f"expected values of shape {expected[0]} and type {expected[1]} of timepoint {self._t}, got "
+                    f"{values.shape} and {values.dtype.name}"
                 )
         return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 def _check(reader: object, kind: type[Reader]) -> None:
-    """Check that what a reader says of a movie makes sense."""
+    """Check what a reader says of a movie."""
     if not isinstance(reader, kind):
-        raise TypeError(f"open() should return a {kind.__name__}, but returned {type(reader).__name__}")
+        raise TypeError(f"expected open() to return a {kind.__name__}, got {type(reader).__name__}")
     shape, n_timepoints = reader.shape, reader.n_timepoints
     is_shape = isinstance(shape, tuple) and len(shape) == 3 and all(_is_count(size) for size in shape)
     if not is_shape or not _is_count(n_timepoints) or n_timepoints > MOST_TIMEPOINTS:

@@ -39,9 +39,9 @@ def find_bdv_movie(folder: Path) -> Path | None:
     Returns
     -------
     Path or None
-        ``<name of the folder>.h5`` where it exists, else the first master file by name; None where there is no HDF5
+        ``<name of the folder>.h5`` if it exists, otherwise the first master file by name; None if there is no HDF5
         file at all (``.h5`` or ``.hdf5``, in capitals or not). A file that another one links to, or that is named
-        like a partition (``x-00-00.h5``), is no master.
+        like a partition (``x-00-00.h5``), is not a master.
 
     Raises
     ------
@@ -52,19 +52,19 @@ def find_bdv_movie(folder: Path) -> Path | None:
     own = [path for path in files if path.stem == folder.name]
     if own or not files:
         return min(own, key=_preference, default=None)
-    # What links to partitions is worth knowing only where there may be some.
+    # Links matter only if there may be partitions.
     linked = {name for path in files for name in _linked_files(path)} if len(files) > 1 else set()
     candidates = [path for path in files if path.name not in linked and not _is_named_as_partition(path)]
     if not candidates:
         raise DatasetError(
-            f"expected a movie in {folder.name}, got partitions alone, {files[0].name} first: put the master file that "
-            "links to them beside them"
+            f"expected a movie in {folder.name}, got only partitions, such as {files[0].name}: put the master file "
+            "that links to them beside them"
         )
     return _first_movie(candidates)
 
 
 def movies_of_other_formats(folder: Path) -> list[str]:
-    """Return the names of what in a dataset's folder looks like a movie of another format, in order."""
+    """Return the names of files and folders in a dataset's folder that look like movies of other formats, sorted."""
     if not folder.is_dir():
         return []
     names = (path.name for path in folder.iterdir())
@@ -78,7 +78,7 @@ def _hdf5_files(folder: Path) -> list[Path]:
 
 
 def _preference(path: Path) -> tuple[int, str]:
-    """Return the place of a file among those of one stem: ``.h5`` first."""
+    """Return the sort key of a file among those of one stem: ``.h5`` first."""
     return (SUFFIXES.index(path.suffix) if path.suffix in SUFFIXES else len(SUFFIXES), path.name)
 
 
@@ -89,7 +89,7 @@ def _is_named_as_partition(path: Path) -> bool:
 
 
 def _first_movie(candidates: Sequence[Path]) -> Path:
-    """Return the first file that is described as a movie, else the first that has timepoints."""
+    """Return the first file with timepoints and setups, otherwise the first with timepoints."""
     fallback: Path | None = None
     errors: list[ElephantError] = []
     for path in candidates:
@@ -106,12 +106,12 @@ def _first_movie(candidates: Sequence[Path]) -> Path:
     if fallback is not None:
         return fallback
     more = len(errors) - 1
-    others = f" ({more} other HDF5 file{'s' * (more > 1)} beside it: no movie either)" if more else ""
+    others = f" ({more} other HDF5 file{'s' * (more > 1)} beside it: not a movie either)" if more else ""
     raise DatasetError(f"{errors[0]}{others}") from errors[0]
 
 
 def _linked_files(path: Path) -> set[str]:
-    """Return the names of the files that the timepoints of a movie lie in, other than its own."""
+    """Return the names of the other files that hold timepoints of a movie."""
     try:
         with opened(path) as file:
             return {Path(name).name for name in external_links(file)}
@@ -120,46 +120,46 @@ def _linked_files(path: Path) -> set[str]:
 
 
 def check_upload(path: Path, folder: Path, longest_padding: int) -> None:
-    """Check that a file can take its place: it opens, ends where it should, and what it links to is there.
+    """Check an uploaded file: it can be opened, ends where it should, and its links have targets.
 
     Parameters
     ----------
     path
-        The file, wherever it lies.
+        The file, wherever it is now.
     folder
-        Where it is going to be, and where the partitions of a movie are that is split.
+        Its destination, where the partitions of a split movie are.
     longest_padding
-        How many bytes may follow the end of the file. More of them come from a piece that was sent twice.
+        Number of bytes that may follow the end of the file; more mean that a piece was sent twice.
 
     Raises
     ------
     DatasetError
-        Something is wrong with it.
+        The file fails a check.
     """
     with opened(path) as file:
         named = set(external_links(file))
     leaving = sorted(name for name in named if leads_out(name, folder / path.name))
     if leaving:
         raise DatasetError(
-            f"{path.name} should have its partitions beside it, but one of them is {leaving[0]!r}, outside of its "
+            f"expected the partitions of {path.name} beside it, but one of them is {leaving[0]!r}, outside of its "
             "folder: export the movie again, with its partitions in the same folder"
         )
     linked = sorted({Path(name).name for name in named})
     missing = [name for name in linked if not (folder / name).is_file()]
     if missing:
         raise DatasetError(
-            f"{path.name} is split into {len(linked)} partitions, but {missing[0]} is not there: "
+            f"{path.name} is split into {len(linked)} partitions, but {missing[0]} is missing: "
             f"upload all partitions first, then {path.name} again"
         )
     size, end = path.stat().st_size, stated_end(path)
     if end is not None and size - end > longest_padding:
         raise DatasetError(
-            f"{path.name} should end after {end} bytes, but {size} came: some of it came twice, for instance from two "
+            f"expected {path.name} to end after {end} bytes, got {size}: some of it was sent twice, perhaps by two "
             "uploads at the same time; upload it again"
         )
 
 
-# It reads what nobody else claims, or says what it is instead.
+# It reads what no other reader claims, or reports what the file is instead.
 BIGDATAVIEWER = Format(Plugin("reader", "bigdataviewer"), BigDataViewerReader)
 _OTHERS_OF_A_MOVIE = (".xml",)
 
@@ -167,7 +167,7 @@ logger = logging.getLogger(__name__)
 
 
 def formats() -> tuple[list[Format], list[PluginError]]:
-    """Return the readers that are installed, by name, and what is wrong with those that cannot be loaded."""
+    """Return the installed readers, and the errors of those that cannot be loaded."""
     found, broken = installed_classes("reader", Reader)  # type: ignore[type-abstract]
     others = [Format(plugin, kind) for plugin, kind in found if plugin != BIGDATAVIEWER.plugin]
     return [BIGDATAVIEWER, *others], broken
@@ -188,9 +188,9 @@ def format_of_movie(path: Path, name: str | None = None) -> Format:
     InvalidInputError
         There is no reader of that name.
     DatasetError
-        Several readers claim it, or have that name.
+        Several readers claim the file, or have that name.
     PluginError
-        Nobody claims it, and a reader cannot be loaded or failed to look at it.
+        No reader claims the file, and one cannot be loaded or failed.
     """
     if name is None and not path.exists():
         return BIGDATAVIEWER
@@ -223,17 +223,15 @@ def find_movie(folder: Path) -> Path | None:
     Returns
     -------
     Path or None
-        ``<name of the folder>.h5`` where it exists, else the first master file by name (``.h5`` or ``.hdf5``, in
-        capitals or not). A file that another one links to, or that is named like a partition (``x-00-00.h5``), is no
-        master. Where there is none, what another reader claims: that of the folder's name, else the first by name.
-        None where there is no such file either.
+        What :func:`find_bdv_movie` finds. If that is nothing, a file that another reader claims: the one with the
+        folder's name, otherwise the first by name. None if there is no such file either.
 
     Raises
     ------
     DatasetError
         There are HDF5 files, but none of them is a movie, and no other file is.
     PluginError
-        A reader cannot be loaded, and no file is claimed by another one.
+        A reader cannot be loaded, and no other one claims a file.
     """
     try:
         movie = find_bdv_movie(folder)
@@ -258,7 +256,7 @@ def _other_movie(folder: Path) -> Path | None:
 
 
 def _places(folder: Path) -> list[Path]:
-    """Return what could be a movie in a dataset's folder: that of the folder's own name first."""
+    """Return the possible movies in a dataset's folder, the one with the folder's name first."""
     if not folder.is_dir():
         return []
     places = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in ARRAYS]
@@ -267,7 +265,7 @@ def _places(folder: Path) -> list[Path]:
 
 
 def _claimants(path: Path, found: list[Format], broken: list[PluginError]) -> list[Format]:
-    """Return which readers claim a file; one that fails to look at it joins those that are broken."""
+    """Return the readers that claim a file; the error of one that fails is added to `broken`."""
     claimants = []
     for each in found:
         try:
@@ -288,4 +286,4 @@ def _named(found: list[Format], broken: list[PluginError], name: str) -> Format:
         return named[0]
     wrong = f"; {broken[0]}" if broken else ""
     names = ", ".join(each.plugin.name for each in found)
-    raise InvalidInputError(f"expected `reader` to be one that is installed ({names}), got {name}{wrong}")
+    raise InvalidInputError(f"expected `reader` to be an installed one ({names}), got {name}{wrong}")
