@@ -37,7 +37,7 @@ APP_ORDER: list[set[str]] = [
     {"rabbitmq"},
     {"uploads"},
     {"schemas"},
-    {"jobs"},
+    {"jobs", "client"},
     {"feed"},
     {"logs"},
     {"services"},

@@ -20,6 +20,7 @@ from _documenting.tables import sentence, table
 logger = logging.getLogger(__name__)
 PACKAGE = Path(elephant.__file__).parent
 PAGES = Path(__file__).parents[1] / "reference" / "python"
+DOCUMENTED = ("elephant.", "elephant_server.client")
 LEFT_OUT = {"cli"}  # the command line has a page of its own
 
 
@@ -66,7 +67,7 @@ def find(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: TextEl
     if found is None:
         return None
     module, name = found
-    if module.split(".")[0] != "elephant":
+    if not module.startswith(DOCUMENTED):
         return content
     domain = env.get_domain("py")
     page = node.get("refdoc", env.docname)

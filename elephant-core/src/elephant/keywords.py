@@ -69,7 +69,8 @@ def params_of(model: type[P], values: Mapping[str, Any], n_dims: int) -> P:
     plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()}
     for name, value in plain.items():
         if is_size(fields[name]) and value is not None and len(value) != n_dims:
-            raise InvalidInputError(f"{name}: expected {n_dims} numbers, {'(Z, Y, X)'[9 - 3 * n_dims :]}, got {value}")
+            axes = ", ".join("ZYX"[3 - n_dims :])
+            raise InvalidInputError(f"{name}: expected {n_dims} numbers, ({axes}), got {value}")
     try:
         return model.model_validate(nest(model, plain))
     except ValidationError as error:

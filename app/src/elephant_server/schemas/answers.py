@@ -54,9 +54,9 @@ class EarlierSpot(BaseModel):
     pos: tuple[float, float, float] = Field(description="earlier centre, physical, X, Y, Z")
     sqdisp: float = Field(description="squared physical distance to where it is")
 
-    def earlier(self) -> core.EarlierSpot:
-        """Return it as the core knows it, Z, Y, X."""
-        return core.EarlierSpot(self.id, vector_zyx(self.pos), self.sqdisp)
+    def earlier(self, name: int) -> core.EarlierSpot:
+        """Return it as the core knows it, Z, Y, X, with a spot's own id."""
+        return core.EarlierSpot(name, vector_zyx(self.pos), self.sqdisp)
 
 
 class EarlierSpots(Completed):
