@@ -28,7 +28,7 @@ from elephant.errors import Cancelled, InvalidInputError
 from elephant.export.base import ExportParams, TrackedMovie, TrackedNucleus
 from elephant.export.output import check_name, check_output, export_to
 from elephant.export.registry import CTC, form_named
-from elephant.io.temporary import TemporaryFolder
+from elephant.io.atomic import TemporaryFolder
 from elephant.keywords import check_names, leaves, params_of
 from elephant.methods.detection import DETECTION
 from elephant.methods.flow import FLOW

@@ -2,12 +2,13 @@
 
 from flask import Flask
 
-from elephant_server.api import dataset, download, errors, methods, openapi, state, upload
+from elephant_server.api import dataset, download, errors, methods, openapi, state
 
 
 def register(app: Flask) -> None:
     """Add all resources, and the one place that turns errors into answers, to an application."""
-    views = (state, dataset, upload, download, openapi)
-    for blueprint in (*(module.blueprint for module in views), methods.seg, methods.flow, state.params):
+    views = (state, dataset, download, openapi)
+    more = (methods.seg, methods.flow, state.params, dataset.upload)
+    for blueprint in (*(module.blueprint for module in views), *more):
         app.register_blueprint(blueprint)
     errors.register(app)

@@ -1,4 +1,4 @@
-"""``dataset/*``: checking datasets and making them."""
+"""``dataset/*`` and ``upload/*``: checking datasets, making them, and movies that come in pieces."""
 
 import logging
 from pathlib import Path
@@ -8,16 +8,18 @@ from flask import Blueprint, Response, jsonify
 from elephant.dataset import check_dataset, find_movie
 from elephant.dataset.readers.registry import movies_of_other_formats
 from elephant.io.paths import resolve_inside
-from elephant_server.api.endpoint import endpoint, respond
-from elephant_server.api.parsing import read_body
+from elephant_server.api.endpoint import BodySize, endpoint, respond
+from elephant_server.api.parsing import one_part, read_body, read_form
 from elephant_server.jobs.submit import DATASET_GENERATE
 from elephant_server.schemas.answers import Completed, Message
-from elephant_server.schemas.dataset import DatasetCheckBody, DatasetGenerateBody
+from elephant_server.schemas.dataset import DatasetCheckBody, DatasetGenerateBody, UploadForm
 from elephant_server.services import services
+from elephant_server.uploads import MovieUpload
 
 logger = logging.getLogger(__name__)
 
 blueprint = Blueprint("dataset", __name__)
+upload = Blueprint("upload", __name__)
 
 
 @blueprint.post("/dataset/check")
@@ -57,3 +59,20 @@ def _say_what_is_there_instead(folder: Path, name: str) -> None:
             name,
             others[0] if len(others) == 1 else f"{others[0]} and {len(others) - 1} more",
         )
+
+
+@upload.post("/upload/image")
+@upload.post("/upload", endpoint="old_image")
+@endpoint(Completed, UploadForm, is_form=True, takes_upload=True, size=BodySize.LARGE, is_long=True)
+def image() -> Response:
+    """Take a movie in pieces: begin, go on, put it in place, or drop it."""
+    form = read_form(UploadForm)
+    movie = MovieUpload(services().settings.datasets_dir, form.dataset_name, form.filename)
+    if form.action == "complete":
+        movie.complete()
+    elif form.action == "cancel":
+        movie.cancel()
+    else:
+        part = one_part("file")
+        movie.receive(None if part is None else part.stream, restart=form.action == "init")
+    return jsonify(completed=True)

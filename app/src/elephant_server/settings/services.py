@@ -211,11 +211,6 @@ class ServiceSettings(ClusterSettings):
         return self._redis_database(1)
 
     @property
-    def redis_result_url(self) -> str:
-        """Database of the answers of the workers."""
-        return self._redis_database(2)
-
-    @property
     def rabbitmq_url(self) -> str:
         """Address of RabbitMQ for the server itself, with user, password and virtual host."""
         user, password = quote(self.rabbitmq_user, safe=""), quote(self.rabbitmq_password, safe="")

@@ -15,7 +15,7 @@ from elephant.dataset.from_array import ArrayLike, ArrayMovie, write_array
 from elephant.dataset.layout import IMAGES
 from elephant.dataset.source import describe_difference, differ, voxel_size_in_words
 from elephant.errors import InvalidInputError
-from elephant.io.temporary import TemporaryFolder
+from elephant.io.atomic import TemporaryFolder
 from elephant.keywords import check_names, leaves, params_of
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.types import VoxelSize

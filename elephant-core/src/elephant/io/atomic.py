@@ -1,4 +1,4 @@
-"""Atomic writes: files are written under a temporary name, synced to disk, then renamed."""
+"""Atomic writes: files are written under a temporary name, synced to disk, then renamed. And temporary folders."""
 
 import errno
 import logging
@@ -7,12 +7,14 @@ import re
 import shutil
 import stat
 import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import repeat
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, Self, TypeVar
 
 from elephant.errors import StorageError, reason_of
 from elephant.io.locks import IS_POSIX, lock
@@ -25,6 +27,8 @@ _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.E
 _O_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 _TO_SYNC = os.O_RDONLY if IS_POSIX else os.O_RDWR
 _O_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -208,3 +212,38 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
+
+
+class TemporaryFolder:
+    """A folder that is removed at the end of the block, unless it is kept for an object: then it goes with that.
+
+    Attributes
+    ----------
+    path
+        Where it lies.
+    """
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="elephant-"))
+        self._is_kept = False
+
+    def keep_for(self, owner: T) -> T:
+        """Keep the folder until nobody holds an object any more, which is returned."""
+        weakref.finalize(owner, _remove, self.path, os.getpid())
+        self._is_kept = True
+        return owner
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove the folder where it is kept for nobody."""
+        if not self._is_kept:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a process that was forked has the object, too
+        shutil.rmtree(folder, ignore_errors=True)
