@@ -51,6 +51,15 @@ def test_it_is_listed_and_its_files_have_its_ending(export: Callable[..., Done],
     assert export("-o", "masks").out == "masks: 3 masks with 3 nuclei in 2 tracks\n"
 
 
+@pytest.mark.usefixtures("plugin", "export")
+def test_nobody_is_asked_for_a_voxel_size_that_the_format_does_not_need(shell: Shell) -> None:
+    done = shell("export", "m", "--spots", "s.csv", "--format", "csv-tracks", "-o", "tracks.csv")
+    assert (done.status, done.out, done.err) == (0, "tracks.csv: 3 nuclei in 2 tracks\n", "")
+    done = shell("export", "m", "--spots", "s.csv", "-o", "masks")
+    assert done.status == 2
+    assert "the voxel size of m is unknown, since it was converted without one: give --voxel-size" in done.err
+
+
 @pytest.mark.usefixtures("plugin")
 def test_nuclei_without_a_track_are_refused(export: Callable[..., Done], shell: Shell) -> None:
     (shell.folder / "s.csv").write_text("t,x,y,z,radius\n0,4,6,7,2\n")

@@ -20,11 +20,10 @@ from elephant.config import (
     Params,
     keep_axials_of,
 )
-from elephant.console import OF_SCRIPTS, Bars, Console, interruptible
+from elephant.console import Console
 from elephant.dataset import Dataset
 from elephant.dataset.opening import Edges, Movie, chosen_voxel_size, open_dataset
-from elephant.device import choose_device
-from elephant.errors import Cancelled, InvalidInputError
+from elephant.errors import InvalidInputError
 from elephant.export.base import ExportParams, TrackedMovie, TrackedNucleus
 from elephant.export.output import check_name, check_output, export_to
 from elephant.export.registry import CTC, form_named
@@ -34,12 +33,10 @@ from elephant.methods.detection import DETECTION
 from elephant.methods.flow import FLOW
 from elephant.methods.given_spots import Found, annotated_spots, found_spots
 from elephant.methods.outcome import Outcome
-from elephant.methods.starting import ensure_model
+from elephant.methods.starting import start_model
 from elephant.methods.trained_model import Model, load_model
 from elephant.methods.training import TrainingRun, prepare_training
 from elephant.methods.work import ModelWork
-from elephant.models.cache import ModelCache
-from elephant.models.pretrained import Pretrained
 from elephant.tracking import Tracks, join_spots
 from elephant.types import Link, Spot
 
@@ -317,17 +314,14 @@ def _run(
 ) -> Model:
     def start(training: TrainingRun) -> None:
         if is_named:
-            ensure_model(path, training.start(), Pretrained(path.parent / "pretrained"))
+            start_model(training.work, training.start())
         else:
             entry, untrained = training.start().untrained(None)
             untrained.save(path, entry)
 
-    model_cache = ModelCache(choose_device(device))
-    with Bars(quiet=quiet) as bars:
-        outcome = Outcome(path, bars)
-        try:
-            with interruptible(outcome.promise, OF_SCRIPTS) as cancel:
-                outcome.run(dataset, model_cache, prepare, start, cancel)
-        except Cancelled as stop:
-            raise TrainingInterrupted(str(stop), Model(path, device) if outcome.n_epochs else None) from None
+    outcome = Outcome(path)
+    try:
+        outcome.run(dataset, prepare, start, device, Console(quiet))
+    except KeyboardInterrupt as stop:
+        raise TrainingInterrupted(str(stop), Model(path, device) if outcome.n_epochs else None) from None
     return Model(path, device)

@@ -4,8 +4,9 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,9 +15,47 @@ from elephant.cli.spot_records import ORDER, SpotRecord, row_of
 from elephant.errors import ElephantError, InvalidInputError, NotFoundError
 from elephant.io.atomic import explained_storage, replacing
 
+STANDARD_OUTPUT = Path("-")
+
 _KINDS = (".json", ".csv")
 _BEGINNING = '{\n "spots": ['
 _ALWAYS = ORDER[: ORDER.index("tag")]
+
+
+class SpotOutput:
+    """Where a command writes its spots: into a file, to standard output, or both.
+
+    Parameters
+    ----------
+    values
+        The options of the command: `output`, `overwrite`, `as_json`.
+    inputs
+        Which files the spots are made from.
+
+    Raises
+    ------
+    click.UsageError, NotFoundError, InvalidInputError
+        As for :func:`check_output`.
+    """
+
+    def __init__(self, values: Mapping[str, Any], inputs: Sequence[Path] = ()) -> None:
+        self._paths = [values["output"]] if values["output"] is not None else []
+        for path in self._paths:
+            check_output(path, inputs, overwrite=values["overwrite"])
+        if values["as_json"] and STANDARD_OUTPUT not in self._paths:
+            self._paths.append(STANDARD_OUTPUT)
+        self._replaces = any(path.exists() for path in self._paths)
+
+    def write(self, records: Sequence[SpotRecord], is_completed: bool = True) -> None:
+        """Write the spots everywhere they go."""
+        for path in self._paths:
+            write_spots(path, records, is_completed)
+
+    def report(self, words: str) -> None:
+        """Say what was written, unless standard output holds the spots."""
+        if STANDARD_OUTPUT not in self._paths:
+            end = "; the previous file is replaced" if self._replaces else ""
+            click.echo(f"{self._paths[0]}: {words}{end}")
 
 
 def check_output(path: Path, inputs: Sequence[Path] = (), *, overwrite: bool = False) -> None:

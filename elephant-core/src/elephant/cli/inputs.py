@@ -1,6 +1,7 @@
 """What a command works on: a dataset, its voxel size and timepoints, and settings of a model's training."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,15 @@ import click
 from click.core import ParameterSource
 
 from elephant.cli.options import Sizes, Vector, as_voxel_size
-from elephant.cli.running import current
+from elephant.cli.running import console, current
 from elephant.cli.workspace import DATASETS, find
 from elephant.config import keep_axials_of
 from elephant.dataset import Dataset, opening
+from elephant.device import choose_device
 from elephant.errors import InvalidInputError
 from elephant.methods.compatibility import as_trained as trained_as
+from elephant.methods.work import ModelWork
+from elephant.models.cache import ModelCache
 from elephant.types import Shape, VoxelSize
 
 _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
@@ -84,7 +88,37 @@ def _in_words(name: str, value: Any) -> str:
     return flag if value is True else f"--no-{flag[2:]}" if value is False else f"{flag} {words}"
 
 
-def chosen_keep_axials(values: Mapping[str, Any], voxel: VoxelSize, shape: Shape) -> int:
+@contextmanager
+def model_work(dataset: Dataset, path: Path, device: str, promise: Callable[[], str]) -> Iterator[ModelWork]:
+    """Give what a prediction needs, with progress bars and Ctrl-C.
+
+    Parameters
+    ----------
+    path
+        The model file.
+    device
+        What computes, as a person names it.
+    promise
+        Says what is left where the work is ended.
+    """
+    model_cache = ModelCache(choose_device(device))
+    with console().attend(promise) as (bars, cancel):
+        yield ModelWork(dataset, path, model_cache, bars, cancel)
+
+
+def seen_voxels(values: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
+    """Return the voxel size, and how the network treats Z, as they were given or as they follow from the dataset.
+
+    Raises
+    ------
+    click.UsageError
+        The voxel size is unknown.
+    """
+    voxel = chosen_voxel_size(values["voxel_size"], dataset)
+    return {"voxel_size": voxel, "n_keep_axials": _keep_axials(values, voxel, dataset.shape)}
+
+
+def _keep_axials(values: Mapping[str, Any], voxel: VoxelSize, shape: Shape) -> int:
     """Return `n_keep_axials` as it was given, else what suits the voxels that the network sees."""
     given = values.get("n_keep_axials")
     if given is not None:

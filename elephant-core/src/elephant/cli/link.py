@@ -1,14 +1,32 @@
-"""``elephant link``."""
+"""``elephant link``: where nuclei were, and their tracks."""
 
+import logging
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from elephant.cli import options
 from elephant.cli.options import Command, Option
-from elephant.cli.parameters import options_of, refuse_given
-from elephant.config import DEFAULT_MAX_DISPLACEMENT, DisplacementParams, PredictionParams
+from elephant.cli.parameters import build, options_of, refuse_given
+from elephant.cli.running import DONE
+from elephant.cli.workspace import MODELS, find
+from elephant.config import DEFAULT_MAX_DISPLACEMENT, DisplacementParams, FlowParams, PredictionParams
+from elephant.errors import InvalidInputError
+from elephant.words import counted
+
+if TYPE_CHECKING:
+    from elephant.cli.files_write import SpotOutput
+    from elephant.cli.spot_records import SpotRecord
+    from elephant.dataset import Dataset
+    from elephant.types import EarlierSpot
+
+    Groups = Mapping[int, Sequence[SpotRecord]]
+
+logger = logging.getLogger(__name__)
 
 _HELP = """Find where nuclei were at the previous timepoint, and join them to tracks.
 
@@ -42,17 +60,123 @@ _of_flow = [
 _OF_FLOW = {str(option.name) for option in _of_flow}
 
 
-def link(dataset: str, spots: tuple[Path, ...], model: str | None, **rest: Any) -> int:
-    """Run the command."""
+def link(dataset: str, spots: tuple[Path, ...], model: str | None, **values: Any) -> int:
+    """Write the spots with their earlier positions, and with their tracks if requested."""
+    _check_usage(model, values)
+    from elephant.cli.files_read import read_all_spots
+    from elephant.cli.files_write import SpotOutput
+    from elephant.cli.inputs import open_dataset, parse_timepoints
+    from elephant.cli.spot_records import all_of
+
+    output = SpotOutput(values, spots)
+    largest = values["join"]
+    if largest is not None and not 0 < largest < math.inf:
+        raise click.UsageError(f"--join: expected a distance above 0, got {largest}")
+    opened = open_dataset(dataset, values["workspace"])
+    path = None if model is None else find(MODELS, model, values["workspace"])
+    groups = _numbered(read_all_spots(spots), opened)
+    timepoints = parse_timepoints(values["timepoints"], opened.n_timepoints)
+    chosen = {t: groups[t] for t in timepoints if t in groups}
+    n_others = sum(len(records) for t, records in groups.items() if t not in chosen)
+    if n_others:
+        logger.warning("%s at other timepoints left out", counted(n_others, "spot"))
+    if path is None:
+        _tell_by_what(all_of(chosen))
+        records = all_of(chosen)
+    else:
+        records = all_of(_displaced(opened, path, chosen, output, values))
+    if largest is not None:
+        records = _joined(records, largest, values["children"])
+    output.write(records)
+    output.report(_summary(records, largest is not None))
+    return DONE
+
+
+def _check_usage(model: str | None, values: Mapping[str, Any]) -> None:
     if model is None:
-        if rest["join"] is None:
+        if values["join"] is None:
             raise click.UsageError("expected --model (a flow model), --join (how far to join spots), or both")
         refuse_given(_OF_FLOW, "--model")
-    if rest["output"] is None and not rest["as_json"]:
+    if values["output"] is None and not values["as_json"]:
         raise click.UsageError("expected -o FILE, or --json for standard output")
-    from elephant.cli.work.linking import link_spots
 
-    return link_spots(dataset, spots, model, rest)
+
+def _displaced(
+    dataset: "Dataset", path: Path, groups: "Groups", output: "SpotOutput", values: Mapping[str, Any]
+) -> "Groups":
+    """Return the spots with where they were, as a flow model says."""
+    from elephant.cli.inputs import as_trained, model_work, seen_voxels
+    from elephant.cli.spot_records import all_of, spot_of
+    from elephant.methods.trained_model import displace_each
+
+    values = as_trained(values, path, dataset)
+    params = build(FlowParams, {**values, **seen_voxels(values, dataset)}, dataset.n_dims)
+    found: dict[int, list[SpotRecord]] = {}
+
+    def promise() -> str:
+        output.write(all_of(found), is_completed=False)
+        return f"{counted(len(found), 'timepoint')} of {len(groups)} done, not joined to tracks"
+
+    def keep(t: int, earlier: "Sequence[EarlierSpot]") -> None:
+        found[t] = [
+            record.model_copy(update={"earlier": tuple(was.pos[::-1].tolist()), "sqdisp": was.sqdisp})
+            for record, was in zip(groups[t], earlier, strict=True)
+        ]
+
+    spots = {t: [spot_of(record) for record in records] for t, records in groups.items()}
+    with model_work(dataset, path, values["device"], promise) as work:
+        displace_each(work, spots, params, keep)
+    return found
+
+
+def _tell_by_what(records: "Sequence[SpotRecord]") -> None:
+    n_known = sum(record.earlier is not None for record in records)
+    if n_known:
+        logger.warning(
+            "%s joined by the `earlier` in the file, %s by their own positions: to the nearest neighbours",
+            counted(n_known, "spot"),
+            len(records) - n_known,
+        )
+
+
+def _numbered(records: "Sequence[SpotRecord]", dataset: "Dataset") -> "Groups":
+    """Return the spots by timepoint, each with an id that no other has."""
+    from elephant.cli.spot_records import spot_of
+    from elephant.methods.annotations import by_timepoint
+
+    ids = [record.id for record in records if record.id is not None]
+    if len(ids) < len(records):
+        if ids:
+            logger.warning("%s without an id: all spots got new ones", counted(len(records) - len(ids), "spot"))
+        new: dict[int | None, int] = {record.id: i for i, record in enumerate(records) if record.id is not None}
+        records = [r.model_copy(update={"id": i, "parent": new.get(r.parent)}) for i, r in enumerate(records)]
+    elif len(set(ids)) < len(ids):
+        raise InvalidInputError(
+            "spots have ids, but some are duplicates: give each spot a unique id, or none of them any"
+        )
+    groups: dict[int, list[SpotRecord]] = {}
+    for record in records:
+        groups.setdefault(record.t, []).append(record)
+    by_timepoint([spot_of(record) for record in records], dataset.n_timepoints)  # refuses what is outside
+    return dict(sorted(groups.items()))
+
+
+def _joined(records: "Sequence[SpotRecord]", largest: float, n_children: int) -> "list[SpotRecord]":
+    """Return the spots, which are in the order of their timepoints, with their parents and tracks."""
+    from elephant.cli.spot_records import spot_of
+    from elephant.tracking import join_spots
+
+    earlier = np.array([(record.earlier or record.pos)[::-1] for record in records]).reshape(-1, 3)
+    tracks = join_spots([spot_of(record) for record in records], earlier, largest, n_children)
+    return [
+        record.model_copy(update={"parent": records[parent].id if parent >= 0 else None, "track": number})
+        for record, parent, number in zip(records, tracks.parents, tracks.numbers, strict=True)
+    ]
+
+
+def _summary(records: "Sequence[SpotRecord]", is_joined: bool) -> str:
+    text = counted(len(records), "spot")
+    return f"{text}, {counted(len({record.track for record in records}), 'track')}" if is_joined else text
 
 
 command = Command(

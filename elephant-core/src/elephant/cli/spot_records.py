@@ -64,6 +64,11 @@ def record_of(spot: Spot, **more: Any) -> SpotRecord:
     )
 
 
+def all_of(groups: Mapping[int, Sequence[SpotRecord]]) -> list[SpotRecord]:
+    """Return the records of all timepoints, in the order of these."""
+    return [record for t in sorted(groups) for record in groups[t]]
+
+
 def links_of(records: Sequence[SpotRecord]) -> list[Link]:
     """Return the links that records tell of.
 

@@ -1,13 +1,17 @@
-"""``elephant train``."""
+"""``elephant train``: a model from spots, or from links."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from elephant.cli import options
 from elephant.cli.options import Command, Option
-from elephant.cli.parameters import options_of, refuse_given
+from elephant.cli.parameters import build, options_of, refuse_given
+from elephant.cli.running import DONE, console, print_json
+from elephant.cli.workspace import MODELS, chosen_workspace, place
 from elephant.config import (
     DEFAULT_CROP_SIZE,
     DEFAULT_MAX_DISPLACEMENT,
@@ -15,6 +19,19 @@ from elephant.config import (
     DetectionTrainingParams,
     FlowTrainingParams,
 )
+from elephant.errors import InvalidInputError
+from elephant.progress import NoReporter, ProgressReporter
+from elephant.types import Tag
+from elephant.words import counted
+
+if TYPE_CHECKING:
+    from elephant.dataset import Dataset
+    from elephant.methods.outcome import Outcome
+    from elephant.methods.training import TrainingRun
+    from elephant.methods.work import ModelWork
+    from elephant.models.pretrained import ModelSource
+
+    Prepare = Callable[[ModelWork], TrainingRun]
 
 _HELP = """Train a detection model on spots, or a flow model on links.
 
@@ -42,14 +59,14 @@ _DEFAULTS = {
 _DETECTION, _FLOW = "Detection only (--spots)", "Flow only (--links)"
 
 
-def _names(params: list[click.Parameter]) -> set[str]:
+def _options(params: list[click.Parameter]) -> set[str]:
     return {str(param.name) for param in params}
 
 
 _of_detection = options_of(DetectionTrainingParams, section="Training", leave_out=_LEFT_OUT, defaults=_DEFAULTS)
 _of_flow = options_of(FlowTrainingParams, section="Training", leave_out=_LEFT_OUT, defaults=_DEFAULTS)
-_shared = _names(_of_detection) & _names(_of_flow)
-_detection_only, _flow_only = _names(_of_detection) - _shared, _names(_of_flow) - _shared
+_shared = _options(_of_detection) & _options(_of_flow)
+_detection_only, _flow_only = _options(_of_detection) - _shared, _options(_of_flow) - _shared
 
 
 def _training_options() -> list[click.Parameter]:
@@ -60,15 +77,98 @@ def _training_options() -> list[click.Parameter]:
     return [*_of_detection, *(param for param in _of_flow if param.name in _flow_only)]
 
 
-def train(dataset: str, spots: tuple[Path, ...], links: tuple[Path, ...], model: str, **rest: Any) -> int:
-    """Run the command."""
+def train(dataset: str, spots: tuple[Path, ...], links: tuple[Path, ...], model: str, **values: Any) -> int:
+    """Train a model on spots, or on links, and print the result."""
     if bool(spots) == bool(links):
         raise click.UsageError("expected one of --spots (to train detection) and --links (to train flow)")
     refuse_given(_detection_only if links else _flow_only, "--spots" if links else "--links")
-    from elephant.cli.work.training import Order, train_detection, train_flow_model
+    from elephant.cli.inputs import open_dataset, seen_voxels
+    from elephant.methods.outcome import Outcome
+    from elephant.methods.starting import start_model
 
-    order = Order(dataset, spots or links, model, rest)
-    return train_flow_model(order) if links else train_detection(order)
+    opened = open_dataset(dataset, values["workspace"])
+    values |= seen_voxels(values, opened)
+    path = place(MODELS, model, values["workspace"])
+    prepare = _of_links(opened, links, values) if links else _of_spots(opened, spots, values)
+
+    def start(training: "TrainingRun") -> None:
+        start_model(training.work, training.start(), _source(values), anew=values["anew"])
+
+    with _curves(values["workspace"], path) as curves:
+        outcome = Outcome(path, curves)
+        outcome.run(opened, prepare, start, values["device"], console())
+    return _report(outcome, as_json=values["as_json"])
+
+
+def _of_spots(dataset: "Dataset", files: Sequence[Path], values: Mapping[str, Any]) -> "Prepare":
+    from elephant.cli.files_read import read_all_spots
+    from elephant.cli.spot_records import spot_of
+    from elephant.methods.detection import DETECTION
+    from elephant.methods.training import prepare_training
+
+    params = build(DetectionTrainingParams, values, dataset.n_dims)
+    spots = [spot_of(record, Tag(values["tag"])) for record in read_all_spots(files)]
+    if not spots:
+        raise InvalidInputError(f"nothing to train: {_names(files)} has no spots; annotate some nuclei first")
+    return lambda work: prepare_training(DETECTION, work, spots, params)
+
+
+def _of_links(dataset: "Dataset", files: Sequence[Path], values: Mapping[str, Any]) -> "Prepare":
+    from elephant.cli.files_read import read_all_spots
+    from elephant.cli.spot_records import links_of
+    from elephant.methods.flow import FLOW
+    from elephant.methods.training import prepare_training
+
+    params = build(FlowTrainingParams, values, dataset.n_dims)
+    links = links_of(read_all_spots(files))
+    if not links:
+        raise InvalidInputError(
+            f"nothing to train: {_names(files)} contains no links; give its spots a parent, as "
+            "`elephant link --join` does, or a displacement"
+        )
+    return lambda work: prepare_training(FLOW, work, links, params)
+
+
+def _names(files: Sequence[Path]) -> str:
+    return " and ".join(file.name for file in files)
+
+
+def _source(values: Mapping[str, Any]) -> "ModelSource | None":
+    """Return the chosen start of a model; None for the best available."""
+    from elephant.models.pretrained import VERSATILE, ModelSource
+
+    if values["start"] == "auto" and not values["anew"]:
+        return None
+    return ModelSource() if values["start"] == "scratch" else ModelSource(VERSATILE)
+
+
+@contextmanager
+def _curves(given: Path | None, path: Path) -> "Iterator[ProgressReporter]":
+    """Open the reporter that writes the curves of a training to the workspace, if there is one, for a dashboard."""
+    from elephant.training.scalars import unnamed_curves
+
+    workspace = chosen_workspace(given)
+    if workspace is None:
+        yield NoReporter()
+        return
+    models, model = (workspace / MODELS).resolve(), path.resolve()
+    name = model.relative_to(models).as_posix() if model.is_relative_to(models) else path.name
+    with unnamed_curves(workspace / "logs", name) as reporter:
+        yield reporter
+
+
+def _report(outcome: "Outcome", *, as_json: bool) -> int:
+    """Print the result of a finished training."""
+    path, n_epochs, loss = outcome.path, outcome.n_epochs, outcome.loss_of_last_epoch()
+    if as_json:
+        print_json({"model": str(path), "completed": True, "epochs": n_epochs, "loss": loss})
+    elif loss is None:
+        state = "was made, but not trained" if outcome.made else "was not trained"
+        click.echo(f"{path} {state}: the labels are written, and no epochs were requested")
+    else:
+        is_new = "made, and trained for " if outcome.made else ""
+        click.echo(f"{path}: {is_new}{counted(n_epochs, 'epoch')}, mean loss of the last one {loss:.4g}")
+    return DONE
 
 
 command = Command(

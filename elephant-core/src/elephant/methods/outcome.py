@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from elephant.config import LoopParams
+from elephant.console import Console
 from elephant.dataset import Dataset
+from elephant.device import choose_device
 from elephant.errors import InUseError
 from elephant.methods.training import TrainingRun
 from elephant.methods.work import ModelWork
@@ -26,10 +28,10 @@ class Outcome:
     ----------
     path
         The model file.
-    reporter
-        Progress is passed on to it.
     curves
         Losses are passed on to it.
+    reporter
+        Progress is passed on to it; while it runs that is the console's.
     n_epochs
         Finished epochs that the model holds.
     losses
@@ -39,8 +41,8 @@ class Outcome:
     """
 
     path: Path
-    reporter: ProgressReporter
     curves: ProgressReporter = field(default_factory=NoReporter)
+    reporter: ProgressReporter = field(default_factory=NoReporter)
     n_epochs: int = 0
     losses: list[float] = field(default_factory=list)
     made: float | None = None
@@ -70,10 +72,10 @@ class Outcome:
     def run(
         self,
         dataset: Dataset,
-        model_cache: ModelCache,
         prepare: Callable[[ModelWork], TrainingRun],
         start: Callable[[TrainingRun], None],
-        cancel: CancelToken,
+        device: str,
+        console: Console,
     ) -> None:
         """Check a training, start its model where that is missing, and train it.
 
@@ -83,12 +85,19 @@ class Outcome:
             Checks the training, before a model is started for nothing.
         start
             Starts the model where it is missing.
-        cancel
-            Ends the work.
+        device
+            What computes, as a person names it.
+        console
+            Shows the progress, and ends the work.
+
+        Raises
+        ------
+        elephant.errors.Cancelled, KeyboardInterrupt
+            The training was ended, as the console says; the message tells what is left.
         """
-        with self._leaving_no_start():
-            work = ModelWork(dataset, self.path, model_cache, self, cancel)
-            training = prepare(work)
+        model_cache = ModelCache(choose_device(device))
+        with console.attend(self.promise) as (self.reporter, cancel), self._leaving_no_start():
+            training = prepare(ModelWork(dataset, self.path, model_cache, self, cancel))
             was_there = self.path.exists()
             start(training)
             self.made = None if was_there else self._changed()

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from elephant.device import needs_memory
 from elephant.errors import ModelFileError, NotFoundError
-from elephant.methods.work import START_REMEDY
+from elephant.methods.work import START_REMEDY, ModelWork
 from elephant.models.cache import ModelCache, Network
 from elephant.models.ensemble import Ensemble, load_ensemble
 from elephant.models.inspect import nearest_model, shown_name
 from elephant.models.lock import writing
 from elephant.models.pretrained import VERSATILE, ModelSource, Pretrained
-from elephant.models.provenance import ProvenanceEntry
+from elephant.models.provenance import ProvenanceEntry, read_provenance
 from elephant.models.provenance_text import summary
 from elephant.progress import CancelToken
 
@@ -122,6 +122,32 @@ def ensure_model(path: Path, start: ModelStart, pretrained: Pretrained) -> None:
     if not path.is_file():  # somebody else's, who was faster, stays
         model.save(path, entry)
         warn_of_start(path, entry, pretrained.folder.parent)
+
+
+def start_model(work: ModelWork, start: ModelStart, source: ModelSource | None = None, *, anew: bool = False) -> None:
+    """Start a model where its file is not there, or in any case; the pretrained models are in a folder beside it.
+
+    Parameters
+    ----------
+    source
+        Where the weights come from; by default the best that there is, as for :func:`ensure_model`.
+    anew
+        Whether a model that is there is started anew; needs a source.
+
+    Raises
+    ------
+    elephant.errors.NotFoundError, elephant.errors.ModelFileError, elephant.errors.InUseError
+        As for :func:`reset_model`.
+    """
+    path, pretrained = work.model_path, Pretrained(work.model_path.parent / "pretrained")
+    if source is None:
+        ensure_model(path, start, pretrained)
+    elif anew or not path.exists():
+        was_there = path.exists()
+        reset_model(path, start, source, pretrained, work.model_cache, work.cancel)
+        provenance = read_provenance(path)
+        if not was_there and not anew and provenance:
+            warn_of_start(path, provenance[-1], path.parent)
 
 
 def warn_of_start(path: Path, entry: ProvenanceEntry, models: Path) -> None:

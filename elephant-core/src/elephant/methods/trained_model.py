@@ -1,12 +1,12 @@
 """A model that was trained, as a script or a notebook uses it."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from elephant.config import DEFAULT_MAX_DISPLACEMENT, DetectionParams, FlowParams, Params, keep_axials_of
-from elephant.console import Bars, interruptible_script
+from elephant.console import Console
 from elephant.dataset import Dataset
 from elephant.dataset.from_array import ArrayLike
 from elephant.dataset.opening import Edges, Movie, chosen_voxel_size, open_dataset
@@ -15,7 +15,7 @@ from elephant.errors import InvalidInputError, ModelFileError
 from elephant.keywords import check_names, leaves, params_of
 from elephant.methods.annotations import by_timepoint
 from elephant.methods.compatibility import as_trained
-from elephant.methods.detection import DETECTION, detect_all
+from elephant.methods.detection import DETECTION, OnNone, detect_all
 from elephant.methods.flow import FLOW
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
@@ -30,6 +30,10 @@ from elephant.types import DetectedSpot, EarlierSpot, Spot
 P = TypeVar("P", bound=Params)
 
 logger = logging.getLogger(__name__)
+
+
+def _nothing_yet() -> str:
+    return "nothing was found yet"
 
 
 class Model:
@@ -120,7 +124,7 @@ class Model:
         self._check(DetectionParams, "detection", params)
         dataset, t = self._one(images, timepoint, is_volume=self.n_dims == 3 or bool(params.get("use_2d")))
         wanted = self._params(DetectionParams, dataset, voxel_size, params)
-        with Bars(quiet=quiet) as bars, interruptible_script(lambda: "nothing was found yet") as cancel:
+        with Console(quiet).attend(_nothing_yet) as (bars, cancel):
             return DETECTION.predict(ModelWork(dataset, self.path, self._cache, bars, cancel), t, wanted)
 
     def predict_all(
@@ -162,11 +166,9 @@ class Model:
         wanted = self._params(DetectionParams, dataset, voxel_size, params)
         found: dict[int, list[DetectedSpot]] = {}
         said = lambda: f"{len(found)} of {len(chosen)} timepoints were done"  # noqa: E731
-        with Bars(quiet=quiet) as bars, interruptible_script(said) as cancel:
+        with Console(quiet).attend(said) as (bars, cancel):
             work = ModelWork(dataset, self.path, self._cache, bars, cancel)
-            for t, spots in detect_all(work, list(chosen), wanted):
-                found[t] = spots
-                bars.progress("timepoint", len(found), len(chosen), spots=sum(map(len, found.values())))
+            detect_each(work, list(chosen), wanted, found.__setitem__)
         return found
 
     def displace(
@@ -209,11 +211,12 @@ class Model:
         wanted = self._params(FlowParams, dataset, voxel_size, given | params)
         groups = by_timepoint(spots, dataset.n_timepoints)
         found: dict[int, EarlierSpot] = {}
-        with Bars(quiet=quiet) as bars, interruptible_script(lambda: "nothing was found yet") as cancel:
-            work = ModelWork(dataset, self.path, self._cache, bars, cancel)
-            for done, (t, group) in enumerate(groups.items(), start=1):
-                found |= {id(s): was for s, was in zip(group, FLOW.predict(work, t, wanted, group), strict=True)}
-                bars.progress("timepoint", done, len(groups))
+
+        def keep(t: int, earlier: Sequence[EarlierSpot]) -> None:
+            found.update({id(spot): was for spot, was in zip(groups[t], earlier, strict=True)})
+
+        with Console(quiet).attend(_nothing_yet) as (bars, cancel):
+            displace_each(ModelWork(dataset, self.path, self._cache, bars, cancel), groups, wanted, keep)
         return [found[id(spot)] for spot in spots]
 
     def save(self, path: Path | str) -> None:
@@ -274,6 +277,50 @@ class Model:
         values = {**taken, **given, "voxel_size": voxel}
         values.setdefault("n_keep_axials", keep_axials_of(voxel, dataset.shape, values.get("input_size")))
         return params_of(model, values, dataset.n_dims)
+
+
+def detect_each(
+    work: ModelWork,
+    timepoints: Sequence[int],
+    params: DetectionParams,
+    keep: Callable[[int, list[DetectedSpot]], None],
+    on_none: OnNone | None = None,
+) -> None:
+    """Find the nuclei of some timepoints, and report each of these.
+
+    Parameters
+    ----------
+    keep
+        Gets a timepoint and its nuclei, as soon as they are found.
+    on_none
+        As for :func:`elephant.methods.detection.detect_all`.
+    """
+    n_spots = 0
+    for done, (t, spots) in enumerate(detect_all(work, timepoints, params, on_none), start=1):
+        keep(t, spots)
+        n_spots += len(spots)
+        work.reporter.progress("timepoint", done, len(timepoints), spots=n_spots)
+
+
+def displace_each(
+    work: ModelWork,
+    groups: Mapping[int, Sequence[Spot]],
+    params: FlowParams,
+    keep: Callable[[int, list[EarlierSpot]], None],
+) -> None:
+    """Find where the spots of some timepoints were before, and report each of these.
+
+    Parameters
+    ----------
+    groups
+        The spots of each timepoint.
+    keep
+        Gets a timepoint and where its spots were, in their order, as soon as they are found.
+    """
+    with work.dataset.in_use():
+        for done, (t, spots) in enumerate(groups.items(), start=1):
+            keep(t, FLOW.predict(work, t, params, spots))
+            work.reporter.progress("timepoint", done, len(groups))
 
 
 def load_model(path: Path | str, device: str = "auto") -> Model:
