@@ -14,13 +14,13 @@ from elephant.models.pretrained import ModelSource
 from elephant.models.provenance import (
     N_KEPT,
     ProvenanceEntry,
-    is_told,
+    is_current,
     provenance_file,
     read_provenance,
     record,
     without_secrets,
 )
-from elephant.models.provenance_text import details, lineage, summary, tell
+from elephant.models.provenance_text import details, lineage, provenance_of, summary
 from elephant.models.versions import ModelFile, restore, versions
 
 
@@ -52,7 +52,7 @@ def test_each_work_has_an_entry_with_its_saved_epochs(path: Path) -> None:
     assert (second.what, second.timepoints, second.n_annotations, second.epochs) == ("training", (0, 3), 7, 5)
     assert (second.before, second.follows, second.lr, second.loss) == (1, True, 1e-4, 0.5)
     assert second.began <= second.saved
-    assert is_told(path, [first, second])
+    assert is_current(path, [first, second])
     assert sorted(p.name for p in path.parent.iterdir()) == [".generations", ".history", "detection.pth"]
 
 
@@ -71,7 +71,7 @@ def test_a_restored_model_is_what_made_the_generation(path: Path) -> None:
     entries = read_provenance(path)
     assert [entry.what for entry in entries] == ["training"] * 3 + ["restored"]
     assert (entries[-1].restored, entries[-1].before) == (1, 3)
-    assert is_told(path, entries)
+    assert is_current(path, entries)
     assert datasets(lineage(entries)) == ["a"]
     assert [datasets(lineage(entries, n)) for n in (1, 2, 3)] == [["a"], ["a", "b"], ["a", "b", "c"]]
     save(path, training("d"))
@@ -79,7 +79,7 @@ def test_a_restored_model_is_what_made_the_generation(path: Path) -> None:
     restore(path, 3)
     assert datasets(lineage(read_provenance(path))) == ["a", "b", "c"]
     assert lineage(read_provenance(path), 77) == []
-    told = tell(path)
+    told = provenance_of(path)
     assert [entry.dataset for entry in told.entries if told.is_in(entry)] == ["a", "b", "c"]
     held, before = told.held(), told.held(1)
     assert held is not None
@@ -111,11 +111,11 @@ def test_a_generation_of_within_a_training_has_its_epochs(path: Path, monkeypatc
 def test_a_file_that_came_by_other_ways_is_noticed(path: Path) -> None:
     save(path, training("a"))
     os.utime(path, (1e9, 1e9))
-    told = tell(path)
+    told = provenance_of(path)
     assert (told.is_current, told.held(), told.is_in(told.entries[0])) == (False, None, False)
     save(path, training("b"))
     entries = read_provenance(path)
-    assert is_told(path, entries)
+    assert is_current(path, entries)
     assert not entries[-1].follows
     assert datasets(lineage(entries)) == ["b"]
     assert lineage(entries, 1) == []

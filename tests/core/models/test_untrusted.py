@@ -250,7 +250,7 @@ def test_a_pickle_that_never_ends_is_not_run(tmp_path: Path) -> None:
     script.write_text(textwrap.dedent(READ))
     done = subprocess.run([sys.executable, script, new, old], capture_output=True, text=True, check=True, timeout=100)
     for file in (new, old):
-        assert f"{file.name} None\n{file.name} holds a dict whose keys are not names, expected a state" in done.stdout
+        assert f"{file.name} None\n{file.name} holds a dict whose keys are not strings, expected a state" in done.stdout
 
 
 @pytest.mark.parametrize("tail", [bytes(14), b"PK\x05\x06" + bytes(18), b"PK\x05\x06" + bytes(10), b"\n"])

@@ -27,7 +27,7 @@ from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
 from elephant.models.provenance import TrainedWith, read_provenance
-from elephant.models.provenance_text import tell
+from elephant.models.provenance_text import provenance_of
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.models.versions import restore
 from elephant.progress import NeverCancelled, NoReporter
@@ -81,7 +81,7 @@ def test_a_prediction_that_differs_from_the_training_is_said_once(
         }
     )
     train(work, spots, params, CONTROL, lambda: None)
-    assert tell(work.model_path).trained_with() == TrainedWith(
+    assert provenance_of(work.model_path).trained_with() == TrainedWith(
         voxel_size=(1.0, 1.0), rescaling=(0.5, 0.5), n_keep_axials=0, c_ratio=0.5
     )
     warnings(caplog)

@@ -16,7 +16,7 @@ from flask import Blueprint, Response, jsonify
 
 from elephant.io.paths import resolve_inside
 from elephant.models.inspect import ModelKind, inspect_model
-from elephant.models.provenance import ProvenanceEntry, is_told, provenance_file, read_provenance
+from elephant.models.provenance import ProvenanceEntry, is_current, provenance_file, read_provenance
 from elephant.models.provenance_text import ModelProvenance, details, summary
 from elephant.training.event_files import PATTERN, EventFile, Series
 from elephant.training.scalars import SCALAR_NAMES, UNNAMED
@@ -111,7 +111,7 @@ def _provenance(path: Path) -> ModelProvenance:
     except OSError:  # it has none
         return ModelProvenance((), is_current=False)
     entries = _entries(path, status.st_mtime_ns, status.st_size)
-    return ModelProvenance(entries, is_told(path, entries))
+    return ModelProvenance(entries, is_current(path, entries))
 
 
 @lru_cache(maxsize=MOST_MODELS)

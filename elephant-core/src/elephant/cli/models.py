@@ -77,7 +77,7 @@ def list_models(workspace: Path | None, as_json: bool) -> int:
 def info(model: str, workspace: Path | None, as_json: bool) -> int:
     """Print what is in a model file."""
     from elephant.models.checkpoint import load_state_dicts
-    from elephant.models.provenance_text import tell
+    from elephant.models.provenance_text import provenance_of
 
     path = find(MODELS, model, workspace)
     members = load_state_dicts(path)
@@ -88,7 +88,7 @@ def info(model: str, workspace: Path | None, as_json: bool) -> int:
     if as_json:
         print_json(found)
         return DONE
-    told = tell(path)
+    told = provenance_of(path)
     click.secho(str(path), bold=True)
     rows = {
         "kind": found["kind"] or "unknown: another architecture",
@@ -179,10 +179,10 @@ def _check(members: "Sequence[StateDict]", name: str) -> None:
 def _summary(path: Path) -> dict[str, Any]:
     from elephant.models.checkpoint import load_state_dicts
     from elephant.models.inspect import recognise
-    from elephant.models.provenance_text import tell
+    from elephant.models.provenance_text import provenance_of
     from elephant.models.versions import versions
 
-    status, told = path.stat(), tell(path)
+    status, told = path.stat(), provenance_of(path)
     found: dict[str, Any] = {
         "model": str(path),
         "bytes": status.st_size,

@@ -18,7 +18,7 @@ from elephant.config import (
 from elephant.dataset import Dataset
 from elephant.methods.work import seen_per_stored
 from elephant.models.provenance import TrainedWith
-from elephant.models.provenance_text import tell
+from elephant.models.provenance_text import provenance_of
 from elephant.types import Shape
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def as_trained(path: Path, dataset: Dataset) -> dict[str, Any]:
     dict
         Values by the names of parameters; sizes are (Z), Y, X. Empty where nobody knows.
     """
-    before = tell(path).trained_with()
+    before = provenance_of(path).trained_with()
     if before is None:
         return {}
     found: dict[str, Any] = {}
@@ -103,7 +103,7 @@ def warn_of_differences(path: Path, now: TrainedWith, what: str) -> None:
     what
         What is done with it: ``this prediction``.
     """
-    before = tell(path).trained_with()
+    before = provenance_of(path).trained_with()
     found = [] if before is None else before.differences(now)
     words = f"{path.name} was trained with " + ", ".join(f"{name} {was}" for name, was, _ in found)
     words += f", but {what} has " + ", ".join(f"{name} {now}" for name, _, now in found)

@@ -23,7 +23,7 @@ from elephant.models.checkpoint import load_state_dicts
 from elephant.models.inspect import recognise
 from elephant.models.lock import writing
 from elephant.models.provenance import ProvenanceEntry, TrainedWith
-from elephant.models.provenance_text import tell
+from elephant.models.provenance_text import provenance_of
 from elephant.models.versions import ModelFile
 from elephant.types import DetectedSpot, EarlierSpot, Spot
 
@@ -86,7 +86,7 @@ class Model:
     @property
     def trained_with(self) -> TrainedWith | None:
         """What it was trained with; None where nobody knows."""
-        return tell(self.path).trained_with()
+        return provenance_of(self.path).trained_with()
 
     def predict(
         self,
@@ -237,7 +237,7 @@ class Model:
         target = Path(path).absolute()
         if target.suffix != ".pth":
             raise InvalidInputError(f"expected a model's name that ends with .pth, got {target.name!r}")
-        entry = tell(self.path).held() or ProvenanceEntry(what="import", source=self.path.name)
+        entry = provenance_of(self.path).held() or ProvenanceEntry(what="import", source=self.path.name)
         with writing(target, "a copy"):
             ModelFile(target).save(load_state_dicts(self.path), entry)
 

@@ -72,9 +72,9 @@ class ModelCache:
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
-        # Opened, since a network file system answers from memory where a path is only asked about.
+        # Opened, since network file systems answer queries about a path from a cache.
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
-    except OSError:  # whoever loads it says why
+    except OSError:  # reported when the file is loaded
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size

@@ -23,7 +23,7 @@ def load_state_dicts(path: Path) -> list[StateDict]:
     """Read the state dicts of a model file, weights only, onto the CPU.
 
     Nothing in the file is run or unpickled. Its table of weights is read in a process with limits, unless this process
-    wrote the file or read it before; what is read here are plain numbers, and no more of them than the file is long.
+    wrote the file or read it before; what is read here are plain numbers, no more than the file holds.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def load_state_dicts(path: Path) -> list[StateDict]:
     except (DamagedTableError, OSError) as error:
         raise ModelFileError(
             f"{path.name} is not a PyTorch model file, or it is damaged ({error}): expected a state dict, or a list of "
-            "them, saved with torch.save; choose another file or start the model anew"
+            "them, saved with torch.save; choose another file, or reset the model"
         ) from error
 
 
@@ -98,7 +98,7 @@ def save_state_dicts(path: Path, members: Sequence[StateDict]) -> None:
                     f"the new weights of {path.name} contain NaN or infinite values ({key}): the training diverged, "
                     f"and the file keeps its previous weights; train again with a smaller learning rate"
                 )
-    content = io.BytesIO()  # at once: how much room is needed is known, and errors of the disk come as they are
+    content = io.BytesIO()  # in memory first: so the needed space is known, and PyTorch does not hide disk errors
     torch.save(plain[0] if len(plain) == 1 else plain, content)
     with explained_storage(f"the model {path.name}", path.parent, content.tell()), replacing(path) as file:
         file.write(content.getbuffer())
@@ -129,8 +129,7 @@ def fill(network: nn.Module, weights: StateDict, name: str) -> None:
         if problem:
             raise ModelFileError(
                 f"{name} cannot be used: expected finite numbers of {state[key].dtype} or another real type, but "
-                f"{key} {problem}; choose another file, or start the model anew and train it with a smaller learning "
-                "rate"
+                f"{key} {problem}; choose another file, or reset the model and train it with a smaller learning rate"
             )
     network.load_state_dict(dict(weights))
 
@@ -139,8 +138,8 @@ def _check_size(path: Path) -> None:
     size = path.stat().st_size
     if size > LARGEST_BYTES:
         raise ModelFileError(
-            f"{path.name} has {in_mib(size)}, expected a model of at most {in_mib(LARGEST_BYTES)}: is this a model "
-            f"file?"
+            f"expected a model file of at most {in_mib(LARGEST_BYTES)}, got {path.name} of {in_mib(size)}: choose "
+            "another file"
         )
 
 
@@ -158,10 +157,10 @@ def _problem_of(value: Tensor, expected: Tensor) -> str:
 def is_finite(value: Tensor) -> bool:
     """Return whether a tensor contains only finite numbers."""
     if _is_tiny(value):
-        value = value.float()  # few operations know such types
+        value = value.float()  # few operations support such types
     if not value.is_floating_point():
         return True
-    # What adds up to a number holds none that is not, and to add up is many times faster.
+    # A finite sum means that all values are finite, and is many times faster to compute.
     return bool(torch.isfinite(value.sum())) or bool(torch.isfinite(value).all())
 
 

@@ -82,7 +82,7 @@ def _load(path: Path, network: type[DetectionNet] | type[FlowNet], n_dims: int, 
 
 
 def _refuse_other_kind(path: Path, state_dicts: Sequence[StateDict], expected: NetworkKind) -> None:
-    """Say which kind of model it is, if it is one of ours but not the expected one."""
+    """Raise an error that names the kind of model, if it is a known one but not the expected one."""
     kinds = {recognise(weights) for weights in state_dicts}
     found = kinds.pop()
     if kinds or found is None or found == expected:
@@ -98,7 +98,7 @@ def _refuse_other_kind(path: Path, state_dicts: Sequence[StateDict], expected: N
 
 @contextmanager
 def interruptible(model: nn.Module, cancel: CancelToken) -> Iterator[None]:
-    """Ask `cancel` before every layer inside the block, so that a long pass over a large image can be cancelled."""
+    """Ask `cancel` before every layer inside the block, so that a long forward pass can be cancelled."""
     layers = [m for m in model.modules() if not any(m.children())]
     handles = [layer.register_forward_pre_hook(lambda *_: cancel.check()) for layer in layers]
     try:

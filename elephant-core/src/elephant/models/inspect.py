@@ -17,9 +17,9 @@ _DEEPEST = 3
 
 
 def model_named(path: Path) -> Path:
-    """Return the file of a model's path.
+    """Return the model file for a path.
 
-    A name without ``.pth`` means the one with it, unless there is a file, or a folder, of the very name.
+    ``.pth`` is added to a name without it, unless there is a file, or a folder, of that exact name.
     """
     if path.name.lower().endswith(SUFFIX):
         return path
@@ -33,22 +33,19 @@ def possible_names(name: str) -> list[str]:
 
 
 def nearest(name: str, others: Iterable[str]) -> str | None:
-    """Return the most similar of some names; none if all differ a lot.
-
-    Capitals and ``.pth`` are ignored.
-    """
+    """Return the most similar of some names, ignoring capitals and ``.pth``; None if all differ a lot."""
     plain = {_plain(other): other for other in others if other != name}
     found = get_close_matches(_plain(name), plain, n=1, cutoff=_LIKE)
     return plain[found[0]] if found else None
 
 
 def nearest_model(path: Path, models: Path) -> str | None:
-    """Return the existing model, as a name below the folder of all models, that was probably meant by a missing one."""
+    """Return the name, below the folder of all models, of the existing model that a misspelt path probably means."""
     return nearest(shown_name(path, models), islice(_names_below(models), _MOST_FILES))
 
 
 def shown_name(path: Path, models: Path) -> str:
-    """Return the display name of a model file: below the folder of all models, if it is in there."""
+    """Return the display name of a model file: relative to the folder of all models, if it is in it."""
     try:
         return path.resolve().relative_to(models.resolve()).as_posix()
     except ValueError:
@@ -127,7 +124,7 @@ def _kinds() -> list[NetworkKind]:
 
 
 def _shapes(kind: NetworkKind) -> dict[str, tuple[int, ...]]:
-    import torch  # noqa: PLC0415 - request handlers look at model files, too, and do without PyTorch
+    import torch  # noqa: PLC0415 - request handlers also inspect model files, without PyTorch
 
     from elephant.models.unet import DetectionNet, FlowNet  # noqa: PLC0415
 

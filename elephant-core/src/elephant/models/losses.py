@@ -18,7 +18,7 @@ EPSILON = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class LossParts:
-    """The terms of a loss: the weighted `total` keeps its gradient, the others are plain numbers for a person."""
+    """The terms of a loss: the weighted `total` keeps its gradient, the others are for display."""
 
     total: Tensor
     parts: dict[str, Tensor]
@@ -66,7 +66,7 @@ def gaussian(taps: int, sigma: float) -> Tensor:
 class DetectionLoss(nn.Module):
     """NLL / 7 + 5 Dice / 7 + smoothness / 7 over sparse labels.
 
-    Labels from false annotations (4, 5, 6) weigh `false_weight` times as much per voxel as the others (1, 2, 3).
+    Labels of false annotations (4, 5, 6) weigh `false_weight` times as much per voxel as the others (1, 2, 3).
     The Dice term of an item without centre labels is that of the last item that had some, of this step or an earlier
     one, without gradient.
 
@@ -97,7 +97,7 @@ class DetectionLoss(nn.Module):
         log_prob
             Log-probabilities of background, border, centre, (N, 3, (Z), Y, X).
         labels
-            Label values 0 to 6, (N, (Z), Y, X). Items without labels do not count.
+            Label values 0 to 6, (N, (Z), Y, X). Items without labels are ignored.
 
         Raises
         ------
@@ -159,9 +159,9 @@ class FlowLoss(nn.Module):
     Parameters
     ----------
     dim_weights
-        What the errors along X, Y(, Z) weigh, n values of at least 0; only their ratios count. All 0: equally.
+        Weights of the errors along X, Y(, Z), n values of at least 0; only their ratios matter. All 0: equal.
     norm
-        Voxels of the images of the batch that an output of 1 stands for, X, Y(, Z).
+        The displacement that an output of 1 stands for, in voxels of the batch's images, X, Y(, Z).
     """
 
     dim_weights: Tensor
@@ -178,14 +178,14 @@ class FlowLoss(nn.Module):
         self.smoothness = SmoothnessLoss(len(norm))
 
     def forward(self, flow: Tensor, labels: Tensor, images: Tensor) -> LossParts:
-        """Compare a batch with its labels, and with what its images say by themselves.
+        """Compare a batch with its labels and its images.
 
         Parameters
         ----------
         flow
             The network's output, (N, n, (Z), Y, X), channels X, Y(, Z).
         labels
-            Displacements over the norm, then a weight, (N, n + 1, (Z), Y, X); what has weight 0 does not count.
+            Displacements divided by the norm, then a weight, (N, n + 1, (Z), Y, X); voxels of weight 0 are ignored.
         images
             The earlier and the later timepoint, (N, 2, (Z), Y, X).
 
@@ -211,7 +211,7 @@ class FlowLoss(nn.Module):
         return (error.mean(0) * self.dim_weights).sum()
 
     def _warped(self, later: Tensor, flow: Tensor) -> Tensor:
-        """Move the later image to where the flow says that it was: w(v) = image(v - d(v)), 0 from outside."""
+        """Warp the later image by the flow, w(v) = image(v - d(v)), with 0 outside of the image."""
         at = voxel_positions(tuple(flow.shape[2:]), flow.dtype, flow.device)
         displacement = flow.movedim(1, -1) * self.norm
         return sample_at(later, at - displacement.flip(-1), "bilinear", "zeros")
@@ -240,7 +240,7 @@ class StructuralSimilarity(nn.Module):
         return likeness / ((mean_a**2 + mean_b**2 + C1) * (variance_a + variance_b + C2))
 
     def _blur(self, x: Tensor) -> Tensor:
-        """Blur axis by axis, which is the same as at once and quicker; outside is 0."""
+        """Blur axis by axis, which gives the same result as one kernel, faster; outside of the image is 0."""
         convolve = functional.conv3d if self.n_dims == 3 else functional.conv2d
         for axis, taps in enumerate(self.taps):
             shape = [taps if a == axis else 1 for a in range(self.n_dims)]

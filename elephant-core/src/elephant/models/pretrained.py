@@ -60,14 +60,14 @@ class Pretrained:
             return path
         place = f"put the file into the workspace as models/{self.folder.name}/{name}"
         if not self.address:
-            raise NotFoundError(f"the pretrained model {name} is not there: {place}, or start the model without it")
+            raise NotFoundError(f"the pretrained model {name} is missing: {place}, or start the model without it")
         try:
             with fetched(urljoin(self.address, name), self.folder, self._rules, self.checksums.get(name)) as file:
                 sync_files([file])
                 file.replace(path)
                 sync_folder(self.folder)
         except NotFoundError as error:
-            raise NotFoundError(f"the pretrained model {name} is not there, and {error}; or {place}") from error
+            raise NotFoundError(f"the pretrained model {name} is missing, and {error}; or {place}") from error
         return path
 
     @property
@@ -105,14 +105,14 @@ class ModelSource:
 
     @contextmanager
     def weights(self, pretrained: Pretrained, name: str, cancel: CancelToken | None = None) -> Iterator[Path]:
-        """Give the requested model file; one fetched from an address exists only inside the block.
+        """Yield the requested model file; one fetched from an address exists only inside the block.
 
         Parameters
         ----------
         pretrained
             The pretrained models.
         name
-            That of the pretrained file for this kind of model.
+            Name of the pretrained file for this kind of model.
         cancel
             Asked while a file is fetched from an address.
 
@@ -154,7 +154,7 @@ def fetched(
         handle, path = passing_file(folder, DOWNLOAD_SUFFIX)
     digest = hashlib.sha256()
     try:
-        with os.fdopen(handle, "wb") as file:  # open, and so locked, as long as it is needed
+        with os.fdopen(handle, "wb") as file:  # open, and so locked, while it is needed
 
             def write(piece: bytes) -> None:
                 digest.update(piece)
@@ -171,7 +171,7 @@ def fetched(
                     f"check the address, or ELEPHANT_PRETRAINED_CHECKSUMS"
                 )
             if not IS_POSIX:
-                file.close()  # what is open cannot be moved to its place
+                file.close()  # an open file cannot be renamed
             yield path
     finally:
         path.unlink(missing_ok=True)

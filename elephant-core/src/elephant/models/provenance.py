@@ -226,7 +226,7 @@ def record(path: Path, entry: ProvenanceEntry, level: int = logging.WARNING) -> 
     return True
 
 
-def is_told(path: Path, entries: Sequence[ProvenanceEntry]) -> bool:
+def is_current(path: Path, entries: Sequence[ProvenanceEntry]) -> bool:
     """Return whether the model file is the one that the last entry describes."""
     try:
         return bool(entries) and abs(path.stat().st_mtime - entries[-1].changed) < _SAME_S

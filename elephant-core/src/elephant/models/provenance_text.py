@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from elephant.models.provenance import ProvenanceEntry, TrainedWith, Work, is_told, read_provenance
+from elephant.models.provenance import ProvenanceEntry, TrainedWith, Work, is_current, read_provenance
 
 # Of what the model held before them, nothing is left.
 STARTS: frozenset[Work] = frozenset({"intensities", "random", "pretrained", "address", "upload", "import"})
@@ -42,10 +42,10 @@ class ModelProvenance:
         return self.is_current and any(one.began == entry.began for one in lineage(self.entries))
 
 
-def tell(path: Path) -> ModelProvenance:
+def provenance_of(path: Path) -> ModelProvenance:
     """Return the provenance of a model file; empty if it is missing or damaged."""
     entries = read_provenance(path)
-    return ModelProvenance(entries, is_told(path, entries))
+    return ModelProvenance(entries, is_current(path, entries))
 
 
 def lineage(entries: Sequence[ProvenanceEntry], version: int | None = None) -> list[ProvenanceEntry]:

@@ -15,7 +15,7 @@ MAX_GROUPS = 32
 
 
 def convolution(n_dims: int, inputs: int, outputs: int, kernel: int, bias: bool = True) -> nn.Module:
-    """Return a convolution that keeps the size, started from Kaiming normal (fan in) and zero biases."""
+    """Return a size-preserving convolution, initialised with Kaiming normal weights (fan in) and zero biases."""
     layer_class = Convolution3d if n_dims == 3 else Convolution2d
     layer = layer_class(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
     nn.init.kaiming_normal_(layer.weight, mode="fan_in")
@@ -25,10 +25,10 @@ def convolution(n_dims: int, inputs: int, outputs: int, kernel: int, bias: bool 
 
 
 class _Block(nn.Sequential):
-    """Layers in a row, the first of which may be given a second image."""
+    """A sequence of layers, of which the first may take a second image."""
 
     def forward(self, x: Tensor, joined: Joined | None = None) -> Tensor:
-        """Map (N, inputs, (Z), Y, X), behind what is `joined`, to (N, outputs, (Z), Y, X)."""
+        """Map (N, inputs, (Z), Y, X), concatenated after `joined`, to (N, outputs, (Z), Y, X)."""
         first, *others = self
         x = first(x, joined)
         for layer in others:
@@ -41,7 +41,7 @@ class NormalisedBlock(_Block):
 
     def __init__(self, n_dims: int, inputs: int, outputs: int) -> None:
         groups = min(MAX_GROUPS, outputs)
-        # The ReLU is the norm's, and its place in the files is empty.
+        # `RectifyingNorm` applies the ReLU; model files count it as a module of its own, so Identity keeps the numbers.
         super().__init__(
             convolution(n_dims, inputs, outputs, 3),
             nn.Identity(),
@@ -95,24 +95,24 @@ BlockFactory = Callable[[int, int, int], nn.Module]
 
 
 def dividing_size(n_dims: int, n_keep_axials: int) -> tuple[int, ...]:
-    """Return what the poolings divide each axis by, ((Z), Y, X): 2^(4 - n_keep_axials) for Z, 16 for Y and X."""
+    """Return the factor by which the poolings divide each axis, ((Z), Y, X): 2^(4 - n_keep_axials), 16, 16."""
     in_plane = 2**N_LEVELS
     return ((2 ** (N_LEVELS - n_keep_axials),) if n_dims == 3 else ()) + (in_plane, in_plane)
 
 
 class UNet(nn.Module):
-    """Four poolings down, four up, skips between; sizes that the poolings do not divide are rescaled.
+    """A U-Net with four poolings and skip connections; images whose size the poolings do not divide are rescaled.
 
     Parameters
     ----------
     n_dims
         3 or 2.
     n_keep_axials
-        How many of the four poolings, counted from the full resolution, leave Z alone: 0 to 4.
+        How many of the four poolings, counted from the full resolution, leave Z unchanged: 0 to 4.
     n_inputs, n_outputs
-        Channels.
+        Number of channels.
     block, up_block
-        What makes a block of the encoder and the base, and one of the decoder, from axes, inputs and outputs.
+        Factories of a block of the encoder and the base, and of the decoder, called with axes, inputs and outputs.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class UNet(nn.Module):
         x
             Normalised image, (N, inputs, (Z), Y, X).
         is_pad
-            Whether to surround the image by half of the dividing size, replicated from its border.
+            Whether to pad the image by half of the dividing size, replicating its border.
 
         Returns
         -------
@@ -164,7 +164,7 @@ class UNet(nn.Module):
         return resize(y, size)
 
     def activate(self, x: Tensor) -> Tensor:
-        """Turn the last convolution's output into the network's."""
+        """Apply the activation to the last convolution's output."""
         raise NotImplementedError
 
     def _pool_size(self, level: int) -> tuple[int, ...]:
@@ -202,19 +202,19 @@ class FlowNet(UNet):
         super().__init__(n_dims, n_keep_axials, 2, n_dims, ResidualBlock, PlainBlock)
 
     def activate(self, x: Tensor) -> Tensor:
-        """Apply the hyperbolic tangent; where it is flat, some of the gradient goes on."""
+        """Apply the hyperbolic tangent; where it is flat, some of the gradient is passed on."""
         bounded: Tensor = _Bounded.apply(x)  # type: ignore[no-untyped-call]
         return bounded
 
 
 class _Bounded(torch.autograd.Function):
-    """The hyperbolic tangent with a slope that is never taken for less than `least`.
+    """The hyperbolic tangent whose gradient uses a slope of at least `least`.
 
-    Without normalisation, some first steps may drive the output to where its slope is 0 in float32. From there no
-    gradient would lead back, and the training would stand still for good at the largest displacement.
+    Without normalisation, the first steps may drive the output to where the slope is 0 in float32. With no gradient
+    to lead back, the training would be stuck at the largest displacement.
     """
 
-    least = 0.01  # its slope at 3: no label needs an output beyond
+    least = 0.01  # the slope at 3: no label needs an output beyond
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from elephant.errors import ModelFileError, NotFoundError
 from elephant.io.atomic import explained_storage, replacing, sync_folder
 from elephant.models.checkpoint import StateDict, load_state_dicts, save_state_dicts
 from elephant.models.lock import writing
-from elephant.models.provenance import ProvenanceEntry, is_told, provenance_file, read_provenance, record
+from elephant.models.provenance import ProvenanceEntry, is_current, provenance_file, read_provenance, record
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def versions(path: Path) -> list[ModelVersion]:
     found = []
     for file in _folder_of(path).glob("*.pth"):
         match = _NAME.fullmatch(file.name)
-        with suppress(FileNotFoundError):  # swept meanwhile
+        with suppress(FileNotFoundError):  # removed meanwhile
             if match and file.is_file():
                 saved = datetime.fromtimestamp(file.stat().st_mtime, UTC)
                 found.append(ModelVersion(int(match[1]), file, saved, match[2] is not None))
@@ -74,7 +74,7 @@ def versions(path: Path) -> list[ModelVersion]:
 def keep_version(path: Path, *, is_interim: bool = False) -> int | None:
     """Keep the current version of a model file before it is replaced; remove versions that are too old.
 
-    Do nothing if the file does not exist or has been kept already.
+    Does nothing if the file does not exist or has been kept already.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def keep_version(path: Path, *, is_interim: bool = False) -> int | None:
     Raises
     ------
     StorageError
-        It cannot be kept.
+        The version cannot be written.
     """
     if not path.is_file():
         return None
@@ -108,7 +108,7 @@ def restore(path: Path, number: int | None = None) -> ModelVersion:
     Parameters
     ----------
     path
-        The model file; it need not exist any more.
+        The model file, which may be missing.
     number
         Number of the version; by default the newest that is not damaged.
 
@@ -124,11 +124,11 @@ def restore(path: Path, number: int | None = None) -> ModelVersion:
     ModelFileError
         The requested version is damaged.
     StorageError
-        There is no room.
+        The disk is full.
     InUseError
         Another process is changing the model, and would overwrite the restored one.
     """
-    with writing(path, "a restoring"):
+    with writing(path, "a restore"):
         return _restore(path, number)
 
 
@@ -137,16 +137,16 @@ def _restore(path: Path, number: int | None) -> ModelVersion:
     chosen = newest_sound(path) if number is None else next((g for g in kept if g.number == number), None)
     if chosen is None:
         there = ", ".join(str(version) for version in kept) or "none"
-        raise NotFoundError(f"{path.name} has no such version to go back to (available: {there})")
+        raise NotFoundError(f"{path.name} has no such version to restore (available: {there})")
     load_state_dicts(chosen.path)
     needed = chosen.path.stat().st_size
     with explained_storage(f"the model {path.name}", path.parent, needed), replacing(path) as file:
         with chosen.path.open("rb") as source:
             shutil.copyfileobj(source, file)
-        follows = is_told(path, read_provenance(path))
+        follows = is_current(path, read_provenance(path))
         before = keep_version(path) if _is_sound(path, load_state_dicts) else None
     record(path, ProvenanceEntry(what="restored", restored=chosen.number, before=before, follows=follows))
-    logger.info("The model %s was set back to its %s", path.name, chosen)
+    logger.info("The model %s was restored to its %s", path.name, chosen)
     return chosen
 
 
@@ -155,7 +155,7 @@ def discard(path: Path) -> None:
     path.unlink(missing_ok=True)
     provenance_file(path).unlink(missing_ok=True)
     for folder in (provenance_file(path).parent, _folder_of(path), _folder_of(path).parent):
-        with suppress(OSError):  # something is in it, or it is not there
+        with suppress(OSError):  # it is not empty, or does not exist
             folder.rmdir()
 
 
@@ -185,7 +185,7 @@ class ModelFile:
         self._path = path
         self._kept_at: float | None = None
         self._epochs = 0  # in the file
-        self._is_noted = True
+        self._is_recorded = True
         self._kept: dict[str, int | bool | None] = {}  # the versions that its entry names
 
     def save(self, members: Sequence[StateDict], entry: ProvenanceEntry | None = None) -> None:
@@ -203,11 +203,11 @@ class ModelFile:
         ModelFileError
             A weight is not a finite number.
         StorageError
-            The file cannot be written, or its predecessor cannot be kept: the old one stays.
+            The file cannot be written, or its previous content cannot be kept: the old file stays.
         """
         now = time.monotonic()
         if self._kept_at is None:
-            follows = is_told(self._path, read_provenance(self._path))
+            follows = is_current(self._path, read_provenance(self._path))
             self._kept = {"before": keep_version(self._path), "follows": follows}
             self._kept_at = now
         elif now - self._kept_at >= INTERIM_S:
@@ -217,9 +217,9 @@ class ModelFile:
         save_state_dicts(self._path, members)
         if entry is not None:
             self._epochs = entry.epochs
-            # Once is enough to hear of it: an epoch may take less than a second.
-            level = logging.WARNING if self._is_noted else logging.DEBUG
-            self._is_noted = record(self._path, entry.model_copy(update=self._kept), level)
+            # One warning is enough: an epoch may take less than a second.
+            level = logging.WARNING if self._is_recorded else logging.DEBUG
+            self._is_recorded = record(self._path, entry.model_copy(update=self._kept), level)
 
 
 def _folder_of(path: Path) -> Path:
@@ -233,7 +233,7 @@ def _name_again(path: Path, folder: Path, number: int, suffix: str) -> int:
         os.link(path, place)
     except FileExistsError:
         return _name_again(path, folder, number + 1, suffix)
-    except OSError:  # a file system that has no second names
+    except OSError:  # the file system has no hard links
         with replacing(place) as file, path.open("rb") as source:
             shutil.copyfileobj(source, file)
         stamp = path.stat()

@@ -1,7 +1,7 @@
-"""Convolutions on a CPU as oneDNN computes them best: channels last, whatever the size of the image.
+"""Convolutions on a CPU by oneDNN in its fastest layout, channels last, for images of any size.
 
-PyTorch leaves small images of one item to slower code of its own, forward and backward; these functions do not. They
-compute what :mod:`torch.nn.functional` does, up to the rounding of float32.
+PyTorch computes small images of one item with slower code of its own, forward and backward; these functions do not.
+The results are those of :mod:`torch.nn.functional`, up to float32 rounding.
 """
 
 import mmap
@@ -15,13 +15,13 @@ from torch.nn import functional
 
 # Above this (items x channels x all axes but the last) PyTorch itself chooses oneDNN for the gradient of the weights.
 _PYTORCH_CHOOSES_ABOVE = 20480
-# For the code that oneDNN makes for a size of image, which is less.
+# More than oneDNN's generated code for one image size takes.
 _ROOM = 4 << 20
 _IS_THERE: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
 def serves(x: Tensor) -> bool:
-    """Say whether these functions can compute with a tensor."""
+    """Return whether these functions support a tensor."""
     return x.device.type == "cpu" and x.dtype == torch.float32 and _IS_THERE
 
 
@@ -50,7 +50,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     Raises
     ------
     MemoryError
-        There is none left.
+        No memory is left.
     """
     _require_room()
     out: Tensor = _Convolution.apply(x, weight, bias)  # type: ignore[no-untyped-call]
@@ -58,10 +58,10 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def convolve_enlarged(x: Tensor, weight: Tensor, factors: Sequence[int]) -> Tensor:
-    """Enlarge an image, each voxel to a block, and convolve it with kernels of 3; in one step, with fewer products.
+    """Enlarge an image, each voxel to a block, and convolve it with kernels of 3, in one step with fewer products.
 
-    Along an axis that doubles, a kernel of 3 meets each voxel two or three times: that is a transposed convolution with
-    a kernel of 4 and a stride of 2, of which two products belong to each voxel in place of three.
+    Along an axis that doubles, a kernel of 3 covers each input voxel two or three times. That equals a transposed
+    convolution with a kernel of 4 and a stride of 2, with two products per output voxel instead of three.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def convolve_enlarged(x: Tensor, weight: Tensor, factors: Sequence[int]) -> Tens
     Raises
     ------
     MemoryError
-        There is none left.
+        No memory is left.
     """
     _require_room()
     out: Tensor = _Enlarging.apply(x, spread(weight, factors), tuple(factors))  # type: ignore[no-untyped-call]
@@ -88,7 +88,7 @@ def convolve_enlarged(x: Tensor, weight: Tensor, factors: Sequence[int]) -> Tens
 
 
 def spread(weight: Tensor, factors: Sequence[int]) -> Tensor:
-    """Return the transposed convolution's kernels, (inputs, outputs, (kZ), kY, kX): 4 where a factor is 2, else 3."""
+    """Return the transposed convolution's kernels, (inputs, outputs, (kZ), kY, kX): 4 wide if a factor is 2, else 3."""
     axes = range(2, weight.ndim)
     spread = weight.transpose(0, 1).flip(*axes)
     for axis, factor in zip(axes, factors, strict=True):
@@ -99,7 +99,7 @@ def spread(weight: Tensor, factors: Sequence[int]) -> Tensor:
 
 
 def _require_room() -> None:
-    """Fail as other parts do where memory ends: oneDNN itself would end the process when it has none for its code."""
+    """Raise if memory for generated code is short: oneDNN itself would end the process."""
     try:
         mmap.mmap(-1, _ROOM).close()
     except OSError as error:
@@ -175,7 +175,7 @@ def _weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, stride: list[int],
 def _in_two(
     x: Tensor, grad: Tensor, kernel: int, stride: list[int], padding: list[int]
 ) -> tuple[Tensor, Tensor, list[int]]:
-    """Make one item two, which PyTorch leaves to oneDNN: halves along Y whose gradients add up to the whole's."""
+    """Split one item into two, which PyTorch leaves to oneDNN: halves along Y whose gradients add up to the whole's."""
     n_rows = grad.shape[-2]
     if n_rows % 2:
         zeros = [0, 0] * (x.ndim - 1) + [0, 1]

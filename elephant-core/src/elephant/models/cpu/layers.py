@@ -25,12 +25,12 @@ _PIECE = 1 << 17  # values: half a megabyte
 
 
 class Moments(NamedTuple):
-    """What the channels of a group share, each (C,).
+    """Mean and inverse standard deviation of each channel's group, each (C,).
 
     Attributes
     ----------
     mean
-        Over the voxels and channels of a group.
+        Mean over the voxels and channels of a group.
     inverse
         1 over the standard deviation.
     """
@@ -40,16 +40,18 @@ class Moments(NamedTuple):
 
 
 def rectify_and_normalise(x: Tensor, n_groups: int, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
-    """Set what is negative to 0 and normalise groups of channels.
+    """Set negative values to 0 and normalise groups of channels.
 
-    Without gradients it computes in place: `x` is the output of a convolution, which nobody else needs.
+    Without gradients it computes in place: `x` is the output of a convolution, which is not used again.
 
     Parameters
     ----------
     x
         (N, C, (Z), Y, X).
+    n_groups
+        Number of groups of channels.
     weight, bias
-        Of each channel, (C,).
+        Scale and offset of each channel, (C,).
     epsilon
         Added to the variance.
 
@@ -79,7 +81,7 @@ def _pieces(*rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _rectify(rows: Tensor, n_groups: int, epsilon: float, out: Tensor) -> Moments:
-    """Write the values with 0 for what is negative, and return the moments of what is left."""
+    """Write the values with negative ones set to 0, and return the moments of the result."""
     counts, means, spreads = [], [], []
     for piece, target in _pieces(rows, out):
         torch.clamp(piece, min=0, out=target)
@@ -135,7 +137,7 @@ class _RectifyAndNormalise(torch.autograd.Function):
 
 
 def _sums(rows: Tensor, grad: Tensor, moments: Moments) -> tuple[Tensor, Tensor]:
-    """Return what the gradient adds up to, times the normalised values and by itself, each (C,)."""
+    """Return the sums of the gradient times the normalised values, and of the gradient, each (C,)."""
     scaled, plain = [], []
     for piece, above in _pieces(rows, grad):
         plain.append(above.sum(0))
@@ -152,7 +154,7 @@ def _to_input(
     sums: tuple[Tensor, Tensor],
     n_groups: int,
 ) -> None:
-    """Write the gradient of what was rectified and normalised."""
+    """Write the gradient with respect to the input."""
     n_channels = rows.shape[1] // n_groups
     scaled, plain = (
         (weight * s).view(n_groups, n_channels).sum(1).repeat_interleave(n_channels) / (len(rows) * n_channels)
@@ -168,14 +170,14 @@ def _to_input(
 
 
 class Joined(NamedTuple):
-    """What stands before an image that is enlarged first.
+    """An image before which a second, enlarged one is concatenated.
 
     Attributes
     ----------
     skip
         (N, C, (Z), Y, X), of the enlarged size.
     factors
-        How much larger along each axis, 1 or 2; each voxel becomes a block.
+        Enlargement of the second image along each axis, 1 or 2; each voxel becomes a block.
     """
 
     skip: Tensor
@@ -183,10 +185,10 @@ class Joined(NamedTuple):
 
 
 class Convolution3d(nn.Conv3d):
-    """A convolution that keeps the size, of an image or of two that are joined."""
+    """A size-preserving convolution of one image, or of two that are joined."""
 
     def forward(self, x: Tensor, joined: Joined | None = None) -> Tensor:
-        """Map (N, inputs, Z, Y, X), behind what is `joined`, to (N, outputs, Z, Y, X)."""
+        """Map (N, inputs, Z, Y, X), concatenated after `joined`, to (N, outputs, Z, Y, X)."""
         if convolution.serves(x):
             return _convolve(x, self.weight, self.bias, joined)
         out: Tensor = super().forward(_put_together(x, joined))
@@ -194,10 +196,10 @@ class Convolution3d(nn.Conv3d):
 
 
 class Convolution2d(nn.Conv2d):
-    """The same in two dimensions."""
+    """A size-preserving convolution in 2D of one image, or of two that are joined."""
 
     def forward(self, x: Tensor, joined: Joined | None = None) -> Tensor:
-        """Map (N, inputs, Y, X), behind what is `joined`, to (N, outputs, Y, X)."""
+        """Map (N, inputs, Y, X), concatenated after `joined`, to (N, outputs, Y, X)."""
         if convolution.serves(x):
             return _convolve(x, self.weight, self.bias, joined)
         out: Tensor = super().forward(_put_together(x, joined))
@@ -205,7 +207,7 @@ class Convolution2d(nn.Conv2d):
 
 
 class RectifyingNorm(nn.GroupNorm):
-    """ReLU and then group normalisation, of what a convolution returns and nobody else needs."""
+    """ReLU followed by group normalisation of a convolution's output, which may be overwritten."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, (Z), Y, X) to the same shape."""
@@ -226,7 +228,7 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, joined: Joined | N
 
 
 def _project(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Compute a convolution with kernels of 1 and few outputs as the product of matrices, each output by itself."""
+    """Compute a convolution with kernels of 1 and few outputs as a matrix product."""
     voxels = convolution.channels_last(x).movedim(1, -1).flatten(1, -2)
     out = weight.flatten(1) @ voxels.transpose(1, 2)
     if bias is not None:

@@ -1,8 +1,8 @@
-"""Reading the table of a model file of unknown origin in a process of its own, which may be killed.
+"""Reading the table of a model file of unknown origin in a separate process, which may be killed.
 
-The table's readers take bounded time and memory whatever they are given (:mod:`elephant.models.files.table`). Should
-they have a fault all the same, it ends here: the process has a limit for memory and for time, knows no PyTorch, and
-hands back nothing but numbers and names.
+The table's readers take bounded time and memory for any input (:mod:`elephant.models.files.table`). If they have a bug
+all the same, its effects end here: the process has limits of memory and time, does not load PyTorch, and returns
+nothing but numbers and names.
 """
 
 import json
@@ -20,12 +20,12 @@ try:
 except ImportError:  # Windows, where the time alone is limited
     resource = None  # type: ignore[assignment]
 
-LONGEST_S = 60.0  # by the clock: a busy machine may take seconds to start a process
+LONGEST_S = 60.0  # wall-clock time: a busy machine may take seconds to start a process
 _CPU_S = 5
 _LARGEST_BYTES = 1 << 30
 _LONGEST_ANSWER = 64 << 20
 _MOST_KNOWN = 1000
-# Without site packages and the environment's settings: a start takes some 30 ms.
+# Without site packages and environment variables, starting takes some 30 ms.
 _COMMAND = (
     "-I",
     "-S",
@@ -38,20 +38,20 @@ _known: dict[Stamp, None] = {}
 
 
 def stamp_of(file: BinaryIO) -> Stamp:
-    """Return what changes when a file is replaced or written to."""
+    """Return values that change when a file is replaced or written to."""
     status = os.fstat(file.fileno())
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def trust(file: BinaryIO) -> None:
-    """Take note that a file is one that this process wrote, or examined."""
+    """Remember that this process wrote or examined a file."""
     _known[stamp_of(file)] = None
     while len(_known) > _MOST_KNOWN:
         _known.pop(next(iter(_known)), None)
 
 
 def examined(file: BinaryIO) -> ModelTable:
-    """Return the table of a model file, read in a process of its own unless the file is known.
+    """Return the table of a model file, read in a separate process unless the file is known.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ def examined(file: BinaryIO) -> ModelTable:
     Raises
     ------
     DamagedTableError
-        It is not a file of PyTorch's, is damaged, or takes too long or too much memory to read.
+        It is not a PyTorch file, is damaged, or takes too long or too much memory to read.
     NotWeightsError
-        It holds something else than state dicts.
+        It holds something other than state dicts.
     """
     if stamp_of(file) in _known or not sys.executable:
         return read_table(file)
@@ -73,7 +73,7 @@ def examined(file: BinaryIO) -> ModelTable:
 
 
 def main() -> None:
-    """Write the table of the file at the standard input to the standard output."""
+    """Read a model file from standard input, and write its table to standard output."""
     _limit()
     try:
         table = read_table(sys.stdin.buffer)
@@ -89,16 +89,16 @@ def _limit(cpu_s: int = _CPU_S) -> None:
     if resource is None:
         return
     for kind, most in ((resource.RLIMIT_AS, _LARGEST_BYTES), (resource.RLIMIT_CPU, cpu_s), (resource.RLIMIT_CORE, 0)):
-        with suppress(ValueError, OSError):  # not every system has all of them
+        with suppress(ValueError, OSError):  # not every system has all limits
             resource.setrlimit(kind, (most, most))
 
 
 def _answer(file: BinaryIO) -> str:
-    """Return what the process says."""
+    """Return the output of the process."""
     file.seek(0)
     place = str(Path(__file__).parents[3])  # the folder that holds the package
     try:
-        done = subprocess.run(  # noqa: S603 - nothing of it is the file's
+        done = subprocess.run(  # noqa: S603 - no argument comes from the file
             [sys.executable, *_COMMAND, place],
             stdin=file,
             capture_output=True,

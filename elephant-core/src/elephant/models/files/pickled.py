@@ -1,9 +1,9 @@
-"""What a pickle describes, read opcode by opcode instead of being unpickled.
+"""Reading what a pickle describes, opcode by opcode, without unpickling it.
 
-A pickle is a program, and even one that may make nothing but lists and numbers can be written so that it never ends:
-tuples of tuples of the same tuple take 2^60 steps to be hashed as the key of a dict. So the program is not run. Its
-opcodes are read, those that ``torch.save`` writes for a state dict are followed, and any other one is refused. Names
-alone can be keys, and each opcode takes a bounded step, so that time and memory grow with the length of the pickle.
+A pickle is a program, and even one that only makes lists and numbers can run practically forever: hashing a tuple of
+tuples of the same tuple as the key of a dict may take 2^60 steps. So the program is not run. Its opcodes are read;
+those that ``torch.save`` writes for a state dict are followed, and any other one is refused. Only strings can be keys,
+and each opcode takes bounded time, so that time and memory are proportional to the length of the pickle.
 """
 
 import pickletools
@@ -15,16 +15,16 @@ MOST_OPCODES = 500_000  # the published networks take 3,000 each
 
 
 class PickleError(Exception):
-    """A pickle is damaged, or holds what does not belong to a state dict."""
+    """A pickle is damaged, or holds something that does not belong in a state dict."""
 
 
 class KeyKindError(Exception):
-    """A dict has keys that are not names, as the state of an optimizer has."""
+    """A dict has keys that are not strings, as the state of an optimiser has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Global:
-    """Something that a pickle names by its module, and that stays a name here."""
+    """A global that a pickle names; here it stays a name."""
 
     module: str
     name: str
@@ -35,16 +35,16 @@ class Global:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What the reader of a pickle makes of the opcodes that stand for more than plain values.
+    """How to interpret the opcodes of a pickle that are more than plain values.
 
     Attributes
     ----------
     is_known
-        Whether something may be named.
+        Returns whether a global is allowed.
     reduce
-        What the call of it with a tuple of arguments stands for.
+        Returns the result of calling a global with a tuple of arguments.
     persistent
-        What a persistent id stands for.
+        Returns the object of a persistent id.
     """
 
     is_known: Callable[[Global], bool]
@@ -53,24 +53,24 @@ class Meaning:
 
 
 def read_pickle(file: BinaryIO, meaning: Meaning) -> Any:
-    """Return what the pickle at the position of a file describes, and leave the position behind it.
+    """Return what the pickle at the position of a file describes, and move the position behind it.
 
     Parameters
     ----------
     file
-        Is read to the pickle's end. Bound what it holds: a single opcode may take as much memory as there are bytes.
+        Read to the pickle's end. Its size should be bounded: one opcode may take as much memory as the file has bytes.
     meaning
-        What to make of names, calls and persistent ids.
+        How to interpret globals, calls and persistent ids.
 
     Returns
     -------
     object
-        Made of dicts whose keys are strings, lists, tuples, strings, numbers, None, and what `meaning` returns.
+        Made of dicts with string keys, lists, tuples, strings, numbers, None, and what `meaning` returns.
 
     Raises
     ------
     PickleError
-        It is damaged, is too long, or holds anything else.
+        It is damaged, too long, or holds anything else.
     KeyKindError
         A dict has keys that are not strings.
     """
@@ -100,7 +100,7 @@ class _Machine:
 
     meaning: Meaning
     stack: list[Any] = field(default_factory=list)
-    below: list[list[Any]] = field(default_factory=list)  # what lies under each mark
+    below: list[list[Any]] = field(default_factory=list)  # the stack below each mark
     memo: dict[int, Any] = field(default_factory=dict)
 
     def follow(self, name: str, argument: Any) -> None:
@@ -111,7 +111,7 @@ class _Machine:
         elif name in _STEPS:
             _STEPS[name](self, argument)
         else:
-            raise PickleError(f"{name} does not belong to a state dict")
+            raise PickleError(f"{name} does not belong in a state dict")
 
     def pop(self) -> Any:
         return self.stack.pop()
@@ -120,19 +120,19 @@ class _Machine:
         module, _, name = argument.partition(" ")
         found = Global(module, name)
         if not self.meaning.is_known(found):
-            raise PickleError(f"{str(found)[:80]} does not belong to a state dict")
+            raise PickleError(f"{str(found)[:80]} does not belong in a state dict")
         self.stack.append(found)
 
     def reduce(self, _: Any) -> None:
         arguments, called = self.pop(), self.pop()
         if not isinstance(called, Global) or not isinstance(arguments, tuple):
-            raise PickleError("a call that does not belong to a state dict")
+            raise PickleError("a call that does not belong in a state dict")
         self.stack.append(self.meaning.reduce(called, arguments))
 
     def build(self, _: Any) -> None:
-        self.pop()  # versions of layers: a remark that nothing depends on
+        self.pop()  # versions of layers, on which nothing depends
         if not isinstance(self.stack[-1], dict):
-            raise PickleError("an object with a state that does not belong to a state dict")
+            raise PickleError("an object with a state that does not belong in a state dict")
 
     def persistent(self, _: Any) -> None:
         self.stack.append(self.meaning.persistent(self.pop()))
@@ -185,12 +185,12 @@ class _Machine:
 
 
 def named(pairs: Any) -> dict[str, Any]:
-    """Return pairs as a dict, if what each begins with is a string.
+    """Return pairs as a dict whose keys are strings.
 
     Raises
     ------
     KeyKindError
-        It is not.
+        A key is not a string.
     """
     found = {}
     for key, value in pairs:

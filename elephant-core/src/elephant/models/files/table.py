@@ -1,8 +1,8 @@
-"""The table of a model file: names and shapes of its weights, and where their numbers lie in the file.
+"""The table of a model file: names and shapes of its weights, and the positions of their numbers in the file.
 
-Read without PyTorch and without unpickling anything, in both of PyTorch's formats: a .zip file, and what it wrote
-before version 1.6, pickles one after another with the numbers behind them. Whatever a file holds, reading its table
-takes time and memory in proportion to its few bytes.
+It is read without PyTorch and without unpickling, in both of PyTorch's formats: a .zip file, and the format before
+version 1.6, pickles one after another followed by the numbers. For any file, reading the table takes time and memory
+proportional to the table's size.
 """
 
 import io
@@ -15,7 +15,7 @@ from elephant.models.files.pickled import Global, KeyKindError, Meaning, PickleE
 from elephant.models.files.zip_layout import BEGINNING, Archive, ArchiveError
 
 MOST_MEMBERS = 32
-LARGEST_TABLE = 4 << 20  # that of the published networks takes 20 kB
+LARGEST_TABLE = 4 << 20  # that of a published network takes 20 kB
 _MOST_AXES = 16
 _MOST_NUMBERS = 1 << 62
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001
@@ -35,11 +35,11 @@ _PARAMETERS = {"_rebuild_parameter", "_rebuild_parameter_with_state"}
 
 
 class DamagedTableError(Exception):
-    """A file is not one of PyTorch's, or is damaged; says why."""
+    """A file is not a PyTorch file, or is damaged; the message says why."""
 
 
 class NotWeightsError(Exception):
-    """A file of PyTorch's holds something else than state dicts; says what."""
+    """A PyTorch file holds something other than state dicts; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,11 @@ class TensorPlace:
     Attributes
     ----------
     storage
-        Which of the table's storages holds its numbers.
+        Index of the table's storage that holds its numbers.
     dtype
-        Name of their type, as PyTorch's.
+        PyTorch's name of their type.
     offset, size, stride
-        Where they lie in the storage, in numbers; a tensor never reaches beyond its storage.
+        Their position in the storage, in numbers; a tensor never reaches beyond its storage.
     """
 
     storage: int
@@ -65,14 +65,14 @@ class TensorPlace:
 
 @dataclass(frozen=True, slots=True)
 class ModelTable:
-    """What a model file holds.
+    """The contents of a model file.
 
     Attributes
     ----------
     members
-        Of each network its tensors by name.
+        For each network, its tensors by name.
     storages
-        Where each storage begins in the file and how long it is, bytes.
+        Offset and length of each storage in the file, bytes.
     is_big_endian
         Whether numbers have their most significant byte first.
     """
@@ -88,9 +88,9 @@ def read_table(file: BinaryIO) -> ModelTable:
     Raises
     ------
     DamagedTableError
-        It is not a file of PyTorch's, or is damaged.
+        It is not a PyTorch file, or is damaged.
     NotWeightsError
-        It holds something else than a state dict, or a list of them.
+        It holds something other than a state dict or a list of them.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -100,7 +100,7 @@ def read_table(file: BinaryIO) -> ModelTable:
     except (ArchiveError, PickleError) as error:
         raise DamagedTableError(str(error)) from error
     except KeyKindError as error:
-        raise NotWeightsError("a dict whose keys are not names") from error
+        raise NotWeightsError("a dict whose keys are not strings") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class _Storage:
 
 
 class _Storages:
-    """The storages that a table names, in the order in which they come up."""
+    """The storages that a table names, in order of appearance."""
 
     def __init__(self) -> None:
         self.keys: dict[str, int] = {}
@@ -120,7 +120,7 @@ class _Storages:
         self.widths: list[int] = []  # bytes of a number
 
     def named(self, persistent_id: Any) -> _Storage:
-        """Return what a persistent id stands for."""
+        """Return the storage of a persistent id."""
         if not isinstance(persistent_id, tuple) or len(persistent_id) not in (5, 6) or persistent_id[0] != "storage":
             raise PickleError("a reference to something other than a storage")
         kind, key, _, count, *view = persistent_id[1:]
@@ -138,7 +138,7 @@ class _Storages:
 
 
 def _part(storage: _Storage, view: Any) -> _Storage:
-    """Return the part of a storage that old files may name."""
+    """Return a part of a storage, which old files may refer to."""
     if view is None:
         return storage
     if not isinstance(view, tuple) or len(view) != 3 or not all(map(_is_count, view[1:])):
@@ -158,7 +158,7 @@ def _is_known(found: Global) -> bool:
 
 
 def _reduce(called: Global, arguments: tuple[Any, ...]) -> Any:
-    """Return what a call stands for: a dict or a tensor."""
+    """Return the result of a call: a dict or a tensor."""
     if called.name == "OrderedDict":
         return named(_pairs(arguments))
     if called.name in _PARAMETERS and arguments and isinstance(arguments[0], TensorPlace):
@@ -169,7 +169,7 @@ def _reduce(called: Global, arguments: tuple[Any, ...]) -> Any:
 
 
 def _pairs(arguments: tuple[Any, ...]) -> list[Any]:
-    """Return the entries that a dict is made with: none, or a list of pairs as Python 2 wrote them."""
+    """Return the entries of a new dict: none, or a list of pairs as Python 2 wrote it."""
     pairs = arguments[0] if arguments else []
     if len(arguments) > 1 or not isinstance(pairs, list) or not all(isinstance(p, list | tuple) for p in pairs):
         raise PickleError("a dict that is built in an unsupported way")
@@ -258,7 +258,7 @@ def _checked(place: tuple[int, int] | None, n_bytes: int, key: str) -> tuple[int
 
 def _members(content: Any) -> list[dict[str, TensorPlace]]:
     members = content if isinstance(content, list) else [content]
-    if len(members) > MOST_MEMBERS:  # a list may name the same weights again and again and take no room
+    if len(members) > MOST_MEMBERS:  # a list may repeat the same weights at no cost in the file
         raise NotWeightsError(f"{len(members)} networks, more than the {MOST_MEMBERS} that a model can have")
     for member in members:
         if not isinstance(member, dict) or not member or any(type(v) is not TensorPlace for v in member.values()):

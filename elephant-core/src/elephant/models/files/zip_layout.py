@@ -1,8 +1,8 @@
-"""Where the entries of a .zip file lie that ``torch.save`` wrote.
+"""Finding the entries of a .zip file that ``torch.save`` wrote.
 
-There is more than one way to look for the end record of a .zip file, and two readers that differ in it see two
-different files in one. This one takes the only place that ``torch.save`` writes it to, the very end, and is the only
-reader: what is judged is what is used. It unpacks nothing: ``torch.save`` does not compress.
+There is more than one way to look for the end record of a .zip file, and two readers that differ in it can see two
+different contents. This one looks only at the very end, where ``torch.save`` writes it, and it is the only reader:
+what is checked is what is used. It decompresses nothing: ``torch.save`` does not compress.
 """
 
 import struct
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 MOST_ENTRIES = 16_384
-BEGINNING = b"PK\x03\x04"  # PyTorch tells by these bytes which of its two formats a file has
+BEGINNING = b"PK\x03\x04"  # by these bytes PyTorch distinguishes its two formats
 _LARGEST_DIRECTORY = 4 << 20
 _END = struct.Struct("<4s4H2LH")
 _LOCATOR = struct.Struct("<4sLQL")
@@ -21,7 +21,7 @@ _SHORT, _LONG = 0xFFFF, 0xFFFFFFFF  # "see the longer field"
 
 
 class ArchiveError(Exception):
-    """A .zip file is damaged, or is not as ``torch.save`` writes it."""
+    """A .zip file is damaged, or was not written by ``torch.save``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class ArchiveEntry:
     Attributes
     ----------
     n_bytes
-        Length.
+        Its length.
     header
-        Where its header begins.
+        Offset of its header, bytes.
     """
 
     n_bytes: int
@@ -53,7 +53,7 @@ class Archive:
     Raises
     ------
     ArchiveError
-        It is damaged, packed, has too many entries, or two of one name.
+        It is damaged, compressed, has too many entries, or two of one name.
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
@@ -64,7 +64,7 @@ class Archive:
             raise ArchiveError("its entries are longer than the file")
 
     def place(self, name: str) -> tuple[int, int] | None:
-        """Return where the content of an entry begins and how long it is, bytes; None where there is none.
+        """Return the offset and length of an entry's content, bytes; None if there is no such entry.
 
         Raises
         ------
@@ -81,7 +81,7 @@ class Archive:
         return position, entry.n_bytes
 
     def read(self, name: str, largest: int) -> bytes | None:
-        """Return the content of an entry; None where there is none.
+        """Return the content of an entry; None if there is no such entry.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class Archive:
 
 
 def _directory(file: BinaryIO, size: int) -> tuple[int, int, int]:
-    """Return how many entries the table of contents has, its length, and where it begins."""
+    """Return the number of entries of the table of contents, its length, and its offset."""
     end = size - _END.size
     signature, disk, first_disk, here, count, length, begin, comment = _END.unpack(_read(file, end, _END.size))
     if signature != b"PK\x05\x06" or comment:
@@ -147,7 +147,7 @@ def _entries(directory: bytes, count: int) -> dict[str, ArchiveEntry]:
 
 
 def _longer(fields: list[int], extra: bytes) -> list[int]:
-    """Return length, packed length and place, taken from the extra field where they are too long for their own."""
+    """Return length, compressed length and offset, from the extra field if they are too large for their own."""
     position = 0
     while position + 4 <= len(extra) and _LONG in fields:
         kind, length = struct.unpack_from("<2H", extra, position)

@@ -24,7 +24,7 @@ from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
 from elephant.models.ensemble import Ensemble
 from elephant.models.pretrained import ModelSource, Pretrained
-from elephant.models.provenance import ProvenanceEntry, is_told, read_provenance
+from elephant.models.provenance import ProvenanceEntry, is_current, read_provenance
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl
@@ -52,7 +52,7 @@ class EndedWhen(FixedControl):
 
 def last(work: ModelWork | ModelWork) -> ProvenanceEntry:
     entries = read_provenance(work.model_path)
-    assert is_told(work.model_path, entries)
+    assert is_current(work.model_path, entries)
     return entries[-1]
 
 
