@@ -9,7 +9,6 @@ from elephant.cli import options
 from elephant.cli.options import Command
 from elephant.cli.running import DONE, FAILED, current, print_json
 from elephant.cli.workspace import DATASETS, find
-from elephant.types import VoxelSize
 from elephant.words import in_bytes, in_ranges
 
 if TYPE_CHECKING:
@@ -84,6 +83,7 @@ def blank_row(found: dict[str, Any]) -> dict[str, str]:
 def voxel_row(found: dict[str, Any]) -> dict[str, str]:
     """Return a row for the voxel size, or for how to tell it."""
     from elephant.dataset.source import voxel_size_in_words
+    from elephant.types import VoxelSize
 
     edges = found["voxel_size"]
     if edges is None:

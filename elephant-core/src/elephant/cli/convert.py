@@ -36,7 +36,7 @@ def convert(movie: Path, dataset: str, workspace: Path | None, uint16: bool, as_
     from elephant.dataset.opening import convert_movie
 
     overwrite, as_json = rest.pop("overwrite"), rest.pop("as_json")
-    params = _params(uint16, rest)
+    params = build(ConversionParams, rest | ({"dtype": "uint16"} if uint16 else {}), 3)
     folder = place(DATASETS, str(Path(dataset).absolute()) if as_path else dataset, workspace)
     other = None if overwrite else _other_than_movies(folder, movie)
     if other is not None:
@@ -52,13 +52,6 @@ def convert(movie: Path, dataset: str, workspace: Path | None, uint16: bool, as_
         click.echo(f"{folder}: {counted(found['n_timepoints'], 'timepoint')} of {size_of(found)}, {found['dtype']}")
         print_rows(source_row(found) | voxel_row(found) | blank_row(found))
     return DONE
-
-
-def _params(uint16: bool, values: dict[str, Any]) -> ConversionParams:
-    vector = values["voxel_size"]
-    size = None if vector is None else options.as_voxel_size(vector, 3)
-    fixed = {"dtype": "uint16" if uint16 else values["dtype"], "voxel_size": size}
-    return build(ConversionParams, values | fixed, 3)
 
 
 def _other_than_movies(folder: Path, movie: Path) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from elephant.cli.options import Sizes, Vector, as_voxel_size
+from elephant.cli.parameters import Vector, as_voxel_size
 from elephant.cli.running import console, current
 from elephant.cli.workspace import DATASETS, find
 from elephant.config import keep_axials_of
@@ -123,7 +123,7 @@ def _keep_axials(values: Mapping[str, Any], voxel: VoxelSize, shape: Shape) -> i
     given = values.get("n_keep_axials")
     if given is not None:
         return int(given)
-    size: Sizes | None = values.get("input_size")
+    size: tuple[int, int, int] | None = values.get("input_size")
     seen = shape if size is None else tuple(reversed(size[: len(shape)]))
     if min(seen) < 1:
         return 0  # refused by the parameters themselves

@@ -11,7 +11,6 @@ import click
 
 from elephant.cli.running import Session
 from elephant.cli.variables import unknown_variables, value_of
-from elephant.types import VoxelSize
 
 _REPEATED = f"{__name__}.repeated"
 
@@ -107,9 +106,6 @@ def _switch(names: list[str], field: str, words: str) -> click.Option:
 
     return Option([*names, field], is_flag=True, expose_value=False, callback=take, help=words, section="Other")
 
-
-Vector = tuple[float, float, float]
-Sizes = tuple[int, int, int]
 
 MODEL_SECTION, IMAGE_SECTION, PLACES = "Model", "Image", "Locations"
 DEVICES = "auto, cpu, cuda, cuda:1, mps"
@@ -220,8 +216,3 @@ def overwrite() -> Option:
 def as_json(words: str) -> Option:
     """Return the option for output that a script reads."""
     return Option(["--json", "as_json"], is_flag=True, help=words)
-
-
-def as_voxel_size(vector: Vector, n_dims: int) -> VoxelSize:
-    """Return the voxel size given as X, Y, Z; in 2D Z does not count."""
-    return VoxelSize(vector[2] if n_dims == 3 else 1.0, vector[1], vector[0])

@@ -17,9 +17,10 @@ from pydantic_core import ErrorDetails
 from elephant.cli.options import Option
 from elephant.config import Params
 from elephant.keywords import is_size, leaves, nest, plain_type
-from elephant.types import Box
+from elephant.types import Box, VoxelSize
 
 P = TypeVar("P", bound=Params)
+Vector = tuple[float, float, float]
 
 _VECTOR = "X Y Z"
 _BOX = "X Y Z SX SY SZ"
@@ -53,8 +54,8 @@ def build(model: type[P], values: Mapping[str, Any], n_dims: int) -> P:
     model
         The parameters wanted.
     values
-        By name of the parameter, at any depth of the model; None if not given. Sizes and boxes are
-        in the order X, Y, Z.
+        By name of the parameter, at any depth of the model; None if not given. Tuples of sizes and boxes are in the
+        order X, Y, Z.
     n_dims
         3 or 2: whether Z counts.
 
@@ -68,6 +69,11 @@ def build(model: type[P], values: Mapping[str, Any], n_dims: int) -> P:
     except ValidationError as error:
         words = dict.fromkeys(_in_words(problem) for problem in error.errors(include_url=False))
         raise click.UsageError("; ".join(words)) from error
+
+
+def as_voxel_size(vector: Vector, n_dims: int) -> VoxelSize:
+    """Return the voxel size given as X, Y, Z; in 2D Z does not count."""
+    return VoxelSize(vector[2] if n_dims == 3 else 1.0, vector[1], vector[0])
 
 
 def flag(name: str) -> str:
@@ -95,6 +101,8 @@ def _turned_all(model: type[Params], values: Mapping[str, Any], n_dims: int) -> 
 
 
 def _turned(field: FieldInfo, value: Any, n_dims: int) -> Any:
+    if plain_type(field) is VoxelSize and isinstance(value, tuple):
+        return as_voxel_size(value, n_dims)
     if is_size(field):
         return tuple(reversed(value[:n_dims]))
     if _is_box(field) and not isinstance(value, Box):

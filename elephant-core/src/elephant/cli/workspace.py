@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from elephant.errors import InvalidInputError, NotFoundError
-from elephant.models.inspect import model_named, nearest, nearest_model
 
 DATASETS, MODELS = "datasets", "models"
 _USUAL = Path("workspace")
@@ -94,6 +93,8 @@ def chosen_workspace(workspace: Path | None) -> Path | None:
 
 
 def _candidates(kind: str, name: str, workspace: Path | None) -> list[Path]:
+    from elephant.models.inspect import model_named
+
     if not name.strip():
         raise InvalidInputError(f"expected the name of a {kind.removesuffix('s')}, or its path, got nothing")
     as_path = Path(name).expanduser()
@@ -105,6 +106,8 @@ def _candidates(kind: str, name: str, workspace: Path | None) -> list[Path]:
 
 def _hint(kind: str, name: str, workspace: Path | None) -> str:
     """Suggest a similar name; empty without one."""
+    from elephant.models.inspect import nearest, nearest_model
+
     for path in _candidates(kind, name, workspace):
         chosen = chosen_workspace(workspace)
         folder = chosen / kind if chosen is not None and path.is_relative_to(chosen / kind) else path.parent
