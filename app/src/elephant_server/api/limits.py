@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 KEPT_FREE = 8
 _TAKEN = "elephant.is_admitted"
+_BLOCK = 1 << 18
 
 
 class Admission:
@@ -72,9 +73,6 @@ class Admission:
     def _give_back(self, environ: dict[str, Any]) -> None:
         if environ.pop(_TAKEN, False):
             self._free.release()
-
-
-_BLOCK = 1 << 18
 
 
 class BodyLimits:

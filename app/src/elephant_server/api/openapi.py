@@ -24,6 +24,8 @@ _FAILURES = {
     "500": "It failed; or it is a training or a reset, and another one runs",
     "503": "The server is starting, or a part of it cannot be reached: try again in some seconds",
 }
+blueprint = Blueprint("docs", __name__)
+_BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 
 
 def describe(app: Flask) -> dict[str, Any]:
@@ -135,11 +137,6 @@ def _response(text: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def _reference(model: type[BaseModel]) -> dict[str, Any]:
     return {"$ref": REF.format(model=model.__name__)}
-
-
-blueprint = Blueprint("docs", __name__)
-
-_BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 
 
 @blueprint.get("/openapi.json")

@@ -23,6 +23,37 @@ B = TypeVar("B", bound=Body)
 # A spot has 17 commas, or some more; other parts of a body are few.
 _MOST_OF = {b"{": MOST_SPOTS + 1000, b"[": 2 * MOST_SPOTS + 1000, b",": 24 * MOST_SPOTS}
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+MAX_REPORTED = 3
+LONGEST_VALUE = 80
+# By the kind of a problem: what was expected, with the numbers that belong to it.
+_EXPECTED = {
+    "bool_type": "true or false (bool)",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "int_from_float": "an integer",
+    "int_parsing": "an integer",
+    "int_parsing_size": "an integer of usual size",
+    "int_type": "an integer",
+    "is_instance_of": "one of the known words",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "literal_error": "{expected}",
+    "model_type": "an object",
+    "string_too_long": "at most {max_length} characters",
+    "string_too_short": "at least {min_length} character",
+    "string_type": "a text (string)",
+    "too_long": "at most {max_length} elements",
+    "too_short": "at least {min_length} elements",
+    "tuple_type": "a list",
+}
+_GZIP = b"\x1f\x8b"
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxtuple, _SHORT.maxlist = 3, 10, 10
+_SHORT.maxstring = _SHORT.maxother = LONGEST_VALUE
+MOST_NAMED = 5
 
 
 def read_body(model: type[B]) -> B:
@@ -133,39 +164,6 @@ def _type() -> str:
     return repr(request.mimetype) if request.mimetype else "no type"
 
 
-MAX_REPORTED = 3
-LONGEST_VALUE = 80
-
-# By the kind of a problem: what was expected, with the numbers that belong to it.
-_EXPECTED = {
-    "bool_type": "true or false (bool)",
-    "finite_number": "a finite number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "greater_than": "a number above {gt}",
-    "greater_than_equal": "a number of at least {ge}",
-    "int_from_float": "an integer",
-    "int_parsing": "an integer",
-    "int_parsing_size": "an integer of usual size",
-    "int_type": "an integer",
-    "is_instance_of": "one of the known words",
-    "less_than": "a number below {lt}",
-    "less_than_equal": "a number of at most {le}",
-    "literal_error": "{expected}",
-    "model_type": "an object",
-    "string_too_long": "at most {max_length} characters",
-    "string_too_short": "at least {min_length} character",
-    "string_type": "a text (string)",
-    "too_long": "at most {max_length} elements",
-    "too_short": "at least {min_length} elements",
-    "tuple_type": "a list",
-}
-_GZIP = b"\x1f\x8b"
-_SHORT = reprlib.Repr()
-_SHORT.maxlevel, _SHORT.maxtuple, _SHORT.maxlist = 3, 10, 10
-_SHORT.maxstring = _SHORT.maxother = LONGEST_VALUE
-
-
 def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:
     """Return what was expected, where, what came instead and what to do, of the first few problems.
 
@@ -246,9 +244,6 @@ def _explain_missing(place: tuple[int | str, ...], where: str) -> str:
         whole = ".".join(str(part) for part in place[:-1])
         return f"{whole}: expected more than {last} elements, got only {last}: send all of them"
     return f"{where}: field required, but it is missing: recent clients send it"
-
-
-MOST_NAMED = 5
 
 
 @contextmanager

@@ -27,6 +27,23 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+TOKEN_PATH = re.compile(r"/t/(?P<token>[^/]+)(?P<rest>/.*)?", re.DOTALL)
+_BEARER = re.compile(r"bearer +(?P<token>\S+) *", re.IGNORECASE)
+_HOST = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(:\d+)?")
+_CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+# Set by NGINX, which asks before it takes a large body; no header of a request is called so.
+AUTH_ONLY = "ELEPHANT_AUTH_ONLY"
+NOTHING_GIVEN = (
+    "this server requires a token: use http://HOST:PORT/t/TOKEN/ as its address, or the header "
+    "Authorization: Bearer TOKEN; ask the person who started the server for the token"
+)
+WRONG_ONE_GIVEN = "the token is wrong or was changed: ask the person who started the server for the current one"
+WRONG_HOST = (
+    "this server does not answer to the name {host}: use localhost, or ask the person who started it to add the name "
+    "to ELEPHANT_ALLOWED_HOSTS"
+)
+WRONG_ORIGIN = "a page of another site ({origin}) may not change anything here: open the page from this server"
 
 
 def with_headers(start_response: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,12 +55,6 @@ def with_headers(start_response: Callable[..., Any]) -> Callable[..., Any]:
         return start_response(status, [*headers, *missing], *rest)
 
     return start
-
-
-TOKEN_PATH = re.compile(r"/t/(?P<token>[^/]+)(?P<rest>/.*)?", re.DOTALL)
-_BEARER = re.compile(r"bearer +(?P<token>\S+) *", re.IGNORECASE)
-_HOST = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(:\d+)?")
-_CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
 
 
 def take_token(environ: dict[str, Any]) -> str:
@@ -99,22 +110,6 @@ def _netloc(origin: str) -> str | None:
         return urlsplit(origin).netloc.lower() or None
     except ValueError:
         return None
-
-
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
-# Set by NGINX, which asks before it takes a large body; no header of a request is called so.
-AUTH_ONLY = "ELEPHANT_AUTH_ONLY"
-NOTHING_GIVEN = (
-    "this server requires a token: use http://HOST:PORT/t/TOKEN/ as its address, or the header "
-    "Authorization: Bearer TOKEN; ask the person who started the server for the token"
-)
-WRONG_ONE_GIVEN = "the token is wrong or was changed: ask the person who started the server for the current one"
-WRONG_HOST = (
-    "this server does not answer to the name {host}: use localhost, or ask the person who started it to add the name "
-    "to ELEPHANT_ALLOWED_HOSTS"
-)
-WRONG_ORIGIN = "a page of another site ({origin}) may not change anything here: open the page from this server"
 
 
 @dataclass(frozen=True, slots=True)

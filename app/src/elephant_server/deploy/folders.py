@@ -17,6 +17,8 @@ from elephant_server.settings import Settings, SettingsError, variable
 logger = logging.getLogger(__name__)
 
 LOCK_NAME = ".server.lock"  # of all servers, of whatever kind
+# They would end a quoted path in supervisord.conf or nginx.conf.
+_NOT_IN_PATHS = frozenset("\"'\\$\n")
 
 
 @contextlib.contextmanager
@@ -61,10 +63,6 @@ def _locked(folder: Path, variable: str) -> int | None:
             f"Stop it, or set {variable} to another folder for a second one."
         )
     return handle
-
-
-# They would end a quoted path in supervisord.conf or nginx.conf.
-_NOT_IN_PATHS = frozenset("\"'\\$\n")
 
 
 def make_folders(settings: Settings) -> None:

@@ -24,6 +24,7 @@ from elephant_server.settings import Settings, load_settings
 
 _SECONDS = 5.0
 _REDIS_SECONDS = 3.0
+_POLL_SECONDS = 1.0
 
 
 def ask_rabbitmq(settings: Settings) -> str:
@@ -143,9 +144,6 @@ def _connection(settings: Settings) -> http.client.HTTPConnection:
     if trust is None:
         return http.client.HTTPConnection(host, settings.http_port, timeout=_SECONDS)
     return http.client.HTTPSConnection(host, settings.http_port, timeout=_SECONDS, context=trust)
-
-
-_POLL_SECONDS = 1.0
 
 
 def join(settings: Settings, stop: threading.Event, seconds: float) -> Settings:

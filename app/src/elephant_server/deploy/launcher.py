@@ -26,6 +26,10 @@ from elephant_server.settings.base import is_unspecified
 _START_SECONDS = 300.0
 _STARTING_POLL_SECONDS = 0.2
 _RUNNING_POLL_SECONDS = 1.0
+OPEN_WARNING = (
+    "Warning: it listens on {address} without a token, since ELEPHANT_LISTEN_ADDRESS says that this is a container "
+    "whose ports are published only on {published}."
+)
 
 
 def serve(settings: Settings) -> None:
@@ -173,12 +177,6 @@ def _describe_missing(settings: Settings, missing: list[str]) -> str:
         log = settings.service_logs_dir / f"{'uwsgi' if name == 'http' else name}.log"
         lines += [f"The last lines of {log}:", *(f"    {line}" for line in last_lines(log))]
     return "\n".join(lines)
-
-
-OPEN_WARNING = (
-    "Warning: it listens on {address} without a token, since ELEPHANT_LISTEN_ADDRESS says that this is a container "
-    "whose ports are published only on {published}."
-)
 
 
 def announcement(settings: Settings, device: str, *, with_secrets: bool) -> list[str]:

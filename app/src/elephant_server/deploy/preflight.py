@@ -26,6 +26,14 @@ _PACKAGES = {
     "epmd": "rabbitmq-server",
     "nginx": "nginx-light",
 }
+# Below the range from which the kernel takes ports for outgoing connections.
+_OWN_PORTS = range(20000, 32000)
+# The user as whom the distribution runs its own copy, and the name under which it can be stopped.
+_SERVICES_OF_THE_DISTRIBUTION = {
+    "redis_port": ("redis", "redis-server"),
+    "rabbitmq_node_port": ("rabbitmq", "rabbitmq-server"),
+    "rabbitmq_management_port": ("rabbitmq", "rabbitmq-server"),
+}
 
 
 @dataclass(frozen=True)
@@ -70,16 +78,6 @@ def _find(name: str) -> str:
         return str(_PLAIN_RABBITMQ)
     folders = os.pathsep.join([os.environ.get("PATH", os.defpath), *_MORE_FOLDERS])
     return shutil.which(name, path=folders) or ""
-
-
-# Below the range from which the kernel takes ports for outgoing connections.
-_OWN_PORTS = range(20000, 32000)
-# The user as whom the distribution runs its own copy, and the name under which it can be stopped.
-_SERVICES_OF_THE_DISTRIBUTION = {
-    "redis_port": ("redis", "redis-server"),
-    "rabbitmq_node_port": ("rabbitmq", "rabbitmq-server"),
-    "rabbitmq_management_port": ("rabbitmq", "rabbitmq-server"),
-}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,15 @@ from elephant_server.deploy.workers import Worker, workers_of
 from elephant_server.errors import StackError
 from elephant_server.settings import Settings, in_url, variable
 
+# Authenticated encryption, and keys that the certificate's cannot tell later: no CBC, no static RSA. Java has had some
+# of them since version 8.
+_CIPHERS = tuple(
+    f"ECDHE-{kind}-{cipher}"
+    for cipher in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
+    for kind in ("ECDSA", "RSA")
+)
+_CIPHERS_13 = ("TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256")
+
 
 def redis_configuration(settings: Settings) -> str:
     """Return ``redis.conf``.
@@ -38,16 +47,6 @@ def redis_configuration(settings: Settings) -> str:
 def _quoted(text: str) -> str:
     """Quote a text for Redis' configuration file."""
     return '"' + "".join(f"\\x{byte:02x}" for byte in text.encode()) + '"'
-
-
-# Authenticated encryption, and keys that the certificate's cannot tell later: no CBC, no static RSA. Java has had some
-# of them since version 8.
-_CIPHERS = tuple(
-    f"ECDHE-{kind}-{cipher}"
-    for cipher in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
-    for kind in ("ECDSA", "RSA")
-)
-_CIPHERS_13 = ("TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256")
 
 
 def write_configuration(settings: Settings, sockets: Path, own: OwnPorts) -> None:

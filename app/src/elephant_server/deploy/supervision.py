@@ -24,6 +24,10 @@ _PARENT = "GUARD_PARENT"
 
 # Longer than the programs have in supervisord.conf before they are killed, one after the other.
 _STOP_SECONDS = 45.0
+# So many ends within so many seconds: starting it again does not help.
+_TOO_OFTEN = 5
+_WITHIN_SECONDS = 120.0
+_LOG_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -153,12 +157,6 @@ def _program_state(entry: Mapping[str, Any]) -> ProgramState:
         problem=entry["spawnerr"] or entry["description"],
         group=entry["group"],
     )
-
-
-# So many ends within so many seconds: starting it again does not help.
-_TOO_OFTEN = 5
-_WITHIN_SECONDS = 120.0
-_LOG_LINES = 20
 
 
 class Watch:

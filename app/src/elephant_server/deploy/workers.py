@@ -1,10 +1,9 @@
 """The workers of this machine: a training and an answering one for each GPU, and ending those that do not respond."""
 
-import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,9 @@ from elephant_server.jobs.worker_registry import Member, RedisWorkerRegistry
 from elephant_server.settings import Settings, variable
 
 FOLDER = ".gpus"  # no machine is called so
+QUEUES = ("training", "answering")
+# A worker says every two seconds that it is there, from a thread of its own.
+SILENT_S = 60.0
 
 
 def with_own_gpus(settings: Settings, stack: ExitStack) -> Settings:
@@ -46,13 +48,10 @@ def with_own_gpus(settings: Settings, stack: ExitStack) -> Settings:
 
 def _hold(file: Path, stack: ExitStack) -> bool:
     """Lock a file until the stack is closed; False if another process holds it."""
-    handle = take(file)
+    handle = take(file, mode=0o600)
     if handle is not None:
         stack.callback(give_back, handle)
     return handle is not None
-
-
-QUEUES = ("training", "answering")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +95,23 @@ def devices_of(settings: Settings, environment: Mapping[str, str] = os.environ) 
 
 
 def _variables(pair: int, n_pairs: int, devices: list[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """Return a suffix that identifies a pair; empty if it is the only one."""
-    return dict(_told_apart(pair, n_pairs, devices, environment)) if n_pairs > 1 else {}
-
-
-def _told_apart(
-    pair: int, n_pairs: int, devices: list[str], environment: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
-    if devices:
-        device = devices[pair % len(devices)]
-        yield "CUDA_VISIBLE_DEVICES", device
-        yield variable("gpu"), device
+    """Return a pair's variables: its GPU, and its share of the cores; none if it is the only pair."""
+    if n_pairs == 1:
+        return {}
+    device = devices[pair % len(devices)] if devices else None
+    own = {} if device is None else {"CUDA_VISIBLE_DEVICES": device, variable("gpu"): device}
     if "OMP_NUM_THREADS" not in environment:
-        # Else each would take all cores, and all of them would wait for each other.
-        yield "OMP_NUM_THREADS", str(max(1, n_cores() // n_pairs))
+        # Otherwise each would take all cores, and all of them would wait for each other.
+        own["OMP_NUM_THREADS"] = str(max(1, n_cores() // n_pairs))
+    return own
 
 
 def absent_workers(settings: Settings) -> list[str]:
     """Return the names of this machine's workers missing in the worker registry; all while it is unavailable."""
-    expected = [worker.name for worker in workers_of(settings)]
-    there = {member.name for member in _members(settings)}
-    return [name for name in expected if name not in there]
+    there: set[str] = set()
+    with suppress(RedisError):
+        there = present_workers(settings)
+    return [worker.name for worker in workers_of(settings) if worker.name not in there]
 
 
 def present_workers(settings: Settings) -> set[str]:
@@ -127,32 +122,20 @@ def present_workers(settings: Settings) -> set[str]:
     redis.exceptions.RedisError
         The worker registry cannot be reached.
     """
-    return {
-        member.name
-        for member in RedisWorkerRegistry(settings.redis_url).present()
-        if member.machine == settings.machine
-    }
+    return {member.name for member in _members(settings)}
 
 
 def own_devices(settings: Settings) -> str:
-    """Return the names of the devices of this machine's workers."""
-    devices = {device.id: device.name for member in _members(settings) for device in member.devices}
+    """Return the names of the devices of this machine's workers; none while the worker registry is unavailable."""
+    devices: dict[str, str] = {}
+    with suppress(RedisError):
+        devices = {device.id: device.name for member in _members(settings) for device in member.devices}
     return ", ".join(devices[name] for name in sorted(devices))
 
 
 def _members(settings: Settings) -> list[Member]:
-    try:
-        return [
-            member for member in RedisWorkerRegistry(settings.redis_url).present() if member.machine == settings.machine
-        ]
-    except RedisError:
-        return []
-
-
-logger = logging.getLogger(__name__)
-
-# A worker says every two seconds that it is there, from a thread of its own.
-SILENT_S = 60.0
+    registry = RedisWorkerRegistry(settings.redis_url)
+    return [member for member in registry.present() if member.machine == settings.machine]
 
 
 class SilentWorkers:

@@ -36,6 +36,15 @@ __all__ = [
 ]
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+_LIKE = 0.7
+# What the scripts for containers, and the tests, read.
+_OF_SCRIPTS = frozenset(
+    PREFIX + name
+    for name in (
+        *("APPTAINER", "BASE", "CHECKOUT", "DOCKER", "IMAGE_NAME", "INSTANCE", "LOGIN_NODE", "SIF", "TORCH"),
+        *("TEST_CLIENT", "TEST_IMAGE", "TEST_STACK"),
+    )
+)
 
 
 class SettingsError(InvalidInputError):
@@ -133,17 +142,6 @@ def _explain(error: ValidationError) -> str:
         shown = came if Settings.model_fields[field].repr else "something else"
         lines.append(f"{variable(field)}: expected {expected}; got {shown}.")
     return "\n".join(lines)
-
-
-_LIKE = 0.7
-# What the scripts for containers, and the tests, read.
-_OF_SCRIPTS = frozenset(
-    PREFIX + name
-    for name in (
-        *("APPTAINER", "BASE", "CHECKOUT", "DOCKER", "IMAGE_NAME", "INSTANCE", "LOGIN_NODE", "SIF", "TORCH"),
-        *("TEST_CLIENT", "TEST_IMAGE", "TEST_STACK"),
-    )
-)
 
 
 def unknown_settings() -> list[str]:

@@ -9,6 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from elephant_server.settings.base import SettingsGroup, absolute
 from elephant_server.settings.services import ClusterSettings
 
+_GPU_LIST = re.compile(r"^(\d+|(GPU|MIG)-[0-9a-fA-F-]+)(,(\d+|(GPU|MIG)-[0-9a-fA-F-]+))*$")
+_CHECKSUM = re.compile(r"^[^=,/]+=[0-9a-fA-F]{64}$")
+
 
 def checkout_root() -> Path:
     """Return the checkout, which holds ``supervisord.conf`` and ``nginx.conf``; else the current folder."""
@@ -77,10 +80,6 @@ class FolderSettings(ClusterSettings):
     def service_logs_dir(self) -> Path:
         """Folder of the logs of Redis, RabbitMQ, uWSGI, NGINX and the workers."""
         return self.runtime_dir / "logs"
-
-
-_GPU_LIST = re.compile(r"^(\d+|(GPU|MIG)-[0-9a-fA-F-]+)(,(\d+|(GPU|MIG)-[0-9a-fA-F-]+))*$")
-_CHECKSUM = re.compile(r"^[^=,/]+=[0-9a-fA-F]{64}$")
 
 
 class ModelSettings(SettingsGroup):

@@ -26,7 +26,7 @@ _O_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _LARGEST_NOTE = 1000
 
 
-def take(path: Path, *, is_shared: bool = False) -> int | None:
+def take(path: Path, *, is_shared: bool = False, mode: int = 0o666) -> int | None:
     """Lock a file without waiting for others.
 
     Parameters
@@ -35,6 +35,8 @@ def take(path: Path, *, is_shared: bool = False) -> int | None:
         The file, which is created if it does not exist; its folder exists.
     is_shared
         Whether others may hold it in the same way. Windows has no such locks here.
+    mode
+        Permissions of a new file, less those that the umask takes away.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def take(path: Path, *, is_shared: bool = False) -> int | None:
     OSError
         The file can be neither created nor opened, or its file system has no locks.
     """
-    handle = _open(path)
+    handle = _open(path, mode)
     is_taken = False
     try:
         is_taken = lock(handle, is_shared=is_shared)
@@ -103,8 +105,8 @@ def read_note(path: Path) -> str:
         return ""
 
 
-def _open(path: Path) -> int:
+def _open(path: Path, mode: int) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | _O_NOFOLLOW, 0o666)
+        return os.open(path, os.O_RDWR | os.O_CREAT | _O_NOFOLLOW, mode)
     except PermissionError:  # another user's: it can be locked all the same
         return os.open(path, os.O_RDONLY | _O_NOFOLLOW)
