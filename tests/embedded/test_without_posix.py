@@ -46,7 +46,7 @@ SCRIPT = f"""
 
     sys.addaudithook(hide)
     from pathlib import Path
-    from elephant.io.atomic import passing_file, replacing, sweep_files, sync_tree
+    from elephant.io.atomic import temporary_file, replacing, remove_orphans, sync_tree
     from elephant.models.ensemble import Ensemble, load_ensemble
     from elephant.models.unet import DetectionNet
     from elephant_server.embedded.server import put_together
@@ -58,9 +58,9 @@ SCRIPT = f"""
     folder = Path(sys.argv[1])
     with replacing(folder / "a" / "b") as file:
         file.write(b"new")
-    handle, left = passing_file(folder, ".tmp")
+    handle, left = temporary_file(folder, ".tmp")
     os.close(handle)
-    sweep_files(folder)
+    remove_orphans(folder)
     sync_tree(folder)
     model = Ensemble([DetectionNet(2, 0)])
     model.save(folder / "m.pth")

@@ -1,6 +1,5 @@
 """Checks of the server for `elephant doctor`: its settings, programs and ports."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,13 +7,12 @@ from elephant.cli.health import Finding, check_packages, ok, problem, warning
 from elephant.errors import ElephantError
 from elephant_server.deploy import preflight
 from elephant_server.deploy.credentials import with_passwords
-from elephant_server.deploy.health import gpu_names, problems_of
+from elephant_server.deploy.health import gpu_names, listens, problems_of
 from elephant_server.deploy.preflight import find_programs
 from elephant_server.errors import StackError
 from elephant_server.settings import Settings, load_settings, unknown_settings, variable
 
 _PACKAGES = {"Flask": "flask", "celery": "celery", "redis": "redis", "pika": "pika", "supervisor": "supervisor"}
-_SECONDS = 3.0
 
 
 def check_server(_workspace: Path | None) -> Iterator[Finding]:
@@ -53,7 +51,7 @@ def check_ports(settings: Settings) -> Finding:
     wanted = preflight.wanted_ports(settings)
     numbers = ", ".join(str(listener.port) for listener in wanted)
     if _answers(settings):
-        silent = [at for at in wanted if not _listens(preflight.reachable(at.address), at.port)]
+        silent = [at for at in wanted if not listens(preflight.reachable(at.address), at.port)]
         if not silent:
             return ok("ports", f"a server answers at {settings.http_url}, with {numbers}")
         if len(silent) == len(wanted) - 1:
@@ -92,7 +90,7 @@ def check_other_machines(settings: Settings) -> Iterator[Finding]:
     for name, (is_here, host, port) in others.items():
         if is_here:
             continue
-        if _listens(host.strip("[]"), port):
+        if listens(host.strip("[]"), port):
             yield ok(name, f"something answers at {host}, port {port}")
         else:
             remedy = f"Start it, open the port, or change {variable(f'{name}_host')}."
@@ -104,14 +102,6 @@ def _answers(settings: Settings) -> bool:
         return bool(gpu_names(settings))
     except (ElephantError, OSError):  # a token or a certificate that cannot be read: no server of ours is up
         return False
-
-
-def _listens(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), _SECONDS).close()
-    except OSError:
-        return False
-    return True
 
 
 def _is_free(listeners: list[preflight.Listener]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from celery import signals
 
 from elephant.dataset import recover_all
-from elephant.io.atomic import sweep_files
+from elephant.io.atomic import remove_orphans
 from elephant_server.jobs.broker import Post, make_celery, register
 from elephant_server.jobs.context import WorkerContext, make_context
 from elephant_server.jobs.runner import end_current_jobs
@@ -61,7 +61,7 @@ def _warm_up(sender: Any, **_: object) -> None:
     start_heartbeat(RedisWorkerRegistry(settings.redis_url), settings.machine, name, settings.gpu)
     # What processes left that were killed; what others are at is left alone.
     recover_all(context.datasets)
-    sweep_files(context.models)
+    remove_orphans(context.models)
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]

@@ -33,7 +33,7 @@ def small_files(most: int) -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 # What is larger than half a megabyte is on the disk already while the form is read.
 @pytest.mark.parametrize(
-    ("n_bytes", "what"), [(300_000, "the uploaded model cannot be stored"), (3_000_000, "what came cannot be kept")]
+    ("n_bytes", "what"), [(300_000, "the uploaded model cannot be stored"), (3_000_000, "the request cannot be stored")]
 )
 def test_a_model_for_which_there_is_no_room_is_refused_and_nothing_stays(
     tmp_path: Path, n_bytes: int, what: str

@@ -12,7 +12,7 @@ from elephant_server.schemas.answers import Error
 
 REF = "#/components/schemas/{model}"
 
-# What is answered besides, always with a sentence for a person: what was expected, what came and what to do.
+# The other answers; each has a sentence that says what was expected, what was found and what to do.
 _REFUSALS = {
     "400": "Something in the request is wrong",
     "404": "There is no such dataset, or no such model",

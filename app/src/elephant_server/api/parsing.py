@@ -62,7 +62,7 @@ def read_body(model: type[B]) -> B:
     Raises
     ------
     InvalidInputError
-        It is no JSON object, or something in it is not as it should be.
+        It is not a JSON object, or has an invalid field.
     """
     if request.mimetype != "application/json":
         raise InvalidInputError(
@@ -82,9 +82,9 @@ def read_form(model: type[B]) -> B:
     Raises
     ------
     InvalidInputError
-        It is no form, or something in it is not as it should be.
+        It is not a form, or has an invalid field.
     StorageError
-        The parts that came with it are too large to be kept.
+        Its parts are too large to be stored.
     """
     if request.mimetype not in FORMS:
         raise InvalidInputError(f"expected a form, {' or '.join(FORMS)}, got {_type()}: send it as such")
@@ -107,7 +107,7 @@ def parse(model: type[B], text: bytes | str) -> B:
     Raises
     ------
     InvalidInputError
-        It is no JSON object, or something in it is not as it should be.
+        It is not a JSON object, or has an invalid field.
     """
     _check_extent(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     try:
@@ -138,12 +138,14 @@ def load_parts() -> None:
     Raises
     ------
     StorageError
-        They are too large to be kept.
+        They are too large to be stored.
     """
     try:
         len(request.form)
     except OSError as error:
-        raise StorageError(f"what came cannot be kept ({reason_of(error)}): make room on the server's disk") from error
+        raise StorageError(
+            f"the request cannot be stored ({reason_of(error)}): make room on the server's disk"
+        ) from error
 
 
 def one_part(name: str) -> FileStorage | None:
@@ -165,7 +167,7 @@ def _type() -> str:
 
 
 def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:
-    """Return what was expected, where, what came instead and what to do, of the first few problems.
+    """Describe the first few problems: what was expected and where, what was found, and what to do.
 
     Parameters
     ----------
@@ -180,12 +182,12 @@ def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str
 
 
 def explain_no_json(text: bytes | str, reason: str) -> str:
-    """Return why a body is no JSON.
+    """Describe why a body is not JSON.
 
     Parameters
     ----------
     text
-        What came.
+        The body.
     reason
         What the parser says of it.
     """
@@ -202,7 +204,7 @@ def explain_no_json(text: bytes | str, reason: str) -> str:
         why = f"it is cut off ({reason})"
     else:
         why = f"it begins with {shown} ({reason})"
-    return f"expected a JSON object in UTF-8, but the body is no JSON: {why}; send it again, as plain JSON"
+    return f"expected a JSON object in UTF-8, but the body is not JSON: {why}; send it again, as plain JSON"
 
 
 def shortened(value: Any) -> str:
@@ -255,7 +257,7 @@ def read_reset(model: type[B]) -> Iterator[tuple[B, str | None]]:
     Raises
     ------
     InvalidInputError
-        The request is neither JSON nor multipart with both parts, or something in it is not as it should be.
+        The request is neither JSON nor multipart with both parts, or has an invalid field.
     StorageError
         The model file cannot be kept.
     """

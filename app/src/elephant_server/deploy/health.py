@@ -81,12 +81,12 @@ def ask_redis(settings: Settings, host: str) -> str:
 class Readiness:
     """What is still missing before the server can be used.
 
-    A service that has answered is not checked again: RabbitMQ logs each bare connection.
+    RabbitMQ is not checked again once it has answered: it logs each bare connection.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._answered: set[str] = set()
+        self._rabbitmq_has_answered = False
         self.device = ""
 
     def missing(self, programs: Iterable[ProgramState]) -> list[str]:
@@ -105,20 +105,21 @@ class Readiness:
         settings = self._settings
         if settings.starts_redis and ask_redis(settings, redis_address(settings)):
             yield "redis"
-        address = reachable(settings.listens_at)
-        if settings.starts_rabbitmq and not self._listens("rabbitmq", address, settings.rabbitmq_node_port):
-            yield "rabbitmq"
+        if settings.starts_rabbitmq and not self._rabbitmq_has_answered:
+            self._rabbitmq_has_answered = listens(reachable(settings.listens_at), settings.rabbitmq_node_port)
+            if not self._rabbitmq_has_answered:
+                yield "rabbitmq"
         if settings.is_cluster:
             yield from absent_workers(settings)
 
-    def _listens(self, name: str, host: str, port: int) -> bool:
-        if name not in self._answered:
-            try:
-                socket.create_connection((host, port), _SECONDS).close()
-            except OSError:
-                return False
-            self._answered.add(name)
-        return True
+
+def listens(host: str, port: int) -> bool:
+    """Return whether something accepts connections at an address."""
+    try:
+        socket.create_connection((host, port), _SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def gpu_names(settings: Settings) -> str:

@@ -137,9 +137,9 @@ def _explain(error: ValidationError) -> str:
             lines.append(f"{PREFIX}...: expected {expected}.")
             continue
         field = str(problem["loc"][0])
-        came = json.dumps(problem["input"], default=str)
+        found = json.dumps(problem["input"], default=str)
         # What is not shown in `repr` is a secret, and this may end in a log.
-        shown = came if Settings.model_fields[field].repr else "something else"
+        shown = found if Settings.model_fields[field].repr else "something else"
         lines.append(f"{variable(field)}: expected {expected}; got {shown}.")
     return "\n".join(lines)
 

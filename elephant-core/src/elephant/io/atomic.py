@@ -21,7 +21,7 @@ from elephant.io.locks import IS_POSIX, lock
 
 TEMPORARY_SUFFIX = ".tmp"
 DOWNLOAD_SUFFIX = ".download"
-_PASSING = re.compile(r"\.[a-z0-9_]{8}\.(tmp|download)")  # as the library makes such names
+_TEMPORARY_NAME = re.compile(r"\.[a-z0-9_]{8}\.(tmp|download)")  # as the library makes such names
 _MOST_AT_ONCE = 16
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
 _O_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
@@ -52,7 +52,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The name says nothing of the file's own, which may be as long as a name can be.
-    handle, temporary = passing_file(path.parent, TEMPORARY_SUFFIX)
+    handle, temporary = temporary_file(path.parent, TEMPORARY_SUFFIX)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -83,10 +83,10 @@ def new_folder(folder: Path) -> Iterator[None]:
         raise
 
 
-def passing_file(folder: Path, suffix: str) -> tuple[int, Path]:
+def temporary_file(folder: Path, suffix: str) -> tuple[int, Path]:
     """Create a temporary file, and return its descriptor and its path.
 
-    It is locked, by the kernel, until it is closed: :func:`sweep_files` leaves it alone as long as its process lives.
+    It is locked until it is closed: :func:`remove_orphans` leaves it alone as long as its process lives.
     """
     while True:
         handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=suffix)
@@ -99,7 +99,7 @@ def passing_file(folder: Path, suffix: str) -> tuple[int, Path]:
         os.close(handle)
 
 
-def sweep_files(folder: Path) -> None:
+def remove_orphans(folder: Path) -> None:
     """Remove the temporary files, at any depth, of killed processes.
 
     Parameters
@@ -108,12 +108,12 @@ def sweep_files(folder: Path) -> None:
         It need not exist. Nothing else in it is touched.
     """
     for parent, _, names in os.walk(folder):
-        for name in filter(_PASSING.fullmatch, names):
-            with suppress(OSError):  # somebody works on it, or it is gone
-                _remove_if_left(Path(parent, name))
+        for name in filter(_TEMPORARY_NAME.fullmatch, names):
+            with suppress(OSError):  # it is in use, or gone
+                _remove_orphan(Path(parent, name))
 
 
-def _remove_if_left(path: Path) -> None:
+def _remove_orphan(path: Path) -> None:
     if not IS_POSIX:
         path.unlink()  # refused where somebody has it open
         return

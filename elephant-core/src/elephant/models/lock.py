@@ -69,77 +69,77 @@ def writing(path: Path, what: str) -> Iterator[None]:
     InUseError
         Another process or thread is changing it; the message says which.
     """
-    place = _place_of(path)
-    handle = None if place in _held.paths else _locked(place)
+    lock_file = _lock_file_of(path)
+    handle = None if lock_file in _held.paths else _locked(lock_file)
     if handle is None:
         yield
         return
     holder = _Holder(what=what, pid=os.getpid(), host=socket.gethostname(), since=time.time())
     with suppress(OSError):  # it is for messages only
         write_note(handle, holder.model_dump_json())
-    _held.paths.add(place)
+    _held.paths.add(lock_file)
     try:
         yield
     finally:
-        _held.paths.remove(place)
-        _let_go(handle, place)
+        _held.paths.remove(lock_file)
+        _let_go(handle, lock_file)
 
 
-def _locked(place: Path) -> int | None:
+def _locked(lock_file: Path) -> int | None:
     """Return the descriptor of the locked file; None if locks do not work there."""
     n_missing = 0
     while True:
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            handle = take(place)
+            lock_file.parent.mkdir(parents=True, exist_ok=True)
+            handle = take(lock_file)
         except OSError as error:
             if isinstance(error, FileNotFoundError) and n_missing < _MOST_TRIES:
                 n_missing += 1  # its folder was removed by who let go of the last lock there
                 continue
-            _warn(place, error)  # if nothing can be written there, saving the model will report the problem
+            _warn(lock_file, error)  # if nothing can be written there, saving the model will report the problem
             return None
         if handle is None:
-            name = place.name.removesuffix(_SUFFIX)
-            raise InUseError(f"{name} is being {_words(place)}: wait until it ends, or stop it")
-        if _is_at(place, handle):
+            name = lock_file.name.removesuffix(_SUFFIX)
+            raise InUseError(f"{name} is being {_words(lock_file)}: wait until it ends, or stop it")
+        if _is_at(lock_file, handle):
             return handle
         give_back(handle)  # whoever had it removed it in the meantime
 
 
-def _let_go(handle: int, place: Path) -> None:
+def _let_go(handle: int, lock_file: Path) -> None:
     """Remove the file while it is locked: a process that has opened it notices that it is gone or replaced."""
     if IS_POSIX:
         with suppress(OSError):
-            place.unlink()
-            place.parent.rmdir()
+            lock_file.unlink()
+            lock_file.parent.rmdir()
     give_back(handle)
 
 
-def _is_at(place: Path, handle: int) -> bool:
+def _is_at(lock_file: Path, handle: int) -> bool:
     try:
-        return os.path.samestat(place.stat(), os.fstat(handle))
+        return os.path.samestat(lock_file.stat(), os.fstat(handle))
     except FileNotFoundError:
         return False
 
 
-def _place_of(path: Path) -> Path:
+def _lock_file_of(path: Path) -> Path:
     target = path.resolve()
     return target.parent / FOLDER / f"{target.name}{_SUFFIX}"
 
 
-def _warn(place: Path, error: OSError) -> None:
+def _warn(lock_file: Path, error: OSError) -> None:
     """Warn, once for each folder, that two trainings of one model would not be noticed."""
-    if place.parent not in _without_locks:
-        _without_locks.add(place.parent)
+    if lock_file.parent not in _without_locks:
+        _without_locks.add(lock_file.parent)
         logger.warning(
             "Cannot lock files in %s (%s): make sure that nobody else trains the same model meanwhile",
-            *(place.parent, reason_of(error)),
+            *(lock_file.parent, reason_of(error)),
         )
 
 
-def _words(place: Path) -> str:
+def _words(lock_file: Path) -> str:
     try:
-        holder = _Holder.model_validate_json(read_note(place))
+        holder = _Holder.model_validate_json(read_note(lock_file))
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(holder.since))
     except (ValueError, OverflowError, ValidationError):
         return "changed by another process"

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from urllib.parse import urljoin, urlsplit
 
 from elephant.errors import ModelFileError, NotFoundError
-from elephant.io.atomic import DOWNLOAD_SUFFIX, explained_storage, passing_file, sync_files, sync_folder
+from elephant.io.atomic import DOWNLOAD_SUFFIX, explained_storage, sync_files, sync_folder, temporary_file
 from elephant.io.download import DownloadRules, fetch
 from elephant.io.locks import IS_POSIX
 from elephant.models.provenance import ProvenanceEntry, without_secrets
@@ -151,7 +151,7 @@ def fetched(
     """
     with explained_storage("a model from an address", folder, rules.largest_bytes):
         folder.mkdir(parents=True, exist_ok=True)
-        handle, path = passing_file(folder, DOWNLOAD_SUFFIX)
+        handle, path = temporary_file(folder, DOWNLOAD_SUFFIX)
     digest = hashlib.sha256()
     try:
         with os.fdopen(handle, "wb") as file:  # open, and so locked, while it is needed

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from elephant.io.atomic import passing_file, replacing, sweep_files
+from elephant.io.atomic import remove_orphans, replacing, temporary_file
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from elephant.io.atomic import passing_file, replacing
+from elephant.io.atomic import temporary_file, replacing
 folder = Path(sys.argv[1])
-handle, _ = passing_file(folder, ".download")
+handle, _ = temporary_file(folder, ".download")
 with replacing(folder / "detection.pth") as file:
     file.write(b"half of it")
     file.flush()
@@ -36,10 +36,10 @@ def test_what_is_being_written_is_left_alone_and_what_was_killed_is_swept(tmp_pa
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"writing\n"
-        sweep_files(tmp_path)
+        remove_orphans(tmp_path)
         assert hidden(folder) == [".download", ".tmp"]
         writer.send_signal(signal.SIGKILL)
-    sweep_files(tmp_path)
+    remove_orphans(tmp_path)
     assert hidden(folder) == []
     assert (folder / "detection.pth").read_bytes() == b"the model"
 
@@ -51,9 +51,9 @@ def test_what_a_person_put_there_is_never_removed(tmp_path: Path) -> None:
     (tmp_path / ".ijklmnop.tmp").symlink_to(tmp_path / "model.pth")
     os.mkfifo(tmp_path / ".qrstuvwx.tmp")
     before = sorted(tmp_path.iterdir())
-    sweep_files(tmp_path)
+    remove_orphans(tmp_path)
     assert sorted(tmp_path.iterdir()) == before
-    sweep_files(tmp_path / "not there")
+    remove_orphans(tmp_path / "not there")
 
 
 def test_a_file_that_is_swept_before_it_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,11 +64,11 @@ def test_a_file_that_is_swept_before_it_is_locked(tmp_path: Path, monkeypatch: p
     def late(handle: int, how: int) -> None:
         if how == fcntl.LOCK_EX | fcntl.LOCK_NB and not made:
             made.append(handle)
-            sweep_files(tmp_path)
+            remove_orphans(tmp_path)
         lock(handle, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    handle, path = passing_file(tmp_path, ".tmp")
+    handle, path = temporary_file(tmp_path, ".tmp")
     os.close(handle)
     assert made
     assert list(tmp_path.iterdir()) == [path]
