@@ -71,8 +71,7 @@ class Bench:
         server.post("seg/reset", bodies.seg_reset(DATASET, self.movie, crop))
         some = {"n_crops": self.sizes.n_taught, "auto_bg_thresh": 0.1}
         server.post("seg/train", bodies.seg_train(DATASET, self.movie, self.movie.spots(0), crop, **some))
-        start = {"model_name": bodies.FLOW, "n_keep_axials": self.movie.n_keep_axials, "is_3d": True, "seed": 0}
-        server.post("flow/reset", {**start, "url": None})
+        server.client.reset_flow(bodies.FLOW, n_keep_axials=self.movie.n_keep_axials, seed=0)
         return server
 
     def detection_net(self) -> DetectionNet:
@@ -91,5 +90,5 @@ def provide_dataset(server: Server, name: str, h5: Path) -> Path:
     folder = server.workspace / "datasets" / name
     folder.mkdir(parents=True)
     shutil.copyfile(h5, folder / f"{name}.h5")
-    server.post("dataset/generate", {"dataset_name": name, "is_2d": False})
+    server.client.generate(name)
     return folder

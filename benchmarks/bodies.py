@@ -1,129 +1,70 @@
-"""Bodies of requests with the client's defaults: vectors in X, Y, Z, lengths in physical units."""
+"""Bodies of requests about a movie, with the client's defaults."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.movies import BenchMovie
-from elephant.types import Spot
+from elephant.types import Link, Spot
+from elephant_server.schemas.requests import Json, MovieRequests
 
-Body = dict[str, Any]
-PATCH = (384, 384, 24)
+PATCH = (24, 384, 384)
 DETECTION, FLOW = "bench/detection.pth", "bench/flow.pth"
 AUGMENTATIONS = {"aug_scale_factor_base": 0.2, "aug_rotation_angle": 180.0, "aug_contrast": 0.5}
+TRAINING = {"lr": 1e-3, "n_epochs": 1, "log_dir": "bench", "seed": 0, "cache_maxbytes": 2**30}
+_C_RATIO = {"c_ratio": 0.4}
 
 
-def common(dataset: str, movie: BenchMovie) -> Body:
-    """Return what every request about a dataset says."""
-    return {
-        "dataset_name": dataset,
-        "scales": list(movie.truth.voxel[::-1]),
-        "n_keep_axials": movie.n_keep_axials,
-        "is_3d": True,
-        "input_size": list(movie.truth.shape[::-1]),
-        "cache_maxbytes": 2**30,
-        "use_memmap": False,
-        "debug": False,
-        "batch_size": 1,
-    }
+def requests_about(dataset: str, movie: BenchMovie) -> MovieRequests:
+    """Return what makes the bodies of requests about a dataset."""
+    return MovieRequests(dataset, tuple(movie.truth.voxel))
 
 
-def seg_predict(dataset: str, movie: BenchMovie, t: int, **changes: Any) -> Body:
+def seg_predict(dataset: str, movie: BenchMovie, t: int, **changes: Any) -> Json:
     """Body of ``seg/predict``."""
-    return {
-        **common(dataset, movie),
-        "model_name": DETECTION,
-        "timepoint": t,
-        "c_ratio": 0.4,
-        "p_thresh": 0.5,
-        "r_min": 1.0,
-        "r_max": 10.0,
-        "output_prediction": False,
-        "use_median": False,
-        "use_2d": False,
-        "is_pad": True,
-        "patch": PATCH,
-        **changes,
-    }
+    found = {"p_thresh": 0.5, "r_min": 1.0, "r_max": 10.0, "is_pad": True, **_C_RATIO}
+    return requests_about(dataset, movie).predict(DETECTION, t, **{**_prediction(movie), **found, **changes})
 
 
-def seg_update(dataset: str, movie: BenchMovie, spots: Sequence[Spot], **changes: Any) -> Body:
+def seg_update(dataset: str, movie: BenchMovie, spots: Sequence[Spot], **changes: Any) -> Json:
     """Body of ``seg/update``."""
-    annotated = {"spots": [annotation(s) for s in spots], "c_ratio": 0.4, "auto_bg_thresh": 0.0}
-    return {**common(dataset, movie), **annotated, "is_livemode": False, "reset": False, **changes}
+    return requests_about(dataset, movie).update(spots, **{**_C_RATIO, "is_livemode": False, **changes})
 
 
-def seg_reset(dataset: str, movie: BenchMovie, crop: Sequence[int]) -> Body:
+def seg_reset(dataset: str, movie: BenchMovie, crop: Sequence[int]) -> Json:
     """Body of ``seg/reset`` that starts from the images alone."""
-    start = {"crop_size": crop[::-1], "n_crops": 5, "url": None, "seed": 0}
-    return {**common(dataset, movie), "model_name": DETECTION, **start}
+    start = {"n_keep_axials": movie.n_keep_axials, "cache_maxbytes": 2**30}
+    return requests_about(dataset, movie).reset(DETECTION, crop_size=crop, n_crops=5, seed=0, **start)
 
 
-def seg_train(dataset: str, movie: BenchMovie, spots: Sequence[Spot], crop: Sequence[int], **changes: Any) -> Body:
+def seg_train(dataset: str, movie: BenchMovie, spots: Sequence[Spot], crop: Sequence[int], **changes: Any) -> Json:
     """Body of ``seg/train`` with all augmentations on."""
-    return {
-        **seg_update(dataset, movie, spots),
-        **AUGMENTATIONS,
-        "model_name": DETECTION,
-        "timepoint": 0,
-        "crop_size": crop[::-1],
-        "lr": 1e-3,
-        "n_crops": 5,
-        "n_epochs": 1,
-        "class_weights": [1, 10, 10],
-        "false_weight": 3,
-        "log_interval": 1,
-        "log_dir": "bench",
-        "seed": 0,
-        **changes,
-    }
+    weights = {"class_weights": [1, 10, 10], "false_weight": 3, "n_crops": 5, "log_interval": 1, **_C_RATIO}
+    given = {**TRAINING, **AUGMENTATIONS, **weights, "n_keep_axials": movie.n_keep_axials, **changes}
+    return requests_about(dataset, movie).train(DETECTION, spots, crop_size=crop, **given)
 
 
-def flow_predict(dataset: str, movie: BenchMovie, t: int, **changes: Any) -> Body:
+def flow_predict(dataset: str, movie: BenchMovie, t: int, **changes: Any) -> Json:
     """Body of ``flow/predict`` for the nuclei of a timepoint."""
-    linked = [{k: v for k, v in annotation(s).items() if k in {"id", "pos", "covariance"}} for s in movie.spots(t)]
-    flow = {"model_name": FLOW, "timepoint": t, "spots": linked, "max_displacement": 6.0, "patch": PATCH}
-    return {**common(dataset, movie), **flow, "output_prediction": False, **changes}
+    spots = {spot.id: spot for spot in movie.spots(t)}
+    given = {**_prediction(movie), "max_displacement": 6.0, **changes}
+    return requests_about(dataset, movie).predict_flow(FLOW, t, spots, **given)
 
 
-def flow_update(dataset: str, movie: BenchMovie) -> Body:
-    """Body of ``flow/update`` with a link to each nucleus that was there before."""
+def flow_train(dataset: str, movie: BenchMovie, crop: Sequence[int], n_steps: int) -> Json:
+    """Body of ``flow/train`` on a link to each nucleus that was there before, with about so many steps."""
     links = [link for t in range(1, movie.n_timepoints) for link in _links(movie, t)]
-    return {**common(dataset, movie), "spots": links, "max_displacement": 6.0, "reset": False}
+    steps = {"n_crops": max(1, n_steps // (movie.n_timepoints - 1)), "log_interval": 10, "max_displacement": 6.0}
+    given = {**TRAINING, **steps, "n_keep_axials": movie.n_keep_axials}
+    plain = {"aug_scale_factor_base": 0.0, "aug_rotation_angle": 0.0}
+    return requests_about(dataset, movie).train_flow(FLOW, links, crop_size=crop, **given, **plain)
 
 
-def flow_train(dataset: str, movie: BenchMovie, crop: Sequence[int], n_steps: int) -> Body:
-    """Body of ``flow/train`` on all links, with about so many steps."""
-    return {
-        **flow_update(dataset, movie),
-        "model_name": FLOW,
-        "crop_size": crop[::-1],
-        "lr": 1e-3,
-        "n_crops": max(1, n_steps // (movie.n_timepoints - 1)),
-        "n_epochs": 1,
-        "dim_weights": [1, 1, 1],
-        "aug_scale_factor_base": 0.0,
-        "aug_rotation_angle": 0.0,
-        "log_interval": 10,
-        "log_dir": "bench",
-        "seed": 0,
-    }
+def _prediction(movie: BenchMovie) -> Json:
+    return {"n_keep_axials": movie.n_keep_axials, "cache_maxbytes": 2**30, "patch": PATCH}
 
 
-def _links(movie: BenchMovie, t: int) -> Iterator[Body]:
+def _links(movie: BenchMovie, t: int) -> Iterator[Link]:
     before = {spot.id: spot.pos for spot in movie.spots(t - 1)}
     for spot in movie.spots(t):
         if spot.id in before:
-            ellipsoid = {key: annotation(spot)[key] for key in ("pos", "covariance")}
-            yield {"t": t - 1, "displacement": (before[spot.id] - spot.pos)[::-1].tolist(), **ellipsoid}
-
-
-def annotation(spot: Spot) -> Body:
-    """Return a spot that a person has confirmed, as it is sent."""
-    return {
-        "t": spot.t,
-        "id": spot.id,
-        "pos": spot.pos[::-1].tolist(),
-        "covariance": spot.covariance[::-1, ::-1].ravel().tolist(),
-        "tag": "tp",
-        "label": "",
-    }
+            yield Link(t - 1, spot.pos, spot.covariance, before[spot.id] - spot.pos)

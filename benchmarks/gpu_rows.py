@@ -69,8 +69,7 @@ def timepoint(bench: Bench) -> Iterator[Row]:
     _write_large(bench, path, shape)
     provide_dataset(bench.server, LARGE, path)
     movie = BenchMovie(path, Truth(bench.movie.truth.voxel, shape, ()), 1)
-    body = bodies.seg_predict(LARGE, movie, 0)
-    del body["patch"]
+    body = bodies.seg_predict(LARGE, movie, 0, patch=None)
     found = bench.server.post("seg/predict", body)
     times = [taken(lambda: bench.server.post("seg/predict", body)) for _ in range(bench.sizes.rounds)]
     work = f"`seg/predict` over HTTP, uint16, {' x '.join(map(str, shape))}, from disk to spots"

@@ -9,6 +9,7 @@ from benchmarks.measuring import Curve, taken
 from benchmarks.movies import BenchMovie, write_long
 from benchmarks.request_rows import moved, update_body
 from elephant.simulation import Truth
+from elephant.types import Box
 
 LARGE = "large"
 _SIDES = (2, 3, 4, 6, 8)  # eighths of a plane, per axis
@@ -25,8 +26,8 @@ def prediction_growth(bench: Bench) -> Iterator[Curve]:
     movie = BenchMovie(path, Truth(bench.movie.truth.voxel, shape, ()), 1)
     points = []
     for eighths in _SIDES:
-        size = [side * eighths // 8 for side in shape[:0:-1]] + [shape[0]]
-        body = bodies.seg_predict(LARGE, movie, 0, crop_box=[0, 0, 0, *size])
+        size = (shape[0], *(side * eighths // 8 for side in shape[1:]))
+        body = bodies.seg_predict(LARGE, movie, 0, crop_box=Box((0, 0, 0), size))
         times = [taken(partial(bench.server.post, "seg/predict", body)) for _ in range(2 if eighths < 6 else 1)]
         points.append((size[0] * size[1] * size[2] / 1e6, min(times)))
     yield Curve("prediction", "`seg/predict` over HTTP", "million voxels", "s", points)

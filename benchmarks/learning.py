@@ -10,168 +10,109 @@ rates. The movie has at least 8 timepoints; printed is a table as it grows.
 """
 
 import argparse
-import json
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from examples.demo.scoring import compare
 
-from elephant.config import n_keep_axials
-from elephant.types import FloatArray, VoxelSize
-from elephant_server.demo.client import ServerClient, spots_of
-from elephant_server.demo.scoring import compare
+from elephant.config import keep_axials_of
+from elephant.progress import NoReporter
+from elephant.simulation import Truth, read_truth
+from elephant.types import FloatArray, Link, Spot, Tag, VoxelSize
+from elephant_server.client import Client, RemoteDataset
 from elephant_server.settings import load_settings
 
-CROP = (96, 96, 16)  # X, Y, Z, as all vectors here
+CROP, PATCH = (16, 96, 96), (24, 384, 384)
 DISTANCE = 2.5  # physical, of a match
 N_SPARSE = 10
 DETECTION_STEPS = 250
 FULL, TESTED = (0, 3), 6
 LINKED, JUDGED = range(1, 5), range(5, 8)
 N_CROPS = 5
-Body = dict[str, Any]
+DETECTION, FLOW = "learning/detection.pth", "learning/flow.pth"
+TRAINING = {"crop_size": CROP, "n_crops": N_CROPS, "log_interval": 10, "log_dir": "learning", "cache_maxbytes": 2**30}
+Options = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Movie:
-    """A dataset of the server and what is true of it."""
-
-    name: str
-    truth: Body
-
-    @property
-    def common(self) -> Body:
-        """What every request about it says."""
-        voxel = self.truth["voxel"]
-        return {
-            "dataset_name": self.name,
-            "scales": voxel[::-1],
-            "n_keep_axials": n_keep_axials(VoxelSize(*voxel), 3),
-            "is_3d": True,
-            "crop_size": CROP,
-            "input_size": self.truth["shape"][::-1],
-            "cache_maxbytes": 2**30,
-            "use_memmap": False,
-            "debug": False,
-        }
-
-    def nuclei(self, t: int) -> list[Body]:
-        """Return the true nuclei of a timepoint."""
-        found: list[Body] = self.truth["frames"][t]
-        return found
-
-    def annotations(self, t: int, n: int | None = None) -> list[Body]:
-        """Return nuclei of a timepoint, the first `n`, as a person would confirm them."""
-        keys = ("pos", "covariance", "id")
-        return [{"t": t, "tag": "tp", "label": "", **{k: e[k] for k in keys}} for e in self.nuclei(t)[:n]]
-
-    def links(self, t: int) -> Iterator[tuple[Body, FloatArray]]:
-        """Yield the nuclei of a timepoint that were there before, also as a parent's, and where, X, Y, Z."""
-        before = {entry["id"]: np.array(entry["pos"]) for entry in self.nuclei(t - 1)}
-        for entry in self.nuclei(t):
-            name = entry["id"] if entry["id"] in before else entry["parent"]
-            if name in before:
-                yield entry, before[name]
+def annotations(truth: Truth, t: int, n: int | None = None) -> list[Spot]:
+    """Return nuclei of a timepoint, the first `n`, as a person would confirm them."""
+    return [replace(spot, tag=Tag.TP) for spot in truth.spots(t)[:n]]
 
 
-def detection(client: ServerClient, movie: Movie, spots: list[Body], n_timepoints: int, options: Body) -> Body:
+def earlier(truth: Truth, t: int) -> Iterator[tuple[Spot, FloatArray]]:
+    """Yield the nuclei of a timepoint that were there before, also as a parent's, and where."""
+    before = {spot.id: spot.pos for spot in truth.spots(t - 1)}
+    for nucleus in truth.frames[t]:
+        name = nucleus.spot.id if nucleus.spot.id in before else nucleus.parent
+        if name in before:
+            yield nucleus.spot, before[name]
+
+
+def detection(movie: RemoteDataset, truth: Truth, spots: list[Spot], n_timepoints: int, options: Options) -> Options:
     """Start a detection model, train it and say how well it finds the nuclei of the tested timepoint."""
-    model = {"model_name": "learning/detection.pth", "seed": options["seed"]}
-    client.post("seg/update", {"dataset_name": movie.name, "reset": True})
-    client.post("seg/reset", movie.common | model | {"n_crops": N_CROPS, "url": None})
-    training = {
-        "spots": spots,
-        "timepoint": 0,
-        "lr": options["lr"],
-        "batch_size": 1,
-        "n_crops": N_CROPS,
-        "n_epochs": DETECTION_STEPS // (N_CROPS * n_timepoints),
-        "is_livemode": False,
-        "aug_scale_factor_base": 0.1,
-        "aug_rotation_angle": 90,
-        "aug_contrast": options["contrast"],
-        "class_weights": [1, 10, 10],
-        "false_weight": 10,
-        "auto_bg_thresh": options["background"],
-        "c_ratio": options["c_ratio"],
-        "log_interval": 10,
-        "log_dir": "learning",
-    }
+    movie.clear_labels()
+    movie.reset(DETECTION, crop_size=CROP, n_crops=N_CROPS, seed=options["seed"])
     begin = time.monotonic()
-    client.post("seg/train", movie.common | model | training)
+    movie.train(
+        spots,
+        model=DETECTION,
+        lr=options["lr"],
+        n_epochs=DETECTION_STEPS // (N_CROPS * n_timepoints),
+        aug_scale_factor_base=0.1,
+        aug_rotation_angle=90,
+        aug_contrast=options["contrast"],
+        class_weights=[1, 10, 10],
+        false_weight=10,
+        auto_bg_thresh=options["background"],
+        c_ratio=options["c_ratio"],
+        seed=options["seed"],
+        **TRAINING,
+    )
     trained = time.monotonic()
-    prediction = {
-        "timepoint": TESTED,
-        "c_ratio": options["c_ratio"],
-        "p_thresh": options["threshold"],
-        "r_min": 1,
-        "r_max": 50,
-        "patch": [384, 384, 24],
-        "is_pad": True,
-        "use_2d": False,
-        "use_median": False,
-        "batch_size": 1,
-        "output_prediction": False,
-    }
-    found = spots_of(client.post("seg/predict", movie.common | model | prediction))
-    true = spots_of({"spots": movie.annotations(TESTED)})
-    scores = compare(true, found, DISTANCE)
+    limits = {"c_ratio": options["c_ratio"], "p_thresh": options["threshold"], "r_min": 1, "r_max": 50}
+    found = movie.predict(TESTED, model=DETECTION, patch=PATCH, is_pad=True, **limits)
+    scores = compare(truth.spots(TESTED), found, DISTANCE)
     return {"score": f"F1 {scores.f1:.3f}", "train_s": trained - begin, "predict_s": time.monotonic() - trained}
 
 
-def flow(client: ServerClient, movie: Movie, options: Body) -> Body:
+def flow(client: Client, movie: RemoteDataset, truth: Truth, options: Options) -> Options:
     """Start a flow model from random weights, train it and say how much nearer it comes to where nuclei were."""
-    n_epochs = options["flow_steps"] // (N_CROPS * len(LINKED))
-    model = {
-        "model_name": "learning/flow.pth",
-        "max_displacement": options["max_displacement"],
-        "seed": options["seed"],
-    }
-    client.post("flow/update", {"dataset_name": movie.name, "reset": True})
-    client.post("flow/reset", movie.common | model | {"url": None})
-    links = [
-        {"t": t - 1, "pos": e["pos"], "covariance": e["covariance"], "displacement": (was - e["pos"]).tolist()}
-        for t in LINKED
-        for e, was in movie.links(t)
-    ]
-    training = {
-        "spots": links,
-        "lr": options["flow_lr"],
-        "batch_size": 1,
-        "n_crops": N_CROPS,
-        "n_epochs": n_epochs,
-        "aug_scale_factor_base": options["flow_scale"],
-        "aug_rotation_angle": options["flow_rotation"],
-        "dim_weights": [1, 1, 1],
-        "log_interval": 10,
-        "log_dir": "learning",
-    }
+    given = {"model": FLOW, "max_displacement": options["max_displacement"]}
+    keep_axials = keep_axials_of(VoxelSize(*truth.voxel), truth.shape)
+    movie.clear_flow_labels()
+    client.reset_flow(FLOW, n_keep_axials=keep_axials, seed=options["seed"])
     begin = time.monotonic()
-    client.post("flow/train", movie.common | model | training)
+    movie.train_flow(
+        [Link(t - 1, spot.pos, spot.covariance, was - spot.pos) for t in LINKED for spot, was in earlier(truth, t)],
+        lr=options["flow_lr"],
+        n_epochs=options["flow_steps"] // (N_CROPS * len(LINKED)),
+        aug_scale_factor_base=options["flow_scale"],
+        aug_rotation_angle=options["flow_rotation"],
+        seed=options["seed"],
+        **given,
+        **TRAINING,
+    )
     trained = time.monotonic()
-    moved, still = [], []
-    for t in JUDGED:
-        linked = list(movie.links(t))
-        spots = [{"id": e["id"], "pos": e["pos"], "covariance": e["covariance"]} for e, _ in linked]
-        prediction = {"timepoint": t, "spots": spots, "patch": [384, 384, 24], "output_prediction": False}
-        answer = client.post("flow/predict", movie.common | model | prediction | {"batch_size": 1})
-        moved += [np.linalg.norm(s["pos"] - was) for s, (_, was) in zip(answer["spots"], linked, strict=True)]
-        still += [np.linalg.norm(e["pos"] - was) for e, was in linked]
+    linked = [pair for t in JUDGED for pair in earlier(truth, t)]
+    found = movie.displace([spot for spot, _ in linked], patch=PATCH, **given)
+    moved = [np.linalg.norm(place.pos - was) for place, (_, was) in zip(found, linked, strict=True)]
+    still = [np.linalg.norm(spot.pos - was) for spot, was in linked]
     score = f"{np.mean(moved):.3f} / {np.mean(still):.3f} = {np.mean(moved) / np.mean(still):.3f}"
     return {"score": score, "train_s": trained - begin, "predict_s": time.monotonic() - trained}
 
 
-def provide(client: ServerClient, path: Path, truth: Path) -> Movie:
+def provide(client: Client, path: Path, truth: Truth) -> RemoteDataset:
     """Make the movie a dataset of the server, whose workspace is on this machine."""
     folder = load_settings().datasets_dir / "learning"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, folder / "learning.h5")
-    client.post("dataset/generate", {"dataset_name": "learning", "is_2d": False})
-    return Movie("learning", json.loads(truth.read_text()))
+    client.generate("learning")
+    return client.open_dataset("learning", truth.voxel)
 
 
 def main() -> None:
@@ -192,14 +133,15 @@ def main() -> None:
     parser.add_argument("--flow-rotation", type=float, default=0.0)
     parser.add_argument("--max-displacement", type=float, default=6.0, help="voxels")
     options = parser.parse_args()
-    client = ServerClient(load_settings().http_url)
-    movie = provide(client, options.movie, options.truth)
-    full = [spot for t in FULL for spot in movie.annotations(t)]
-    sparse = movie.annotations(0, N_SPARSE)
+    client = Client(load_settings().http_url, progress=NoReporter())
+    truth = read_truth(options.truth)
+    movie = provide(client, options.movie, truth)
+    full = [spot for t in FULL for spot in annotations(truth, t)]
+    sparse = annotations(truth, 0, N_SPARSE)
     plays = {
-        "full": lambda o: detection(client, movie, full, len(FULL), o),
-        "sparse": lambda o: detection(client, movie, sparse, 1, o),
-        "flow": lambda o: flow(client, movie, o),
+        "full": lambda o: detection(movie, truth, full, len(FULL), o),
+        "sparse": lambda o: detection(movie, truth, sparse, 1, o),
+        "flow": lambda o: flow(client, movie, truth, o),
     }
     for name in options.only:
         for seed in options.seeds:

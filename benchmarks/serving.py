@@ -14,7 +14,8 @@ from typing import Any
 
 import psutil
 
-from elephant_server.demo.client import ServerClient
+from elephant.progress import NoReporter
+from elephant_server.client import Client
 
 EMBEDDED, STACK = "elephant_server.embedded", "elephant_server.deploy"
 _ADDRESS_LINE = "press Ctrl-C to stop"
@@ -28,13 +29,14 @@ class Server:
 
     process: "subprocess.Popen[bytes]"
     workspace: Path
-    client: ServerClient
+    client: Client
     host: str
     port: int
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Return the answer to a request; an error ends the benchmark."""
-        return self.client.post(path, body)
+        found: dict[str, Any] = self.client.post(path, body)
+        return found
 
     def processes(self) -> list[psutil.Process]:
         """Return all that it consists of."""
@@ -68,7 +70,7 @@ def serve(folder: Path, *, stack: bool = False) -> Iterator[Server]:
         )
     try:
         _wait(process, output)
-        client = ServerClient(f"http://127.0.0.1:{ports[0]}")
+        client = Client(f"http://127.0.0.1:{ports[0]}/", progress=NoReporter())
         yield Server(process, workspace, client, "127.0.0.1", ports[0])
     finally:
         _end(process)

@@ -45,7 +45,7 @@ APP_ORDER: list[set[str]] = [
     {"auth"},
     {"dashboard"},
     {"main", "worker"},
-    {"wsgi", "deploy", "demo"},
+    {"wsgi", "deploy"},
     {"doctor", "embedded", "stack"},
 ]
 

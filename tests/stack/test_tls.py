@@ -14,9 +14,7 @@ import pytest
 import requests
 
 from elephant_server.auth.tokens import trust_only
-from elephant_server.demo.client import ServerClient
-from elephant_server.demo.errors import DemoError
-from elephant_server.demo.watching import LogQueue
+from elephant_server.client import Client, ServerError
 from stack.certificates import make_certificate
 from stack.player import write_movie
 from stack.running import RunningServer, settings_of
@@ -114,15 +112,13 @@ def test_amqp_without_encryption_is_refused(tls_server: RunningServer) -> None:
     assert beyond == {tls_server.http_port, tls_server.rabbitmq_port}
 
 
-def test_the_demonstration_gets_in(tls_server: RunningServer, certificate: tuple[Path, Path]) -> None:
+def test_the_client_in_python_gets_in(tls_server: RunningServer, certificate: tuple[Path, Path]) -> None:
     trust = trust_only(certificate[0])
     url = f"https://localhost:{tls_server.http_port}/"
-    assert ServerClient(url, tls_server.token, trust).gpus()
-    with pytest.raises(DemoError, match="401"):
-        ServerClient(url, "", trust).gpus()
-    log = LogQueue(f"amqp://user:{tls_server.rabbitmq_password}@localhost:{tls_server.rabbitmq_port}/%2F", trust)
-    assert log.is_open
-    log.close()
+    assert Client(url, tls_server.token, trust=trust).devices()
+    with pytest.raises(ServerError) as caught:
+        Client(url, trust=trust).devices()
+    assert caught.value.status == 401
 
 
 def test_a_person_and_a_health_check_are_told(tls_server: RunningServer) -> None:

@@ -165,7 +165,7 @@ class Transport:
                 raise ServerError(path, response.status, _error_in(response))
             yield response
         except ConnectionRefusedError as error:
-            raise UnreachableError(f"no server answers at {self.address}: start it, or check the address") from error
+            raise UnreachableError(f"no server answers at {self.address}: start it, or check its address") from error
         except (OSError, HTTPException) as error:
             raise self._interrupted(path, error) from error
         finally:

@@ -1,18 +1,16 @@
 """The whole demonstration against a stand-in server that answers as PROTOCOL wants, over real HTTP."""
 
 import json
-import re
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from examples.demo import run
 
 from elephant.simulation import preset, read_truth, write_movie
-from elephant_server.demo import run, watching
 
 CLOSED_PORT = "1"
 
@@ -25,15 +23,8 @@ class Server(BaseHTTPRequestHandler):
     truth: ClassVar[Path]
     answers: ClassVar[dict[str, tuple[int, dict[str, Any]]]]
     converted: ClassVar[bool]
-    shown: ClassVar[list[dict[str, Any]]]  # of the training, one for each time that it is asked
-    looked: ClassVar[threading.Event]
 
     def do_GET(self) -> None:
-        if self.path == "/dashboard/api/status" and self.shown:
-            self._answer(200, {"jobs": [self.shown.pop(0)] if len(self.shown) > 1 else []})
-            if len(self.shown) == 1:
-                self.looked.set()
-            return
         self._answer(200, [{"id": "none", "name": "CPU is used", "mem_total": 1.0, "mem_used": 1.0}])
 
     def do_POST(self) -> None:
@@ -45,9 +36,6 @@ class Server(BaseHTTPRequestHandler):
             self._answer(*self.answers[path])
         elif path == "dataset/check":
             self._answer(200, {"message": "ready" if self.converted else "imgs.zarr is missing"})
-        elif path == "seg/train" and self.shown:
-            assert self.looked.wait(30)
-            self._answer(200, {"completed": True})
         elif path == "dataset/generate":
             type(self).converted = True
             self._answer(200, {"message": "done"})
@@ -82,8 +70,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> str:
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Server]]:
     Server.requests, Server.answers, Server.workspace, Server.converted = [], {}, tmp_path / "workspace", False
     Server.truth = Server.workspace / "datasets/demo/demo.truth.json"
-    Server.shown, Server.looked = [], threading.Event()
-    monkeypatch.setattr(watching, "PAUSE", 0.01)
     http = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     http.daemon_threads = True
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
@@ -92,8 +78,6 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Ser
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ELEPHANT_HTTP_PORT", str(http.server_port))
     monkeypatch.setenv("ELEPHANT_WORKSPACE", str(tmp_path / "workspace"))
-    monkeypatch.setenv("ELEPHANT_RABBITMQ_NODE_PORT", CLOSED_PORT)
-    monkeypatch.setenv("ELEPHANT_RABBITMQ_HOST", "127.0.0.1")
     monkeypatch.chdir(tmp_path)
     yield Server
     http.shutdown()
@@ -115,7 +99,12 @@ def test_it_asks_in_order_scores_and_draws(server: type[Server], capsys: pytest.
     truth = read_truth(server.truth)
     bodies = dict(server.requests)
     assert [s["id"] for s in bodies["seg/train"]["spots"]] == [s.id for s in truth.spots(0)]
+    assert {s["tag"] for s in bodies["seg/train"]["spots"]} == {"tp"}
     assert bodies["dataset/check"]["shape"] == [4, 32, 128, 128]
+    assert bodies["seg/train"]["n_epochs"] * bodies["seg/train"]["n_crops"] <= 100
+    assert bodies["seg/train"]["crop_size"] == bodies["seg/reset"]["crop_size"] == [48, 48, 16]
+    assert "url" not in bodies["seg/reset"]  # the start is self-supervised
+    assert (bodies["seg/predict"]["timepoint"], "patch" in bodies["seg/predict"]) == (1, False)
     count = len(truth.spots(1))
     text = capsys.readouterr().out
     assert f"precision 1.000, recall {(count - 1) / count:.3f}" in text
@@ -128,48 +117,11 @@ def test_a_given_movie_is_copied_and_named(server: type[Server], tmp_path: Path)
     server.truth = paths.truth
     assert run.main(["--movie", str(paths.h5)]) == 0
     assert (server.workspace / "datasets/demo/demo.h5").read_bytes() == paths.h5.read_bytes()
-    assert dict(server.requests)["dataset/generate"]["is_2d"] is True
+    bodies = dict(server.requests)
+    assert bodies["dataset/generate"]["is_2d"] is True
+    assert bodies["dataset/check"]["shape"] == [2, 96, 96]
+    assert (bodies["seg/train"]["is_3d"], bodies["seg/train"]["crop_size"]) == (False, [48, 48, 1])
     assert Path("demo-output/mine.png").is_file()
-
-
-def test_without_rabbitmq_the_steps_come_from_the_servers_status(
-    server: type[Server], small: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watching, "RARELY", 0.0)
-    server.truth = Path(small).with_suffix(".truth.json")
-    of_training = {"kind": "training", "stage": "step", "total": 100}
-    server.shown = [
-        {"kind": "training", "stage": None, "done": None, "values": {}},  # asked for before anything begins
-        {"kind": "interactive", "stage": "tile", "done": 3, "total": 4, "values": {}},
-        *({**of_training, "done": done, "values": {"loss": 1 / done}} for done in (5, 40)),
-        {},
-    ]
-    assert run.main(["--movie", small]) == 0
-    output = capsys.readouterr()
-    assert "RabbitMQ" not in output.out
-    for part in ("40/100", "loss 0.0250", "100/100"):
-        assert part in output.err
-
-
-def test_without_either_it_says_so(server: type[Server], small: str, capsys: pytest.CaptureFixture[str]) -> None:
-    server.truth = Path(small).with_suffix(".truth.json")
-    assert run.main(["--movie", small]) == 0
-    assert "the elapsed time is shown instead of the loss" in capsys.readouterr().out
-
-
-def test_where_no_line_can_change_the_bar_is_written_rarely(capsys: pytest.CaptureFixture[str]) -> None:
-    class Steady:
-        """Has a step done each time that it is asked."""
-
-        n = 0
-
-        def news(self, steps: int) -> Iterator[tuple[int, float]]:
-            time.sleep(0.001)
-            self.n += 1
-            yield self.n, 0.5
-
-    watching.watch("Training", lambda: time.sleep(0.5), Steady(), 10_000)
-    assert len(re.split(r"[\r\n]+", capsys.readouterr().err.strip())) <= 3
 
 
 def test_too_low_a_score_is_a_failure(server: type[Server], small: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,8 +135,13 @@ def test_too_low_a_score_is_a_failure(server: type[Server], small: str, capsys: 
     [
         ("seg/train", 500, {"error": "A process is running."}, "seg/train failed (500): A process is running."),
         ("seg/train", 200, {"completed": False, "error": "out of memory"}, "seg/train failed: out of memory"),
-        ("seg/predict", 200, {"completed": False, "spots": []}, "aborted by someone else"),
-        ("seg/predict", 200, {"completed": True, "spots": [{"t": 1}]}, "no client could read"),
+        ("seg/predict", 200, {"completed": False, "spots": []}, "it was aborted"),
+        (
+            "seg/predict",
+            200,
+            {"completed": True, "spots": [{"t": 1}]},
+            "spots.0.pos: Field required",
+        ),
         ("dataset/check", 200, {"message": "imgs.zarr is missing"}, "not ready: imgs.zarr is missing"),
     ],
 )
@@ -210,8 +167,8 @@ def test_without_a_server_it_says_how_to_start_one(
     monkeypatch.setenv("ELEPHANT_HTTP_PORT", CLOSED_PORT)
     assert run.main([]) == 1
     assert capsys.readouterr().err == (
-        "No server answers at http://localhost:1/: start it in another terminal (make serve), "
-        "or set ELEPHANT_HTTP_PORT to its port.\n"
+        "no server answers at http://localhost:1/: start it, or check its address. "
+        "make serve starts one; ELEPHANT_HTTP_PORT is its port.\n"
     )
 
 

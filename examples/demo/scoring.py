@@ -7,7 +7,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from elephant.types import FloatArray, Spot
+from elephant.types import DetectedSpot, FloatArray, Spot
+
+Nucleus = Spot | DetectedSpot
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Scores:
         return f"precision {self.precision:.3f}, recall {self.recall:.3f}, F1 {self.f1:.3f}"
 
 
-def compare(true: Sequence[Spot], found: Sequence[Spot], distance: float) -> Scores:
+def compare(true: Sequence[Nucleus], found: Sequence[Nucleus], distance: float) -> Scores:
     """Match centres one to one: as many as possible within `distance` (physical), the nearest among those ways."""
     if not true or not found:
         return Scores((), len(true), len(found))
@@ -68,5 +70,5 @@ def compare(true: Sequence[Spot], found: Sequence[Spot], distance: float) -> Sco
     return Scores(matches, len(true), len(found))
 
 
-def _centres(spots: Sequence[Spot]) -> FloatArray:
+def _centres(spots: Sequence[Nucleus]) -> FloatArray:
     return np.array([spot.pos for spot in spots])

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from examples.demo.scoring import Nucleus, Scores
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from elephant.types import FloatArray, Spot
-from elephant_server.demo.scoring import Scores
+from elephant.types import FloatArray
 
 TRUE, FOUND, PAPER, INK = "#4cc9f0", "#ff9f1c", "#101418", "#e8e8e8"
 Z, Y, X = 0, 1, 2
@@ -24,8 +24,8 @@ def draw(
     path: Path,
     image: NDArray[np.integer],
     voxel: Sequence[float],
-    true: Sequence[Spot],
-    found: Sequence[Spot],
+    true: Sequence[Nucleus],
+    found: Sequence[Nucleus],
     scores: Scores,
     title: str,
 ) -> None:
@@ -41,7 +41,7 @@ def draw(
     FigureCanvasAgg(figure).print_figure(path, dpi=130, facecolor=PAPER)
 
 
-def outline(spot: Spot, plane: tuple[int, int], points: int = 64) -> FloatArray:
+def outline(spot: Nucleus, plane: tuple[int, int], points: int = 64) -> FloatArray:
     """Return the outline of an ellipsoid's shadow on the `plane` of two axes (of Z, Y, X), (points, 2), physical.
 
     The shadow of the one-sigma surface is the ellipse of the covariance's rows and columns of these two axes.
@@ -89,7 +89,7 @@ def _show(axes: Any, image: NDArray[np.integer], voxel: Sequence[float], plane: 
     axes.text(0.01, 0.01, "ZYX"[plane[1]] + "ZYX"[plane[0]], color=INK, transform=axes.transAxes, va="bottom")
 
 
-def _outline(axes: Any, spots: Sequence[Spot], plane: tuple[int, int], colour: str, alone: Collection[int]) -> None:
+def _outline(axes: Any, spots: Sequence[Nucleus], plane: tuple[int, int], colour: str, alone: Collection[int]) -> None:
     """Draw the outlines of `spots`, bold where they have no partner."""
     lines = [outline(spot, plane)[:, ::-1] for spot in spots]
     widths = [2.2 if index in alone else 0.9 for index in range(len(spots))]
