@@ -72,5 +72,5 @@ def test_crowds_are_joined_as_small_groups_are(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_distance_in_which_all_are_near_is_refused() -> None:
     many = np.random.default_rng(2).uniform(0, 1, (5000, 3))
-    with pytest.raises(InvalidInputError, match="25,000,000 pairs of 5,000 and 5,000 spots are nearer than 9"):
+    with pytest.raises(InvalidInputError, match="25,000,000 pairs of 5,000 and 5,000 spots are closer than 9"):
         join(many, many, largest=9)

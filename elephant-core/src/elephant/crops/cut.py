@@ -17,7 +17,7 @@ _WITHOUT_FLOAT64 = frozenset({"mps"})
 
 
 class Resampler:
-    """Looks up every voxel of a box, moved by a transform about the box's middle.
+    """Resamples the voxels of a box that is transformed about its middle.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Resampler:
     transform
         From offsets in the crop to offsets in the image, both in voxels from the middle, (n, n).
     device
-        Where it is computed.
+        The device that computes.
     """
 
     def __init__(self, shape: Shape, box: Box, transform: FloatArray, device: torch.device) -> None:
@@ -36,7 +36,7 @@ class Resampler:
         middle = np.asarray(box.origin) + half
         reach = np.abs(transform) @ half
         limit = np.asarray(shape)
-        # Turned, the crop looks past the box: only the block that it can see travels to the device.
+        # A rotated crop extends beyond the box: only the block that it covers is sent to the device.
         start = np.clip(np.floor(middle - reach), 0, limit - 1).astype(int)
         stop = np.clip(np.ceil(middle + reach) + 1, start + 1, limit).astype(int)
         self._region = tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
@@ -50,11 +50,11 @@ class Resampler:
         self._positions = (positions - torch.from_numpy(start).to(device))[None]
 
     def linear(self, channels: NDArray[Any]) -> Tensor:
-        """Look images up between their voxels, (C, (Z), Y, X), float32; outside, their border goes on."""
+        """Resample images linearly, (C, (Z), Y, X), float32; outside, their border is replicated."""
         return sample_at(self._block(channels), self._positions, "bilinear", "border")[0]
 
     def nearest(self, channels: NDArray[Any]) -> Tensor:
-        """Look labels up at the nearest voxels, (C, (Z), Y, X), float32; outside they are 0."""
+        """Resample labels by nearest neighbour, (C, (Z), Y, X), float32; outside they are 0."""
         found = sample_at(self._block(channels), self._positions, "nearest", "zeros")[0]
         return found.masked_fill(self._outside, 0)
 

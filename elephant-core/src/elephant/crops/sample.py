@@ -15,7 +15,7 @@ MAX_TRIES = 8
 
 
 class Croppable(Protocol):
-    """What a crop's place is drawn from."""
+    """Labelled data from which a crop can be drawn."""
 
     @property
     def shape(self) -> Shape:
@@ -27,9 +27,9 @@ class Croppable(Protocol):
 
     @property
     def anchors(self) -> NDArray[np.int64]:
-        """Voxels of the annotated spots, (N, n), (Z), Y, X, one of which each crop holds.
+        """Voxels of the annotated spots, (N, n), (Z), Y, X; each crop holds one of them.
 
-        Where there are none, any labelled voxel serves.
+        If there are none, any labelled voxel is used.
         """
 
     @property
@@ -91,15 +91,15 @@ def draw(
 ) -> C:
     """Cut a random crop that holds an annotated spot, augmented.
 
-    The crop keeps at least one labelled voxel: where an augmentation turns all of them out of view, another is drawn,
-    and in the end none is applied.
+    The crop has at least one labelled voxel: if an augmentation moves all of them out of view, another one is drawn,
+    and at last none is applied.
 
     Parameters
     ----------
     crop_size
         Voxels, (Z), Y, X; where the image is smaller, the image's.
     cut
-        Cuts a box, moved by a transform about its middle; see :func:`random_transform`.
+        Cuts a box, transformed about its middle by a matrix from :func:`random_transform`.
 
     Raises
     ------
@@ -118,8 +118,8 @@ def draw(
 def random_transform(voxel_size: tuple[float, ...], params: AugmentationParams, rng: np.random.Generator) -> FloatArray:
     """Draw a matrix from offsets in the crop to offsets in the image, both in voxels from the middle, (n, n).
 
-    Axis i's field of view is scaled within ``1 +- s * min(scale) / scale_i``, the XY plane turns by a physical angle
-    within the largest one, and every axis flips with a probability of one half.
+    Axis i's field of view is scaled within ``1 +- s * min(scale) / scale_i``, the XY plane is rotated by a physical
+    angle up to the largest one, and every axis is flipped with a probability of one half.
     """
     edges = np.asarray(voxel_size)
     n = len(edges)
@@ -178,14 +178,14 @@ V = TypeVar("V", bound=_Sized)
 
 
 class TimepointCache(Generic[V]):
-    """Calls `make` for a timepoint that it does not hold, and drops the least recently used one when full.
+    """A cache of prepared timepoints; when it is full, it drops the least recently used one.
 
     Parameters
     ----------
     make
-        Makes the cached value of a timepoint.
+        Makes the value of a timepoint.
     max_bytes
-        Limit for all of them together; the one in use is kept in any case. 0: nothing is kept.
+        Limit of all values together; the one in use is always kept. 0: nothing is kept.
     """
 
     def __init__(self, make: Callable[[int], V], max_bytes: int) -> None:
@@ -194,7 +194,7 @@ class TimepointCache(Generic[V]):
         self._kept: OrderedDict[int, V] = OrderedDict()
 
     def __call__(self, t: int) -> V:
-        """Return what belongs to timepoint `t`."""
+        """Return the value of timepoint `t`, making it if it is not cached."""
         if t in self._kept:
             self._kept.move_to_end(t)
             return self._kept[t]

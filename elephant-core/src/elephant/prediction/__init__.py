@@ -1,4 +1,4 @@
-"""Networks over whole images: tiles, blending, slices."""
+"""Running networks over whole images: tiles, blending, slices."""
 
 from elephant.prediction.network import predict_flow, predict_probabilities
 

@@ -1,4 +1,4 @@
-"""Networks over whole images: class probabilities, and the normalised flow between two images."""
+"""Running networks over whole images: class probabilities, and the normalised flow between two images."""
 
 import numpy as np
 import torch
@@ -49,8 +49,8 @@ def predict_flow(
     Parameters
     ----------
     model
-        Maps (N, 2, (Z), Y, X) to the displacement over its norm, (N, n, (Z), Y, X), channels X, Y(, Z), on the device
-        of its parameters.
+        Maps (N, 2, (Z), Y, X) to the displacement divided by its norm, (N, n, (Z), Y, X), channels X, Y(, Z), on the
+        device of its parameters.
     images
         The earlier and the later timepoint, each normalised, (2, (Z), Y, X).
     params
@@ -59,7 +59,7 @@ def predict_flow(
     Returns
     -------
     numpy.ndarray
-        float32, (n, (Z), Y, X), -1 to 1: for each voxel of the later image where it was, minus where it is.
+        float32, (n, (Z), Y, X), -1 to 1: for each voxel of the later image, its earlier position minus its position.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from elephant.progress import CancelToken, ProgressReporter
 from elephant.types import Box, Shape
 
 OVERLAP_SHARE = 8
-LEAST_PARTS = 2  # of what the network divides an axis by; smaller tiles would be mostly overlap
+LEAST_PARTS = 2  # times the network's divisor of an axis; smaller tiles would be mostly overlap
 
 
 def tile_boxes(shape: Shape, patch: Shape | None, divisor: Shape) -> list[Box]:
@@ -34,8 +34,8 @@ def tile_boxes(shape: Shape, patch: Shape | None, divisor: Shape) -> list[Box]:
     patch
         Largest tile; none: a single tile.
     divisor
-        What the network's poolings divide each axis by: tiles are multiples of it where `patch` allows, so that
-        the network does not rescale them.
+        The factor by which the network's poolings divide each axis: tiles are multiples of it if `patch` allows, so
+        that the network does not rescale them.
 
     Returns
     -------
@@ -57,21 +57,21 @@ def _tile_axis(length: int, limit: int, divisor: int) -> tuple[int, list[int]]:
     n_tiles = -(-(length - overlap) // (largest - overlap))
     needed = -(-(length + (n_tiles - 1) * overlap) // n_tiles)
     size = min(-(-needed // divisor) * divisor, largest)
-    # Spread evenly: what the tiles are longer than needed goes into wider overlaps.
+    # Spread evenly: if tiles are longer than needed, the overlaps are wider.
     starts = [round(i * (length - size) / (n_tiles - 1)) for i in range(n_tiles)]
     return size, starts
 
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """The tiles of an image for a network: of at most `patch`, so many at a time.
+    """How an image is cut into tiles for a network.
 
     Attributes
     ----------
     patch
         Largest tile along the network's axes, voxels, (Z), Y, X. A 2D network sees a volume slice by slice.
     divisor
-        What the network's poolings divide each of these axes by.
+        The factor by which the network's poolings divide each of these axes.
     batch_size
         Tiles that go through the network together.
     """
@@ -82,13 +82,13 @@ class Tiles:
 
     @property
     def n_dims(self) -> int:
-        """How many axes the network has."""
+        """Number of the network's axes."""
         return len(self.divisor)
 
     def boxes(self, shape: Shape) -> list[Box]:
         """Cover an image, (Z), Y, X, with tiles.
 
-        A patch is a limit of memory: an image with no more voxels, whatever its proportions, is one tile.
+        A patch limits memory: an image with no more voxels than it, whatever its proportions, is one tile.
         """
         depth = (1,) * (len(shape) - self.n_dims)
         seen = shape[-self.n_dims :]
@@ -100,7 +100,7 @@ class Tiles:
         return self.boxes(shape)[0].size
 
     def at_most(self, n_voxels: int, shape: Shape) -> Self:
-        """Return tiles of an image of which no more than so many voxels go through the network together."""
+        """Return tiles of which at most `n_voxels` voxels go through the network together."""
         tiles = self
         while math.prod(tiles.size(shape)) * min(tiles.batch_size, len(tiles.boxes(shape))) > n_voxels:
             smaller = tiles.smaller(shape)
@@ -110,9 +110,9 @@ class Tiles:
         return tiles
 
     def smaller(self, shape: Shape) -> Self | None:
-        """Return what needs about half of the memory; None where tiles would be too small to see a nucleus in.
+        """Return tiles that need about half of the memory; None if they would be too small to show a nucleus.
 
-        First fewer tiles at a time, then half of the longest axis, in multiples of what the network divides.
+        First fewer tiles are run together, then the longest axis is halved, in multiples of the divisor.
         """
         if self.batch_size > 1 and len(self.boxes(shape)) > 1:
             return replace(self, batch_size=max(min(self.batch_size, len(self.boxes(shape))) // 2, 1))
@@ -127,7 +127,7 @@ class Tiles:
 
 
 class Blender:
-    """Adds up tiles, weighed by linear ramps where they overlap.
+    """Adds up tiles, weighted by linear ramps where they overlap.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ class Blender:
 
 
 def _ramps_along(axis: int, boxes: Sequence[Box], length: int) -> dict[int, NDArray[np.float32]]:
-    """Return for each start of a tile along `axis` its weights; over all tiles they sum to 1 everywhere."""
+    """Return the weights along `axis` for each start of a tile; over all tiles they sum to 1 everywhere."""
     size = boxes[0].size[axis]
     starts = sorted({box.origin[axis] for box in boxes})
     ramps = {}
@@ -190,27 +190,27 @@ logger = logging.getLogger(__name__)
 
 Image = NDArray[np.float32]
 
-# The decoder joins 48 channels at the full resolution, and kernels of GPUs count values in 32 bits.
+# The decoder joins 48 channels at full resolution, and GPU kernels index values with 32 bits.
 MOST_VOXELS = 2**31 // 64
-# What a network takes per voxel of its tiles, measured with those of this package on a CPU.
+# Memory of a network per voxel of its tiles, measured with this package's networks on a CPU.
 BYTES_PER_VOXEL = 600
-# The rest is for what else is made meanwhile.
+# The rest is for other data.
 SHARE_OF_FREE = 0.8
 
 
 class TiledNetwork:
-    """A network that answers for images of any size: tiles of at most a patch, blended with linear ramps.
+    """Runs a network on images of any size, in tiles of at most a patch that are blended with linear ramps.
 
-    Tiles are smaller than that where less memory is free than they would need.
+    Tiles are made smaller if they would need more memory than is free.
 
     Parameters
     ----------
     model
         Maps (N, inputs, (Z), Y, X) to (N, `n_outputs`, (Z), Y, X), on the device of its parameters.
     n_outputs
-        Channels that come out.
+        Number of output channels.
     read_out
-        Admission the network's output into what is blended.
+        Turns the network's output into the values that are blended.
     """
 
     def __init__(self, model: nn.Module, n_outputs: int, read_out: Callable[[Tensor], Tensor]) -> None:
@@ -240,7 +240,7 @@ class TiledNetwork:
         Raises
         ------
         elephant.errors.MemoryLimitError
-            There is not enough memory, not even for the smallest tiles; larger ones are tried before.
+            There is not enough memory even for the smallest tiles; larger ones are tried first.
         elephant.errors.Cancelled
             `cancel` asked for the end.
         """
@@ -255,7 +255,7 @@ class TiledNetwork:
                 if not is_out_of_memory(error):
                     raise
                 reason = first_line(error)
-            release_memory()  # outside of the handler, which holds what was computed
+            release_memory()  # outside of the handler, which keeps the computed tensors alive
             smaller = tiles.smaller(shape)
             if smaller is None:
                 raise MemoryLimitError(
@@ -271,11 +271,11 @@ class TiledNetwork:
             tiles = smaller
 
     def _fitting(self, tiles: Tiles, shape: Shape) -> Tiles:
-        """Return the tiles that were asked for, or such as memory has room for."""
+        """Return the requested tiles, or smaller ones that fit into memory."""
         free = free_bytes(self._device)
         fitting = tiles.at_most(min(MOST_VOXELS, int(SHARE_OF_FREE * free) // BYTES_PER_VOXEL), shape)
         if fitting.size(shape) != tiles.size(shape):
-            logger.info("Tiles are of %s voxels: %.1f GiB of memory are free", fitting.size(shape), free / 2**30)
+            logger.info("Using tiles of %s voxels: %.1f GiB of memory are free", fitting.size(shape), free / 2**30)
         return fitting
 
     def _predict(

@@ -1,4 +1,4 @@
-"""Spots of consecutive timepoints joined to tracks."""
+"""Joining spots of consecutive timepoints to tracks, and labels of tracks in masks."""
 
 from elephant.tracking.labelling import Change, Reason, TrackLabels
 from elephant.tracking.lineage import Lineage, TrackedSpot, lineage_of

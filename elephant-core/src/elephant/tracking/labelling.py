@@ -1,7 +1,7 @@
-"""Labels of tracked nuclei in masks, as programs that evaluate tracks want them.
+"""Labels of tracked nuclei in masks, as programs that evaluate tracks expect them.
 
-A label is 1 to 65535 and stands for one track: an unbroken run of timepoints, in each of which a mask shows it, of one
-nucleus. After a gap, or a division, tracks with other labels go on as its children.
+A label is 1 to 65535 and stands for one track: one nucleus at consecutive timepoints, in each of which its mask shows
+it. After a gap or a division, tracks with other labels continue as its children.
 
 References
 ----------
@@ -21,7 +21,7 @@ LARGEST_LABEL = 65535
 
 
 class Reason(StrEnum):
-    """Why a label is not the number that the table has."""
+    """Why a label differs from the number in the table."""
 
     GAP = "gap"
     DIVISION = "division"
@@ -33,18 +33,18 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A nucleus whose label is not its number.
+    """A nucleus whose label differs from its number.
 
     Attributes
     ----------
     number
-        That of the table.
+        Number in the table.
     label
-        That of the mask.
+        Label in the mask.
     t
         Timepoint.
     reason
-        Why.
+        Why they differ.
     """
 
     number: int
@@ -55,7 +55,7 @@ class Change:
 
 @dataclass(slots=True)
 class _Piece:
-    """A track as the masks show it; `reason` is why its label is not the number of its nuclei."""
+    """A track as the masks show it; `reason` is why its label differs from the number of its nuclei."""
 
     first: int
     last: int
@@ -64,16 +64,16 @@ class _Piece:
 
 
 class TrackLabels:
-    """Gives labels timepoint by timepoint, and learns which of them the masks show.
+    """Assigns labels timepoint by timepoint, and records which of them the masks show.
 
     Parameters
     ----------
     spots
         The nuclei.
     parents
-        For each the index of the one that it came from, or -1, as of :func:`elephant.tracking.lineage_of`.
+        For each, the index of its parent, or -1, from :func:`elephant.tracking.lineage_of`.
     numbers
-        For each the label that it should have, if it can; None where any is as good. By default its track.
+        For each, the label that it should have if possible; None: any. By default its track.
 
     Raises
     ------
@@ -94,13 +94,13 @@ class TrackLabels:
         self._fresh = self._unwanted()
         self._returned: list[int] = []
         self._labels = [0] * len(spots)  # of the nuclei that a mask shows
-        self._last_seen = [0] * len(spots)  # label of the nearest nucleus before, or this one, that a mask shows
+        self._last_seen = [0] * len(spots)  # label of this nucleus, or the nearest one before it, that a mask shows
         self._pieces: dict[int, _Piece] = {}
         self.changes: list[Change] = []
         self.hidden: list[int] = []
 
     def given(self, members: Sequence[int]) -> list[int]:
-        """Return the labels of the nuclei of a timepoint, later than all before.
+        """Return the labels of the nuclei of the next timepoint.
 
         Parameters
         ----------
@@ -115,12 +115,12 @@ class TrackLabels:
         return labels
 
     def settle(self, members: Sequence[int], labels: Sequence[int], shown: Collection[int]) -> None:
-        """Take note of what the mask of a timepoint shows.
+        """Record what the mask of a timepoint shows.
 
         Parameters
         ----------
         members, labels
-            The nuclei and what :meth:`given` said.
+            The nuclei, and their labels from :meth:`given`.
         shown
             The labels that are in the mask.
         """
@@ -150,7 +150,7 @@ class TrackLabels:
             self._returned.append(label)
 
     def _runs(self) -> tuple[list[int], list[int | None]]:
-        """Return for each nucleus which unbroken track it belongs to, and the number that each of these wants."""
+        """Return for each nucleus the index of its unbroken track, and for each such track its requested number."""
         run, wanted, track = [0] * len(self._spots), list[int | None](), list[int | None]()
         for i in in_time(self._spots):
             parent, own = self._parents[i], self._spots[i].track
@@ -188,7 +188,7 @@ class TrackLabels:
         return (label for label in range(1, LARGEST_LABEL + 1) if label not in self._reserved)
 
     def _reason(self, i: int) -> Reason:
-        """Return why a track that begins with this nucleus may not have the number that it wants."""
+        """Return why a track that begins with this nucleus may not get its requested number."""
         parent = self._parents[i]
         if parent == NONE or self._numbers[parent] != self._numbers[i]:
             return Reason.TAKEN
@@ -212,6 +212,7 @@ class TrackLabels:
     def _check_room(n_tracks: int) -> None:
         if n_tracks > LARGEST_LABEL:
             raise InvalidInputError(
-                f"there are {n_tracks} tracks or more, but a 16-bit mask can hold {LARGEST_LABEL}: export "
-                "fewer timepoints at a time (--timepoints), or join the nuclei to tracks first (elephant link --join)"
+                f"expected at most {LARGEST_LABEL} tracks, as many as a 16-bit mask can hold, got at least {n_tracks}: "
+                "export fewer timepoints at a time (--timepoints), or join the nuclei to tracks first (elephant link "
+                "--join)"
             )

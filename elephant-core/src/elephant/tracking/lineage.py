@@ -11,14 +11,14 @@ NONE = -1
 
 @dataclass(frozen=True, slots=True)
 class TrackedSpot:
-    """What a table says of the track of a nucleus.
+    """A nucleus and its track in a table.
 
     Attributes
     ----------
     t
         Timepoint, counted from 0.
     id
-        The name by which `parent` refers to it.
+        The number by which `parent` refers to it.
     parent
         `id` of its parent, at an earlier timepoint.
     track
@@ -38,11 +38,11 @@ class Lineage:
     Attributes
     ----------
     parents
-        For each nucleus the index of its parent, or -1.
+        For each nucleus, the index of its parent, or -1.
     n_by_track
-        How many have a parent because their track goes on, without naming it.
+        Number of nuclei whose parent follows from their track, not from the column of parents.
     unknown
-        Parents that are named, but are no nucleus of the table; one for each nucleus that names one.
+        Parents that are not in the table, one for each nucleus that names one.
     """
 
     parents: Sequence[int]
@@ -53,7 +53,7 @@ class Lineage:
 def lineage_of(spots: Sequence[TrackedSpot], others: Collection[int] = ()) -> Lineage:
     """Find the parent of each nucleus.
 
-    A nucleus without a given parent comes from the last one before it of the same track.
+    The parent of a nucleus without a given one is the last nucleus before it in the same track.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ def lineage_of(spots: Sequence[TrackedSpot], others: Collection[int] = ()) -> Li
     Raises
     ------
     InvalidInputError
-        A parent is not earlier than its child or its name is not unique, or a track does not tell which of several
-        nuclei is the parent.
+        A parent is not earlier than its child, its id is not unique, or a track has several nuclei that could be the
+        parent.
     """
     by_id = _named(spots)
     parents = [NONE] * len(spots)
@@ -93,7 +93,7 @@ def _named(spots: Sequence[TrackedSpot]) -> Mapping[int, list[int]]:
 
 
 def _earlier(spot: TrackedSpot, spots: Sequence[TrackedSpot], named: Sequence[int]) -> int:
-    """Return the index of the parent of a nucleus, of those that have its name."""
+    """Return the index of a nucleus' parent, among the nuclei with its id."""
     who = f"the spot {'' if spot.id is None else f'{spot.id} '}at timepoint {spot.t} has the parent {spot.parent}"
     if len(named) > 1:
         raise InvalidInputError(
@@ -129,5 +129,5 @@ def _by_track(spots: Sequence[TrackedSpot], parents: Sequence[int]) -> Iterable[
 
 
 def in_time(spots: Sequence[TrackedSpot]) -> list[int]:
-    """Return the indices of nuclei by timepoint; within one in the order given."""
+    """Return the indices of nuclei sorted by timepoint; within one timepoint, in the given order."""
     return sorted(range(len(spots)), key=lambda i: spots[i].t)

@@ -24,16 +24,15 @@ _DENSE = 40_000  # pairs, near or not, up to which a full table is quickest
 def join(earlier: FloatArray, spots: FloatArray, largest: float, n_children: int = 2) -> Indices:
     """Join spots to those of the timepoint before.
 
-    Spots are joined one to one first: as many as can be, and of all ways to do so the one with the smallest sum of
-    distances. Where `n_children` is 2, spots that are left are then joined in the same way to those that have one
-    child: a division.
+    First, spots are joined one to one: as many as possible, with the smallest sum of distances. If `n_children` is 2,
+    the remaining spots are then joined in the same way to those that have one child: a division.
 
     Parameters
     ----------
     earlier
-        Where each spot was at the timepoint before, as a flow says, physical, (N, 3).
+        Position of each spot at the timepoint before, from a flow, physical, (N, 3).
     spots
-        The spots of that timepoint, physical, (M, 3).
+        Positions of the spots of that timepoint, physical, (M, 3).
     largest
         Spots further apart than this are not joined.
     n_children
@@ -60,18 +59,18 @@ def join(earlier: FloatArray, spots: FloatArray, largest: float, n_children: int
 def _assign(
     earlier: FloatArray, spots: FloatArray, largest: float, rows: Indices, columns: Indices, parents: Indices
 ) -> None:
-    """Give each of the rows that can have one a parent among the columns, no two the same."""
+    """Assign rows to distinct parents among the columns, as far as possible."""
     if not len(rows) or not len(columns):
         return
     later, before = cKDTree(earlier[rows]), cKDTree(spots[columns])
     n_pairs = int(later.count_neighbors(before, largest))
     if n_pairs > _MOST_PAIRS:
         raise InvalidInputError(
-            f"{n_pairs:,} pairs of {len(rows):,} and {len(columns):,} spots are nearer than {largest:g}: expected a "
-            "distance that a nucleus moves between two timepoints, in the unit of the positions"
+            f"{n_pairs:,} pairs of {len(rows):,} and {len(columns):,} spots are closer than {largest:g}: expected the "
+            "largest distance that a nucleus moves between two timepoints, in the unit of the positions"
         )
     near = later.sparse_distance_matrix(before, largest, output_type="coo_matrix")
-    # Spots that have no neighbour in common are apart: each such group is assigned by itself, and small.
+    # Spots without common neighbours are independent: each connected group is small, and assigned by itself.
     for group in _groups(near.row, near.col, len(rows), len(columns)):
         a, at_a = np.unique(near.row[group], return_inverse=True)
         b, at_b = np.unique(near.col[group], return_inverse=True)
@@ -85,20 +84,20 @@ def _cheapest(i: Indices, j: Indices, distance: FloatArray, largest: float) -> t
     Parameters
     ----------
     i, j
-        The pairs that may be, by numbers from 0 that all occur.
+        Rows and columns of the possible pairs, numbered from 0 without gaps.
     distance
         Of each pair, at most `largest`.
     """
     n_rows, n_columns = int(i.max()) + 1, int(j.max()) + 1
-    # One pair more is worth more than any distances.
+    # One more pair outweighs all distances.
     none = (largest + 1.0) * (n_rows + n_columns)
     if n_rows * n_columns <= _DENSE:
         cost = np.full((n_rows, n_columns), none)
         cost[i, j] = distance
         rows, columns = linear_sum_assignment(cost)
     else:
-        # Each row also has a column of its own, which stands for none. What is 0 would not be there: distances are
-        # counted from 1, which all assignments with as many pairs pay alike.
+        # Each row also has a column of its own, which means no partner. A sparse 0 would be no pair, so 1 is added to
+        # all distances; that changes assignments with the same number of pairs equally.
         own = np.arange(n_rows)
         places = (np.concatenate([i, own]), np.concatenate([j, n_columns + own]))
         weights = np.concatenate([distance + 1.0, np.full(n_rows, none + 1.0)])
@@ -146,14 +145,14 @@ class Track:
 def tracks_of(timepoints: Mapping[Name, int], parents: Mapping[Name, Name]) -> tuple[dict[Name, int], list[Track]]:
     """Number the tracks of spots whose parents are known.
 
-    A spot continues the track of its parent if it is the only child; the children of a division begin tracks.
+    A spot continues the track of its parent if it is the only child; the children of a division begin new tracks.
 
     Parameters
     ----------
     timepoints
         Timepoint of each spot, by its name.
     parents
-        Id of the parent of a spot at the previous timepoint, if there is one.
+        Name of each spot's parent at the previous timepoint, for spots that have one.
 
     Returns
     -------
@@ -190,11 +189,11 @@ class Tracks:
     spots
         All of them, by timepoint.
     parents
-        For each spot the index in `spots` of the one at the timepoint before that it came from, or -1.
+        For each spot, the index in `spots` of its parent at the timepoint before, or -1.
     numbers
-        For each spot the number of its track, from 1. A division ends a track and begins two.
+        For each spot, the number of its track, from 1. A division ends a track and begins two.
     tracks
-        Their first and last timepoints, and the tracks that they came from, in the order of their numbers.
+        First and last timepoint and parent of each track, in the order of their numbers.
     """
 
     spots: Sequence[Spot]
@@ -208,7 +207,7 @@ class Tracks:
         return np.array(rows, dtype=np.float64).reshape(-1, 5)
 
     def links(self) -> list[Link]:
-        """Return where spots came from: what a flow model is trained on."""
+        """Return the links from spots to their parents: what a flow model is trained on."""
         return [
             Link(self.spots[j].t, spot.pos, spot.covariance, self.spots[j].pos - spot.pos)
             for spot, j in zip(self.spots, self.parents, strict=True)
@@ -224,7 +223,7 @@ def join_spots(spots: Sequence[Spot], earlier: FloatArray, largest: float, n_chi
     spots
         Of any timepoints.
     earlier
-        Where each was at the timepoint before, physical, (N, 3), Z, Y, X.
+        Position of each at the timepoint before, physical, (N, 3), Z, Y, X.
     largest, n_children
         As for :func:`elephant.tracking.join`.
 
@@ -244,14 +243,14 @@ def join_spots(spots: Sequence[Spot], earlier: FloatArray, largest: float, n_chi
 def parents_of(
     timepoints: Sequence[int], positions: FloatArray, earlier: FloatArray, largest: float, n_children: int
 ) -> list[int]:
-    """Return for each spot the index of the one at the timepoint before that it is joined to, or -1.
+    """Return for each spot the index of its parent at the timepoint before, or -1.
 
     Parameters
     ----------
     timepoints
         Of each spot.
     positions, earlier
-        Where each is, and was at the timepoint before, physical, (N, 3).
+        Position of each, at its timepoint and at the one before, physical, (N, 3).
     largest, n_children
         As for :func:`elephant.tracking.join`.
     """

@@ -1,8 +1,8 @@
 """TensorBoard's event files, written and read without its libraries.
 
-Those would import PyTorch into processes that do without it, and hang when a disk is full. A file is a row
-of records: a length (8 bytes), its checksum (4), an event, its checksum (4). An event is a Protocol Buffers message:
-field 1 is the time, 2 the step, 3 the version of the file, 5 a summary, whose field 1 is a value with the fields 1, its
+Those would import PyTorch into processes that do not need it, and hang when a disk is full. A file is a sequence of
+records: a length (8 bytes), its checksum (4), an event, its checksum (4). An event is a Protocol Buffers message:
+field 1 is the time, 2 the step, 3 the file version, 5 a summary, whose field 1 is a value with the fields 1, its
 tag, and 2, a float. Checksums are CRC-32C (RFC 3720, B.4), rotated by 15 bits with a constant added.
 """
 
@@ -30,7 +30,7 @@ _SIZE = {_FIXED64: 8, _FIXED32: 4}
 
 
 class EventWriter:
-    """A new file in a folder; readers see its content after some seconds.
+    """Writes a new file in a folder; readers see its content after a few seconds.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ class EventWriter:
     Raises
     ------
     OSError
-        From here on: it cannot be written.
+        The file cannot be written, now or later.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        # Names tell seconds alone: without more, trainings that begin in the same one would share a file.
+        # The time has only seconds: without more, trainings that begin in the same second would share a file.
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{uuid.uuid4().hex[:8]}"
         self._file = (folder / name).open("xb")
         self._flushed_at = -math.inf
@@ -77,7 +77,7 @@ class Series:
 
 
 class EventFile:
-    """A file that grows while it is read; read values are kept.
+    """Reads a file that may still be growing; the values read so far are kept.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class EventFile:
         self.series: dict[str, Series] = {}
 
     def read(self, most_bytes: int) -> bool:
-        """Read at most so many more bytes; return whether that was all there is now."""
+        """Read at most `most_bytes` more bytes; return whether the end of the file has been reached."""
         with self._path.open("rb") as file:
             file.seek(self._at)
             data = file.read(most_bytes)
@@ -100,7 +100,7 @@ class EventFile:
             self._take(data[begin:end])
             at = end + _TAIL
         self._at += at
-        # What is left is a record that is being written, or that its writer was killed within.
+        # The rest is a record that is still being written, or whose writer was killed.
         return len(data) < most_bytes or at == 0
 
     def _take(self, event: bytes) -> None:
@@ -120,7 +120,7 @@ class EventFile:
 
 
 def _records(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where the events of complete records begin and end."""
+    """Yield the begin and end of the event in each complete record."""
     at = 0
     while at + _HEAD <= len(data):
         (length,) = struct.unpack_from("<Q", data, at)
@@ -143,7 +143,7 @@ def _scalar(value: bytes) -> Iterator[tuple[str, float]]:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield the fields of a message; a truncated one, or one of another kind, ends them."""
+    """Yield the fields of a message, up to a truncated or unknown one."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
@@ -165,7 +165,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """Return the number at a place, of 64 bits with a sign, and what follows; nothing does where it has more bits."""
+    """Return the signed 64-bit number at an offset, and the offset after it; after an invalid one, that of the end."""
     value = 0
     for i, byte in enumerate(message[at : at + _LONGEST_VARINT]):
         value |= (byte & 0x7F) << 7 * i
@@ -175,7 +175,7 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
 
 
 def last_step(folder: Path) -> int:
-    """Return the largest step in the files of a folder; 0 where there is none."""
+    """Return the largest step in the files of a folder; 0 if there is none."""
     return max((step for path in folder.glob(PATTERN) for step in _steps(path)), default=0)
 
 

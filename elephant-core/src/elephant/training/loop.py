@@ -56,15 +56,15 @@ class FixedControl:
         return self._settings
 
 
-# A network that is sure of what the labels deny costs three or four; crops of one training differ by less than tenfold.
+# A network that is confidently wrong has a loss of three or four; crops of one training differ less than tenfold.
 LARGEST_RISE = 10.0
 LEAST_LIMIT = 5.0
-# Up to here no step of Adam moves a weight so far that one step alone ruins a network.
+# Up to this learning rate, a single step of Adam cannot ruin a network.
 HARMLESS_LR = 0.01
 
 
 class Divergence:
-    """Remembers the first losses of a training, and ends it if the loss explodes."""
+    """Remembers the first loss of a training, and raises if the loss explodes."""
 
     def __init__(self) -> None:
         self._start: float | None = None
@@ -101,7 +101,7 @@ def _before(epoch: int) -> str:
 
 logger = logging.getLogger(__name__)
 
-# More lines in a second than this allows nobody can read; the last step of an epoch has one in any case.
+# No one can read more lines per second; the last step of an epoch is always logged.
 LINE_INTERVAL_S = 0.2
 
 
@@ -187,7 +187,7 @@ class Trainer(ABC):
             reporter.progress("step", done, total * len(batches), epoch=epoch, **values)
             self._log(counted, step, len(batches), values)
         self._divergence.check(fmean(losses), epoch, self._lr, is_mean=True)
-        if self._lr > HARMLESS_LR:  # the loss of the last step is that of before it
+        if self._lr > HARMLESS_LR:  # the loss of the last step was computed before it
             with torch.no_grad():
                 after = float(self._batch_loss(batches[-1], control).total)
             self._divergence.check(after, epoch, self._lr, is_mean=True)

@@ -23,9 +23,11 @@ class DetectionTrainer(Trainer):
     model
         Its weights are changed in place; on the device that trains.
     volumes
-        Gives the labelled volume of a timepoint.
+        Returns the labelled volume of a timepoint.
     params
         The loop, the augmentations and the loss.
+    n_dims
+        3 or 2.
     """
 
     def __init__(self, model: Ensemble, volumes: VolumeSource, params: DetectionTrainingParams, n_dims: int) -> None:
@@ -58,15 +60,15 @@ class FlowTrainer(Trainer):
     model
         Its weights are changed in place; on the device that trains.
     pairs
-        Gives the labelled pair that begins at a timepoint.
+        Returns the labelled pair that begins at a timepoint.
     params
         The loop, the augmentations and the loss.
     norm
-        Voxels of the pairs' images that a displacement of 1 stands for, X, Y(, Z).
+        The displacement that an output of 1 stands for, in voxels of the pairs' images, X, Y(, Z).
     """
 
-    # The network has no normalisation: the first gradients from random weights are some twenty times as long as those
-    # that follow, and Adam, which divides by what it remembers of them, would stand almost still for hundreds of steps.
+    # The network has no normalisation: with random weights, the first gradients are about twenty times as large as
+    # later ones, and Adam, which divides by their running average, would barely move for hundreds of steps.
     max_gradient = 0.1
 
     def __init__(self, model: Ensemble, pairs: PairSource, params: FlowTrainingParams, norm: Sequence[float]) -> None:

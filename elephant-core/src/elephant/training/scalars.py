@@ -9,7 +9,7 @@ from types import MappingProxyType
 from elephant.progress import ProgressReporter
 from elephant.training.event_files import PATTERN, EventWriter, last_step
 
-# The names that existing folders of logs have, so that their curves go on.
+# The names in existing log folders, so that their curves continue.
 SCALAR_NAMES: Mapping[str, str] = MappingProxyType(
     {
         "loss": "train_loss",
@@ -24,11 +24,11 @@ SCALAR_NAMES: Mapping[str, str] = MappingProxyType(
 
 logger = logging.getLogger(__name__)
 
-# Below the folder of logs, a folder for each model: the curves of trainings that nobody has named a folder for.
+# A folder per model, below the folder of logs, for trainings without a log folder of their own.
 UNNAMED = ".trainings"
-# Of those, so many are kept for a model, and for all of them.
+# How many of their files are kept for each model, and in total.
 MOST_OF_MODEL, MOST_FILES = 10, 200
-# After so many points each point stands for twice as many steps: a session of weeks takes some megabytes.
+# After this many points, each point stands for twice as many steps: a session of weeks takes a few megabytes.
 POINTS_BEFORE_THINNING = 2000
 
 
@@ -57,7 +57,7 @@ class ScalarReporter:
         self._since: list[dict[str, float]] = []
 
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
-        """See :meth:`elephant.progress.ProgressReporter.progress`."""
+        """Write the values of a step; other stages are ignored."""
         del done, total
         if stage != "step" or self._has_failed:
             return
@@ -140,7 +140,7 @@ def make_room(root: Path, folder: Path) -> None:
 def _keep_newest(files: Iterator[Path], n: int) -> None:
     found = []
     for path in files:
-        with suppress(FileNotFoundError):  # another process makes room, too
+        with suppress(FileNotFoundError):  # another process also removes files
             found.append((path.stat().st_mtime, path))
     for _, path in sorted(found, reverse=True)[n:]:
         path.unlink(missing_ok=True)

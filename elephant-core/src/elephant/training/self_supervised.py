@@ -1,4 +1,4 @@
-"""A start without annotations: the network learns from the intensities.
+"""Training a new detection network without annotations, on the intensities of images.
 
 References
 ----------
@@ -33,21 +33,27 @@ def train_on_intensities(
     reporter: ProgressReporter,
     cancel: CancelToken,
 ) -> None:
-    """Teach a fresh network that bright is centre and dark is background, with random crops one at a time.
+    """Teach a new network that bright is centre and dark is background, on single random crops.
 
     Parameters
     ----------
     model
         Its weights are changed in place.
     images
-        Gives the prepared image of a timepoint, (Z), Y, X, in 0..1.
+        Returns the prepared image of a timepoint, (Z), Y, X, in 0..1.
     n_timepoints
-        Timepoints to draw from.
+        Number of timepoints to draw from.
+    params
+        Size and number of crops, and learning rates.
+    reporter
+        Receives each step: ``progress("step", k, n, loss=...)``.
+    cancel
+        Asked before each step, and within the network.
 
     Raises
     ------
     elephant.errors.Cancelled
-        `cancel` asked for the end.
+        From `cancel`.
     """
     rng = np.random.default_rng(params.seed)
     device = next(model.parameters()).device
