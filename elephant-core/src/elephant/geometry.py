@@ -45,25 +45,17 @@ class Ellipsoid:
 
     @classmethod
     def from_spots(cls, spots: Sequence[Spot | Link], n_dims: int) -> list[Self]:
-        """Decompose the covariances of many at once, as :meth:`from_spot` does.
+        """Decompose the covariances of many at once, as :meth:`from_spot` does; each only the first time.
 
         Raises
         ------
         InvalidInputError
             A covariance is not positive definite over these axes.
         """
-        if not spots:
-            return []
-        covariances = np.stack([spot.covariance[3 - n_dims :, 3 - n_dims :] for spot in spots])
-        eigenvalues, eigenvectors = np.linalg.eigh(covariances / 2 + covariances.swapaxes(1, 2) / 2)
-        for spot, values in zip(spots, eigenvalues, strict=True):
-            if not 0 < values[0] <= values[-1] < np.inf:  # nor where numbers end
-                raise InvalidInputError(
-                    f"the spot at timepoint {spot.t}, position {spot.pos[::-1].tolist()} (X, Y, Z), needs a positive "
-                    f"definite covariance, but its eigenvalues are {values.tolist()}: delete it and draw it again"
-                )
-        radii, axes = np.sqrt(eigenvalues), eigenvectors.swapaxes(1, 2)
-        return [cls(spot.pos[3 - n_dims :], *parts) for spot, *parts in zip(spots, radii, axes, strict=True)]
+        new = [spot for spot in spots if spot.decomposed is None or len(spot.decomposed[0]) != n_dims]
+        if new:
+            _decompose(new, n_dims)
+        return [cls(spot.pos[3 - n_dims :], *spot.decomposed) for spot in spots if spot.decomposed is not None]
 
     def scaled(self, factor: float) -> "Ellipsoid":
         """Return the ellipsoid with its semi-axes times `factor`."""
@@ -74,6 +66,22 @@ class Ellipsoid:
         """Half the size of the axis-parallel box around the box of half-widths `radii`, (n,), physical."""
         reach: FloatArray = np.abs(self.axes).T @ self.radii
         return reach
+
+
+def _decompose(spots: Sequence[Spot | Link], n_dims: int) -> None:
+    """Let spots know their semi-axes over the last `n_dims` axes."""
+    covariances = np.stack([spot.covariance[3 - n_dims :, 3 - n_dims :] for spot in spots])
+    eigenvalues, eigenvectors = np.linalg.eigh(covariances / 2 + covariances.swapaxes(1, 2) / 2)
+    is_sound = (eigenvalues[:, 0] > 0) & (eigenvalues[:, -1] < np.inf)  # nor where numbers end
+    if not is_sound.all():
+        wrong = int(np.argmin(is_sound))
+        spot, values = spots[wrong], eigenvalues[wrong]
+        raise InvalidInputError(
+            f"the spot at timepoint {spot.t}, position {spot.pos[::-1].tolist()} (X, Y, Z), needs a positive definite "
+            f"covariance, but its eigenvalues are {values.tolist()}: delete it and draw it again"
+        )
+    for spot, *found in zip(spots, np.sqrt(eigenvalues), eigenvectors.swapaxes(1, 2), strict=True):
+        object.__setattr__(spot, "decomposed", tuple(found))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

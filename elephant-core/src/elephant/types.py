@@ -1,7 +1,8 @@
 """The small values that all modules share: frozen, validated, always in the order Z, Y, X."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Self
 
@@ -124,6 +125,11 @@ class Box:
         return len(shape) == len(self.size) and all(e <= s for e, s in zip(self.end, shape, strict=True))
 
 
+# Radii, (n,), ascending, and unit vectors as rows, (n, n), of an ellipsoid: elephant.geometry keeps them with it, so a
+# covariance is decomposed once however many steps look at it.
+Semiaxes = tuple[FloatArray, FloatArray]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Spot:
     """A nucleus as an ellipsoid.
@@ -153,6 +159,7 @@ class Spot:
     covariance: FloatArray
     tag: Tag = Tag.UNLABELED
     id: int = -1
+    decomposed: Semiaxes | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         name = f"the spot at timepoint {self.t}" + ("" if self.id < 0 else f" with id {self.id}")

@@ -162,6 +162,23 @@ def test_a_model_learns_the_nuclei_and_finds_them(made: tuple[ModelWork, list[Sp
     np.testing.assert_allclose(kept.sum(-1).mean(), 1, atol=0.05)
 
 
+def test_an_ellipsoid_is_decomposed_once_for_a_training(
+    made: tuple[ModelWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, spots = made
+    reset(work)
+    seen: list[int] = []
+    decompose = np.linalg.eigh
+
+    def counting(matrices: np.ndarray) -> object:
+        seen.append(len(matrices))
+        return decompose(matrices)
+
+    monkeypatch.setattr(np.linalg, "eigh", counting)
+    train(work, spots, training_params(work, n_epochs=1), FixedControl(5e-3, 1), lambda: None)
+    assert sum(seen) == len(spots)
+
+
 def test_the_same_seed_gives_the_same_model(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     results = []
