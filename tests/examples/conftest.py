@@ -37,5 +37,5 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.delenv("ELEPHANT_WORKSPACE", raising=False)
     monkeypatch.setenv("ELEPHANT_HOME", str(tmp_path))
     yield Shell(tmp_path, capsys)
-    for name in ("elephant_npy", "elephant_csv_tracks"):
+    for name in ("elephant_npy", "elephant_csv_tracks", "elephant_dog"):
         sys.modules.pop(name, None)

@@ -89,8 +89,9 @@ def check_names(given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     for name in given:
         if name not in known:
             near = get_close_matches(name, known, 1, 0.5)
-            hint = f"did you mean {near[0]}?" if near else "leave it out"
-            raise InvalidInputError(f"there is no parameter {name!r}: {hint} There are {', '.join(known)}")
+            hint = f"did you mean {near[0]}?" if near else "leave it out."
+            there = f"There are {', '.join(known)}" if known else "There are none"
+            raise InvalidInputError(f"there is no parameter {name!r}: {hint} {there}")
 
 
 def plain_type(field: FieldInfo) -> Any:

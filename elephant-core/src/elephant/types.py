@@ -177,12 +177,20 @@ class DetectedSpot:
     covariance
         (3, 3), physical, Z, Y, X; its one-sigma surface is the nucleus'; ZZ is 1 in 2D.
     quality
-        Mean centre probability, 0 to 1.
+        Mean centre probability, or how sure a detector of another kind is, 0 to 1.
     """
 
     pos: FloatArray
     covariance: FloatArray
     quality: float
+
+    @classmethod
+    def ball(cls, centre: Sequence[float], radius: float, quality: float = 1.0) -> Self:
+        """Return a nucleus as a ball around a centre, physical, (Z), Y, X; in 2D a disk at Z = 0."""
+        n = len(centre)
+        pos, variances = np.zeros(3), np.ones(3)
+        pos[3 - n :], variances[3 - n :] = centre, radius**2
+        return cls(pos, np.diag(variances), quality)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -227,6 +235,7 @@ class Link:
     pos: FloatArray
     covariance: FloatArray
     displacement: FloatArray
+    decomposed: Semiaxes | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         name = f"the link from timepoint {self.t}"

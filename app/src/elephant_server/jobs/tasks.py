@@ -16,6 +16,7 @@ from elephant.io.paths import resolve_inside
 from elephant.methods.base import AnyMethod
 from elephant.methods.detection import DETECTION
 from elephant.methods.flow import FLOW
+from elephant.methods.registry import detector_named
 from elephant.methods.starting import ensure_model, reset_model
 from elephant.methods.training import prepare_training
 from elephant.methods.work import ModelWork
@@ -23,6 +24,7 @@ from elephant.models.lock import writing
 from elephant.models.pretrained import ModelSource
 from elephant.progress import NoReporter
 from elephant.training.loop import LiveSettings
+from elephant.types import DetectedSpot
 from elephant_server.errors import UnexpectedError
 from elephant_server.jobs import submit
 from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
@@ -48,21 +50,41 @@ from elephant_server.uploads import discard_upload, uploaded_model
 logger = logging.getLogger(__name__)
 
 
+def seg_predict(context: WorkerContext, body: SegPredictBody, control: JobControl) -> dict[str, Any]:
+    """Find the nuclei of a timepoint, by the network or by a method of another package."""
+    version = image_version(Dataset.open(context.datasets, body.dataset_name).folder)
+    found = predict(DETECTION, context, body, control) if body.method is None else _detect(context, body, control)
+    show_found(context.feed_publisher, control.job_id, body, version, found)
+    context.messages.prediction_updated()
+    return body.answer(found)
+
+
+def flow_predict(context: WorkerContext, body: FlowPredictBody, control: JobControl) -> dict[str, Any]:
+    """Find where the spots of a timepoint were."""
+    return body.answer(predict(FLOW, context, body, control))
+
+
 def predict(
     method: AnyMethod, context: WorkerContext, body: SegPredictBody | FlowPredictBody, control: JobControl
-) -> dict[str, Any]:
-    """Find the nuclei of a timepoint, or where those of the request were."""
+) -> list[Any]:
+    """Use the model of a request at its timepoint; start it where it is missing."""
     work, params = _work(context, body, control), body.params()
     method.check_prediction(work.dataset, body.timepoint, params)
     with one_starter(context.models, work.model_path, control):
         ensure_model(work.model_path, method.start(params, work), context.pretrained)
     logger.info("Prediction: timepoint %d of %s, %s", body.timepoint, body.dataset_name, method.name)
-    version = image_version(work.dataset.folder)
-    found = method.predict(work, body.timepoint, params, body.asked(control))
-    if isinstance(body, SegPredictBody):
-        show_found(context.feed_publisher, control.job_id, body, version, found)
-        context.messages.prediction_updated()
-    return body.answer(found)
+    return method.predict(work, body.timepoint, params, body.asked(control))
+
+
+def _detect(context: WorkerContext, body: SegPredictBody, control: JobControl) -> list[DetectedSpot]:
+    """Use a method of another package at the timepoint of a request."""
+    dataset = open_dataset(context, body.dataset_name, body.is_3d, body.stated_voxel_size)
+    chosen = detector_named(body.method or "", body.method_params or {}, dataset.n_dims)
+    logger.info("Prediction: timepoint %d of %s, %s", body.timepoint, body.dataset_name, chosen.plugin.title)
+    if body.output_prediction:
+        logger.warning("No probabilities are stored: %s finds nuclei without any", chosen.plugin.title)
+    control.check()
+    return chosen.predict(dataset, body.timepoint, body.params().prediction, body.voxel_size)
 
 
 def train(
@@ -175,11 +197,11 @@ TASKS = MappingProxyType(
     {
         handler.task.name: handler
         for handler in (
-            Handler(submit.SEG_PREDICT, partial(predict, DETECTION)),
+            Handler(submit.SEG_PREDICT, seg_predict),
             Handler(submit.SEG_TRAIN, partial(train, DETECTION)),
             Handler(submit.SEG_UPDATE, partial(update, DETECTION)),
             Handler(submit.SEG_RESET, partial(reset, DETECTION), _discard),
-            Handler(submit.FLOW_PREDICT, partial(predict, FLOW)),
+            Handler(submit.FLOW_PREDICT, flow_predict),
             Handler(submit.FLOW_TRAIN, partial(train, FLOW)),
             Handler(submit.FLOW_UPDATE, partial(update, FLOW)),
             Handler(submit.FLOW_RESET, partial(reset, FLOW), _discard),

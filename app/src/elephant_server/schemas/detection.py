@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from elephant.config import (
     AugmentationParams,
@@ -48,6 +48,22 @@ class SegPredictBody(PredictionBody):
     use_median: bool = parameter(ImageParams, "use_median")
     is_pad: bool = parameter(PredictionParams, "is_pad")
     use_2d: bool = parameter(PredictionParams, "use_2d")
+    method: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="name of a method that another package adds, which finds the nuclei in place of the model; of the "
+        "other parameters only `scales`, `crop_box` and `use_median` count then",
+    )
+    method_params: dict[str, JsonValue] | None = Field(
+        None, description="parameters of `method` by name; those that are left out have their defaults"
+    )
+
+    @model_validator(mode="after")
+    def _check_method(self) -> Self:
+        if self.method_params is not None and self.method is None:
+            raise ValueError("method_params: expected `method`, whose parameters they are, got none: name the method")
+        return self
 
     def params(self) -> DetectionParams:
         """Return how the nuclei are found."""

@@ -1,6 +1,6 @@
 """What a command works on: a dataset, its voxel size and timepoints, and settings of a model's training."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ from click.core import ParameterSource
 from elephant.cli.parameters import Vector, as_voxel_size
 from elephant.cli.running import console, current
 from elephant.cli.workspace import DATASETS, find
-from elephant.config import keep_axials_of
+from elephant.config import Params, keep_axials_of
 from elephant.dataset import Dataset, opening
 from elephant.device import choose_device
 from elephant.errors import InvalidInputError
+from elephant.keywords import leaves
 from elephant.methods.compatibility import as_trained as trained_as
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
@@ -75,6 +76,25 @@ def as_trained(values: Mapping[str, Any], path: Path, dataset: Dataset) -> dict[
     if found and not current().quiet:
         click.echo(f"as {path.name} was trained: {', '.join(map(_in_words, found, found.values()))}", err=True)
     return {**values, **found}
+
+
+def check_of_no_effect(models: Iterable[type[Params]], counted: Container[str], where: str) -> None:
+    """Refuse options of the command that runs that were given, but say nothing there.
+
+    Parameters
+    ----------
+    models
+        Whose parameters the options stand for.
+    counted
+        Those that do say something.
+    where
+        In words: ``with --method dog``.
+    """
+    context = click.get_current_context()
+    names = [name for model in models for name, _ in leaves(model) if name not in counted and name != "voxel_size"]
+    for name in (*names, "output_prediction"):
+        if context.get_parameter_source(name) in _GIVEN:
+            raise click.UsageError(f"--{name.replace('_', '-')}: it has no effect {where}: leave it out")
 
 
 def _as_given(value: Any) -> Any:

@@ -1,7 +1,9 @@
 """``elephant predict``: the nuclei of a dataset."""
 
+import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +11,7 @@ import click
 from elephant.cli import options
 from elephant.cli.options import Command, Option
 from elephant.cli.parameters import build, options_of
-from elephant.cli.running import DONE
+from elephant.cli.running import DONE, console
 from elephant.cli.workspace import MODELS, find
 from elephant.config import DetectionParams, PredictionParams, SpotParams
 from elephant.errors import InvalidInputError
@@ -17,11 +19,16 @@ from elephant.words import counted, in_ranges
 
 if TYPE_CHECKING:
     from elephant.cli.spot_records import SpotRecord
+    from elephant.console import Bars
+    from elephant.dataset import Dataset
+    from elephant.progress import CancelToken
     from elephant.types import DetectedSpot
 
 logger = logging.getLogger(__name__)
 
 _IDS_PER_TIMEPOINT = 1_000_000
+# Options of a network that count for a method of another package, too.
+_COUNTED = ("use_median", "crop_box")
 
 _HELP = """Find the nuclei of a dataset.
 
@@ -33,30 +40,33 @@ has "completed": false.
 Examples:
   elephant predict movie --model nuclei.pth -o found.json
   elephant predict movie --model nuclei.pth -t 10-19 --json | jq '.spots | length'
+  elephant predict movie --method dog --param radius=4 -o found.json
 """
 
 _LEFT_OUT = ("voxel_size", "n_keep_axials", "output_prediction")
 
 
-def predict(dataset: str, model: str, **values: Any) -> int:
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What finds nuclei: yields timepoints with theirs, and says why some have none."""
+
+    find: "Callable[[Sequence[int], Bars, CancelToken], Iterator[tuple[int, list[DetectedSpot]]]]"
+    why_none: Callable[[], str]
+
+
+def predict(dataset: str, model: str | None, **values: Any) -> int:
     """Find the nuclei of the timepoints, and write them."""
-    if values["output"] is None and not values["as_json"]:
-        raise click.UsageError("expected -o FILE, or --json for standard output")
+    _check_choice(model, values)
     from elephant.cli.files_write import SpotOutput
-    from elephant.cli.inputs import as_trained, model_work, open_dataset, parse_timepoints, seen_voxels
+    from elephant.cli.inputs import open_dataset, parse_timepoints
     from elephant.cli.spot_records import all_of
-    from elephant.methods.detection import why_none
-    from elephant.methods.trained_model import detect_each
+    from elephant.methods.trained_model import keep_each
 
     output = SpotOutput(values)
     opened = open_dataset(dataset, values["workspace"])
-    path = find(MODELS, model, values["workspace"])
-    values = as_trained(values, path, opened)
-    _check_radii(values)
-    params = build(DetectionParams, values | seen_voxels(values, opened), opened.n_dims)
+    search = _by_method(opened, values) if model is None else _by_model(opened, model, values)
     timepoints = parse_timepoints(values["timepoints"], opened.n_timepoints)
     found: dict[int, list[SpotRecord]] = {}
-    none: dict[int, float] = {}
 
     def promise() -> str:
         output.write(all_of(found), is_completed=False)
@@ -65,14 +75,76 @@ def predict(dataset: str, model: str, **values: Any) -> int:
     def keep(t: int, spots: "Sequence[DetectedSpot]") -> None:
         found[t] = _records(t, spots)
 
-    with model_work(opened, path, values["device"], promise) as work:
-        detect_each(work, timepoints, params, keep, none.__setitem__)
+    with console().attend(promise) as (bars, cancel):
+        keep_each(search.find(timepoints, bars, cancel), len(timepoints), bars, keep)
     output.write(all_of(found))
+    none = sorted(t for t, spots in found.items() if not spots)
     if none:
-        where = in_ranges(sorted(none)) if any(found.values()) else "any timepoint"
-        logger.warning("no spots at %s: %s", where, why_none(max(none.values()), params))
+        where = in_ranges(none) if len(none) < len(found) else "any timepoint"
+        logger.warning("no spots at %s: %s", where, search.why_none())
     output.report(f"{_spots(found)} at {counted(len(found), 'timepoint')}")
     return DONE
+
+
+def _check_choice(model: str | None, values: Mapping[str, Any]) -> None:
+    if (model is None) is (values["method"] is None):
+        raise click.UsageError("expected --model FILE, or --method NAME for a method of another package")
+    if values["method"] is None and values["param"]:
+        raise click.UsageError("--param: expected --method, whose parameters they are, got none")
+    if values["output"] is None and not values["as_json"]:
+        raise click.UsageError("expected -o FILE, or --json for standard output")
+
+
+def _by_model(dataset: "Dataset", model: str, values: Mapping[str, Any]) -> _Search:
+    """Return the search by the network of a model."""
+    from elephant.cli.inputs import as_trained, seen_voxels
+    from elephant.device import choose_device
+    from elephant.methods.detection import detect_all, why_none
+    from elephant.methods.work import ModelWork
+    from elephant.models.cache import ModelCache
+
+    path = find(MODELS, model, values["workspace"])
+    values = as_trained(values, path, dataset)
+    _check_radii(values)
+    params = build(DetectionParams, {**values, **seen_voxels(values, dataset)}, dataset.n_dims)
+    model_cache = ModelCache(choose_device(values["device"]))
+    none: dict[int, float] = {}
+
+    def search(
+        timepoints: Sequence[int], bars: "Bars", cancel: "CancelToken"
+    ) -> "Iterator[tuple[int, list[DetectedSpot]]]":
+        return detect_all(ModelWork(dataset, path, model_cache, bars, cancel), timepoints, params, none.__setitem__)
+
+    return _Search(search, lambda: why_none(max(none.values()), params))
+
+
+def _by_method(dataset: "Dataset", values: Mapping[str, Any]) -> _Search:
+    """Return the search by a method of another package; refuse options that say nothing to it."""
+    from elephant.cli.inputs import check_of_no_effect, chosen_voxel_size
+    from elephant.methods.registry import detector_named
+
+    check_of_no_effect((SpotParams, PredictionParams), _COUNTED, f"with --method {values['method']}")
+    voxel = chosen_voxel_size(values["voxel_size"], dataset)
+    method = detector_named(values["method"], _params_given(values["param"]), dataset.n_dims)
+    params = build(PredictionParams, {**values, "n_keep_axials": 0}, dataset.n_dims)
+    return _Search(
+        lambda timepoints, _, cancel: method.predict_all(dataset, timepoints, params, voxel, cancel),
+        lambda: f"{method.plugin.title} found none; try other parameters (--param)",
+    )
+
+
+def _params_given(given: Sequence[str]) -> dict[str, Any]:
+    """Return parameters by name; their values as JSON would be read, else as text."""
+    found: dict[str, Any] = {}
+    for item in given:
+        name, sign, value = item.partition("=")
+        if not name or not sign:
+            raise click.UsageError(f"--param: expected NAME=VALUE, got {item!r}")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 def _check_radii(values: Mapping[str, Any]) -> None:
@@ -116,7 +188,18 @@ command = Command(
     help=_HELP,
     params=[
         options.dataset_argument(),
-        options.model("Detection model: a path, or a name below the workspace."),
+        options.model("Detection model: a path, or a name below the workspace.", required=False),
+        Option(
+            ["--method"],
+            metavar="NAME",
+            help="Method of another package that finds the nuclei in place of a model, such as dog.",
+        ),
+        Option(
+            ["--param"],
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Parameter of the method; may be given several times.",
+        ),
         options.voxel_size("that of the dataset, or else that of the model's training"),
         options.timepoints(),
         options.output("Output file for the spots, .json or .csv."),

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.config import ImageParams, LoopParams, PredictionParams, StartParams
+from elephant.config import ImageParams, LoopParams, Params, PredictionParams, StartParams
 from elephant.dataset import Dataset
 from elephant.geometry import Ellipsoid, block_of
 from elephant.methods.annotations import by_timepoint, in_words, warn_of_outside
@@ -23,9 +23,34 @@ from elephant.models.ensemble import Ensemble
 from elephant.models.provenance import TrainedWith
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.training.loop import Trainer
-from elephant.types import FloatArray, Link, Shape, Spot, VoxelSize
+from elephant.types import DetectedSpot, FloatArray, Link, Shape, Spot, VoxelSize
 
 logger = logging.getLogger(__name__)
+
+
+class Detector(Params):
+    """What finds nuclei without being trained: the contract for a package that adds a method.
+
+    A package adds a subclass under the entry-point group ``elephant.methods``. Its fields are its parameters, with
+    defaults, bounds and descriptions, as those of :mod:`elephant.config`.
+    """
+
+    @abstractmethod
+    def detect(self, image: NDArray[np.float32], voxel_size: tuple[float, ...]) -> Sequence[DetectedSpot]:
+        """Find the nuclei of a timepoint, or of a part of it.
+
+        Parameters
+        ----------
+        image
+            Its intensities, (Z), Y, X, from 0 to 1 over the whole timepoint.
+        voxel_size
+            Physical size of a voxel, (Z), Y, X.
+
+        Returns
+        -------
+        sequence of DetectedSpot
+            Positions are physical, from the middle of the first voxel of `image`; see :meth:`.DetectedSpot.ball`.
+        """
 
 
 class LabelsParams(Protocol):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.errors import InvalidInputError
-from elephant.types import DetectedSpot, FloatArray, Spot, Tag
+from elephant.types import DetectedSpot, Spot, Tag
 
 Found = Sequence[Spot] | Mapping[int, Sequence[DetectedSpot]] | Sequence[Sequence[DetectedSpot]]
 
@@ -53,15 +53,8 @@ def _spots_in_table(rows: Any, n_dims: int) -> list[Spot]:
         raise InvalidInputError(
             f"{expected}, with whole t and radii above 0, got {table[wrong].tolist()} in row {wrong}"
         )
-    return [_sphere(int(row[0]), row[1:-1], float(row[-1])) for row in table]
-
-
-def _sphere(t: int, centre: FloatArray, radius: float) -> Spot:
-    """Return a spot around a centre, (Z), Y, X; in 2D at Z = 0 and with a variance of 1 along Z."""
-    n_dims = len(centre)
-    pos, variances = np.zeros(3), np.ones(3)
-    pos[3 - n_dims :], variances[3 - n_dims :] = centre, radius**2
-    return Spot(t, pos, np.diag(variances), Tag.TP)
+    balls = [DetectedSpot.ball(row[1:-1], float(row[-1])) for row in table]
+    return [Spot(int(t), ball.pos, ball.covariance, Tag.TP) for t, ball in zip(table[:, 0], balls, strict=True)]
 
 
 def found_spots(found: Found) -> list[Spot]:

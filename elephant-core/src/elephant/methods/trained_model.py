@@ -1,7 +1,7 @@
 """A model that was trained, as a script or a notebook uses it."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -15,7 +15,7 @@ from elephant.errors import InvalidInputError, ModelFileError
 from elephant.keywords import check_names, leaves, params_of
 from elephant.methods.annotations import by_timepoint
 from elephant.methods.compatibility import as_trained
-from elephant.methods.detection import DETECTION, OnNone, detect_all
+from elephant.methods.detection import DETECTION, detect_all
 from elephant.methods.flow import FLOW
 from elephant.methods.work import ModelWork
 from elephant.models.cache import ModelCache
@@ -25,6 +25,7 @@ from elephant.models.lock import writing
 from elephant.models.provenance import ProvenanceEntry, TrainedWith
 from elephant.models.provenance_text import provenance_of
 from elephant.models.versions import ModelFile
+from elephant.progress import ProgressReporter
 from elephant.types import DetectedSpot, EarlierSpot, Spot
 
 P = TypeVar("P", bound=Params)
@@ -168,7 +169,7 @@ class Model:
         said = lambda: f"{len(found)} of {len(chosen)} timepoints were done"  # noqa: E731
         with Console(quiet).attend(said) as (bars, cancel):
             work = ModelWork(dataset, self.path, self._cache, bars, cancel)
-            detect_each(work, list(chosen), wanted, found.__setitem__)
+            keep_each(detect_all(work, list(chosen), wanted), len(chosen), bars, found.__setitem__)
         return found
 
     def displace(
@@ -279,27 +280,26 @@ class Model:
         return params_of(model, values, dataset.n_dims)
 
 
-def detect_each(
-    work: ModelWork,
-    timepoints: Sequence[int],
-    params: DetectionParams,
+def keep_each(
+    found: Iterable[tuple[int, list[DetectedSpot]]],
+    n_timepoints: int,
+    reporter: ProgressReporter,
     keep: Callable[[int, list[DetectedSpot]], None],
-    on_none: OnNone | None = None,
 ) -> None:
-    """Find the nuclei of some timepoints, and report each of these.
+    """Keep the nuclei of timepoints as soon as they are found, and report each of these.
 
     Parameters
     ----------
+    found
+        Timepoints with their nuclei.
     keep
-        Gets a timepoint and its nuclei, as soon as they are found.
-    on_none
-        As for :func:`elephant.methods.detection.detect_all`.
+        Gets a timepoint and its nuclei.
     """
     n_spots = 0
-    for done, (t, spots) in enumerate(detect_all(work, timepoints, params, on_none), start=1):
+    for done, (t, spots) in enumerate(found, start=1):
         keep(t, spots)
         n_spots += len(spots)
-        work.reporter.progress("timepoint", done, len(timepoints), spots=n_spots)
+        reporter.progress("timepoint", done, n_timepoints, spots=n_spots)
 
 
 def displace_each(

@@ -1,0 +1,135 @@
+"""Which methods are installed besides the networks of this package, and using one of them on a dataset."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from elephant.config import PredictionParams
+from elephant.dataset import Dataset
+from elephant.errors import InvalidInputError, PluginError
+from elephant.images import normalise
+from elephant.keywords import params_of
+from elephant.methods.base import Detector
+from elephant.methods.work import chosen_box
+from elephant.plugins import Plugin, installed, installed_classes
+from elephant.progress import CancelToken
+from elephant.types import DetectedSpot, Spot, VoxelSize
+
+NETWORK = "detection"
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledDetector:
+    """A detector of a package, with its parameters.
+
+    Attributes
+    ----------
+    plugin
+        Whose it is.
+    detector
+        What finds the nuclei.
+    """
+
+    plugin: Plugin
+    detector: Detector
+
+    def predict(self, dataset: Dataset, t: int, params: PredictionParams, voxel_size: VoxelSize) -> list[DetectedSpot]:
+        """Find the nuclei of a timepoint.
+
+        Parameters
+        ----------
+        params
+            Of which the crop box and the median are used.
+        voxel_size
+            Of the stored image, physical.
+
+        Raises
+        ------
+        elephant.errors.InvalidInputError
+            The timepoint or the box is outside of the movie.
+        elephant.errors.PluginError
+            The package failed, or returned something else than nuclei.
+        """
+        dataset.check_timepoint(t)
+        box = chosen_box(params.crop_box, dataset.shape)
+        with dataset.in_use():
+            image = normalise(dataset.read_image(t), params.image.use_median)[box.slices]
+        edges = voxel_size.last(dataset.n_dims)
+        with self.plugin.blamed():
+            found = [_checked(spot) for spot in self.detector.detect(np.ascontiguousarray(image), edges)]
+        offset = np.zeros(3)
+        offset[3 - dataset.n_dims :] = np.array(box.origin) * edges
+        return [DetectedSpot(spot.pos + offset, spot.covariance, float(spot.quality)) for spot in found]
+
+    def predict_all(
+        self,
+        dataset: Dataset,
+        timepoints: Sequence[int],
+        params: PredictionParams,
+        voxel_size: VoxelSize,
+        cancel: CancelToken,
+    ) -> Iterator[tuple[int, list[DetectedSpot]]]:
+        """Yield some timepoints with their nuclei, in the order given.
+
+        Raises
+        ------
+        elephant.errors.Cancelled
+            `cancel` asked for the end, after the timepoints before.
+        """
+        for t in timepoints:
+            cancel.check()
+            yield t, self.predict(dataset, t, params, voxel_size)
+
+
+def _checked(spot: DetectedSpot) -> DetectedSpot:
+    """Return a nucleus of a package; raise where it is none."""
+    if not isinstance(spot, DetectedSpot):
+        raise TypeError(f"expected nuclei of the type elephant.types.DetectedSpot, got {spot!r}")
+    Spot(0, spot.pos, spot.covariance)  # refuses what is no ellipsoid
+    if np.linalg.eigvalsh(spot.covariance)[0] <= 0:
+        raise ValueError(f"expected a positive definite covariance, got {spot.covariance.tolist()}")
+    if not 0 <= spot.quality <= 1:
+        raise ValueError(f"expected a quality from 0 to 1, got {spot.quality}")
+    return spot
+
+
+def detector_named(name: str, params: Mapping[str, Any], n_dims: int) -> InstalledDetector:
+    """Return a detector that is installed.
+
+    Parameters
+    ----------
+    params
+        By name; those that are left out have their defaults.
+    n_dims
+        3 or 2: how many numbers a size has.
+
+    Raises
+    ------
+    elephant.errors.InvalidInputError
+        There is none of that name, or there are two; or a parameter is unknown or wrong.
+    elephant.errors.PluginError
+        It cannot be loaded.
+    """
+    found, broken = installed_classes("method", Detector, name)  # type: ignore[type-abstract]
+    if broken:
+        raise broken[0]
+    if not found:
+        raise InvalidInputError(
+            f"expected a method that is installed ({', '.join(method_names())}), got {name}: check the name, or "
+            "install its package"
+        )
+    if len(found) > 1:
+        titles = " and ".join(plugin.title for plugin, _ in found)
+        raise InvalidInputError(f"{titles} have the same name: uninstall one of the packages")
+    plugin, kind = found[0]
+    with plugin.blamed():
+        if kind.__abstractmethods__:
+            raise PluginError(f"{kind.__name__} does not define {', '.join(sorted(kind.__abstractmethods__))}")
+        return InstalledDetector(plugin, params_of(kind, params, n_dims))
+
+
+def method_names() -> list[str]:
+    """Return the names of the network and of all methods that are installed; nothing is imported for it."""
+    return sorted({NETWORK, *(plugin.name for plugin, _ in installed("method"))})
