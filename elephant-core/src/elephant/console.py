@@ -19,8 +19,8 @@ _INNER = frozenset({"tile"})
 _WORDS = b"\nstopping at the next safe moment; Ctrl-C again stops at once\n"
 
 # Ctrl-C, and the signal with which a cluster ends a job.
-OF_PROGRAMS = (signal.SIGINT, signal.SIGTERM)
-OF_SCRIPTS = (signal.SIGINT,)
+_OF_PROGRAMS = (signal.SIGINT, signal.SIGTERM)
+_OF_SCRIPTS = (signal.SIGINT,)
 
 
 class Bars:
@@ -101,9 +101,7 @@ class Interruption:
 
 
 @contextlib.contextmanager
-def interruptible(
-    promise: Callable[[], str], signals: Sequence[signal.Signals] = OF_PROGRAMS
-) -> Iterator[Interruption]:
+def _interruptible(promise: Callable[[], str], signals: Sequence[signal.Signals]) -> Iterator[Interruption]:
     """Give a token for work that a person may end.
 
     Parameters
@@ -128,22 +126,6 @@ def interruptible(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def interruptible_script(promise: Callable[[], str]) -> Iterator[Interruption]:
-    """Give a token for work that Ctrl-C ends, in a script or a notebook.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        The work was ended; the message is the promise.
-    """
-    try:
-        with interruptible(promise, OF_SCRIPTS) as cancel:
-            yield cancel
-    except Cancelled as stop:
-        raise KeyboardInterrupt(str(stop)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +160,11 @@ class Console:
         KeyboardInterrupt
             It was ended, in a script or a notebook; likewise.
         """
-        ends = interruptible if self.is_program else interruptible_script
-        with Bars(quiet=self.quiet) as bars, ends(promise) as cancel:
-            yield bars, cancel
+        signals = _OF_PROGRAMS if self.is_program else _OF_SCRIPTS
+        try:
+            with Bars(quiet=self.quiet) as bars, _interruptible(promise, signals) as cancel:
+                yield bars, cancel
+        except Cancelled as stop:
+            if self.is_program:
+                raise
+            raise KeyboardInterrupt(str(stop)) from None

@@ -62,12 +62,15 @@ def test_packages_that_do_not_import(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_little_room_is_a_warning_and_none_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert check_room(tmp_path).status in set(Status)
-    monkeypatch.setattr(health, "_LITTLE_ROOM", 2**80)
-    monkeypatch.setattr(health, "_NO_ROOM", 0)
-    assert check_room(tmp_path).status is Status.WARNING
-    monkeypatch.setattr(health, "_NO_ROOM", 2**80)
-    assert check_room(tmp_path).status is Status.PROBLEM
+    def found(little: int, none: int) -> health.Finding:
+        monkeypatch.setattr(health, "_LITTLE_ROOM", little)
+        monkeypatch.setattr(health, "_NO_ROOM", none)
+        return check_room(tmp_path)
+
+    assert (found(0, 0).status, found(0, 0).remedy) == (Status.OK, "")
+    assert found(0, 0).message.endswith(f"iB free at {tmp_path}")
+    for finding, status in ((found(2**80, 0), Status.WARNING), (found(2**80, 2**80), Status.PROBLEM)):
+        assert (finding.status, finding.remedy) == (status, "Free disk space, or choose another --workspace.")
 
 
 def test_a_file_system_whose_locks_hold_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from elephant.cli import options
 from elephant.cli.options import Command, Option
-from elephant.cli.parameters import build, options_of, refuse_given
+from elephant.cli.parameters import build, keep_axials, option_of, options_of, refuse_given
 from elephant.cli.running import DONE
 from elephant.cli.workspace import MODELS, find
 from elephant.config import DEFAULT_MAX_DISPLACEMENT, DisplacementParams, FlowParams, PredictionParams
@@ -53,8 +53,8 @@ _of_flow = [
         defaults={"max_displacement": DEFAULT_MAX_DISPLACEMENT},
     ),
     *options_of(PredictionParams, section=options.IMAGE_SECTION, leave_out=_LEFT_OUT),
-    options.keep_axials(),
-    Option(["--output-prediction"], is_flag=True, section=options.IMAGE_SECTION, help="Store the flow in the dataset."),
+    keep_axials(),
+    option_of(FlowParams, "output_prediction", section=options.IMAGE_SECTION),
     options.device(),
 ]
 _OF_FLOW = {str(option.name) for option in _of_flow}

@@ -159,18 +159,6 @@ def device() -> Option:
     )
 
 
-def keep_axials() -> Option:
-    """Return the option for how the network treats Z."""
-    return Option(
-        ["--n-keep-axials"],
-        type=int,
-        metavar="N",
-        section=IMAGE_SECTION,
-        help="How many of the four poolings leave Z unchanged, as in the client (-1 to 31); by default chosen by the "
-        "voxel size.",
-    )
-
-
 def timepoints() -> Option:
     """Return the option for timepoints."""
     return Option(

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from elephant.cli.options import Option
-from elephant.config import Params
+from elephant.cli.options import IMAGE_SECTION, Option
+from elephant.config import LEAST_KEEP_AXIALS, MOST_KEEP_AXIALS, Params, PredictionParams
 from elephant.keywords import is_size, leaves, nest, plain_type
 from elephant.types import Box, VoxelSize
 
@@ -44,6 +44,24 @@ def options_of(
     """
     fields = {name: field for name, field in leaves(model) if name not in leave_out}
     return [_option(name, field, section, defaults or {}) for name, field in fields.items()]
+
+
+def option_of(model: type[Params], name: str, *, section: str) -> Option:
+    """Return the option for one parameter of a model, which is not of a model within it."""
+    return _option(name, model.model_fields[name], section, {})
+
+
+def keep_axials() -> Option:
+    """Return the option for how the network treats Z, which is better chosen by the voxel size than by a default."""
+    words = _sentence(PredictionParams.model_fields["n_keep_axials"])
+    return Option(
+        ["--n-keep-axials"],
+        type=int,
+        metavar="N",
+        section=IMAGE_SECTION,
+        help=f"{words}, as in the client ({LEAST_KEEP_AXIALS} to {MOST_KEEP_AXIALS}); by default chosen by the voxel "
+        "size.",
+    )
 
 
 def build(model: type[P], values: Mapping[str, Any], n_dims: int) -> P:
@@ -140,10 +158,13 @@ def _metavar(name: str, kind: Any) -> str:
 
 
 def _help(field: FieldInfo) -> str:
-    words = (field.description or "").replace("(Z), Y, X", "X Y Z").replace("Z, Y, X", "X Y Z")
     bounds = _bounds(field)
-    sentence = words[:1].upper() + words[1:] + (f" ({bounds})" if bounds else "")
-    return sentence + "."
+    return _sentence(field) + (f" ({bounds})." if bounds else ".")
+
+
+def _sentence(field: FieldInfo) -> str:
+    words = (field.description or "").replace("(Z), Y, X", "X Y Z").replace("Z, Y, X", "X Y Z")
+    return words[:1].upper() + words[1:]
 
 
 def _bounds(field: FieldInfo) -> str:

@@ -10,7 +10,7 @@ import click
 
 from elephant.cli import options
 from elephant.cli.options import Command, Option
-from elephant.cli.parameters import build, options_of
+from elephant.cli.parameters import build, keep_axials, option_of, options_of
 from elephant.cli.running import DONE, console
 from elephant.cli.workspace import MODELS, find
 from elephant.config import DetectionParams, PredictionParams, SpotParams
@@ -207,13 +207,8 @@ command = Command(
         options.as_json("Write the spots to standard output as JSON."),
         *options_of(SpotParams, section="Spots", leave_out=_LEFT_OUT),
         *options_of(PredictionParams, section=options.IMAGE_SECTION, leave_out=_LEFT_OUT),
-        options.keep_axials(),
-        Option(
-            ["--output-prediction"],
-            is_flag=True,
-            section=options.IMAGE_SECTION,
-            help=f"{DetectionParams.model_fields['output_prediction'].description}.".capitalize(),
-        ),
+        keep_axials(),
+        option_of(DetectionParams, "output_prediction", section=options.IMAGE_SECTION),
         options.workspace(),
         options.device(),
     ],

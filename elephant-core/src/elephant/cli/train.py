@@ -9,7 +9,7 @@ import click
 
 from elephant.cli import options
 from elephant.cli.options import Command, Option
-from elephant.cli.parameters import build, options_of, refuse_given
+from elephant.cli.parameters import build, keep_axials, options_of, refuse_given
 from elephant.cli.running import DONE, console, print_json
 from elephant.cli.workspace import MODELS, chosen_workspace, place
 from elephant.config import (
@@ -192,14 +192,14 @@ command = Command(
         Option(["--anew"], is_flag=True, help="Start anew as --start says, even if the model exists."),
         Option(
             ["--tag"],
-            type=click.Choice(["tp", "fp", "tn", "fn", "tb", "fb"]),
+            type=click.Choice([tag.value for tag in Tag if tag is not Tag.UNLABELED]),
             default="tp",
             show_default=True,
             section=_DETECTION,
             help="Tag of spots without one in the file.",
         ),
         *_training_options(),
-        options.keep_axials(),
+        keep_axials(),
         options.as_json("Print the result as JSON."),
         options.workspace(),
         options.device(),
