@@ -210,7 +210,7 @@ def test_files_that_are_too_large(length: int | None) -> None:
         handler.close_connection = True
 
     with served(unmeasured if length is None else send()) as url:
-        with pytest.raises(InvalidInputError, match=r"larger than 0\.0 MiB"):
+        with pytest.raises(InvalidInputError, match=r"larger than \d+ "):
             got(url, small)
         assert got(url, replace(FREE, largest_bytes=len(CONTENT))) == CONTENT
 

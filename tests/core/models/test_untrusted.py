@@ -81,7 +81,7 @@ def test_more_than_a_model_can_have_is_refused_unread(tmp_path: Path, monkeypatc
     with file.open("wb") as sparse:
         sparse.truncate(checkpoint.LARGEST_BYTES + 1)
     monkeypatch.setattr(torch, "load", None)
-    with pytest.raises(ModelFileError, match=r"at most 1024 MiB"):
+    with pytest.raises(ModelFileError, match=r"at most 1\.0 GiB"):
         load_state_dicts(file)
 
 

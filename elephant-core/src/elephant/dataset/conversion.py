@@ -31,9 +31,10 @@ from elephant.dataset.values import (
 )
 from elephant.dataset.workers import run
 from elephant.errors import DatasetError, reason_of
-from elephant.io.atomic import in_mib, new_folder
+from elephant.io.atomic import new_folder
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.types import Shape, VoxelSize
+from elephant.words import in_bytes
 
 _PARALLEL_FROM = 256 * 2**20  # raw bytes; below, starting processes takes longer than it saves
 _CLEARLY_TOO_SMALL = 0.5  # of what the images take, raw or as compressed as in the movie
@@ -142,9 +143,9 @@ def _write_into_folder(work: _Work, scaling: Scaling) -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DatasetError(
-                f"the images of {movie.path.name} need up to {in_mib(_raw_bytes(specs[IMAGES]))} more, but "
-                f"{destination} has {in_mib(shutil.disk_usage(destination).free)} left ({reason_of(error)}): make room "
-                "on the disk and convert again; the previous files are unchanged"
+                f"the images of {movie.path.name} need up to {in_bytes(_raw_bytes(specs[IMAGES]))} more, but "
+                f"{destination} has {in_bytes(shutil.disk_usage(destination).free)} left ({reason_of(error)}): make "
+                "room on the disk and convert again; the previous files are unchanged"
             ) from error
         raise
 

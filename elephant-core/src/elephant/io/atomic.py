@@ -18,6 +18,7 @@ from typing import BinaryIO, Self, TypeVar
 
 from elephant.errors import StorageError, reason_of
 from elephant.io.locks import IS_POSIX, lock
+from elephant.words import in_bytes
 
 TEMPORARY_SUFFIX = ".tmp"
 DOWNLOAD_SUFFIX = ".download"
@@ -180,14 +181,9 @@ def _explain(error: OSError, what: str, folder: Path, needed: int) -> str:
     if error.errno not in _FULL:
         return f"{what} cannot be written into {folder} ({reason}): check its permissions; {unchanged}"
     return (
-        f"{what} needs up to {in_mib(needed)}, but {folder} has {in_mib(_free(folder))} left ({reason}): make "
+        f"{what} needs up to {in_bytes(needed)}, but {folder} has {in_bytes(_free(folder))} left ({reason}): make "
         f"room on that disk and try again; {unchanged}"
     )
-
-
-def in_mib(n_bytes: int) -> str:
-    """Format an amount for people."""
-    return f"{n_bytes / 2**20:.1f} MiB" if n_bytes < 100 * 2**20 else f"{n_bytes / 2**20:.0f} MiB"
 
 
 def _free(folder: Path) -> int:

@@ -20,8 +20,8 @@ from typing import Self
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from elephant.errors import InvalidInputError, NotFoundError
-from elephant.io.atomic import in_mib
 from elephant.progress import CancelToken, NeverCancelled
+from elephant.words import in_bytes
 
 _MOST_REDIRECTS = 5
 _SILENCE_S = 10.0
@@ -249,7 +249,7 @@ def _read(
 
 def _too_large(target: _Target, rules: DownloadRules) -> InvalidInputError:
     return InvalidInputError(
-        f"the file at {target} is larger than {in_mib(rules.largest_bytes)}: is this a model file?"
+        f"the file at {target} is larger than {in_bytes(rules.largest_bytes)}: is this a model file?"
     )
 
 

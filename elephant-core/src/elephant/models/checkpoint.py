@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from elephant.errors import ModelFileError, NotFoundError
-from elephant.io.atomic import explained_storage, in_mib, replacing
+from elephant.io.atomic import explained_storage, replacing
 from elephant.models.files.examine import examined, trust
 from elephant.models.files.table import DamagedTableError, ModelTable, NotWeightsError
+from elephant.words import in_bytes
 
 StateDict = Mapping[str, Tensor]
 
@@ -138,7 +139,7 @@ def _check_size(path: Path) -> None:
     size = path.stat().st_size
     if size > LARGEST_BYTES:
         raise ModelFileError(
-            f"expected a model file of at most {in_mib(LARGEST_BYTES)}, got {path.name} of {in_mib(size)}: choose "
+            f"expected a model file of at most {in_bytes(LARGEST_BYTES)}, got {path.name} of {in_bytes(size)}: choose "
             "another file"
         )
 
