@@ -16,9 +16,9 @@ import pytest
 
 from elephant_server.embedded import connections, server
 from elephant_server.feed import ActivityFeed
+from elephant_server.jobs.runner import WorkerThreads
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_memory import MemoryStore
-from elephant_server.jobs.threads import WorkerThreads
 from elephant_server.main import make_app
 from elephant_server.rabbitmq import Messages, NoBroker
 from elephant_server.services import Services
@@ -34,10 +34,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:send_bytes")
 def port(tmp_path: Path) -> Iterator[int]:
     (port,) = free_ports(1)
     settings = Settings(workspace=tmp_path, http_port=port, token=TOKEN, gpu="")
-    workers = WorkerThreads((), lambda: lambda *_: None)
-    app = make_app(
-        Services.of(settings, JobStore(MemoryStore()), ActivityFeed(MemoryStore()), workers, Messages(NoBroker()))
-    )
+    job_store = JobStore(MemoryStore())
+    workers = WorkerThreads(job_store, lambda: lambda _: {})
+    app = make_app(Services.of(settings, job_store, ActivityFeed(MemoryStore()), workers, Messages(NoBroker())))
     listening = server._listen(app, settings)
     thread = threading.Thread(target=listening.run, daemon=True)
     thread.start()

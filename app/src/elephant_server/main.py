@@ -7,7 +7,7 @@ from elephant_server.api import register
 from elephant_server.api.limits import Admission, limit_bodies
 from elephant_server.auth.middleware import AuthMiddleware
 from elephant_server.feed import ActivityFeed
-from elephant_server.jobs.broker import Post
+from elephant_server.jobs.broker import CeleryWorkers
 from elephant_server.jobs.reaper import OrphanFiles, Reaper
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_redis import RedisStore
@@ -25,7 +25,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     store = RedisStore(settings.redis_url)
     job_store, feed = JobStore(store), ActivityFeed(store)
     machines = Machines(settings.gpu, RedisWorkerRegistry(settings.redis_url) if settings.is_cluster else None)
-    return make_app(Services.of(settings, job_store, feed, Post(settings), messages_of(settings), machines))
+    workers = CeleryWorkers(settings)
+    return make_app(Services.of(settings, job_store, feed, workers, messages_of(settings), machines))
 
 
 def make_app(parts: Services) -> Flask:
@@ -43,10 +44,10 @@ def make_app(parts: Services) -> Flask:
     return app
 
 
-def start_reaper(settings: Settings, job_store: JobStore) -> None:
-    """Drop dead jobs, and remove orphan files of uploads and exports, from a thread until the process ends."""
+def start_reaper(parts: Services) -> None:
+    """Watch the jobs, and remove orphan files of uploads and exports, from a thread until the process ends."""
     orphans = [
-        OrphanFiles(uploads_folder(settings.models_dir), (SEG_RESET.name, FLOW_RESET.name)),
-        OrphanFiles(settings.exports_dir, (CTC_EXPORT.name,)),
+        OrphanFiles(uploads_folder(parts.settings.models_dir), (SEG_RESET.name, FLOW_RESET.name)),
+        OrphanFiles(parts.settings.exports_dir, (CTC_EXPORT.name,)),
     ]
-    Reaper(job_store, orphans).start()
+    Reaper(parts.job_store, parts.workers, orphans).start()

@@ -9,7 +9,7 @@ from elephant_server.feed import ActivityFeed
 from elephant_server.jobs.responses import LongPollResponder
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.streaming import Follower
-from elephant_server.jobs.submit import Dispatcher, Sender
+from elephant_server.jobs.submit import Dispatcher, Workers
 from elephant_server.jobs.worker_registry import Machines
 from elephant_server.rabbitmq import Messages
 from elephant_server.settings import Settings
@@ -24,6 +24,7 @@ class Services:
     settings: Settings
     job_store: JobStore
     feed: ActivityFeed
+    workers: Workers
     dispatcher: Dispatcher
     responder: LongPollResponder
     follower: Follower
@@ -36,14 +37,21 @@ class Services:
         settings: Settings,
         job_store: JobStore,
         feed: ActivityFeed,
-        send: Sender,
+        workers: Workers,
         messages: Messages,
         machines: Machines | None = None,
     ) -> Self:
-        """Return the parts over a job store, a feed, transports of tasks and of messages, and the machines."""
-        dispatcher, machines = Dispatcher(job_store, send), machines or Machines(settings.gpu)
+        """Return the parts over a job store, a feed, the workers, a transport of messages, and the machines."""
         return cls(
-            settings, job_store, feed, dispatcher, LongPollResponder(job_store), Follower(job_store), messages, machines
+            settings,
+            job_store,
+            feed,
+            workers,
+            Dispatcher(job_store, workers),
+            LongPollResponder(job_store),
+            Follower(job_store),
+            messages,
+            machines or Machines(settings.gpu),
         )
 
 

@@ -11,19 +11,18 @@ from celery import signals
 
 from elephant.dataset import recover_all
 from elephant.io.atomic import remove_orphans
-from elephant_server.jobs.broker import Post, make_celery, register
+from elephant_server.jobs.broker import CeleryWorkers, make_celery
 from elephant_server.jobs.context import WorkerContext, make_context
-from elephant_server.jobs.runner import end_current_jobs
+from elephant_server.jobs.records import JobKind
+from elephant_server.jobs.runner import Worker
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_redis import RedisStore
-from elephant_server.jobs.tasks import TASKS, perform
+from elephant_server.jobs.tasks import perform
 from elephant_server.jobs.worker_registry import RedisWorkerRegistry, start_heartbeat
 from elephant_server.logs import feed_publisher_of, messages_of, set_up_logging
 from elephant_server.settings import get_settings
 
 logger = logging.getLogger(__name__)
-
-app = make_celery(get_settings())
 
 
 @functools.cache
@@ -37,16 +36,14 @@ def worker_context() -> WorkerContext:
 
 
 @functools.cache
-def _post() -> Post:
-    return Post(get_settings())
+def workers() -> dict[str, Worker]:
+    """Return what does the jobs of each queue; a process listens to one of them."""
+    context, others = worker_context(), CeleryWorkers(get_settings())
+    work = functools.partial(perform, context)
+    return {kind.queue: Worker(context.job_store, kind.queue, work, others) for kind in JobKind}
 
 
-def _perform(name: str, job_id: str, message: str) -> None:
-    perform(worker_context(), name, job_id, message, _post())
-
-
-for _name in TASKS:
-    register(app, _name, functools.partial(_perform, _name))
+app = make_celery(get_settings(), lambda queue: workers()[queue].do_queued())
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
@@ -57,6 +54,7 @@ def _set_up_logging(**_: object) -> None:
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _warm_up(sender: Any, **_: object) -> None:
     context, settings = worker_context(), get_settings()
+    workers()
     name = sender.hostname.partition("@")[0]
     start_heartbeat(RedisWorkerRegistry(settings.redis_url), settings.machine, name, settings.gpu)
     # What processes left that were killed; what others are at is left alone.
@@ -66,4 +64,5 @@ def _warm_up(sender: Any, **_: object) -> None:
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _end_jobs(**_: object) -> None:
-    end_current_jobs()
+    for worker in workers().values():
+        worker.end()

@@ -67,7 +67,7 @@ def test_a_job_is_shown_with_its_progress(page: FlaskClient, job_store: JobStore
     assert status(page)["jobs"] == []
     job_store.open("a", JobKind.TRAINING, "elephant.seg_train")
     assert status(page)["jobs"][0]["phase"] == "queued"
-    job_store.take("a", "owner")
+    job_store.take("training", "owner")
     feed_publisher, inner = FeedPublisher(feed), ModelProvenance()
     feed_publisher.job("a", started=5.0, dataset_name="movie")
     shown = DashboardProgress(feed_publisher, "a", inner)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from elephant_server.jobs.records import Access, JobEntry, JobKind, LiveParams, NotYet, Outcome, claim, clash
+from elephant_server.jobs.records import Access, JobEntry, JobKind, LiveParams, Outcome, claim, clash
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_memory import MemoryStore
 from elephant_server.jobs.store_redis import RedisStore
@@ -88,7 +88,7 @@ def test_a_training_that_is_asked_for_while_interactive_jobs_run_waits_for_them(
 
 def test_a_job_that_was_dropped_is_gone_for_good(job_store: JobStore) -> None:
     job_store.open("a", JobKind.TRAINING, "task")
-    lease = job_store.take("a", "me")
+    lease = job_store.take("training", "me")
     assert lease is not None
     [entry] = job_store.entries()
     assert entry == JobEntry("a", JobKind.TRAINING, "running", 0, "me", "task")
@@ -108,7 +108,7 @@ def test_a_job_that_was_renewed_meanwhile_is_not_dropped(job_store: JobStore) ->
     assert job_store.renew_queued("a")
     assert not job_store.drop(queued, Outcome(error="WorkerLostError"))
     [renewed] = job_store.entries()
-    lease = job_store.take("a")
+    lease = job_store.take("answering")
     assert lease is not None
     assert not job_store.drop(renewed, Outcome(error="WorkerLostError"))
     [running] = job_store.entries()
@@ -120,12 +120,12 @@ def test_a_job_that_was_renewed_meanwhile_is_not_dropped(job_store: JobStore) ->
 def test_a_dropped_job_can_not_be_taken(job_store: JobStore) -> None:
     job_store.open("a", JobKind.INTERACTIVE)
     job_store.drop(job_store.entries()[0], Outcome(error="WorkerLostError"))
-    assert job_store.take("a") is None
+    assert job_store.take("answering") is None
 
 
 def test_a_running_job_is_entered_again_where_redis_lost_its_data(redis_jobs: JobStore, redis_url: str) -> None:
     redis_jobs.open("a", JobKind.TRAINING, "task")
-    lease = redis_jobs.take("a", "me")
+    lease = redis_jobs.take("training", "me")
     assert lease is not None
     redis_jobs.write_params(0.5, 7)
     redis.Redis.from_url(redis_url).flushdb()
@@ -141,7 +141,7 @@ def test_a_running_job_is_entered_again_where_redis_lost_its_data(redis_jobs: Jo
 
 def test_what_was_set_since_is_not_undone_by_a_job_that_comes_back(redis_jobs: JobStore, redis_url: str) -> None:
     redis_jobs.open("a", JobKind.TRAINING)
-    lease = redis_jobs.take("a")
+    lease = redis_jobs.take("training")
     assert lease is not None
     redis.Redis.from_url(redis_url).flushdb()
     redis_jobs.write_params(lr=0.25)
@@ -151,7 +151,7 @@ def test_what_was_set_since_is_not_undone_by_a_job_that_comes_back(redis_jobs: J
 
 def test_a_training_does_not_come_back_beside_another(redis_jobs: JobStore, redis_url: str) -> None:
     redis_jobs.open("a", JobKind.TRAINING)
-    lease = redis_jobs.take("a")
+    lease = redis_jobs.take("training")
     assert lease is not None
     redis.Redis.from_url(redis_url).flushdb()
     redis_jobs.open("b", JobKind.TRAINING)
@@ -168,9 +168,9 @@ def test_to_open_a_training_twice_is_to_open_it_once(job_store: JobStore) -> Non
 def test_only_the_phase_that_was_meant_is_renewed(job_store: JobStore) -> None:
     job_store.open("a", JobKind.INTERACTIVE)
     assert job_store.renew_queued("a")
-    lease = job_store.take("a")
+    lease = job_store.take("answering")
     assert lease is not None
-    assert job_store.take("a") is None
+    assert job_store.take("answering") is None
     assert not job_store.renew_queued("a")
     assert job_store.renew(lease)
 
@@ -193,7 +193,7 @@ def silent_redis() -> Iterator[str]:
 
 def test_an_outcome_wakes_whoever_waits_and_the_state_is_right_by_then(job_store: JobStore) -> None:
     job_store.open("a", JobKind.INTERACTIVE)
-    job_store.take("a")
+    job_store.take("answering")
     threading.Timer(0.1, lambda: job_store.finish("a", Outcome(result={"spots": [1]}))).start()
     outcome = job_store.wait_for_outcome("a", 5)
     assert outcome == Outcome(result={"spots": [1]})
@@ -204,10 +204,10 @@ def test_an_outcome_wakes_whoever_waits_and_the_state_is_right_by_then(job_store
 def test_abort_ends_queued_jobs_at_once_and_asks_running_ones(job_store: JobStore) -> None:
     job_store.open("queued", JobKind.INTERACTIVE)
     job_store.open("running", JobKind.TRAINING)
-    job_store.take("running")
+    job_store.take("training")
     job_store.cancel_all()
     assert job_store.wait_for_outcome("queued", 1) == Outcome(cancelled=True)
-    assert job_store.take("queued") is None
+    assert job_store.take("answering") is None
     assert job_store.look("running").is_cancelled
     assert job_store.is_alive("running")
 
@@ -215,7 +215,7 @@ def test_abort_ends_queued_jobs_at_once_and_asks_running_ones(job_store: JobStor
 def test_one_job_can_be_cancelled_alone(job_store: JobStore) -> None:
     for name in ("a", "b"):
         job_store.open(name, JobKind.INTERACTIVE)
-        job_store.take(name)
+        job_store.take("answering")
     job_store.cancel("a")
     assert job_store.look("a").is_cancelled
     assert not job_store.look("b").is_cancelled
@@ -254,7 +254,7 @@ def test_params_are_changed_one_by_one(job_store: JobStore) -> None:
 
 def test_news_come_in_order_and_before_the_outcome(job_store: JobStore) -> None:
     job_store.open("a", JobKind.INTERACTIVE)
-    job_store.take("a")
+    job_store.take("answering")
     job_store.announce("a", {"size": 1})
     job_store.announce("a", {"size": 2})
     job_store.finish("a", Outcome(result={}))
@@ -278,7 +278,7 @@ def test_a_live_training_is_told_of_updates_in_order_and_none_else(job_store: Jo
     job_store.open_live("a")
     job_store.tell_live("one")
     job_store.tell_live("two")
-    job_store.take("a")
+    job_store.take("training")
     assert job_store.wait_for_live("a", 1) == ["one", "two"]
     assert job_store.wait_for_live("a", 0.1) == []
     job_store.finish("a", Outcome(cancelled=True))
@@ -317,18 +317,52 @@ def test_of_jobs_that_clash_the_first_comes_first(job_store: JobStore, first: st
     assert clash(first, second) is ((first, second) in CLASHES)
     job_store.open("first", JobKind.INTERACTIVE, claim=first)
     job_store.open("second", JobKind.INTERACTIVE, claim=second)
+    assert taken(job_store) == "first"
     if (first, second) not in CLASHES:
-        assert job_store.take("second")
-        assert job_store.take("first")
+        assert job_store.has_ready("answering")
+        assert taken(job_store) == "second"
         return
-    with pytest.raises(NotYet):
-        job_store.take("second")
+    assert not job_store.has_ready("answering")
+    assert taken(job_store) is None
     assert job_store.renew_queued("second")
-    assert job_store.take("first")
-    with pytest.raises(NotYet):
-        job_store.take("second")
     job_store.finish("first", Outcome(result={}))
-    assert job_store.take("second")
+    assert taken(job_store) == "second"
+
+
+def taken(job_store: JobStore) -> str | None:
+    """Take the next interactive job, and return which one it is."""
+    lease = job_store.take("answering")
+    return None if lease is None else lease.id
+
+
+def test_who_does_not_clash_is_not_kept_waiting_by_those_who_do(job_store: JobStore) -> None:
+    job_store.open("first", JobKind.INTERACTIVE, claim=LABELS)
+    job_store.open("clashes", JobKind.INTERACTIVE, claim=LABELS)
+    job_store.open("reads", JobKind.INTERACTIVE, claim=READ)
+    job_store.open("training", JobKind.TRAINING)
+    assert [taken(job_store) for _ in range(3)] == ["first", "reads", None]
+    job_store.finish("first", Outcome(result={}))
+    assert taken(job_store) == "clashes"
+
+
+def test_a_message_lives_as_long_as_its_job(job_store: JobStore) -> None:
+    for name in ("ends", "is cancelled", "is dropped"):
+        job_store.open(name, JobKind.INTERACTIVE, message=f"what {name}")
+    assert job_store.message("ends") == "what ends"
+    assert job_store.take("answering")
+    assert job_store.message("ends") == "what ends"
+    job_store.finish("ends", Outcome(result={}))
+    job_store.cancel("is cancelled")
+    [entry] = job_store.entries()
+    assert job_store.message("is dropped") == "what is dropped"
+    assert job_store.drop(entry, Outcome(error="WorkerLostError"))
+    assert [job_store.message(name) for name in ("ends", "is cancelled", "is dropped")] == ["", "", ""]
+
+
+def test_a_training_that_is_refused_leaves_no_message(job_store: JobStore) -> None:
+    job_store.open("a", JobKind.TRAINING, message="one")
+    assert not job_store.open("b", JobKind.TRAINING, message="two")
+    assert job_store.message("b") == ""
 
 
 def test_who_waits_for_a_turn_is_let_in_by_an_abort_or_a_loss(job_store: JobStore) -> None:
@@ -337,18 +371,17 @@ def test_who_waits_for_a_turn_is_let_in_by_an_abort_or_a_loss(job_store: JobStor
     job_store.cancel("first")
     [second, _] = job_store.entries()
     assert job_store.drop(second, Outcome(error="WorkerLostError"))
-    assert job_store.take("third")
+    assert taken(job_store) == "third"
 
 
 def test_a_claim_outlives_a_redis_that_was_emptied(redis_jobs: JobStore, redis_url: str) -> None:
     redis_jobs.open("first", JobKind.INTERACTIVE, claim=LABELS)
-    lease = redis_jobs.take("first")
+    lease = redis_jobs.take("answering")
     assert lease is not None
     redis.Redis.from_url(redis_url).flushdb()
     assert redis_jobs.renew(lease)
     redis_jobs.open("second", JobKind.INTERACTIVE, claim=LABELS)
-    with pytest.raises(NotYet):
-        redis_jobs.take("second")
+    assert redis_jobs.take("answering") is None
 
 
 def test_names_of_a_dataset_that_mean_the_same_claim_the_same() -> None:

@@ -7,7 +7,7 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
-from elephant_server.jobs.records import Access, JobKind, NotYet, Outcome, claim
+from elephant_server.jobs.records import Access, JobKind, Outcome, claim
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_redis import RedisStore
 
@@ -27,7 +27,7 @@ def ask(url: str, prefix: str, number: int, folder: Path) -> None:
         kind = JobKind.TRAINING if is_training else JobKind.INTERACTIVE
         # One dataset a group of five processes, so that jobs clash.
         needs = "" if is_training else claim(Access.LABELS, f"movie{number % 4}")
-        if job_store.open(job_id, kind, "task", needs):
+        if job_store.open(job_id, kind, "task", needs, f"what {job_id} is"):
             done["entered"].append(job_id)
             done["trainings"] += [job_id] if is_training else []
         work(job_store, number, done)
@@ -46,25 +46,19 @@ def ask(url: str, prefix: str, number: int, folder: Path) -> None:
 
 def work(job_store: JobStore, number: int, done: dict[str, list[str]]) -> None:
     """Take the first job that can be taken, count beats, and end it."""
-    for entry in job_store.entries():
-        if entry.phase != "queued":
-            continue
-        try:
-            lease = job_store.take(entry.id, f"owner{number}")
-        except NotYet:
-            continue
-        if lease is None:
-            continue
-        done["taken"].append(entry.id)
-        for _ in range(3):
-            assert job_store.renew(lease)
-            assert not job_store.look(entry.id).is_missing
-        running = {job.id: job for job in job_store.entries()}
-        assert (running[entry.id].beat, running[entry.id].owner) == (3, f"owner{number}")
-        job_store.announce(entry.id, {"size": 1})
-        job_store.finish(entry.id, Outcome(result={"by": number}))
-        done["finished"].append(entry.id)
+    lease = job_store.take("answering", f"owner{number}") or job_store.take("training", f"owner{number}")
+    if lease is None:
         return
+    done["taken"].append(lease.id)
+    for _ in range(3):
+        assert job_store.renew(lease)
+        assert not job_store.look(lease.id).is_missing
+    running = {job.id: job for job in job_store.entries()}
+    assert (running[lease.id].beat, running[lease.id].owner) == (3, f"owner{number}")
+    assert job_store.message(lease.id) == f"what {lease.id} is"
+    job_store.announce(lease.id, {"size": 1})
+    job_store.finish(lease.id, Outcome(result={"by": number}))
+    done["finished"].append(lease.id)
 
 
 def test_no_transition_is_lost_or_doubled(redis_url: str, tmp_path: Path) -> None:

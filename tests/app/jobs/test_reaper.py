@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from elephant_server.jobs.reaper import ABORT_S, LEASE_S, OrphanFiles, Reaper, _name, end_worker, is_gone, this_process
+from elephant_server.jobs.reaper import ABORT_S, LEASE_S, UNSERVED_S, OrphanFiles, Reaper
 from elephant_server.jobs.records import JobKind
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_redis import RedisStore
+from elephant_server.jobs.worker_registry import _name, end_worker, is_gone, this_process
 
 
 class Clock:
@@ -25,6 +26,23 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Called:
+    """Workers that keep what they are called for."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.are_there = True
+
+    def call(self, queue: str) -> None:
+        self.calls.append(queue)
+
+    def is_called(self, queue: str) -> bool:
+        return queue in self.calls
+
+    def is_served(self, queue: str) -> bool:
+        return self.are_there
 
 
 @pytest.fixture
@@ -45,10 +63,10 @@ def ended_process() -> str:
 
 def test_a_job_whose_worker_has_ended_is_dropped_at_the_first_look(job_store: JobStore) -> None:
     job_store.open("dead", JobKind.TRAINING, "elephant.seg_train")
-    job_store.take("dead", ended_process())
+    job_store.take("training", ended_process())
     job_store.open("alive", JobKind.INTERACTIVE)
-    job_store.take("alive", this_process())
-    Reaper(job_store).sweep()
+    job_store.take("answering", this_process())
+    Reaper(job_store, Called()).reap()
     assert [entry.id for entry in job_store.entries()] == ["alive"]
     outcome = job_store.wait_for_outcome("dead", 1)
     assert outcome is not None
@@ -57,17 +75,17 @@ def test_a_job_whose_worker_has_ended_is_dropped_at_the_first_look(job_store: Jo
 
 
 def test_a_job_that_nobody_renews_is_dropped_and_one_that_is_renewed_stays(job_store: JobStore, clock: Clock) -> None:
-    reaper = Reaper(job_store, clock=clock)
-    for name in ("queued", "stuck", "renewed"):
+    reaper = Reaper(job_store, Called(), clock=clock)
+    for name in ("stuck", "renewed", "queued"):
         job_store.open(name, JobKind.INTERACTIVE)
-    job_store.take("stuck", this_process())
-    lease = job_store.take("renewed", this_process())
+    job_store.take("answering", this_process())
+    lease = job_store.take("answering", this_process())
     assert lease is not None
     for _ in range(4):
-        reaper.sweep()
+        reaper.reap()
         clock.now += LEASE_S / 3 + 0.1
         job_store.renew(lease)
-    reaper.sweep()
+    reaper.reap()
     assert [entry.id for entry in job_store.entries()] == ["renewed"]
 
 
@@ -89,28 +107,28 @@ def stopped(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
 def test_a_worker_that_does_not_answer_is_ended(job_store: JobStore, clock: Clock) -> None:
     job_store.open("stuck", JobKind.TRAINING, "elephant.seg_train")
     with stopped("elephant_server.worker") as (process, name):
-        job_store.take("stuck", name)
-        reaper = Reaper(job_store, clock=clock)
-        reaper.sweep()
+        job_store.take("training", name)
+        reaper = Reaper(job_store, Called(), clock=clock)
+        reaper.reap()
         assert process.poll() is None
         clock.now += LEASE_S + 1
-        reaper.sweep()
+        reaper.reap()
         assert process.wait(20) == -signal.SIGKILL
     outcome = job_store.wait_for_outcome("stuck", 1)
     assert outcome is not None
     assert outcome.error == "WorkerLostError"
     assert "does not answer" in outcome.message
     assert "died" not in outcome.message
-    reaper.sweep()
+    reaper.reap()
     assert not job_store.silent_owners()
 
 
 def test_a_worker_elsewhere_is_left_to_whoever_can_end_it(job_store: JobStore, clock: Clock) -> None:
     job_store.open("stuck", JobKind.TRAINING)
-    job_store.take("stuck", "another-boot/pid:[1]/12-34")
-    reaper = Reaper(job_store, clock=clock)
+    job_store.take("training", "another-boot/pid:[1]/12-34")
+    reaper = Reaper(job_store, Called(), clock=clock)
     for _ in range(3):
-        reaper.sweep()
+        reaper.reap()
         clock.now += LEASE_S + 1
     assert job_store.silent_owners() == {"another-boot/pid:[1]/12-34"}
 
@@ -130,19 +148,19 @@ def test_a_job_that_does_not_end_when_it_is_aborted_is_dropped(job_store: JobSto
     """A call into a driver that does not return lets the lease be renewed for ever."""
     job_store.open("hangs", JobKind.TRAINING)
     with stopped("elephant_server.worker") as (process, name):
-        lease = job_store.take("hangs", name)
+        lease = job_store.take("training", name)
         assert lease is not None
-        reaper = Reaper(job_store, clock=clock)
+        reaper = Reaper(job_store, Called(), clock=clock)
         job_store.cancel_all()
         begin = clock.now
         while clock.now - begin < ABORT_S - LEASE_S:
             job_store.renew(lease)
-            reaper.sweep()
+            reaper.reap()
             clock.now += LEASE_S / 2
         assert job_store.is_alive("hangs")
         for _ in range(6):
             job_store.renew(lease)
-            reaper.sweep()
+            reaper.reap()
             clock.now += LEASE_S / 2
         assert process.wait(20) == -signal.SIGKILL
     outcome = job_store.wait_for_outcome("hangs", 1)
@@ -152,27 +170,76 @@ def test_a_job_that_does_not_end_when_it_is_aborted_is_dropped(job_store: JobSto
 
 def test_a_job_that_nobody_keeps_in_its_queue_has_not_died(job_store: JobStore, clock: Clock) -> None:
     job_store.open("queued", JobKind.INTERACTIVE, "elephant.seg_predict")
-    reaper = Reaper(job_store, clock=clock)
-    reaper.sweep()
+    reaper = Reaper(job_store, Called(), clock=clock)
+    reaper.reap()
     clock.now += LEASE_S + 1
-    reaper.sweep()
+    reaper.reap()
     outcome = job_store.wait_for_outcome("queued", 1)
     assert outcome is not None
     assert "lost while it waited" in outcome.message
 
 
 def test_a_lease_does_not_run_out_while_the_board_cannot_be_read(job_store: JobStore, clock: Clock) -> None:
-    reaper = Reaper(job_store, clock=clock)
+    reaper = Reaper(job_store, Called(), clock=clock)
     job_store.open("a", JobKind.INTERACTIVE)
-    reaper.sweep()
+    reaper.reap()
     away = JobStore(RedisStore("redis://127.0.0.1:1/0"))
     reaper._job_store = away
     clock.now += LEASE_S + 1
     with pytest.raises(redis.RedisError):
-        reaper.sweep()
+        reaper.reap()
     reaper._job_store = job_store
-    reaper.sweep()
+    reaper.reap()
     assert job_store.is_alive("a")
+
+
+def test_where_a_job_waits_and_no_call_does_a_worker_is_called_again(job_store: JobStore, clock: Clock) -> None:
+    workers = Called()
+    reaper = Reaper(job_store, workers, clock=clock)
+    reaper.reap()
+    assert workers.calls == []
+    job_store.open("a", JobKind.INTERACTIVE)
+    for _ in range(3):
+        reaper.reap()
+        assert workers.calls == ["answering"], "one call is enough, however long it waits"
+    workers.calls.clear()  # taken by a worker that was killed before it began
+    reaper.reap()
+    assert workers.calls == ["answering"]
+    workers.calls.clear()
+    job_store.take("answering", this_process())
+    reaper.reap()
+    assert workers.calls == []
+
+
+def test_a_job_for_which_there_is_no_worker_becomes_an_error(job_store: JobStore, clock: Clock) -> None:
+    workers = Called()
+    reaper = Reaper(job_store, workers, clock=clock)
+    job_store.open("a", JobKind.TRAINING, "elephant.seg_train")
+
+    def look_after(seconds: float) -> None:
+        clock.now += seconds
+        job_store.renew_queued("a")
+        reaper.reap()
+
+    for _ in range(3):  # however long it waits: a worker is there, and busy
+        look_after(UNSERVED_S)
+    workers.are_there = False
+    look_after(1)
+    look_after(UNSERVED_S)
+    assert job_store.is_alive("a")
+    workers.are_there = True  # it was only being started
+    look_after(1)
+    workers.are_there = False
+    look_after(1)
+    look_after(UNSERVED_S)
+    assert job_store.is_alive("a")
+    look_after(1)
+    outcome = job_store.wait_for_outcome("a", 1)
+    assert outcome is not None
+    assert outcome.error == "WorkerLostError"
+    assert "seg_train could not begin" in outcome.message
+    assert "no worker" in outcome.message
+    assert not job_store.entries()
 
 
 def test_processes_are_told_apart() -> None:
@@ -191,7 +258,7 @@ def test_files_that_nothing_needs_are_removed_once_they_stay_as_they_are(tmp_pat
     left.touch()
     for size in range(4):
         growing.write_bytes(bytes(size))
-        orphans.sweep(["train"])
+        orphans.remove(["train"])
         clock.now += 2
     assert [path.name for path in tmp_path.iterdir()] == ["growing"]
 
@@ -200,9 +267,9 @@ def test_files_stay_while_what_needs_them_is_there(tmp_path: Path, clock: Clock)
     orphans = OrphanFiles(tmp_path, ("reset",), left_after_s=5, clock=clock)
     (tmp_path / "needed").touch()
     for _ in range(3):
-        orphans.sweep(["reset"])
+        orphans.remove(["reset"])
         clock.now += 6
     assert (tmp_path / "needed").exists()
-    orphans.sweep([])
+    orphans.remove([])
     assert not (tmp_path / "needed").exists()
-    OrphanFiles(tmp_path / "absent", ()).sweep([])
+    OrphanFiles(tmp_path / "absent", ()).remove([])

@@ -12,7 +12,7 @@ from elephant.training.loop import LiveSettings
 from elephant_server.jobs import context, runner
 from elephant_server.jobs.context import JobControl
 from elephant_server.jobs.records import Access, Checkpoint, JobKind, LiveParams, Outcome, claim
-from elephant_server.jobs.runner import Otherwise, run_job
+from elephant_server.jobs.runner import Work, Worker
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_memory import Change, Document, MemoryStore, T
 from elephant_server.jobs.store_redis import RedisStore
@@ -46,13 +46,36 @@ def job_store(store: Leaving) -> JobStore:
     return JobStore(store)
 
 
+class Called:
+    """Workers that keep what they are called for."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.calls: list[str] = []
+        self._error = error
+
+    def call(self, queue: str) -> None:
+        if self._error is not None:
+            raise self._error
+        self.calls.append(queue)
+
+    def is_called(self, queue: str) -> bool:
+        return queue in self.calls
+
+    def is_served(self, queue: str) -> bool:
+        return True
+
+
+def worker_of(job_store: JobStore, work: Work, workers: Called | None = None, queue: str = "answering") -> Worker:
+    return Worker(job_store, queue, work, workers or Called())
+
+
 def run(job_store: JobStore, work: Callable[[JobControl], None], kind: JobKind = JobKind.TRAINING) -> Outcome | None:
     def answer(control: JobControl) -> dict[str, Any]:
         work(control)
         return {}
 
     job_store.open("a", kind)
-    run_job(job_store, "a", answer)
+    worker_of(job_store, answer, queue=kind.queue).do_queued()
     return job_store.wait_for_outcome("a", 1)
 
 
@@ -208,45 +231,59 @@ def _refuse() -> Any:
     raise redis.ConnectionError("refused")
 
 
-def test_what_came_with_a_job_that_was_given_up_is_removed(job_store: JobStore) -> None:
-    given_up = []
-    job_store.open("a", JobKind.TRAINING)
-    job_store.cancel_all()
-    run_job(job_store, "a", lambda _: pytest.fail("it begins"), Otherwise(lambda: given_up.append("a")))
-    assert given_up == ["a"]
-
-
-def test_a_job_that_comes_twice_leaves_what_came_with_it_to_the_first() -> None:
-    job_store, given_up = JobStore(MemoryStore()), list[str]()
-    job_store.open("a", JobKind.INTERACTIVE)
-    job_store.take("a", "another worker")
-    run_job(job_store, "a", lambda _: {}, Otherwise(lambda: given_up.append("a")))
-    assert given_up == []
-    assert job_store.is_alive("a")
-    run_job(job_store, "gone", lambda _: {}, Otherwise(lambda: given_up.append("gone")))
-    assert given_up == ["gone"]
-
-
-def test_a_job_whose_turn_has_not_come_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "CLASH_PAUSE_S", 0.01)
-    job_store, put_back, done = JobStore(MemoryStore()), list[str](), list[str]()
-    for name in ("first", "second"):
+def test_jobs_that_clash_are_done_one_after_the_other_by_one_call() -> None:
+    job_store, done = JobStore(MemoryStore()), list[str]()
+    for name in ("first", "second", "third"):
         job_store.open(name, JobKind.INTERACTIVE, claim=claim(Access.LABELS, "movie"))
+    workers = Called()
+    worker_of(job_store, lambda control: done.append(control.job_id) or {}, workers).do_queued()  # type: ignore[func-returns-value]
+    assert done == ["first", "second", "third"]
+    assert workers.calls == [], "none of them could have begun beside another"
+    assert job_store.wait_for_outcome("third", 1) == Outcome(result={})
 
-    def work(name: str) -> Callable[[JobControl], dict[str, Any]]:
-        return lambda _: done.append(name) or {}  # type: ignore[func-returns-value]
 
-    run_job(job_store, "second", work("second"), Otherwise(put_back=lambda: put_back.append("second")))
-    assert (done, put_back) == ([], ["second"])
-    run_job(job_store, "first", work("first"))
-    run_job(job_store, "second", work("second"))
-    assert done == ["first", "second"]
+def test_where_several_jobs_may_begin_another_worker_is_called() -> None:
+    job_store, workers, calls = JobStore(MemoryStore()), Called(), list[int]()
+    for name in ("first", "second", "third"):
+        job_store.open(name, JobKind.INTERACTIVE, claim=claim(Access.READ, "movie"))
+    worker_of(job_store, lambda _: calls.append(len(workers.calls)) or {}, workers).do_queued()  # type: ignore[func-returns-value]
+    assert calls == [1, 1, 1], "before the first began, and once while that call waits"
+
+
+def test_a_worker_goes_on_where_no_other_can_be_called() -> None:
+    job_store = JobStore(MemoryStore())
+    for name in ("first", "second"):
+        job_store.open(name, JobKind.INTERACTIVE)
+    worker_of(job_store, lambda _: {}, Called(redis.ConnectionError("refused"))).do_queued()
     assert job_store.wait_for_outcome("second", 1) == Outcome(result={})
 
 
-def test_a_job_that_cannot_be_put_back_ends_no_worker() -> None:
+def test_a_worker_that_is_called_for_nothing_does_nothing(job_store: JobStore, store: Leaving) -> None:
+    worker = worker_of(job_store, lambda _: pytest.fail("it begins"))
+    worker.do_queued()
+    job_store.open("a", JobKind.INTERACTIVE)
+    job_store.cancel_all()
+    worker.do_queued()
+    job_store.open("b", JobKind.INTERACTIVE)
+    job_store.take("answering", "another worker")
+    worker.do_queued()
+    store.is_away = True
+    worker.do_queued()
+    store.is_away = False
+    assert [entry.owner for entry in job_store.entries()] == ["another worker"]
+
+
+def test_a_worker_that_ends_begins_nothing_more() -> None:
     job_store = JobStore(MemoryStore())
     for name in ("first", "second"):
-        job_store.open(name, JobKind.INTERACTIVE, claim=claim(Access.ALL, "movie"))
-    run_job(job_store, "second", lambda _: {}, Otherwise(put_back=_refuse))
-    assert job_store.is_alive("second")
+        job_store.open(name, JobKind.INTERACTIVE)
+
+    def work(control: JobControl) -> dict[str, Any]:
+        worker.end()
+        control.check()
+        pytest.fail("it goes on")
+
+    worker = worker_of(job_store, work)
+    worker.do_queued()
+    assert job_store.wait_for_outcome("first", 1) == Outcome(cancelled=True)
+    assert [entry.phase for entry in job_store.entries()] == ["queued"]

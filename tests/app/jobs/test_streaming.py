@@ -32,7 +32,7 @@ JOB = Job("a", JobKind.INTERACTIVE, "elephant.ctc_export")
 def job_store(redis_url: str) -> JobStore:
     job_store = JobStore(RedisStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:"))
     job_store.open("a", JobKind.INTERACTIVE)
-    job_store.take("a")
+    job_store.take("answering")
     return job_store
 
 

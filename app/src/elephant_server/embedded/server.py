@@ -1,5 +1,6 @@
 """Running the single-process server, from the settings to its end."""
 
+import functools
 import logging
 import os
 import re
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flask import Flask
 
@@ -23,13 +25,14 @@ from elephant_server.feed import ActivityFeed, FeedPublisher
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_memory import MemoryStore
 from elephant_server.jobs.streaming import TransferBroken
-from elephant_server.jobs.submit import ANSWERING_QUEUE, TRAINING_QUEUE
-from elephant_server.jobs.threads import Do, WorkerThreads
 from elephant_server.logs import messages_of, set_up_logging
 from elephant_server.main import make_app, start_reaper
 from elephant_server.rabbitmq import Messages, NoBroker
 from elephant_server.services import Services
 from elephant_server.settings import Settings, unknown_settings, variable
+
+if TYPE_CHECKING:  # PyTorch comes with it
+    from elephant_server.jobs.runner import Work, WorkerThreads
 
 try:
     import resource
@@ -83,13 +86,14 @@ class Parts:
     """
 
     app: Flask
-    workers: WorkerThreads
+    workers: "WorkerThreads"
 
 
 def put_together(settings: Settings) -> Parts:
     """Wire the application and the jobs over threads and memory; nothing runs yet except the reaper."""
     from elephant.device import best_device
     from elephant_server.jobs.context import make_context
+    from elephant_server.jobs.runner import WorkerThreads
     from elephant_server.jobs.tasks import perform
 
     store = MemoryStore()
@@ -100,15 +104,14 @@ def put_together(settings: Settings) -> Parts:
     set_up_logging(settings, messages, feed_publisher)
     logger.info("Computing on %s", best_device())
 
-    def make_worker() -> Do:
+    def make_work() -> "Work":
         # Each thread has models of its own: a training changes the weights of those that it has.
-        context = make_context(settings, job_store, messages, feed_publisher)
-        return lambda task, job_id, message: perform(context, task, job_id, message, workers)
+        return functools.partial(perform, make_context(settings, job_store, messages, feed_publisher))
 
-    workers = WorkerThreads((TRAINING_QUEUE, ANSWERING_QUEUE), make_worker)
-    app = make_app(Services.of(settings, job_store, feed, workers, messages))
-    start_reaper(settings, job_store)
-    return Parts(app, workers)
+    workers = WorkerThreads(job_store, make_work)
+    services = Services.of(settings, job_store, feed, workers, messages)
+    start_reaper(services)
+    return Parts(make_app(services), workers)
 
 
 def _run(settings: Settings, stop: threading.Event) -> None:

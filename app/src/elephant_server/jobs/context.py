@@ -45,7 +45,7 @@ class JobControl:
     """
 
     def __init__(self, job_store: JobStore, lease: Lease) -> None:
-        self.job_id = lease.id
+        self.job_id, self.task = lease.id, lease.task
         self._job_store = job_store
         self._lease = lease
         self._seen: Checkpoint | None = None

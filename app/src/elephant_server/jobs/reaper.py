@@ -1,20 +1,13 @@
-"""Dropping jobs whose worker has ended or does not respond, ending such workers, and removing orphan files.
+"""What becomes of jobs that nobody does: dropping the dead, calling workers again, and removing orphan files.
 
 A worker that does not respond would block its queue: it is ended, and whatever started it starts it again. Workers on
 other machines, or in other containers, are ended there by the launcher.
 
 Every HTTP process watches the job store. It measures by its own monotonic clock how long a job's beats stand still, and
 only while it can read the job store, so that neither a clock that is set nor an absence of Redis makes a job look dead.
-
-Each process has a name from which others on the same machine can tell that it has ended. The name holds the machine's
-boot, the namespace of process numbers, the number, and when the process started in ticks since the boot: numbers are
-reused, ticks are not, and no clock that can be set plays a part. Without Linux' ``/proc`` a name says nothing, and a
-process counts as running until its lease ends.
 """
 
 import logging
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -26,72 +19,8 @@ from redis.exceptions import RedisError
 from elephant_server.errors import WorkerLostError
 from elephant_server.jobs.records import JobEntry, Outcome
 from elephant_server.jobs.store import JobStore
-
-_PROC = Path("/proc")
-_STATE, _START = 0, 19  # positions behind the name of the program in /proc/<pid>/stat
-_ENDED = ("Z", "X")
-_PROGRAM = b"elephant_server.worker"  # in the command of every worker, and of nothing else that may be ended
-
-
-def this_process() -> str:
-    """Return the name of this process; empty where there is none."""
-    return _name(os.getpid())
-
-
-def is_gone(owner: str) -> bool:
-    """Tell whether a process is known to have ended; False where that cannot be known from here."""
-    place, _, number = owner.rpartition("/")
-    pid, _, _start = number.partition("-")
-    if not pid.isdigit() or place != _place():
-        return False
-    return _name(int(pid)) != owner
-
-
-def end_worker(owner: str) -> bool:
-    """End a worker that does not answer, if it is a process of this machine; False where it is not.
-
-    The kernel keeps it from meeting another process that was given the same number meanwhile. Nothing but a worker is
-    ended, whoever wrote the name.
-    """
-    number = owner.rpartition("/")[2].partition("-")[0]
-    pid = int(number) if number.isdecimal() else 0
-    if not pid or pid == os.getpid() or _name(pid) != owner:
-        return False
-    try:
-        handle = os.pidfd_open(pid)
-    except (OSError, AttributeError):  # it has ended, or the system has no such thing
-        return False
-    try:
-        # Looked at once more, now that the handle stands for one process alone.
-        if _name(pid) != owner or _PROGRAM not in (_PROC / str(pid) / "cmdline").read_bytes():
-            return False
-        signal.pidfd_send_signal(handle, signal.SIGKILL)
-    except OSError:
-        return False
-    else:
-        return True
-    finally:
-        with suppress(OSError):
-            os.close(handle)
-
-
-def _name(pid: int) -> str:
-    try:
-        text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    # The name of the program is in brackets, and may hold brackets and spaces.
-    values = text.rpartition(")")[2].split()
-    return "" if values[_STATE] in _ENDED else f"{_place()}/{pid}-{values[_START]}"
-
-
-def _place() -> str:
-    try:
-        boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-        return f"{boot}/{(_PROC / 'self/ns/pid').readlink().name}"
-    except OSError:
-        return ""
-
+from elephant_server.jobs.submit import Workers
+from elephant_server.jobs.worker_registry import end_worker, is_gone
 
 logger = logging.getLogger(__name__)
 
@@ -131,8 +60,8 @@ class OrphanFiles:
         self._clock = clock
         self._since: dict[_Look, float] = {}
 
-    def sweep(self, running: Iterable[str]) -> None:
-        """Look once, while the tasks `running` are queued or run."""
+    def remove(self, running: Iterable[str]) -> None:
+        """Look once, while the tasks `running` are queued or run, and remove what nothing needs."""
         now = self._clock()
         self._since = {look: self._since.get(look, now) for look in self._looks()}
         if not self._tasks.isdisjoint(running):
@@ -156,7 +85,9 @@ class OrphanFiles:
 LEASE_S = 10.0
 # What was aborted ends within seconds; on a slow machine one layer of a network may take a minute.
 ABORT_S = 120.0
-SWEEP_INTERVAL_S = 1.0
+REAP_INTERVAL_S = 1.0
+# A worker that was ended is there again within seconds; to load PyTorch from a slow disk takes a minute.
+UNSERVED_S = 120.0
 
 
 class Reaper:
@@ -166,6 +97,8 @@ class Reaper:
     ----------
     job_store
         Where the jobs are.
+    workers
+        Who is called again where a call was lost.
     orphans
         Files that are looked at in passing.
     lease_s
@@ -177,23 +110,26 @@ class Reaper:
     def __init__(
         self,
         job_store: JobStore,
+        workers: Workers,
         orphans: Sequence[OrphanFiles] = (),
         lease_s: float = LEASE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._job_store = job_store
+        self._workers = workers
         self._orphans = orphans
         self._lease_s = lease_s
         self._clock = clock
         self._since: dict[JobEntry, float] = {}
         self._aborted: dict[str, float] = {}
+        self._unserved: dict[str, float] = {}
 
     def start(self) -> None:
-        """Sweep from a thread of its own until the process ends."""
+        """Look every second from a thread of its own until the process ends."""
         threading.Thread(target=self._run, name="reaper", daemon=True).start()
 
-    def sweep(self) -> None:
-        """Look at all jobs once, and drop those that are dead.
+    def reap(self) -> None:
+        """Look at all jobs once: drop those that are dead, and call workers for those that wait.
 
         Raises
         ------
@@ -202,38 +138,57 @@ class Reaper:
         """
         try:
             entries = self._job_store.entries()
+            now = self._clock()
+            self._since = {entry: self._since.get(entry, now) for entry in entries}
+            self._aborted = {
+                e.id: self._aborted.get(e.id, now) for e in entries if e.is_cancelled and e.phase == "running"
+            }
+            for entry in entries:
+                self._judge(entry, now)
+            end_silent(self._job_store)
+            self._see_to([entry for entry in entries if entry.phase == "queued"], now)
         except RedisError:
-            self._since, self._aborted = {}, {}
+            self._since, self._aborted, self._unserved = {}, {}, {}
             raise
-        now = self._clock()
-        self._since = {entry: self._since.get(entry, now) for entry in entries}
-        self._aborted = {e.id: self._aborted.get(e.id, now) for e in entries if e.is_cancelled and e.phase == "running"}
-        for entry in entries:
-            self._judge(entry, now)
-        end_silent(self._job_store)
         for orphans in self._orphans:
-            orphans.sweep(entry.task for entry in entries)
+            orphans.remove(entry.task for entry in entries)
 
     def _judge(self, entry: JobEntry, now: float) -> None:
         """Drop a job that will not end by itself."""
         if entry.phase == "running" and is_gone(entry.owner):
-            reason, outcome = "its worker died", died(entry.task)
+            self._drop(entry, "its worker died", died(entry.task))
         elif now - self._since[entry] > self._lease_s:
-            is_running = entry.phase == "running"
-            reason = "its worker does not answer" if is_running else "nobody keeps it in its queue"
-            outcome = silent(entry.task, self._lease_s) if is_running else left(entry.task)
+            if entry.phase == "running":
+                self._drop(entry, "its worker does not answer", silent(entry.task, self._lease_s))
+            else:
+                self._drop(entry, "nobody keeps it in its queue", left(entry.task))
         elif now - self._aborted.get(entry.id, now) > ABORT_S:
-            reason, outcome = f"it did not end within {ABORT_S:.0f} s after it was aborted", Outcome(cancelled=True)
-        else:
-            return
+            self._drop(entry, f"it did not end within {ABORT_S:.0f} s after it was aborted", Outcome(cancelled=True))
+
+    def _see_to(self, queued: Sequence[JobEntry], now: float) -> None:
+        """Drop the jobs for which there has been no worker for long, and call again where no call waits.
+
+        A call that finds nothing to do costs nothing, so it does not matter who lost the last one, or whether it was
+        only just taken.
+        """
+        queues = {entry.kind.queue for entry in queued}
+        self._unserved = {q: self._unserved.get(q, now) for q in queues if not self._workers.is_served(q)}
+        for entry in queued:
+            if now - self._unserved.get(entry.kind.queue, now) > UNSERVED_S:
+                self._drop(entry, f"there is no worker for the queue {entry.kind.queue}", unserved(entry.task))
+        for queue in sorted(queues):
+            if not self._workers.is_called(queue):
+                self._workers.call(queue)
+
+    def _drop(self, entry: JobEntry, reason: str, outcome: Outcome) -> None:
         if self._job_store.drop(entry, outcome):
             logger.error("%s was given up: %s", entry.task, reason)
 
     def _run(self) -> None:
         pause = threading.Event()
-        while not pause.wait(SWEEP_INTERVAL_S):
+        while not pause.wait(REAP_INTERVAL_S):
             try:
-                self.sweep()
+                self.reap()
             except RedisError as error:
                 logger.debug("The state cannot be reached (%s)", error)
             except Exception:
@@ -276,6 +231,14 @@ def silent(task: str, seconds: float) -> Outcome:
 def left(task: str) -> Outcome:
     """Return the outcome of a job that waited for a worker when the process that had accepted it ended."""
     return _lost(f"{_short(task)} was lost while it waited for a worker, since the server was started again: try again")
+
+
+def unserved(task: str) -> Outcome:
+    """Return the outcome of a job for which there is no worker."""
+    return _lost(
+        f"{_short(task)} could not begin: for {UNSERVED_S:.0f} s there has been no worker that could do it. It was "
+        "given up; see in the server's log why its workers do not start, then try again"
+    )
 
 
 def _short(task: str) -> str:

@@ -27,6 +27,11 @@ class JobKind(StrEnum):
     TRAINING = "training"  # a training or a model reset: one at a time, held while an interactive job runs
     INTERACTIVE = "interactive"  # a prediction, a label update, the making or export of a dataset
 
+    @property
+    def queue(self) -> str:
+        """Return the name of the queue whose workers do such jobs."""
+        return "training" if self is JobKind.TRAINING else "answering"
+
 
 @dataclass(frozen=True, slots=True)
 class LiveParams:
@@ -128,10 +133,6 @@ class Lease:
     task: str
     owner: str
     claim: str = ""
-
-
-class NotYet(Exception):  # noqa: N818 - nothing is wrong
-    """A job cannot begin: one that was entered before it, and that it clashes with, is not done."""
 
 
 class Access(StrEnum):

@@ -1,9 +1,10 @@
-"""Doing one job in a worker: its lease, its end, its outcome."""
+"""Workers: each does the jobs of a queue, one after the other, under a lease, and leaves their outcomes."""
 
 import logging
+import queue
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -11,116 +12,99 @@ from redis.exceptions import RedisError
 from elephant.errors import Cancelled, ElephantError
 from elephant_server.errors import UnavailableError, UnexpectedError
 from elephant_server.jobs.context import JobControl
-from elephant_server.jobs.reaper import this_process
-from elephant_server.jobs.records import Lease, NotYet, Outcome
+from elephant_server.jobs.records import JobKind, Lease, Outcome
 from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.submit import Workers
+from elephant_server.jobs.worker_registry import this_process
 
 logger = logging.getLogger(__name__)
 
 RENEW_INTERVAL_S = 2.0
 FINISH_PAUSE_S = 1.0
-CLASH_PAUSE_S = 0.5
+# Of threads that are asked to end.
+STOP_S = 30.0
 
 Work = Callable[[JobControl], dict[str, Any]]
 
-# The jobs of this process, whose end is asked for by a signal: one in a worker, more where workers are threads.
-_current: set[JobControl] = set()
 
+class Worker:
+    """Does the jobs of a queue when it is called.
 
-@dataclass(frozen=True, slots=True)
-class Otherwise:
-    """What is done where a job cannot be done now.
-
-    Attributes
+    Parameters
     ----------
-    give_up
-        Removes what came with a job that is not to be done any more.
-    put_back
-        Puts it back into its queue.
+    job_store
+        Where the jobs are.
+    queue
+        Whose jobs it does.
+    work
+        Does one, and returns what it answers.
+    workers
+        All workers: where several jobs may begin, the next one is called.
     """
 
-    give_up: Callable[[], None] = lambda: None
-    put_back: Callable[[], None] = lambda: None
+    def __init__(self, job_store: JobStore, queue: str, work: Work, workers: Workers) -> None:
+        self._job_store = job_store
+        self._queue = queue
+        self._work = work
+        self._workers = workers
+        self._current: JobControl | None = None
+        self._is_ending = threading.Event()
 
+    def do_queued(self) -> None:
+        """Do jobs until none is left that may begin; one that waits for this one to end is begun right after it."""
+        while not self._is_ending.is_set() and (lease := self._take()) is not None:
+            self._call_next()
+            self._do(lease)
 
-def run_job(job_store: JobStore, job_id: str, work: Work, otherwise: Otherwise | None = None) -> None:
-    """Do a job that was handed over, and leave its outcome in the job store.
+    def end(self) -> None:
+        """Make the current job end at its next check, and begin no other; safe to call from a signal handler."""
+        self._is_ending.set()
+        if (current := self._current) is not None:
+            current.end()
 
-    A job that is no longer in the job store, because it was aborted while it waited, is given up. One that arrives
-    twice is left to the worker that has begun it. One that cannot begin yet is put back, so that this worker can do
-    others.
-    """
-    otherwise = otherwise or Otherwise()
-    try:
-        lease = _take(job_store, job_id)
-    except NotYet:
-        _put_back(job_store, otherwise)
-        return
-    if lease is None:
-        if _is_gone(job_store, job_id):
-            logger.info("A job was given up before it began")
-            otherwise.give_up()
-        return
-    control = JobControl(job_store, lease)
-    _current.add(control)
-    renewer = _Renewer(control)
-    renewer.start()
-    try:
-        outcome = _outcome_of(work, control)
-    finally:
-        # Before the outcome is left: a job that has ended must not be entered again.
-        renewer.stop()
-    try:
-        _finish(job_store, control, outcome)
-    finally:
-        _current.discard(control)
-
-
-def _take(job_store: JobStore, job_id: str) -> Lease | None:
-    try:
-        return job_store.take(job_id, this_process())
-    except RedisError as error:
-        # Whoever waits learns that it is lost: nobody renews it.
-        logger.warning("A job could not be begun: the state cannot be reached (%s)", error)
-        return None
-
-
-def _put_back(job_store: JobStore, otherwise: Otherwise) -> None:
-    """Put a job back into its queue, then wait until something has changed, or a moment."""
-    try:
-        otherwise.put_back()
-        with job_store.watch() as wait:
-            wait(CLASH_PAUSE_S)
-    except Exception as error:  # noqa: BLE001 - what carries the jobs has errors of many kinds
-        # Who has accepted it finds that it waits in no queue, and sends it again.
-        logger.warning("A job could not be put back into its queue (%s)", error)
-
-
-def _is_gone(job_store: JobStore, job_id: str) -> bool:
-    try:
-        return not job_store.is_alive(job_id)
-    except RedisError:
-        # What came with it is swept later, when it is known that nobody needs it.
-        return False
-
-
-def _finish(job_store: JobStore, control: JobControl, outcome: Outcome) -> None:
-    """Leave the outcome, as soon as Redis is there: without it nothing else could be done either."""
-    while True:
+    def _take(self) -> Lease | None:
         try:
-            job_store.finish(control.job_id, outcome)
+            return self._job_store.take(self._queue, this_process())
         except RedisError as error:
-            logger.warning("The outcome of a job waits: the state cannot be reached (%s)", error)
-            if control.is_shutting_down(FINISH_PAUSE_S):
+            # What is queued is called for again; nobody renews what may have begun.
+            logger.warning("No job could be begun: the state cannot be reached (%s)", error)
+            return None
+
+    def _call_next(self) -> None:
+        try:
+            if self._job_store.has_ready(self._queue) and not self._workers.is_called(self._queue):
+                self._workers.call(self._queue)
+        except Exception as error:  # noqa: BLE001 - what carries the calls has errors of many kinds
+            logger.warning("No other worker could be called (%s): the reaper does it", error)
+
+    def _do(self, lease: Lease) -> None:
+        control = JobControl(self._job_store, lease)
+        self._current = control
+        if self._is_ending.is_set():  # between the last look at it and now
+            control.end()
+        renewer = _Renewer(control)
+        renewer.start()
+        try:
+            outcome = _outcome_of(self._work, control)
+        finally:
+            # Before the outcome is left: a job that has ended must not be entered again.
+            renewer.stop()
+        try:
+            self._finish(control, outcome)
+        finally:
+            self._current = None
+
+    def _finish(self, control: JobControl, outcome: Outcome) -> None:
+        """Leave the outcome, as soon as Redis is there: without it nothing else could be done either."""
+        while True:
+            try:
+                self._job_store.finish(control.job_id, outcome)
+            except RedisError as error:
+                logger.warning("The outcome of a job waits: the state cannot be reached (%s)", error)
+                if control.is_shutting_down(FINISH_PAUSE_S):
+                    return
+            else:
                 return
-        else:
-            return
-
-
-def end_current_jobs() -> None:
-    """Make the jobs of this process end at their next checks."""
-    for control in list(_current):
-        control.end()
 
 
 def _outcome_of(work: Work, control: JobControl) -> Outcome:
@@ -161,3 +145,59 @@ class _Renewer:
                 self._control.renew()
             except RedisError as error:
                 logger.warning("The lease of the running job could not be renewed: %s", error)
+
+
+class WorkerThreads:
+    """The :class:`~elephant_server.jobs.submit.Workers` of a server that is one process: a thread for each queue.
+
+    Parameters
+    ----------
+    job_store
+        Where the jobs are.
+    make_work
+        Returns what does a job; called once for each thread.
+    """
+
+    def __init__(self, job_store: JobStore, make_work: Callable[[], Work]) -> None:
+        names = [kind.queue for kind in JobKind]
+        self._calls: dict[str, queue.SimpleQueue[bool]] = {name: queue.SimpleQueue() for name in names}
+        self._workers = {name: Worker(job_store, name, make_work(), self) for name in names}
+        self._threads = {
+            name: threading.Thread(target=self._run, args=(name,), name=name, daemon=True) for name in names
+        }
+
+    def call(self, queue: str) -> None:
+        """Call the worker of a queue."""
+        self._calls[queue].put(True)
+
+    def is_called(self, queue: str) -> bool:
+        """Tell whether a call waits for the worker."""
+        return not self._calls[queue].empty()
+
+    def is_served(self, queue: str) -> bool:
+        """Tell whether the worker of a queue is there."""
+        return self._threads[queue].is_alive()
+
+    def start(self) -> None:
+        """Let the threads work."""
+        for thread in self._threads.values():
+            thread.start()
+
+    def stop(self) -> None:
+        """End what runs at its next check, and wait for it: a model or labels are written to their end."""
+        for name, worker in self._workers.items():
+            worker.end()
+            self._calls[name].put(False)
+        give_up_at = time.monotonic() + STOP_S
+        for thread in self._threads.values():
+            thread.join(max(0.0, give_up_at - time.monotonic()))
+            if thread.is_alive():
+                logger.warning("%s did not end within %.0f s and is left", thread.name, STOP_S)
+
+    def _run(self, name: str) -> None:
+        while self._calls[name].get():
+            try:
+                self._workers[name].do_queued()
+            except Exception:
+                # The next job is to be done whatever became of this one.
+                logger.exception("A job could not be done")

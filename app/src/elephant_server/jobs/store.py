@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import takewhile
 from typing import Any, TypeVar
 
 from elephant_server.jobs.records import (
@@ -21,7 +20,6 @@ from elephant_server.jobs.records import (
     JobKind,
     Lease,
     LiveParams,
-    NotYet,
     Outcome,
     clash,
 )
@@ -67,6 +65,17 @@ class _State:
         job = self.jobs.get(job_id)
         return job if job is not None and job["phase"] == phase else None
 
+    def ready(self, queue: str) -> list[str]:
+        """Return the queued jobs of a queue that may begin, in order: those that clash with no earlier one."""
+        found: list[str] = []
+        claims: list[str] = []
+        for job_id, job in self.jobs.items():
+            is_queued = job["phase"] == QUEUED and JobKind(job["kind"]).queue == queue
+            if is_queued and not any(clash(job["claim"], earlier) for earlier in claims):
+                found.append(job_id)
+            claims.append(job["claim"])
+        return found
+
     def any(self, kind: JobKind) -> str | None:
         """Return the first job of a kind."""
         return next((job_id for job_id, job in self.jobs.items() if job["kind"] == kind), None)
@@ -81,6 +90,7 @@ class _State:
 
     def end(self, job_id: str, outcome: Outcome) -> None:
         self.jobs.pop(job_id, None)
+        self.effects.writes[_message(job_id)] = None
         self.effects.pushes.append((f"outcome:{job_id}", json.dumps(asdict(outcome), allow_nan=False)))
         self.wake()
 
@@ -108,39 +118,53 @@ class JobStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def open(self, job_id: str, kind: JobKind, task: str = "", claim: str = "") -> bool:
-        """Enter a queued job; False, and nothing changed, where it is a training and another one is there."""
+    def open(self, job_id: str, kind: JobKind, task: str = "", claim: str = "", message: str = "") -> bool:
+        """Enter a queued job; False, and nothing changed, where it is a training and another one is there.
+
+        Parameters
+        ----------
+        job_id, kind, task
+            The job, and the name of its task.
+        claim
+            What it needs of a dataset.
+        message
+            What its worker has to know; see :meth:`message`.
+        """
 
         def change(state: _State) -> bool:
             if kind is JobKind.TRAINING and state.any(kind) not in (None, job_id):
                 return False
             # To ask twice is to ask once: an answer may be lost on its way.
-            state.jobs.setdefault(job_id, _job(kind, QUEUED, "", task, claim))
+            if job_id not in state.jobs:
+                state.jobs[job_id] = _job(kind, QUEUED, "", task, claim)
+                state.effects.writes[_message(job_id)] = {"text": message}
             state.wake()
             return True
 
         return self._change(change)
 
-    def take(self, job_id: str, owner: str = "") -> Lease | None:
-        """Start a queued job; None where it is gone, because it was cancelled or nobody waited for it any more.
+    def message(self, job_id: str) -> str:
+        """Return what a job was entered with; empty where the job is gone, or Redis has lost its data."""
+        return str(self._store.read(_message(job_id)).get("text", ""))
 
-        Raises
-        ------
-        NotYet
-            An earlier job that it clashes with is queued or runs; this one stays queued.
+    def take(self, queue: str, owner: str = "") -> Lease | None:
+        """Start the first job of a queue that may begin; None where there is none.
+
+        A job waits for those that were entered before it and that it clashes with.
         """
 
         def change(state: _State) -> Lease | None:
-            job = state.in_phase(job_id, QUEUED)
-            if job is None:
-                return None
-            earlier = takewhile(lambda other: other is not job, state.jobs.values())
-            if any(clash(job["claim"], other["claim"]) for other in earlier):
-                raise NotYet
-            job.update(phase=RUNNING, beat=0, owner=owner)
-            return Lease(job_id, JobKind(job["kind"]), job["task"], owner, job["claim"])
+            for job_id in state.ready(queue):
+                job = state.jobs[job_id]
+                job.update(phase=RUNNING, beat=0, owner=owner)
+                return Lease(job_id, JobKind(job["kind"]), job["task"], owner, job["claim"])
+            return None
 
         return self._change(change)
+
+    def has_ready(self, queue: str) -> bool:
+        """Tell whether a job of a queue may begin."""
+        return bool(self._read().ready(queue))
 
     def renew_queued(self, job_id: str) -> bool:
         """Prolong the lease of a queued job; False where it is not queued, or not any more."""
@@ -336,6 +360,11 @@ class JobStore:
 
     def _change(self, change: Callable[[_State], T]) -> T:
         return self._store.update(STATE, lambda document, effects: change(_State(document, effects)))
+
+
+def _message(job_id: str) -> str:
+    """Return the name of the document that holds a job's message: it may be long, and the others need not read it."""
+    return f"message:{job_id}"
 
 
 def _job(kind: JobKind, phase: str, owner: str, task: str, claim: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from elephant.models.pretrained import ModelSource
 from elephant.progress import NoReporter
 from elephant.training.loop import LiveSettings
 from elephant.types import DetectedSpot
-from elephant_server.errors import UnexpectedError
+from elephant_server.errors import UnavailableError, UnexpectedError
 from elephant_server.jobs import submit
 from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
 from elephant_server.jobs.exports import ctc_export
@@ -38,9 +38,8 @@ from elephant_server.jobs.progress import (
     show_found,
     training_reporter,
 )
-from elephant_server.jobs.runner import Otherwise, Work, run_job
 from elephant_server.jobs.starting import one_starter
-from elephant_server.jobs.submit import Message, Sender, Task
+from elephant_server.jobs.submit import Message, Task
 from elephant_server.schemas.common import ModelBody
 from elephant_server.schemas.dataset import DatasetGenerateBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
@@ -171,18 +170,9 @@ def _work(context: WorkerContext, body: ModelBody, control: JobControl) -> Model
     )
 
 
-def _nothing(context: WorkerContext, message: Message[Any]) -> None:
-    """A job without an upload leaves nothing; who waits for an export removes its file."""
-    del context, message
-
-
-def _discard(context: WorkerContext, message: Message[Any]) -> None:
-    discard_upload(context.models, message.file)
-
-
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A task, what does it, and what gives it up.
+    """A task, and what does it.
 
     The work is a function of the worker's context, the request's body, the job's control and, where the message names
     one, a `file`; it returns the answer.
@@ -190,7 +180,6 @@ class Handler:
 
     task: Task[Any]
     work: Callable[..., dict[str, Any]]
-    give_up: Callable[[WorkerContext, Message[Any]], None] = _nothing
 
 
 TASKS = MappingProxyType(
@@ -200,11 +189,11 @@ TASKS = MappingProxyType(
             Handler(submit.SEG_PREDICT, seg_predict),
             Handler(submit.SEG_TRAIN, partial(train, DETECTION)),
             Handler(submit.SEG_UPDATE, partial(update, DETECTION)),
-            Handler(submit.SEG_RESET, partial(reset, DETECTION), _discard),
+            Handler(submit.SEG_RESET, partial(reset, DETECTION)),
             Handler(submit.FLOW_PREDICT, flow_predict),
             Handler(submit.FLOW_TRAIN, partial(train, FLOW)),
             Handler(submit.FLOW_UPDATE, partial(update, FLOW)),
-            Handler(submit.FLOW_RESET, partial(reset, FLOW), _discard),
+            Handler(submit.FLOW_RESET, partial(reset, FLOW)),
             Handler(submit.DATASET_GENERATE, dataset_generate),
             Handler(submit.CTC_EXPORT, ctc_export),
         )
@@ -212,43 +201,37 @@ TASKS = MappingProxyType(
 )
 
 
-def perform(context: WorkerContext, name: str, job_id: str, text: str, send: Sender) -> None:
-    """Do the job of a task, as its message says, under the job's lease; `send` puts it back where it has to wait.
+def perform(context: WorkerContext, control: JobControl) -> dict[str, Any]:
+    """Do the work of a job, as its message says, and return the answer.
 
     Raises
     ------
-    KeyError
-        There is no such task.
+    UnavailableError
+        Redis has lost the message.
+    UnexpectedError
+        The job is of another version of the server.
     """
-    handler = TASKS[name]
-    try:
-        message = handler.task.read(text)
-    except ValidationError as error:
-        run_job(context.job_store, job_id, _refusing(error))
-        return
-
-    def work(control: JobControl) -> dict[str, Any]:
-        show_begin(context.feed_publisher, job_id, message.body)
-        named = {} if message.file is None else {"file": message.file}
-        return handler.work(context, message.body, control, **named)
-
-    def put_back() -> None:
-        # Those of the other queue never have to wait.
-        send(name, job_id, text, submit.ANSWERING_QUEUE)
-
-    run_job(context.job_store, job_id, work, Otherwise(lambda: handler.give_up(context, message), put_back))
-
-
-def _refusing(error: ValidationError) -> Work:
-    """Return what ends a job that this worker cannot read: else it would be sent again and again."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(map(str, first["loc"]))
-
-    def refuse(control: JobControl) -> dict[str, Any]:
-        del control
-        raise UnexpectedError(
-            f"the worker cannot read what it was given ({where}: {first['msg']}): it is of another version than what "
-            "took the request; install the same one everywhere, and start all of it again"
+    text = context.job_store.message(control.job_id)
+    if not text:
+        raise UnavailableError(
+            "Redis was started again and has lost what the request asked for, before it began: try again"
         )
+    handler, message = _read(control.task, text)
+    show_begin(context.feed_publisher, control.job_id, message.body)
+    named = {} if message.file is None else {"file": message.file}
+    return handler.work(context, message.body, control, **named)
 
-    return refuse
+
+def _read(task: str, text: str) -> tuple[Handler, Message[Any]]:
+    try:
+        handler = TASKS[task]
+        return handler, handler.task.read(text)
+    except KeyError:
+        reason = f"there is no task {task}"
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    raise UnexpectedError(
+        f"the worker cannot read what it was given ({reason}): it is of another version than what took the request; "
+        "install the same one everywhere, and start all of it again"
+    )
