@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import NoReturn, TypeVar
 
 from elephant import errors
-from elephant.errors import Cancelled, ElephantError, PluginError
+from elephant.errors import Cancelled, ElephantError, InvalidInputError, PluginError
 
 OWN_PACKAGE = "elephant-core"
 FULL_DISK = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
@@ -148,6 +148,46 @@ def installed_classes(
         except PluginError as error:
             broken.append(error)
     return found, broken
+
+
+def installed_class(kind: str, base: type[T], name: str, own: str, what: str) -> tuple[Plugin, type[T]]:
+    """Return the class that a package adds under a name.
+
+    Parameters
+    ----------
+    kind, base
+        What packages add, and what it must be a subclass of.
+    name
+        Name of the entry point.
+    own
+        The name that elephant itself has for its own.
+    what
+        What a person calls it, in messages.
+
+    Raises
+    ------
+    InvalidInputError
+        There is none of that name, or there are two.
+    PluginError
+        It cannot be loaded, or is something else.
+    """
+    found, broken = installed_classes(kind, base, name)
+    if broken:
+        raise broken[0]
+    if not found:
+        raise InvalidInputError(
+            f"expected a {what} that is installed ({', '.join(installed_names(kind, own))}), got {name}: check the "
+            "name, or install its package"
+        )
+    if len(found) > 1:
+        titles = " and ".join(plugin.title for plugin, _ in found)
+        raise InvalidInputError(f"{titles} have the same name: uninstall one of the packages")
+    return found[0]
+
+
+def installed_names(kind: str, own: str) -> list[str]:
+    """Return the names that there are, with elephant's own; nothing is imported for it."""
+    return sorted({own, *(plugin.name for plugin, _ in installed(kind))})
 
 
 def _name_of(kind: type) -> str:

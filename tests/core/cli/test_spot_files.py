@@ -10,7 +10,7 @@ from elephant.cli.files_read import read_spots
 from elephant.cli.files_write import write_spots
 from elephant.cli.spot_records import SpotRecord, links_of, record_of, spot_of
 from elephant.errors import InvalidInputError, NotFoundError
-from elephant.types import Spot, Tag
+from elephant.types import DetectedSpot, Tag
 
 COVARIANCE = (4.0, 0.5, 0.25, 0.5, 9.0, -1.0, 0.25, -1.0, 16.0)
 FULL = SpotRecord(
@@ -58,8 +58,9 @@ def test_vectors_are_xyz_in_files_and_zyx_inside() -> None:
     assert spot.pos.tolist() == [3, 2, 1]
     assert np.diag(spot.covariance).tolist() == [16, 9, 4]
     assert spot.covariance[0, 1] == -1
-    again = record_of(Spot(3, spot.pos, spot.covariance, id=7))
-    assert (again.pos, again.covariance, again.id) == (FULL.pos, FULL.covariance, 7)
+    again = record_of(3, 7, DetectedSpot(spot.pos, spot.covariance, 0.75))
+    assert (again.t, again.id, again.pos, again.covariance) == (3, 7, FULL.pos, FULL.covariance)
+    assert again.quality == 0.75
 
 
 def test_a_spot_without_a_tag_gets_the_one_asked_for() -> None:

@@ -41,10 +41,9 @@ class _Format(Option):
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the option's line of the help."""
-        from elephant.plugins import installed
+        from elephant.plugins import installed_names
 
-        names = sorted({"ctc", *(plugin.name for plugin, _ in installed("exporter"))})
-        self.help = f"{_FORMAT} Installed: {', '.join(names)}."
+        self.help = f"{_FORMAT} Installed: {', '.join(installed_names('exporter', 'ctc'))}."
         return super().get_help_record(ctx)
 
 

@@ -17,6 +17,32 @@ from elephant.errors import reason_of
 from elephant.hardware import available_bytes, n_cores, total_bytes
 from elephant.words import counted, in_bytes
 
+# The module to import, by the name of its package. A wheel for another machine is installed, but does not import.
+_PACKAGES = {
+    "torch": "torch",
+    "numpy": "numpy",
+    "scipy": "scipy.ndimage",
+    "scikit-image": "skimage.transform",
+    "zarr": "zarr",
+    "h5py": "h5py",
+    "tifffile": "tifffile",
+    "pydantic": "pydantic",
+    "filelock": "filelock",
+}
+_OLDEST = (3, 11)
+_GIB = 2**30
+_LOCK_SECONDS = 60
+_LITTLE_MEMORY, _LITTLE_ROOM, _NO_ROOM = 4 * _GIB, 10 * _GIB, _GIB
+# Exits with 1 where it gets a lock that another process holds.
+_TRY_TO_LOCK = """
+import sys, filelock
+try:
+    filelock.FileLock(sys.argv[1]).acquire(timeout=0)
+except filelock.Timeout:
+    sys.exit(0)
+sys.exit(1)
+"""
+
 
 class Status(StrEnum):
     """How bad it is."""
@@ -48,6 +74,10 @@ class Finding:
     remedy: str = ""
 
 
+# A check is given the workspace, or none where there is none.
+Check = Callable[[Path | None], Iterable[Finding]]
+
+
 def ok(name: str, message: str) -> Finding:
     """Return a finding that all is well."""
     return Finding(name, Status.OK, message)
@@ -61,25 +91,6 @@ def warning(name: str, message: str, remedy: str) -> Finding:
 def problem(name: str, message: str, remedy: str) -> Finding:
     """Return a finding of something that does not work."""
     return Finding(name, Status.PROBLEM, message, remedy)
-
-
-# A check is given the workspace, or none where there is none.
-Check = Callable[[Path | None], Iterable[Finding]]
-
-
-# The module to import, by the name of its package. A wheel for another machine is installed, but does not import.
-_PACKAGES = {
-    "torch": "torch",
-    "numpy": "numpy",
-    "scipy": "scipy.ndimage",
-    "scikit-image": "skimage.transform",
-    "zarr": "zarr",
-    "h5py": "h5py",
-    "tifffile": "tifffile",
-    "pydantic": "pydantic",
-    "filelock": "filelock",
-}
-_OLDEST = (3, 11)
 
 
 def check_software(_workspace: Path | None) -> Iterator[Finding]:
@@ -104,20 +115,6 @@ def check_packages(packages: dict[str, str], heading: str = "packages") -> Itera
             reason = (str(error).strip().splitlines() or [""])[0]
             yield problem(name, f"cannot be used: {reason}", f"Reinstall it: pip install --force-reinstall {name}")
     yield ok(heading, ", ".join(working))
-
-
-_GIB = 2**30
-_LOCK_SECONDS = 60
-_LITTLE_MEMORY, _LITTLE_ROOM, _NO_ROOM = 4 * _GIB, 10 * _GIB, _GIB
-# Exits with 1 where it gets a lock that another process holds.
-_TRY_TO_LOCK = """
-import sys, filelock
-try:
-    filelock.FileLock(sys.argv[1]).acquire(timeout=0)
-except filelock.Timeout:
-    sys.exit(0)
-sys.exit(1)
-"""
 
 
 def check_machine(_workspace: Path | None) -> Iterator[Finding]:

@@ -1,7 +1,6 @@
 """What a command works on: a dataset, its voxel size and timepoints, and settings of a model's training."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +8,13 @@ import click
 from click.core import ParameterSource
 
 from elephant.cli.parameters import Vector, as_voxel_size
-from elephant.cli.running import console, current
+from elephant.cli.running import current
 from elephant.cli.workspace import DATASETS, find
 from elephant.config import Params, keep_axials_of
 from elephant.dataset import Dataset, opening
-from elephant.device import choose_device
 from elephant.errors import InvalidInputError
 from elephant.keywords import leaves
 from elephant.methods.compatibility import as_trained as trained_as
-from elephant.methods.work import ModelWork
-from elephant.models.cache import ModelCache
 from elephant.types import Shape, VoxelSize
 
 _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
@@ -106,24 +102,6 @@ def _in_words(name: str, value: Any) -> str:
     words = " ".join(f"{v:g}" for v in value) if isinstance(value, tuple) else f"{value:g}"
     flag = "--" + name.replace("_", "-")
     return flag if value is True else f"--no-{flag[2:]}" if value is False else f"{flag} {words}"
-
-
-@contextmanager
-def model_work(dataset: Dataset, path: Path, device: str, promise: Callable[[], str]) -> Iterator[ModelWork]:
-    """Give what a prediction needs, with progress bars and Ctrl-C.
-
-    Parameters
-    ----------
-    path
-        The model file.
-    device
-        What computes, as a person names it.
-    promise
-        Says what is left where the work is ended.
-    """
-    model_cache = ModelCache(choose_device(device))
-    with console().attend(promise) as (bars, cancel):
-        yield ModelWork(dataset, path, model_cache, bars, cancel)
 
 
 def seen_voxels(values: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from elephant.cli import options
 from elephant.cli.options import Command, Option
 from elephant.cli.parameters import build, keep_axials, option_of, options_of, refuse_given
-from elephant.cli.running import DONE
+from elephant.cli.running import DONE, console
 from elephant.cli.workspace import MODELS, find
 from elephant.config import DEFAULT_MAX_DISPLACEMENT, DisplacementParams, FlowParams, PredictionParams
 from elephant.errors import InvalidInputError
@@ -105,9 +105,12 @@ def _displaced(
     dataset: "Dataset", path: Path, groups: "Groups", output: "SpotOutput", values: Mapping[str, Any]
 ) -> "Groups":
     """Return the spots with where they were, as a flow model says."""
-    from elephant.cli.inputs import as_trained, model_work, seen_voxels
+    from elephant.cli.inputs import as_trained, seen_voxels
     from elephant.cli.spot_records import all_of, spot_of
+    from elephant.device import choose_device
     from elephant.methods.trained_model import displace_each
+    from elephant.methods.work import ModelWork
+    from elephant.models.cache import ModelCache
 
     values = as_trained(values, path, dataset)
     params = build(FlowParams, {**values, **seen_voxels(values, dataset)}, dataset.n_dims)
@@ -124,8 +127,9 @@ def _displaced(
         ]
 
     spots = {t: [spot_of(record) for record in records] for t, records in groups.items()}
-    with model_work(dataset, path, values["device"], promise) as work:
-        displace_each(work, spots, params, keep)
+    model_cache = ModelCache(choose_device(values["device"]))
+    with console().attend(promise) as (bars, cancel):
+        displace_each(ModelWork(dataset, path, model_cache, bars, cancel), spots, params, keep)
     return found
 
 

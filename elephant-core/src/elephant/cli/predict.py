@@ -59,7 +59,7 @@ def predict(dataset: str, model: str | None, **values: Any) -> int:
     _check_choice(model, values)
     from elephant.cli.files_write import SpotOutput
     from elephant.cli.inputs import open_dataset, parse_timepoints
-    from elephant.cli.spot_records import all_of
+    from elephant.cli.spot_records import all_of, record_of
     from elephant.methods.trained_model import keep_each
 
     output = SpotOutput(values)
@@ -73,7 +73,7 @@ def predict(dataset: str, model: str | None, **values: Any) -> int:
         return f"{counted(len(found), 'timepoint')} of {len(timepoints)} done, with {_spots(found)}"
 
     def keep(t: int, spots: "Sequence[DetectedSpot]") -> None:
-        found[t] = _records(t, spots)
+        found[t] = [record_of(t, _id(t, i), spot) for i, spot in enumerate(spots)]
 
     with console().attend(promise) as (bars, cancel):
         keep_each(search.find(timepoints, bars, cancel), len(timepoints), bars, keep)
@@ -155,21 +155,6 @@ def _check_radii(values: Mapping[str, Any]) -> None:
 
 def _spots(found: "Mapping[int, Sequence[SpotRecord]]") -> str:
     return counted(sum(map(len, found.values())), "spot")
-
-
-def _records(t: int, found: "Sequence[DetectedSpot]") -> "list[SpotRecord]":
-    from elephant.cli.spot_records import SpotRecord
-
-    return [
-        SpotRecord(
-            t=t,
-            id=_id(t, i),
-            pos=spot.pos[::-1].tolist(),
-            covariance=spot.covariance[::-1, ::-1].ravel().tolist(),
-            quality=spot.quality,
-        )
-        for i, spot in enumerate(found)
-    ]
 
 
 def _id(t: int, i: int) -> int:

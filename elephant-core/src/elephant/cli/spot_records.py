@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from elephant.errors import InvalidInputError
-from elephant.types import FloatArray, Link, Spot, Tag
+from elephant.types import DetectedSpot, FloatArray, Link, Spot, Tag
 
 Vector = tuple[float, float, float]
 Covariance = tuple[float, float, float, float, float, float, float, float, float]
@@ -53,14 +53,14 @@ def spot_of(record: SpotRecord, tag: Tag = Tag.UNLABELED) -> Spot:
     return Spot(record.t, pos, covariance, record.tag or tag, -1 if record.id is None else record.id)
 
 
-def record_of(spot: Spot, **more: Any) -> SpotRecord:
-    """Return the record of a spot, with its other known values."""
+def record_of(t: int, i: int, spot: DetectedSpot) -> SpotRecord:
+    """Return the record of a nucleus that was found at a timepoint, with the id `i`."""
     return SpotRecord(
-        t=spot.t,
-        id=None if spot.id < 0 else spot.id,
+        t=t,
+        id=i,
         pos=spot.pos[::-1].tolist(),
         covariance=spot.covariance[::-1, ::-1].ravel().tolist(),
-        **more,
+        quality=spot.quality,
     )
 
 

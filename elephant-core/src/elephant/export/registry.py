@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from elephant.errors import InvalidInputError, PluginError
+from elephant.errors import PluginError
 from elephant.export.base import Exporter, Report, TrackedMovie
 from elephant.export.ctc import CtcExporter
-from elephant.plugins import Plugin, installed, installed_classes
+from elephant.plugins import Plugin, installed_class
 from elephant.progress import CancelToken, ProgressReporter
 
 CTC = "ctc"
@@ -60,25 +60,9 @@ def form_named(name: str) -> Form:
     """
     if name == CTC:
         return Form(Plugin("exporter", CTC), CtcExporter)
-    found, broken = installed_classes("exporter", Exporter, name)  # type: ignore[type-abstract]
-    if broken:
-        raise broken[0]
-    if not found:
-        raise InvalidInputError(
-            f"expected a format that is installed ({', '.join(form_names())}), got {name}: check the name, or install "
-            "its package"
-        )
-    if len(found) > 1:
-        titles = " and ".join(plugin.title for plugin, _ in found)
-        raise InvalidInputError(f"{titles} have the same name: uninstall one of the packages")
-    plugin, kind = found[0]
+    plugin, kind = installed_class("exporter", Exporter, name, CTC, "format")  # type: ignore[type-abstract]
     with plugin.blamed():
         endings = kind.endings
         if not endings or not isinstance(endings, tuple):
             raise PluginError(f"`endings` should be a tuple of endings of names, but is {endings!r}")
     return Form(plugin, kind)
-
-
-def form_names() -> list[str]:
-    """Return the names of all exporters that are installed; nothing is imported for it."""
-    return sorted({CTC, *(plugin.name for plugin, _ in installed("exporter"))})

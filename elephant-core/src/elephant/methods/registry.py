@@ -8,12 +8,12 @@ import numpy as np
 
 from elephant.config import PredictionParams
 from elephant.dataset import Dataset
-from elephant.errors import InvalidInputError, PluginError
+from elephant.errors import PluginError
 from elephant.images import normalise
 from elephant.keywords import params_of
 from elephant.methods.base import Detector
 from elephant.methods.work import chosen_box
-from elephant.plugins import Plugin, installed, installed_classes
+from elephant.plugins import Plugin, installed_class
 from elephant.progress import CancelToken
 from elephant.types import DetectedSpot, Spot, VoxelSize
 
@@ -112,24 +112,8 @@ def detector_named(name: str, params: Mapping[str, Any], n_dims: int) -> Install
     elephant.errors.PluginError
         It cannot be loaded.
     """
-    found, broken = installed_classes("method", Detector, name)  # type: ignore[type-abstract]
-    if broken:
-        raise broken[0]
-    if not found:
-        raise InvalidInputError(
-            f"expected a method that is installed ({', '.join(method_names())}), got {name}: check the name, or "
-            "install its package"
-        )
-    if len(found) > 1:
-        titles = " and ".join(plugin.title for plugin, _ in found)
-        raise InvalidInputError(f"{titles} have the same name: uninstall one of the packages")
-    plugin, kind = found[0]
+    plugin, kind = installed_class("method", Detector, name, NETWORK, "method")  # type: ignore[type-abstract]
     with plugin.blamed():
         if kind.__abstractmethods__:
             raise PluginError(f"{kind.__name__} does not define {', '.join(sorted(kind.__abstractmethods__))}")
         return InstalledDetector(plugin, params_of(kind, params, n_dims))
-
-
-def method_names() -> list[str]:
-    """Return the names of the network and of all methods that are installed; nothing is imported for it."""
-    return sorted({NETWORK, *(plugin.name for plugin, _ in installed("method"))})
