@@ -30,9 +30,9 @@ from elephant.export.output import check_name, check_output, export_to
 from elephant.export.registry import CTC, form_named
 from elephant.io.atomic import TemporaryFolder
 from elephant.keywords import check_names, leaves, params_of
+from elephant.methods.annotations import Found, annotated_spots, found_spots
 from elephant.methods.detection import DETECTION
 from elephant.methods.flow import FLOW
-from elephant.methods.given_spots import Found, annotated_spots, found_spots
 from elephant.methods.outcome import Outcome
 from elephant.methods.registry import detector_named
 from elephant.methods.starting import start_model

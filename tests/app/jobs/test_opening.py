@@ -12,7 +12,7 @@ from elephant.dataset import DatasetSource
 from elephant.types import VoxelSize
 from elephant_server.jobs.context import WorkerContext, open_dataset
 from elephant_server.schemas.detection import SegResetBody, SegUpdateBody
-from elephant_server.schemas.spots import SpotBody
+from elephant_server.schemas.fields import SpotBody
 
 KNOWN = VoxelSize(2, 0.5, 0.5)
 

@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from elephant.training.loop import LiveSettings
-from elephant_server.jobs import context, runner
-from elephant_server.jobs.context import JobControl
+from elephant_server.jobs import control, runner
+from elephant_server.jobs.control import JobControl
 from elephant_server.jobs.records import Access, Checkpoint, JobKind, LiveParams, Outcome, claim
 from elephant_server.jobs.runner import Work, Worker
 from elephant_server.jobs.store import JobStore
@@ -151,8 +151,8 @@ def test_a_training_that_begins_while_redis_starts_again_waits_for_it(
 def test_where_redis_stays_away_a_training_does_not_begin(
     job_store: JobStore, store: Leaving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(context, "LONGEST_AWAY_S", 0)
-    monkeypatch.setattr(context, "AWAY_INTERVAL_S", 0)
+    monkeypatch.setattr(control, "LONGEST_AWAY_S", 0)
+    monkeypatch.setattr(control, "AWAY_INTERVAL_S", 0)
 
     def work(control: JobControl) -> None:
         store.is_away = True

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from elephant_server.feed import ActivityFeed, FeedPublisher
-from elephant_server.jobs.context import JobControl, make_context
+from elephant_server.jobs.context import make_context
+from elephant_server.jobs.control import JobControl
 from elephant_server.jobs.records import JobKind, Lease, Outcome
 from elephant_server.jobs.runner import Work, Worker, WorkerThreads
 from elephant_server.jobs.store import JobStore

@@ -14,7 +14,7 @@ from werkzeug.datastructures import FileStorage
 from elephant.errors import InvalidInputError, reason_of
 from elephant_server.errors import StorageError
 from elephant_server.schemas.common import Body
-from elephant_server.schemas.spots import MOST_SPOTS
+from elephant_server.schemas.fields import MOST_SPOTS
 from elephant_server.services import services
 from elephant_server.uploads import kept_upload
 

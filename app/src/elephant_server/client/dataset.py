@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.errors import InvalidInputError
-from elephant.methods.given_spots import Found, annotated_spots, found_spots
+from elephant.methods.annotations import Found, annotated_spots, found_spots
 from elephant.tracking import Tracks, join_spots
 from elephant.types import DetectedSpot, EarlierSpot, Link, Spot
 from elephant_server.client.following import PAUSE_S, Follower, in_thread

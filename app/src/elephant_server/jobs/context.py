@@ -1,165 +1,26 @@
 """What a worker's process keeps between jobs, and what a job is given."""
 
 import logging
-import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-from redis.exceptions import RedisError
 
 from elephant.dataset import Dataset, describe_change
 from elephant.dataset.source import describe_difference
 from elephant.device import best_device
-from elephant.errors import Cancelled, DatasetError, InvalidInputError
+from elephant.errors import DatasetError, InvalidInputError
 from elephant.io.download import DownloadRules
 from elephant.io.paths import resolve_inside
 from elephant.methods.work import DEFAULT_CACHE_BYTES
 from elephant.models.cache import ModelCache
 from elephant.models.inspect import model_named
 from elephant.models.pretrained import Pretrained
-from elephant.training.loop import LiveSettings
 from elephant.types import VoxelSize
-from elephant_server.jobs.records import Checkpoint, JobFeed, Lease, LiveParams
+from elephant_server.jobs.records import JobFeed
 from elephant_server.jobs.store import JobStore
 from elephant_server.rabbitmq import Messages
 from elephant_server.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-LOOK_INTERVAL_S = 0.05
-AWAY_INTERVAL_S = 1.0
-WAIT_S = 1.0
-LONGEST_AWAY_S = 12.0  # of Redis, before a job has begun
-
-T = TypeVar("T")
-
-
-class JobControl:
-    """The job store as one job's :class:`~elephant.training.loop.TrainingControl`.
-
-    Looks at most every `LOOK_INTERVAL_S` seconds, so that it may be asked as often as one likes. While Redis is away
-    the job goes on as it was; when it is back with nothing in it, the job is entered again.
-    """
-
-    def __init__(self, job_store: JobStore, lease: Lease) -> None:
-        self.job_id, self.task = lease.id, lease.task
-        self._job_store = job_store
-        self._lease = lease
-        self._seen: Checkpoint | None = None
-        self._params: LiveParams | None = None  # those that it began with
-        self._look_again_at = 0.0
-        self._is_shutting_down = threading.Event()
-
-    def check(self) -> None:
-        """Return if the work may go on; blocks while a training is held.
-
-        Raises
-        ------
-        Cancelled
-            The job was aborted or given up, or its worker is asked to end.
-        """
-        while self._look().must_wait:
-            logger.debug("Training is held")
-            try:
-                self._wait_while_held()
-            except RedisError:
-                # It stays held: what it is held for is in the job store that is away.
-                self.is_shutting_down(AWAY_INTERVAL_S)
-
-    def settings(self) -> LiveSettings:
-        """Return learning rate and number of crops as they are now."""
-        params = self._look().params
-        return LiveSettings(params.lr, params.n_crops)
-
-    def write_settings(self, settings: LiveSettings) -> None:
-        """Make the settings of a training those of the moment; where Redis is away for a short while, wait for it.
-
-        Raises
-        ------
-        Cancelled
-            The worker is asked to end.
-        redis.exceptions.RedisError
-            Redis stays away.
-        """
-        self._params = self._patiently(lambda: self._job_store.write_params(settings.lr, settings.n_crops))
-        self._seen = None
-
-    def announce(self, **news: Any) -> None:
-        """Tell whoever follows the job what is there of it already."""
-        try:
-            self._job_store.announce(self.job_id, news)
-        except RedisError as error:
-            # Each announcement says all that the ones before said.
-            logger.warning("Whoever waits for a file hears of it later: the state cannot be reached (%s)", error)
-
-    def renew(self) -> bool:
-        """Prolong the job's lease; False where it was given up.
-
-        Raises
-        ------
-        redis.exceptions.RedisError
-            The job store cannot be reached.
-        """
-        return self._job_store.renew(self._lease, self._params if self._seen is None else self._seen.params)
-
-    def end(self) -> None:
-        """Make the next check raise; safe to call from a signal handler."""
-        self._is_shutting_down.set()
-
-    def is_shutting_down(self, wait_s: float = 0) -> bool:
-        """Tell whether the worker is asked to end, within some seconds."""
-        return self._is_shutting_down.wait(wait_s)
-
-    def _wait_while_held(self) -> None:
-        with self._job_store.watch() as wait:
-            while self._look(fresh=True).must_wait:
-                wait(WAIT_S)
-
-    def _look(self, fresh: bool = False) -> Checkpoint:
-        if self._is_shutting_down.is_set():
-            raise Cancelled("the server is stopping")
-        if fresh or self._seen is None or time.monotonic() > self._look_again_at:
-            self._seen = self._ask()
-        if self._seen.is_cancelled:
-            raise Cancelled("aborted")
-        return self._seen
-
-    def _ask(self) -> Checkpoint:
-        """Look into the job store; where it is away, what was seen last still counts for a while."""
-        pause = LOOK_INTERVAL_S
-        try:
-            seen = self._look_or_enter() if self._seen is not None else self._patiently(self._look_or_enter)
-        except RedisError as error:
-            if self._seen is None:
-                raise
-            logger.debug("The state cannot be reached (%s)", error)
-            seen, pause = self._seen, AWAY_INTERVAL_S
-        self._look_again_at = time.monotonic() + pause
-        return seen
-
-    def _look_or_enter(self) -> Checkpoint:
-        """Look into the job store; where that has lost the job, enter it again."""
-        seen = self._job_store.look(self.job_id)
-        if seen.is_missing:
-            if not self.renew():
-                raise Cancelled("it was given up, because it did not answer")
-            seen = self._job_store.look(self.job_id)
-        return seen
-
-    def _patiently(self, step: Callable[[], T]) -> T:
-        """Try a step on the job store until it is there, for some seconds: Redis may just be starting again."""
-        end = time.monotonic() + LONGEST_AWAY_S
-        while True:
-            try:
-                return step()
-            except RedisError:
-                if time.monotonic() > end:
-                    raise
-            if self.is_shutting_down(AWAY_INTERVAL_S):
-                raise Cancelled("the server is stopping")
 
 
 @dataclass(frozen=True, slots=True)

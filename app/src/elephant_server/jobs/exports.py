@@ -8,7 +8,8 @@ from typing import Any, BinaryIO
 from elephant.errors import Cancelled, reason_of
 from elephant.export.ctc import export_ctc
 from elephant_server.errors import StorageError
-from elephant_server.jobs.context import JobControl, WorkerContext, open_dataset
+from elephant_server.jobs.context import WorkerContext, open_dataset
+from elephant_server.jobs.control import JobControl
 from elephant_server.jobs.progress import LINE_INTERVAL_S, DashboardProgress
 from elephant_server.schemas.download import CtcBody
 from elephant_server.uploads import passing_place

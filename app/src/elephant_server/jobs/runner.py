@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from elephant.errors import Cancelled, ElephantError
 from elephant_server.errors import UnavailableError, UnexpectedError
-from elephant_server.jobs.context import JobControl
+from elephant_server.jobs.control import JobControl
 from elephant_server.jobs.records import JobKind, Lease, Outcome
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.submit import Workers

@@ -17,7 +17,7 @@ from elephant.methods.base import AnyMethod
 from elephant.methods.detection import DETECTION
 from elephant.methods.flow import FLOW
 from elephant.methods.registry import detector_named
-from elephant.methods.starting import ensure_model, reset_model
+from elephant.methods.starting import ensure_model, one_starter, reset_model
 from elephant.methods.training import prepare_training
 from elephant.methods.work import ModelWork
 from elephant.models.lock import writing
@@ -27,9 +27,9 @@ from elephant.training.loop import LiveSettings
 from elephant.types import DetectedSpot
 from elephant_server.errors import UnavailableError, UnexpectedError
 from elephant_server.jobs import submit
-from elephant_server.jobs.context import JobControl, WorkerContext, cache_bytes, model_file, open_dataset
+from elephant_server.jobs.context import WorkerContext, cache_bytes, model_file, open_dataset
+from elephant_server.jobs.control import JobControl, LiveUpdates, tell
 from elephant_server.jobs.exports import ctc_export
-from elephant_server.jobs.live import LiveUpdates, tell
 from elephant_server.jobs.progress import (
     DashboardProgress,
     DatasetReporter,
@@ -38,7 +38,6 @@ from elephant_server.jobs.progress import (
     show_found,
     training_reporter,
 )
-from elephant_server.jobs.starting import one_starter
 from elephant_server.jobs.submit import Message, Task
 from elephant_server.schemas.common import ModelBody
 from elephant_server.schemas.dataset import DatasetGenerateBody

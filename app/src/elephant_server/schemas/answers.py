@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from elephant import types as core
-from elephant_server.schemas.spots import covariance_xyz, covariance_zyx, vector_zyx, xyz
+from elephant_server.schemas.fields import covariance_xyz, covariance_zyx, vector_zyx, xyz
 
 
 class Completed(BaseModel):

@@ -29,16 +29,18 @@ from elephant_server.schemas.fields import (
     LEAST_LENGTH,
     Bytes,
     CropBox,
+    EllipsoidBody,
     Finite,
     Index,
     Name,
     Sizes,
+    SpotList,
     Vector,
+    check_spots,
     parameter,
     sizes_zyx,
     voxel_size,
 )
-from elephant_server.schemas.spots import EllipsoidBody, SpotList, check_spots
 
 _ABOUT = ("dataset_name", "model_name", "timepoint", "log_dir", "is_livemode")
 

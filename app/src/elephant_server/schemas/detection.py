@@ -29,10 +29,12 @@ from elephant_server.schemas.fields import (
     Index,
     ModelUrl,
     Sizes,
+    SpotBody,
+    SpotList,
     Weight,
     parameter,
+    turned,
 )
-from elephant_server.schemas.spots import SpotBody, SpotList, turned
 
 # Crops of a model that is started from intensities by a request that does not say how large they are, X, Y, Z.
 START_CROP = (96, 96, 16)

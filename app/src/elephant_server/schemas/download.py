@@ -10,8 +10,7 @@ from elephant.export import MarkedNucleus
 from elephant.progress import CancelToken
 from elephant.types import Spot
 from elephant_server.schemas.common import Body, SpotsBody
-from elephant_server.schemas.fields import Name
-from elephant_server.schemas.spots import SPOT_CONFIG, EllipsoidBody, SpotList, turned
+from elephant_server.schemas.fields import SPOT_CONFIG, EllipsoidBody, Name, SpotList, turned
 
 # Seconds; where nothing in between gives up on a request that takes long.
 LATE_FIRST_BYTE_AFTER_S = 50.0

@@ -17,16 +17,19 @@ from elephant_server.schemas.fields import (
     LARGEST_LONG,
     LARGEST_WEIGHT,
     LEAST_LENGTH,
+    SPOT_CONFIG,
+    EllipsoidBody,
     Finite,
     Index,
     ModelUrl,
     Name,
+    SpotList,
     Vector,
     Whole,
     parameter,
+    turned,
     zyx,
 )
-from elephant_server.schemas.spots import SPOT_CONFIG, EllipsoidBody, SpotList, turned
 
 MAX_DISPLACEMENT = 80.0
 

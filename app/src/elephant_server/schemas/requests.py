@@ -13,9 +13,8 @@ from elephant.errors import InvalidInputError
 from elephant.keywords import check_names, plain_type
 from elephant.types import Box, Link, Spot
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
-from elephant_server.schemas.fields import CropBox, Sizes
+from elephant_server.schemas.fields import CropBox, Sizes, covariance_xyz, xyz
 from elephant_server.schemas.flow import FlowPredictBody, FlowTrainBody, FlowUpdateBody
-from elephant_server.schemas.spots import covariance_xyz, xyz
 
 Json = dict[str, Any]
 
