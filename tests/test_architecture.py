@@ -33,7 +33,7 @@ CORE_ORDER: list[set[str]] = [
     {"cli"},
 ]
 APP_ORDER: list[set[str]] = [
-    {"errors", "settings", "device_memory"},
+    {"errors", "settings", "device_memory", "publishing"},
     {"rabbitmq"},
     {"uploads"},
     {"schemas"},

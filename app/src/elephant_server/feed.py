@@ -6,18 +6,16 @@ training of a thousand steps a second costs no more than a slow one.
 """
 
 import json
-import os
-import threading
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from elephant_server.jobs.records import MOST_BYTES, MOST_RESULTS, Result
 from elephant_server.jobs.store_memory import Document, Effects, LogEntry, Store
+from elephant_server.publishing import BackgroundPublisher
 
 Fields = dict[str, Any]
 
@@ -52,7 +50,7 @@ class Line:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class News:
     """What is added to the feed at once.
 
@@ -68,10 +66,22 @@ class News:
         What predictions found, the oldest first.
     """
 
-    lines: Sequence[Line] = ()
-    jobs: Mapping[str, Fields] | None = None
-    datasets: Mapping[str, Fields] | None = None
-    results: Sequence[Result] = ()
+    lines: list[Line] = field(default_factory=list)
+    jobs: dict[str, Fields] = field(default_factory=dict)
+    datasets: dict[str, Fields] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.lines or self.jobs or self.datasets or self.results)
+
+    def add(self, newer: "News") -> None:
+        """Add what is newer; the oldest lines and results are let go."""
+        self.lines += newer.lines
+        self.results += newer.results
+        del self.lines[:-MOST_LINES], self.results[:-MOST_RESULTS]
+        for known, more in ((self.jobs, newer.jobs), (self.datasets, newer.datasets)):
+            for name, fields in more.items():
+                known[name] = {**known.get(name, {}), **fields}
 
 
 class ActivityFeed:
@@ -174,10 +184,8 @@ def _lines(entries: Sequence[LogEntry]) -> list[Line]:
     return [Line(at, level, text, line_id) for line_id, at, level, text in parts]
 
 
-class FeedPublisher:
-    """Publishes what it is given, in order, from a thread of its own, which starts with the first news.
-
-    Making one connects to nothing. It survives a fork: the child gets a thread of its own.
+class FeedPublisher(BackgroundPublisher):
+    """Publishes what it is given, in order.
 
     Parameters
     ----------
@@ -187,102 +195,56 @@ class FeedPublisher:
 
     def __init__(self, feed: ActivityFeed) -> None:
         self._feed = feed
-        self._start_afresh()
+        super().__init__("feed publisher")
 
     def line(self, level: str, text: str) -> None:
         """Publish a line of the log; returns at once."""
-        self._check_process()
-        with self._changed:
-            self._lines.append(Line(time.time(), level, text))
-            self._wake()
+        self._add(News(lines=[Line(time.time(), level, text)]))
 
     def job(self, job_id: str, **fields: object) -> None:
         """Publish what is known of a job; fields that are not named stay as they were. Returns at once."""
-        self._check_process()
-        with self._changed:
-            self._jobs.setdefault(job_id, {}).update(fields)
-            self._wake()
+        self._add(News(jobs={job_id: fields}))
 
     def dataset(self, name: str, **fields: object) -> None:
         """Publish what a request said of a dataset; returns at once."""
-        self._check_process()
-        with self._changed:
-            self._datasets.setdefault(name, {}).update(fields)
-            self._wake()
+        self._add(News(datasets={name: fields}))
 
     def result(self, result: Result) -> None:
         """Publish what a prediction found; returns at once."""
-        self._check_process()
-        with self._changed:
-            self._results.append(result)
-            self._wake()
+        self._add(News(results=[result]))
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything is published; False after so many seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: self._is_published, timeout_s)
 
-    def _check_process(self) -> None:
-        if self._pid != os.getpid():  # a fork has copied the lock and what was left, but not the thread
-            self._start_afresh()
+    def _add(self, news: News) -> None:
+        with self._adding():
+            self._news.add(news)
+            self._is_published = False
 
-    def _start_afresh(self) -> None:
-        self._pid = os.getpid()
-        self._changed = threading.Condition()
-        self._lines: deque[Line] = deque(maxlen=MOST_LINES)
-        self._jobs: dict[str, Fields] = {}
-        self._datasets: dict[str, Fields] = {}
-        self._results: deque[Result] = deque(maxlen=MOST_RESULTS)
+    def _empty(self) -> None:
+        self._news = News()
         self._is_published = True
-        self._thread: threading.Thread | None = None
-
-    def _wake(self) -> None:
-        self._is_published = False
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="feed publisher", daemon=True)
-            self._thread.start()
-        self._changed.notify_all()
 
     def _run(self) -> None:
         while True:
-            news = self._take()
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._news))
+                news, self._news = self._news, News()
             try:
                 self._feed.put(news)
             except RedisError:
                 # It is said elsewhere, by those who need Redis; here it would only become one more line.
-                self._put_back(news)
+                with self._changed:
+                    news.add(self._news)
+                    self._news = news
                 time.sleep(AWAY_S)
                 continue
             except Exception:  # noqa: BLE001, S110 - what comes after it may be publishable
                 # No line about it: that would come here as well.
                 pass
             with self._changed:
-                self._is_published = not self._has_news()
+                self._is_published = not self._news
                 self._changed.notify_all()
             time.sleep(INTERVAL_S)
-
-    def _has_news(self) -> bool:
-        return bool(self._lines or self._jobs or self._datasets or self._results)
-
-    def _take(self) -> News:
-        with self._changed:
-            self._changed.wait_for(self._has_news)
-            news = News(list(self._lines), self._jobs, self._datasets, list(self._results))
-            self._lines.clear()
-            self._results.clear()
-            self._jobs, self._datasets = {}, {}
-            return news
-
-    def _put_back(self, news: News) -> None:
-        """Keep what could not be published: what was left meanwhile is newer and wins."""
-        with self._changed:
-            newer = list(self._lines)
-            self._lines.clear()
-            self._lines.extend((*news.lines, *newer))
-            self._results = deque((*news.results, *self._results), maxlen=MOST_RESULTS)
-            self._jobs = _merged(dict(news.jobs or {}), self._jobs)
-            self._datasets = _merged(dict(news.datasets or {}), self._datasets)
-
-
-def _merged(older: dict[str, Fields], newer: dict[str, Fields]) -> dict[str, Fields]:
-    return {name: {**older.get(name, {}), **newer.get(name, {})} for name in {**older, **newer}}

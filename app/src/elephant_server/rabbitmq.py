@@ -7,7 +7,6 @@ are not sent. Any other format than this one would close the client's channel.
 
 import json
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -17,6 +16,8 @@ from typing import Any, Protocol
 import pika
 import pika.exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
+
+from elephant_server.publishing import BackgroundPublisher
 
 # The second is that of a broker that takes a connection and says nothing: pika has it apart from its other errors.
 BROKER_ERRORS = (pika.exceptions.AMQPError, AMQPConnectorException, OSError)
@@ -46,10 +47,8 @@ class Message:
         return self.expires_ms - int(1000 * (time.monotonic() - self.made_at))
 
 
-class Publisher:
-    """Publishes messages in order from a thread of its own, which starts with the first one.
-
-    Creating one does not connect. It survives a fork: the child gets its own thread and connection.
+class Publisher(BackgroundPublisher):
+    """Publishes messages in order, over one kept connection.
 
     Parameters
     ----------
@@ -57,27 +56,17 @@ class Publisher:
         The broker, amqp://user:password@host:port/vhost.
     """
 
-    _thread: threading.Thread | None
-    _buffer: deque[Message]
-
     def __init__(self, url: str) -> None:
         self._url = url
-        self._start_afresh()
+        super().__init__("publisher")
 
     def publish(self, message: Message) -> None:
         """Put a message into the buffer; returns at once."""
-        if self._pid != os.getpid():
-            # A fork has copied the buffer and the lock, but not the thread.
-            self._start_afresh()
-        with self._changed:
+        with self._adding():
             if len(self._buffer) == BUFFER_SIZE:
                 self._unsent -= 1
             self._buffer.append(message)
             self._unsent += 1
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything published so far has been handed to the broker; False after `timeout_s` seconds.
@@ -90,15 +79,12 @@ class Publisher:
             self._changed.wait_for(lambda: not self._unsent or self._n_failures > failures, timeout_s)
             return not self._unsent
 
-    def _start_afresh(self) -> None:
-        self._pid = os.getpid()
-        self._changed = threading.Condition()
-        self._buffer = deque(maxlen=BUFFER_SIZE)
+    def _empty(self) -> None:
+        self._buffer: deque[Message] = deque(maxlen=BUFFER_SIZE)
         self._unsent = 0
         self._is_away = False
         self._n_failures = 0
         self._retry = threading.Event()
-        self._thread = None
 
     def _run(self) -> None:
         pause = FIRST_PAUSE_S

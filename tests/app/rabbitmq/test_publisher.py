@@ -150,21 +150,37 @@ def test_the_words_of_an_error_go_to_the_client_without_where_it_came_from() -> 
 
 FORKING = """
 import os
+from elephant_server.feed import ActivityFeed, FeedPublisher
+from elephant_server.jobs.store_redis import RedisStore
 from elephant_server.rabbitmq import Message, Publisher
 
-publisher = Publisher("amqp://user:user@127.0.0.1:1/%2F")
-publisher.publish(Message("log", "the parent's", 1000))
+messages = Publisher("amqp://user:user@127.0.0.1:1/%2F")
+feed = FeedPublisher(ActivityFeed(RedisStore("redis://127.0.0.1:1/0")))
+feed._run = lambda: feed._pid  # what is kept stays where it can be seen
+
+def publish(who):
+    messages.publish(Message("log", who, 1000))
+    feed.line("INFO", who)
+
+def tell():
+    kept = [message.body for message in messages._buffer], [line.text for line in feed._news.lines]
+    print(*kept, messages._thread.is_alive(), feed._thread is not before, flush=True)
+
+before = None
+publish("the parent's")
 if not os.fork():
-    publisher.publish(Message("log", "the child's", 1000))
-    print([message.body for message in publisher._buffer], publisher._thread.is_alive(), flush=True)
+    before = feed._thread
+    publish("the child's")
+    tell()
     os._exit(0)
 os.wait()
-print([message.body for message in publisher._buffer], publisher._thread.is_alive())
+tell()
 """
 
 
-def test_a_forked_process_sends_its_own_messages_alone() -> None:
+def test_a_forked_process_publishes_what_is_its_own_alone() -> None:
     # A process of its own is forked: the tests' threads are not copied by halves.
     forking = [sys.executable, "-c", FORKING]
     said = subprocess.run(forking, check=True, capture_output=True, text=True, timeout=60).stdout
-    assert said.splitlines() == ['["the child\'s"] True', '["the parent\'s"] True']
+    child, parent = (f'["the {who}\'s"] ["the {who}\'s"] True True' for who in ("child", "parent"))
+    assert said.splitlines() == [child, parent]
