@@ -82,7 +82,27 @@ def make_folders(settings: Settings) -> None:
     run = settings.runtime_dir
     inside = (settings.service_logs_dir, run / "nginx", run / "rabbitmq")
     for folder in (settings.datasets_dir, settings.models_dir, settings.logs_dir, settings.secrets_dir, *inside):
-        _make(folder, variable("run_dir" if folder in inside else "workspace"))
+        make_folder(folder, variable("run_dir" if folder in inside else "workspace"))
+
+
+def make_folder(folder: Path, variable: str) -> None:
+    """Create a folder, if it does not exist.
+
+    Parameters
+    ----------
+    variable
+        The variable that sets it, for the message.
+
+    Raises
+    ------
+    StackError
+        It cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = reason_of(error)
+        raise StackError(f"{variable}: {folder} cannot be created ({reason}). Choose another folder.") from None
 
 
 @contextlib.contextmanager
@@ -99,14 +119,6 @@ def socket_folder(settings: Settings) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _make(folder: Path, name: str) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = reason_of(error)
-        raise StackError(f"{name}: {folder} cannot be created ({reason}). Choose another folder.") from None
 
 
 def _holds_sockets(folder: Path) -> bool:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from elephant.errors import reason_of
 from elephant_server.auth.tokens import url_with_token
 from elephant_server.deploy.credentials import with_secrets
-from elephant_server.deploy.folders import hold
+from elephant_server.deploy.folders import hold, make_folder
 from elephant_server.deploy.foreground import say, stop_on_signals
 from elephant_server.deploy.preflight import Listener, require_free
 from elephant_server.embedded.connections import GuardedServer
@@ -65,7 +64,8 @@ def serve(settings: Settings) -> None:
             f"{variable('tls_cert')}: encryption needs NGINX, which this server does not have. Start the whole stack "
             f"instead (make serve-stack), or put a proxy that supports https in front."
         )
-    _make_folders(settings)
+    for folder in (settings.datasets_dir, settings.models_dir, settings.logs_dir, settings.runtime_dir):
+        make_folder(folder, variable("workspace"))
     with stop_on_signals() as stop, hold(settings.workspace, variable("workspace")):
         settings = with_secrets(settings, with_broker=False)
         require_free([Listener("http_port", settings.listens_at, settings.http_port)])
@@ -186,13 +186,3 @@ def _announcement(settings: Settings, device: str, *, with_secrets: bool) -> lis
 def _choose_gpus(settings: Settings) -> None:
     if settings.cuda_visible_devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = settings.cuda_visible_devices
-
-
-def _make_folders(settings: Settings) -> None:
-    for folder in (settings.datasets_dir, settings.models_dir, settings.logs_dir, settings.runtime_dir):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StackError(
-                f"{variable('workspace')}: {folder} cannot be created ({reason_of(error)}). Choose another folder."
-            ) from None
