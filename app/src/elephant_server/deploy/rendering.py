@@ -20,35 +20,6 @@ _CIPHERS = tuple(
 _CIPHERS_13 = ("TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256")
 
 
-def redis_configuration(settings: Settings) -> str:
-    """Return ``redis.conf``.
-
-    Raises
-    ------
-    StackError
-        Others would reach it without a password: other machines, or other users of this one, who could give the
-        workers jobs.
-    """
-    if settings.redis_password is None:
-        raise StackError("Redis would be open to others without a password: set ELEPHANT_REDIS_PASSWORD.")
-    lines = [
-        f"bind {' '.join(redis_addresses(settings))}",
-        f"port {settings.redis_port}",
-        "protected-mode yes",
-        'save ""',
-        "appendonly no",
-        "daemonize no",
-        f'dir "{settings.runtime_dir}"',
-    ]
-    lines.append(f"requirepass {_quoted(settings.redis_password)}")
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> str:
-    """Quote a text for Redis' configuration file."""
-    return '"' + "".join(f"\\x{byte:02x}" for byte in text.encode()) + '"'
-
-
 def write_configuration(settings: Settings, sockets: Path, own: OwnPorts) -> None:
     """Render the configuration of supervisord and of the services into the run folder."""
     run = settings.runtime_dir
@@ -129,6 +100,35 @@ def _nginx_paths() -> dict[str, str]:
 def _filled(text: str, values: Mapping[str, str]) -> str:
     """Return a template with its names filled in; NGINX's own variables have small letters."""
     return re.sub(r"\$\{([A-Z_]+)\}", lambda name: values[name[1]], text)
+
+
+def redis_configuration(settings: Settings) -> str:
+    """Return ``redis.conf``.
+
+    Raises
+    ------
+    StackError
+        Others would reach it without a password: other machines, or other users of this one, who could give the
+        workers jobs.
+    """
+    if settings.redis_password is None:
+        raise StackError("Redis would be open to others without a password: set ELEPHANT_REDIS_PASSWORD.")
+    lines = [
+        f"bind {' '.join(redis_addresses(settings))}",
+        f"port {settings.redis_port}",
+        "protected-mode yes",
+        'save ""',
+        "appendonly no",
+        "daemonize no",
+        f'dir "{settings.runtime_dir}"',
+    ]
+    lines.append(f"requirepass {_quoted(settings.redis_password)}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """Quote a text for Redis' configuration file."""
+    return '"' + "".join(f"\\x{byte:02x}" for byte in text.encode()) + '"'
 
 
 def rabbitmq_configuration(settings: Settings, amqp_port: int) -> str:
