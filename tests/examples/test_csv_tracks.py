@@ -87,7 +87,7 @@ class Odd(Exporter):
         ("        raise SystemExit\n", "the exporter odd of the package visitor failed (SystemExit)"),
         ("        place.unlink()\n", "failed (FileNotFoundError: it wrote no file)"),
         ("        raise OSError(28, 'No space left on device', str(place))\n", "No space left on device"),
-        ("    endings = 'odd'\n", "`endings` should be a tuple of endings"),
+        ("    endings = 'odd'\n", "expected `endings` to be a tuple"),
         ("import nothing_of_this_name\n", "cannot be loaded (ModuleNotFoundError"),
         ("Odd = 3\n", "should be a subclass of elephant.export.base.Exporter"),
         ("    export.__isabstractmethod__ = True\n", "failed (TypeError"),

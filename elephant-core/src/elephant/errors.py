@@ -1,4 +1,4 @@
-"""The errors of the core. Each message says what was expected, what was found and what to do."""
+"""The errors of the core. Each message says what was expected, what was found, and what to do."""
 
 
 class ElephantError(Exception):
@@ -41,10 +41,10 @@ class PluginError(ElephantError):
     """A package that adds a reader or an exporter cannot be loaded, or failed: that package is at fault."""
 
 
-class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
-    """Raised from a :class:`elephant.progress.CancelToken` where work was asked to end."""
+class Cancelled(Exception):  # noqa: N818 - not an error: the user asked for it
+    """Raised by a :class:`elephant.progress.CancelToken` to stop work."""
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the reason of an error, which is never empty: some system errors have no text."""
+    """Return the reason of an error; it is never empty, although some system errors have no text."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

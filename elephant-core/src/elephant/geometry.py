@@ -1,4 +1,4 @@
-"""Ellipsoids on the voxel grid: painting them, and measuring them from painted voxels."""
+"""Ellipsoids on the voxel grid: rasterising them, and measuring connected components."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ class Ellipsoid:
 
     @classmethod
     def from_spots(cls, spots: Sequence[Spot | Link], n_dims: int) -> list[Self]:
-        """Decompose the covariances of many at once, as :meth:`from_spot` does; each only the first time.
+        """Decompose the covariances of many spots at once, keeping their last `n_dims` axes; each only the first time.
 
         Raises
         ------
@@ -63,7 +63,7 @@ class Ellipsoid:
 
     @property
     def reach(self) -> FloatArray:
-        """Half the size of the axis-parallel box around the box of half-widths `radii`, (n,), physical."""
+        """Half the size of the axis-parallel box around the oriented box of half-widths `radii`, (n,), physical."""
         reach: FloatArray = np.abs(self.axes).T @ self.radii
         return reach
 
@@ -86,7 +86,7 @@ def _decompose(spots: Sequence[Spot | Link], n_dims: int) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ComponentStatistics:
-    """Measures of N components over n axes, in voxels.
+    """Measurements of N components over n axes, in voxels.
 
     Attributes
     ----------
@@ -142,7 +142,7 @@ def component_statistics(mask: NDArray[np.bool_], values: NDArray[np.floating]) 
 
 GROWTH = 1.1
 DEFAULT_MIN_VOXELS = 9
-_MOST_AT_ONCE = 1 << 22  # voxels: distances take eight bytes each, three times over
+_MOST_AT_ONCE = 1 << 22  # voxels: distances take three times eight bytes each
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,7 +183,7 @@ class Raster(Block):
 
 
 def block_of(ellipsoid: Ellipsoid, scale: Sequence[float], shape: Shape, min_voxels: int = DEFAULT_MIN_VOXELS) -> Block:
-    """Find in which part of an image the voxels of an ellipsoid lie, those that :func:`rasterise` finds."""
+    """Return the part of an image that holds the voxels that :func:`rasterise` finds for an ellipsoid."""
     return Block(_grown(ellipsoid, np.asarray(scale, dtype=np.float64), shape, min_voxels)[1])
 
 
@@ -196,9 +196,9 @@ def rasterise(
 ) -> Raster:
     """Find the voxels of an image that belong to an ellipsoid.
 
-    A voxel i belongs to it where ``sum_k ((axes_k . (i * scale - centre)) / r_k)^2 < 1``. Small ellipsoids grow: first
-    the semi-axes by 1.1 while their bounding box, cut to the image, holds fewer than `min_voxels`, then the threshold
-    by 1.1 while fewer voxels qualify. An ellipsoid whose box does not touch the image has no voxels.
+    A voxel i belongs to it if ``sum_k ((axes_k . (i * scale - centre)) / r_k)^2 < 1``. Small ellipsoids grow: first the
+    semi-axes are multiplied by 1.1 while their bounding box, cut to the image, has fewer than `min_voxels` voxels, then
+    the threshold is, while fewer voxels qualify. An ellipsoid whose box does not touch the image has no voxels.
 
     Parameters
     ----------
@@ -209,14 +209,14 @@ def rasterise(
     shape
         Size of the image, n values, (Z), Y, X.
     min_voxels
-        The least number of voxels, where the image has as many.
+        The least number of voxels, if the image has that many.
     cancel
         Asked before each few million voxels.
 
     Raises
     ------
     elephant.errors.Cancelled
-        `cancel` asked for the end.
+        From `cancel`.
 
     References
     ----------
@@ -229,7 +229,7 @@ def rasterise(
         return Raster(box, mask)
 
     def distances() -> Iterator[tuple[slice, FloatArray]]:
-        """Give the squared distances of a box in slabs along its first axis."""
+        """Yield the squared distances of a box in slabs along its first axis."""
         step = max(1, _MOST_AT_ONCE * len(mask) // mask.size)
         for start in range(0, len(mask), step):
             token.check()
@@ -243,7 +243,7 @@ def rasterise(
     if np.count_nonzero(mask) < wanted:
         threshold = _threshold(np.concatenate([_smallest(d, wanted) for _, d in distances()]), wanted)
         for slab, distance in distances():
-            # What is flatter than any nucleus is further away than numbers go: all of that is equally far.
+            # For extremely flat ellipsoids distances overflow: all of these are treated as equally far.
             np.less(np.minimum(distance, _FARTHEST), threshold, out=mask[slab])
     return Raster(box, mask)
 
@@ -258,7 +258,7 @@ def _smallest(distance: FloatArray, n: int) -> FloatArray:
 
 
 def _threshold(distances: FloatArray, wanted: int) -> float:
-    """Return the first threshold, grown from 1, below which as many distances are as are wanted."""
+    """Return the first threshold, grown from 1, below which there are enough distances."""
     needed = float(np.partition(distances, wanted - 1)[wanted - 1])
     threshold = 1.0
     while threshold <= needed:
@@ -269,7 +269,7 @@ def _threshold(distances: FloatArray, wanted: int) -> float:
 def _grown(
     ellipsoid: Ellipsoid, scale: FloatArray, shape: Shape, min_voxels: int
 ) -> tuple[Ellipsoid, tuple[slice, ...]]:
-    """Return an ellipsoid that is large enough, and its box; without voxels if it does not touch the image."""
+    """Return an ellipsoid that is large enough, and its box, which is empty if it does not touch the image."""
     box = _cut_box(ellipsoid, scale, shape)
     if _n_voxels(box) == 0:
         return ellipsoid, tuple(slice(0, 0) for _ in shape)
@@ -280,11 +280,11 @@ def _grown(
 
 
 def _cut_box(ellipsoid: Ellipsoid, scale: FloatArray, shape: Shape) -> tuple[slice, ...]:
-    # There are thousands of ellipsoids, and these are three numbers each: Python is faster here than NumPy.
+    # With thousands of ellipsoids of three numbers each, Python is faster than NumPy.
     centres, reaches = (ellipsoid.centre / scale).tolist(), (ellipsoid.reach / scale).tolist()
     box = []
     for centre, reach, limit in zip(centres, reaches, shape, strict=True):
-        # Clipped as floats first: a position far outside need not have an integer.
+        # Clipped as floats first: a position far outside may not fit into an integer.
         start = math.floor(min(max(centre - reach, 0.0), limit))
         stop = min(max(math.ceil(min(max(centre + reach, -1.0), limit)) + 1, 0), limit)
         box.append(slice(start, max(start, stop)))

@@ -1,4 +1,4 @@
-"""From a stored timepoint to what a network sees: median correction, normalisation, rescaling."""
+"""Preparing images for networks: median correction, normalisation, rescaling, resampling."""
 
 from typing import Literal, TypeVar
 
@@ -15,7 +15,7 @@ from elephant.types import Shape
 def sample_at(
     images: Tensor, positions: Tensor, mode: Literal["bilinear", "nearest"], outside: Literal["border", "zeros"]
 ) -> Tensor:
-    """Return the values of images at positions.
+    """Sample images at positions.
 
     Parameters
     ----------
@@ -24,9 +24,9 @@ def sample_at(
     positions
         In voxels, (N, (Z'), Y', X', n), the last axis (Z), Y, X.
     mode
-        Linear in all axes, or the nearest voxel.
+        Linear interpolation along all axes, or the nearest voxel.
     outside
-        What lies outside of the images: their border's values, or 0.
+        Values outside of the images: those of their border, or 0.
 
     Returns
     -------
@@ -34,8 +34,8 @@ def sample_at(
         (N, C, (Z'), Y', X').
     """
     size = torch.tensor(images.shape[2:], dtype=positions.dtype, device=positions.device)
-    # grid_sample wants X, Y(, Z), from -1 to 1 between the outer edges of the corner voxels: of an axis with one voxel,
-    # the centres of both corners are the same.
+    # grid_sample expects X, Y(, Z), from -1 to 1 between the outer edges of the corner voxels: the centres of both
+    # corner voxels would coincide along an axis with one voxel.
     relative = (positions * 2 + 1) / size - 1
     grid = relative.flip(-1).to(images.dtype)
     return functional.grid_sample(images, grid, mode, outside, align_corners=False)
@@ -59,12 +59,12 @@ def normalise(image: NDArray[np.generic], use_median: bool = False) -> Image:
     image
         As stored, (Z), Y, X.
     use_median
-        Before that, shift each slice along Z so that its median is the volume's; slices with median 0 are left alone.
+        Whether to first shift each slice along Z to the volume's median; slices with median 0 are unchanged.
 
     Returns
     -------
     numpy.ndarray
-        float32; zeros where all intensities are the same.
+        float32, of the same shape; all 0 if all intensities are equal.
     """
     values = image.astype(np.float32)
     if use_median and image.ndim == 3:
@@ -78,7 +78,7 @@ def normalise(image: NDArray[np.generic], use_median: bool = False) -> Image:
 
 
 def darker_than(image: NDArray[np.generic], threshold: float) -> NDArray[np.bool_]:
-    """Return where the normalised image, see :func:`normalise`, is below a threshold.
+    """Return where an image, normalised as by :func:`normalise`, is below a threshold.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def darker_than(image: NDArray[np.generic], threshold: float) -> NDArray[np.bool
     """
     if image.dtype.kind != "u" or image.dtype.itemsize > 2:
         return np.asarray(normalise(image) < threshold)
-    # Whole numbers: each value there may be is normalised once, and they rise.
+    # Each possible integer is normalised once; normalised values are ascending.
     low, high = int(image.min()), int(image.max())
     n_below = np.count_nonzero(normalise(np.arange(low, high + 1, dtype=image.dtype)) < threshold)
     return np.asarray(image < low + n_below)
@@ -118,7 +118,7 @@ def rescale(image: Image, size: Shape | None) -> Image:
 
 
 def rescale_labels(labels: NDArray[L], size: Shape | None) -> NDArray[L]:
-    """Rescale (Z), Y, X to `size` by nearest neighbour, voxel for voxel as :func:`rescale` does."""
+    """Rescale (Z), Y, X to `size` by nearest neighbour, with the same voxel centres as :func:`rescale`."""
     if size is None or labels.shape == tuple(size):
         return labels
     out = functional.interpolate(torch.from_numpy(labels)[None, None], size=tuple(size), mode="nearest-exact")

@@ -1,4 +1,4 @@
-"""Annotations to training targets: spots to detection labels, links to flow labels."""
+"""Painting training targets from annotations: detection labels from spots, flow labels from links."""
 
 from collections.abc import Iterable
 
@@ -36,19 +36,19 @@ def detection_labels(
     params
         Voxel size, `c_ratio` and `auto_bg_thresh`.
     image
-        The image as it is stored, (Z), Y, X; needed where `auto_bg_thresh` is above 0.
+        The image as stored, (Z), Y, X; needed if `auto_bg_thresh` is above 0.
     cancel
         Asked before each spot, and within large ones.
 
     Returns
     -------
     numpy.ndarray
-        uint8, (Z), Y, X.
+        uint8, (Z), Y, X; values of :class:`elephant.types.Label`.
 
     Raises
     ------
     elephant.errors.Cancelled
-        `cancel` asked for the end.
+        From `cancel`.
 
     References
     ----------
@@ -76,7 +76,7 @@ def _automatic_background(shape: Shape, params: LabelParams, image: NDArray[np.g
     if params.auto_bg_thresh <= 0:
         return np.zeros(shape, dtype=bool)
     if image is None:
-        raise ValueError("an automatic background needs the image")
+        raise ValueError("expected an image for the automatic background")
     return darker_than(image, params.auto_bg_thresh)
 
 
@@ -107,7 +107,7 @@ def _paint_centre(labels: Labels, tag: Tag, inner: Raster) -> None:
 
 
 def _with_neighbours(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Add the voxels that touch those of a mask, by a side, an edge or a corner."""
+    """Dilate a mask by the voxels that touch it by a face, an edge or a corner."""
     grown = mask
     for axis in range(mask.ndim):
         before, after = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
@@ -137,15 +137,15 @@ def flow_labels(
     Returns
     -------
     numpy.ndarray
-        float32, (n + 1, (Z), Y, X): over the voxels of the later spot its displacement in voxels over the norm, X, Y(,
-        Z), then a weight of 1; 0 elsewhere.
+        float32, (n + 1, (Z), Y, X): at the voxels of the later spot its displacement in voxels divided by the norm,
+        X, Y(, Z), then a weight of 1; 0 elsewhere.
 
     Raises
     ------
     elephant.errors.InvalidInputError
         A covariance is not positive definite.
     elephant.errors.Cancelled
-        `cancel` asked for the end.
+        From `cancel`.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Predictions to spots: centre probabilities to ellipsoids, a flow to earlier positions."""
+"""Reading out predictions: ellipsoids from centre probabilities, earlier positions from a flow."""
 
 import logging
 from dataclasses import dataclass
@@ -42,13 +42,13 @@ def extract_spots(
     probability
         Centre probability, (Z), Y, X.
     params
-        Voxel size of the stored image and what counts as a nucleus.
+        Voxel size of the stored image, threshold, and limits of a nucleus.
     origin
         First voxel of `probability` in the stored image, (Z), Y, X; by default its first.
     ratio
-        Size of the stored image over that of the image the network saw, per axis; by default 1.
+        Size of the stored image divided by that of the network's input, per axis; by default 1.
     stretch_z
-        Multiply the Z size for the moments by `c_ratio`, as a 2D network applied slice by slice needs.
+        Whether to multiply the Z size for the moments by `c_ratio`, for a 2D network that is applied slice by slice.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def extract_spots(
 
 
 def _smallest_volume(params: SpotParams, scale: FloatArray) -> float:
-    """Return the volume, in voxels, of a sphere (circle) of the radius that the smallest centre has."""
+    """Return the volume, in voxels, of a sphere (circle) with the radius of the smallest centre."""
     radius = params.r_min * params.c_ratio
     unit = 4 / 3 * np.pi if len(scale) == 3 else np.pi
     return float(unit * np.prod(radius / scale))
@@ -96,7 +96,7 @@ def _covariances(
     eigenvalues, axes = np.linalg.eigh(components.moments[large] * voxel[:, :, None] * voxel[:, None, :])
     eigenvalues[eigenvalues < RELATIVE_ZERO * eigenvalues[:, -1:]] = 0
     radii = 2 * np.sqrt(eigenvalues) / params.c_ratio
-    # A flat component's missing radius is paired by rank with Z, Y, X: existing results carry this.
+    # A flat component's missing radius is paired by rank with Z, Y, X: results depend on this.
     radii = np.where(eigenvalues == 0, np.maximum(params.r_min, scale), radii)
     is_nucleus = np.asarray(eigenvalues.any(axis=1) & (radii >= params.r_min).all(axis=1))
     radii = np.minimum(radii, params.r_max)
@@ -128,7 +128,7 @@ class FlowField:
     voxels: NDArray[np.floating]
 
     def displacement(self, raster: Raster) -> FloatArray:
-        """Return the mean over the voxels of a spot that :func:`covers` holds for, voxels, (n,), (Z), Y, X."""
+        """Return the mean over the voxels of a spot inside the box, voxels, (n,), (Z), Y, X."""
         origin = self.box.origin
         inside = tuple(slice(s.start - o, s.stop - o) for s, o in zip(raster.slices, origin, strict=True))
         values = self.voxels[(slice(None), *inside)][:, raster.mask]
@@ -137,7 +137,7 @@ class FlowField:
 
 
 def covers(box: Box, block: Block) -> bool:
-    """Return whether a box contains the whole block of a spot's voxels, and there are some."""
+    """Return whether a spot has voxels and a box contains their whole block."""
     return not block.is_empty and all(
         o <= s.start and s.stop <= e for s, o, e in zip(block.slices, box.origin, box.end, strict=True)
     )

@@ -1,4 +1,4 @@
-"""The small values that all modules share: frozen, validated, always in the order Z, Y, X."""
+"""Small types that all modules share: frozen, validated, always in the order Z, Y, X."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ FloatArray = NDArray[np.float64]
 
 
 class Tag(StrEnum):
-    """A person's verdict on a spot: true or false positive, negative or border, or none yet."""
+    """A user's tag of a spot: true or false positive, negative or border, or unlabelled."""
 
     TP = "tp"
     FP = "fp"
@@ -125,8 +125,8 @@ class Box:
         return len(shape) == len(self.size) and all(e <= s for e, s in zip(self.end, shape, strict=True))
 
 
-# Radii, (n,), ascending, and unit vectors as rows, (n, n), of an ellipsoid: elephant.geometry keeps them with it, so a
-# covariance is decomposed once however many steps look at it.
+# Radii, (n,), ascending, and unit vectors as rows, (n, n), of an ellipsoid: elephant.geometry stores them in the spot,
+# so that a covariance is decomposed once, however many steps need it.
 Semiaxes = tuple[FloatArray, FloatArray]
 
 
@@ -144,7 +144,7 @@ class Spot:
         Symmetric positive definite matrix in squared physical units, (3, 3), Z, Y, X. The surface is its one-sigma
         level set: semi-axes are the square roots of its eigenvalues.
     tag
-        A person's verdict on it.
+        The user's tag.
     id
         The client's id of the spot, -1 if it has none.
 
@@ -249,7 +249,7 @@ def _check_ellipsoid(name: str, pos: FloatArray, covariance: FloatArray) -> None
         raise InvalidInputError(f"{name} needs a position of three finite numbers, got {pos}")
     if covariance.shape != (3, 3) or not np.isfinite(covariance).all():
         raise InvalidInputError(f"{name} needs a covariance of 3 x 3 finite numbers, got {covariance.tolist()}")
-    # Of np.allclose's meaning, in a fifth of its time: a request may have a million spots.
+    # As np.allclose, in a fifth of its time: a request may have a million spots.
     sizes = np.abs(covariance)
     if (np.abs(covariance - covariance.T) > 1e-9 * sizes.max() + 1e-4 * sizes.T).any():
         raise InvalidInputError(f"{name} needs a symmetric covariance, got {covariance.tolist()}")

@@ -32,5 +32,5 @@ def test_unlabeled_spots_and_spots_outside_leave_no_trace() -> None:
 
 
 def test_an_automatic_background_needs_an_image() -> None:
-    with pytest.raises(ValueError, match="needs the image"):
+    with pytest.raises(ValueError, match="expected an image"):
         detection_labels((3, 3, 3), [], LabelParams(voxel_size=(1, 1, 1), auto_bg_thresh=0.1))

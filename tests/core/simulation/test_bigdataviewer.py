@@ -118,7 +118,7 @@ def test_a_failed_writing_leaves_nothing_and_an_old_file_alone(tmp_path: Path) -
     path = tmp_path / "movie.h5"
     path.write_bytes(b"old")
     writer = BigDataViewerWriter(path, (4, 8, 8), (1, 1, 1))
-    with pytest.raises(InvalidInputError, match=r"timepoint 0 must be uint16 of \(4, 8, 8\)"), writer:
+    with pytest.raises(InvalidInputError, match=r"expected uint16 of \(4, 8, 8\) for timepoint 0"), writer:
         writer.append(np.zeros((4, 8, 9), np.uint16))
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["movie.h5"]

@@ -1,4 +1,4 @@
-"""Results in the form in which others read them: masks of the Cell Tracking Challenge."""
+"""Writing tracked nuclei for other programs: masks of the Cell Tracking Challenge, and formats of other packages."""
 
 from elephant.export.archive import MaskArchive, beginning_of_archive
 from elephant.export.masks import MarkedNucleus, ctc_mask

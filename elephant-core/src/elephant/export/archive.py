@@ -1,8 +1,8 @@
-"""Masks into a .zip that can be sent on while it is written: what is in its file is never changed again.
+"""Writing masks into a .zip that can be sent while it is written: what is in its file never changes again.
 
-So each entry's sizes and checksum come after its data, as the format allows where it is written into a stream, and the
-beginning of an archive is known before any mask is: whoever has to keep a connection alive can send it. Python's own
-``zipfile`` writes neither, since it needs to know an entry's size for its header.
+Each entry's sizes and checksum follow its data, as the format allows for streams. The beginning of an archive is known
+before any mask is, so it can be sent to keep a connection alive. Python's own ``zipfile`` writes neither, since it puts
+an entry's size into its header.
 
 References
 ----------
@@ -30,7 +30,7 @@ _VERSION, _VERSION_64 = 20, 45
 _SIZES_FOLLOW = 1 << 3
 _DEFLATED = 8
 _FIRST_DAY = 1 << 5 | 1  # 1 January 1980
-# From these on, numbers stand where there is room for them, and a mark in their place.
+# Numbers from these limits on are written into longer fields elsewhere, and a mark takes their place.
 _LIMIT_16, _LIMIT_32 = 0xFFFF, 0xFFFFFFFF
 _MARK_16, _MARK_32 = 0xFFFF, 0xFFFFFFFF
 # A field that readers skip; Android's tools align entries with it.
@@ -47,25 +47,25 @@ _EXTRA = struct.Struct("<2H")
 
 
 def beginning_of_archive(first: str) -> bytes:
-    """Return how an archive begins whose first entry has this name: some kilobytes, whatever the mask holds.
+    """Return the first few kilobytes of an archive whose first entry has this name, whatever the mask holds.
 
-    That is a reserve of bytes which can be sent one at a time, while nothing else is known yet.
+    They are a reserve that can be sent byte by byte before anything else is known.
     """
     padding = _EXTRA.pack(_PADDING, _N_PADDING) + bytes(_N_PADDING)
     return _local_header(first, padding)
 
 
 class MaskArchive:
-    """A .zip of masks; used as a context, which ends it where nothing was raised.
+    """A .zip of masks; a context manager, which completes the archive unless an error was raised.
 
     Parameters
     ----------
     file
         Open for writing, at its beginning.
     folder
-        Where a TIFF lies while it is compressed, without a name, so that nothing of it can stay.
+        Folder of the temporary TIFF that is being compressed; it has no name, so that it cannot be left behind.
     has_reserve
-        Whether it begins as :func:`beginning_of_archive` says.
+        Whether the archive begins with :func:`beginning_of_archive`.
     """
 
     def __init__(self, file: BinaryIO, folder: Path, *, has_reserve: bool = False) -> None:
@@ -83,7 +83,7 @@ class MaskArchive:
             self._end()
 
     def add(self, name: str, mask: Mask, cancel: CancelToken) -> None:
-        """Add a mask as a TIFF that ImageJ opens; all of it is in the file afterwards.
+        """Add a mask as a TIFF that ImageJ opens; afterwards all of it is in the file.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class MaskArchive:
         OSError
             It cannot be written, for instance because the disk is full.
         elephant.errors.Cancelled
-            `cancel` asked for the end; what was written of the mask is no part of a whole archive.
+            From `cancel`; the archive is then incomplete.
         """
         self._add(name, self._tiff(mask, cancel))
 
@@ -117,14 +117,14 @@ class MaskArchive:
             crc, size = zlib.crc32(block, crc), size + len(block)
             compressed += self._write(compressor.compress(block))
         compressed += self._write(compressor.flush())
-        # Readers tell by the size itself which of them follows.
+        # Readers infer from the sizes which of the two follows.
         following = _FOLLOWING if max(size, compressed) < _LIMIT_32 else _FOLLOWING_64
         self._write(following.pack(b"PK\x07\x08", crc, compressed, size))
         self._entries.append(_Entry(name.encode("ascii"), crc, compressed, size, begin))
         self._file.flush()
 
     def _tiff(self, mask: Mask, cancel: CancelToken) -> Iterator[bytes]:
-        # Windows removes nothing that is open, but lets go of it by itself, whatever ends the process.
+        # Windows cannot remove an open file, but removes it itself when the process ends in any way.
         with tempfile.NamedTemporaryFile(dir=self._folder, delete=not IS_POSIX) as tiff:
             if IS_POSIX:
                 Path(tiff.name).unlink()
@@ -165,7 +165,7 @@ class MaskArchive:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What the table of contents says of a mask."""
+    """A mask's entry in the table of contents."""
 
     name: bytes
     crc: int
@@ -174,7 +174,7 @@ class _Entry:
     begin: int
 
     def central_header(self) -> bytes:
-        """Return its line of the table."""
+        """Return its header in the table of contents."""
         numbers = [self.size, self.compressed, self.begin]
         large = [number for number in numbers if number >= _LIMIT_32]
         size, compressed, begin = (_MARK_32 if number >= _LIMIT_32 else number for number in numbers)

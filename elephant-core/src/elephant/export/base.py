@@ -1,7 +1,7 @@
-"""What writes tracked nuclei in a form: the contract between the core and a package that adds an export.
+"""What writes tracked nuclei in a format: the contract between the core and a package that adds an export.
 
-A package adds a subclass of :class:`Exporter` under the entry-point group ``elephant.exporters``. It writes into a
-place of its own; the core moves what was written to where the person wants it, once it is whole.
+A package adds a subclass of :class:`Exporter` under the entry-point group ``elephant.exporters``. It writes to a
+temporary path; once that is complete, the core moves it to the user's path.
 """
 
 from abc import ABC, abstractmethod
@@ -21,20 +21,20 @@ A_FOLDER = ""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackedNucleus:
-    """A nucleus, and what the person's file says of its track.
+    """A nucleus, and its track in the user's file.
 
     Attributes
     ----------
     spot
-        Where and how large it is: physical, Z, Y, X.
+        Its position and shape: physical, Z, Y, X.
     id
-        The name by which `parent` refers to it.
+        The number by which `parent` refers to it.
     parent
-        `id` of the nucleus at an earlier timepoint that it came from.
+        `id` of its parent at an earlier timepoint.
     track
         The number of its track, or of its lineage.
     value
-        What its voxels hold in a mask, where the file asks for that.
+        The value of its voxels in a mask, if the file gives one.
     """
 
     spot: Spot
@@ -58,12 +58,12 @@ class ExportParams(TimeRange):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackedMovie:
-    """What there is to export.
+    """The data to export.
 
     Attributes
     ----------
     dataset
-        The movie: its size, its images, what it was made from.
+        The dataset: its size, its images, and what it was made from.
     nuclei
         All of the person's files, in their order, also those at other timepoints.
     params
@@ -86,7 +86,7 @@ class TrackedMovie:
         Raises
         ------
         InvalidInputError
-            It is unknown, which happens only to an exporter that says that it needs none.
+            It is unknown, which is possible only for an exporter that does not need it.
         """
         if self.params.voxel_size is None:
             raise InvalidInputError(f"the voxel size of {self.dataset.name} is unknown")
@@ -94,20 +94,20 @@ class TrackedMovie:
 
     @property
     def first_number(self) -> int:
-        """The number that the first timepoint gets in what is written, that of the movie or 0."""
+        """The number of the first timepoint in the exported files: that in the movie, or 0."""
         return 0 if self.params.from_zero else self.params.t_start
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was written.
+    """What an export wrote.
 
     Attributes
     ----------
     words
-        For a person, such as ``4 masks with 3 nuclei``.
+        Summary for people, such as ``4 masks with 3 nuclei``.
     counts
-        For a script, by name.
+        Numbers for scripts, by name.
     """
 
     words: str
@@ -115,15 +115,15 @@ class Report:
 
 
 class Exporter(ABC):
-    """Writes tracked nuclei in a form.
+    """Writes tracked nuclei in one format.
 
     Attributes
     ----------
     endings
-        Of the class: the endings, in lower case, that names of its files have, such as ``(".csv",)``;
-        :data:`A_FOLDER` where it writes folders.
+        Class attribute: the endings, in lower case, of its files' names, such as ``(".csv",)``; :data:`A_FOLDER` if it
+        writes folders.
     needs_voxel_size
-        Of the class: whether the voxel size must be known. Where it need not, nobody is asked for it.
+        Class attribute: whether the voxel size must be known. If not, it is never asked for.
     """
 
     endings: ClassVar[tuple[str, ...]]
@@ -138,14 +138,14 @@ class Exporter(ABC):
         Parameters
         ----------
         movie
-            What to write.
+            The data to write.
         place
-            Where: a file to make, whose name has one of the endings, or a folder to make, whose name has none. Other
-            files may be made beside it; they are removed afterwards.
+            Path of a file to create, whose name has one of the endings, or of a folder to create, whose name has none.
+            Other files may be created beside it; they are removed afterwards.
         reporter
-            Is told how far it is.
+            Receives the progress.
         cancel
-            Ask it now and then: it raises where the person wants to stop.
+            To be asked now and then: it raises if the user wants to stop.
 
         Returns
         -------
@@ -155,12 +155,13 @@ class Exporter(ABC):
         Raises
         ------
         InvalidInputError
-            The nuclei cannot be written in this form; say which one, and what to do.
+            The nuclei cannot be written in this format; the message should say which one, and what to do.
         """
 
     def other_content(self, output: Path) -> str | None:
-        """Return what is at a place that no export wrote, and that must not be replaced; None where there is nothing.
+        """Return the name of something that no export wrote, and that must not be replaced; None if there is nothing.
 
-        Asked where the person wants something to be replaced. By default a file may be, and of a folder nothing.
+        It is called before an export replaces something. By default a file may be replaced, and a folder only if it is
+        empty.
         """
         return next((path.name for path in sorted(output.iterdir())), None) if output.is_dir() else None

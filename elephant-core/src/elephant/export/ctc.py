@@ -39,7 +39,7 @@ class CtcExporter(Exporter):
     endings = (_ARCHIVE, A_FOLDER)
 
     def export(self, movie: TrackedMovie, place: Path, reporter: ProgressReporter, cancel: CancelToken) -> Report:
-        """Write the masks; say what of the tracks was filled in or had to be changed."""
+        """Write the masks; warn of what was guessed or changed in the tracks."""
         table = MaskTable.of(movie.nuclei, movie.params.timepoints)
         labels = table.labels()
         _warn(_of_counting(movie))
@@ -55,7 +55,7 @@ class CtcExporter(Exporter):
         return _report(movie, table, labels, shown)
 
     def other_content(self, output: Path) -> str | None:
-        """Return the name of something in an archive or a folder that is not of an export."""
+        """Return the name of something in an archive or a folder that an export does not write; None if nothing is."""
         if not output.is_dir():
             try:
                 with ZipFile(output) as archive:
@@ -109,19 +109,19 @@ def export_ctc(
 ) -> None:
     """Write a .zip with one ``mask<TTT>.tif`` per timepoint, blank where there is no cell.
 
-    There is one for each chosen timepoint and for each other that has a cell. One mask at a time is in memory. What the
-    file holds stays as it is, so that it may be sent on at any time; `reporter` hears of each mask when it is in there.
+    There is a mask for each chosen timepoint and for each other one that has a cell. Only one mask is in memory. What
+    is in the file does not change, so it may be sent at any time; `reporter` receives each mask once it is in there.
 
     Parameters
     ----------
     dataset
-        Whose size the masks have.
+        The masks have its size.
     cells
-        They are all checked before the first mask.
+        The nuclei; all are checked before the first mask is made.
     params
-        Which timepoints have a mask in any case.
+        The timepoints that have a mask in any case.
     file
-        Open for writing at its beginning, of a folder that takes a mask besides.
+        Open for writing at its beginning; its folder needs room for one more mask.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def export_ctc(
     OSError
         The file cannot be written, for instance because the disk is full.
     elephant.errors.Cancelled
-        `cancel` asked for the end.
+        From `cancel`.
     """
     groups = _by_timepoint(cells, dataset.n_dims)
     timepoints = params.timepoints_with(groups)
@@ -153,7 +153,7 @@ def _by_timepoint(cells: Iterable[MarkedNucleus], n_dims: int) -> dict[int, Sequ
     for t, group in groups.items():
         if t < 0:
             raise InvalidInputError(f"expected timepoints of 0 or later, got a nucleus at timepoint {t}")
-        Ellipsoid.from_spots([cell.spot for cell in group], n_dims)  # refuses what is none
+        Ellipsoid.from_spots([cell.spot for cell in group], n_dims)  # raises if one is not an ellipsoid
     return dict(groups)
 
 
@@ -165,9 +165,9 @@ def export_tracks(
     reporter: ProgressReporter,
     cancel: CancelToken,
 ) -> Shown:
-    """Write a .zip with a mask for each timepoint and ``res_track.txt``, which lists what the masks show.
+    """Write a .zip with a mask for each timepoint and ``res_track.txt``, which lists the tracks that the masks show.
 
-    One mask at a time is in memory.
+    Only one mask is in memory.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def export_tracks(
     dataset, params = movie.dataset, movie.params
     groups: dict[int, list[int]] = {}
     for i, spot in enumerate(spots):
-        Ellipsoid.from_spot(spot, dataset.n_dims)  # refuses what is none, before the first mask
+        Ellipsoid.from_spot(spot, dataset.n_dims)  # raises if it is not an ellipsoid, before the first mask
         groups.setdefault(spot.t, []).append(i)
     shift = movie.first_number - params.t_start
     with MaskArchive(file, Path(file.name).parent) as archive:

@@ -1,4 +1,4 @@
-"""What a table of nuclei says of tracks, and in words what became of it in masks."""
+"""The tracks in a table of nuclei, and sentences about what the masks show of them."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,16 +23,16 @@ _BECAUSE = {
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What an export shows.
+    """What the masks of an export show.
 
     Attributes
     ----------
     tracks
-        By their labels.
+        The tracks, by label.
     n_nuclei
-        How many nuclei are in the masks.
+        Number of nuclei in the masks.
     covered, outside
-        Indices of nuclei that are in no mask: entirely under others, or outside of the image.
+        Indices of nuclei that are in no mask: entirely covered by others, or outside of the image.
     """
 
     tracks: Sequence[Track]
@@ -43,22 +43,22 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class MaskTable:
-    """The nuclei of a file that go into masks, and their tracks.
+    """The nuclei of a file that are painted into masks, and their tracks.
 
     Attributes
     ----------
     records
-        Those at the timepoints that are exported.
+        The nuclei at the exported timepoints.
     tracked
-        What is known of the track of each.
+        The track of each.
     numbers
-        The label that the file asks for, where it does.
+        The requested label of each, if the file gives one.
     shift
-        What was added to each number of the file.
+        Number that was added to each number of the file.
     lineage
-        Which of them came from which.
+        The parent of each.
     n_left_out
-        How many are at other timepoints.
+        Number of nuclei at other timepoints.
     """
 
     records: Sequence[TrackedNucleus]
@@ -75,9 +75,9 @@ class MaskTable:
         Raises
         ------
         InvalidInputError
-            A parent is not earlier than its child, or a track does not tell where a nucleus came from.
+            A parent is not earlier than its child, or a track has several nuclei that could be the parent.
         """
-        # Judged by the whole file, so that parts of a movie get the same labels.
+        # Determined from the whole file, so that parts of a movie get the same labels.
         shift = int(0 in {_number(record) for record in records})
         inside = [record for record in records if record.t in timepoints]
         others = {record.id for record in records if record.id is not None and record.t not in timepoints}
@@ -90,11 +90,11 @@ class MaskTable:
         return [record.spot for record in self.records]
 
     def labels(self) -> TrackLabels:
-        """Return what gives them their labels."""
+        """Return the assignment of labels to these nuclei."""
         return TrackLabels(self.tracked, self.lineage.parents, self.numbers)
 
     def guesses(self) -> Iterator[str]:
-        """Say what was filled in."""
+        """Yield a sentence for each thing that was guessed."""
         if self.shift:
             yield "tracks are counted from 0, which is the background of a mask: each label is its number plus 1"
         n_untracked = sum(number is None for number in self.numbers)
@@ -115,14 +115,14 @@ class MaskTable:
             yield f"{_nuclei(len(unknown))} with a parent that is not in the file ({names}): treated as having none"
 
     def losses(self, shown: Shown) -> Iterator[str]:
-        """Say which nuclei are in no mask."""
+        """Yield sentences that say which nuclei are in no mask."""
         if shown.outside:
             yield f"{_nuclei(len(shown.outside))} outside of the image, in no mask: {self._which(shown.outside)}"
         if shown.covered:
             yield f"{_nuclei(len(shown.covered))} in no mask, since others cover them: {self._which(shown.covered)}"
 
     def changes(self, changes: Sequence[Change]) -> Iterator[str]:
-        """Say which labels are not the numbers of the file, and why."""
+        """Yield sentences that say which labels differ from the numbers in the file, and why."""
         for reason, members in groupby(sorted(changes, key=lambda c: c.reason), key=lambda c: c.reason):
             of_reason = list(members)
             firsts: dict[tuple[int, int], int] = {}
@@ -147,7 +147,7 @@ def _number(record: TrackedNucleus) -> int | None:
 
 
 def _natural(number: int | None) -> int | None:
-    """Return a number from 0; negative ones stand for none in other programs' tables."""
+    """Return a number of at least 0; negative ones mean "none" in other programs' tables."""
     return None if number is None or number < 0 else number
 
 
@@ -156,7 +156,7 @@ def _nuclei(count: int) -> str:
 
 
 def _some(words: Iterable[str]) -> str:
-    """Return the first few, and how many more there are."""
+    """Join the first few, and say how many more there are."""
     found = list(words)
     more = len(found) - _EXAMPLES
     return ", ".join(found[:_EXAMPLES]) + (f" and {more} more" if more > 0 else "")

@@ -1,6 +1,6 @@
-"""Spots to a mask of the Cell Tracking Challenge, in which each voxel holds the value of its cell.
+"""Painting spots into a mask of the Cell Tracking Challenge, in which each voxel holds the value of its cell.
 
-The form is described at https://celltrackingchallenge.net/datasets.
+The format is described at https://celltrackingchallenge.net/datasets.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from elephant.types import Shape, Spot, VoxelSize
 Mask = NDArray[np.uint16]
 
 LARGEST_VALUE = int(np.iinfo(np.uint16).max)
-# Voxels of so many boxes, and cells, are sorted together; shell and cell fit into 16 bits.
+# At most this many voxels, and cells, are sorted together; shell and cell fit into 16 bits.
 _MOST_VOXELS = 1 << 22
 _MOST_CELLS = (1 << 16) // N_SHELLS
 _FIELDS = ("voxel", "cell", "shell")
@@ -48,9 +48,9 @@ class MarkedNucleus:
 def ctc_mask(shape: Shape, cells: Sequence[MarkedNucleus], voxel_size: VoxelSize, cancel: CancelToken) -> Mask:
     """Paint the mask of one timepoint.
 
-    Each cell is painted as nested ellipsoids of semi-axes r (1 - 0.05 i), i = 0..15, the outermost shell of all cells
-    first, so that cells that touch split evenly. Last comes the voxel at the centre of each cell, so that none
-    disappears under others.
+    Each cell is painted as nested ellipsoids with semi-axes r (1 - 0.05 i), i = 0..15, the outermost shells of all
+    cells first, so that touching cells are divided evenly. Last, the voxel at each cell's centre is painted, so that no
+    cell is entirely covered.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def ctc_mask(shape: Shape, cells: Sequence[MarkedNucleus], voxel_size: VoxelSize
     InvalidInputError
         A covariance is not positive definite.
     elephant.errors.Cancelled
-        `cancel` asked for the end.
+        From `cancel`.
 
     References
     ----------
@@ -95,8 +95,8 @@ def ctc_mask(shape: Shape, cells: Sequence[MarkedNucleus], voxel_size: VoxelSize
 class _Canvas:
     """A mask, and for each of its voxels the innermost shell that was painted there.
 
-    To paint the outermost shells of all cells first comes to the same as to give each voxel to the innermost shell that
-    holds it, and of several shells as far within to that of the last cell.
+    Painting the outermost shells of all cells first is the same as giving each voxel to the innermost shell that holds
+    it, and among equal shells to the last cell.
     """
 
     def __init__(self, mask: Mask) -> None:
@@ -104,9 +104,9 @@ class _Canvas:
         self._shell = np.zeros(mask.size, dtype=np.uint8)
 
     def paint(self, layers: Iterator[Layer], values: Mask) -> None:
-        """Paint the layers of cells that come after all that were painted before."""
+        """Paint the layers of cells that follow all cells painted before."""
         if len(values) == 1:
-            # A cell of any size: its layers are not kept.
+            # A single cell may be of any size: its layers are not collected.
             for layer in layers:
                 self._put(layer, values)
         elif found := list(layers):
@@ -116,7 +116,7 @@ class _Canvas:
     def _put(self, layer: Layer, values: Mask) -> None:
         kept = np.flatnonzero(layer.shell >= self._shell[layer.voxel])
         voxel, cell, shell = layer.voxel[kept], layer.cell[kept], layer.shell[kept]
-        # Numbers of 16 bits are sorted in a time that grows with their count alone. The last of equal voxels counts.
+        # 16-bit numbers are sorted in linear time. The last value assigned to a voxel remains.
         order = np.argsort(shell.astype(np.uint16) * np.uint16(_MOST_CELLS) + cell.astype(np.uint16), kind="stable")
         voxel = voxel[order]
         self._mask[voxel] = values[cell[order]]
@@ -124,7 +124,7 @@ class _Canvas:
 
 
 def _chunks(cells: Ellipsoids, grid: Grid) -> Iterator[slice]:
-    """Cut the cells into runs whose voxels are sorted together; one of any size is a run of its own."""
+    """Cut the cells into runs whose voxels are sorted together; a very large cell is a run of its own."""
     start, stop = cells.boxes(grid)
     sizes = (stop - start).prod(axis=1, dtype=np.float64).tolist()
     begin, total = 0, 0.0
@@ -137,7 +137,7 @@ def _chunks(cells: Ellipsoids, grid: Grid) -> Iterator[slice]:
 
 
 def _paint_centres(mask: Mask, cells: Ellipsoids, values: Mask, grid: Grid) -> None:
-    # As floats first: a position far outside would overflow an integer.
+    # Compared as floats: a position far outside would overflow an integer.
     nearest = np.floor(cells.centre / grid.scale + 0.5)
     inside = ((nearest >= 0) & (nearest < mask.shape)).all(axis=1)
     mask[tuple(nearest[inside].astype(np.int64).T)] = values[inside]

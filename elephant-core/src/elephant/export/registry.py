@@ -1,4 +1,4 @@
-"""Which exporters are installed."""
+"""The installed exporters."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +14,21 @@ CTC = "ctc"
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """An exporter that is installed.
+    """An installed exporter.
 
     Attributes
     ----------
     plugin
-        Whose it is.
+        The package and name that it is registered under.
     kind
-        The class.
+        The exporter's class.
     """
 
     plugin: Plugin
     kind: type[Exporter]
 
     def export(self, movie: TrackedMovie, place: Path, reporter: ProgressReporter, cancel: CancelToken) -> Report:
-        """Write the nuclei into a place of their own, and check that they are there.
+        """Write the nuclei to a temporary path, and check that something was written.
 
         Raises
         ------
@@ -43,7 +43,7 @@ class Form:
         return report or Report("written")
 
     def other_content(self, output: Path) -> str | None:
-        """Return what is at a place that must not be replaced."""
+        """Return the name of something at a path that must not be replaced; None if nothing is."""
         with self.plugin.blamed():
             return self.kind().other_content(output)
 
@@ -54,7 +54,7 @@ def form_named(name: str) -> Form:
     Raises
     ------
     InvalidInputError
-        There is none of that name, or there are two.
+        There is no exporter of that name, or there are several.
     PluginError
         It cannot be loaded.
     """
@@ -64,5 +64,5 @@ def form_named(name: str) -> Form:
     with plugin.blamed():
         endings = kind.endings
         if not endings or not isinstance(endings, tuple):
-            raise PluginError(f"`endings` should be a tuple of endings of names, but is {endings!r}")
+            raise PluginError(f"expected `endings` to be a tuple of file name endings, got {endings!r}")
     return Form(plugin, kind)

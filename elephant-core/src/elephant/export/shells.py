@@ -1,9 +1,9 @@
-"""Which voxels the nested ellipsoids of many nuclei hold: for all nuclei and all shells at once.
+"""Rasterising the nested ellipsoids of many nuclei, for all nuclei and all shells at once.
 
-Painted one after the other, each shell of each nucleus costs some dozen calls into NumPy, for a few hundred voxels.
-Here one distance tells all shells of a voxel, and nuclei whose boxes have the same size are measured together. The
-result is that of :func:`elephant.geometry.rasterise` for each shell, voxel for voxel: where rounding could decide
-otherwise, and where a shell is so small that it grows, the distance is computed as there.
+Painting them one by one takes a dozen NumPy calls per shell of each nucleus, for a few hundred voxels. Here one
+distance gives all shells of a voxel, and nuclei with boxes of the same size are measured together. The result is that
+of :func:`elephant.geometry.rasterise` for each shell, voxel for voxel: where rounding could make a difference, and
+where a shell is so small that it grows, the distance is computed as there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,11 +22,11 @@ SHELL_STEP = 0.05  # of the semi-axes
 MIN_VOXELS = 20
 FACTORS = np.array([1 - SHELL_STEP * shell for shell in range(N_SHELLS)])
 
-# What is computed at once: it stays in the processor's cache, and an abort is noticed within milliseconds.
+# Voxels that are computed at once: they stay in the processor's cache, and an abort is noticed within milliseconds.
 BLOCK_VOXELS = 1 << 18
-# Rounding moves a voxel by far less than this part of a shell; one that is nearer to a shell's edge is looked at again.
+# Rounding errors are far below this fraction of a shell; voxels that are nearer to a shell's edge are measured again.
 _NEARLY = 1e-6
-# Sums of squares lose digits where a nucleus is this much longer than thick.
+# Sums of squares lose digits if a nucleus is this much longer than thick.
 _LARGEST_RATIO = 1e3
 
 Indices = NDArray[np.int64]
@@ -34,7 +34,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ellipsoids:
-    """N ellipsoids over n axes, (Z), Y, X; see :class:`elephant.geometry.Ellipsoid`.
+    """N ellipsoids over n axes, (Z), Y, X, as of :class:`elephant.geometry.Ellipsoid`.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Ellipsoids:
 
     @classmethod
     def of(cls, ellipsoids: Sequence[Ellipsoid], n_dims: int) -> Self:
-        """Put some ellipsoids side by side."""
+        """Stack ellipsoids into arrays."""
         n = len(ellipsoids)
         return cls(
             np.array([e.centre for e in ellipsoids], dtype=np.float64).reshape(n, n_dims),
@@ -66,14 +66,14 @@ class Ellipsoids:
         return Ellipsoids(self.centre[which], self.radii[which], self.axes[which])
 
     def scaled(self, factor: FloatArray | float) -> "Ellipsoids":
-        """Return them with their semi-axes times a factor, one for all or (N,)."""
+        """Return them with their semi-axes multiplied by a factor, one for all or (N,)."""
         return Ellipsoids(self.centre, self.radii * np.reshape(factor, (-1, 1)), self.axes)
 
     def boxes(self, grid: "Grid") -> tuple[Indices, Indices]:
-        """Return the first voxel of each bounding box and the first behind it, (N, n), cut to the image."""
+        """Return the first voxel of each bounding box and the first after it, (N, n), cut to the image."""
         reach = (np.abs(self.axes) * self.radii[:, :, None]).sum(axis=1) / grid.scale
         centre, limit = self.centre / grid.scale, np.array(grid.shape, dtype=np.float64)
-        # Clipped as floats first: a position far outside need not have an integer.
+        # Clipped as floats first: a position far outside may not fit into an integer.
         start = np.floor(np.clip(centre - reach, 0, limit)).astype(np.int64)
         stop = np.clip(np.ceil(np.clip(centre + reach, -1, limit)).astype(np.int64) + 1, 0, grid.shape)
         return start, np.maximum(start, stop)
@@ -96,11 +96,11 @@ class Grid:
 
     @property
     def strides(self) -> Indices:
-        """How far apart neighbours along each axis are in the flat image, (n,)."""
+        """Distances in the flat image between neighbours along each axis, (n,)."""
         return np.cumprod([1, *self.shape[:0:-1]], dtype=np.int64)[::-1]
 
     def offsets(self, size: Sequence[int]) -> Indices:
-        """Return where the voxels of a box lie in the flat image, from its first voxel on, in C order."""
+        """Return the offsets of a box's voxels in the flat image from its first voxel, in C order."""
         total = np.zeros(1, dtype=np.int64)
         for length, stride in zip(size, self.strides, strict=True):
             total = (total[:, None] + np.arange(length) * stride).ravel()
@@ -127,9 +127,9 @@ class Layer:
 
 
 def shells(cells: Ellipsoids, grid: Grid, cancel: CancelToken) -> Iterator[Layer]:
-    """Yield the voxels of all shells of some nuclei, in blocks and in no order.
+    """Yield the voxels of all shells of some nuclei, in blocks and in no particular order.
 
-    Of the shells of a nucleus that hold a voxel, the innermost counts: the others need not be told.
+    Of a nucleus' shells that hold a voxel, only the innermost matters: the others may be omitted.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def shells(cells: Ellipsoids, grid: Grid, cancel: CancelToken) -> Iterator[Layer
     """
     start, stop = cells.boxes(grid)
     touching = np.flatnonzero((stop > start).all(axis=1))
-    # The first shell of each nucleus that holds too few voxels, and therefore grows, as all within it do.
+    # The first shell of each nucleus that has too few voxels and therefore grows, as all shells inside it do.
     first_small = np.zeros(len(cells), dtype=np.int64)
     plain = touching[_is_plain(cells.take(touching), start[touching], stop[touching], grid)]
     for some, corner, size in _blocks(plain, *_rounded_up(start[plain], stop[plain], grid)):
@@ -163,7 +163,7 @@ def shells(cells: Ellipsoids, grid: Grid, cancel: CancelToken) -> Iterator[Layer
 
 
 def _is_plain(cells: Ellipsoids, start: Indices, stop: Indices, grid: Grid) -> NDArray[np.bool_]:
-    """Tell for which nuclei sums of squares are exact enough, (N,)."""
+    """Return for which nuclei sums of squares are exact enough, (N,)."""
     farthest = np.maximum(np.abs(start * grid.scale - cells.centre), np.abs((stop - 1) * grid.scale - cells.centre))
     with np.errstate(over="ignore", invalid="ignore"):
         ratio = (np.abs(cells.axes / cells.radii[:, :, None]) * farthest[:, None, :]).sum(axis=2).max(axis=1, initial=0)
@@ -172,7 +172,7 @@ def _is_plain(cells: Ellipsoids, start: Indices, stop: Indices, grid: Grid) -> N
 
 
 def _rounded_up(start: Indices, stop: Indices, grid: Grid) -> tuple[Indices, Indices]:
-    """Return corners and sizes of boxes that hold these, of fewer sizes, so that more can be measured together."""
+    """Return corners and sizes of larger boxes with fewer distinct sizes, so that more can be measured together."""
     size = stop - start
     step = np.where(size > 8, 4, 2)
     size = np.minimum(-(-size // step) * step, grid.shape)
@@ -180,7 +180,7 @@ def _rounded_up(start: Indices, stop: Indices, grid: Grid) -> tuple[Indices, Ind
 
 
 def _blocks(which: Indices, corner: Indices, size: Indices) -> Iterator[tuple[Indices, Indices, tuple[int, ...]]]:
-    """Yield the nuclei, the corners and the size of boxes of equal size, as many as are computed at once."""
+    """Yield the nuclei, corners and size of boxes of equal size, in groups that are computed at once."""
     if not len(which):
         return
     order = np.lexsort(size.T)
@@ -195,7 +195,7 @@ def _blocks(which: Indices, corner: Indices, size: Indices) -> Iterator[tuple[In
 
 
 def _parts(corner: Indices, size: tuple[int, ...], axis: int = 0) -> Iterator[tuple[Indices, tuple[int, ...]]]:
-    """Cut one large box into parts that are computed at once."""
+    """Cut one large box into parts, each of which is computed at once."""
     n = max(1, BLOCK_VOXELS // int(np.prod(size[axis + 1 :])))
     for begin in range(0, size[axis], n):
         part, length = corner.copy(), min(n, size[axis] - begin)
@@ -208,7 +208,7 @@ def _parts(corner: Indices, size: tuple[int, ...], axis: int = 0) -> Iterator[tu
 
 
 def _count(blocks: Sequence["_Plain"], cancel: CancelToken) -> int:
-    """Return the first shell of a nucleus in many blocks that holds too few voxels."""
+    """Return the first shell with too few voxels of a nucleus that is cut into many blocks."""
     counts = np.zeros(N_SHELLS, dtype=np.int64)
     for block in blocks:
         cancel.check()
@@ -219,23 +219,23 @@ def _count(blocks: Sequence["_Plain"], cancel: CancelToken) -> int:
 
 
 class _Plain:
-    """G nuclei in boxes of one size, and the shells of their voxels where no shell grows."""
+    """G nuclei in boxes of one size, and the shells of their voxels if no shell grows."""
 
     def __init__(self, cells: Ellipsoids, corner: Indices, size: tuple[int, ...], grid: Grid) -> None:
         self._cells, self._corner, self._size, self._grid = cells, corner, size, grid
 
     def all(self) -> tuple[Layer, Indices]:
-        """Return the voxels, and for each nucleus the first shell that holds too few, (G,)."""
+        """Return the voxels, and for each nucleus the first shell with too few, (G,)."""
         found = self._measure()
         first_small = (self._counts(*found[1:]) >= MIN_VOXELS).sum(axis=1)
         return self._layer(first_small, *found), first_small
 
     def counts(self) -> Indices:
-        """Return how many voxels each shell of each nucleus has, (G, shells)."""
+        """Return the number of voxels of each shell of each nucleus, (G, shells)."""
         return self._counts(*self._measure()[1:])
 
     def up_to(self, first_small: Indices) -> Layer:
-        """Return the voxels of the shells before the first that grows, (G,)."""
+        """Return the voxels of the shells outside of the first that grows, (G,)."""
         return self._layer(first_small, *self._measure())
 
     def _layer(self, first_small: Indices, voxel: Indices, cell: Indices, shell: Indices) -> Layer:
@@ -251,7 +251,7 @@ class _Plain:
         return exactly[:, ::-1].cumsum(axis=1)[:, ::-1]
 
     def _measure(self) -> tuple[Indices, Indices, Indices]:
-        """Return the voxels within the outermost shell: index in the box, index of the nucleus, innermost shell."""
+        """Return the voxels in the outermost shell: index in the box, index of the nucleus, innermost shell."""
         squared = _squared_distances(self._cells, self._corner, self._size, self._grid)
         flat = np.flatnonzero(squared < 1 + _NEARLY)
         cell, voxel = np.divmod(flat, int(np.prod(self._size)))
@@ -266,7 +266,7 @@ class _Plain:
         return voxel[inside], cell[inside], shell[inside]
 
     def _is_inside(self, voxel: Indices, cell: Indices, shell: Indices) -> NDArray[np.bool_]:
-        """Tell whether voxels are inside of a shell, as :func:`elephant.geometry.rasterise` does."""
+        """Return whether voxels are inside a shell, by the rule of :func:`elephant.geometry.rasterise`."""
         index = self._corner[cell] + np.stack(np.unravel_index(voxel, self._size), axis=1)
         cells = self._cells.take(cell).scaled(FACTORS[shell])
         offset = index * self._grid.scale - cells.centre
@@ -279,7 +279,7 @@ class _Plain:
 def _squared_distances(cells: Ellipsoids, corner: Indices, size: tuple[int, ...], grid: Grid) -> FloatArray:
     """Return the squared distances from the centres in units of the semi-axes, (G, voxels of the box).
 
-    Along the last axis they are a quadratic function: its coefficients are made for each line of voxels.
+    Along the last axis they are a quadratic function, whose coefficients are computed for each line of voxels.
     """
     projection = cells.axes / cells.radii[:, :, None]
     offset = [
@@ -323,12 +323,12 @@ def _exact_distances(cells: Ellipsoids, offset: Sequence[FloatArray]) -> FloatAr
 
 
 def _grown(cells: Ellipsoids, which: Indices, shell: Indices, grid: Grid, cancel: CancelToken) -> Iterator[Layer]:
-    """Yield the voxels of shells that grow until they have voxels enough.
+    """Yield the voxels of shells that grow until they have enough.
 
     Parameters
     ----------
     which, shell
-        The nucleus and the number of each of these shells, (S,).
+        Nucleus and number of each of these shells, (S,).
     """
     grown = cells.take(which).scaled(FACTORS[shell])
     start, stop = grown.boxes(grid)
@@ -344,7 +344,7 @@ def _grown(cells: Ellipsoids, which: Indices, shell: Indices, grid: Grid, cancel
 
 
 def _is_too_small(start: Indices, stop: Indices, grid: Grid) -> NDArray[np.bool_]:
-    """Tell which boxes hold too few voxels and can still grow, (N,)."""
+    """Return which boxes have too few voxels and can still grow, (N,)."""
     n_voxels: Indices = (stop - start).prod(axis=1)
     is_cut: NDArray[np.bool_] = np.any((start > 0) | (stop < np.array(grid.shape)), axis=1)
     return is_cut & (n_voxels < MIN_VOXELS)
@@ -352,7 +352,7 @@ def _is_too_small(start: Indices, stop: Indices, grid: Grid) -> NDArray[np.bool_
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Boxes:
-    """Ellipsoids and their boxes, of which no voxel outside counts."""
+    """Ellipsoids and their boxes; voxels outside of the boxes are ignored."""
 
     cells: Ellipsoids
     start: Indices
@@ -360,7 +360,7 @@ class _Boxes:
     grid: Grid
 
     def voxels(self, corner: Indices, size: tuple[int, ...], cancel: CancelToken) -> Iterator[tuple[Indices, Indices]]:
-        """Yield the voxels that each has when it has enough: index into the flat image, index of the ellipsoid."""
+        """Yield the voxels of each ellipsoid, enlarged if needed: index into the flat image, index of the ellipsoid."""
         if np.prod(size) <= BLOCK_VOXELS:
             cancel.check()
             squared = self._distances(corner, size)
@@ -390,20 +390,20 @@ class _Boxes:
             offset = index * self.grid.scale[i] - self.cells.centre[:, i, None]
             offset[(index < self.start[:, i, None]) | (index >= self.stop[:, i, None])] = np.nan
             offsets.append(offset.reshape(len(corner), *(1,) * i, length, *(1,) * (n - 1 - i)))
-        # What is flatter than any nucleus is further away than numbers go: all of that is equally far.
+        # For extremely flat ellipsoids distances overflow: all of these are treated as equally far.
         squared = _exact_distances(self.cells, offsets).reshape(len(corner), -1)
         return np.minimum(squared, np.finfo(np.float64).max, out=squared)
 
 
 def _nearest(squared: FloatArray) -> FloatArray:
-    """Return the distances of the nearest voxels, as many as are needed, (G, voxels); NaN counts as the largest."""
+    """Return the distances of the nearest voxels, as many as are needed, (G, voxels); NaN sorts last."""
     if squared.shape[1] <= MIN_VOXELS:
         return squared
     return np.partition(squared, MIN_VOXELS - 1, axis=1)[:, :MIN_VOXELS]
 
 
 def _thresholds(nearest: FloatArray) -> FloatArray:
-    """Return below which squared distance each ellipsoid has voxels enough, (G,)."""
+    """Return the squared distance below which each ellipsoid has enough voxels, (G,)."""
     needed = nearest.max(axis=1)
     threshold = np.ones(len(needed))
     while (low := threshold <= needed).any():

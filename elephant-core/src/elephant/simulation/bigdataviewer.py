@@ -1,9 +1,8 @@
-"""Writes movies as BigDataViewer opens them: an HDF5 file with several levels of resolution, and its XML.
+"""Writing movies that BigDataViewer opens: an HDF5 file with several levels of resolution, and its XML.
 
-Source of the form: files that BigDataViewer itself writes. ``/tTTTTT/sSS/L/cells`` holds timepoint T of
-setup S at level L in the order Z, Y, X, unsigned 16-bit values in signed storage; ``/sSS/resolutions`` and
-``/sSS/subdivisions`` hold, per level and in the order X, Y, Z, by how much it is reduced and how large its
-chunks are.
+The format follows files that BigDataViewer itself writes. ``/tTTTTT/sSS/L/cells`` holds timepoint T of setup S at
+level L in the order Z, Y, X, unsigned 16-bit values in signed storage. ``/sSS/resolutions`` and ``/sSS/subdivisions``
+hold each level's reduction factors and chunk size, in the order X, Y, Z.
 """
 
 from collections.abc import Sequence
@@ -25,9 +24,9 @@ SMALLEST_LEVEL = 64  # a level no larger than this in Y and X needs no smaller o
 
 
 class BigDataViewerWriter:
-    """Takes a movie of one setup timepoint by timepoint; used as a context.
+    """Writes a movie of one setup timepoint by timepoint; a context manager.
 
-    The files get their names when the context ends well. When it ends with an exception nothing remains.
+    The files get their names when the context ends without an error. After an exception nothing remains.
 
     Parameters
     ----------
@@ -43,12 +42,14 @@ class BigDataViewerWriter:
     Raises
     ------
     InvalidInputError
-        The shape has no three sizes, or the path does not end in ``.h5``.
+        The shape or the voxel does not have three values, or the path does not end in ``.h5``.
     """
 
     def __init__(self, path: Path, shape: Sequence[int], voxel: Sequence[float], unit: str = "micrometer") -> None:
         if len(shape) != 3 or len(voxel) != 3 or path.suffix != ".h5":
-            raise InvalidInputError(f"a movie needs an .h5, a shape and a voxel of 3, not {path}, {shape}, {voxel}")
+            raise InvalidInputError(
+                f"expected the path of an .h5, and a shape and voxel edges of 3 values, got {path}, {shape}, {voxel}"
+            )
         self._path = path
         self._partial = path.with_name(path.name + ".partial")
         self._shape = tuple(shape)
@@ -77,7 +78,7 @@ class BigDataViewerWriter:
         """
         if image.shape != self._shape or image.dtype != np.uint16:
             raise InvalidInputError(
-                f"timepoint {self._timepoints} must be uint16 of {self._shape}, but is {image.dtype} of {image.shape}"
+                f"expected uint16 of {self._shape} for timepoint {self._timepoints}, got {image.dtype} of {image.shape}"
             )
         for level, factors in enumerate(self.levels):
             reduced = block_mean(image, factors)
@@ -104,7 +105,7 @@ class BigDataViewerWriter:
 
 
 def choose_levels(shape: Sequence[int], voxel: Sequence[float]) -> list[Factors]:
-    """Return by how much each level is reduced, Z, Y, X: by 2 more on the axes with the finest voxels."""
+    """Return each level's reduction factors, Z, Y, X: each level halves the axes with the finest voxels."""
     factors = np.ones(3, int)
     levels: list[Factors] = [(1, 1, 1)]
     while max(np.array(shape[1:]) / factors[1:]) > SMALLEST_LEVEL:

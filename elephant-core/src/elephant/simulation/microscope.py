@@ -16,7 +16,7 @@ MAX_SAMPLES = 4  # per voxel and axis
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """The perfect picture of a timepoint.
+    """The ideal image of a timepoint.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Drawing:
 def draw(bodies: Sequence[Body], shape: Shape, edges: Sequence[float]) -> Drawing:
     """Draw `bodies` into an image of `shape` with voxels of physical size `edges`, both ((Z), Y, X).
 
-    Where two overlap, the brighter is seen: nuclei displace each other, their light does not add up.
+    If two overlap, the brighter one is visible: nuclei displace each other, so their light does not add up.
     """
     light = np.zeros(shape, np.float32)
     labels = np.zeros(shape, np.int32)
@@ -50,7 +50,7 @@ def draw(bodies: Sequence[Body], shape: Shape, edges: Sequence[float]) -> Drawin
 def _stamp(
     body: Body, shape: Shape, edges: Sequence[float]
 ) -> Iterator[tuple[tuple[slice, ...], NDArray[np.float32], NDArray[np.float32]]]:
-    """Yield the box of one nucleus, how much it covers of each voxel and its light there, if in view."""
+    """Yield the box of one nucleus, its coverage of each voxel and its light there, if it is in view."""
     edge = np.array(edges)
     low = np.maximum(np.floor((body.centre - body.reach) / edge).astype(int), 0)
     high = np.minimum(np.ceil((body.centre + body.reach) / edge).astype(int) + 1, shape)
@@ -80,7 +80,7 @@ def _sample_points(
 
 
 def _coverage(body: Body, own: FloatArray, width: float) -> FloatArray:
-    """Return how much of a small cube of `width` around each point lies inside, 0 to 1, from its distance."""
+    """Return the fraction of a small cube of `width` around each point that is inside, 0 to 1, from its distance."""
     radius = np.maximum(np.linalg.norm(own, axis=-1), 1e-9)
     direction = own / radius[..., None]
     stretch = np.linalg.norm(direction @ body.frame.T, axis=-1)  # physical length per own length, along the radius
@@ -96,15 +96,14 @@ def _mean_of_samples(fine: FloatArray, samples: NDArray[np.intp]) -> NDArray[np.
 
 
 Image = NDArray[np.float32]
-TISSUE, NOISE = 3, 4  # names of independent random streams
+TISSUE, NOISE = 3, 4  # ids of independent random streams
 HAZE_REACH = 8.0  # times the radius of a nucleus
 
 
 class Microscope:
-    """Admission drawings into what a camera records.
+    """Turns drawings into what a camera records.
 
-    Light comes in and goes out at Z = 0: the deeper, the darker and the more blurred. 2D movies have no
-    depth.
+    Light enters and leaves at Z = 0: the deeper, the darker and the more blurred. 2D movies have no depth.
     """
 
     def __init__(self, parameters: SimulationParameters) -> None:
@@ -115,9 +114,9 @@ class Microscope:
         self._depth = (np.arange(planes, dtype=np.float32) / max(planes - 1, 1)).reshape(-1, 1, 1)
 
     def record(self, light: Image, offset: FloatArray, t: int) -> NDArray[np.uint16]:
-        """Return the image of `light` ((Z), Y, X), the sample being shifted by `offset`, at timepoint `t`.
+        """Return the image of `light` ((Z), Y, X) at timepoint `t`, with the sample shifted by `offset`.
 
-        The noise depends on the seed and `t` alone, never on what was recorded before.
+        The noise depends only on the seed and `t`, not on what was recorded before.
         """
         parameters = self._parameters
         rng = np.random.default_rng([parameters.seed, NOISE, t])
@@ -131,7 +130,7 @@ class Microscope:
     def _glow(self, offset: FloatArray) -> Image:
         """Return the uneven light of the tissue between the nuclei; it drifts with the sample."""
         parameters = self._parameters
-        coarse = [np.arange(0, n + 8, 8) for n in parameters.plane]  # far smoother than that
+        coarse = [np.arange(0, n + 8, 8) for n in parameters.plane]  # the glow is far smoother than this grid
         index = np.stack(np.meshgrid(*coarse, indexing="ij"), axis=-1)
         field = 1 + 0.5 * self._tissue.at(index * np.array(parameters.edges) - offset)
         glow = parameters.autofluorescence * np.clip(field, 0, None)
@@ -140,7 +139,7 @@ class Microscope:
         return glow.astype(np.float32)
 
     def _blur(self, image: Image) -> Image:
-        """Blur with a point spread that widens with depth: between the sharpest and the widest, linearly."""
+        """Blur with a point spread that widens with depth, interpolating between the sharpest and the widest."""
         parameters = self._parameters
         blur = np.array(parameters.blur[3 - parameters.n_dims :]) / np.array(parameters.edges)
         sharp: Image = gaussian_filter(image, blur, mode="nearest")
@@ -150,7 +149,7 @@ class Microscope:
         return sharp + self._depth * (wide - sharp)
 
     def _scatter(self, image: Image) -> Image:
-        """Spread a share of the light widely."""
+        """Scatter a fraction of the light widely."""
         parameters = self._parameters
         if parameters.haze == 0:
             return image
@@ -160,7 +159,7 @@ class Microscope:
 
 
 def _stretched(coarse: FloatArray, axis: int, size: int) -> FloatArray:
-    """Interpolate values at every eighth voxel of `axis` to all of its `size` voxels, linearly."""
+    """Interpolate values at every eighth voxel of `axis` linearly to all of its `size` voxels."""
     place = np.arange(size) / 8
     low = place.astype(int)
     share = (place - low).reshape([-1 if i == axis else 1 for i in range(coarse.ndim)])

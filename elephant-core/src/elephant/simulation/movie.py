@@ -47,7 +47,7 @@ class Truth:
 
     @property
     def is_2d(self) -> bool:
-        """Whether the movie has one plane only."""
+        """Whether the movie has only one plane."""
         return self.shape[0] == 1
 
     def spots(self, t: int) -> list[Spot]:
@@ -56,7 +56,7 @@ class Truth:
 
 
 def write_truth(path: Path, truth: Truth) -> None:
-    """Write `truth` to `path`, beside it first: a reader never sees half a file."""
+    """Write `truth` to `path` through a temporary file: a reader never sees half a file."""
     content = {
         "voxel": list(truth.voxel),
         "shape": list(truth.shape),
@@ -75,19 +75,19 @@ def read_truth(path: Path) -> Truth:
     NotFoundError
         There is no such file.
     InvalidInputError
-        It is not a truth: no JSON, a missing key, a number that is none.
+        It is not a truth: it is not JSON, a key is missing, or a value is not a number.
     """
     if not path.is_file():
-        raise NotFoundError(f"there is no truth at {path}: give the .truth.json that belongs to the movie")
+        raise NotFoundError(f"there is no truth at {path}: give the movie's .truth.json")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         voxel = tuple(float(edge) for edge in content["voxel"])
         shape = tuple(int(size) for size in content["shape"])
         frames = tuple(tuple(_from_json(item) for item in frame) for frame in content["frames"])
     except (ValueError, TypeError, KeyError) as error:
-        raise InvalidInputError(f"{path} is not a truth with voxel, shape and frames: {error!r}") from error
+        raise InvalidInputError(f"expected {path} to have voxel, shape and frames: {error!r}") from error
     if len(voxel) != 3 or len(shape) not in (2, 3):
-        raise InvalidInputError(f"{path} needs a voxel of 3 and a shape of 3 (or 2) numbers, not {voxel}, {shape}")
+        raise InvalidInputError(f"expected {path} to have a voxel of 3 and a shape of 3 or 2, got {voxel}, {shape}")
     return Truth(voxel, (1,) * (3 - len(shape)) + shape, frames)
 
 
@@ -117,13 +117,13 @@ class Frame:
     Attributes
     ----------
     t
-        Which, from 0.
+        Its index, from 0.
     image
-        What the camera recorded, (Z, Y, X), uint16; Z is 1 in 2D.
+        The recorded image, (Z, Y, X), uint16; Z is 1 in 2D.
     labels
-        1 plus the index in `nuclei` of the nucleus that fills a voxel, 0 between them, (Z, Y, X), int32.
+        For each voxel, 1 plus the index in `nuclei` of its nucleus, or 0, (Z, Y, X), int32.
     nuclei
-        Those whose centre lies in the image. Others are drawn as far as they reach into it.
+        The nuclei whose centres are in the image. Others are drawn as far as they extend into it.
     """
 
     t: int

@@ -19,8 +19,7 @@ from elephant.types import FloatArray
 class RandomField:
     """A sum of plane waves of random direction and phase; mean 0, variance 1.
 
-    Unlike noise on a grid it has a value at any point, so that it can turn, move and be magnified with what
-    it belongs to.
+    Unlike noise on a grid it has a value at any point, so it can rotate, move and grow with its object.
 
     Attributes
     ----------
@@ -42,7 +41,7 @@ class RandomField:
         return cls(directions * numbers, rng.uniform(0, 2 * np.pi, size=waves))
 
     def rephased(self, rng: np.random.Generator) -> Self:
-        """Return a field of the same grain, its waves shifted at random."""
+        """Return a field of the same grain size with random phases."""
         return type(self)(self.wave_vectors, rng.uniform(0, 2 * np.pi, size=len(self.phases)))
 
     def at(self, points: NDArray[np.floating]) -> FloatArray:
@@ -55,21 +54,21 @@ class RandomField:
 
 
 SHARPNESS = 3.0  # of a dent: about 45 degrees wide
-MEAN_LOBE = 0.2  # of a lobe over all directions, about: bulges and dents leave the size alone
+MEAN_LOBE = 0.2  # approximate mean of a lobe over all directions, subtracted to keep the size
 
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """The shape and the looks of a nucleus at one timepoint. Axes are (Z), Y, X; lengths are physical.
+    """The shape and appearance of a nucleus at one timepoint. Axes are (Z), Y, X; lengths are physical.
 
     Attributes
     ----------
     centre
-        Where its own origin lies, (n,); not quite its centre of mass.
+        Position of its own origin, (n,); not quite its centre of mass.
     frame
-        Takes its own coordinates to physical space, (n, n): the columns are the semi-axes.
+        Matrix from its own coordinates to physical space, (n, n): the columns are the semi-axes.
     lobes, depths
-        Directions of dents and bulges, (L, n), and how far they reach, (L,).
+        Directions of dents and bulges, (L, n), and their depths, (L,).
     chromatin
         Its texture, in its own coordinates.
     contrast
@@ -88,10 +87,10 @@ class Body:
 
     @property
     def reach(self) -> FloatArray:
-        """How far it extends along each axis at most, (n,)."""
+        """Upper bound of its extent along each axis, (n,)."""
         semi_axes: FloatArray = np.linalg.norm(self.frame, axis=1)
         directions, _ = quadrature(len(self.centre))
-        return semi_axes * float(self.surface(directions).max()) * 1.01  # between two directions it is a little more
+        return semi_axes * float(self.surface(directions).max()) * 1.01  # slightly more between two directions
 
     def surface(self, directions: FloatArray) -> FloatArray:
         """Return the radius of the surface, in its own coordinates, in unit `directions` (..., n)."""
@@ -101,7 +100,7 @@ class Body:
         return radius
 
     def signal(self, own: FloatArray) -> FloatArray:
-        """Return the light, in counts, that points in its own coordinates (..., n) give off."""
+        """Return the light, in counts, from points in its own coordinates (..., n)."""
         texture = 1 + self.contrast * self.chromatin.at(own)
         light: FloatArray = self.brightness * np.clip(texture, 0.15, None)
         return light

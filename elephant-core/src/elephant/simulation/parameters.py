@@ -9,15 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from elephant.errors import InvalidInputError
 
-MAX_FILL = 0.4  # of the volume; beyond this, nuclei that may not overlap find no room
+MAX_FILL = 0.4  # of the volume; above this, nuclei cannot avoid overlaps
 
 
 class SimulationParameters(BaseModel):
-    """What a simulated movie shows and how well the microscope sees it.
+    """The content of a simulated movie, and the quality of the microscope.
 
-    Lengths are in the physical unit of `voxel` (micrometres by habit), times in timepoints, brightness in
-    counts of the camera. A movie with one Z plane is two-dimensional: its nuclei are discs, and depth plays
-    no part.
+    Lengths are in the physical unit of `voxel` (usually micrometres), times in timepoints, brightness in counts of the
+    camera. A movie with one Z plane is two-dimensional: its nuclei are discs, and depth has no effect.
 
     Raises
     ------
@@ -88,25 +87,25 @@ class SimulationParameters(BaseModel):
 
     @property
     def edges(self) -> tuple[float, ...]:
-        """Edges of a voxel along those axes."""
+        """Edges of a voxel along the axes of `plane`."""
         return self.voxel[3 - self.n_dims :]
 
     @property
     def extent(self) -> tuple[float, ...]:
-        """Physical size of a timepoint along those axes."""
+        """Physical size of a timepoint along the axes of `plane`."""
         return tuple(n * edge for n, edge in zip(self.plane, self.edges, strict=True))
 
     @model_validator(mode="after")
     def _geometry(self) -> Self:
         if min(self.shape) < 1 or min(self.voxel) <= 0 or min(self.blur) < 0:
-            raise ValueError("sizes must be at least 1, voxels larger than 0, blur at least 0")
+            raise ValueError("expected sizes of at least 1, voxel edges above 0 and a blur of at least 0")
         nucleus = (4 / 3 * pi, pi)[3 - self.n_dims] * self.radius**self.n_dims
         fill = self.nuclei * nucleus / prod(self.extent)
         if fill > MAX_FILL:
             raise ValueError(
                 f"{self.nuclei} nuclei of radius {self.radius} would fill {fill:.0%} of a volume of "
-                f"{self.extent}, but at most {MAX_FILL:.0%} can be filled: ask for fewer or smaller nuclei, "
-                "or for a larger shape"
+                f"{self.extent}, but at most {MAX_FILL:.0%} can be filled: choose fewer or smaller nuclei, "
+                "or a larger shape"
             )
         return self
 

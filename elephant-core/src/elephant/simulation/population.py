@@ -18,27 +18,27 @@ MOTHER_GLOW = 0.8
 
 
 @dataclass(eq=False)
-class Cell:
+class Nucleus:
     """A nucleus from its birth to its division. Axes are (Z), Y, X; lengths physical, times in timepoints.
 
     Attributes
     ----------
     id, parent
-        Its name and that of its mother; None for those that were there from the start.
+        Its id and that of its mother; the mother is None for the first timepoint's nuclei.
     position, velocity
-        (n,), in the sample, which itself may drift.
+        (n,), relative to the sample, which itself may drift.
     axes
         Directions of its semi-axes as columns, (n, n).
     spin
-        Skew-symmetric generator of its turning per timepoint, (n, n).
+        Skew-symmetric generator of its rotation per timepoint, (n, n).
     semi_axes
-        Fully grown, longest first, (n,).
+        Lengths when fully grown, longest first, (n,).
     lobes, depths, phases
-        Its dents and bulges, (L, n), (L,), (L,); see :class:`elephant.simulation.nucleus.Body`.
+        Its dents and bulges, (L, n), (L,), (L,), as in :class:`elephant.simulation.nucleus.Body`.
     chromatin, brightness
-        Its looks.
+        Its texture, and its mean signal in counts.
     age, lifetime
-        Since birth, and the age at which it divides.
+        Time since birth, and the age at which it divides.
     """
 
     id: int
@@ -57,17 +57,17 @@ class Cell:
     lifetime: float
 
     def condensed(self, parameters: SimulationParameters) -> float:
-        """Return how far mitosis has come, 0 to 1."""
+        """Return the progress of mitosis, 0 to 1."""
         return float(np.clip(1 - (self.lifetime - self.age) / parameters.mitosis, 0, 1))
 
     def grown(self, parameters: SimulationParameters) -> float:
-        """Return its present size as a share of its full size."""
+        """Return its current size as a fraction of its full size."""
         if self.parent is None:
             return 1.0
         return float(1 - (1 - parameters.birth_size) * np.exp(-self.age / parameters.growth))
 
     def frame(self, parameters: SimulationParameters) -> FloatArray:
-        """Return its present semi-axes as columns, (n, n): a dividing mother is long and thin."""
+        """Return its current semi-axes as columns, (n, n): a dividing mother is long and thin."""
         mitosis = self.condensed(parameters)
         stretch = np.full(len(self.semi_axes), 1 - 0.18 * mitosis)
         stretch[0] = 1 + 0.3 * mitosis
@@ -75,7 +75,7 @@ class Cell:
         return frame
 
     def body(self, parameters: SimulationParameters, offset: FloatArray) -> Body:
-        """Return what it looks like now, with the sample shifted by `offset`, (n,)."""
+        """Return its current appearance, with the sample shifted by `offset`, (n,)."""
         mitosis = self.condensed(parameters)
         newborn = 0.0 if self.parent is None else float(np.exp(-self.age / 1.5))
         return Body(
@@ -89,7 +89,7 @@ class Cell:
         )
 
     def move(self, parameters: SimulationParameters, current: FloatArray, rng: np.random.Generator) -> None:
-        """Live through one timepoint in a tissue that flows with `current`, (n,)."""
+        """Advance by one timepoint in a tissue that flows with `current`, (n,)."""
         memory = parameters.persistence
         self.velocity = drifted(self.velocity, memory, parameters.speed, rng)
         self.spin = memory * self.spin + np.sqrt(1 - memory**2) * random_spin(parameters, rng)
@@ -97,8 +97,8 @@ class Cell:
         self.axes = expm(self.spin) @ self.axes
         self.age += 1
 
-    def divide(self, ids: tuple[int, int], lifetimes: tuple[float, float], rng: np.random.Generator) -> list["Cell"]:
-        """Return its two daughters: small, close together on its long axis, flat across it."""
+    def divide(self, ids: tuple[int, int], lifetimes: tuple[float, float], rng: np.random.Generator) -> list["Nucleus"]:
+        """Return its two daughters: small, side by side on its long axis, and flattened along it."""
         away = self.axes[:, 0]
         axes = np.roll(self.axes, -1, axis=1)
         daughters = []
@@ -139,19 +139,19 @@ def random_spin(parameters: SimulationParameters, rng: np.random.Generator) -> F
     return skew
 
 
-def new_cell(
+def new_nucleus(
     name: int,
     position: FloatArray,
     age_share: float,
     parameters: SimulationParameters,
     rng: np.random.Generator,
-) -> Cell:
-    """Return a nucleus that is there from the start, `age_share` (0 to 1) of its life behind it."""
+) -> Nucleus:
+    """Return a nucleus of the first timepoint at a fraction `age_share` (0 to 1) of its lifetime."""
     n_dims = parameters.n_dims
     axes, _ = np.linalg.qr(rng.normal(size=(n_dims, n_dims)))
     lobes = rng.normal(size=(LOBES, n_dims))
     lifetime = new_lifetime(parameters, rng)
-    return Cell(
+    return Nucleus(
         id=name,
         parent=None,
         position=position,
@@ -184,14 +184,14 @@ def new_semi_axes(parameters: SimulationParameters, rng: np.random.Generator) ->
     return semi_axes
 
 
-START_ROUNDS = 200  # of making way, until a random start has settled
+START_ROUNDS = 200  # of pushing nuclei apart after a random start
 ROUNDS = 40
 BESIDE_TRIES = 20
-LIFE, SAMPLE = 1, 2  # names of independent random streams
+LIFE, SAMPLE = 1, 2  # ids of independent random streams
 
 
 class Population:
-    """The nuclei of a movie at its present timepoint.
+    """The nuclei of a movie at the current timepoint.
 
     Attributes
     ----------
@@ -227,22 +227,22 @@ class Population:
         self._sample_velocity = drifted(self._sample_velocity, memory, parameters.drift, self._sample_rng)
         self.offset = self.offset + self._sample_velocity
 
-    def _found(self) -> list[Cell]:
-        """Return the nuclei of the first timepoint, of all ages evenly, so that some divide in any movie."""
+    def _found(self) -> list[Nucleus]:
+        """Return the nuclei of the first timepoint, evenly spread over all ages, so that some divide in any movie."""
         parameters, rng = self._parameters, self._rng
         ages = (rng.permutation(parameters.nuclei) + rng.uniform(size=parameters.nuclei)) / parameters.nuclei
         positions: list[FloatArray] = []
         for _ in ages:
             positions.append(_start(positions, parameters, rng))
         return [
-            new_cell(name, position, float(age), parameters, rng)
+            new_nucleus(name, position, float(age), parameters, rng)
             for name, (position, age) in enumerate(zip(positions, ages, strict=True))
         ]
 
     def _divide(self) -> None:
         parameters = self._parameters
-        kept: list[Cell] = []
-        born: list[Cell] = []
+        kept: list[Nucleus] = []
+        born: list[Nucleus] = []
         for cell in self.cells:
             if cell.age < cell.lifetime or len(self.cells) + len(born) // 2 >= parameters.max_nuclei:
                 kept.append(cell)
@@ -255,7 +255,7 @@ class Population:
 
 
 def _start(others: list[FloatArray], parameters: SimulationParameters, rng: np.random.Generator) -> FloatArray:
-    """Return where to put one more nucleus, (n,): anywhere, or beside one of the `others`."""
+    """Return a position for one more nucleus, (n,): anywhere, or beside one of the `others`."""
     low, high = walls(parameters)
     if others and rng.uniform() < parameters.clustering:
         for _ in range(BESIDE_TRIES):
@@ -274,8 +274,8 @@ def walls(parameters: SimulationParameters) -> tuple[FloatArray, FloatArray]:
     return margin, extent - margin
 
 
-def make_way(cells: list[Cell], parameters: SimulationParameters, rounds: int) -> None:
-    """Push nuclei apart that overlap, and back into the volume, until none does or `rounds` are over."""
+def make_way(cells: list[Nucleus], parameters: SimulationParameters, rounds: int) -> None:
+    """Push overlapping nuclei apart, and back into the volume, until none overlap or for `rounds` rounds."""
     frames = np.stack([cell.frame(parameters) for cell in cells])
     positions = np.stack([cell.position for cell in cells])
     low, high = walls(parameters)
@@ -291,10 +291,10 @@ def make_way(cells: list[Cell], parameters: SimulationParameters, rounds: int) -
 
 
 def _push(positions: FloatArray, frames: FloatArray, pairs: NDArray[np.intp], packing: float) -> FloatArray:
-    """Return by how much each nucleus gives way, (N, n): half of what it overlaps with each neighbour.
+    """Return the displacement of each nucleus, (N, n): half of its overlap with each neighbour.
 
-    The reach of an ellipsoid of semi-axes F towards u is |F^T u|: a plane across u at that distance touches
-    it, so that two whose distance is the sum of their reaches cannot overlap.
+    The extent of an ellipsoid with semi-axes F towards u is |F^T u|: a plane perpendicular to u at that distance
+    touches it, so two ellipsoids whose distance is the sum of their extents cannot overlap.
     """
     push = np.zeros_like(positions)
     first, second = pairs.T
