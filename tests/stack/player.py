@@ -97,38 +97,38 @@ class Player:
         return self.later("dataset/generate", {"dataset_name": name, "is_2d": False, **body})
 
 
+def filled(request: str, dataset: str, **changes: Any) -> dict[str, Any]:
+    """Return what a fresh client sends, but for a small movie of cubic voxels, and for what is changed."""
+    sent = body(request, is_3d=True)
+    of_movie = {"dataset_name": dataset, "scales": [1, 1, 1], "n_keep_axials": 0, "input_size": None}
+    return sent | {key: of_movie[key] for key in sent.keys() & of_movie.keys()} | changes
+
+
 def train_body(dataset: str, spots: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
-    """Return what a fresh client sends, but for a small movie and a quick training with all augmentations."""
-    return {
-        **body("seg/train", is_3d=True),
-        "dataset_name": dataset,
-        "spots": spots,
-        "scales": [1, 1, 1],
-        "n_keep_axials": 0,
-        "crop_size": [32, 32, 16],
-        "n_crops": 2,
-        "n_epochs": 2,
-        "aug_scale_factor_base": 0.2,
-        "aug_rotation_angle": 90,
-        "aug_contrast": 0.5,
-        "timepoint": 0,
-        "log_dir": "run",
-        "input_size": None,
-        **changes,
-    }
+    """Return what starts a quick training with all augmentations."""
+    quick = {"crop_size": [32, 32, 16], "n_crops": 2, "n_epochs": 2, "timepoint": 0, "log_dir": "run"}
+    augmented = {"aug_scale_factor_base": 0.2, "aug_rotation_angle": 90, "aug_contrast": 0.5}
+    return filled("seg/train", dataset, **{"spots": spots, **quick, **augmented, **changes})
 
 
 def predict_body(dataset: str, **changes: Any) -> dict[str, Any]:
-    """Return what a fresh client sends, but for a small movie whose nuclei may have any size."""
-    return {
-        **body("seg/predict", is_3d=True),
-        "dataset_name": dataset,
-        "scales": [1, 1, 1],
-        "n_keep_axials": 0,
-        "r_max": 50,
-        "input_size": None,
-        **changes,
-    }
+    """Return what asks for nuclei of any size."""
+    return filled("seg/predict", dataset, **{"r_max": 50, **changes})
+
+
+def update_body(dataset: str, spots: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    """Return what writes labels."""
+    return filled("seg/update", dataset, spots=spots, **changes)
+
+
+def reset_body(dataset: str, **changes: Any) -> dict[str, Any]:
+    """Return what starts a model from the intensities of a dataset."""
+    return filled("seg/reset default", dataset, **{"crop_size": [32, 32, 8], "n_crops": 1, **changes})
+
+
+def export_body(dataset: str, spots: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    """Return what asks for masks of spots that have a value each."""
+    return filled("download/ctc", dataset, spots=spots, **changes)
 
 
 class Uploader:

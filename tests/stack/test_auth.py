@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from client.released import OLD_PATHS
-from stack.player import Ears, Player
+from stack.player import Ears, Player, export_body
 from stack.running import START_SECONDS, RunningServer, settings_of, wait_until
 
 pytestmark = pytest.mark.stack
@@ -131,7 +131,7 @@ def test_the_token_is_in_no_log_whatever_goes_wrong(open_server: RunningServer) 
     assert requests.get(base + "a" * 70_000, timeout=10).status_code in (400, 414)
     _say(open_server, f"GET /t/{token}/ x\r\n\r\n")
     _say(open_server, f"POST /t/{token}/upload HTTP/1.1\r\nHost: a\r\nContent-Length: 999\r\n\r\nthe client is gone")
-    export = {"dataset_name": "logs", "scales": [1, 1, 1], "t_end": 50_000, "is_3d": True, "begin_after": 0}
+    export = export_body("logs", [], t_end=50_000, begin_after=0)
     requests.post(base + "export/ctc", json=export, stream=True, timeout=30).close()
     os.kill(open_server.pid("answering"), signal.SIGKILL)
     player.post("dataset/check", {"dataset_name": "logs", "shape": [1, 1, 1, 1]})

@@ -16,7 +16,7 @@ import requests
 from elephant_server.auth.tokens import password_of
 from elephant_server.settings import Settings
 from stack.cluster import ADDRESS, Cluster, running_cluster
-from stack.player import Player, blobs, masks_of, predict_body, spot, train_body
+from stack.player import Player, blobs, export_body, masks_of, predict_body, spot, train_body, update_body
 from stack.running import RunningServer, wait_until
 
 pytestmark = pytest.mark.stack
@@ -153,9 +153,8 @@ def test_label_updates_of_a_live_session(cluster: Cluster, player: Player, centr
     wait_until(model.exists, 60, "the model to be made")
     for t in range(3):  # each on whichever machine takes it
         before = model.stat().st_mtime_ns
-        labels = {"dataset_name": "movie", "spots": [spot(t, centre) for centre in centres], "scales": [1, 1, 1]}
-        more = {"c_ratio": 0.4, "auto_bg_thresh": 0, "is_3d": True, "is_livemode": True, "reset": False}
-        assert player.post("seg/update", labels | more).json() == {"completed": True}
+        labels = update_body("movie", [spot(t, centre) for centre in centres], is_livemode=True)
+        assert player.post("seg/update", labels).json() == {"completed": True}
         wait_until(lambda before=before: model.stat().st_mtime_ns != before, 60, "an epoch")  # type: ignore[misc]
     player.abort()
     assert live.result(60).json() == {"completed": False}
@@ -163,8 +162,7 @@ def test_label_updates_of_a_live_session(cluster: Cluster, player: Player, centr
 
 def test_masks_come_from_another_machine(player: Player, centres: np.ndarray) -> None:
     spots = [{k: v for k, v in spot(0, c).items() if k in ("t", "pos", "covariance")} | {"value": 7} for c in centres]
-    body = {"dataset_name": "movie", "scales": [1, 1, 1], "spots": spots, "t_start": 0, "t_end": 3, "is_3d": True}
-    masks = masks_of(player.post("download/ctc", body).content)
+    masks = masks_of(player.post("download/ctc", export_body("movie", spots, t_end=3)).content)
     assert sorted(masks) == [f"mask{t:03d}.tif" for t in range(4)]
     assert set(np.unique(masks["mask000.tif"])) == {0, 7}
 

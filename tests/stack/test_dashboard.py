@@ -15,7 +15,7 @@ from elephant.dataset import Dataset
 from elephant.models.ensemble import Ensemble
 from elephant.models.provenance import ProvenanceEntry
 from elephant.models.unet import DetectionNet
-from stack.player import Player, blobs, predict_body, spot, train_body
+from stack.player import Player, blobs, predict_body, spot, train_body, update_body
 from stack.running import RunningServer, settings_of, wait_until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright: make setup-dev")
@@ -90,8 +90,8 @@ def player(server: RunningServer) -> Player:
     client = Player(server)
     frames = np.stack([blobs(SHAPE, 6, seed=t)[0] for t in range(3)])
     assert client.make_dataset(NAME, frames).status_code == 200
-    body = {"dataset_name": NAME, "scales": [1, 1, 2], "spots": [spot(0, np.array([8, 20, 24]))], "is_3d": True}
-    assert client.post("seg/update", {**body, "c_ratio": 0.4, "auto_bg_thresh": 0}).json() == {"completed": True}
+    labels = update_body(NAME, [spot(0, np.array([8, 20, 24]))], scales=[1, 1, 2])
+    assert client.post("seg/update", labels).json() == {"completed": True}
     model, path = Ensemble([DetectionNet(3, 0)]), server.workspace / "models" / "looked.pth"
     model.save(path, ProvenanceEntry(what="pretrained", source="versatile3d.pth"))
     entry = ProvenanceEntry(
@@ -416,8 +416,8 @@ def test_labels_that_are_written_meanwhile_appear(visit: Visit, player: Player) 
     for _ in range(2):
         visit.page.keyboard.press("ArrowRight")
     visit.wait("document.querySelector('.plane.xy canvas').dataset.labelled === '0'")
-    body = {"dataset_name": NAME, "scales": [1, 1, 2], "spots": [spot(2, np.array([8, 20, 24]))], "is_3d": True}
-    assert player.post("seg/update", {**body, "c_ratio": 0.4, "auto_bg_thresh": 0}).json() == {"completed": True}
+    labels = update_body(NAME, [spot(2, np.array([8, 20, 24]))], scales=[1, 1, 2])
+    assert player.post("seg/update", labels).json() == {"completed": True}
     visit.wait("Number(document.querySelector('.plane.xy canvas').dataset.labelled) > 0")
 
 

@@ -13,7 +13,7 @@ import pytest
 import requests
 import zarr
 
-from stack.player import CHUNK, Ears, Player, Uploader, masks_of
+from stack.player import CHUNK, Ears, Player, Uploader, export_body, masks_of
 from stack.running import RunningServer, wait_until
 
 pytestmark = pytest.mark.stack
@@ -39,15 +39,7 @@ def cell(t: int, value: int, x: float = 14.0, radius: float = 4.0) -> dict[str, 
 
 
 def ctc_body(dataset: str, *spots: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return {
-        "dataset_name": dataset,
-        "scales": SCALES,
-        "spots": list(spots),
-        "t_start": 0,
-        "t_end": 3,
-        "is_3d": True,
-        **changes,
-    }
+    return export_body(dataset, **{"spots": list(spots), "scales": SCALES, "t_end": 3, **changes})
 
 
 def nothing_is_left(player: Player) -> None:

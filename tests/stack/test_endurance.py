@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import requests
 
-from stack.player import Player, blobs, predict_body, spot, train_body
+from stack.player import Player, blobs, export_body, filled, predict_body, reset_body, spot, train_body, update_body
 from stack.running import RunningServer
 
 pytestmark = pytest.mark.stack
@@ -44,16 +44,16 @@ def measure(player: Player) -> dict[str, Any]:
 def bodies(centres: np.ndarray) -> list[tuple[str, dict[str, Any], int]]:
     """Return requests of all kinds, cheap ones, with the status of their answers."""
     name, spots = {"dataset_name": "endurance"}, [spot(0, centre) for centre in centres]
-    labels = {**name, "scales": [1, 1, 1], "spots": spots}
+    labels = update_body("endurance", spots)
     model = {"model_name": "endurance.pth", "crop_size": [16, 16, 8], "n_epochs": 1, "n_crops": 1}
     train = train_body("endurance", spots, **model, log_dir=None)
     predict = predict_body("endurance", model_name="endurance.pth")
     masks = [{"t": 0, "pos": s["pos"], "covariance": s["covariance"], "value": 7} for s in spots]
     links = [{**s, "displacement": [1, 0, 0]} for s in spots]
-    flow = {**name, "scales": [1, 1, 1], "max_displacement": 5, "is_3d": True}
-    displaced = {**flow, "model_name": "endurance-flow.pth", "timepoint": 1, "spots": spots}
+    flow = {"model_name": "endurance-flow.pth", "timepoint": 1, "max_displacement": 5}
+    displaced = filled("flow/predict", "endurance", spots=spots, **flow)
     return [
-        ("flow/update", {**flow, "spots": links}, 200),
+        ("flow/update", filled("flow/update", "endurance", spots=links, max_displacement=5), 200),
         ("flow/predict", displaced, 200),
         ("flow/predict", {**displaced, "timepoint": 0}, 200),
         ("flow/predict", {**displaced, "spots": []}, 200),
@@ -68,7 +68,7 @@ def bodies(centres: np.ndarray) -> list[tuple[str, dict[str, Any], int]]:
         ("seg/train", train, 200),
         ("seg/train", {**train, "spots": []}, 400),
         ("download/model", {"model_name": "endurance.pth"}, 200),
-        ("download/ctc", {**name, "scales": [1, 1, 1], "spots": masks, "t_start": 0, "t_end": 1, "is_3d": True}, 200),
+        ("download/ctc", export_body("endurance", masks, t_end=1), 200),
         ("seg/predict", {**predict, "dataset_name": "absent"}, 404),
     ]
 
@@ -82,8 +82,8 @@ def ask(player: Player, path: str, body: dict[str, Any], status: int) -> None:
 def test_many_requests_leave_nothing_that_grows(player: Player) -> None:
     image, centres = blobs((8, 32, 32), 4)
     assert player.make_dataset("endurance", np.stack([image, image])).json() == {"completed": True}
-    reset = {"dataset_name": "endurance", "model_name": "endurance.pth", "crop_size": [16, 16, 8], "n_crops": 1}
-    assert player.post("seg/reset", {**reset, "url": None}).json() == {"completed": True}
+    reset = reset_body("endurance", model_name="endurance.pth", crop_size=[16, 16, 8])
+    assert player.post("seg/reset", reset).json() == {"completed": True}
     asked, rng = bodies(centres), random.Random(0)
     for body in asked * (N_WARM_UP // len(asked)):
         ask(player, *body)

@@ -9,7 +9,7 @@ import requests
 import torch
 import zarr
 
-from stack.player import Ears, Player, blobs
+from stack.player import Ears, Player, blobs, filled, reset_body
 from stack.running import RunningServer
 
 pytestmark = pytest.mark.stack
@@ -37,7 +37,7 @@ def nuclei(player: Player) -> np.ndarray:
     image, centres = blobs(SHAPE, 8)
     frames = np.stack([np.roll(image, (t - 1) * STEP, axis=(0, 1, 2)) for t in range(3)])
     assert player.make_dataset("moving", frames).json() == {"completed": True}
-    reset = {"model_name": "flow.pth", "n_keep_axials": 1, "is_3d": True, "url": None}
+    reset = filled("flow/reset default", "moving", n_keep_axials=1)
     assert player.post("flow/reset", reset).json() == {"completed": True}
     return centres
 
@@ -51,58 +51,19 @@ def links(centres: np.ndarray, t: int = 0) -> list[dict[str, Any]]:
 
 
 def update_body(centres: np.ndarray, t: int = 0) -> dict[str, Any]:
-    return {
-        "dataset_name": "moving",
-        "scales": [1, 1, 1],
-        "spots": links(centres, t),
-        "max_displacement": 8,
-        "is_3d": True,
-        "use_memmap": False,
-        "reset": False,
-    }
+    return filled("flow/update", "moving", spots=links(centres, t), max_displacement=8)
 
 
 def train_body(centres: np.ndarray, **changes: Any) -> dict[str, Any]:
-    return {
-        **update_body(centres),
-        "model_name": "flow.pth",
-        "crop_size": [32, 32, 8],
-        "lr": 0.001,
-        "batch_size": 1,
-        "n_crops": 2,
-        "n_epochs": 2,
-        "n_keep_axials": 1,
-        "aug_scale_factor_base": 0.2,
-        "aug_rotation_angle": 30,
-        "dim_weights": [1, 1, 5],
-        "cache_maxbytes": 1073741824,
-        "log_interval": 1,
-        "log_dir": "flow",
-        "input_size": None,
-        "debug": False,
-        **changes,
-    }
+    quick = {"spots": links(centres), "max_displacement": 8, "crop_size": [32, 32, 8], "n_crops": 2, "n_epochs": 2}
+    augmented = {"n_keep_axials": 1, "aug_scale_factor_base": 0.2, "aug_rotation_angle": 30, "dim_weights": [1, 1, 5]}
+    return filled("flow/train", "moving", **{**quick, **augmented, "log_dir": "flow", **changes})
 
 
 def predict_body(centres: np.ndarray, **changes: Any) -> dict[str, Any]:
-    return {
-        "dataset_name": "moving",
-        "model_name": "flow.pth",
-        "timepoint": 1,
-        "spots": [{"id": 100 + i, **ellipsoid(centre)} for i, centre in enumerate(centres)],
-        "max_displacement": 8,
-        "scales": [1, 1, 1],
-        "n_keep_axials": 1,
-        "output_prediction": False,
-        "cache_maxbytes": 1073741824,
-        "is_3d": True,
-        "use_memmap": False,
-        "batch_size": 1,
-        "input_size": None,
-        "patch": [384, 384, 24],
-        "debug": False,
-        **changes,
-    }
+    spots = [{"id": 100 + i, **ellipsoid(centre)} for i, centre in enumerate(centres)]
+    of_movie = {"timepoint": 1, "spots": spots, "max_displacement": 8, "n_keep_axials": 1}
+    return filled("flow/predict", "moving", **{**of_movie, **changes})
 
 
 def stored(player: Player, name: str) -> np.ndarray:
@@ -216,8 +177,8 @@ def test_what_cannot_be_done_is_explained(
     player: Player, nuclei: np.ndarray, path: str, body: dict[str, Any], status: int, words: str
 ) -> None:
     if body.get("model_name") == "detection.pth":
-        reset = {"dataset_name": "moving", "model_name": "detection.pth", "scales": [1, 1, 1], "crop_size": [16, 16, 8]}
-        assert player.post("seg/reset", {**reset, "n_crops": 1, "n_keep_axials": 1, "url": None}).status_code == 200
+        reset = reset_body("moving", crop_size=[16, 16, 8], n_keep_axials=1)
+        assert player.post("seg/reset", reset).status_code == 200
     answer = player.post(path, body)
     assert answer.status_code == status, answer.text
     assert words in answer.json()["error"]

@@ -14,7 +14,7 @@ import requests
 import torch
 import zarr
 
-from stack.player import Ears, Player, blobs, predict_body, spot, train_body, write_movie
+from stack.player import Ears, Player, blobs, predict_body, reset_body, spot, train_body, update_body, write_movie
 from stack.running import RunningServer, wait_until
 
 pytestmark = pytest.mark.stack
@@ -42,10 +42,7 @@ def nuclei(player: Player) -> np.ndarray:
     image, centres = blobs(SMALL, 12)
     answer = player.make_dataset("small", np.stack([image, image]))
     assert answer.json() == {"completed": True}
-    reset = {"dataset_name": "small", "model_name": "detection.pth", "scales": [1, 1, 1], "crop_size": [32, 32, 16]}
-    answer = player.post(
-        "seg/reset", {**reset, "n_crops": 2, "n_keep_axials": 0, "is_3d": True, "url": None, "seed": 0}
-    )
+    answer = player.post("seg/reset", reset_body("small", crop_size=[32, 32, 16], n_crops=2, seed=0))
     assert answer.json() == {"completed": True}
     return centres
 
@@ -132,9 +129,8 @@ def test_params_are_those_of_the_last_training(player: Player, nuclei: np.ndarra
 
 def test_labels_are_replaced_and_cleared(player: Player, nuclei: np.ndarray) -> None:
     path = player.server.workspace / "datasets/small/seg_labels.zarr"
-    body = {"dataset_name": "small", "scales": [1, 1, 1], "c_ratio": 0.4, "auto_bg_thresh": 0, "is_3d": True}
     for tag, values in (("tp", {0, 2, 3}), ("fp", {0, 4})):
-        answer = player.post("seg/update", {**body, "spots": [spot(1, nuclei[0], tag=tag)], "reset": False})
+        answer = player.post("seg/update", update_body("small", [spot(1, nuclei[0], tag=tag)]))
         assert answer.json() == {"completed": True}
         assert set(np.unique(zarr.open_array(path, mode="r")[1])) == values
     assert player.post("seg/update", {"dataset_name": "small", "reset": True}).json() == {"completed": True}
@@ -348,7 +344,7 @@ def test_a_movie_that_is_none_leaves_what_was_there(player: Player, nuclei: np.n
 
 def test_the_server_works_while_the_broker_is_away(player: Player, nuclei: np.ndarray) -> None:
     os.kill(player.server.pid("rabbitmq"), signal.SIGKILL)
-    body = {"dataset_name": "small", "scales": [1, 1, 1], "spots": [spot(1, nuclei[0])]}
+    body = update_body("small", [spot(1, nuclei[0])])
     for _ in range(5):
         assert player.post("seg/update", body, timeout=10).json() == {"completed": True}
     assert player.post("seg/predict", predict_body("small")).json()["completed"] is True
