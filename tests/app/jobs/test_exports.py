@@ -14,8 +14,8 @@ from elephant.errors import Cancelled, InvalidInputError
 from elephant.progress import NeverCancelled, NoReporter
 from elephant_server.errors import StorageError
 from elephant_server.feed import ActivityFeed, FeedPublisher
-from elephant_server.jobs.exports import ctc_export
 from elephant_server.jobs.store_memory import MemoryStore
+from elephant_server.jobs.tasks import ctc_export
 from elephant_server.schemas.download import CtcBody, MarkedSpotBody
 
 

@@ -233,7 +233,7 @@ def test_a_reader_that_is_open_already_carries_on_what_was_killed(folder: Path, 
             return
 
 
-def test_the_sweep_settles_all_datasets_and_touches_nothing_else(folder: Path, tmp_path: Path) -> None:
+def test_recovery_settles_all_datasets_and_touches_nothing_else(folder: Path, tmp_path: Path) -> None:
     Dataset(folder).write_labels(0, np.full(SHAPE, 2, np.uint8))
     mine = folder / ".mine"
     mine.write_text("a person's own")
@@ -247,7 +247,7 @@ def test_the_sweep_settles_all_datasets_and_touches_nothing_else(folder: Path, t
     recover_all(tmp_path / "not there")
 
 
-def test_the_sweep_leaves_alone_what_is_at_work(folder: Path, tmp_path: Path) -> None:
+def test_recovery_leaves_alone_what_is_at_work(folder: Path, tmp_path: Path) -> None:
     dataset = Dataset(folder)
     with labels_journal(folder).transaction() as changes:
         recover_all(tmp_path / "datasets")

@@ -2,11 +2,12 @@
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from elephant_server.schemas.detection import SegPredictBody
 
 if TYPE_CHECKING:
     from elephant_server.jobs.context import WorkerContext
+    from elephant_server.jobs.control import JobControl
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,26 @@ class DatasetReporter:
         del values
         if stage == "timepoint":
             self._messages.dataset_progress(done, total)
+
+
+class SizeReporter:
+    """Tells after each mask how large the file is, and writes a line about it at a rate that a person can read."""
+
+    def __init__(self, file: BinaryIO, control: "JobControl") -> None:
+        self._file = file
+        self._control = control
+        self._last = 0.0
+
+    def progress(self, stage: str, done: int, total: int, **values: float) -> None:
+        """See :meth:`elephant.progress.ProgressReporter.progress`."""
+        del stage, values
+        # Whoever sends it on may be another machine, which sees only what has left this one.
+        os.fsync(self._file.fileno())
+        self._control.announce(size=self._file.tell())
+        now = time.monotonic()
+        if done == total or now - self._last >= LINE_INTERVAL_S:
+            self._last = now
+            logger.info("Export: mask %d/%d", done, total)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The jobs themselves: a request's body in, an answer out, the core's methods between; whatever carries them here."""
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +12,8 @@ from pydantic import ValidationError
 
 from elephant.dataset import Dataset, convert, find_movie
 from elephant.dataset.summary import image_version
-from elephant.errors import NotFoundError
+from elephant.errors import Cancelled, NotFoundError, reason_of
+from elephant.export.ctc import export_ctc
 from elephant.io.paths import resolve_inside
 from elephant.methods.base import AnyMethod
 from elephant.methods.detection import DETECTION
@@ -25,14 +27,14 @@ from elephant.models.pretrained import ModelSource
 from elephant.progress import NoReporter
 from elephant.training.loop import LiveSettings
 from elephant.types import DetectedSpot
-from elephant_server.errors import UnavailableError, UnexpectedError
+from elephant_server.errors import StorageError, UnavailableError, UnexpectedError
 from elephant_server.jobs import submit
 from elephant_server.jobs.context import WorkerContext, cache_bytes, model_file, open_dataset
 from elephant_server.jobs.control import JobControl, LiveUpdates, tell
-from elephant_server.jobs.exports import ctc_export
 from elephant_server.jobs.progress import (
     DashboardProgress,
     DatasetReporter,
+    SizeReporter,
     TileReporter,
     show_begin,
     show_found,
@@ -42,8 +44,9 @@ from elephant_server.jobs.submit import Message, Task
 from elephant_server.schemas.common import ModelBody
 from elephant_server.schemas.dataset import DatasetGenerateBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
+from elephant_server.schemas.download import CtcBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
-from elephant_server.uploads import discard_upload, uploaded_model
+from elephant_server.uploads import discard_upload, passing_place, uploaded_model
 
 logger = logging.getLogger(__name__)
 
@@ -156,6 +159,27 @@ def dataset_generate(context: WorkerContext, body: DatasetGenerateBody, control:
     # The dialog in the client closes with the answer: nothing about it may come later.
     context.messages.flush()
     return {}
+
+
+def ctc_export(context: WorkerContext, body: CtcBody, control: JobControl, file: str) -> dict[str, Any]:
+    """Write masks into the file that is there for them, and tell after each one how much of it there is."""
+    place = passing_place(context.exports, file)
+    dataset = open_dataset(context, body.dataset_name, body.is_3d, body.stated_voxel_size)
+    nuclei = body.nuclei(control)
+    try:
+        # Only where it is there: whoever made it removes it when nobody waits any more.
+        with place.open("r+b") as masks:
+            reporter = DashboardProgress(context.feed_publisher, control.job_id, SizeReporter(masks, control))
+            export_ctc(dataset, nuclei, body.params(), masks, reporter, control)
+            os.fsync(masks.fileno())
+            size = masks.seek(0, os.SEEK_END)
+    except FileNotFoundError as error:
+        raise Cancelled("nobody waits for the export any more") from error
+    except OSError as error:
+        raise StorageError(
+            f"the masks cannot be written ({reason_of(error)}): make room on the disk of the workspace, then try again"
+        ) from error
+    return {"size": size}
 
 
 def _work(context: WorkerContext, body: ModelBody, control: JobControl) -> ModelWork:

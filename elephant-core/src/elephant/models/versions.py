@@ -96,7 +96,7 @@ def keep_version(path: Path, *, is_interim: bool = False) -> int | None:
         folder.mkdir(parents=True, exist_ok=True)
         number = _name_again(path, folder, kept[0].number + 1 if kept else 1, "-interim" if is_interim else "")
         sync_folder(folder)
-    _sweep(path)
+    _remove_surplus(path)
     return number
 
 
@@ -241,7 +241,7 @@ def _name_again(path: Path, folder: Path, number: int, suffix: str) -> int:
     return number
 
 
-def _sweep(path: Path) -> None:
+def _remove_surplus(path: Path) -> None:
     kept = versions(path)
     interim = [version for version in kept if version.is_interim]
     before = [version for version in kept if not version.is_interim]
