@@ -1,4 +1,4 @@
-"""The rules of what runs: every step of a job is one atomic change of one small document.
+"""The job store: every step of a job is one atomic change of one small document.
 
 A *job* is a piece of work from the moment it is asked for until its outcome is known. Its entry is a lease: the process
 that accepted it renews it while it is queued, the worker while it runs, and each renewal counts a beat. An entry whose
@@ -10,8 +10,8 @@ at any time.
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import asdict
+from typing import TypeVar
 
 from elephant_server.jobs.records import (
     Announcement,
@@ -21,86 +21,16 @@ from elephant_server.jobs.records import (
     Lease,
     LiveParams,
     Outcome,
-    clash,
 )
-from elephant_server.jobs.store_memory import Document, Effects, Store
+from elephant_server.jobs.state import CHANGES, QUEUED, RUNNING, State, beat, message_name, new_job
+from elephant_server.jobs.store_memory import Effects, Store
 from elephant_server.schemas.state import ProcessState
 
-QUEUED, RUNNING = "queued", "running"
-# The document, and the log whose readers learn that it changed.
-STATE, CHANGES = "state", "changes"
+# The document.
+STATE = "state"
 MOST_UPDATES_AT_ONCE = 1000
-# A server has far fewer workers than this: of so many dropped jobs, and of so many silent workers, it is known.
-MOST_DROPPED = 100
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class _State:
-    """The document, by its parts, and what happens together with its change."""
-
-    document: Document
-    effects: Effects
-
-    @property
-    def jobs(self) -> dict[str, dict[str, Any]]:
-        """Return the jobs by their ids, in the order in which they were entered."""
-        jobs: dict[str, dict[str, Any]] = self.document.setdefault("jobs", {})
-        return jobs
-
-    @property
-    def params(self) -> LiveParams:
-        return LiveParams(**self.document.get("params", {}))
-
-    def remembered(self, name: str) -> list[str]:
-        """Return a list of the document: ids of ``dropped`` jobs, or ``silent`` workers."""
-        found: list[str] = self.document.setdefault(name, [])
-        return found
-
-    def remember(self, name: str, value: str) -> None:
-        self.document[name] = [*(it for it in self.remembered(name) if it != value), value][-MOST_DROPPED:]
-
-    def in_phase(self, job_id: str, phase: str) -> dict[str, Any] | None:
-        job = self.jobs.get(job_id)
-        return job if job is not None and job["phase"] == phase else None
-
-    def ready(self, queue: str) -> list[str]:
-        """Return the queued jobs of a queue that may begin, in order: those that clash with no earlier one."""
-        found: list[str] = []
-        claims: list[str] = []
-        for job_id, job in self.jobs.items():
-            is_queued = job["phase"] == QUEUED and JobKind(job["kind"]).queue == queue
-            if is_queued and not any(clash(job["claim"], earlier) for earlier in claims):
-                found.append(job_id)
-            claims.append(job["claim"])
-        return found
-
-    def any(self, kind: JobKind) -> str | None:
-        """Return the first job of a kind."""
-        return next((job_id for job_id, job in self.jobs.items() if job["kind"] == kind), None)
-
-    def training(self) -> dict[str, Any]:
-        """Return the training that is there; an empty entry where there is none."""
-        return self.jobs.get(self.any(JobKind.TRAINING) or "", {})
-
-    def wake(self) -> None:
-        """Wake whoever watches."""
-        self.effects.notices.add(CHANGES)
-
-    def end(self, job_id: str, outcome: Outcome) -> None:
-        self.jobs.pop(job_id, None)
-        self.effects.writes[_message(job_id)] = None
-        self.effects.pushes.append((f"outcome:{job_id}", json.dumps(asdict(outcome), allow_nan=False)))
-        self.wake()
-
-    def cancel(self, job_ids: list[str]) -> None:
-        for job_id in job_ids:
-            if self.in_phase(job_id, QUEUED):
-                self.end(job_id, Outcome(cancelled=True))
-            elif job_id in self.jobs:
-                self.jobs[job_id]["cancelled"] = True
-        self.wake()
 
 
 class JobStore:
@@ -131,13 +61,13 @@ class JobStore:
             What its worker has to know; see :meth:`message`.
         """
 
-        def change(state: _State) -> bool:
+        def change(state: State) -> bool:
             if kind is JobKind.TRAINING and state.any(kind) not in (None, job_id):
                 return False
             # To ask twice is to ask once: an answer may be lost on its way.
             if job_id not in state.jobs:
-                state.jobs[job_id] = _job(kind, QUEUED, "", task, claim)
-                state.effects.writes[_message(job_id)] = {"text": message}
+                state.jobs[job_id] = new_job(kind, QUEUED, "", task, claim)
+                state.effects.writes[message_name(job_id)] = {"text": message}
             state.wake()
             return True
 
@@ -145,7 +75,7 @@ class JobStore:
 
     def message(self, job_id: str) -> str:
         """Return what a job was entered with; empty where the job is gone, or Redis has lost its data."""
-        return str(self._store.read(_message(job_id)).get("text", ""))
+        return str(self._store.read(message_name(job_id)).get("text", ""))
 
     def take(self, queue: str, owner: str = "") -> Lease | None:
         """Start the first job of a queue that may begin; None where there is none.
@@ -153,7 +83,7 @@ class JobStore:
         A job waits for those that were entered before it and that it clashes with.
         """
 
-        def change(state: _State) -> Lease | None:
+        def change(state: State) -> Lease | None:
             for job_id in state.ready(queue):
                 job = state.jobs[job_id]
                 job.update(phase=RUNNING, beat=0, owner=owner)
@@ -168,7 +98,7 @@ class JobStore:
 
     def renew_queued(self, job_id: str) -> bool:
         """Prolong the lease of a queued job; False where it is not queued, or not any more."""
-        return self._change(lambda state: _beat(state.in_phase(job_id, QUEUED)))
+        return self._change(lambda state: beat(state.in_phase(job_id, QUEUED)))
 
     def renew(self, lease: Lease, params: LiveParams | None = None) -> bool:
         """Prolong the lease of a running job; False where it was given up.
@@ -176,13 +106,13 @@ class JobStore:
         Where Redis has lost its data meanwhile, the job is entered again, with the settings that it runs with.
         """
 
-        def change(state: _State) -> bool:
+        def change(state: State) -> bool:
             if lease.id in state.jobs:
-                return _beat(state.in_phase(lease.id, RUNNING))
+                return beat(state.in_phase(lease.id, RUNNING))
             if lease.id in state.remembered("dropped") or (lease.kind is JobKind.TRAINING and state.training()):
                 return False
             # It began before all that are there.
-            again = {lease.id: _job(lease.kind, RUNNING, lease.owner, lease.task, lease.claim)}
+            again = {lease.id: new_job(lease.kind, RUNNING, lease.owner, lease.task, lease.claim)}
             state.document["jobs"] = {**again, **state.jobs}
             if params is not None:
                 state.document.setdefault("params", asdict(params))
@@ -201,7 +131,7 @@ class JobStore:
     def drop(self, entry: JobEntry, outcome: Outcome) -> bool:
         """End a job for good, unless it has been renewed since; False where it was."""
 
-        def change(state: _State) -> bool:
+        def change(state: State) -> bool:
             job = state.jobs.get(entry.id)
             if job is None or (job["phase"], job["beat"]) != (entry.phase, entry.beat):
                 return False
@@ -221,7 +151,7 @@ class JobStore:
     def forget_owner(self, owner: str) -> None:
         """Take note that a process whose job was dropped has ended."""
 
-        def change(state: _State) -> None:
+        def change(state: State) -> None:
             state.document["silent"] = [it for it in state.remembered("silent") if it != owner]
 
         self._change(change)
@@ -229,7 +159,7 @@ class JobStore:
     def finish(self, job_id: str, outcome: Outcome) -> None:
         """Remove a job and leave its outcome, both at once; nothing where the job was dropped."""
 
-        def change(state: _State) -> None:
+        def change(state: State) -> None:
             if job_id not in state.remembered("dropped"):
                 state.end(job_id, outcome)
 
@@ -244,7 +174,7 @@ class JobStore:
         """Tell whoever follows a job what is there of it already; nothing where the job is gone."""
         text = json.dumps(news, allow_nan=False)
 
-        def change(state: _State) -> None:
+        def change(state: State) -> None:
             if job_id in state.jobs:
                 state.effects.pushes.append((f"news:{job_id}", text))
 
@@ -265,7 +195,7 @@ class JobStore:
     def open_live(self, job_id: str) -> None:
         """Let a training hear of labels that are written from now on."""
 
-        def change(state: _State) -> None:
+        def change(state: State) -> None:
             if job_id in state.jobs:
                 state.jobs[job_id]["live"] = True
 
@@ -274,7 +204,7 @@ class JobStore:
     def tell_live(self, update: str) -> None:
         """Tell the live training, where there is one, that labels were written."""
 
-        def change(state: _State) -> None:
+        def change(state: State) -> None:
             if state.training().get("live"):
                 state.effects.pushes.append((f"live:{state.any(JobKind.TRAINING)}", update))
 
@@ -300,7 +230,7 @@ class JobStore:
     def hold(self, held: bool) -> None:
         """Hold the running training, or let it go on."""
 
-        def change(state: _State) -> None:
+        def change(state: State) -> None:
             if training := state.training():
                 training["held"] = held
             state.wake()
@@ -309,20 +239,11 @@ class JobStore:
 
     def process_state(self) -> ProcessState:
         """Derive the state from the jobs that are there."""
-        state = self._read()
-        training = state.training()
-        if state.any(JobKind.INTERACTIVE) or training.get("held"):
-            return ProcessState.WAITING
-        return ProcessState.RUNNING if training else ProcessState.IDLE
+        return self._read().process_state()
 
     def look(self, job_id: str) -> Checkpoint:
         """Return what a running job has to know between its steps."""
-        state = self._read()
-        job = state.jobs.get(job_id)
-        if job is None:
-            return Checkpoint(False, False, state.params, is_missing=True)
-        must_wait = job["held"] or state.any(JobKind.INTERACTIVE) is not None
-        return Checkpoint(job["cancelled"], job["kind"] == JobKind.TRAINING and must_wait, state.params)
+        return self._read().checkpoint(job_id)
 
     @contextmanager
     def watch(self) -> Iterator[Callable[[float], None]]:
@@ -348,42 +269,15 @@ class JobStore:
         """Change the settings that are given, and return all."""
         given = {name: value for name, value in (("lr", lr), ("n_crops", n_crops)) if value is not None}
 
-        def change(state: _State) -> LiveParams:
+        def change(state: State) -> LiveParams:
             if given:
                 state.document.setdefault("params", {}).update(given)
             return state.params
 
         return self._change(change)
 
-    def _read(self) -> _State:
-        return _State(self._store.read(STATE), Effects())
+    def _read(self) -> State:
+        return State(self._store.read(STATE), Effects())
 
-    def _change(self, change: Callable[[_State], T]) -> T:
-        return self._store.update(STATE, lambda document, effects: change(_State(document, effects)))
-
-
-def _message(job_id: str) -> str:
-    """Return the name of the document that holds a job's message: it may be long, and the others need not read it."""
-    return f"message:{job_id}"
-
-
-def _job(kind: JobKind, phase: str, owner: str, task: str, claim: str) -> dict[str, Any]:
-    return {
-        "kind": kind.value,
-        "phase": phase,
-        "beat": 0,
-        "owner": owner,
-        "task": task,
-        "claim": claim,
-        "cancelled": False,
-        "held": False,
-        "live": False,
-    }
-
-
-def _beat(job: dict[str, Any] | None) -> bool:
-    """Count a beat of a job that is there."""
-    if job is None:
-        return False
-    job["beat"] += 1
-    return True
+    def _change(self, change: Callable[[State], T]) -> T:
+        return self._store.update(STATE, lambda document, effects: change(State(document, effects)))
