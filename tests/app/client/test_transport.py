@@ -1,6 +1,8 @@
 """What the client in Python makes of answers, also of broken ones, over real HTTP."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -185,3 +187,15 @@ def test_what_no_movie_has_is_refused_before_anything_is_sent(stand: str) -> Non
     with pytest.raises(InvalidInputError, match="whole numbers from 0 to 65535"):
         client.create_dataset("d", np.zeros((1, 4, 4)), (1, 1))
     assert Stand.asked == []
+
+
+@pytest.mark.parametrize("url", ["server:8080", "/t/secret/", "ftp://server/", "http://"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInputError, match="expected the address of a server"):
+        Client(url)
+
+
+def test_it_loads_neither_torch_nor_a_web_framework() -> None:
+    code = "import sys, elephant_server.client; print({'torch', 'flask', 'celery', 'redis', 'pika'} & {*sys.modules})"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"

@@ -47,6 +47,11 @@ class Client:
     progress
         Receives the progress of what takes long; by default bars on a terminal or in a notebook.
         :class:`elephant.progress.NoReporter` shows nothing.
+
+    Raises
+    ------
+    InvalidInputError
+        The address does not start with ``http://`` or ``https://``.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
-from elephant.errors import ElephantError
+from elephant.errors import ElephantError, InvalidInputError
 from elephant.io.atomic import explained_storage, replacing
 
 SILENCE_S = 120.0  # without a byte from a server that sends white space every 15 s
@@ -69,11 +69,18 @@ class Transport:
         Sent with every request, where the server requires one.
     trust
         Which certificates to trust; by default those that the system trusts.
+
+    Raises
+    ------
+    InvalidInputError
+        The address does not start with ``http://`` or ``https://``.
     """
 
     def __init__(self, url: str, token: str | None = None, trust: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(url)
-        self._host, self._port = parts.hostname or "localhost", parts.port
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InvalidInputError(f"url: expected the address of a server, such as http://server:8080/, got {url!r}")
+        self._host, self._port = parts.hostname, parts.port
         self._is_encrypted, self._trust = parts.scheme == "https", trust
         self._base = parts.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
