@@ -5,7 +5,7 @@ import pytest
 
 from core.dataset.bdv import ramp, write_movie, write_partitioned
 from elephant.dataset import find_movie
-from elephant.dataset.readers.registry import movies_of_other_formats
+from elephant.dataset.readers import movies_of_other_formats
 from elephant.errors import DatasetError
 
 

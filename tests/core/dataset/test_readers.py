@@ -9,7 +9,7 @@ from core.dataset.bdv import ramp, write_movie
 from core.dataset.helpers import make
 from core.packages import install
 from elephant.dataset import Dataset, DatasetSource, find_movie
-from elephant.dataset.readers.registry import BIGDATAVIEWER, format_of_movie, formats
+from elephant.dataset.readers import BIGDATAVIEWER, format_of_movie, formats
 from elephant.errors import DatasetError, InvalidInputError, PluginError
 from elephant.plugins import installed
 

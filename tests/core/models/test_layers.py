@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elephant.models.cpu import convolution
-from elephant.models.cpu.layers import Convolution2d, Convolution3d, Joined, RectifyingNorm
+from elephant.models.cpu import Convolution2d, Convolution3d, Joined, RectifyingNorm, convolution
 from elephant.models.unet import DetectionNet, FlowNet, UNet
 
 Compute = Callable[..., Tensor]

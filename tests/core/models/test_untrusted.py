@@ -20,9 +20,8 @@ from elephant.errors import ModelFileError
 from elephant.models import checkpoint
 from elephant.models.checkpoint import load_state_dicts, save_state_dicts
 from elephant.models.ensemble import load_ensemble
-from elephant.models.files import examine
+from elephant.models.files import LARGEST_TABLE, ModelTable, examine, read_table
 from elephant.models.files.pickled import MOST_OPCODES
-from elephant.models.files.table import LARGEST_TABLE, ModelTable, read_table
 from elephant.models.files.zip_layout import MOST_ENTRIES
 from elephant.models.unet import DetectionNet
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from flask import Blueprint, Response, jsonify
 
 from elephant.dataset import check_dataset, find_movie
-from elephant.dataset.readers.registry import movies_of_other_formats
+from elephant.dataset.readers import movies_of_other_formats
 from elephant.io.paths import resolve_inside
 from elephant_server.api.endpoint import BodySize, endpoint, respond
 from elephant_server.api.parsing import one_part, read_body, read_form

@@ -3,8 +3,8 @@
 from elephant.dataset.check import check_dataset, describe_change
 from elephant.dataset.conversion import convert
 from elephant.dataset.dataset import Dataset
-from elephant.dataset.encode import labels_as_rgb
-from elephant.dataset.readers.registry import check_upload, find_movie
+from elephant.dataset.layout import labels_as_rgb
+from elephant.dataset.readers import check_upload, find_movie
 from elephant.dataset.source import DatasetSource
 from elephant.dataset.transaction import recover_all
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from elephant.dataset.arrays import open_array
 from elephant.dataset.layout import IMAGE_DTYPES, IMAGES, array_specs
-from elephant.dataset.readers.registry import BIGDATAVIEWER, find_movie, format_of_movie
+from elephant.dataset.readers import BIGDATAVIEWER, find_movie, format_of_movie
 from elephant.dataset.source import METHOD, SOURCE_FILE, DatasetSource, FileStamp, stamp_of
 from elephant.dataset.transaction import is_swapping, recover
 from elephant.errors import DatasetError, ElephantError

@@ -13,9 +13,9 @@ import numpy as np
 from elephant.config import ConversionParams
 from elephant.dataset.arrays import create_array, for_values, open_array
 from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, regions
+from elephant.dataset.readers import format_of_movie
 from elephant.dataset.readers.base import say_what_was_taken
 from elephant.dataset.readers.movie import Movie
-from elephant.dataset.readers.registry import format_of_movie
 from elephant.dataset.source import DatasetSource, Fingerprint, differ, voxel_size_in_words
 from elephant.dataset.transaction import staging
 from elephant.dataset.usage import replacing_arrays

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from elephant.dataset import layout
 from elephant.dataset.arrays import TimeSeries, open_array
 from elephant.dataset.check import READY, check_arrays
-from elephant.dataset.encode import labels_as_rgb, steady
+from elephant.dataset.layout import labels_as_rgb, steady
 from elephant.dataset.source import DatasetSource
 from elephant.dataset.transaction import Journal, labels_journal, outputs_journal
 from elephant.dataset.usage import reading

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from elephant.dataset import layout
 from elephant.dataset.arrays import open_array
+from elephant.dataset.readers import find_bdv_movie
 from elephant.dataset.readers.bdv_xml import SpimData, find_spim_data, read_spim_data
-from elephant.dataset.readers.registry import find_bdv_movie
 from elephant.errors import ElephantError
 from elephant.types import Shape, VoxelSize
 

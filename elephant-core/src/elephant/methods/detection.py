@@ -37,8 +37,7 @@ from elephant.models.unet import DetectionNet
 from elephant.prediction import predict_probabilities
 from elephant.progress import CancelToken
 from elephant.spots import find_spots
-from elephant.training.networks import DetectionTrainer
-from elephant.training.self_supervised import train_on_intensities
+from elephant.training.networks import DetectionTrainer, train_on_intensities
 from elephant.types import N_CLASSES, Box, DetectedSpot, FloatArray, Shape, Spot, Tag
 
 logger = logging.getLogger(__name__)

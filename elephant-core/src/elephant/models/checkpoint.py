@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from elephant.errors import ModelFileError, NotFoundError
 from elephant.io.atomic import explained_storage, replacing
+from elephant.models.files import DamagedTableError, ModelTable, NotWeightsError
 from elephant.models.files.examine import examined, trust
-from elephant.models.files.table import DamagedTableError, ModelTable, NotWeightsError
 from elephant.words import in_bytes
 
 StateDict = Mapping[str, Tensor]

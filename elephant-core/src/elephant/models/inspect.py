@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from elephant.models.files.table import DamagedTableError, NotWeightsError, read_table
+from elephant.models.files import DamagedTableError, NotWeightsError, read_table
 
 SUFFIX = ".pth"
 _LIKE = 0.75  # of difflib's ratio: `detecton` for `detection` has 0.94, `run1` for `run2` 0.75

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from elephant.models.cpu.layers import Convolution2d, Convolution3d, Joined, RectifyingNorm
+from elephant.models.cpu import Convolution2d, Convolution3d, Joined, RectifyingNorm
 
 NEGATIVE_SLOPE = 0.1
 MAX_GROUPS = 32

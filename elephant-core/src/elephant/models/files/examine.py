@@ -1,6 +1,6 @@
 """Reading the table of a model file of unknown origin in a separate process, which may be killed.
 
-The table's readers take bounded time and memory for any input (:mod:`elephant.models.files.table`). If they have a bug
+The table's readers take bounded time and memory for any input (:mod:`elephant.models.files`). If they have a bug
 all the same, its effects end here: the process has limits of memory and time, does not load PyTorch, and returns
 nothing but numbers and names.
 """
@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from elephant.models.files.table import DamagedTableError, ModelTable, NotWeightsError, TensorPlace, read_table
+from elephant.models.files import DamagedTableError, ModelTable, NotWeightsError, TensorPlace, read_table
 
 try:
     import resource

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from elephant.dataset.encode import steady
+from elephant.dataset.layout import steady
 
 STEP = 1 / 64
 
@@ -28,7 +28,7 @@ def test_what_wavers_by_less_than_a_step_stays_the_same_along_x_but_no_drift_is_
 def test_a_large_array_is_rounded_as_its_parts_are(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(1).uniform(0, 1, (10, 11, 12)).astype(np.float32)
     whole = steady(values, STEP)
-    monkeypatch.setattr("elephant.dataset.encode._AT_ONCE", 50)
+    monkeypatch.setattr("elephant.dataset.layout._AT_ONCE", 50)
     np.testing.assert_array_equal(steady(values, STEP), whole)
 
 
