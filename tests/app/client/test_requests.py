@@ -11,8 +11,8 @@ from client.defaults import body
 from elephant.errors import InvalidInputError
 from elephant.progress import NeverCancelled
 from elephant.types import Box, Link, Spot, Tag, VoxelSize
+from elephant_server.schemas.dataset import CtcBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
-from elephant_server.schemas.download import CtcBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.schemas.requests import MovieRequests
 

@@ -16,7 +16,7 @@ from elephant_server.errors import StorageError
 from elephant_server.feed import ActivityFeed, FeedPublisher
 from elephant_server.jobs.store_memory import MemoryStore
 from elephant_server.jobs.tasks import ctc_export
-from elephant_server.schemas.download import CtcBody, MarkedSpotBody
+from elephant_server.schemas.dataset import CtcBody, MarkedSpotBody
 
 
 class Control(NeverCancelled):

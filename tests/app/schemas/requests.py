@@ -10,9 +10,8 @@ from client.movies import Movie
 from client.released import ReleasedClient
 from elephant.progress import NeverCancelled
 from elephant_server.schemas.common import Body
-from elephant_server.schemas.dataset import DatasetCheckBody, DatasetGenerateBody
+from elephant_server.schemas.dataset import CtcBody, DatasetCheckBody, DatasetGenerateBody, ModelDownloadBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
-from elephant_server.schemas.download import CtcBody, ModelDownloadBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.schemas.state import ParamsBody, ProcessBody
 

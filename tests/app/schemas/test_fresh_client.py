@@ -14,9 +14,8 @@ from elephant.errors import InvalidInputError
 from elephant.types import VoxelSize
 from elephant_server.api.parsing import parse
 from elephant_server.schemas.common import Body
-from elephant_server.schemas.dataset import DatasetCheckBody, DatasetGenerateBody
+from elephant_server.schemas.dataset import CtcBody, DatasetCheckBody, DatasetGenerateBody, ModelDownloadBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
-from elephant_server.schemas.download import CtcBody, ModelDownloadBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.schemas.state import ParamsBody, ProcessBody
 

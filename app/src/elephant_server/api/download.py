@@ -13,7 +13,7 @@ from elephant_server.api.endpoint import BodySize, endpoint
 from elephant_server.api.parsing import read_body
 from elephant_server.jobs.streaming import breakable, can_break, growing_file
 from elephant_server.jobs.submit import CTC_EXPORT
-from elephant_server.schemas.download import CtcBody, ModelDownloadBody
+from elephant_server.schemas.dataset import CtcBody, ModelDownloadBody
 from elephant_server.services import services
 
 blueprint = Blueprint("download", __name__)

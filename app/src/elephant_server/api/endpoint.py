@@ -15,7 +15,7 @@ from werkzeug.routing import Rule
 
 from elephant_server.jobs.responses import FIRST_BYTE_AFTER_S, Answer
 from elephant_server.jobs.submit import Job
-from elephant_server.schemas.download import LATE_FIRST_BYTE_AFTER_S
+from elephant_server.schemas.dataset import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.services import services
 from elephant_server.settings import Settings
 

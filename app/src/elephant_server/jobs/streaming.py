@@ -29,7 +29,7 @@ from elephant_server.jobs.responses import (
 )
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.submit import Job
-from elephant_server.schemas.download import LATE_FIRST_BYTE_AFTER_S
+from elephant_server.schemas.dataset import LATE_FIRST_BYTE_AFTER_S
 
 logger = logging.getLogger(__name__)
 

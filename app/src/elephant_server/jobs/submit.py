@@ -14,9 +14,8 @@ from elephant_server.errors import AlreadyRunningError, UnavailableError
 from elephant_server.jobs.records import Access, JobKind, claim
 from elephant_server.jobs.store import JobStore
 from elephant_server.schemas.common import CHECKED, Body
-from elephant_server.schemas.dataset import DatasetGenerateBody
+from elephant_server.schemas.dataset import CtcBody, DatasetGenerateBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
-from elephant_server.schemas.download import CtcBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
 
 logger = logging.getLogger(__name__)

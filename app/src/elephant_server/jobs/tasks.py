@@ -42,9 +42,8 @@ from elephant_server.jobs.progress import (
 )
 from elephant_server.jobs.submit import Message, Task
 from elephant_server.schemas.common import ModelBody
-from elephant_server.schemas.dataset import DatasetGenerateBody
+from elephant_server.schemas.dataset import CtcBody, DatasetGenerateBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
-from elephant_server.schemas.download import CtcBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.uploads import discard_upload, passing_place, uploaded_model
 
