@@ -206,12 +206,12 @@ def describe_failure(program: ProgramState) -> str:
     return "\n".join(lines + [f"    {line}" for line in last_lines(program.log)])
 
 
-def last_lines(log: Path, count: int = _LOG_LINES) -> list[str]:
+def last_lines(log: Path) -> list[str]:
     """Return the last lines of a log, reading no more than its end."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 200 * count))
+            file.seek(max(0, log.stat().st_size - 200 * _LOG_LINES))
             text = file.read().decode(errors="replace")
     except OSError as error:
         return [f"({reason_of(error)})"]
-    return text.splitlines()[-count:] or ["(it is empty)"]
+    return text.splitlines()[-_LOG_LINES:] or ["(it is empty)"]

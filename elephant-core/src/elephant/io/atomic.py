@@ -150,7 +150,7 @@ def sync_tree(folder: Path) -> None:
 
 
 @contextmanager
-def explained_storage(what: str, folder: Path, needed: int, kind: type[StorageError] = StorageError) -> Iterator[None]:
+def explained_storage(what: str, folder: Path, needed: int) -> Iterator[None]:
     """Turn errors of the file system inside the block into one that says what to do.
 
     Parameters
@@ -161,8 +161,6 @@ def explained_storage(what: str, folder: Path, needed: int, kind: type[StorageEr
         Where.
     needed
         Most bytes that it takes.
-    kind
-        The error to raise.
 
     Raises
     ------
@@ -172,7 +170,7 @@ def explained_storage(what: str, folder: Path, needed: int, kind: type[StorageEr
     try:
         yield
     except OSError as error:
-        raise kind(_explain(error, what, folder, needed)) from error
+        raise StorageError(_explain(error, what, folder, needed)) from error
 
 
 def _explain(error: OSError, what: str, folder: Path, needed: int) -> str:
