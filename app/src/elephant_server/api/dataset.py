@@ -51,7 +51,7 @@ def generate() -> Response:
 
 
 def _say_what_is_there_instead(folder: Path, name: str) -> None:
-    """Log that a movie of another format is there: the client hears of no content alone."""
+    """Log that there is a movie of another format: the client only sees that the answer is empty."""
     if others := movies_of_other_formats(folder):
         logger.warning(
             "expected an .h5 in the folder of the dataset %s, got %s: export the movie as HDF5 from BigDataViewer, or "

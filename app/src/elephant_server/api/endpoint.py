@@ -84,7 +84,7 @@ class Endpoint:
     is_described: bool = True
 
     def __call__(self, view: View) -> View:
-        """Let a view have these facts."""
+        """Attach these facts to a view."""
         setattr(view, _ATTRIBUTE, self)
         return view
 
@@ -93,7 +93,7 @@ endpoint = Endpoint
 
 
 def endpoints(app: Flask) -> Iterator[tuple[Rule, Endpoint]]:
-    """Yield the rules of an application whose views have facts, and these."""
+    """Yield the rules of an application whose views have facts, with these facts."""
     for rule in app.url_map.iter_rules():
         facts = getattr(app.view_functions[rule.endpoint], _ATTRIBUTE, None)
         if facts is not None:
@@ -101,7 +101,7 @@ def endpoints(app: Flask) -> Iterator[tuple[Rule, Endpoint]]:
 
 
 def asked_endpoint() -> Endpoint | None:
-    """Return the facts of what the present request asks for, where it has some."""
+    """Return the facts of the current request's view; None if it has none."""
     view = current_app.view_functions.get(request.endpoint or "")
     return getattr(view, _ATTRIBUTE, None)
 

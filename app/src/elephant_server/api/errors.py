@@ -30,7 +30,7 @@ _STATUS: tuple[tuple[type[ElephantError], int], ...] = (
     (ModelFileError, 400),
     (NotFoundError, 404),
     (UnavailableError, 503),
-    # The client shows the text of a 500 alone, whatever was asked.
+    # The client shows the text of every 500, but of few other errors.
     (AlreadyRunningError, 500),
 )
 
@@ -70,12 +70,12 @@ def _answer_known(error: ElephantError) -> Response:
 
 
 def _answer_invalid(error: ValidationError) -> Response:
-    """Answer for a body whose values are fine one by one, but make no parameters together."""
+    """Answer a body whose values are valid one by one, but not together."""
     return _answer_known(InvalidInputError(explain(error)))
 
 
 def _answer_redis(error: RedisError) -> Response:
-    """Answer where Redis is away; what it refuses is a fault of ours, and no reason to wait for it."""
+    """Answer an error of Redis: 503 while it is unavailable, 500 for a command that it refuses, which is our fault."""
     if isinstance(error, ResponseError | DataError):
         return _answer_unexpected(error)
     message = f"the state cannot be reached ({error}): Redis is down or starting, try again in some seconds"
@@ -84,13 +84,13 @@ def _answer_redis(error: RedisError) -> Response:
 
 
 def _log(message: str) -> None:
-    """Tell the client's log window; what the dashboard asks again and again it shows itself."""
+    """Log an error to the client's log window, except those of the dashboard, which polls and shows its own."""
     is_of_dashboard = (request.blueprint or "").startswith("dashboard")
     logger.log(logging.DEBUG if is_of_dashboard else logging.ERROR, "%s: %s", request.path.strip("/"), message)
 
 
 def _answer_http(error: HTTPException) -> Response:
-    """Answer for what Flask and Werkzeug refuse before a view has it."""
+    """Answer a request that Flask or Werkzeug refuses before a view sees it."""
     response = error_response(_in_words(error), error.code or 500)
     if isinstance(error, MethodNotAllowed):
         response.allow.update(error.valid_methods or ())

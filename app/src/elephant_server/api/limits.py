@@ -57,7 +57,7 @@ class Admission:
     def _giving_back(self, app: "WSGIApplication") -> "WSGIApplication":
         """Admit another one when the server is done with the answer, which may go on for hours after it has begun.
 
-        Not with the response's own callbacks: those of a file that is sent as it is are never called.
+        The response's own callbacks would not do: those of a file that is sent unchanged are never called.
         """
 
         def answer(environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:

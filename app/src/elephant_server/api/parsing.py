@@ -20,12 +20,12 @@ from elephant_server.uploads import kept_upload
 
 B = TypeVar("B", bound=Body)
 
-# A spot has 17 commas, or some more; other parts of a body are few.
+# A spot has 17 commas or a few more; the rest of a body is small.
 _MOST_OF = {b"{": MOST_SPOTS + 1000, b"[": 2 * MOST_SPOTS + 1000, b",": 24 * MOST_SPOTS}
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 MAX_REPORTED = 3
 LONGEST_VALUE = 80
-# By the kind of a problem: what was expected, with the numbers that belong to it.
+# By the kind of the problem: what was expected.
 _EXPECTED = {
     "bool_type": "true or false (bool)",
     "finite_number": "a finite number",
@@ -77,7 +77,7 @@ def read_body(model: type[B]) -> B:
 
 
 def read_form(model: type[B]) -> B:
-    """Return the fields of the request's form as `model`, of a repeated one the last.
+    """Return the fields of the request's form as `model`; the last value of a repeated field counts.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def parse(model: type[B], text: bytes | str) -> B:
 
 
 def _check_extent(text: bytes) -> None:
-    """Refuse JSON of more parts than any request has, before memory is taken for each: hundreds of bytes for two."""
+    """Refuse JSON of more parts than any request has, before each of them takes hundreds of bytes of memory."""
     for sign, most in _MOST_OF.items():
         count = text.count(sign)
         if count > most:
@@ -154,7 +154,7 @@ def one_part(name: str) -> FileStorage | None:
     Raises
     ------
     InvalidInputError
-        There is more than one of them: which is meant?
+        There is more than one.
     """
     parts = request.files.getlist(name)
     if len(parts) > 1:
@@ -208,7 +208,7 @@ def explain_no_json(text: bytes | str, reason: str) -> str:
 
 
 def shortened(value: Any) -> str:
-    """Return how a value is written, cut where it is long; large ones are not written out before that."""
+    """Return a value as text, shortened; large values are never written out in full."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, bytes):
@@ -252,7 +252,7 @@ def _explain_missing(place: tuple[int | str, ...], where: str) -> str:
 def read_reset(model: type[B]) -> Iterator[tuple[B, str | None]]:
     """Give the request's body as `model`, and the name of the model file that came with it.
 
-    Whoever takes the request inside the block removes the file; where the block fails, it is removed here.
+    If the block succeeds, the job removes the file; if it fails, the file is removed here.
 
     Raises
     ------

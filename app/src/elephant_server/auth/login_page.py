@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _FILE = Path(__file__).parent.parent / "templates" / "token.html"
-# What people open: programs are answered with JSON, whatever they accept.
+# The pages that people open; all other paths answer with JSON, whatever the request accepts.
 _PAGES = re.compile(r"/t/[^/]*|(/t/[^/]*)?/(docs/?|manual(/.*)?)?", re.DOTALL)
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 

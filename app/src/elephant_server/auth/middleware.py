@@ -13,7 +13,7 @@ from elephant_server.auth.login_page import entrance, is_for_person
 from elephant_server.auth.tokens import Tokens, is_good, tokens_of
 from elephant_server.settings import Settings, is_loopback
 
-# A page takes scripts, pictures and data from this server alone, and stands in no frame.
+# A page loads scripts, pictures and data from this server only, and is shown in no frame.
 _POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -23,7 +23,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": _POLICY,
     "Cross-Origin-Resource-Policy": "same-origin",
-    # The token is in the path: no other site hears of it, and no cache keeps what was under it.
+    # The token is in the path: no other site may see the path, and no cache may keep the answer.
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
@@ -32,7 +32,7 @@ _BEARER = re.compile(r"bearer +(?P<token>\S+) *", re.IGNORECASE)
 _HOST = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(:\d+)?")
 _CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-# Set by NGINX, which asks before it takes a large body; no header of a request is called so.
+# Set by NGINX, which asks before it accepts a large body; no header can set it.
 AUTH_ONLY = "ELEPHANT_AUTH_ONLY"
 NOTHING_GIVEN = (
     "this server requires a token: use http://HOST:PORT/t/TOKEN/ as its address, or the header "

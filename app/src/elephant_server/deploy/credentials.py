@@ -32,7 +32,7 @@ def with_secrets(settings: Settings, *, with_broker: bool = True) -> Settings:
         if settings.token_file is None:
             _make(settings.token_path)
         _check_tokens(settings.token_path)
-    # Of a server with several machines, each password is made where its service runs; the others find it.
+    # With several machines, each password is generated where its service runs; the others find it.
     is_made_here = with_broker and (settings.starts_rabbitmq or not settings.is_cluster)
     if settings.password_path is not None and is_made_here:
         _make(settings.password_path)
@@ -72,7 +72,7 @@ def _check_tokens(path: Path) -> None:
     try:
         read_tokens(path)
     except OSError as error:
-        who = f" by user {os.geteuid()}" if hasattr(os, "geteuid") else ""  # Windows has no numbers of users
+        who = f" by user {os.geteuid()}" if hasattr(os, "geteuid") else ""  # Windows has no user numbers
         raise StackError(f"{name}: {path} cannot be read ({reason_of(error)}){who}.") from None
     except ValueError as error:
         raise StackError(f"{name}: {error}. Correct it, or delete it to have one generated.") from None

@@ -16,7 +16,7 @@ from elephant_server.settings import Settings, SettingsError, variable
 
 logger = logging.getLogger(__name__)
 
-LOCK_NAME = ".server.lock"  # of all servers, of whatever kind
+LOCK_NAME = ".server.lock"  # the same for both kinds of server
 # They would end a quoted path in supervisord.conf or nginx.conf.
 _NOT_IN_PATHS = frozenset("\"'\\$\n")
 
@@ -107,9 +107,9 @@ def make_folder(folder: Path, variable: str) -> None:
 
 @contextlib.contextmanager
 def socket_folder(settings: Settings) -> Iterator[Path]:
-    """Give a folder for Unix sockets: the run folder, or a temporary one if that cannot hold them.
+    """Yield a folder for Unix sockets: the run folder, or a temporary one if that cannot hold them.
 
-    Paths of sockets have at most 108 bytes, and some shared folders hold no sockets at all.
+    The path of a socket has at most 108 bytes, and some shared folders cannot hold sockets at all.
     """
     if _holds_sockets(settings.runtime_dir):
         yield settings.runtime_dir

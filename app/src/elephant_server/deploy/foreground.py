@@ -10,14 +10,14 @@ from types import FrameType
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """Give an event that is set by Ctrl-C, SIGTERM and a closed terminal."""
+    """Yield an event that is set by Ctrl-C, SIGTERM and a closed terminal."""
     stop = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the shape of a handler
         stop.set()
 
     numbers = [signal.SIGINT, signal.SIGTERM]
-    # Windows knows no closed terminal; nohup asks not to heed one.
+    # Windows has no such signal; nohup asks to ignore it.
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, handle) for number in numbers}
@@ -30,7 +30,7 @@ def stop_on_signals() -> Iterator[threading.Event]:
 
 def say(line: str) -> None:
     """Print a line for a person."""
-    # A file on Windows, for instance, takes the characters of one language alone: those of a path may be of another.
+    # A file on Windows, for instance, holds the characters of one code page; a path may have others.
     encoding = sys.stdout.encoding or "utf-8"
     with contextlib.suppress(OSError):  # the terminal may be closed
         print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)

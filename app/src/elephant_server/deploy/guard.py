@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 
 _PR_SET_PDEATHSIG = 1
-# Whose child a guard must be: a parent that was killed before its child could look is not to be told from another one.
+# The process whose child a guard must be: a parent that died early cannot be recognised otherwise.
 _PARENT = "GUARD_PARENT"
 # Some container services allow a billion, and Erlang's name server reserves memory for each.
 _MOST_FILES = 65536
@@ -26,7 +26,7 @@ def die_with_parent(death_signal: int) -> None:
     parent = int(os.environ.get(_PARENT) or os.getppid())
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before the kernel was told
+    if os.getppid() != parent:  # it died before the kernel was asked
         sys.exit(1)
 
 

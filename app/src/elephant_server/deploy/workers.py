@@ -20,9 +20,9 @@ from elephant_server.jobs.store_redis import RedisStore
 from elephant_server.jobs.worker_registry import Member, RedisWorkerRegistry
 from elephant_server.settings import Settings, variable
 
-FOLDER = ".gpus"  # no machine is called so
+FOLDER = ".gpus"  # not a valid name of a machine
 QUEUES = ("training", "answering")
-# A worker says every two seconds that it is there, from a thread of its own.
+# A worker's heartbeat comes every two seconds, from a thread of its own.
 SILENT_S = 60.0
 
 
@@ -148,7 +148,7 @@ class SilentWorkers:
     present
         Returns the names of the workers with a current heartbeat.
     clock
-        Seconds that pass, whatever the time of the day.
+        Returns seconds; monotonic.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class SilentWorkers:
         self._clock = clock
         self._job_store = JobStore(RedisStore(settings.redis_url))
         self._names = [worker.name for worker in workers_of(settings)] if settings.starts_workers else []
-        self._seen: dict[str, tuple[int, float]] = {}  # process, and when it was heard of last
+        self._seen: dict[str, tuple[int, float]] = {}  # process, and time of its last heartbeat
 
     def look(self, programs: Mapping[str, ProgramState]) -> list[str]:
         """End the workers that do not respond, and return their names; none while Redis is unavailable."""
@@ -172,7 +172,7 @@ class SilentWorkers:
             present = self._present(self._settings)
             end_silent(self._job_store)
         except RedisError:
-            self._seen = {}  # nobody could be heard of meanwhile
+            self._seen = {}  # no heartbeat could be read meanwhile
             return []
         now = self._clock()
         for name in self._names:

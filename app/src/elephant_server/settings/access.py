@@ -8,9 +8,9 @@ from pydantic import Field, field_validator
 
 from elephant_server.settings.base import SettingsGroup, absolute
 
-# What stands in a URL as it is, and is too long to be guessed.
+# Characters that need no quoting in a URL, and enough of them that nobody can guess it.
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,256}")
-EXPECTED_TOKEN = "expected 16 to 256 letters, digits or any of . _ ~ -"  # noqa: S105 - what one looks like
+EXPECTED_TOKEN = "expected 16 to 256 letters, digits or any of . _ ~ -"  # noqa: S105 - a description
 _HOST = re.compile(r"\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+")
 _NO_USER = (None, "", "0")
 

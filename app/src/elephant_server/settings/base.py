@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "ELEPHANT_"
-# Values for which an empty variable says something; elsewhere it means that the default counts.
+# Settings for which an empty value has a meaning; for all others it means the default.
 _MAY_BE_EMPTY = frozenset({"gpu", "pretrained_url"})
 
 Port = Annotated[int, Field(ge=1, le=65535)]

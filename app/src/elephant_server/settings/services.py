@@ -97,7 +97,7 @@ class ClusterSettings(SettingsGroup):
 
     @property
     def is_reached_by_cluster(self) -> bool:
-        """Whether Redis and RabbitMQ are there for other machines."""
+        """Whether other machines can reach Redis and RabbitMQ."""
         return self.cluster_address is not None and not is_loopback(self.cluster_address)
 
     @property
@@ -112,7 +112,7 @@ class ClusterSettings(SettingsGroup):
 
 
 def _as_name(host: str) -> str:
-    """Return a host's name as a machine may be called."""
+    """Turn a host name into a valid name of a machine."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", host).strip("-._")[:63] or "machine"
 
 
@@ -185,7 +185,7 @@ class ServiceSettings(ClusterSettings):
 
     @property
     def is_open(self) -> bool:
-        """Whether HTTP and RabbitMQ are there for other machines."""
+        """Whether other machines can reach HTTP and RabbitMQ."""
         return not is_loopback(self.bind_address)
 
     @property

@@ -58,7 +58,7 @@ class FolderSettings(ClusterSettings):
 
     @property
     def exports_dir(self) -> Path:
-        """Folder of what is made for a download, for as long as that takes."""
+        """Folder of files for downloads, which are removed afterwards."""
         return self.workspace / ".exports"
 
     @property
@@ -68,12 +68,12 @@ class FolderSettings(ClusterSettings):
 
     @property
     def runtime_dir(self) -> Path:
-        """Folder of sockets and rendered configuration: ``run_dir``, known to be there."""
+        """Folder of sockets and rendered configuration: ``run_dir``, never None."""
         return self.run_dir or self.workspace / ".run"
 
     @property
     def secrets_dir(self) -> Path:
-        """Folder of the secrets that are made: one that all machines of a server see."""
+        """Folder of the generated secrets, which all machines of a server share."""
         return self.workspace / ".run" if self.is_cluster else self.runtime_dir
 
     @property

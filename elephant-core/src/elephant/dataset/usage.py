@@ -31,12 +31,12 @@ def reading(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing_arrays(folder: Path) -> Iterator[None]:
-    """Keep everybody from starting work with a dataset inside the block.
+    """Keep all others from working with a dataset inside the block.
 
     Raises
     ------
     InUseError
-        Somebody works with it.
+        It is in use.
     """
     refusal = (
         f"the dataset {folder.name} is in use by a training, a prediction or another conversion, here or in "

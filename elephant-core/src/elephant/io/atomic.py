@@ -22,7 +22,7 @@ from elephant.words import in_bytes
 
 TEMPORARY_SUFFIX = ".tmp"
 DOWNLOAD_SUFFIX = ".download"
-_TEMPORARY_NAME = re.compile(r"\.[a-z0-9_]{8}\.(tmp|download)")  # as the library makes such names
+_TEMPORARY_NAME = re.compile(r"\.[a-z0-9_]{8}\.(tmp|download)")  # as `tempfile` makes them
 _MOST_AT_ONCE = 16
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
 _O_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
@@ -52,7 +52,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         It cannot be written. The previous file is unchanged, and nothing else remains.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The name says nothing of the file's own, which may be as long as a name can be.
+    # The name does not contain the file's own, which may be as long as a name can be.
     handle, temporary = temporary_file(path.parent, TEMPORARY_SUFFIX)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -60,8 +60,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(handle)
             if IS_POSIX:
-                os.fchmod(handle, 0o666 & ~_umask())  # it was made private
-                temporary.replace(path)  # before it is closed, and nobody's any more
+                os.fchmod(handle, 0o666 & ~_umask())  # mkstemp made it private
+                temporary.replace(path)  # while it is still locked
         if not IS_POSIX:
             temporary.replace(path)
     except BaseException:
@@ -116,7 +116,7 @@ def remove_orphans(folder: Path) -> None:
 
 def _remove_orphan(path: Path) -> None:
     if not IS_POSIX:
-        path.unlink()  # refused where somebody has it open
+        path.unlink()  # fails if another process has it open
         return
     handle = os.open(path, os.O_RDWR | _O_SAFE)
     try:
@@ -187,7 +187,7 @@ def _explain(error: OSError, what: str, folder: Path, needed: int) -> str:
 def _free(folder: Path) -> int:
     try:
         return shutil.disk_usage(folder).free
-    except OSError:  # the folder itself may be what could not be made
+    except OSError:  # the folder itself may not exist
         return 0
 
 
@@ -196,7 +196,7 @@ def _sync(path: Path, flags: int) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # some network file systems have nothing to force
+        if error.errno != errno.EINVAL:  # some network file systems cannot sync
             raise
     finally:
         os.close(handle)
@@ -209,7 +209,7 @@ def _umask() -> int:
 
 
 class TemporaryFolder:
-    """A folder that is removed at the end of the block, unless it is kept for an object: then it goes with that.
+    """A folder that is removed at the end of the block, or, if it is kept for an object, together with that.
 
     Attributes
     ----------
@@ -222,7 +222,7 @@ class TemporaryFolder:
         self._is_kept = False
 
     def keep_for(self, owner: T) -> T:
-        """Keep the folder until nobody holds an object any more, which is returned."""
+        """Keep the folder as long as an object exists; return the object."""
         weakref.finalize(owner, _remove, self.path, os.getpid())
         self._is_kept = True
         return owner
@@ -233,11 +233,11 @@ class TemporaryFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove the folder where it is kept for nobody."""
+        """Remove the folder unless it is kept for an object."""
         if not self._is_kept:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:  # a process that was forked has the object, too
+    if os.getpid() == owner:  # a forked process has the object, too
         shutil.rmtree(folder, ignore_errors=True)

@@ -28,7 +28,7 @@ _SILENCE_S = 10.0
 _PIECE_BYTES = 1 << 20
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_UNICAST = ipaddress.ip_network("2000::/3")  # of IPv6, no other part is of the internet
+_UNICAST = ipaddress.ip_network("2000::/3")  # the only part of IPv6 that is used on the internet
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -154,7 +154,7 @@ def is_public(address: Address) -> bool:
 def _answer(target: _Target, rules: DownloadRules, deadline: float) -> Iterator[http.client.HTTPResponse]:
     """Open the answer of an address; the connection ends with the block, or at the deadline."""
     connection = http.client.HTTPConnection(target.host, target.port)
-    connection.default_port = 443 if target.is_secure else 80  # which a Host leaves out
+    connection.default_port = 443 if target.is_secure else 80  # omitted from the header Host
     with _connected(target, rules, deadline) as plain, _Watchdog(plain, deadline):
         used = _secured(plain, target.host) if target.is_secure else plain
         connection.sock = used
@@ -177,7 +177,7 @@ def _connected(target: _Target, rules: DownloadRules, deadline: float) -> socket
         if not is_free and not is_public(address):
             raise InvalidInputError(
                 f"the address {target} leads to {address}, which belongs to this machine or its network: give a public "
-                "address, or download the file and upload it (whoever runs the server can allow it with "
+                "address, or download the file and upload it (the person who runs the server can allow it with "
                 "ELEPHANT_ALLOW_PRIVATE_ADDRESSES)"
             )
     failure: OSError = OSError("it has no address")
@@ -203,7 +203,7 @@ class _Watchdog:
     """Closes a connection at a deadline, even if the server still sends a byte now and then."""
 
     def __init__(self, connection: socket.socket, deadline: float) -> None:
-        self._connection = connection.dup()  # the other one is handed over to TLS
+        self._connection = connection.dup()  # TLS takes over the other one
         self._timer = threading.Timer(max(deadline - time.monotonic(), 0), self._end)
         self._timer.daemon = True
 

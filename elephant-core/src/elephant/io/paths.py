@@ -11,10 +11,10 @@ from elephant.errors import InvalidInputError
 _LONGEST_PART = 255  # bytes: what the usual file systems take
 _LONGEST_SHOWN = 80
 _LONGEST_PATH = 3800  # bytes: Linux takes 4096, and arrays have files below
-# Where a workspace is shared with Windows they open something else, whatever follows their first dot.
+# On Windows, which may share the workspace, these open devices, whatever follows their first dot.
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{kind}{n}" for kind in ("COM", "LPT") for n in range(1, 10))})
 _DRIVE = re.compile(r"[A-Za-z]:")
-# They end a line for some programs, or turn around how a name is shown.
+# Some programs end a line at them, or show the name in another order.
 _MISLEADING = frozenset({"\u2028", "\u2029", *(chr(c) for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A)))})
 
 
@@ -48,7 +48,7 @@ def resolve_inside(root: Path, name: str) -> Path:
     try:
         base = root.resolve()
         path = (base / name).resolve()
-    except (OSError, RuntimeError) as error:  # links that go round in circles
+    except (OSError, RuntimeError) as error:  # circular links
         raise InvalidInputError(f"the name {name!r} cannot be resolved ({error}): choose another name") from error
     if path == base:
         raise InvalidInputError(f"the name {name!r} is the folder that holds all of them: choose another name")
@@ -81,9 +81,9 @@ def open_inside(root: Path, name: str) -> BinaryIO:
     opened = Path(f"/proc/self/fd/{file.fileno()}")
     try:
         place = opened.readlink()
-    except OSError:  # a system without such names
+    except OSError:  # only Linux has such names
         return file
-    # A file that was replaced since has its old name here, and a remark.
+    # A file that was replaced since has its old name here, and a suffix.
     if not place.is_relative_to(root.resolve()):
         file.close()
         raise InvalidInputError(f"the name {name!r} must stay inside its folder, but leads out of it: choose another")

@@ -50,7 +50,7 @@ class _Held(threading.local):
 
 
 _held = _Held()
-_without_locks: set[Path] = set()  # folders of which that was said
+_without_locks: set[Path] = set()  # folders that were warned about
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def _locked(lock_file: Path) -> int | None:
             handle = take(lock_file)
         except OSError as error:
             if isinstance(error, FileNotFoundError) and n_missing < _MOST_TRIES:
-                n_missing += 1  # its folder was removed by who let go of the last lock there
+                n_missing += 1  # its folder was removed when the last lock there was given back
                 continue
             _warn(lock_file, error)  # if nothing can be written there, saving the model will report the problem
             return None
@@ -103,7 +103,7 @@ def _locked(lock_file: Path) -> int | None:
             raise InUseError(f"{name} is being {_words(lock_file)}: wait until it ends, or stop it")
         if _is_at(lock_file, handle):
             return handle
-        give_back(handle)  # whoever had it removed it in the meantime
+        give_back(handle)  # its holder removed it meanwhile
 
 
 def _let_go(handle: int, lock_file: Path) -> None:
