@@ -13,7 +13,7 @@ from client.movies import Drawn
 from client.released import ReleasedClient
 from client.wire import written
 from elephant.dataset import Dataset
-from elephant.methods.annotations import update_labels
+from elephant.methods.detection import DETECTION
 from elephant.progress import NeverCancelled, NoReporter
 from elephant_server.schemas.detection import SegUpdateBody
 
@@ -75,6 +75,6 @@ class Ledger:
                 shutil.copytree(source, Path(place) / "copy", ignore=shutil.ignore_patterns("*.h5", "*.lock"))
                 dataset = Dataset.open(Path(place), "copy")
                 spots = update.annotations(NeverCancelled())
-                update_labels(dataset, spots, update.labels(), NoReporter(), NeverCancelled())
+                DETECTION.update_labels(dataset, spots, update.labels(), NoReporter(), NeverCancelled())
                 self._expected[t, variant] = np.asarray(dataset.read_labels(t))
         return self._expected[t, variant]
