@@ -9,7 +9,7 @@ import redis
 
 from elephant_server.jobs.records import Access, JobEntry, JobKind, LiveParams, Outcome, claim, clash
 from elephant_server.jobs.store import JobStore
-from elephant_server.jobs.store_memory import MemoryStore
+from elephant_server.jobs.store_memory import Change, MemoryStore, T
 from elephant_server.jobs.store_redis import RedisStore
 from elephant_server.schemas.state import ProcessState
 
@@ -343,6 +343,28 @@ def test_who_does_not_clash_is_not_kept_waiting_by_those_who_do(job_store: JobSt
     assert [taken(job_store) for _ in range(3)] == ["first", "reads", None]
     job_store.finish("first", Outcome(result={}))
     assert taken(job_store) == "clashes"
+
+
+def test_to_take_a_job_twice_is_to_take_it_once(redis_url: str) -> None:
+    """Where the connection breaks before the answer is there, the store asks again."""
+
+    class Breaking(RedisStore):
+        n_asked = 0
+
+        def _try_update(self, key: str, change: Change[T]) -> T:
+            value = super()._try_update(key, change)
+            self.n_asked += 1
+            if self.n_asked == 3:
+                raise redis.ConnectionError("reset by peer")
+            return value
+
+    store = Breaking(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
+    job_store = JobStore(store)
+    for name in ("first", "second"):
+        job_store.open(name, JobKind.INTERACTIVE)
+    assert taken(job_store) == "first"
+    assert store.n_asked == 4
+    assert [entry.phase for entry in job_store.entries()] == ["running", "queued"]
 
 
 def test_a_message_lives_as_long_as_its_job(job_store: JobStore) -> None:

@@ -10,10 +10,12 @@ from elephant_server.errors import AlreadyRunningError, UnavailableError
 from elephant_server.jobs import submit
 from elephant_server.jobs.records import JobKind
 from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.store_memory import Change, T
 from elephant_server.jobs.store_redis import RedisStore
 from elephant_server.jobs.submit import Dispatcher, QueuedJobsKeeper, Task
 from elephant_server.schemas.common import Body
 from elephant_server.schemas.detection import SegUpdateBody
+from stack.running import wait_until
 
 TRAIN = Task("train", Body, JobKind.TRAINING)
 
@@ -80,11 +82,30 @@ def test_a_job_says_what_it_needs_of_its_dataset(job_store: JobStore) -> None:
     assert lease.id == training.id, "a training waits for interactive jobs in another way"
 
 
-def test_what_cannot_be_sent_is_taken_back(job_store: JobStore) -> None:
-    dispatcher = Dispatcher(job_store, Called(redis.ConnectionError("refused")))
+def test_what_no_worker_can_be_called_for_is_cancelled(job_store: JobStore) -> None:
     with pytest.raises(UnavailableError, match="refused"):
-        dispatcher.submit(TRAIN, Body())
-    assert not job_store.entries()
+        Dispatcher(job_store, Called(redis.ConnectionError("refused"))).submit(TRAIN, Body())
+    wait_until(lambda: not job_store.entries(), 20, "the job to be cancelled")
+
+
+def test_what_was_refused_does_not_begin_later_where_the_answer_of_redis_was_lost(redis_url: str) -> None:
+    class Losing(RedisStore):
+        """Does what it is asked to, and loses the first answer."""
+
+        has_lost = False
+
+        def update(self, name: str, change: Change[T]) -> T:
+            value = super().update(name, change)
+            if not self.has_lost:
+                self.has_lost = True
+                raise redis.TimeoutError("no answer")
+            return value
+
+    job_store = JobStore(Losing(redis_url, prefix=f"test-{uuid.uuid4().hex}:"))
+    with pytest.raises(redis.TimeoutError):
+        Dispatcher(job_store, Called()).submit(TRAIN, Body())
+    wait_until(lambda: not job_store.entries(), 20, "the job to be cancelled")
+    assert job_store.open("another", JobKind.TRAINING)
 
 
 def test_a_worker_reads_what_was_submitted(job_store: JobStore) -> None:
@@ -96,9 +117,9 @@ def test_a_worker_reads_what_was_submitted(job_store: JobStore) -> None:
 def test_a_job_that_is_queued_no_more_is_let_go_of(job_store: JobStore) -> None:
     keeper = QueuedJobsKeeper(job_store)
     job_store.open("a", JobKind.INTERACTIVE)
-    keeper._job_ids.add("a")
-    keeper.renew()
+    keeper._accepted.add("a")
+    keeper.look()
     assert job_store.entries()[0].beat == 1
     job_store.take("answering")
-    keeper.renew()
-    assert not keeper._job_ids
+    keeper.look()
+    assert not keeper._accepted

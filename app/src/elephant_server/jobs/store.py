@@ -8,6 +8,7 @@ at any time.
 """
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -82,13 +83,17 @@ class JobStore:
 
         A job waits for those that were entered before it and that it clashes with.
         """
+        asked = uuid.uuid4().hex
 
         def change(state: State) -> Lease | None:
-            for job_id in state.ready(queue):
-                job = state.jobs[job_id]
-                job.update(phase=RUNNING, beat=0, owner=owner)
-                return Lease(job_id, JobKind(job["kind"]), job["task"], owner, job["claim"])
-            return None
+            # To ask twice is to ask once: where an answer was lost on its way, the job has begun already.
+            begun = (job_id for job_id, job in state.jobs.items() if job.get("asked") == asked)
+            job_id = next(begun, None) or next(iter(state.ready(queue)), None)
+            if job_id is None:
+                return None
+            job = state.jobs[job_id]
+            job.update(phase=RUNNING, beat=0, owner=owner, asked=asked)
+            return Lease(job_id, JobKind(job["kind"]), job["task"], owner, job["claim"])
 
         return self._change(change)
 
@@ -171,7 +176,7 @@ class JobStore:
         return None if found is None else Outcome(**json.loads(found[1][0]))
 
     def announce(self, job_id: str, news: Announcement) -> None:
-        """Tell whoever follows a job what is there of it already; nothing where the job is gone."""
+        """Announce to those who follow a job how much of its result there is; nothing where the job is gone."""
         text = json.dumps(news, allow_nan=False)
 
         def change(state: State) -> None:

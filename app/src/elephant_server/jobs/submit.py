@@ -144,7 +144,13 @@ class Dispatcher:
             No worker could be called.
         """
         job = Job(uuid.uuid4().hex, task.kind, task.name)
-        if not self._job_store.open(job.id, job.kind, job.task, task.claim(body), task.write(body, file)):
+        try:
+            is_entered = self._job_store.open(job.id, job.kind, job.task, task.claim(body), task.write(body, file))
+        except RedisError:
+            # It may have been entered, and must not begin after the request was refused.
+            self._keeper.cancel(job.id)
+            raise
+        if not is_entered:
             raise AlreadyRunningError(
                 "a process is running: expected no other training or model reset, but one is under way; "
                 "wait for its end or abort it, then try again"
@@ -152,23 +158,17 @@ class Dispatcher:
         try:
             self._workers.call(task.queue)
         except Exception as error:
-            self._take_back(job)
+            self._keeper.cancel(job.id)
             raise UnavailableError(f"the work could not be handed to a worker ({error}): try again") from error
         self._keeper.add(job.id)
         return job
-
-    def _take_back(self, job: Job) -> None:
-        try:
-            self._job_store.cancel(job.id)
-        except RedisError as error:
-            # Nobody renews it.
-            logger.warning("The state cannot be reached (%s)", error)
 
 
 class QueuedJobsKeeper:
     """Renews the leases of the jobs that this process accepted, until a worker takes them.
 
-    It does so whether or not the client still waits: a label update goes on without it.
+    It does so whether or not the client still waits: a label update goes on without it. And it cancels the jobs that
+    could not be accepted, as soon as the job store is there.
 
     Parameters
     ----------
@@ -178,33 +178,50 @@ class QueuedJobsKeeper:
 
     def __init__(self, job_store: JobStore) -> None:
         self._job_store = job_store
-        self._job_ids: set[str] = set()
+        self._accepted: set[str] = set()
+        self._refused: set[str] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def add(self, job_id: str) -> None:
         """Keep a job's lease alive while it is queued."""
+        self._put(self._accepted, job_id)
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job, whether or not it was entered; returns at once."""
+        self._put(self._refused, job_id)
+
+    def look(self) -> None:
+        """Cancel what was refused, renew all leases once, and let go of the jobs that are queued no more.
+
+        Raises
+        ------
+        redis.exceptions.RedisError
+            The job store cannot be reached.
+        """
         with self._changed:
-            self._job_ids.add(job_id)
+            accepted, refused = list(self._accepted), list(self._refused)
+        for job_id in refused:
+            self._job_store.cancel(job_id)
+        gone = [job_id for job_id in accepted if not self._job_store.renew_queued(job_id)]
+        with self._changed:
+            self._accepted.difference_update(gone)
+            self._refused.difference_update(refused)
+
+    def _put(self, jobs: set[str], job_id: str) -> None:
+        with self._changed:
+            jobs.add(job_id)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="queued-jobs", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
 
-    def renew(self) -> None:
-        """Renew all leases once, and let go of the jobs that are queued no more."""
-        with self._changed:
-            job_ids = list(self._job_ids)
-        gone = [job_id for job_id in job_ids if not self._job_store.renew_queued(job_id)]
-        with self._changed:
-            self._job_ids.difference_update(gone)
-
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: bool(self._job_ids))
+                self._changed.wait_for(lambda: bool(self._accepted or self._refused))
             try:
-                self.renew()
+                self.look()
             except RedisError as error:
                 logger.warning("The queued jobs cannot be renewed: the state cannot be reached (%s)", error)
             except Exception:
