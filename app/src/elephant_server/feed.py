@@ -1,4 +1,4 @@
-"""The activity feed: what the server shows to whoever looks at it, its last log lines and how far each job is.
+"""The activity feed, which the dashboard shows: the last log lines, and how far each job is.
 
 Nothing is decided by it. It may be lost at any time, and nobody who works waits for it: a caller leaves its news with a
 publisher and goes on. News of a short while are published together, and of a job's progress only the newest, so that a

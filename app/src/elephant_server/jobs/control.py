@@ -79,12 +79,12 @@ class JobControl:
         self._seen = None
 
     def announce(self, **news: Any) -> None:
-        """Tell whoever follows the job what is there of it already."""
+        """Announce to those who follow the job how much of its result there is."""
         try:
             self._job_store.announce(self.job_id, news)
         except RedisError as error:
             # Each announcement says all that the ones before said.
-            logger.warning("Whoever waits for a file hears of it later: the state cannot be reached (%s)", error)
+            logger.warning("The progress of a file is announced later: the state cannot be reached (%s)", error)
 
     def renew(self) -> bool:
         """Prolong the job's lease; False where it was given up.

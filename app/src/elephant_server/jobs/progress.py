@@ -68,7 +68,7 @@ class SizeReporter:
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
         """See :meth:`elephant.progress.ProgressReporter.progress`."""
         del stage, values
-        # Whoever sends it on may be another machine, which sees only what has left this one.
+        # The HTTP process may run on another machine, which sees only what has left this one.
         os.fsync(self._file.fileno())
         self._control.announce(size=self._file.tell())
         now = time.monotonic()
@@ -150,9 +150,9 @@ class DashboardProgress:
     Parameters
     ----------
     feed_publisher, job_id
-        Where it is put up, and the job's id.
+        Where progress is published, and the job's id.
     inner
-        Who else is told.
+        The other reporter.
     """
 
     def __init__(self, feed_publisher: JobFeed, job_id: str, inner: ProgressReporter) -> None:
@@ -171,7 +171,7 @@ class DashboardProgress:
 
 
 def show_begin(feed_publisher: JobFeed, job_id: str, body: Body) -> None:
-    """Put up what a job is about, and what its request says of its dataset."""
+    """Publish what a job is about, and what its request says of its dataset."""
     about = body.about()
     feed_publisher.job(job_id, started=time.time(), **about)
     facts = body.facts()
@@ -182,7 +182,7 @@ def show_begin(feed_publisher: JobFeed, job_id: str, body: Body) -> None:
 def show_found(
     feed_publisher: JobFeed, job_id: str, body: SegPredictBody, version: int, spots: Sequence[DetectedSpot]
 ) -> None:
-    """Put up what a detection found, so that it can be looked at although no probabilities are kept.
+    """Publish what a detection found, so that it can be shown although no probabilities are kept.
 
     Parameters
     ----------

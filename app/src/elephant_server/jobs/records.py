@@ -222,7 +222,7 @@ class Result:
     box
         First voxel and size of the part that was predicted, Z, Y, X each; none where it was all of it.
     nuclei
-        The nuclei, packed; empty where only the rest is told.
+        The nuclei, packed; empty where only the rest is listed.
     """
 
     id: str

@@ -70,7 +70,7 @@ class State:
         return self.jobs.get(self.any(JobKind.TRAINING) or "", {})
 
     def wake(self) -> None:
-        """Wake whoever watches."""
+        """Wake those who watch for changes."""
         self.effects.notices.add(CHANGES)
 
     def end(self, job_id: str, outcome: Outcome) -> None:

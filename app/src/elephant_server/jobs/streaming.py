@@ -44,7 +44,7 @@ ARRIVAL_LOOK_S = 0.2
 
 
 class TransferBroken(Exception):  # noqa: N818 - not an error of its own: what went wrong was told
-    """Raised within an answer that has begun, so that it ends without its end: whoever reads it must notice."""
+    """Raised within an answer that has begun, so that its reader notices that it is incomplete."""
 
 
 class GrowingFile:
@@ -84,7 +84,7 @@ class GrowingFile:
         return self._n_known
 
     def hide(self) -> None:
-        """Take its name away; whoever has it open goes on."""
+        """Remove its name; those who have it open go on."""
         # On Windows what is open keeps its name: there it goes when it is closed, or is swept later.
         with suppress(PermissionError):
             self.path.unlink(missing_ok=True)

@@ -166,7 +166,7 @@ def ctc_export(context: WorkerContext, body: CtcBody, control: JobControl, file:
     dataset = open_dataset(context, body.dataset_name, body.is_3d, body.stated_voxel_size)
     nuclei = body.nuclei(control)
     try:
-        # Only where it is there: whoever made it removes it when nobody waits any more.
+        # Only if it exists: the HTTP process removes it when nobody waits any more.
         with place.open("r+b") as masks:
             reporter = DashboardProgress(context.feed_publisher, control.job_id, SizeReporter(masks, control))
             export_ctc(dataset, nuclei, body.params(), masks, reporter, control)

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 2.0
 GONE_AFTER_S = 10.0
-# Whoever asks has a client that asks every second.
+# Clients ask every second.
 ANSWER_TIMEOUT_S = 1.0
 
 
@@ -208,7 +208,7 @@ def end_worker(owner: str) -> bool:
     """End a worker that does not answer, if it is a process of this machine; False where it is not.
 
     The kernel keeps it from meeting another process that was given the same number meanwhile. Nothing but a worker is
-    ended, whoever wrote the name.
+    ended, no matter who wrote the name.
     """
     number = owner.rpartition("/")[2].partition("-")[0]
     pid = int(number) if number.isdecimal() else 0
