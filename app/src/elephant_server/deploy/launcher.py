@@ -78,7 +78,7 @@ def _in_words(settings: Settings) -> str:
         "uWSGI and NGINX": settings.starts_web,
     }
     *most, last = [name for name, is_started in names.items() if is_started]
-    # The last of them is two already.
+    # "uWSGI and NGINX" already has its "and".
     return ", ".join([*most, last]) if settings.starts_web or not most else f"{', '.join(most)} and {last}"
 
 
@@ -98,17 +98,17 @@ def stack_variables(settings: Settings, programs: Programs, sockets: Path, own: 
         "STACK_START_REDIS": str(settings.starts_redis).lower(),
         "STACK_START_RABBITMQ": str(settings.starts_rabbitmq).lower(),
         "STACK_START_WEB": str(settings.starts_web).lower(),
-        # Where they listen, whatever name of this machine the settings have.
+        # The address on which it listens, whatever name the settings have for this machine.
         variable("rabbitmq_host"): rendering.rabbitmq_address(settings),
     }
     if settings.starts_rabbitmq and settings.uses_tls:
         values[variable("rabbitmq_node_port")] = str(own.amqp)
     if settings.starts_redis:
         values[variable("redis_host")] = redis_address(settings)
-    # Numbers of GPUs mean the same here as in what the driver says of them.
+    # GPUs are numbered as by the driver.
     values.setdefault("CUDA_DEVICE_ORDER", os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID"))
     if settings.gpu == "all" and "CUDA_VISIBLE_DEVICES" in os.environ:
-        # What a scheduler has chosen is what there is.
+        # Only the GPUs that a scheduler has chosen.
         values[variable("gpu")] = ",".join(devices_of(settings))
     if settings.cuda_visible_devices is not None:
         values["CUDA_VISIBLE_DEVICES"] = settings.cuda_visible_devices
@@ -130,7 +130,7 @@ def _run(settings: Settings, supervision: Supervision, stop: threading.Event) ->
         with supervision:
             device = _wait_until_ready(settings, supervision, watch, stop)
             if not stop.is_set():
-                # What is not shown to a person ends in a log file: secrets are for a terminal alone.
+                # Output that does not go to a terminal may be logged: no secrets there.
                 for line in announcement(settings, device, with_secrets=sys.stdout.isatty()):
                     say(line)
             watch.has_served = True
@@ -181,7 +181,7 @@ def _describe_missing(settings: Settings, missing: list[str]) -> str:
 
 def announcement(settings: Settings, device: str, *, with_secrets: bool) -> list[str]:
     """Return the lines to print after the start; without secrets they say where those are."""
-    # What a container prints is kept by its engine.
+    # A container's engine keeps its output.
     with_secrets = with_secrets and settings.listen_address is None
     url = url_with_token(settings.http_url, settings) if with_secrets else settings.http_url
     if not settings.starts_web:

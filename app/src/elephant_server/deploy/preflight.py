@@ -16,9 +16,9 @@ from elephant_server.errors import StackError
 from elephant_server.settings import Settings, variable
 from elephant_server.settings.base import is_unspecified
 
-# A user's PATH has no folders of system programs on Debian, where NGINX and RabbitMQ are.
+# Debian has NGINX and RabbitMQ in folders that are not in an ordinary user's PATH.
 _MORE_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/rabbitmq/bin")
-# Debian's own `rabbitmq-server` runs as its own user when root starts it; this one runs as whoever starts it.
+# Debian's wrapper `rabbitmq-server` changes to its own user when root starts it; this one does not.
 _PLAIN_RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _PACKAGES = {
     "redis-server": "redis-server",
@@ -28,7 +28,7 @@ _PACKAGES = {
 }
 # Below the range from which the kernel takes ports for outgoing connections.
 _OWN_PORTS = range(20000, 32000)
-# The user as whom the distribution runs its own copy, and the name under which it can be stopped.
+# The user of the distribution's own service, and its name, to stop it.
 _SERVICES_OF_THE_DISTRIBUTION = {
     "redis_port": ("redis", "redis-server"),
     "rabbitmq_node_port": ("rabbitmq", "rabbitmq-server"),

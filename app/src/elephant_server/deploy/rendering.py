@@ -10,8 +10,7 @@ from elephant_server.deploy.workers import Worker, workers_of
 from elephant_server.errors import StackError
 from elephant_server.settings import Settings, in_url, variable
 
-# Authenticated encryption, and keys that the certificate's cannot tell later: no CBC, no static RSA. Java has had some
-# of them since version 8.
+# Authenticated encryption with forward secrecy: no CBC, no static RSA. Java has supported some since version 8.
 _CIPHERS = tuple(
     f"ECDHE-{kind}-{cipher}"
     for cipher in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
@@ -144,7 +143,7 @@ def rabbitmq_configuration(settings: Settings, amqp_port: int) -> str:
         f"{{default_vhost, {_binary(settings.rabbitmq_virtual_host)}}}",
         f"{{default_permissions, [{everything}, {everything}, {everything}]}}",
         f"{{default_user_tags, [{'administrator' if has_page else ''}]}}",
-        # The user may be called guest, whom RabbitMQ would not let in from another machine.
+        # By default RabbitMQ refuses the user guest from other machines.
         "{loopback_users, []}",
     ]
     sections = [f"{{rabbit, [{', '.join(rabbit)}]}}"]
@@ -207,5 +206,5 @@ def _binary(text: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    path.touch(mode=0o600)  # the password of RabbitMQ is nobody else's business
+    path.touch(mode=0o600)  # it may hold a password
     path.write_text(text, encoding="utf-8")

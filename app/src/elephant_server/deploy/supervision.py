@@ -19,12 +19,12 @@ from elephant_server.errors import StackError
 
 GUARD = Path(__file__).with_name("guard.py")
 
-# What the guard, which imports nothing, looks for.
+# As in guard.py, which imports nothing of ours.
 _PARENT = "GUARD_PARENT"
 
 # Longer than the programs have in supervisord.conf before they are killed, one after the other.
 _STOP_SECONDS = 45.0
-# So many ends within so many seconds: starting it again does not help.
+# A program that ends so often within so many seconds will not run.
 _TOO_OFTEN = 5
 _WITHIN_SECONDS = 120.0
 _LOG_LINES = 20
@@ -113,7 +113,7 @@ class Supervision:
         except (OSError, HTTPException, xmlrpc.client.Error):
             return {}
         states = [_program_state(entry) for entry in answer]
-        # Those that were never to start, as RabbitMQ when it is on another machine.
+        # STOPPED are those that do not belong here, such as RabbitMQ if it is on another machine.
         return {state.name: state for state in states if state.state != "STOPPED"}
 
     def start(self, program: ProgramState) -> None:
@@ -130,11 +130,11 @@ class Supervision:
         try:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()  # and with it, through their guards, the programs
+            self._process.kill()  # the guards then end the programs, too
             self._process.wait()
 
     def _server(self) -> xmlrpc.client.ServerProxy:
-        # Not installed on Windows, where the doctor looks at a server's states all the same.
+        # Not installed on Windows, where the doctor imports this module.
         from supervisor.xmlrpc import SupervisorTransport  # noqa: PLC0415
 
         transport = SupervisorTransport(None, None, f"unix://{self._control}")

@@ -63,7 +63,7 @@ def _entry(uid: int) -> pwd.struct_passwd | None:
 def _hand_over(settings: Settings, uid: int, gid: int) -> None:
     """Give away what root has created in a workspace.
 
-    If root has run a server, the run folder has root's files; without any there is nothing to search for.
+    The run folder shows whether root has run a server: without files of root there is nothing to do.
     """
     run = settings.runtime_dir
     parts = [
@@ -78,7 +78,7 @@ def _hand_over(settings: Settings, uid: int, gid: int) -> None:
     top = [*folders, settings.workspace, settings.workspace / LOCK_NAME]
     if not any(map(_is_roots, [*top, *run.iterdir()])):
         return
-    for folder in folders:  # the run folder last, so that the next start goes on where this one is interrupted
+    for folder in folders:  # the run folder last, so that an interrupted start is completed by the next one
         _give_contents(folder, uid, gid)
     for path in filter(_is_roots, top):
         os.chown(path, uid, gid, follow_symlinks=False)
