@@ -35,7 +35,13 @@ FULL, TESTED = (0, 3), 6
 LINKED, JUDGED = range(1, 5), range(5, 8)
 N_CROPS = 5
 DETECTION, FLOW = "learning/detection.pth", "learning/flow.pth"
-TRAINING = {"crop_size": CROP, "n_crops": N_CROPS, "log_interval": 10, "log_dir": "learning", "cache_maxbytes": 2**30}
+TRAINING: dict[str, Any] = {
+    "crop_size": CROP,
+    "n_crops": N_CROPS,
+    "log_interval": 10,
+    "log_dir": "learning",
+    "cache_maxbytes": 2**30,
+}
 Options = Mapping[str, Any]
 
 
@@ -82,7 +88,7 @@ def detection(movie: RemoteDataset, truth: Truth, spots: list[Spot], n_timepoint
 
 def flow(client: Client, movie: RemoteDataset, truth: Truth, options: Options) -> Options:
     """Start a flow model from random weights, train it and say how much nearer it comes to where nuclei were."""
-    given = {"model": FLOW, "max_displacement": options["max_displacement"]}
+    given: dict[str, Any] = {"model": FLOW, "max_displacement": options["max_displacement"]}
     keep_axials = keep_axials_of(VoxelSize(*truth.voxel), truth.shape)
     movie.clear_flow_labels()
     client.reset_flow(FLOW, n_keep_axials=keep_axials, seed=options["seed"])
