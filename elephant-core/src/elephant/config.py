@@ -31,13 +31,13 @@ LEAST_KEEP_AXIALS, MOST_KEEP_AXIALS = -1, 31  # what the client sends
 def n_keep_axials(voxel_size: VoxelSize, n_dims: int) -> int:
     """Return `n_keep_axials` as the client derives it from the voxel size.
 
-    With the anisotropy a = Z / X: -1 below 0.75, 0 from there to below 2, and from 2 on the exponent of the nearest
-    power of two, ties upwards, at most 31. In 2D it is 0.
+    With the anisotropy a = Z / X: -1 if a < 0.75, 0 if 0.75 <= a < 2, otherwise the exponent of the nearest power of
+    two, ties upwards, at most 31. In 2D it is 0.
 
     Parameters
     ----------
     voxel_size
-        Of the image that the network sees.
+        Voxel size of the network's input.
     n_dims
         3 or 2.
     """
@@ -56,14 +56,14 @@ def kept_poolings(n_keep_axials: int) -> int:
 
 
 def keep_axials_of(voxel_size: VoxelSize, shape: tuple[int, ...], input_size: tuple[int, ...] | None = None) -> int:
-    """Return the `n_keep_axials` that suits the voxels that a network sees.
+    """Return the `n_keep_axials` for the voxels of a network's input.
 
     Parameters
     ----------
     voxel_size
-        Of the stored image.
+        Voxel size of the stored image.
     shape, input_size
-        Size of the stored image, and of what it is rescaled to, voxels, (Z), Y, X.
+        Size of the stored image, and of the network's input, voxels, (Z), Y, X.
     """
     seen = shape if input_size is None else input_size
     edges = [edge * a / b for edge, a, b in zip(voxel_size.last(len(shape)), shape, seen, strict=True)]
@@ -158,7 +158,7 @@ class PredictionParams(Params):
 
 
 class DetectionParams(Params):
-    """A detection at one timepoint."""
+    """Detecting nuclei at one timepoint."""
 
     prediction: PredictionParams
     spots: SpotParams
@@ -198,7 +198,7 @@ class LoopParams(Params):
 
 
 class DetectionTrainingParams(Params):
-    """A training of the detection network."""
+    """Training the detection network."""
 
     labels: LabelParams
     loop: LoopParams = LoopParams()
@@ -237,16 +237,16 @@ class DisplacementParams(Params):
     )
 
     def norm(self, n_dims: int) -> tuple[float, ...]:
-        """Return the voxels of the stored image that a displacement of 1 stands for, X, Y(, Z).
+        """Return the displacement that an output of 1 stands for, in voxels of the stored image, X, Y(, Z).
 
-        That is D, D, D / 2^n_keep_axials with D = `max_displacement`, whatever size the image is rescaled to.
+        That is D, D, D / 2^n_keep_axials with D = `max_displacement`, even if the image is rescaled.
         """
         largest = self.max_displacement
         return (largest, largest, largest / 2**self.n_keep_axials)[:n_dims]
 
 
 class FlowTrainingParams(Params):
-    """A training of the flow network; displacements are in voxels of the stored image."""
+    """Training the flow network; displacements are in voxels of the stored image."""
 
     displacement: DisplacementParams
     loop: LoopParams = LoopParams()
@@ -259,7 +259,7 @@ class FlowTrainingParams(Params):
 
 
 class FlowParams(Params):
-    """A prediction of the earlier positions of spots."""
+    """Predicting the earlier positions of spots."""
 
     displacement: DisplacementParams
     prediction: PredictionParams
@@ -268,7 +268,7 @@ class FlowParams(Params):
     @model_validator(mode="after")
     def _check_keep_axials(self) -> Self:
         if kept_poolings(self.displacement.n_keep_axials) != self.prediction.n_keep_axials:
-            raise ValueError("the displacements and the network need the same n_keep_axials")
+            raise ValueError("expected the same n_keep_axials for the displacements and the network")
         return self
 
 
@@ -293,7 +293,7 @@ class TimeRange(Params):
         return range(self.t_start, self.t_end + 1)
 
     def timepoints_with(self, others: Iterable[int]) -> list[int]:
-        """Return the chosen timepoints and some others, each once, in order."""
+        """Return the chosen timepoints together with others, each once, in order."""
         return sorted({*self.timepoints, *others})
 
 
@@ -303,12 +303,12 @@ class CtcParams(TimeRange):
     voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
 
 
-# What a person at a terminal or in a notebook starts with; sizes in the order Z, Y, X.
+# Defaults at a terminal or in a notebook; sizes in the order Z, Y, X.
 DEFAULT_CROP_SIZE = (16, 96, 96)
 DEFAULT_N_EPOCHS = 10
 DEFAULT_MAX_DISPLACEMENT = 80.0
 
 
 def mask_name(t: int, last: int) -> str:
-    """Return the name of a mask: all have as many digits as the last timepoint needs, at least three."""
+    """Return the file name of a mask, with as many digits as the last timepoint needs, at least three."""
     return f"mask{t:0{max(3, len(str(last)))}d}.tif"

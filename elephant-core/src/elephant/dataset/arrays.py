@@ -257,9 +257,9 @@ class TimeSeries:
         for name in self._names_at(cast("int", t), cast("list[slice]", region)):
             with suppress(FileNotFoundError), (self._path / name).open("rb", buffering=0) as file:
                 header, n_bytes = file.read(_BLOSC_HEADER), os.fstat(file.fileno()).st_size
-                told = int.from_bytes(header[12:16], "little") if is_blosc and not is_sharded else 1
-                if n_bytes < max(told, 1):
-                    raise EOFError(f"{name} is truncated: it has {n_bytes} bytes of {told}")
+                stated = int.from_bytes(header[12:16], "little") if is_blosc and not is_sharded else 1
+                if n_bytes < max(stated, 1):
+                    raise EOFError(f"{name} is truncated: it has {n_bytes} bytes of {stated}")
 
     @property
     def is_atomic(self) -> bool:

@@ -181,17 +181,17 @@ def _source(
 
 def _voxel_size(movie: Movie, params: ConversionParams, n_dims: int) -> tuple[VoxelSize | None, str | None]:
     """Return the requested voxel size, else the movie's, and its unit; warn if both are known and differ."""
-    told, unit = movie.reader.setup.voxel_size, params.unit or movie.reader.setup.unit or None
+    own, unit = movie.reader.setup.voxel_size, params.unit or movie.reader.setup.unit or None
     asked = params.voxel_size
-    if asked is not None and told is not None and differ(asked, told, n_dims):
+    if asked is not None and own is not None and differ(asked, own, n_dims):
         logger.warning(
             "%s has the voxel size %s, but %s was requested, and is stored with the dataset",
             movie.path.name,
-            voxel_size_in_words(told, n_dims, movie.reader.setup.unit),
+            voxel_size_in_words(own, n_dims, movie.reader.setup.unit),
             voxel_size_in_words(asked, n_dims, params.unit),
         )
         unit = params.unit
-    size = told if asked is None else asked
+    size = own if asked is None else asked
     return size, unit if size is not None else None
 
 

@@ -77,7 +77,7 @@ class TrainedWith(BaseModel):
         return found
 
     def words(self) -> list[str]:
-        """Format a value for people."""
+        """Return the settings in words, for people."""
         is_rescaled = not all(_is_same(ratio, 1.0) for ratio in self.rescaling)
         return [
             f"voxel size {in_xyz(self.voxel_size)}",

@@ -21,7 +21,7 @@ from elephant.progress import CancelToken, ProgressReporter
 
 @dataclass(frozen=True, slots=True)
 class LiveSettings:
-    """Settings that a person may change while a training runs.
+    """Settings that the user may change while a training runs.
 
     Attributes
     ----------

@@ -35,7 +35,7 @@ POINTS_BEFORE_THINNING = 2000
 class ScalarReporter:
     """A :class:`~elephant.progress.ProgressReporter` that writes the values of each step to TensorBoard's files.
 
-    The folder and the file appear with the first step. A failure to write is logged once, and the training goes on.
+    The folder and the file are created at the first step. A failure to write is logged once; the training continues.
 
     Parameters
     ----------

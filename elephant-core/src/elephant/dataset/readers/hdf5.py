@@ -145,7 +145,7 @@ def open_hdf5(path: Path) -> h5py.File:
         It is not an HDF5 file, or a damaged one.
     """
     try:
-        # Locking would refuse files on read-only or network disks; nobody writes a movie that is being read.
+        # Locking would fail on read-only or network disks, and movies are not written while they are read.
         return h5py.File(path, "r", locking=False)
     except FileNotFoundError as error:
         raise NotFoundError(f"the movie {path} does not exist: check its name, or upload it") from error
@@ -195,8 +195,8 @@ def _begins_as_hdf5(path: Path) -> bool:
 def is_beside(target: str, path: Path) -> bool:
     """Return whether a file that a movie names is in the movie's folder, as partitions are, or below it.
 
-    Only the name counts: symbolic links in the folder were made by somebody who may read their targets, and a movie
-    cannot make any. If the movie itself is such a link, partitions may be beside its target.
+    Only the name counts: a movie cannot create symbolic links, so those in the folder can be trusted. If the movie
+    itself is such a link, partitions may be beside its target.
     """
     folders = (os.path.abspath(path.parent), os.path.dirname(os.path.realpath(path)))  # noqa: PTH100, PTH120 - keeps links
     place = os.path.normpath(os.path.join(folders[0], target))  # noqa: PTH118 - likewise
