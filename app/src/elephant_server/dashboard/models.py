@@ -37,7 +37,7 @@ blueprint = Blueprint("dashboard_models", __name__)
 
 MOST_MODELS = 200
 DEEPEST = 3
-# As elephant.models.versions names them; it is the workers', since it loads weights.
+# As elephant.models.versions names them, which only workers import: it loads weights.
 GENERATIONS = ".generations"
 _GENERATION = re.compile(r"(\d{6,})(-interim)?\.pth")
 
@@ -51,10 +51,10 @@ _NO_CURVES = frozenset({"seg/epoch", "flow/epoch"})
 
 MOST_RUNS, MOST_FILES = 200, 50
 MOST_POINTS = 300
-# What is read for one request, about a fifth of a second's work; who wants more asks again.
+# Bytes that are read for one request, about a fifth of a second's work; the page asks again for the rest.
 MOST_BYTES = 1 << 20
 _kept: OrderedDict[tuple[Path, int], EventFile] = OrderedDict()
-# Of what is kept, since several requests are answered at once.
+# Guards `_kept`: several requests are answered at once.
 _lock = threading.Lock()
 
 
@@ -101,7 +101,7 @@ def _describe(root: Path, path: Path) -> ModelAnswer | None:
 
 @lru_cache(maxsize=2 * MOST_MODELS)
 def _kind(path: Path, changed: int, size: int) -> ModelKind | None:
-    del changed, size  # another file of the same name is looked at anew
+    del changed, size  # another file of the same name is read again
     return inspect_model(path)
 
 
@@ -116,7 +116,7 @@ def _provenance(path: Path) -> ModelProvenance:
 
 @lru_cache(maxsize=MOST_MODELS)
 def _entries(path: Path, changed: int, size: int) -> tuple[ProvenanceEntry, ...]:
-    del changed, size  # as above; what is damaged is said once
+    del changed, size  # as above; damage is reported once
     return tuple(read_provenance(path))
 
 
@@ -255,7 +255,7 @@ def _folder(run: str) -> Path:
 
 
 def _event_files(folder: Path) -> list[tuple[float, Path]]:
-    """Return a folder's files of scalars and when each was changed, the newest last; links may lead nowhere."""
+    """Return a folder's files of scalars and when each was changed, the newest last; broken links are left out."""
     found = []
     for path in folder.glob(PATTERN):
         with suppress(OSError):
@@ -266,7 +266,7 @@ def _event_files(folder: Path) -> list[tuple[float, Path]]:
 
 
 def _file(path: Path) -> EventFile:
-    """Return a file with what was read of it before; the least used ones are dropped."""
+    """Return a file with what was read of it before; the least recently used are dropped."""
     key = (path, path.stat().st_ino)
     file = _kept.pop(key, None) or EventFile(path)
     _kept[key] = file

@@ -108,7 +108,7 @@ def _send(asset: Asset) -> Response:
     return response
 
 
-# So Sphinx begins the list of what is in a site.
+# How Sphinx begins the inventory of this documentation.
 _OURS = b"# Sphinx inventory version 2\n# Project: ELEPHANT server\n"
 
 

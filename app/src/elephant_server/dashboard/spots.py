@@ -10,6 +10,7 @@ from elephant.dataset import Dataset
 from elephant.dataset.summary import image_version
 from elephant.errors import InvalidInputError, NotFoundError
 from elephant.io.paths import resolve_inside
+from elephant.spots import extract_spots
 from elephant.types import Box, VoxelSize
 from elephant_server.api.endpoint import endpoint
 from elephant_server.api.parsing import explain
@@ -42,9 +43,6 @@ READ_VOXELS = 1 << 22
 @admitted
 def get_spots() -> Response:
     """Find the nuclei in the kept probabilities; of large volumes around a plane alone."""
-    # SciPy comes with it, which a server that nobody looks at does without.
-    from elephant.spots import extract_spots  # noqa: PLC0415
-
     query = read_query(SpotsQuery)
     dataset = asked_dataset(query)
     params = _params(query)

@@ -62,13 +62,13 @@ def _job(entry: JobEntry, fields: dict[str, object]) -> JobStatus:
 
 
 TICK_S = 1.0
-# That a page is gone shows when something is sent: so something is, though nothing happens.
+# A closed page is noticed only when something is sent: so something is, even if nothing happens.
 BEAT_S = 5.0
-# Memory comes and goes all the time; less than this is no news.
+# Memory changes all the time: smaller changes are not sent.
 NEWS_MIB = 64
-# A page takes up its stream again by itself: so none holds its place for good.
+# Pages connect again by themselves, so no stream stays open for good.
 LONGEST_S = 600.0
-# Each stream holds a thread of this process: one in eight may.
+# Each stream holds a thread of this process: at most one in eight.
 SHARE = 8
 
 
@@ -117,13 +117,13 @@ def _stream(parts: Services, after: str) -> Iterator[str]:
                 known = lines[-1].id
                 yield _event("log", [asdict(line) for line in lines], known)
             lines = parts.feed.wait_for_lines(known, TICK_S)
-            time.sleep(TICK_S / 4)  # what comes in quick succession is sent at once
+            time.sleep(TICK_S / 4)  # lines in quick succession are sent together
     except RedisError:
-        return  # the page comes again, and learns then why there is nothing to see
+        return  # the page connects again, and is told why there is nothing to see
 
 
 def _gist(status: dict[str, Any]) -> str:
-    """Return what of a status is news when it changes."""
+    """Return the parts of a status whose changes are sent."""
     memory = [int(device["mem_used"] / NEWS_MIB) for device in status["devices"]]
     return json.dumps({**status, "now": None, "devices": memory})
 
