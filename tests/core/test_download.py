@@ -174,7 +174,7 @@ def test_redirects_are_judged_like_the_first_address(place: str) -> None:
         got(url, DownloadRules(trusted_host="127.0.0.1"))
 
 
-def test_redirects_come_to_an_end() -> None:
+def test_redirects_are_limited() -> None:
     again = redirect(lambda host: f"http://{host}/again")
     with served(again) as url, pytest.raises(NotFoundError, match="redirects more than 5 times"):
         got(url)
@@ -188,7 +188,7 @@ def test_redirects_come_to_an_end() -> None:
         "http://[::1", "http://8.8.8.8/ä", "http://\0/", "javascript:alert(1)",
     ],
 )  # fmt: skip
-def test_what_is_no_address(url: str) -> None:
+def test_invalid_addresses(url: str) -> None:
     with pytest.raises(InvalidInputError, match="address") as raised:
         got(url, DownloadRules())
     assert "secret" not in str(raised.value)
@@ -261,7 +261,7 @@ def test_an_abort_ends_a_slow_fetch(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_environment_has_no_effect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1/")
     netrc = tmp_path / "netrc"

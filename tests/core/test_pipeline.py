@@ -217,7 +217,7 @@ def test_a_flow_model_is_trained_and_used_for_links() -> None:
 # What arrays become.
 
 
-def test_values_that_fit_stay_and_others_are_scaled_which_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_values_that_fit_stay_and_others_are_scaled_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     whole = np.random.default_rng(0).integers(0, 60000, (2, 4, 20, 30))
     for kind in (np.uint16, np.int32, np.uint32, np.float32):
         dataset = elephant.open_dataset(whole.astype(kind), quiet=True)
@@ -242,7 +242,7 @@ def test_values_that_fit_stay_and_others_are_scaled_which_is_said(caplog: pytest
     assert large.read_image(0).max() == 65535
 
 
-def test_the_axes_of_an_array_are_told_or_asked_for() -> None:
+def test_the_axes_of_an_array_are_inferred_or_asked_for() -> None:
     def shape(images: tuple[int, ...], **more: object) -> tuple[int, tuple[int, ...]]:
         dataset = elephant.open_dataset(np.ones(images, np.uint8), quiet=True, **more)  # type: ignore[arg-type]
         return dataset.n_timepoints, dataset.shape

@@ -28,7 +28,7 @@ def hidden(folder: Path) -> list[str]:
     return sorted(path.suffix for path in folder.rglob(".*"))
 
 
-def test_what_is_being_written_is_left_alone_and_what_was_killed_is_swept(tmp_path: Path) -> None:
+def test_a_file_being_written_is_left_alone_and_one_of_a_killed_process_is_removed(tmp_path: Path) -> None:
     folder = tmp_path / "user" / "deep"
     folder.mkdir(parents=True)
     (folder / "detection.pth").write_bytes(b"the model")
@@ -56,7 +56,7 @@ def test_what_a_person_put_there_is_never_removed(tmp_path: Path) -> None:
     remove_orphans(tmp_path / "not there")
 
 
-def test_a_file_that_is_swept_before_it_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_removed_before_it_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
 
     lock, made = fcntl.flock, []

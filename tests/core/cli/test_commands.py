@@ -90,7 +90,7 @@ def test_vectors_of_every_option_are_named_in_their_order(name: str, shell: Shel
         ["link", "d", "--spots", "s", "--model", "m.pth", "--voxel-size", "1", "1", "1", "--children", "3", "--json"],
     ],
 )
-def test_wrong_usage_is_said_in_three_lines(args: list[str], shell: Shell) -> None:
+def test_wrong_usage_is_reported_in_three_lines(args: list[str], shell: Shell) -> None:
     done = shell(*args)
     assert (done.status, done.out) == (2, "")
     assert done.err.splitlines()[-1].startswith("error: ")
@@ -105,14 +105,14 @@ def test_a_failure_is_one_line_and_the_traceback_is_for_debugging(shell: Shell) 
     assert "NotFoundError" in shell("check", "nowhere", "--debug").err
 
 
-def test_whoever_runs_a_command_in_process_keeps_the_logging_of_that_process(shell: Shell) -> None:
+def test_a_command_run_in_process_leaves_the_logging_of_that_process(shell: Shell) -> None:
     logger = logging.getLogger("elephant")
     before = list(logger.handlers), logger.propagate, logger.level
     assert shell("doctor", "--json", "-v").status in (0, 1)
     assert (logger.handlers, logger.propagate, logger.level) == before
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
+def test_a_reader_that_closes_the_pipe_is_not_an_error() -> None:
     command = [sys.executable, "-m", "elephant.cli", "--help"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
@@ -161,7 +161,7 @@ def test_a_typo_gets_what_is_meant(args: list[str], words: str, shell: Shell) ->
     assert done.err.splitlines()[-1].startswith(f"error: {words}")
 
 
-def test_an_option_that_is_given_again_is_said(shell: Shell) -> None:
+def test_a_repeated_option_is_reported(shell: Shell) -> None:
     done = shell("check", "nowhere", "--workspace", "a", "--json", "--json", "--workspace", "b")
     assert done.err.splitlines()[0] == "warning: --workspace was given more than once: the last one counts"
     assert "b/datasets/nowhere" in done.err

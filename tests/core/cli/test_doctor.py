@@ -61,7 +61,7 @@ def test_packages_that_do_not_import(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert rest.message.startswith("numpy ")
 
 
-def test_little_room_is_a_warning_and_none_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_little_disk_space_is_a_warning_and_none_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def found(little: int, none: int) -> health.Finding:
         monkeypatch.setattr(health, "_LITTLE_ROOM", little)
         monkeypatch.setattr(health, "_NO_ROOM", none)
@@ -73,7 +73,7 @@ def test_little_room_is_a_warning_and_none_a_problem(tmp_path: Path, monkeypatch
         assert (finding.status, finding.remedy) == (status, "Free disk space, or choose another --workspace.")
 
 
-def test_a_file_system_whose_locks_hold_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_whose_locks_have_no_effect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "_TRY_TO_LOCK", "import sys; sys.exit(1)")
     finding = check_locks(tmp_path)
     assert finding.status is Status.PROBLEM

@@ -116,7 +116,7 @@ def test_what_is_exported_keeps_the_rules(name: str, dataset: Path, shell: Shell
         assert done.err == ""
 
 
-def test_what_is_said_is_counted_for_scripts(dataset: Path, shell: Shell) -> None:
+def test_warnings_are_counted_for_scripts(dataset: Path, shell: Shell) -> None:
     text = HEAD + "0,8,8,8,2,1,,1\n1,8,8,8,2,2,1,1\n1,8,8,8,2,3,,2\n2,8,8,8,2,4,2,1\n3,99,8,8,2,5,,1\n9,8,8,8,2,6,,1\n"
     found = export(shell, dataset, text, "--json", output="m.zip").json
     counts = {"masks": 4, "cells": 3, "tracks": 3, "changed": 1, "covered": 1, "outside": 1, "left_out": 1}
@@ -145,7 +145,7 @@ def test_a_part_of_a_movie_keeps_its_timepoints_unless_it_is_counted_from_zero(d
         ("t,x,y,z,radius,track\n0,8,8,8,3,1\n0,14,8,8,3,1\n1,8,8,8,3,1\n", "track 1 has 2 nuclei at timepoint 0"),
     ],
 )
-def test_a_table_that_does_not_tell_leaves_nothing(text: str, words: str, dataset: Path, shell: Shell) -> None:
+def test_an_ambiguous_table_leaves_nothing(text: str, words: str, dataset: Path, shell: Shell) -> None:
     done = export(shell, dataset, text)
     assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
     assert words in done.err

@@ -57,7 +57,7 @@ def test_what_needs_a_model_is_refused_without_one(args: list[str], words: str, 
     assert words in done.err.splitlines()[-1]
 
 
-def test_what_is_left_out_and_what_gets_new_ids_is_said(dataset: Path, shell: Shell) -> None:
+def test_skipped_and_renumbered_rows_are_reported(dataset: Path, shell: Shell) -> None:
     (shell.folder / "s.csv").write_text(f"{HEAD},id\n0,4,8,8,2,5\n1,4,8,8,2,\n")
     done = shell("link", dataset, "--spots", "s.csv", *SCALES, "--join", "3", "--json", "-t", "0")
     assert done.err.splitlines() == [

@@ -115,7 +115,7 @@ def test_restore(models: Path, shell: Shell) -> None:
     assert bias(models / "flow.pth") == 2
 
 
-def test_what_a_model_was_trained_on_is_told(models: Path, shell: Shell) -> None:
+def test_what_a_model_was_trained_on_is_shown(models: Path, shell: Shell) -> None:
     path, weights = models / "flow.pth", [FlowNet(2, 0).state_dict()]
     assert {"holds": None, "history": []}.items() <= shell("models", "info", "flow.pth", "--json").json.items()
     assert "not known" in shell("models", "info", "flow.pth").out
@@ -153,7 +153,7 @@ class Malicious:
 
 
 @pytest.mark.parametrize("case", ["code", "another", "nan", "torn", "missing", "name"])
-def test_what_is_no_model_is_refused(case: str, models: Path, shell: Shell) -> None:
+def test_a_file_that_is_not_a_model_is_refused(case: str, models: Path, shell: Shell) -> None:
     weights = DetectionNet(2, 0).state_dict()
     weights["out_conv.bias"] = weights["out_conv.bias"] * float("nan")
     content = {"code": Malicious(), "another": torch.nn.Linear(2, 2).state_dict(), "nan": weights}

@@ -55,7 +55,7 @@ def test_values_reach_their_place_and_others_keep_their_defaults() -> None:
         ("lr", -1, "--lr"),
     ],
 )
-def test_a_refusal_names_the_option_and_what_came(name: str, value: object, words: str) -> None:
+def test_a_refusal_names_the_option_and_the_value(name: str, value: object, words: str) -> None:
     with pytest.raises(click.UsageError, match=words) as caught:
         build(DetectionTrainingParams, {**MADE, name: value}, 3)
     assert ", got " in caught.value.message

@@ -86,13 +86,13 @@ def test_errors_speak_to_who_types(dataset: Path, shell: Shell) -> None:
         (["-t", "3-1"], "--timepoints: expected the smaller number first, got 3-1"),
     ],
 )
-def test_wrong_values_are_told_what_is_right(args: list[str], words: str, dataset: Path, shell: Shell) -> None:
+def test_errors_of_wrong_values_say_what_is_right(args: list[str], words: str, dataset: Path, shell: Shell) -> None:
     Ensemble([DetectionNet(3, 2)]).save(shell.folder / "m.pth")
     done = shell("predict", dataset, "--model", "./m.pth", *SCALES, "-o", "found.json", *args)
     assert done.err.splitlines()[-1] == f"error: {words}"
 
 
-def test_no_spots_say_the_highest_probability(dataset: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_spots_report_the_highest_probability(dataset: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     Ensemble([DetectionNet(3, 2)]).save(shell.folder / "m.pth")
 
     def answer(_model: object, seen: np.ndarray, *_: object) -> np.ndarray:

@@ -123,7 +123,7 @@ def test_a_training_notices_that_its_dataset_was_replaced_by_hand(
     assert "the dataset d was replaced while it was in use" in done.err
 
 
-def test_an_open_dataset_tells_whether_it_was_replaced(shell: Shell) -> None:
+def test_an_open_dataset_knows_whether_it_was_replaced(shell: Shell) -> None:
     write_movie(shell.folder / "m.h5", ramp(1, (2, 8, 8)))
     folder = Path("d")
     assert "voxel size  unknown: give --voxel-size" in shell("convert", "m.h5", "./d").out

@@ -28,7 +28,7 @@ def test_parts_that_know_of_each_other_stay_as_they_are(tmp_path: Path, caplog: 
     assert caplog.messages == []
 
 
-def test_ids_that_collide_are_given_anew_with_their_parents(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_colliding_ids_are_renumbered_with_their_parents(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     a = [spot(0, 1, id=3, track=1), spot(1, 1, id=4, parent=3, track=1)]
     b = [spot(2, 1, id=4, track=1), spot(3, 1, id=5, parent=4, track=1), spot(2, 9, parent=3)]
     c = [spot(4, 1, id=6)]
@@ -57,7 +57,7 @@ def test_tracks_of_one_table_that_was_cut_stay_the_same(tmp_path: Path, caplog: 
     assert [s.track for s in joined(tmp_path, a, [spot(0, 4, track=5), spot(1, 4, track=5)])] == [5, 6, 7, 7]
 
 
-def test_negative_tracks_stand_for_none_and_collide_with_nothing(tmp_path: Path) -> None:
+def test_negative_tracks_mean_no_track_and_collide_with_nothing(tmp_path: Path) -> None:
     found = joined(tmp_path, [spot(0, 1, track=-1, id=0)], [spot(0, 2, track=-1, id=0)])
     assert [(s.id, s.track) for s in found] == [(0, -1), (1, -1)]
 

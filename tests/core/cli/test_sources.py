@@ -28,7 +28,7 @@ def movie(tmp_path: Path) -> Path:
     return tmp_path / "m.h5"
 
 
-def test_the_source_and_the_gaps_are_told(shell: Shell, movie: Path) -> None:
+def test_the_source_and_the_gaps_are_reported(shell: Shell, movie: Path) -> None:
     done = shell("convert", movie, movie.parent / "d")
     assert done.status == 0
     assert "source      0 (GFP), one of 2\n" in done.out
@@ -100,7 +100,7 @@ def test_other_formats_are_named(shell: Shell, tmp_path: Path, name: str, words:
     assert f"got {words}" in done.err
 
 
-def test_a_folder_of_other_things_is_no_dataset(shell: Shell, movie: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_other_things_is_not_a_dataset(shell: Shell, movie: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = movie.parent / "notempty"
     folder.mkdir()
     (folder / "notes.txt").write_text("precious")

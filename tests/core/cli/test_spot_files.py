@@ -190,7 +190,7 @@ def test_files_of_other_programs_get_advice(content: str | bytes, words: str, tm
         read_spots(tmp_path / "s.csv")
 
 
-def test_a_folder_is_no_file_of_spots(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_file_of_spots(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="is a folder: expected a file of spots"):
         read_spots(tmp_path)
 

@@ -79,7 +79,7 @@ def _annotate(folder: Path) -> None:
     (folder / "true.json").write_text(json.dumps({"spots": spots}))
 
 
-def test_check_tells_what_is_in_the_dataset(story: Path, shell: Shell) -> None:
+def test_check_shows_what_is_in_the_dataset(story: Path, shell: Shell) -> None:
     found = shell("check", "lab/sim", "--json")
     assert found.status == 0
     expected = {"ready": True, "n_timepoints": 3, "size": list(SHAPE_XYZ), "labelled_timepoints": [0], "n_dims": 3}
@@ -111,7 +111,7 @@ def test_a_training_of_no_epochs_says_so(story: Path, shell: Shell) -> None:
     assert {"epochs": 0, "loss": None}.items() <= shell("train", "lab/sim", *spots, "--json").json.items()
 
 
-def test_a_replaced_movie_is_said(shell: Shell) -> None:
+def test_a_replaced_movie_is_reported(shell: Shell) -> None:
     write_movie(preset("demo", shape=(4, 16, 16), timepoints=2, nuclei=1, seed=1), shell.folder / "n.h5", NoReporter())
     assert shell("convert", "n.h5", "n").status == 0
     assert shell("check", "n", "--json").json["made_from"].startswith("n.h5")
@@ -142,7 +142,7 @@ def test_the_voxel_size_is_that_of_the_dataset(story: Path, shell: Shell) -> Non
     assert (shell.folder / "default.zip").read_bytes() == (shell.folder / "given.zip").read_bytes()
 
 
-def test_a_voxel_size_that_nobody_told_is_asked_for(story: Path, shell: Shell) -> None:
+def test_an_unknown_voxel_size_is_asked_for(story: Path, shell: Shell) -> None:
     (shell.folder / "alone.h5").write_bytes((story / "m.h5").read_bytes())
     assert shell("convert", "alone.h5", "./alone").status == 0
     spots = ["--spots", story / "true.json"]

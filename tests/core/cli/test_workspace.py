@@ -60,7 +60,7 @@ def test_the_name_of_a_model_may_leave_out_its_ending() -> None:
     assert find("models", "plain", Path("ws")) == place("models", "plain", Path("ws")) == Path("ws/models/plain")
 
 
-def test_what_is_misspelt_is_told_with_what_is_there() -> None:
+def test_a_misspelt_name_is_reported_with_similar_ones() -> None:
     made("ws/models/user", "ws/datasets/embryo")
     Path("ws/models/user/detection.pth").touch()
     with pytest.raises(NotFoundError, match=r"did you mean user/detection\.pth\? Otherwise check the name"):

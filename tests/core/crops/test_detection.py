@@ -70,7 +70,7 @@ def test_a_device_without_float64_cuts_the_same_crop(monkeypatch: pytest.MonkeyP
     assert (crop.labels != exact.labels).sum() <= 2  # a voxel may lie just between two
 
 
-def test_image_and_labels_turn_and_scale_together() -> None:
+def test_image_and_labels_rotate_and_scale_together() -> None:
     image = np.zeros((8, 60, 60), np.float32)
     image[3:6, 25:35, 10:50] = 1
     labels = np.where(image > 0, 3, 1).astype(np.uint8)
@@ -130,7 +130,7 @@ def test_the_field_of_view_changes_less_along_coarse_axes() -> None:
     assert np.abs(factors - 1).max(axis=0) == pytest.approx([0.1, 0.4, 0.4], abs=0.01)
 
 
-def test_a_turn_is_one_of_physical_space() -> None:
+def test_a_rotation_is_one_of_physical_space() -> None:
     params = AugmentationParams(flip=False, aug_rotation_angle=90)
     for seed in range(5):
         matrix = random_transform((3.0, 2.0, 0.5), params, np.random.default_rng(seed))

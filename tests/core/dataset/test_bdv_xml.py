@@ -31,7 +31,7 @@ def written(folder: Path, inside: str = SETUPS + RANGE, loader: str = '<hdf5 typ
     return path
 
 
-def test_setups_come_in_the_order_of_their_numbers_with_what_is_known_of_them(tmp_path: Path) -> None:
+def test_setups_are_sorted_by_number_with_their_attributes(tmp_path: Path) -> None:
     data = read_spim_data(written(tmp_path))
     assert data.setups == (
         ViewSetup(0),
@@ -66,9 +66,7 @@ def test_an_impossible_voxel_size_is_none(tmp_path: Path, size: str) -> None:
         ("", ()),
     ],
 )
-def test_timepoints_come_as_bigdataviewer_counts_them(
-    tmp_path: Path, timepoints: str, expected: tuple[int, ...]
-) -> None:
+def test_timepoints_are_those_of_bigdataviewer(tmp_path: Path, timepoints: str, expected: tuple[int, ...]) -> None:
     assert read_spim_data(written(tmp_path, SETUPS + timepoints)).timepoints == expected
 
 
@@ -129,7 +127,7 @@ def test_what_the_simulator_writes(tmp_path: Path) -> None:
         ("<SpimData>" * 100, "inside one another"),
     ],
 )
-def test_what_is_no_xml_of_bigdataviewer_is_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_an_xml_that_is_not_bigdataviewers_is_refused(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "m.xml").write_text(text)
     with pytest.raises(DatasetError, match=rf"expected m\.xml to be .*({words})"):
         read_spim_data(tmp_path / "m.xml")
@@ -204,7 +202,7 @@ def test_the_xml_beside_what_a_link_leads_to_is_found(tmp_path: Path) -> None:
     assert found.path.parent.name == "data"
 
 
-def test_a_damaged_xml_of_the_movies_own_name_is_no_absent_one(tmp_path: Path) -> None:
+def test_a_damaged_xml_with_the_movies_name_is_not_treated_as_missing(tmp_path: Path) -> None:
     (tmp_path / "m.h5").touch()
     (tmp_path / "m.xml").write_text("<SpimData><Sequence")
     with pytest.raises(DatasetError, match=r"expected m\.xml to be"):

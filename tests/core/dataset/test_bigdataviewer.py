@@ -28,7 +28,7 @@ def test_signed_storage_holds_unsigned_values(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", ">u2", "<f4", "f8"])
-def test_other_types_come_as_they_are(tmp_path: Path, dtype: str) -> None:
+def test_other_types_are_read_unchanged(tmp_path: Path, dtype: str) -> None:
     values = ramp().astype(dtype)
     with h5py.File(tmp_path / "m.h5", "w") as file:
         for t, volume in enumerate(values):

@@ -30,7 +30,7 @@ def old(tmp_path: Path) -> Path:
     return folder
 
 
-def test_values_come_over_exactly(tmp_path: Path) -> None:
+def test_values_are_converted_exactly(tmp_path: Path) -> None:
     values = ramp(largest=65535)
     make(write_movie(tmp_path / "m.h5", values), tmp_path / "d", dtype="uint16")
     images = images_of(tmp_path / "d")
@@ -179,7 +179,7 @@ def test_timepoints_of_several_files_and_pieces(tmp_path: Path, monkeypatch: pyt
     assert len(list((tmp_path / "d" / "imgs.zarr").glob("c.0.*"))) > 2
 
 
-def test_progress_is_told_in_order(tmp_path: Path) -> None:
+def test_progress_is_reported_in_order(tmp_path: Path) -> None:
     recorder = Recorder()
     make(write_movie(tmp_path / "m.h5", ramp(4)), tmp_path / "d", recorder)
     assert recorder.told == [("timepoint", k, 4) for k in (1, 2, 3, 4)]

@@ -145,7 +145,7 @@ def test_readers_leave_a_running_conversion_alone(tmp_path: Path) -> None:
     np.testing.assert_array_equal(images_of(tmp_path), values)
 
 
-def test_an_interrupted_swap_is_finished_by_whoever_looks(tmp_path: Path) -> None:
+def test_an_interrupted_swap_is_finished_by_the_next_process(tmp_path: Path) -> None:
     make(write_movie(tmp_path / "m.h5", ramp(2)), tmp_path)
     make(write_movie(tmp_path / "n.h5", ramp(4)), tmp_path / "new")
     work = tmp_path / ".conversion"

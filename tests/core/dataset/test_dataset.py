@@ -112,7 +112,7 @@ def test_flow_whole_and_in_boxes(dataset: Dataset) -> None:
     np.testing.assert_array_equal(dataset.read_flow(1, Box((0, 0, 0), (1, 20, 17))), whole[:, :1])
 
 
-def test_channels_of_a_flow_are_kept_as_exactly_as_is_wanted(dataset: Dataset) -> None:
+def test_channels_of_a_flow_are_stored_with_the_requested_step(dataset: Dataset) -> None:
     values = np.random.default_rng(1).uniform(-1, 1, (3, 5, 20, 17)).astype(np.float32)
     steps = [1 / 32, 1 / 64, 1 / 8]
     dataset.write_flow(0, values, steps=steps)
@@ -188,7 +188,7 @@ def test_names(tmp_path: Path) -> None:
         Dataset.open(tmp_path, "empty")
 
 
-def test_damaged_images_are_told(dataset: Dataset) -> None:
+def test_damaged_images_are_reported(dataset: Dataset) -> None:
     for path in (dataset.folder / "imgs.zarr").iterdir():
         if path.name.lstrip("c.").startswith("1.") and "without" not in str(path):
             path.write_bytes(b"\x07" * 40)

@@ -32,6 +32,6 @@ def test_a_large_array_is_rounded_as_its_parts_are(monkeypatch: pytest.MonkeyPat
     np.testing.assert_array_equal(steady(values, STEP), whole)
 
 
-def test_what_is_no_number_stays_none() -> None:
+def test_nan_is_not_rounded() -> None:
     kept = steady(np.array([0.5, np.nan, 0.5, np.inf], dtype=np.float32), STEP)
     np.testing.assert_array_equal(kept, [0.5, np.nan, 0.5, np.inf])

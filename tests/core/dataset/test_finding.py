@@ -21,7 +21,7 @@ def test_else_the_first_by_name(tmp_path: Path) -> None:
     assert find_movie(tmp_path) == first
 
 
-def test_partitions_are_not_taken_for_the_movie(tmp_path: Path) -> None:
+def test_partitions_are_not_mistaken_for_the_movie(tmp_path: Path) -> None:
     master = write_partitioned(tmp_path, "m", ramp())
     assert min(p.name for p in tmp_path.iterdir()) == "m-00-00.h5"
     assert find_movie(tmp_path) == master

@@ -103,7 +103,7 @@ def test_one_that_cannot_be_loaded_is_named_and_leaves_others_alone(
     assert "visitor cannot be loaded" in caplog.text
 
 
-def test_what_is_no_reader_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_that_is_not_a_reader_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "Counting = 3\n", ENTRY, monkeypatch)
     assert "should be a subclass of" in str(formats()[1][0])
     with pytest.raises(InvalidInputError, match=r"one \(bigdataviewer\), got counting; the reader counting of"):
@@ -163,7 +163,7 @@ def test_what_makes_no_sense_is_the_fault_of_the_package(
         make(path, tmp_path / "dataset")
 
 
-def test_what_the_reader_says_to_a_person_stays_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_that_a_reader_raises_for_users_are_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     more = "    open = classmethod(lambda cls, *a, **k: (_ for _ in ()).throw(InvalidInputError('no such channel')))\n"
     path = visit(tmp_path, monkeypatch, more)
     with pytest.raises(InvalidInputError, match=r"no such channel \(the reader counting of the package visitor says"):

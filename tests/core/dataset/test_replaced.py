@@ -87,7 +87,7 @@ def test_a_movie_that_was_touched_or_copied_is_the_same(folder: Path, digests: l
     assert content_of(folder) == before
 
 
-def test_a_movie_that_was_packed_anew_or_padded_is_the_same(folder: Path) -> None:
+def test_a_repacked_or_padded_movie_is_the_same(folder: Path) -> None:
     write_movie(folder / "new.tmp", ramp(), chunks=(2, 8, 8)).replace(folder / "m.h5")
     assert check_dataset(folder, SHAPE) == "ready"
     with (folder / "m.h5").open("ab") as file:
@@ -102,7 +102,7 @@ def test_a_folder_that_was_moved_or_copied(folder: Path) -> None:
     assert check_dataset(folder.parent / "moved", SHAPE) == "ready"
 
 
-def test_a_movie_that_is_gone_is_fine(folder: Path) -> None:
+def test_a_missing_movie_is_fine(folder: Path) -> None:
     (folder / "m.h5").unlink()
     assert check_dataset(folder, SHAPE) == "ready"
 
@@ -127,7 +127,7 @@ def test_a_movie_that_is_being_copied_is_not_the_same(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["a folder", "a pipe"])
-def test_what_is_no_file_is_not_opened(folder: Path, what: str) -> None:
+def test_only_regular_files_are_opened(folder: Path, what: str) -> None:
     (folder / "m.h5").unlink()
     if what == "a folder":
         (folder / "m.h5").mkdir()
@@ -159,7 +159,7 @@ def test_a_movie_of_more_or_fewer_timepoints(folder: Path) -> None:
     assert "has changed" in check_dataset(folder, SHAPE)
 
 
-def test_another_source_that_was_added_is_no_change(folder: Path) -> None:
+def test_an_added_source_is_not_a_change(folder: Path) -> None:
     with h5py.File(folder / "m.h5", "r+") as file:
         for t in range(3):
             write_cells(file, f"t{t:05d}/s01/0/cells", other()[t].view(np.int16))
@@ -215,7 +215,7 @@ def test_a_movie_that_changes_while_it_is_converted_is_refused(folder: Path) -> 
     assert {name: data for name, data in content_of(folder).items() if name != "m.h5"} == before
 
 
-def test_a_movie_that_came_later_and_would_be_taken_now(tmp_path: Path) -> None:
+def test_a_movie_that_was_added_later_and_would_be_used_now(tmp_path: Path) -> None:
     folder = tmp_path / "m"
     folder.mkdir()
     make(write_movie(folder / "a.h5", ramp()), folder)
@@ -231,13 +231,13 @@ def test_a_movie_that_came_later_and_would_be_taken_now(tmp_path: Path) -> None:
     assert check_dataset(folder, SHAPE) == "ready"
 
 
-def test_datasets_that_tell_no_movie_are_ready(tmp_path: Path) -> None:
+def test_datasets_without_a_known_movie_are_ready(tmp_path: Path) -> None:
     make_as_the_original_did(tmp_path, ramp())
     write_movie(tmp_path / "m.h5", other())
     assert check_dataset(tmp_path, SHAPE) == "ready"
 
 
-def test_a_fingerprint_of_another_version_tells_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fingerprint_of_another_version_is_ignored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     overwrite(folder / "m.h5", other())
     monkeypatch.setattr(check, "METHOD", 2)
     assert check_dataset(folder, SHAPE) == "ready"

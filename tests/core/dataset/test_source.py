@@ -20,7 +20,7 @@ def source_of(folder: Path) -> DatasetSource:
     return source
 
 
-def test_it_tells_the_movie_and_how_values_were_scaled(tmp_path: Path) -> None:
+def test_it_names_the_movie_and_how_values_were_scaled(tmp_path: Path) -> None:
     make(write_movie(tmp_path / "m.h5", ramp(largest=999)), tmp_path / "d", divisor=4)
     source = source_of(tmp_path / "d")
     assert (source.movie, source.divisor) == ("m.h5", 4)
@@ -74,7 +74,7 @@ def test_folders_without_one_are_used_as_before(tmp_path: Path) -> None:
         {"movie": "m", "factor": 0},
     ],
 )
-def test_what_makes_no_sense_is_left_out_and_said(
+def test_invalid_entries_are_ignored_with_a_warning(
     tmp_path: Path, content: bytes | dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     make(write_movie(tmp_path / "m.h5", ramp()), tmp_path)

@@ -30,7 +30,7 @@ def test_metadata_are_read_once_for_as_long_as_they_are_the_same(tmp_path: Path,
     np.testing.assert_array_equal(opened[:], [9, 9, 7, 7])
 
 
-def test_another_array_at_the_same_place_is_opened_anew(tmp_path: Path) -> None:
+def test_another_array_at_the_same_path_is_opened_again(tmp_path: Path) -> None:
     make(tmp_path / "a", 4, 7)
     open_array(tmp_path / "a")
     shutil.rmtree(tmp_path / "a")

@@ -36,13 +36,13 @@ def test_a_movie_that_lacks_its_end_is_refused(movie: Path) -> None:
         check_upload(movie, movie.parent, PADDING)
 
 
-def test_a_movie_of_which_some_came_twice_is_refused(movie: Path) -> None:
+def test_a_movie_of_which_a_piece_was_sent_twice_is_refused(movie: Path) -> None:
     movie.write_bytes(movie.read_bytes() + b"x" * (PADDING + 1))
     with pytest.raises(DatasetError, match="sent twice"):
         check_upload(movie, movie.parent, PADDING)
 
 
-def test_what_is_no_hdf5_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_hdf5_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_bytes(b"a" * 5000)
     with pytest.raises(DatasetError, match=r"expected a\.h5 to be an HDF5 file of BigDataViewer, got a text file"):
         check_upload(tmp_path / "a.h5", tmp_path, PADDING)

@@ -68,7 +68,7 @@ def test_whole_numbers_elsewhere_are_shifted(tmp_path: Path, caplog: pytest.LogC
     assert f"stored = round((value - {offset}) * 1)" in warnings_of(caplog)
 
 
-def test_what_is_no_number_is_black_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_nan_is_black_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     values = floats(-2.0, 5.0)
     values[0] = np.nan
     values[2, 1] = np.nan
@@ -101,7 +101,7 @@ def test_negative_values_are_refused_where_values_are_to_be_divided(tmp_path: Pa
         make(write_movie(tmp_path / "m.h5", floats(-0.25)), tmp_path / "d", **params)
 
 
-def test_a_divisor_is_taken_as_it_is_given(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_divisor_is_used_as_given(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     values = floats(0, 10)
     source = write_movie(tmp_path / "m.h5", values)
     make(source, tmp_path / "d", divisor=0.01)
@@ -120,7 +120,7 @@ def test_8_bits_are_refused_with_the_divisor_that_keeps_them(tmp_path: Path) -> 
     assert images_of(tmp_path / "d").max() == 254
 
 
-def test_8_bits_of_larger_fractions_are_rounded_down_and_it_is_said(
+def test_8_bits_of_larger_fractions_are_rounded_down_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     values = floats(0, 250)
@@ -129,7 +129,7 @@ def test_8_bits_of_larger_fractions_are_rounded_down_and_it_is_said(
     assert "rounded down" in warnings_of(caplog)
 
 
-def test_a_few_values_far_from_all_others_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_few_values_far_from_all_others_cause_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     values = np.random.default_rng(3).uniform(0, 1, (2, 5, 64, 64)).astype("f4")
     values[1, 2, 3, 4] = 1e6
     make(write_movie(tmp_path / "m.h5", values), tmp_path / "d")

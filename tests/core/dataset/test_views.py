@@ -134,7 +134,7 @@ def test_timepoints_are_those_of_the_xml(
     assert source.blank_timepoints == tuple(t for t, value in enumerate(expected) if value == 0)
 
 
-def test_what_the_xml_does_not_list_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_timepoints_that_the_xml_does_not_list_are_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = movie(tmp_path, {(t, 0): t + 1 for t in range(5)})
     xml(tmp_path, pattern("0-4:2"))
     assert converted(path)[0].tolist() == [1, 3, 5]

@@ -40,12 +40,12 @@ def test_it_comes_from_the_xml(tmp_path: Path) -> None:
     assert (source_of(tmp_path / "d").voxel_size, source_of(tmp_path / "d").unit) == (OF_0, "µm")
 
 
-def test_it_is_that_of_the_source_taken(tmp_path: Path) -> None:
+def test_it_is_that_of_the_used_source(tmp_path: Path) -> None:
     make(described(tmp_path, "s01"), tmp_path / "d", setup=1)
     assert (source_of(tmp_path / "d").voxel_size, source_of(tmp_path / "d").unit) == (OF_1, "mm")
 
 
-def test_it_comes_from_the_person_where_there_is_no_xml(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_comes_from_the_user_if_there_is_no_xml(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     movie = write_movie(tmp_path / "m.h5", ramp())
     make(movie, tmp_path / "d")
     assert (source_of(tmp_path / "d").voxel_size, source_of(tmp_path / "d").unit) == (None, None)
@@ -70,7 +70,7 @@ def test_a_dataset_that_is_made_again_keeps_it_only_for_the_same_movie(
     ]
 
 
-def test_a_single_plane_in_3d_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_single_plane_in_3d_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     movie = write_movie(tmp_path / "m.h5", ramp(shape=(1, 20, 17)))
     make(movie, tmp_path / "plane", is_2d=True)
@@ -80,7 +80,7 @@ def test_a_single_plane_in_3d_is_said(tmp_path: Path, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize(("asked", "is_said", "unit"), [(OF_1, True, None), (VoxelSize(2.01, 0.25, 0.5), False, "µm")])
-def test_what_a_person_says_wins_and_a_difference_is_said(
+def test_the_users_value_wins_with_a_warning_if_it_differs(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, asked: VoxelSize, is_said: bool, unit: str | None
 ) -> None:
     make(described(tmp_path), tmp_path / "d", voxel_size=asked)

@@ -77,7 +77,7 @@ def test_nothing_that_is_written_changes(tmp_path: Path) -> None:
         assert found.read("res_track.txt") == b"1 0 0 0\n"
 
 
-def test_what_is_ended_is_no_archive(tmp_path: Path) -> None:
+def test_an_aborted_export_is_not_an_archive(tmp_path: Path) -> None:
     class Ended:
         def check(self) -> None:
             raise Cancelled

@@ -14,7 +14,7 @@ def test_voxels_are_found_where_they_are(size: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 3])
-def test_what_lies_outside_is_0_also_beside_a_single_plane(length: int) -> None:
+def test_outside_is_0_also_beside_a_single_plane(length: int) -> None:
     image = torch.ones(1, 1, length, 4, 4)
     positions = torch.tensor([[-1.0, 1, 1], [-0.25, 1, 1], [length - 0.5, 2, 3], [length, 2, 3]])[None, None, None]
     found = sample_at(image, positions, "bilinear", "zeros").flatten()

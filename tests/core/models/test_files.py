@@ -53,7 +53,7 @@ def test_nothing_half_written_stays(path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_numbers_that_are_none_are_never_saved(path: Path) -> None:
+def test_weights_that_are_not_finite_are_never_saved(path: Path) -> None:
     before = path.read_bytes()
     network = DetectionNet(2, 0)
     torch.nn.init.constant_(network.out_conv.bias, float("nan"))
@@ -121,7 +121,7 @@ class Evil:
 @pytest.mark.parametrize(
     "content", [b"", b"no model", b"PK\x03\x04 broken zip", [1, 2], {}, {"a": 1}, Evil(), {"weights": Evil()}]
 )
-def test_what_is_no_model_file_is_refused_and_runs_nothing(
+def test_a_file_that_is_not_a_model_is_refused_and_runs_nothing(
     tmp_path: Path, content: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -165,12 +165,12 @@ def test_a_model_of_another_kind_is_named(
         load_ensemble(path, *expected, 0)
 
 
-def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_as_missing(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"no\.pth"):
         load_state_dicts(tmp_path / "no.pth")
 
 
-def test_the_shelf_keeps_a_model_until_its_file_changes(path: Path) -> None:
+def test_the_cache_keeps_a_model_until_its_file_changes(path: Path) -> None:
     model_cache = ModelCache(CPU)
     first = model_cache.get(path, DetectionNet, 2, 0)
     assert model_cache.get(path, DetectionNet, 2, 0) is first
@@ -182,7 +182,7 @@ def test_the_shelf_keeps_a_model_until_its_file_changes(path: Path) -> None:
     assert model_cache.get(path, DetectionNet, 2, 0) is not second
 
 
-def test_the_shelf_keeps_the_last_few(path: Path) -> None:
+def test_the_cache_keeps_the_last_few(path: Path) -> None:
     model_cache = ModelCache(CPU, n_kept=2)
     first = model_cache.get(path, DetectionNet, 2, 0)
     for keep in (1, 2):
@@ -247,21 +247,21 @@ def test_a_pretrained_model_is_fetched_once_and_kept(
     assert [path.name for path in pretrained.folder.iterdir()] == ["versatile3d.pth"]
 
 
-def test_another_file_than_the_one_meant_is_not_kept(tmp_path: Path, address: str) -> None:
+def test_a_file_with_another_checksum_is_not_kept(tmp_path: Path, address: str) -> None:
     pretrained = Pretrained(tmp_path / "pretrained", address, {"versatile3d.pth": "0" * 64})
     with pytest.raises(ModelFileError, match="SHA-256"):
         pretrained.get("versatile3d.pth")
     assert list(pretrained.folder.iterdir()) == []
 
 
-def test_a_model_that_is_not_at_the_address_is_said_to_be_missing(tmp_path: Path, address: str) -> None:
+def test_a_model_that_is_not_at_the_address_is_reported_as_missing(tmp_path: Path, address: str) -> None:
     pretrained = Pretrained(tmp_path / "pretrained", address)
     with pytest.raises(NotFoundError, match=r"versatile2d\.pth.*404.*models/pretrained"):
         pretrained.get("versatile2d.pth")
     assert list(pretrained.folder.iterdir()) == []
 
 
-def test_what_is_fetched_from_an_address_is_gone_afterwards(tmp_path: Path, address: str) -> None:
+def test_a_file_fetched_from_an_address_is_removed_afterwards(tmp_path: Path, address: str) -> None:
     pretrained = Pretrained(tmp_path / "pretrained")
     pretrained = replace(pretrained, rules=DownloadRules(allow_private=True))
     with ModelSource(address + "versatile3d.pth").weights(pretrained, "x.pth") as path:

@@ -90,7 +90,7 @@ def test_what_fails_inside_gives_it_back(path: Path) -> None:
     try_to_write(path)
 
 
-def test_nothing_is_left_and_of_many_that_come_and_go_one_has_it(path: Path) -> None:
+def test_nothing_is_left_and_one_of_many_processes_holds_it(path: Path) -> None:
     """The file is removed by each: what others have opened meanwhile must not count."""
     inside, most, n_held = threading.Semaphore(1), 8, 0
 
@@ -127,7 +127,7 @@ def test_a_file_system_without_locks_is_a_warning(
     ]
 
 
-def test_a_place_that_cannot_be_written_is_left_to_whoever_saves(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_when_saving(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path.parent.mkdir(parents=True)
     (path.parent / ".locks").write_text("a file")
     try_to_write(path)

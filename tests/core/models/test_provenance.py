@@ -64,7 +64,7 @@ def test_the_last_ones_are_kept(path: Path) -> None:
     assert datasets(read_provenance(path)) == [str(n) for n in range(5, N_KEPT + 5)]
 
 
-def test_a_restored_model_is_what_made_the_generation(path: Path) -> None:
+def test_a_restored_model_has_the_provenance_of_its_version(path: Path) -> None:
     for name in ("a", "b", "c"):
         save(path, training(name))
     restore(path, 1)
@@ -87,14 +87,14 @@ def test_a_restored_model_is_what_made_the_generation(path: Path) -> None:
     assert (held.dataset, before.dataset, told.held(99)) == ("c", "a", None)
 
 
-def test_what_was_before_a_start_is_gone_with_it(path: Path) -> None:
+def test_work_before_a_start_is_not_part_of_the_model(path: Path) -> None:
     save(path, training("a"))
     save(path, ProvenanceEntry(what="pretrained", source="versatile3d.pth"))
     save(path, training("b"))
     assert datasets(lineage(read_provenance(path))) == ["pretrained", "b"]
 
 
-def test_a_generation_of_within_a_training_has_its_epochs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_from_within_a_training_has_its_epochs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(path, training("a"))
     file, entry = ModelFile(path), ProvenanceEntry(what="live session", dataset="b")
     for epoch in range(1, 6):
@@ -108,7 +108,7 @@ def test_a_generation_of_within_a_training_has_its_epochs(path: Path, monkeypatc
     assert (held.dataset, held.epochs, held.loss) == ("b", 3, None)
 
 
-def test_a_file_that_came_by_other_ways_is_noticed(path: Path) -> None:
+def test_a_file_that_was_replaced_by_other_means_is_noticed(path: Path) -> None:
     save(path, training("a"))
     os.utime(path, (1e9, 1e9))
     told = provenance_of(path)
@@ -125,7 +125,7 @@ def test_a_file_that_came_by_other_ways_is_noticed(path: Path) -> None:
     "content",
     [b"", b"{", b"\xff\xfe", b"[]", b"3", b'{"entries": 3}', b'{"entries": {"a": 1}}', b"[" * 100_000, b'{"a": 1}'],
 )
-def test_a_damaged_history_is_left_out_with_a_warning(
+def test_damaged_provenance_is_ignored_with_a_warning(
     path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     save(path, training("a"))
@@ -151,7 +151,7 @@ def test_a_damaged_entry_is_left_out_and_the_others_stay(
     assert "damaged" in caplog.text
 
 
-def test_a_history_that_cannot_be_written_keeps_no_save_from_working(
+def test_provenance_that_cannot_be_written_does_not_prevent_saving(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.parent.mkdir()
@@ -167,7 +167,7 @@ def test_a_history_that_cannot_be_written_keeps_no_save_from_working(
     assert datasets(read_provenance(path)) == ["b"]
 
 
-def test_names_that_are_no_text_are_kept_as_far_as_they_can_be(path: Path) -> None:
+def test_names_that_are_not_text_are_kept_as_far_as_possible(path: Path) -> None:
     save(path, training("mo\udcffvie"))
     assert read_provenance(path)[0].dataset == "mo?vie"
 
@@ -181,7 +181,7 @@ def test_addresses_lose_their_secrets() -> None:
     assert without_secrets("http://[") == "an address"
 
 
-def test_it_is_said_in_a_line() -> None:
+def test_it_is_summarised_in_a_line() -> None:
     entry = training("movie-a", timepoints=(0, 1, 2, 7), n_annotations=152, epochs=20, loss=0.03141)
     assert summary(entry) == "trained on movie-a: timepoints 0-2, 7 · 152 spots · 20 epochs · loss 0.0314"
     entry = ProvenanceEntry(

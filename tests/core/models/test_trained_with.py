@@ -45,7 +45,7 @@ def test_an_image_is_rescaled_as_it_was() -> None:
     assert PLANE.input_size((10, 100, 200)) is None
 
 
-def test_it_is_kept_and_told() -> None:
+def test_it_is_stored_and_reported() -> None:
     entry = ProvenanceEntry(what="training", trained_with=VOLUME)
     assert ProvenanceEntry.model_validate_json(entry.model_dump_json(exclude_defaults=True)) == entry
     words = "voxel size 0.4 x 0.4 x 2 (X, Y, Z) · rescaled by 0.5 x 0.5 x 1 (X, Y, Z) · n_keep_axials 2 · c_ratio 0.3"

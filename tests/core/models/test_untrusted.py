@@ -67,7 +67,7 @@ def test_a_packed_file_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypa
         load_state_dicts(file)
 
 
-def test_a_table_of_contents_that_lies_is_refused(tmp_path: Path) -> None:
+def test_a_false_table_of_contents_is_refused(tmp_path: Path) -> None:
     """The same weights ten thousand times: a small file, and much memory for whoever believes it."""
     file, weights = tmp_path / "x.pth", state()
     torch.save([weights] * 10_000, file)
@@ -142,7 +142,7 @@ def test_values_that_are_no_weights(tmp_path: Path, kind: str) -> None:
         load_ensemble(file, DetectionNet, 2, 0)
 
 
-def test_weights_of_another_precision_are_taken(tmp_path: Path) -> None:
+def test_weights_of_another_precision_are_accepted(tmp_path: Path) -> None:
     file, weights = tmp_path / "x.pth", state()
     halves = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
     torch.save(halves, file)
@@ -341,7 +341,7 @@ def test_what_is_read_is_what_pytorch_reads(tmp_path: Path, is_new: bool, make: 
             assert torch.equal(found[name].to(torch.complex64), value.detach().to(torch.complex64)), name
 
 
-def test_numbers_of_the_other_byte_order_are_turned_around(tmp_path: Path) -> None:
+def test_numbers_of_the_other_byte_order_are_swapped(tmp_path: Path) -> None:
     whole, file = io.BytesIO(), tmp_path / "x.pth"
     torch.save({"a": torch.tensor([1.5, -2.0])}, whole)
     other = "big" if sys.byteorder == "little" else "little"

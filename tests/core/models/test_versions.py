@@ -49,7 +49,7 @@ def test_the_last_three_are_kept(path: Path) -> None:
     assert [p.name for p in (path.parent / ".generations").iterdir()] == ["detection.pth"]
 
 
-def test_a_generation_is_what_stood_before_a_training_not_before_an_epoch(path: Path) -> None:
+def test_a_version_is_the_model_before_a_training_not_before_an_epoch(path: Path) -> None:
     save(path, 1)
     save(path, *(10 + epoch for epoch in range(20)))
     save(path, *(100 + epoch for epoch in range(20)))
@@ -123,7 +123,7 @@ def test_there_is_a_model_at_every_moment(path: Path, monkeypatch: pytest.Monkey
     assert set(seen) == {1, 2, 3, 4, 5, 6}
 
 
-def test_going_back_can_be_taken_back(path: Path) -> None:
+def test_a_restore_can_be_undone(path: Path) -> None:
     for value in range(5):
         save(path, value)
     oldest = versions(path)[-1]
@@ -159,7 +159,7 @@ def test_nothing_to_go_back_to(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "none at all", "another architecture", "not finite"])
-def test_a_damaged_file_is_reported_with_the_generation_to_go_back_to(path: Path, damage: str) -> None:
+def test_a_damaged_file_is_reported_with_the_version_to_restore(path: Path, damage: str) -> None:
     model = Ensemble([DetectionNet(2, 0)])
     for _ in range(3):
         model.save(path)
@@ -181,7 +181,7 @@ def test_a_damaged_file_is_reported_with_the_generation_to_go_back_to(path: Path
     load_ensemble(path, DetectionNet, 2, 0)
 
 
-def test_without_a_generation_nothing_is_promised(path: Path) -> None:
+def test_without_a_version_nothing_is_promised(path: Path) -> None:
     save(path, 1)
     path.write_bytes(b"no model")
     with pytest.raises(ModelFileError) as raised:

@@ -68,11 +68,11 @@ def test_tiles_are_cut_as_the_free_memory_allows_before_any_is_tried(monkeypatch
     assert model.seen[-1][2:] == (32, 32, 32)
 
 
-def test_memory_is_free_where_there_is_no_gpu() -> None:
+def test_memory_is_free_without_a_gpu() -> None:
     assert 2**20 < free_bytes(torch.device("cpu")) <= total_bytes()
 
 
-def test_fewer_tiles_at_a_time_come_before_smaller_ones() -> None:
+def test_fewer_tiles_at_a_time_are_tried_before_smaller_ones() -> None:
     model = Small(150_000)
     found = predict(model, patch=(32, 64, 64), batch_size=4)
     np.testing.assert_allclose(found[0], IMAGE, rtol=1e-4)
@@ -88,7 +88,7 @@ def test_slices_of_a_volume_stay_slices() -> None:
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError, MemoryError])
-def test_where_nothing_helps_the_error_says_what_to_change(error: type[Exception]) -> None:
+def test_if_nothing_helps_the_error_says_what_to_change(error: type[Exception]) -> None:
     with pytest.raises(MemoryLimitError, match=r"tiles of \(32, 32, 32\).*crop box"):
         predict(Small(100, error))
 

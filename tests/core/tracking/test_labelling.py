@@ -72,7 +72,7 @@ def test_a_track_that_changes_its_number_becomes_a_child_with_the_number() -> No
     assert lines(labels) == [(1, 0, 0, 0), (8, 1, 1, 1)]
 
 
-def test_a_nucleus_without_a_number_goes_on_with_its_parents() -> None:
+def test_a_nucleus_without_a_number_gets_its_parents() -> None:
     found, _ = labelled([S(0, 1), S(1, 2, 1, 4), S(2, 3, 2), S(0, 9)])
     assert found == [4, 4, 4, 1]
 
@@ -84,7 +84,7 @@ def test_numbers_that_are_no_labels_are_changed(number: int) -> None:
     assert [change.reason for change in labels.changes] == [Reason.RANGE] * 2
 
 
-def test_two_tracks_of_one_number_are_told_apart() -> None:
+def test_two_tracks_with_one_number_are_distinguished() -> None:
     found, labels = labelled([S(0, 1, track=3), S(0, 2, track=3), S(1, 3, 1, 3), S(1, 4, 2, 3)])
     assert found == [3, 1, 3, 1]
     assert [change.reason for change in labels.changes] == [Reason.TAKEN] * 2
@@ -113,7 +113,7 @@ def test_a_track_keeps_its_number_where_only_its_beginning_is_hidden() -> None:
     assert (found, lines(labels), labels.changes) == ([0, 0, 6], [(6, 2, 2, 0)], [])
 
 
-def test_daughters_of_a_hidden_nucleus_come_from_the_last_one_that_was_seen() -> None:
+def test_daughters_of_a_hidden_nucleus_come_from_the_last_visible_one() -> None:
     spots = [S(0, 1), S(1, 2, 1), S(2, 3, 2), S(3, 4, 3), S(3, 5, 3)]
     assert lines(labelled(spots, hidden={1, 2})[1]) == [(1, 0, 0, 0), (2, 3, 3, 1), (3, 3, 3, 1)]
 
@@ -138,7 +138,7 @@ def test_labels_of_hidden_nuclei_are_given_again() -> None:
         ([S(0, track=4), S(0, track=4), S(1, track=4)], "track 4 has 2 nuclei at timepoint 0.*timepoint 1 came from"),
     ],
 )
-def test_tables_that_do_not_tell_are_refused(spots: list[TrackedSpot], words: str) -> None:
+def test_ambiguous_tables_are_refused(spots: list[TrackedSpot], words: str) -> None:
     with pytest.raises(InvalidInputError, match=words):
         lineage_of(spots)
 

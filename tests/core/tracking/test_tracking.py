@@ -36,7 +36,7 @@ def test_two_children_are_a_division_and_three_are_not() -> None:
     assert join(points(-1, 1.5, 0.1), points(0), largest=2).tolist() == [0, -1, 0]
 
 
-def test_a_free_spot_is_taken_before_another_divides() -> None:
+def test_a_free_spot_is_used_before_another_divides() -> None:
     assert join(points(0, 1), points(0, 2.5), largest=2).tolist() == [0, 1]
 
 

@@ -8,7 +8,7 @@ from elephant.errors import DivergedError
 from elephant.training.loop import Divergence
 
 
-def test_what_is_no_number_ends_it_at_once() -> None:
+def test_a_loss_of_nan_ends_it_at_once() -> None:
     divergence = Divergence()
     divergence.check(1.5, 1, 0.5)
     divergence.check(40.0, 1, 0.5)

@@ -60,7 +60,7 @@ def test_log_interval_counts_steps(caplog: pytest.LogCaptureFixture, monkeypatch
     assert [line.split("step ")[1] for line in lines(caplog)] == ["2/5", "4/5", "5/5"]
 
 
-def test_nobody_has_to_read_more_than_some_lines_a_second(
+def test_only_a_few_lines_a_second_are_logged(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "LINE_INTERVAL_S", 1000.0)

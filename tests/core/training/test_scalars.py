@@ -111,7 +111,7 @@ def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
     assert first.wall_time <= others[0].wall_time <= others[-1].wall_time
 
 
-def test_what_cannot_be_written_is_said_once_and_the_training_goes_on(
+def test_a_failure_to_write_is_logged_once_and_the_training_continues(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

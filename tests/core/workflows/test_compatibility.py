@@ -69,7 +69,7 @@ def prediction(**spots: Any) -> DetectionParams:
     )
 
 
-def test_a_prediction_that_differs_from_the_training_is_said_once(
+def test_a_prediction_that_differs_from_the_training_is_reported_once(
     made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture
 ) -> None:
     work, spots = made
@@ -135,7 +135,7 @@ def test_flow(made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixtu
     assert said.startswith("1 of 1 spots are outside the image and stay where they are")
 
 
-def test_annotations_outside_are_said(made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture) -> None:
+def test_annotations_outside_are_reported(made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture) -> None:
     work, spots = made
     update_labels(work.dataset, spots, LabelParams(voxel_size=VOXEL), NoReporter(), NeverCancelled())
     assert warnings(caplog) == []
@@ -147,7 +147,7 @@ def test_annotations_outside_are_said(made: tuple[ModelWork, list[Spot]], caplog
     assert said.endswith("Are the voxel size, 1 x 1, and the dataset correct?")
 
 
-def test_radii_in_disorder_are_said(made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture) -> None:
+def test_r_min_above_r_max_is_reported(made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture) -> None:
     work, _ = made
     detect(work, 0, prediction(r_min=6, r_max=5))
     words = "r_min 6 is above r_max 5: nuclei with a semi-axis below 6 are dropped, and the others are reduced to 5"

@@ -129,7 +129,7 @@ def replaced(work: ModelWork, **changes: object) -> ModelWork:
     return ModelWork(**{**values, **changes})
 
 
-def test_a_model_that_gives_no_numbers_is_said_to_be_ruined(made: tuple[ModelWork, list[Spot]]) -> None:
+def test_a_model_that_outputs_nan_is_reported_as_ruined(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
     network = DetectionNet(work.dataset.n_dims, 0)
     with torch.no_grad():
@@ -191,7 +191,7 @@ def test_the_same_seed_gives_the_same_model(made: tuple[ModelWork, list[Spot]]) 
     assert not torch.allclose(results[0], weights(work.model_path), atol=1e-3)
 
 
-def test_a_start_from_intensities_tells_bright_from_dark(made: tuple[ModelWork, list[Spot]]) -> None:
+def test_a_start_from_intensities_distinguishes_bright_from_dark(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
     reset(work, n_crops=20)
     detect(work, 0, detection_params(work.dataset.n_dims))
@@ -236,7 +236,7 @@ def test_a_cancelled_training_keeps_the_last_finished_epoch(made: tuple[ModelWor
     assert torch.equal(torch.cat([v.flatten() for v in model.state_dicts()[0].values()]), saved[-1])
 
 
-def test_settings_are_taken_up_on_the_way(made: tuple[ModelWork, list[Spot]]) -> None:
+def test_changed_settings_take_effect_during_the_training(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     steps = Steps()
@@ -262,7 +262,7 @@ def test_a_cancelled_reset_leaves_the_model(made: tuple[ModelWork, list[Spot]], 
     assert work.model_path.read_bytes() == before
 
 
-def test_an_implicit_start_falls_back_and_says_so(
+def test_an_implicit_start_falls_back_with_a_warning(
     made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture
 ) -> None:
     work, _ = made
@@ -277,7 +277,7 @@ def test_an_implicit_start_falls_back_and_says_so(
     assert work.model_path.read_bytes() == before
 
 
-def test_an_implicit_start_is_said_with_the_model_that_was_perhaps_meant(
+def test_an_implicit_start_is_reported_with_a_model_of_a_similar_name(
     made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture
 ) -> None:
     work, _ = made
@@ -454,7 +454,7 @@ def test_labels_of_other_timepoints_stay(made: tuple[ModelWork, list[Spot]]) -> 
     assert {1, 5, 6} <= set(np.unique(work.dataset.read_labels(1)))
 
 
-def test_nothing_to_train_is_said(made: tuple[ModelWork, list[Spot]]) -> None:
+def test_nothing_to_train_is_reported(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     unlabeled = [Spot(0, spots[0].pos, spots[0].covariance, Tag.UNLABELED)]

@@ -315,7 +315,7 @@ def test_at_another_size_only_the_warp_converts(made: tuple[ModelWork, list[Spot
         assert ssim < 0.1 * still[1]
 
 
-def test_crops_of_a_rescaled_image_turn_displacements_in_its_voxels(made: tuple[ModelWork, list[Spot]]) -> None:
+def test_crops_of_a_rescaled_image_rotate_displacements_in_its_voxels(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     n = work.dataset.n_dims
     update_flow_labels(work.dataset, links_of(spots), displacement_params(), NoReporter(), NeverCancelled())
@@ -413,7 +413,7 @@ def test_links_without_a_voxel_are_nothing_to_train(made: tuple[ModelWork, list[
         train_flow(work, [outside], training_params(work), FixedControl(1e-3, 2), lambda: None)
 
 
-def test_what_lies_outside_of_the_movie_is_refused(made: tuple[ModelWork, list[Spot]]) -> None:
+def test_spots_outside_of_the_movie_are_refused(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     n = work.dataset.n_dims
@@ -423,7 +423,7 @@ def test_what_lies_outside_of_the_movie_is_refused(made: tuple[ModelWork, list[S
         displace(work, 3, spots, flow_params())
 
 
-def test_a_ruined_model_is_said_to_be_ruined(made: tuple[ModelWork, list[Spot]]) -> None:
+def test_a_ruined_model_is_reported_as_ruined(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     constant_model(work, 0, 0, 0)
     # Our own saving refuses such weights; those of others come as they are.
@@ -457,7 +457,7 @@ def test_a_start_without_pretrained_weights(
     assert work.model_path.read_bytes() == before
 
 
-def test_pretrained_weights_are_taken_where_they_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_pretrained_weights_are_used_if_available(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pretrained = tmp_path / "pretrained" / "Fluo-N3DH-CE_flow.pth"
     Ensemble([FlowNet(3, 0)]).save(pretrained)
     start = StartParams(n_dims=3, seed=5)

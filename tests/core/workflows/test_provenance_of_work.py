@@ -89,7 +89,7 @@ def test_a_training(made: tuple[ModelWork, list[Spot]]) -> None:
     assert 0 < entry.loss < 10
 
 
-def test_a_training_that_was_ended_tells_of_the_epochs_that_it_saved(made: tuple[ModelWork, list[Spot]]) -> None:
+def test_a_stopped_training_records_the_epochs_that_it_saved(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     n_saved = 0
@@ -104,7 +104,7 @@ def test_a_training_that_was_ended_tells_of_the_epochs_that_it_saved(made: tuple
     assert (last(work).what, last(work).epochs, n_saved) == ("training", 3, 3)
 
 
-def test_a_training_that_was_ended_at_once_tells_nothing(made: tuple[ModelWork, list[Spot]]) -> None:
+def test_a_training_that_was_stopped_at_once_records_nothing(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
     with pytest.raises(Cancelled):
