@@ -1,20 +1,19 @@
-"""Spots from files: JSON, tables of spreadsheets and other programs, and several files as if they were one."""
+"""Spots from files: JSON, and tables of spreadsheets and other programs."""
 
 import csv
 import json
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from elephant.cli.spot_records import HEADER, KNOWN, SpotRecord, column_of, fields_of
+from elephant.cli.spot_records import HEADER, KNOWN, SpotRecord, column_of, fields_of, fitted
 from elephant.errors import InvalidInputError, NotFoundError
-from elephant.words import counted
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +30,15 @@ _ALIASES = {
     "r": "radius", "spot_id": "id", "node_id": "id",
     "parent_id": "parent", "parentid": "parent", "track_id": "track", "trackid": "track",
 }  # fmt: skip
+_LONGEST_SHOWN = 80
+_TABLES = (".csv", ".tsv", ".txt")
+# By how files of other kinds begin.
+_OTHERS = {
+    b"PK\x03\x04": "an archive, such as a workbook of Excel or a project of Mastodon; save its spots as a table",
+    b"\x89HDF": "an HDF5 file, such as a movie",
+    b"<?xml": "XML, such as TrackMate's; export its spots as a table",
+    b"<": "XML, such as TrackMate's; export its spots as a table",
+}
 
 
 def rows_of(text: str, name: str) -> Iterator[Named]:
@@ -108,17 +116,6 @@ def _check_header(header: Sequence[str], name: str) -> None:
     if unknown:
         what = f"column {unknown[0]} is" if len(unknown) == 1 else f"columns {', '.join(unknown)} are"
         logger.warning("%s: %s ignored%s", name, what, f" ({advice}?)" if advice else "")
-
-
-_LONGEST_SHOWN = 80
-_TABLES = (".csv", ".tsv", ".txt")
-# By how files of other kinds begin.
-_OTHERS = {
-    b"PK\x03\x04": "an archive, such as a workbook of Excel or a project of Mastodon; save its spots as a table",
-    b"\x89HDF": "an HDF5 file, such as a movie",
-    b"<?xml": "XML, such as TrackMate's; export its spots as a table",
-    b"<": "XML, such as TrackMate's; export its spots as a table",
-}
 
 
 def read_spots(path: Path) -> list[SpotRecord]:
@@ -221,9 +218,6 @@ def _shortened(value: Any) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
-_NUMBERS = ("track", "value")
-
-
 def read_all_spots(paths: Sequence[Path]) -> list[SpotRecord]:
     """Read the spots of all files, in the order given.
 
@@ -239,86 +233,5 @@ def read_all_spots(paths: Sequence[Path]) -> list[SpotRecord]:
     joined: list[SpotRecord] = []
     for path in paths:
         part = read_spots(path)
-        joined += _fitted(part, joined, path.name) if joined else part
+        joined += fitted(part, joined, path.name) if joined else part
     return joined
-
-
-def _fitted(part: Sequence[SpotRecord], before: Sequence[SpotRecord], name: str) -> list[SpotRecord]:
-    """Return the spots of a file as they fit to those before."""
-    known = {_place(record): record for record in before}
-    twins = {record.id: known[_place(record)].id for record in part if _place(record) in known}
-    new = [record for record in part if _place(record) not in known]
-    if len(new) < len(part):
-        logger.warning(
-            "%s: %s ignored, since earlier files contain them (same timepoint, position and covariance)",
-            name,
-            counted(len(part) - len(new), "spot"),
-        )
-    own = {record.id for record in new if record.id is not None}
-    used = {record.id for record in before if record.id is not None}
-    collide = own & used
-    shift = _shift(own, used) if collide else 0
-    if collide:
-        logger.warning(
-            "%s: %s also in earlier files: replaced by %d to %d, together with the parents that refer to them",
-            name,
-            f"{counted(len(collide), 'id')} {'is' if len(collide) == 1 else 'are'}",
-            min(own) + shift,
-            max(own) + shift,
-        )
-
-    def renamed(old: int | None) -> int | None:
-        return old + shift if old is not None and old in own else twins.get(old, old)
-
-    numbers = {field: _numbers(field, new, before, name, apart=bool(collide)) for field in _NUMBERS}
-    return [
-        record.model_copy(
-            update={"id": renamed(record.id), "parent": renamed(record.parent)}
-            | {field: change(getattr(record, field)) for field, change in numbers.items()}
-        )
-        for record in new
-    ]
-
-
-def _numbers(
-    field: str, new: Iterable[SpotRecord], before: Iterable[SpotRecord], name: str, *, apart: bool
-) -> Callable[[int | None], int | None]:
-    """Return the new numbers of the tracks, or values, of a file.
-
-    Parameters
-    ----------
-    apart
-        Whether the files were numbered without knowledge of one another, as their ids say.
-    """
-    here, there = _at(field, new), _at(field, before)
-    own, used = {number for _, number in here}, {number for _, number in there}
-    shared = own & used
-    if not shared:
-        return lambda number: number
-    if not apart and not here & there:
-        logger.warning("%s: %s also in earlier files: treated as the same tracks", name, counted(len(shared), field))
-        return lambda number: number
-    shift = _shift(own, used)
-    logger.warning(
-        "%s: %s used for other nuclei in earlier files: replaced by %d to %d",
-        name,
-        f"{counted(len(shared), field)} {'is' if len(shared) == 1 else 'are'}",
-        min(own) + shift,
-        max(own) + shift,
-    )
-    return lambda number: None if number is None else number + shift if number in own else number
-
-
-def _at(field: str, records: Iterable[SpotRecord]) -> set[tuple[int, int]]:
-    """Return timepoints and numbers; negative ones stand for none."""
-    found = ((record.t, getattr(record, field)) for record in records)
-    return {(t, number) for t, number in found if number is not None and number >= 0}
-
-
-def _shift(own: Iterable[int], used: Iterable[int]) -> int:
-    return max(used) + 1 - min(own)
-
-
-def _place(record: SpotRecord) -> tuple[Any, ...]:
-    # A link that the server is sent is another thing than its spot.
-    return record.t, record.pos, record.covariance, record.displacement

@@ -1,7 +1,8 @@
-"""A spot in a file, in the order X, Y, Z: its fields in JSON, its columns in a table, and the core's types."""
+"""Spots as files have them, X, Y, Z: fields in JSON, columns in a table, and those of several files as one."""
 
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -9,9 +10,28 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from elephant.errors import InvalidInputError
 from elephant.types import DetectedSpot, FloatArray, Link, Spot, Tag
+from elephant.words import counted
+
+logger = logging.getLogger(__name__)
 
 Vector = tuple[float, float, float]
 Covariance = tuple[float, float, float, float, float, float, float, float, float]
+
+_COVARIANCE = ("cxx", "cxy", "cxz", "cyy", "cyz", "czz")
+# Where each of the six stands in the 3 x 3 matrix, row-major.
+_PLACES = (0, 1, 2, 1, 3, 4, 2, 4, 5)
+_VECTORS = {
+    "pos": ("x", "y", "z"),
+    "displacement": ("dx", "dy", "dz"),
+    "earlier": ("earlier_x", "earlier_y", "earlier_z"),
+}
+_PLAIN = ("t", "id", "tag", "quality", "sqdisp", "parent", "track", "value", "radius")
+
+KNOWN = frozenset([*_PLAIN, *_COVARIANCE, *(name for names in _VECTORS.values() for name in names)])
+HEADER = "t,x,y,z,radius,tag"
+ORDER = ("t", "id", *_VECTORS["pos"], *_COVARIANCE, "tag", "quality", *_VECTORS["displacement"], *_VECTORS["earlier"],
+         "sqdisp", "parent", "track", "value")  # fmt: skip
+_NUMBERS = ("track", "value")
 
 
 class SpotRecord(BaseModel):
@@ -106,20 +126,6 @@ def _turned(record: SpotRecord) -> tuple[FloatArray, FloatArray]:
     return np.array(record.pos[::-1]), np.array(record.covariance[::-1]).reshape(3, 3)
 
 
-_COVARIANCE = ("cxx", "cxy", "cxz", "cyy", "cyz", "czz")
-# Where each of the six stands in the 3 x 3 matrix, row-major.
-_PLACES = (0, 1, 2, 1, 3, 4, 2, 4, 5)
-_VECTORS = {
-    "pos": ("x", "y", "z"),
-    "displacement": ("dx", "dy", "dz"),
-    "earlier": ("earlier_x", "earlier_y", "earlier_z"),
-}
-_PLAIN = ("t", "id", "tag", "quality", "sqdisp", "parent", "track", "value", "radius")
-
-KNOWN = frozenset([*_PLAIN, *_COVARIANCE, *(name for names in _VECTORS.values() for name in names)])
-HEADER = "t,x,y,z,radius,tag"
-
-
 def fields_of(row: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields of a record from the cells of a row, by column; empty cells say nothing.
 
@@ -155,5 +161,88 @@ def row_of(record: SpotRecord) -> dict[str, Any]:
     return row | {name: record.covariance[_PLACES.index(i)] for i, name in enumerate(_COVARIANCE)}
 
 
-ORDER = ("t", "id", *_VECTORS["pos"], *_COVARIANCE, "tag", "quality", *_VECTORS["displacement"], *_VECTORS["earlier"],
-         "sqdisp", "parent", "track", "value")  # fmt: skip
+def fitted(part: Sequence[SpotRecord], before: Sequence[SpotRecord], name: str) -> list[SpotRecord]:
+    """Return the spots of a file as they fit to those of the files before.
+
+    Parameters
+    ----------
+    name
+        Of the file, for warnings about what was left out or numbered anew.
+    """
+    known = {_key(record): record for record in before}
+    twins = {record.id: known[_key(record)].id for record in part if _key(record) in known}
+    new = [record for record in part if _key(record) not in known]
+    if len(new) < len(part):
+        logger.warning(
+            "%s: %s ignored, since earlier files contain them (same timepoint, position and covariance)",
+            name,
+            counted(len(part) - len(new), "spot"),
+        )
+    own = {record.id for record in new if record.id is not None}
+    used = {record.id for record in before if record.id is not None}
+    collide = own & used
+    shift = _shift(own, used) if collide else 0
+    if collide:
+        logger.warning(
+            "%s: %s also in earlier files: replaced by %d to %d, together with the parents that refer to them",
+            name,
+            f"{counted(len(collide), 'id')} {'is' if len(collide) == 1 else 'are'}",
+            min(own) + shift,
+            max(own) + shift,
+        )
+
+    def renamed(old: int | None) -> int | None:
+        return old + shift if old is not None and old in own else twins.get(old, old)
+
+    numbers = {field: _numbers(field, new, before, name, apart=bool(collide)) for field in _NUMBERS}
+    return [
+        record.model_copy(
+            update={"id": renamed(record.id), "parent": renamed(record.parent)}
+            | {field: change(getattr(record, field)) for field, change in numbers.items()}
+        )
+        for record in new
+    ]
+
+
+def _numbers(
+    field: str, new: Iterable[SpotRecord], before: Iterable[SpotRecord], name: str, *, apart: bool
+) -> Callable[[int | None], int | None]:
+    """Return the new numbers of the tracks, or values, of a file.
+
+    Parameters
+    ----------
+    apart
+        Whether the files were numbered without knowledge of one another, as their ids say.
+    """
+    here, there = _at(field, new), _at(field, before)
+    own, used = {number for _, number in here}, {number for _, number in there}
+    shared = own & used
+    if not shared:
+        return lambda number: number
+    if not apart and not here & there:
+        logger.warning("%s: %s also in earlier files: treated as the same tracks", name, counted(len(shared), field))
+        return lambda number: number
+    shift = _shift(own, used)
+    logger.warning(
+        "%s: %s used for other nuclei in earlier files: replaced by %d to %d",
+        name,
+        f"{counted(len(shared), field)} {'is' if len(shared) == 1 else 'are'}",
+        min(own) + shift,
+        max(own) + shift,
+    )
+    return lambda number: None if number is None else number + shift if number in own else number
+
+
+def _at(field: str, records: Iterable[SpotRecord]) -> set[tuple[int, int]]:
+    """Return timepoints and numbers; negative ones stand for none."""
+    found = ((record.t, getattr(record, field)) for record in records)
+    return {(t, number) for t, number in found if number is not None and number >= 0}
+
+
+def _shift(own: Iterable[int], used: Iterable[int]) -> int:
+    return max(used) + 1 - min(own)
+
+
+def _key(record: SpotRecord) -> tuple[Any, ...]:
+    # A link that the server is sent is another thing than its spot.
+    return record.t, record.pos, record.covariance, record.displacement
