@@ -23,7 +23,7 @@ def test_the_command_is_installed_under_its_name() -> None:
 def test_help_is_there_at_once() -> None:
     code = (
         "import sys; from elephant.cli.main import main; main(['--help']);"
-        "print([x for x in ('torch', 'zarr', 'numpy', 'pydantic') if x in sys.modules])"
+        "print([x for x in ('torch', 'zarr', 'numpy', 'pydantic', 'tqdm') if x in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip().endswith("[]")

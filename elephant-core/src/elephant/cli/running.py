@@ -11,14 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from tqdm import tqdm
 
 from elephant.cli import IS_PROGRAM
-from elephant.console import Console
 from elephant.errors import Cancelled, ElephantError
+
+if TYPE_CHECKING:
+    from elephant.console import Console
 
 # What the core advises those who use a server, and what a person at a shell does instead.
 REMEDIES = MappingProxyType(
@@ -95,8 +96,10 @@ def current() -> Session:
     return click.get_current_context().ensure_object(Session)
 
 
-def console() -> Console:
+def console() -> "Console":
     """Return how a person follows the work of the command that runs, and ends it."""
+    from elephant.console import Console
+
     return Console(current().quiet, is_program=True)
 
 
@@ -109,6 +112,8 @@ class _AboveTheBars(logging.Handler):
     """Writes to the current standard error, without breaking the progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
         tqdm.write(self.format(record), file=sys.stderr)
 
 
