@@ -182,9 +182,9 @@ class Raster(Block):
         return np.argwhere(self.mask) + np.array([s.start for s in self.slices], dtype=np.int64)
 
 
-def block_of(ellipsoid: Ellipsoid, scale: Sequence[float], shape: Shape, min_voxels: int = DEFAULT_MIN_VOXELS) -> Block:
+def block_of(ellipsoid: Ellipsoid, scale: Sequence[float], shape: Shape) -> Block:
     """Return the part of an image that holds the voxels that :func:`rasterise` finds for an ellipsoid."""
-    return Block(_grown(ellipsoid, np.asarray(scale, dtype=np.float64), shape, min_voxels)[1])
+    return Block(_grown(ellipsoid, np.asarray(scale, dtype=np.float64), shape, DEFAULT_MIN_VOXELS)[1])
 
 
 def rasterise(

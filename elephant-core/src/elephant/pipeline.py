@@ -26,8 +26,7 @@ from elephant.dataset import Dataset
 from elephant.dataset.opening import Edges, Movie, chosen_voxel_size, open_dataset
 from elephant.errors import InvalidInputError
 from elephant.export.base import ExportParams, TrackedMovie, TrackedNucleus
-from elephant.export.output import check_name, check_output, export_to
-from elephant.export.registry import CTC, form_named
+from elephant.export.output import CTC, check_name, check_output, export_to, form_named
 from elephant.io.atomic import TemporaryFolder
 from elephant.keywords import check_names, leaves, params_of
 from elephant.methods.annotations import Found, annotated_spots, found_spots

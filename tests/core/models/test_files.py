@@ -14,9 +14,8 @@ import torch
 
 from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
 from elephant.io.download import DownloadRules
-from elephant.models.cache import ModelCache, Network
 from elephant.models.checkpoint import load_state_dicts, save_state_dicts
-from elephant.models.ensemble import Ensemble, load_ensemble
+from elephant.models.ensemble import Ensemble, ModelCache, Network, load_ensemble
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.unet import DetectionNet, FlowNet
 

@@ -19,7 +19,7 @@ from elephant.methods.detection import DETECTION
 from elephant.methods.flow import FLOW
 from elephant.methods.training import LiveUpdates, prepare_training
 from elephant.methods.work import ModelWork
-from elephant.models.cache import ModelCache
+from elephant.models.ensemble import ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.training.loop import TrainingControl

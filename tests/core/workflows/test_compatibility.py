@@ -24,8 +24,7 @@ from elephant.config import (
 from elephant.errors import DivergedError
 from elephant.methods import compatibility
 from elephant.methods.work import ModelWork
-from elephant.models.cache import ModelCache
-from elephant.models.ensemble import Ensemble
+from elephant.models.ensemble import Ensemble, ModelCache
 from elephant.models.provenance import TrainedWith, read_provenance
 from elephant.models.provenance_text import provenance_of
 from elephant.models.unet import DetectionNet, FlowNet

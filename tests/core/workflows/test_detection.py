@@ -25,8 +25,7 @@ from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFou
 from elephant.images import normalise
 from elephant.methods.detection import detect_all
 from elephant.methods.work import ModelWork
-from elephant.models.cache import ModelCache
-from elephant.models.ensemble import Ensemble
+from elephant.models.ensemble import Ensemble, ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.unet import DetectionNet
 from elephant.progress import NeverCancelled, NoReporter

@@ -28,8 +28,7 @@ from elephant.images import normalise
 from elephant.methods import flow as predict_flow
 from elephant.methods.flow import FLOW, regions_around
 from elephant.methods.work import ModelWork
-from elephant.models.cache import ModelCache
-from elephant.models.ensemble import Ensemble
+from elephant.models.ensemble import Ensemble, ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.unet import FlowNet
 from elephant.progress import NeverCancelled, NoReporter

@@ -15,8 +15,7 @@ from elephant.cli.models import import_model
 from elephant.config import DisplacementParams, FlowTrainingParams, StartParams
 from elephant.errors import InUseError
 from elephant.methods.work import ModelWork
-from elephant.models.cache import ModelCache
-from elephant.models.ensemble import Ensemble
+from elephant.models.ensemble import Ensemble, ModelCache
 from elephant.models.lock import writing
 from elephant.models.pretrained import ModelSource
 from elephant.models.unet import DetectionNet

@@ -12,7 +12,7 @@ from core.workflows.test_detection import make_dataset, start_params, training_p
 from elephant.errors import Cancelled
 from elephant.methods.detection import DETECTION
 from elephant.methods.work import ModelWork
-from elephant.models.cache import ModelCache
+from elephant.models.ensemble import ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl

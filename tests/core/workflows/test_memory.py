@@ -12,8 +12,7 @@ from core.workflows.methods import reset_model, train
 from core.workflows.test_detection import make_dataset, start_params, training_params, weights
 from elephant.errors import MemoryLimitError
 from elephant.methods.work import ModelWork
-from elephant.models.cache import ModelCache
-from elephant.models.ensemble import Ensemble
+from elephant.models.ensemble import Ensemble, ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl
@@ -76,7 +75,7 @@ REALLY = """
     from core.workflows.test_detection import make_dataset, start_params, training_params, weights
     from elephant.errors import MemoryLimitError
     from elephant.models.pretrained import ModelSource, Pretrained
-    from elephant.models.cache import ModelCache
+    from elephant.models.ensemble import ModelCache
     from elephant.progress import NeverCancelled, NoReporter
     from elephant.training.loop import FixedControl
     from elephant.methods.work import ModelWork

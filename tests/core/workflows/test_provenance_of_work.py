@@ -21,8 +21,7 @@ from core.workflows.test_live import Script, relabel
 from elephant.config import DisplacementParams, FlowTrainingParams, LoopParams, StartParams
 from elephant.errors import Cancelled
 from elephant.methods.work import ModelWork
-from elephant.models.cache import ModelCache
-from elephant.models.ensemble import Ensemble
+from elephant.models.ensemble import Ensemble, ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.provenance import ProvenanceEntry, is_current, read_provenance
 from elephant.models.unet import DetectionNet, FlowNet

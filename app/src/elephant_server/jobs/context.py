@@ -11,7 +11,7 @@ from elephant.errors import DatasetError, InvalidInputError
 from elephant.io.download import DownloadRules
 from elephant.io.paths import resolve_inside
 from elephant.methods.work import DEFAULT_CACHE_BYTES
-from elephant.models.cache import ModelCache
+from elephant.models.ensemble import ModelCache
 from elephant.models.inspect import model_named
 from elephant.models.pretrained import Pretrained
 from elephant.types import VoxelSize

@@ -55,8 +55,7 @@ def export(dataset: str, spots: tuple[Path, ...], output: Path, **values: Any) -
     from elephant.cli.files_read import read_all_spots
     from elephant.cli.inputs import open_dataset
     from elephant.export.base import TrackedMovie
-    from elephant.export.output import check_name, check_output, export_to
-    from elephant.export.registry import form_named
+    from elephant.export.output import check_name, check_output, export_to, form_named
 
     form = form_named(values["format"])
     try:

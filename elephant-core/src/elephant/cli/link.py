@@ -110,7 +110,7 @@ def _displaced(
     from elephant.device import choose_device
     from elephant.methods.trained_model import displace_each
     from elephant.methods.work import ModelWork
-    from elephant.models.cache import ModelCache
+    from elephant.models.ensemble import ModelCache
 
     values = as_trained(values, path, dataset)
     params = build(FlowParams, {**values, **seen_voxels(values, dataset)}, dataset.n_dims)

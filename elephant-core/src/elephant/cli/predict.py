@@ -101,7 +101,7 @@ def _by_model(dataset: "Dataset", model: str, values: Mapping[str, Any]) -> _Sea
     from elephant.device import choose_device
     from elephant.methods.detection import detect_all, why_none
     from elephant.methods.work import ModelWork
-    from elephant.models.cache import ModelCache
+    from elephant.models.ensemble import ModelCache
 
     path = find(MODELS, model, values["workspace"])
     values = as_trained(values, path, dataset)

@@ -1,26 +1,88 @@
-"""Where an export goes: a file or a folder, which replaces an earlier export and nothing else."""
+"""The installed exporters, and where an export goes: a file or a folder, which replaces only an earlier export."""
 
 import re
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from elephant.console import Console
-from elephant.errors import InvalidInputError, NotFoundError
-from elephant.export.base import A_FOLDER, Report, TrackedMovie
-from elephant.export.registry import Form
+from elephant.errors import InvalidInputError, NotFoundError, PluginError
+from elephant.export.base import A_FOLDER, Exporter, Report, TrackedMovie
+from elephant.export.ctc import CtcExporter
+from elephant.plugins import Plugin, installed_class
+from elephant.progress import CancelToken, ProgressReporter
+
+CTC = "ctc"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """An installed exporter.
+
+    Attributes
+    ----------
+    plugin
+        The package and name that it is registered under.
+    kind
+        The exporter's class.
+    """
+
+    plugin: Plugin
+    kind: type[Exporter]
+
+    def export(self, movie: TrackedMovie, place: Path, reporter: ProgressReporter, cancel: CancelToken) -> Report:
+        """Write the nuclei to a temporary path, and check that something was written.
+
+        Raises
+        ------
+        PluginError
+            The exporter failed, or wrote nothing.
+        """
+        with self.plugin.blamed():
+            report = self.kind().export(movie, place, reporter, cancel)
+            is_file = bool(place.suffix)
+            if not (place.is_file() if is_file else place.is_dir()):
+                raise FileNotFoundError(f"it wrote no {'file' if is_file else 'folder'}")
+        return report or Report("written")
+
+    def other_content(self, output: Path) -> str | None:
+        """Return the name of something at a path that must not be replaced; None if nothing is."""
+        with self.plugin.blamed():
+            return self.kind().other_content(output)
+
+
+def form_named(name: str) -> Form:
+    """Return an exporter.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no exporter of that name, or there are several.
+    PluginError
+        It cannot be loaded.
+    """
+    if name == CTC:
+        return Form(Plugin("exporter", CTC), CtcExporter)
+    plugin, kind = installed_class("exporter", Exporter, name, CTC, "format")  # type: ignore[type-abstract]
+    with plugin.blamed():
+        endings = kind.endings
+        if not endings or not isinstance(endings, tuple):
+            raise PluginError(f"expected `endings` to be a tuple of file name endings, got {endings!r}")
+    return Form(plugin, kind)
+
 
 # What a file's name ends with (.tif, .h5, .docx), unlike the version or the date of a folder (run.2026).
 _FILE_ENDING = re.compile(r"\.([a-z][a-z0-9]{0,3}|7z)", re.IGNORECASE)
 
 
 def check_name(output: Path, form: Form) -> None:
-    """Refuse an output whose name ends like that of a file of another kind.
+    """Refuse an output whose name has the ending of another kind of file.
 
     Raises
     ------
     InvalidInputError
-        The message says what it should end with.
+        It has; the message says which ending is expected.
     """
     endings = [ending for ending in form.kind.endings if ending != A_FOLDER]
     is_folder = A_FOLDER in form.kind.endings and not _FILE_ENDING.fullmatch(output.suffix)
@@ -34,14 +96,14 @@ def check_name(output: Path, form: Form) -> None:
 
 
 def check_output(output: Path, form: Form, *, overwrite: bool) -> None:
-    """Refuse an output that cannot be written, or whose place something else has.
+    """Refuse an output that cannot be written, or where something else exists.
 
     Raises
     ------
     NotFoundError
-        Its folder is not there.
+        Its folder does not exist.
     InvalidInputError
-        Something is there, and is no earlier export, or is not to be replaced.
+        Something exists there that is not an earlier export, or that is not to be replaced.
     """
     if not output.absolute().parent.is_dir():
         raise NotFoundError(f"there is no folder {output.parent} for {output.name}: create it first")
@@ -57,21 +119,27 @@ def check_output(output: Path, form: Form, *, overwrite: bool) -> None:
 
 
 def export_to(output: Path, form: Form, movie: TrackedMovie, console: Console, *, overwrite: bool) -> Report:
-    """Write tracked nuclei, whole or not at all.
+    """Write tracked nuclei, completely or not at all.
 
     Parameters
     ----------
     output
-        A file or a folder, which :func:`check_name` and :func:`check_output` have passed.
+        A file or a folder that :func:`check_name` and :func:`check_output` accept.
+    form
+        The exporter.
+    movie
+        The nuclei and their dataset.
+    console
+        Shows the progress.
     overwrite
-        Whether an earlier export is replaced.
+        Whether to replace an earlier export.
 
     Raises
     ------
     InvalidInputError, elephant.errors.PluginError
-        The nuclei cannot be written in this form, or the exporter failed.
+        The nuclei cannot be written in this format, or the exporter failed.
     elephant.errors.Cancelled, KeyboardInterrupt
-        The export was ended; the output is unchanged.
+        The export was stopped; the output is unchanged.
     """
     with tempfile.TemporaryDirectory(dir=output.absolute().parent, prefix=f".{output.name}.") as beside:
         place = Path(beside) / "new" / f"export{output.suffix.lower() if _is_file(output, form) else ''}"
@@ -106,7 +174,7 @@ def _is_file(output: Path, form: Form) -> bool:
 
 
 def _check_replaceable(output: Path, form: Form) -> None:
-    """Refuse to replace what no export made."""
+    """Refuse to replace what no export wrote."""
     if output.is_dir() and output.resolve() in (Path.cwd(), *Path.cwd().parents):
         raise InvalidInputError(f"{output} is the current folder, or one above it: give the name of a folder in it")
     other = form.other_content(output)

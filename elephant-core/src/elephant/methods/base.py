@@ -18,8 +18,7 @@ from elephant.geometry import Ellipsoid, block_of
 from elephant.methods.annotations import by_timepoint, in_words, warn_of_outside
 from elephant.methods.starting import ModelStart
 from elephant.methods.work import ModelWork, check_prediction
-from elephant.models.cache import Network
-from elephant.models.ensemble import Ensemble
+from elephant.models.ensemble import Ensemble, Network
 from elephant.models.provenance import TrainedWith
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.training.loop import Trainer

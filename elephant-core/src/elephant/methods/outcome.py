@@ -12,7 +12,7 @@ from elephant.device import choose_device
 from elephant.errors import InUseError
 from elephant.methods.training import TrainingRun
 from elephant.methods.work import ModelWork
-from elephant.models.cache import ModelCache
+from elephant.models.ensemble import ModelCache
 from elephant.models.lock import writing
 from elephant.models.versions import discard
 from elephant.progress import CancelToken, NoReporter, ProgressReporter

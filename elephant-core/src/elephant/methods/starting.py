@@ -13,8 +13,7 @@ from elephant.device import needs_memory
 from elephant.errors import ModelFileError, NotFoundError
 from elephant.io.atomic import explained_storage
 from elephant.methods.work import START_REMEDY, ModelWork
-from elephant.models.cache import ModelCache, Network
-from elephant.models.ensemble import Ensemble, load_ensemble
+from elephant.models.ensemble import Ensemble, ModelCache, Network, load_ensemble
 from elephant.models.inspect import nearest_model, shown_name
 from elephant.models.lock import writing
 from elephant.models.pretrained import VERSATILE, ModelSource, Pretrained

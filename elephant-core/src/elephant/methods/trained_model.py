@@ -18,8 +18,8 @@ from elephant.methods.compatibility import as_trained
 from elephant.methods.detection import DETECTION, detect_all
 from elephant.methods.flow import FLOW
 from elephant.methods.work import ModelWork
-from elephant.models.cache import ModelCache
 from elephant.models.checkpoint import load_state_dicts
+from elephant.models.ensemble import ModelCache
 from elephant.models.inspect import recognise
 from elephant.models.lock import writing
 from elephant.models.provenance import ProvenanceEntry, TrainedWith

@@ -12,7 +12,7 @@ from elephant.config import ImageParams, LoopParams, PredictionParams
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError, ModelFileError
 from elephant.hardware import check_memory
-from elephant.models.cache import ModelCache
+from elephant.models.ensemble import ModelCache
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.types import Box, Shape, VoxelSize
 

@@ -35,9 +35,7 @@ class BigDataViewerWriter:
     shape
         Size of a timepoint, Z, Y, X.
     voxel
-        Physical edges of a voxel, Z, Y, X.
-    unit
-        Name of that physical unit.
+        Physical edges of a voxel, micrometres, Z, Y, X.
 
     Raises
     ------
@@ -45,7 +43,7 @@ class BigDataViewerWriter:
         The shape or the voxel does not have three values, or the path does not end in ``.h5``.
     """
 
-    def __init__(self, path: Path, shape: Sequence[int], voxel: Sequence[float], unit: str = "micrometer") -> None:
+    def __init__(self, path: Path, shape: Sequence[int], voxel: Sequence[float]) -> None:
         if len(shape) != 3 or len(voxel) != 3 or path.suffix != ".h5":
             raise InvalidInputError(
                 f"expected the path of an .h5, and a shape and voxel edges of 3 values, got {path}, {shape}, {voxel}"
@@ -54,7 +52,6 @@ class BigDataViewerWriter:
         self._partial = path.with_name(path.name + ".partial")
         self._shape = tuple(shape)
         self._voxel = tuple(voxel)
-        self._unit = unit
         self._timepoints = 0
         self.levels = choose_levels(self._shape, self._voxel)
 
@@ -99,7 +96,7 @@ class BigDataViewerWriter:
             self._partial.unlink()
             return
         self._partial.replace(self._path)
-        tree = ET.ElementTree(describe(self._path.name, self._shape, self._voxel, self._unit, self._timepoints))
+        tree = ET.ElementTree(describe(self._path.name, self._shape, self._voxel, self._timepoints))
         ET.indent(tree)
         tree.write(self._path.with_suffix(".xml"), encoding="UTF-8", xml_declaration=True)
 
@@ -138,7 +135,7 @@ def _cell(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(min(n, cell) for n, cell in zip(shape, CELL, strict=True))
 
 
-def describe(name: str, shape: Sequence[int], voxel: Sequence[float], unit: str, timepoints: int) -> ET.Element:
+def describe(name: str, shape: Sequence[int], voxel: Sequence[float], timepoints: int) -> ET.Element:
     """Return the XML that goes with an ``.h5`` called `name`; `shape` and `voxel` are Z, Y, X."""
     root = ET.Element("SpimData", version="0.2")
     ET.SubElement(root, "BasePath", type="relative").text = "."
@@ -151,7 +148,7 @@ def describe(name: str, shape: Sequence[int], voxel: Sequence[float], unit: str,
     ET.SubElement(setup, "name").text = "channel 1"
     ET.SubElement(setup, "size").text = " ".join(str(n) for n in reversed(shape))
     size = ET.SubElement(setup, "voxelSize")
-    ET.SubElement(size, "unit").text = unit
+    ET.SubElement(size, "unit").text = "micrometer"
     ET.SubElement(size, "size").text = " ".join(str(float(edge)) for edge in reversed(voxel))
     ET.SubElement(ET.SubElement(setup, "attributes"), "channel").text = "1"
     channel = ET.SubElement(ET.SubElement(setups, "Attributes", name="channel"), "Channel")
