@@ -49,7 +49,7 @@ def training(bench: Bench) -> Iterator[Row]:
     """Compare a training step end to end with the forward and backward pass of its own network."""
     for size in bench.sizes.crops:
         epoch, crop, model = epoch_and_crop(bench, size)
-        passes = _forward_and_backward(model, crop.image[None], crop.labels[None], bench.device)
+        passes = _forward_and_backward(model, crop.images[None], crop.labels[None], bench.device)
         works = {"passes": _synchronous(passes, bench.device), "epoch": _synchronous(epoch, bench.device)}
         times = in_turns(works, bench.sizes.rounds)
         yield Row(

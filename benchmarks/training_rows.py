@@ -15,10 +15,11 @@ from elephant.crops import Crop, LabelledVolume, cut_crop
 from elephant.images import prepare
 from elephant.methods.detection import DETECTION
 from elephant.models.ensemble import Ensemble
+from elephant.models.losses import DetectionLoss
 from elephant.models.unet import DetectionNet, resize
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl
-from elephant.training.networks import DetectionTrainer
+from elephant.training.networks import CropTrainer
 
 Size = tuple[int, int, int]
 # Of T at its own size: for small crops plain PyTorch takes a slow way.
@@ -74,7 +75,8 @@ def epoch_and_crop(bench: Bench, size: Size) -> tuple[Callable[[], None], Crop, 
     params = _params(bench, size)
     volume = _volume(bench, params)
     model = bench.detection_net()
-    trainer = DetectionTrainer(Ensemble([model]), lambda _: volume, params, 3)
+    loss = DetectionLoss(3, params.class_weights, params.false_weight)
+    trainer = CropTrainer(Ensemble([model]), lambda _: volume, params, loss)
     control = FixedControl(params.loop.lr, STEPS)
     crop = cut_crop(volume, size, AugmentationParams(), bench.device, np.random.default_rng(0))
     return lambda: trainer.run_epoch([0], control, NoReporter(), 1, 1), crop, model
@@ -84,7 +86,7 @@ def _plain_step(bench: Bench, crop: Crop) -> Callable[[], None]:
     """Return T on a crop, in the size in which the network sees it."""
     model = bench.detection_net()
     size = fitting(model, crop.labels.shape)
-    image = resize(crop.image[None], size)
+    image = resize(crop.images[None], size)
     labels = functional.interpolate(crop.labels[None, None], size=size, mode="nearest")[0]
     return training_step(plain_of(model, size), image, labels)
 

@@ -23,7 +23,7 @@ LINK = "t,x,y,z,radius,dx,dy,dz"
         ("--spots", f"{HEAD}\n0,800,8,8,3,tp\n", [], "none of the spots labels a voxel"),
         ("--spots", f"{HEAD}\n7,8,8,8,3,tp\n", [], "a spot is at timepoint 7, but the dataset has timepoints 0 to 3"),
         ("--spots", f"{HEAD}\n0,8,8,8,3,tp\n", ["--input-size", *["99999"] * 3], "(--input-size) would need"),
-        ("--spots", f"{HEAD}\n0,8,8,8,3,tp\n", ["--start", "pretrained"], "versatile3d.pth is not there"),
+        ("--spots", f"{HEAD}\n0,8,8,8,3,tp\n", ["--start", "pretrained"], "versatile3d.pth is missing"),
         ("--links", f"{LINK}\n0,800,8,8,3,1,1,1\n", [], "none of the links has a spot in the image"),
         ("--links", f"{LINK}\n3,8,8,8,3,1,1,1\n", [], "a link begins at timepoint 3"),
     ],

@@ -30,12 +30,12 @@ def position(value: float) -> tuple[int, int, int]:
 def test_a_still_crop_is_a_piece_of_the_volume_that_holds_the_anchor(seed: int) -> None:
     source = volume(anchors=[(9, 0, 20)])
     crop = cut_crop(source, (4, 16, 12), STILL, CPU, np.random.default_rng(seed))
-    z, y, x = position(float(crop.image[0, 0, 0, 0]))
+    z, y, x = position(float(crop.images[0, 0, 0, 0]))
     piece = (slice(z, z + 4), slice(y, y + 16), slice(x, x + 12))
     assert z <= 9 < z + 4
     assert y == 0
     assert x <= 20 < x + 12
-    np.testing.assert_allclose(crop.image[0].numpy(), source.image[piece], atol=2e-6)
+    np.testing.assert_allclose(crop.images[0].numpy(), source.image[piece], atol=2e-6)
     np.testing.assert_array_equal(crop.labels.numpy(), source.labels[piece])
 
 
@@ -44,7 +44,7 @@ def test_a_flipped_crop_shows_labels_and_image_of_the_same_voxels() -> None:
     seen = set()
     for seed in range(12):
         crop = cut_crop(source, (3, 8, 8), AugmentationParams(), CPU, np.random.default_rng(seed))
-        at = [position(float(v)) for v in crop.image.flatten()]
+        at = [position(float(v)) for v in crop.images.flatten()]
         np.testing.assert_array_equal(crop.labels.flatten().numpy(), [source.labels[p] for p in at])
         seen.add(tuple(int(np.sign(at[-1][i] - at[0][i])) for i in range(3)))
     assert len(seen) > 4
@@ -66,7 +66,7 @@ def test_a_device_without_float64_cuts_the_same_crop(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cut, "_WITHOUT_FLOAT64", {"cpu"})
     with NoFloat64():
         crop = cut_crop(source, (4, 16, 12), params, CPU, np.random.default_rng(3))
-    torch.testing.assert_close(crop.image, exact.image, rtol=0, atol=1e-4)
+    torch.testing.assert_close(crop.images, exact.images, rtol=0, atol=1e-4)
     assert (crop.labels != exact.labels).sum() <= 2  # a voxel may lie just between two
 
 
@@ -78,7 +78,7 @@ def test_image_and_labels_rotate_and_scale_together() -> None:
     params = AugmentationParams(aug_rotation_angle=180, aug_scale_factor_base=0.3)
     for seed in range(8):
         crop = cut_crop(source, (6, 40, 40), params, CPU, np.random.default_rng(seed))
-        bright = crop.image[0].numpy() > 0.5
+        bright = crop.images[0].numpy() > 0.5
         centre = crop.labels.numpy() == 3
         # outside of the image nothing is labelled, while its border intensities go on
         known = crop.labels.numpy() > 0
@@ -91,7 +91,7 @@ def test_outside_of_the_image_nothing_is_labelled() -> None:
     params = AugmentationParams(aug_rotation_angle=45, flip=False)
     crops = [cut_crop(source, (1, 20, 20), params, CPU, np.random.default_rng(s)) for s in range(5)]
     assert any((crop.labels == 0).any() for crop in crops)
-    assert all(torch.allclose(crop.image, torch.ones(1)) for crop in crops)
+    assert all(torch.allclose(crop.images, torch.ones(1)) for crop in crops)
 
 
 def test_a_crop_is_at_most_the_image() -> None:
@@ -102,7 +102,7 @@ def test_a_crop_is_at_most_the_image() -> None:
 def test_2d() -> None:
     params = AugmentationParams(aug_rotation_angle=90, aug_scale_factor_base=0.2, aug_contrast=0.5)
     crop = cut_crop(volume((40, 36)), (16, 12), params, CPU, np.random.default_rng(0))
-    assert crop.image.shape == (1, 16, 12)
+    assert crop.images.shape == (1, 16, 12)
     assert crop.labels.shape == (16, 12)
 
 
@@ -150,7 +150,7 @@ def test_contrast_draws_foreground_towards_background() -> None:
     shares = []
     for seed in range(40):
         crop = cut_crop(source, (1, 20, 20), params, CPU, np.random.default_rng(seed))
-        values = crop.image[0].numpy()
+        values = crop.images[0].numpy()
         assert values[labels == 1] == pytest.approx(0.2, abs=1e-5)
         assert values[labels == 0] == pytest.approx(0.5, abs=1e-5)
         shares.append((values[labels == 3].mean() - 0.2) / 0.6)
@@ -166,7 +166,7 @@ def test_no_contrast_augmentation_leaves_the_image_as_it_is() -> None:
     for params in (AugmentationParams(flip=False, aug_contrast=0), AugmentationParams(flip=False)):
         for seed in range(5):
             crop = cut_crop(source, (1, 20, 20), params, CPU, np.random.default_rng(seed))
-            np.testing.assert_allclose(crop.image[0].numpy(), image, atol=1e-6)
+            np.testing.assert_allclose(crop.images[0].numpy(), image, atol=1e-6)
 
 
 def test_anchors_are_voxels_inside_the_image() -> None:

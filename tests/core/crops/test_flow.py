@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 
 from elephant.config import AugmentationParams
-from elephant.crops import FlowCrop, LabelledPair, cut_flow_crop
+from elephant.crops import Crop, LabelledPair, cut_crop
 from elephant.crops.cut import in_crop
 
 CPU = torch.device("cpu")
@@ -43,7 +43,7 @@ def moving(case: str) -> LabelledPair:
     return LabelledPair(np.stack([earlier, later]).astype(np.float32), labels, anchors, voxel_size, norm)
 
 
-def mismatch(crop: FlowCrop, norm: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+def mismatch(crop: Crop, norm: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Return |earlier(v + d(v)) - later(v)| and |earlier(v) - later(v)| where that is known."""
     earlier, later = crop.images.numpy().astype(float)
     labels = crop.labels.numpy().astype(float)
@@ -75,7 +75,7 @@ def test_the_earlier_image_is_the_later_one_moved_by_the_displacement(case: str,
     pair = moving(case)
     for seed in range(6):
         size = (16, 32, 32)[-len(pair.shape) :]
-        crop = cut_flow_crop(pair, size, AUGMENTATIONS[augmentation], CPU, np.random.default_rng(seed))
+        crop = cut_crop(pair, size, AUGMENTATIONS[augmentation], CPU, np.random.default_rng(seed))
         moved, unmoved = mismatch(crop, pair.norm)
         assert moved.mean() < 0.012
         assert moved.mean() < 0.1 * unmoved.mean()
@@ -85,7 +85,7 @@ def test_the_earlier_image_is_the_later_one_moved_by_the_displacement(case: str,
 def test_a_still_crop_is_a_piece_of_the_pair(case: str) -> None:
     pair = moving(case)
     size = (8, 20, 24)[-len(pair.shape) :]
-    crop = cut_flow_crop(pair, size, STILL, CPU, np.random.default_rng(0))
+    crop = cut_crop(pair, size, STILL, CPU, np.random.default_rng(0))
     assert crop.images.shape == (2, *size)
     starts = np.argwhere(np.isclose(pair.images[1], crop.images[1].flatten()[0].item(), atol=1e-6))
     pieces = [tuple(slice(a, a + s) for a, s in zip(start, size, strict=True)) for start in starts]
@@ -112,7 +112,7 @@ def test_voxels_outside_of_the_image_weigh_nothing() -> None:
     pair = moving("2D")
     corner = LabelledPair(pair.images, pair.labels, np.array([[0, 0]]), pair.voxel_size, pair.norm)
     params = AugmentationParams(aug_rotation_angle=45)
-    crops = [cut_flow_crop(corner, (30, 30), params, CPU, np.random.default_rng(s)) for s in range(6)]
+    crops = [cut_crop(corner, (30, 30), params, CPU, np.random.default_rng(s)) for s in range(6)]
     weights = torch.stack([crop.labels[-1] for crop in crops])
     assert set(weights.unique().tolist()) == {0.0, 1.0}
     assert all(not crop.labels[:, crop.labels[-1] == 0].any() for crop in crops)
@@ -125,12 +125,12 @@ def test_every_crop_keeps_a_label_and_is_at_most_the_image() -> None:
     sparse = LabelledPair(pair.images, labels, np.zeros((0, 3), int), pair.voxel_size, pair.norm)
     params = AugmentationParams(aug_rotation_angle=180, aug_scale_factor_base=0.9)
     for seed in range(20):
-        assert cut_flow_crop(sparse, (3, 9, 9), params, CPU, np.random.default_rng(seed)).is_labelled
-    assert cut_flow_crop(pair, (99, 99, 9), STILL, CPU, np.random.default_rng(0)).images.shape == (2, 24, 60, 9)
+        assert cut_crop(sparse, (3, 9, 9), params, CPU, np.random.default_rng(seed)).is_labelled
+    assert cut_crop(pair, (99, 99, 9), STILL, CPU, np.random.default_rng(0)).images.shape == (2, 24, 60, 9)
 
 
 def test_a_pair_without_labels_is_refused() -> None:
     pair = moving("2D")
     empty = LabelledPair(pair.images, np.zeros_like(pair.labels), pair.anchors, pair.voxel_size, pair.norm)
     with pytest.raises(ValueError, match="labelled voxel"):
-        cut_flow_crop(empty, (9, 9), STILL, CPU, np.random.default_rng(0))
+        cut_crop(empty, (9, 9), STILL, CPU, np.random.default_rng(0))

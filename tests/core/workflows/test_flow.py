@@ -32,6 +32,7 @@ from elephant.models.ensemble import Ensemble, ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.unet import FlowNet
 from elephant.progress import NeverCancelled, NoReporter
+from elephant.training import networks
 from elephant.training.loop import FixedControl, LiveSettings
 from elephant.types import Box, Link, Spot
 
@@ -271,8 +272,6 @@ def test_in_a_rescaled_image_displacements_are_in_stored_voxels(made: tuple[Mode
 def test_training_at_another_size_teaches_displacements_in_stored_voxels(
     made: tuple[ModelWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from elephant.training import networks as training
-
     work, spots = made
     reset(work)
     n = work.dataset.n_dims
@@ -282,8 +281,8 @@ def test_training_at_another_size_teaches_displacements_in_stored_voxels(
         crops.append(original(*args))
         return crops[-1]
 
-    original = training.cut_flow_crop
-    monkeypatch.setattr(training, "cut_flow_crop", keeping)
+    original = networks.cut_crop
+    monkeypatch.setattr(networks, "cut_crop", keeping)
     size = (6, 20, 88)[-n:]
     params = training_params(work, n_epochs=1).model_copy(update={"image": ImageParams(input_size=size)})
     train_flow(work, links_of(spots), params, FixedControl(1e-3, 2), lambda: None)

@@ -15,6 +15,7 @@ from elephant.methods.work import ModelWork
 from elephant.models.ensemble import ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.progress import NeverCancelled, NoReporter
+from elephant.training import networks
 from elephant.training.loop import FixedControl
 from elephant.types import FloatArray, Spot, Tag
 
@@ -98,17 +99,15 @@ def test_crops_and_epochs_are_counted(made: tuple[ModelWork, list[Spot]]) -> Non
 
 
 def test_the_newest_labels_are_learnt(made: tuple[ModelWork, list[Spot]], monkeypatch: pytest.MonkeyPatch) -> None:
-    from elephant.training import networks as detection
-
     work, spots = made
     seen: list[set[int]] = []
-    cut = detection.cut_crop
+    cut = networks.cut_crop
 
     def spy(volume: object, *arguments: object) -> object:
         seen.append(set(np.unique(volume.labels).tolist()))
         return cut(volume, *arguments)
 
-    monkeypatch.setattr(detection, "cut_crop", spy)
+    monkeypatch.setattr(networks, "cut_crop", spy)
     false = [Spot(0, spot.pos, spot.covariance, Tag.FN, spot.id) for spot in spots]
     run(work, spots, Script(relabel(work, false, 0)), n_crops=1)
     assert seen == [{0, 2, 3}, {0, 5, 6}]

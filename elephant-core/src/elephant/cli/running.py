@@ -36,7 +36,7 @@ REMEDIES = MappingProxyType(
         # What it advises in Python.
         "choose another folder, or overwrite": "give --overwrite, or another name",
         "choose another name, or overwrite": "give --overwrite, or another name",
-        "what the dataset holds is used": "this command uses what the dataset holds",
+        "the dataset is used as it is": "this command uses the dataset as it is",
     }
 )
 

@@ -1,6 +1,6 @@
 """Crops of labelled timepoints, chosen and augmented at random."""
 
-from elephant.crops.cut import Crop, FlowCrop, LabelledPair, cut_crop, cut_flow_crop
+from elephant.crops.cut import Crop, LabelledPair, cut_crop
 from elephant.crops.sample import LabelledVolume
 
-__all__ = ["Crop", "FlowCrop", "LabelledPair", "LabelledVolume", "cut_crop", "cut_flow_crop"]
+__all__ = ["Crop", "LabelledPair", "LabelledVolume", "cut_crop"]

@@ -68,78 +68,6 @@ _BACKGROUND = (Label.BACKGROUND, Label.FALSE_BACKGROUND)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Crop:
-    """A piece of a timepoint for one training step.
-
-    Attributes
-    ----------
-    image
-        float32, (1, (Z), Y, X), on the training device.
-    labels
-        uint8, ((Z), Y, X), likewise.
-    """
-
-    image: Tensor
-    labels: Tensor
-
-    @property
-    def is_labelled(self) -> bool:
-        """Whether it holds a labelled voxel."""
-        return bool((self.labels > 0).any())
-
-
-def cut_crop(
-    volume: LabelledVolume,
-    crop_size: Shape,
-    params: AugmentationParams,
-    device: torch.device,
-    rng: np.random.Generator,
-) -> Crop:
-    """Cut a random crop that holds an annotated spot, augmented; see :func:`elephant.crops.sample.draw`.
-
-    Parameters
-    ----------
-    crop_size
-        Voxels, (Z), Y, X; where the image is smaller, the image's.
-
-    Raises
-    ------
-    ValueError
-        The volume has no labelled voxel.
-    """
-
-    def cut(box: Box, transform: FloatArray) -> Crop:
-        resampler = Resampler(volume.shape, box, transform, device)
-        labels = resampler.nearest(volume.labels[None])[0].round().to(torch.uint8)
-        return Crop(resampler.linear(volume.image[None]), labels)
-
-    return _with_contrast(draw(volume, crop_size, params, rng, cut), params, rng)
-
-
-def _with_contrast(crop: Crop, params: AugmentationParams, rng: np.random.Generator) -> Crop:
-    """Reduce the contrast between labelled foreground and background, if requested."""
-    if not params.aug_contrast:
-        return crop
-    share = rng.uniform(params.aug_contrast, 1.0)
-    if share == 1:
-        return crop
-    foreground, background = (_is_any_of(crop.labels, values) for values in (_FOREGROUND, _BACKGROUND))
-    image = crop.image[0]
-    if not bool(foreground.any()) or not bool(background.any()):
-        return crop
-    bright, dark = image[foreground].mean(), image[background].mean()
-    factor = ((bright - dark) * share + dark) / bright.clamp(min=1e-6)
-    return Crop(torch.where(foreground, image * factor, image)[None], crop.labels)
-
-
-def _is_any_of(labels: Tensor, values: tuple[Label, ...]) -> Tensor:
-    found = torch.zeros_like(labels, dtype=torch.bool)
-    for value in values:
-        found |= labels == value
-    return found
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class LabelledPair:
     """Two consecutive timepoints and the flow labels between them.
 
@@ -183,15 +111,16 @@ class LabelledPair:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FlowCrop:
-    """A piece of two consecutive timepoints for one training step.
+class Crop:
+    """A piece of a timepoint, or of two consecutive ones, for one training step.
 
     Attributes
     ----------
     images
-        float32, (2, (Z), Y, X), on the training device.
+        float32, (1 or 2, (Z), Y, X), on the training device.
     labels
-        float32, (n + 1, (Z), Y, X), likewise: displacements as they look in the crop, over the norm, then the weight.
+        Likewise: label values, uint8, ((Z), Y, X); or of a pair displacements as they look in the crop, over the norm,
+        then the weight, float32, (n + 1, (Z), Y, X).
     """
 
     images: Tensor
@@ -200,19 +129,21 @@ class FlowCrop:
     @property
     def is_labelled(self) -> bool:
         """Whether it holds a labelled voxel."""
-        return bool((self.labels[-1] > 0).any())
+        annotated = self.labels if self.labels.ndim < self.images.ndim else self.labels[-1]
+        return bool((annotated > 0).any())
 
 
-def cut_flow_crop(
-    pair: LabelledPair,
+def cut_crop(
+    sample: LabelledVolume | LabelledPair,
     crop_size: Shape,
     params: AugmentationParams,
     device: torch.device,
     rng: np.random.Generator,
-) -> FlowCrop:
-    """Cut a random crop that holds a linked spot, augmented; see :func:`elephant.crops.sample.draw`.
+) -> Crop:
+    """Cut a random crop that holds an annotated spot, augmented; see :func:`elephant.crops.sample.draw`.
 
-    Both timepoints turn, flip and scale by the same transform, and the displacements with them. The contrast stays.
+    Both timepoints of a pair turn, flip and scale by the same transform, and the displacements with them; their
+    contrast stays.
 
     Parameters
     ----------
@@ -222,17 +153,47 @@ def cut_flow_crop(
     Raises
     ------
     ValueError
-        The pair has no labelled voxel.
+        The sample has no labelled voxel.
     """
 
-    def cut(box: Box, transform: FloatArray) -> FlowCrop:
-        resampler = Resampler(pair.shape, box, transform, device)
-        labels = resampler.nearest(pair.labels)
-        turned = torch.from_numpy(in_crop(transform, pair.norm)).to(labels) @ labels[:-1].flatten(1)
-        labels[:-1] = turned.view_as(labels[:-1])
-        return FlowCrop(resampler.linear(pair.images), labels)
+    def cut(box: Box, transform: FloatArray) -> Crop:
+        resampler = Resampler(sample.shape, box, transform, device)
+        return Crop(resampler.linear(sample.images), _labels(sample, resampler, transform))
 
-    return draw(pair, crop_size, params, rng, cut)
+    crop = draw(sample, crop_size, params, rng, cut)
+    return _with_contrast(crop, params, rng) if isinstance(sample, LabelledVolume) else crop
+
+
+def _labels(sample: LabelledVolume | LabelledPair, resampler: Resampler, transform: FloatArray) -> Tensor:
+    if isinstance(sample, LabelledVolume):
+        return resampler.nearest(sample.labels[None])[0].round().to(torch.uint8)
+    labels = resampler.nearest(sample.labels)
+    turned = torch.from_numpy(in_crop(transform, sample.norm)).to(labels) @ labels[:-1].flatten(1)
+    labels[:-1] = turned.view_as(labels[:-1])
+    return labels
+
+
+def _with_contrast(crop: Crop, params: AugmentationParams, rng: np.random.Generator) -> Crop:
+    """Reduce the contrast between labelled foreground and background, if requested."""
+    if not params.aug_contrast:
+        return crop
+    share = rng.uniform(params.aug_contrast, 1.0)
+    if share == 1:
+        return crop
+    foreground, background = (_is_any_of(crop.labels, values) for values in (_FOREGROUND, _BACKGROUND))
+    image = crop.images[0]
+    if not bool(foreground.any()) or not bool(background.any()):
+        return crop
+    bright, dark = image[foreground].mean(), image[background].mean()
+    factor = ((bright - dark) * share + dark) / bright.clamp(min=1e-6)
+    return Crop(torch.where(foreground, image * factor, image)[None], crop.labels)
+
+
+def _is_any_of(labels: Tensor, values: tuple[Label, ...]) -> Tensor:
+    found = torch.zeros_like(labels, dtype=torch.bool)
+    for value in values:
+        found |= labels == value
+    return found
 
 
 def in_crop(transform: FloatArray, norm: tuple[float, ...]) -> FloatArray:

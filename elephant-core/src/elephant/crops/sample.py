@@ -64,6 +64,11 @@ class LabelledVolume:
         return tuple(self.image.shape)
 
     @property
+    def images(self) -> NDArray[np.float32]:
+        """The image, (1, (Z), Y, X)."""
+        return self.image[None]
+
+    @property
     def annotated(self) -> NDArray[np.uint8]:
         """Not 0 where a voxel is labelled, (Z), Y, X."""
         return self.labels

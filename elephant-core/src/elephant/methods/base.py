@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.config import ImageParams, LoopParams, Params, PredictionParams, StartParams
+from elephant.config import ImageParams, Params, PredictionParams, StartParams
 from elephant.dataset import Dataset
 from elephant.geometry import Ellipsoid, block_of
 from elephant.methods.annotations import by_timepoint, in_words, warn_of_outside
@@ -22,6 +22,7 @@ from elephant.models.ensemble import Ensemble, Network
 from elephant.models.provenance import TrainedWith
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.training.loop import Trainer
+from elephant.training.networks import CropParams
 from elephant.types import DetectedSpot, FloatArray, Link, Shape, Spot, VoxelSize
 
 logger = logging.getLogger(__name__)
@@ -60,20 +61,12 @@ class LabelsParams(Protocol):
         """Physical voxel size of the stored image."""
 
 
-class TrainingParams(Protocol):
+class TrainingParams(CropParams, Protocol):
     """What the parameters of every training hold; see :mod:`elephant.config`."""
-
-    @property
-    def loop(self) -> LoopParams:
-        """The training loop."""
 
     @property
     def image(self) -> ImageParams:
         """What happens to a timepoint before the network sees it."""
-
-    @property
-    def crop_size(self) -> Shape:
-        """Voxels, (Z), Y, X."""
 
 
 class PredictingParams(Protocol):

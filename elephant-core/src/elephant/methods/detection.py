@@ -30,14 +30,14 @@ from elephant.methods.work import (
     seen_voxel_size,
 )
 from elephant.models.ensemble import Ensemble
-from elephant.models.losses import CENTRE_CHANNEL
+from elephant.models.losses import CENTRE_CHANNEL, DetectionLoss
 from elephant.models.pretrained import DETECTION_FILES
 from elephant.models.provenance import ProvenanceEntry, TrainedWith
 from elephant.models.unet import DetectionNet
 from elephant.prediction import predict_probabilities
 from elephant.progress import CancelToken
 from elephant.spots import find_spots
-from elephant.training.networks import DetectionTrainer, train_on_intensities
+from elephant.training.networks import CropTrainer, train_on_intensities
 from elephant.types import N_CLASSES, Box, DetectedSpot, FloatArray, Shape, Spot, Tag
 
 logger = logging.getLogger(__name__)
@@ -134,8 +134,9 @@ class DetectionMethod(
         samples: Callable[[int], LabelledVolume],
         params: DetectionTrainingParams,
         dataset: Dataset,
-    ) -> DetectionTrainer:
-        return DetectionTrainer(model, samples, params, dataset.n_dims)
+    ) -> CropTrainer:
+        loss = DetectionLoss(dataset.n_dims, params.class_weights, params.false_weight)
+        return CropTrainer(model, samples, params, loss)
 
     @override
     def n_keep_axials(self, params: DetectionTrainingParams) -> int:

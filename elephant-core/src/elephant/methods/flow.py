@@ -32,18 +32,22 @@ from elephant.methods.work import (
     seen_voxel_size,
 )
 from elephant.models.ensemble import Ensemble
+from elephant.models.losses import FlowLoss
 from elephant.models.pretrained import FLOW_FILES
 from elephant.models.provenance import ProvenanceEntry, TrainedWith
 from elephant.models.unet import FlowNet
 from elephant.prediction import predict_flow
 from elephant.progress import CancelToken, NeverCancelled
 from elephant.spots import FlowField, covers, moved, unmoved
-from elephant.training.networks import FlowTrainer
+from elephant.training.networks import CropTrainer
 from elephant.types import Box, EarlierSpot, FloatArray, Link, Shape, Spot
 
 logger = logging.getLogger(__name__)
 
 
+# The network has no normalisation: with random weights, the first gradients are about twenty times as large as
+# later ones, and Adam, which divides by their running average, would barely move for hundreds of steps.
+MAX_GRADIENT = 0.1
 # What a network should see around a spot that is predicted on its own, voxels, Z, Y, X.
 LEAST_REGION = (16, 96, 96)
 # Of a flow that is kept, voxels: what a network says is hardly more exact.
@@ -136,8 +140,9 @@ class FlowMethod(Method[Link, DisplacementParams, FlowTrainingParams, LabelledPa
     @override
     def trainer(
         self, model: Ensemble, samples: Callable[[int], LabelledPair], params: FlowTrainingParams, dataset: Dataset
-    ) -> FlowTrainer:
-        return FlowTrainer(model, samples, params, _seen_norm(dataset, params))
+    ) -> CropTrainer:
+        norm = _seen_norm(dataset, params)
+        return CropTrainer(model, samples, params, FlowLoss(params.dim_weights[: len(norm)], norm), MAX_GRADIENT)
 
     @override
     def n_keep_axials(self, params: FlowTrainingParams) -> int:

@@ -89,7 +89,7 @@ class DetectionLoss(nn.Module):
         self.register_buffer("class_weights", torch.tensor(class_weights, dtype=torch.float32))
         self._last_dice: Tensor | None = None
 
-    def forward(self, log_prob: Tensor, labels: Tensor) -> LossParts:
+    def forward(self, log_prob: Tensor, labels: Tensor, images: Tensor | None = None) -> LossParts:
         """Compare a batch with its labels.
 
         Parameters
@@ -98,12 +98,15 @@ class DetectionLoss(nn.Module):
             Log-probabilities of background, border, centre, (N, 3, (Z), Y, X).
         labels
             Label values 0 to 6, (N, (Z), Y, X). Items without labels are ignored.
+        images
+            Not looked at: those of flow are.
 
         Raises
         ------
         ValueError
             No item has a label.
         """
+        del images
         labelled = (labels > 0).flatten(1).any(1)
         if not bool(labelled.any()):
             raise ValueError("a batch needs at least one labelled voxel")

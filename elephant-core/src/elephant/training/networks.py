@@ -7,100 +7,85 @@ Sugawara, Çevrim and Averof, eLife 2022, doi:10.7554/eLife.69380.
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from elephant.config import DetectionTrainingParams, FlowTrainingParams, StartParams
-from elephant.crops import LabelledPair, LabelledVolume, cut_crop, cut_flow_crop
+from elephant.config import AugmentationParams, LoopParams, StartParams
+from elephant.crops import LabelledPair, LabelledVolume, cut_crop
 from elephant.device import mixed_precision
 from elephant.models.ensemble import Ensemble, interruptible
-from elephant.models.losses import CENTRE_CHANNEL, DetectionLoss, FlowLoss, LossParts
+from elephant.models.losses import CENTRE_CHANNEL, LossParts
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.training.loop import Trainer
 from elephant.types import Box, Label, Shape
 
-VolumeSource = Callable[[int], LabelledVolume]
+logger = logging.getLogger(__name__)
 
 
-class DetectionTrainer(Trainer):
-    """Trains the members of an ensemble on crops of labelled timepoints.
+class CropParams(Protocol):
+    """What training on crops needs of the parameters of a training; see :mod:`elephant.config`."""
 
-    Parameters
-    ----------
-    model
-        Its weights are changed in place; on the device that trains.
-    volumes
-        Returns the labelled volume of a timepoint.
-    params
-        The loop, the augmentations and the loss.
-    n_dims
-        3 or 2.
-    """
+    @property
+    def loop(self) -> LoopParams:
+        """Learning rate, batches and epochs."""
 
-    def __init__(self, model: Ensemble, volumes: VolumeSource, params: DetectionTrainingParams, n_dims: int) -> None:
-        super().__init__(model, params.loop)
-        self._volumes = volumes
-        self._params = params
-        self._loss = DetectionLoss(n_dims, params.class_weights, params.false_weight).to(self._device)
+    @property
+    def augmentation(self) -> AugmentationParams:
+        """How much a crop is changed at random."""
 
-    def _batch_loss(self, timepoints: Sequence[int], cancel: CancelToken) -> LossParts:
-        params = self._params
-        crops = [
-            cut_crop(self._volumes(t), params.crop_size, params.augmentation, self._device, self._rng)
-            for t in timepoints
-        ]
-        images = torch.stack([crop.image for crop in crops])
-        with mixed_precision(self._device), interruptible(self._model, cancel):
-            log_prob = self._model(images)
-        loss: LossParts = self._loss(log_prob, torch.stack([crop.labels for crop in crops]))
-        return loss
+    @property
+    def crop_size(self) -> Shape:
+        """Voxels, (Z), Y, X."""
 
 
-PairSource = Callable[[int], LabelledPair]
-
-
-class FlowTrainer(Trainer):
-    """Trains the members of an ensemble on crops of consecutive timepoints.
+class CropTrainer(Trainer):
+    """Trains the members of an ensemble on crops of labelled timepoints, or of pairs of them.
 
     Parameters
     ----------
     model
         Its weights are changed in place; on the device that trains.
-    pairs
-        Returns the labelled pair that begins at a timepoint.
+    samples
+        Gives the labelled timepoint, or the pair that begins at a timepoint, to cut crops from.
     params
-        The loop, the augmentations and the loss.
-    norm
-        The displacement that an output of 1 stands for, in voxels of the pairs' images, X, Y(, Z).
+        The loop, the augmentations and the size of a crop.
+    loss
+        A function of the network's output, the labels and the images of a batch, that returns
+        :class:`elephant.models.losses.LossParts`.
+    max_gradient
+        Largest gradient norm (L2) of a step; none: unlimited.
     """
 
-    # The network has no normalisation: with random weights, the first gradients are about twenty times as large as
-    # later ones, and Adam, which divides by their running average, would barely move for hundreds of steps.
-    max_gradient = 0.1
-
-    def __init__(self, model: Ensemble, pairs: PairSource, params: FlowTrainingParams, norm: Sequence[float]) -> None:
+    def __init__(
+        self,
+        model: Ensemble,
+        samples: Callable[[int], LabelledVolume | LabelledPair],
+        params: CropParams,
+        loss: nn.Module,
+        max_gradient: float | None = None,
+    ) -> None:
         super().__init__(model, params.loop)
-        self._pairs = pairs
+        self._samples = samples
         self._params = params
-        self._loss = FlowLoss(params.dim_weights[: len(norm)], norm).to(self._device)
+        self._loss = loss.to(self._device)
+        self.max_gradient = max_gradient
 
     def _batch_loss(self, timepoints: Sequence[int], cancel: CancelToken) -> LossParts:
         params = self._params
         crops = [
-            cut_flow_crop(self._pairs(t), params.crop_size, params.augmentation, self._device, self._rng)
+            cut_crop(self._samples(t), params.crop_size, params.augmentation, self._device, self._rng)
             for t in timepoints
         ]
         images = torch.stack([crop.images for crop in crops])
         with mixed_precision(self._device), interruptible(self._model, cancel):
-            flow = self._model(images)
-        loss: LossParts = self._loss(flow, torch.stack([crop.labels for crop in crops]), images)
+            output = self._model(images)
+        loss: LossParts = self._loss(output, torch.stack([crop.labels for crop in crops]), images)
         return loss
 
-
-logger = logging.getLogger(__name__)
 
 ImageSource = Callable[[int], NDArray[np.float32]]
 
