@@ -81,8 +81,8 @@ def discard_upload(models: Path, name: str | None) -> None:
 def kept_upload(upload: FileStorage, models: Path) -> Iterator[Path]:
     """Keep an uploaded file in the workspace, where the workers see it, for the one that takes the request.
 
-    It is removed here where the request fails before a worker has it; afterwards it is the worker's to remove, also
-    where the request was aborted meanwhile.
+    It is removed here if the request fails before its job is queued. Afterwards the worker that did the job removes it;
+    if the job is aborted before it begins, the request does.
 
     Raises
     ------

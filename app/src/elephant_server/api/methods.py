@@ -24,6 +24,7 @@ from elephant_server.schemas.answers import Completed, EarlierSpots, FoundSpots
 from elephant_server.schemas.detection import SegPredictBody
 from elephant_server.schemas.flow import FlowPredictBody
 from elephant_server.services import services
+from elephant_server.uploads import discard_upload
 
 seg = Blueprint("seg", __name__)
 flow = Blueprint("flow", __name__)
@@ -63,8 +64,15 @@ def _update(task: Task[Any]) -> View:
 
 def _reset(task: Task[Any]) -> View:
     def view() -> Response:
+        models = services().settings.models_dir
+
+        def completed(outcome: Outcome) -> dict[str, Any]:
+            if outcome.cancelled:  # perhaps before it began: then no worker removes the file
+                discard_upload(models, file)
+            return _completed(outcome)
+
         with read_reset(task.body) as (body, file):
-            return respond(services().dispatcher.submit(task, body, file), _completed)
+            return respond(services().dispatcher.submit(task, body, file), completed)
 
     return view
 

@@ -252,7 +252,7 @@ def _explain_missing(place: tuple[int | str, ...], where: str) -> str:
 def read_reset(model: type[B]) -> Iterator[tuple[B, str | None]]:
     """Give the request's body as `model`, and the name of the model file that came with it.
 
-    If the block succeeds, the job removes the file; if it fails, the file is removed here.
+    If the block fails, the file is removed here; otherwise the job removes it, or the view if the job is aborted.
 
     Raises
     ------
