@@ -85,10 +85,10 @@ def main() -> None:
     sys.stdout.write(answer)
 
 
-def _limit() -> None:
+def _limit(cpu_s: int = _CPU_S) -> None:
     if resource is None:
         return
-    for kind, most in ((resource.RLIMIT_AS, _LARGEST_BYTES), (resource.RLIMIT_CPU, _CPU_S), (resource.RLIMIT_CORE, 0)):
+    for kind, most in ((resource.RLIMIT_AS, _LARGEST_BYTES), (resource.RLIMIT_CPU, cpu_s), (resource.RLIMIT_CORE, 0)):
         with suppress(ValueError, OSError):  # not every system has all limits
             resource.setrlimit(kind, (most, most))
 
