@@ -101,7 +101,7 @@ class ArraySpec:
 
     @property
     def chunks(self) -> Shape:
-        """Shape of a chunk: it is compressed on its own, and is the least that is read."""
+        """The shape of a chunk, which is compressed on its own and is the least that is read."""
         if self.name in _IN_ONE_PIECE:
             return self.files
         unit = self._spatial_chunk()
@@ -111,7 +111,7 @@ class ArraySpec:
 
     @property
     def files(self) -> Shape:
-        """Shape of what one file holds: whole chunks, and all of a timepoint unless that is very large."""
+        """The shape of what one file holds, whole chunks, and all of a timepoint unless that is very large."""
         unit = self._spatial_chunk()
         largest = _LARGEST_IMAGE_FILE if self.name == IMAGES else _LARGEST_FILE
         bytes_per_voxel = np.dtype(self.dtype).itemsize * max(self.channels, 1)

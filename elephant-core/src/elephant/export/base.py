@@ -94,7 +94,7 @@ class TrackedMovie:
 
     @property
     def first_number(self) -> int:
-        """The number of the first timepoint in the exported files: that in the movie, or 0."""
+        """The number of the first timepoint in the exported files, which is that in the movie, or 0."""
         return 0 if self.params.from_zero else self.params.t_start
 
 

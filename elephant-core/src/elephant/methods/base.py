@@ -220,7 +220,7 @@ class Method(ABC, Generic[A, L, P, S, Q, F]):
         Parameters
         ----------
         positions
-            Of its annotations, as from :meth:`positions`.
+            Of its annotations, as from :meth:`elephant.methods.base.Method.positions`.
         images
             As from :meth:`images`.
         """
