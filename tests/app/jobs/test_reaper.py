@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from app.jobs.called import Called
 from elephant_server.jobs.reaper import ABORT_S, LEASE_S, UNSERVED_S, OrphanFiles, Reaper
 from elephant_server.jobs.records import JobKind
 from elephant_server.jobs.store import JobStore
@@ -26,23 +27,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class Called:
-    """Workers that keep what they are called for."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.are_there = True
-
-    def call(self, queue: str) -> None:
-        self.calls.append(queue)
-
-    def is_called(self, queue: str) -> bool:
-        return queue in self.calls
-
-    def is_served(self, queue: str) -> bool:
-        return self.are_there
 
 
 @pytest.fixture

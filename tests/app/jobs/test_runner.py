@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import redis
 
+from app.jobs.called import Called
 from elephant.training.loop import LiveSettings
 from elephant_server.jobs import control, runner
 from elephant_server.jobs.control import JobControl
@@ -44,25 +45,6 @@ def store(redis_url: str) -> Leaving:
 @pytest.fixture
 def job_store(store: Leaving) -> JobStore:
     return JobStore(store)
-
-
-class Called:
-    """Workers that keep what they are called for."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self.calls: list[str] = []
-        self._error = error
-
-    def call(self, queue: str) -> None:
-        if self._error is not None:
-            raise self._error
-        self.calls.append(queue)
-
-    def is_called(self, queue: str) -> bool:
-        return queue in self.calls
-
-    def is_served(self, queue: str) -> bool:
-        return True
 
 
 def worker_of(job_store: JobStore, work: Work, workers: Called | None = None, queue: str = "answering") -> Worker:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import redis
 
+from app.jobs.called import Called
 from elephant_server.errors import AlreadyRunningError, UnavailableError
 from elephant_server.jobs import submit
 from elephant_server.jobs.records import JobKind
@@ -18,25 +19,6 @@ from elephant_server.schemas.detection import SegUpdateBody
 from stack.running import wait_until
 
 TRAIN = Task("train", Body, JobKind.TRAINING)
-
-
-class Called:
-    """Workers that keep what they are called for."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self.calls: list[str] = []
-        self._error = error
-
-    def call(self, queue: str) -> None:
-        if self._error is not None:
-            raise self._error
-        self.calls.append(queue)
-
-    def is_called(self, queue: str) -> bool:
-        return queue in self.calls
-
-    def is_served(self, queue: str) -> bool:
-        return True
 
 
 @pytest.fixture
