@@ -23,10 +23,10 @@ from elephant.config import (
 )
 from elephant.console import Console
 from elephant.dataset import Dataset
-from elephant.dataset.opening import Edges, Movie, chosen_voxel_size, open_dataset
+from elephant.dataset.opening import Edges, MovieLike, chosen_voxel_size, open_dataset
 from elephant.errors import InvalidInputError
 from elephant.export.base import ExportParams, TrackedMovie, TrackedNucleus
-from elephant.export.output import CTC, check_name, check_output, export_to, form_named
+from elephant.export.output import CTC, check_name, check_output, export_to, exporter_named
 from elephant.io.atomic import TemporaryFolder
 from elephant.keywords import check_names, leaves, params_of
 from elephant.methods.annotations import Found, annotated_spots, found_spots
@@ -64,7 +64,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 def train(
-    images: Movie,
+    images: MovieLike,
     spots: Sequence[Spot] | NDArray[np.number],
     *,
     model: Model | Path | str | None = None,
@@ -119,7 +119,7 @@ def train(
 
 
 def train_flow(
-    images: Movie,
+    images: MovieLike,
     links: Sequence[Link] | Tracks,
     *,
     model: Model | Path | str | None = None,
@@ -162,7 +162,7 @@ def train_flow(
 
 
 def detect(
-    images: Movie,
+    images: MovieLike,
     method: str,
     *,
     voxel_size: Edges | None = None,
@@ -221,7 +221,7 @@ def link(
     *,
     max_distance: float,
     model: Model | None = None,
-    images: Movie | None = None,
+    images: MovieLike | None = None,
     n_children: int = 2,
     quiet: bool = False,
     **params: Any,
@@ -302,9 +302,9 @@ def export_ctc(
     KeyboardInterrupt
         Ctrl-C; nothing was written.
     """
-    target, dataset, form = Path(path).absolute(), open_dataset(images), form_named(CTC)
-    check_name(target, form)
-    check_output(target, form, overwrite=overwrite)
+    target, dataset, exporter = Path(path).absolute(), open_dataset(images), exporter_named(CTC)
+    check_name(target, exporter)
+    check_output(target, exporter, overwrite=overwrite)
     for spot in tracks.spots:
         dataset.check_timepoint(spot.t)
     params = ExportParams(voxel_size=chosen_voxel_size(voxel_size, dataset), t_end=dataset.n_timepoints - 1)
@@ -312,11 +312,11 @@ def export_ctc(
         TrackedNucleus(spot, id=i, parent=parent if parent >= 0 else None, track=number)
         for i, (spot, parent, number) in enumerate(zip(tracks.spots, tracks.parents, tracks.numbers, strict=True))
     ]
-    export_to(target, form, TrackedMovie(dataset, nuclei, params), Console(quiet), overwrite=overwrite)
+    export_to(target, exporter, TrackedMovie(dataset, nuclei, params), Console(quiet), overwrite=overwrite)
 
 
 def _dataset(
-    images: Movie, voxel_size: Edges | None, quiet: bool, model: type[Params], given: Mapping[str, Any]
+    images: MovieLike, voxel_size: Edges | None, quiet: bool, model: type[Params], given: Mapping[str, Any]
 ) -> Dataset:
     """Return a dataset to train on, after a look at the names of parameters, which takes no time."""
     check_names(given, {name: field for name, field in leaves(model) if name != "voxel_size"})

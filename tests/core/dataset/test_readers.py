@@ -9,7 +9,7 @@ from core.dataset.bdv import ramp, write_movie
 from core.dataset.helpers import make
 from core.packages import install
 from elephant.dataset import Dataset, DatasetSource, find_movie
-from elephant.dataset.readers import BIGDATAVIEWER, format_of_movie, formats
+from elephant.dataset.readers import BIGDATAVIEWER, installed_readers, reader_of_movie
 from elephant.errors import DatasetError, InvalidInputError, PluginError
 from elephant.plugins import installed
 
@@ -79,10 +79,10 @@ def test_one_that_claims_a_movie_of_bigdataviewer_does_not_take_it_in_silence(
     visit(tmp_path, monkeypatch, "    suffixes = ('.h5',)\n")
     movie = write_movie(tmp_path / "m.h5", ramp())
     with pytest.raises(DatasetError, match="bigdataviewer of the package elephant-core"):
-        format_of_movie(movie)
-    assert format_of_movie(movie, "bigdataviewer") == BIGDATAVIEWER
+        reader_of_movie(movie)
+    assert reader_of_movie(movie, "bigdataviewer") == BIGDATAVIEWER
     (tmp_path / "other.h5").touch()
-    assert format_of_movie(tmp_path / "other.h5").plugin.name == "counting"
+    assert reader_of_movie(tmp_path / "other.h5").plugin.name == "counting"
 
 
 def test_one_that_cannot_be_loaded_is_named_and_leaves_others_alone(
@@ -105,16 +105,16 @@ def test_one_that_cannot_be_loaded_is_named_and_leaves_others_alone(
 
 def test_a_class_that_is_not_a_reader_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "Counting = 3\n", ENTRY, monkeypatch)
-    assert "should be a subclass of" in str(formats()[1][0])
+    assert "should be a subclass of" in str(installed_readers()[1][0])
     with pytest.raises(InvalidInputError, match=r"one \(bigdataviewer\), got counting; the reader counting of"):
-        format_of_movie(tmp_path / "a.count", "counting")
+        reader_of_movie(tmp_path / "a.count", "counting")
 
 
 def test_two_of_one_name_are_not_mixed_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     visit(tmp_path, monkeypatch)
     path = visit(tmp_path, monkeypatch, name="guest")
     with pytest.raises(DatasetError, match="visitor have the same name"):
-        format_of_movie(path, "counting")
+        reader_of_movie(path, "counting")
 
 
 @pytest.mark.parametrize(

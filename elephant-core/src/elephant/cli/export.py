@@ -1,4 +1,4 @@
-"""``elephant export``: tracked nuclei in the form of other programs."""
+"""``elephant export``: tracked nuclei in the formats of other programs."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -55,20 +55,20 @@ def export(dataset: str, spots: tuple[Path, ...], output: Path, **values: Any) -
     from elephant.cli.files_read import read_all_spots
     from elephant.cli.inputs import open_dataset
     from elephant.export.base import TrackedMovie
-    from elephant.export.output import check_name, check_output, export_to, form_named
+    from elephant.export.output import check_name, check_output, export_to, exporter_named
 
-    form = form_named(values["format"])
+    exporter = exporter_named(values["format"])
     try:
-        check_name(output, form)
+        check_name(output, exporter)
     except InvalidInputError as error:
         raise click.UsageError(f"--output: {error}") from error
-    check_output(output, form, overwrite=values["overwrite"])
+    check_output(output, exporter, overwrite=values["overwrite"])
     opened = open_dataset(dataset, values["workspace"])
     records = read_all_spots(spots)
-    params = _params(values, opened, needs_voxel_size=form.kind.needs_voxel_size)
+    params = _params(values, opened, needs_voxel_size=exporter.kind.needs_voxel_size)
     _say_what_is_beyond(records, opened)
     movie = TrackedMovie(opened, [_nucleus(record) for record in records], params)
-    report = export_to(output, form, movie, console(), overwrite=values["overwrite"])
+    report = export_to(output, exporter, movie, console(), overwrite=values["overwrite"])
     if values["as_json"]:
         print_json({"output": str(output), **report.counts})
     else:

@@ -10,7 +10,7 @@ import numpy as np
 
 from elephant.dataset.arrays import open_array
 from elephant.dataset.layout import IMAGE_DTYPES, IMAGES, array_specs
-from elephant.dataset.readers import BIGDATAVIEWER, find_movie, format_of_movie
+from elephant.dataset.readers import BIGDATAVIEWER, find_movie, reader_of_movie
 from elephant.dataset.source import METHOD, SOURCE_FILE, DatasetSource, FileStamp, stamp_of
 from elephant.dataset.transaction import is_swapping, recover
 from elephant.errors import DatasetError, ElephantError
@@ -108,8 +108,8 @@ def _look_at(
 ) -> tuple[str, str]:
     """Return the digest of a movie with these stamps, or why it cannot be read."""
     try:
-        form = BIGDATAVIEWER if reader is None else format_of_movie(path, reader)
-        return form.digest(path, setup, NeverCancelled()), ""
+        installed = BIGDATAVIEWER if reader is None else reader_of_movie(path, reader)
+        return installed.digest(path, setup, NeverCancelled()), ""
     except ElephantError as error:
         return "", str(error)
 

@@ -13,7 +13,7 @@ import numpy as np
 from elephant.config import ConversionParams
 from elephant.dataset.arrays import create_array, for_values, open_array
 from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, regions
-from elephant.dataset.readers import format_of_movie
+from elephant.dataset.readers import reader_of_movie
 from elephant.dataset.readers.base import say_what_was_taken
 from elephant.dataset.readers.movie import Movie
 from elephant.dataset.source import DatasetSource, Fingerprint, differ, voxel_size_in_words
@@ -85,7 +85,7 @@ def convert(
 def _convert(
     source: Path, destination: Path, params: ConversionParams, reporter: ProgressReporter, cancel: CancelToken
 ) -> None:
-    movie = format_of_movie(source, params.reader).open(source, params.setup, cancel, fill_gaps=params.fill_gaps)
+    movie = reader_of_movie(source, params.reader).open(source, params.setup, cancel, fill_gaps=params.fill_gaps)
     reader = movie.reader
     say_what_was_taken(
         movie.path, reader.setup, reader.others, reader.blank_timepoints, is_chosen=params.setup is not None

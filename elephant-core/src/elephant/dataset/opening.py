@@ -20,7 +20,7 @@ from elephant.keywords import check_names, leaves, params_of
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.types import VoxelSize
 
-Movie = Dataset | Path | str | ArrayLike
+MovieLike = Dataset | Path | str | ArrayLike
 Edges = VoxelSize | Sequence[float]
 _Make = Callable[[Path, ConversionParams, ProgressReporter, CancelToken], None]
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def open_dataset(
-    movie: Movie,
+    movie: MovieLike,
     folder: Path | str | None = None,
     *,
     voxel_size: Edges | None = None,

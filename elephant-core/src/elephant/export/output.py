@@ -17,7 +17,7 @@ CTC = "ctc"
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class InstalledExporter:
     """An installed exporter.
 
     Attributes
@@ -52,7 +52,7 @@ class Form:
             return self.kind().other_content(output)
 
 
-def form_named(name: str) -> Form:
+def exporter_named(name: str) -> InstalledExporter:
     """Return an exporter.
 
     Raises
@@ -63,20 +63,20 @@ def form_named(name: str) -> Form:
         It cannot be loaded.
     """
     if name == CTC:
-        return Form(Plugin("exporter", CTC), CtcExporter)
+        return InstalledExporter(Plugin("exporter", CTC), CtcExporter)
     plugin, kind = installed_class("exporter", Exporter, name, CTC, "format")  # type: ignore[type-abstract]
     with plugin.blamed():
         endings = kind.endings
         if not endings or not isinstance(endings, tuple):
             raise PluginError(f"expected `endings` to be a tuple of file name endings, got {endings!r}")
-    return Form(plugin, kind)
+    return InstalledExporter(plugin, kind)
 
 
 # What a file's name ends with (.tif, .h5, .docx), unlike the version or the date of a folder (run.2026).
 _FILE_ENDING = re.compile(r"\.([a-z][a-z0-9]{0,3}|7z)", re.IGNORECASE)
 
 
-def check_name(output: Path, form: Form) -> None:
+def check_name(output: Path, exporter: InstalledExporter) -> None:
     """Refuse an output whose name has the ending of another kind of file.
 
     Raises
@@ -84,18 +84,18 @@ def check_name(output: Path, form: Form) -> None:
     InvalidInputError
         It has; the message says which ending is expected.
     """
-    endings = [ending for ending in form.kind.endings if ending != A_FOLDER]
-    is_folder = A_FOLDER in form.kind.endings and not _FILE_ENDING.fullmatch(output.suffix)
-    if is_folder or _is_file(output, form):
+    endings = [ending for ending in exporter.kind.endings if ending != A_FOLDER]
+    is_folder = A_FOLDER in exporter.kind.endings and not _FILE_ENDING.fullmatch(output.suffix)
+    if is_folder or _is_file(output, exporter):
         return
     words, way = f"expected a name that ends with {' or '.join(endings)}", ""
-    if A_FOLDER in form.kind.endings:
+    if A_FOLDER in exporter.kind.endings:
         words = f"{words}, or that of a folder" if endings else "expected the name of a folder"
         way = f": leave out {output.suffix}" + (f", or write {endings[0]}" if endings else "")
     raise InvalidInputError(f"{words}, got {output.name!r}{way}")
 
 
-def check_output(output: Path, form: Form, *, overwrite: bool) -> None:
+def check_output(output: Path, exporter: InstalledExporter, *, overwrite: bool) -> None:
     """Refuse an output that cannot be written, or where something else exists.
 
     Raises
@@ -111,21 +111,23 @@ def check_output(output: Path, form: Form, *, overwrite: bool) -> None:
         raise InvalidInputError(f"{output} is a link to {output.readlink()}: choose another name")
     if not output.exists():
         return
-    if output.is_dir() == _is_file(output, form):
+    if output.is_dir() == _is_file(output, exporter):
         raise InvalidInputError(f"{output} is a {'folder' if output.is_dir() else 'file'}: choose another name")
-    _check_replaceable(output, form)
+    _check_replaceable(output, exporter)
     if not overwrite:
         raise InvalidInputError(f"there is an earlier export at {output}: choose another name, or overwrite")
 
 
-def export_to(output: Path, form: Form, movie: TrackedMovie, console: Console, *, overwrite: bool) -> Report:
+def export_to(
+    output: Path, exporter: InstalledExporter, movie: TrackedMovie, console: Console, *, overwrite: bool
+) -> Report:
     """Write tracked nuclei, completely or not at all.
 
     Parameters
     ----------
     output
         A file or a folder that :func:`check_name` and :func:`check_output` accept.
-    form
+    exporter
         The exporter.
     movie
         The nuclei and their dataset.
@@ -142,17 +144,17 @@ def export_to(output: Path, form: Form, movie: TrackedMovie, console: Console, *
         The export was stopped; the output is unchanged.
     """
     with tempfile.TemporaryDirectory(dir=output.absolute().parent, prefix=f".{output.name}.") as beside:
-        place = Path(beside) / "new" / f"export{output.suffix.lower() if _is_file(output, form) else ''}"
+        place = Path(beside) / "new" / f"export{output.suffix.lower() if _is_file(output, exporter) else ''}"
         place.parent.mkdir()
         with console.attend(lambda: f"{output} is unchanged") as (bars, cancel):
-            report = form.export(movie, place, bars, cancel)
-            _put(place, output, form, overwrite)
+            report = exporter.export(movie, place, bars, cancel)
+            _put(place, output, exporter, overwrite)
     return report
 
 
-def _put(written: Path, output: Path, form: Form, overwrite: bool) -> None:
+def _put(written: Path, output: Path, exporter: InstalledExporter, overwrite: bool) -> None:
     """Move the finished export from a temporary folder beside `output` to `output`."""
-    check_output(output, form, overwrite=overwrite)  # again: others may have written there meanwhile
+    check_output(output, exporter, overwrite=overwrite)  # again: others may have written there meanwhile
     if written.is_file():
         written.chmod(0o644)
         written.replace(output)
@@ -168,16 +170,16 @@ def _put(written: Path, output: Path, form: Form, overwrite: bool) -> None:
         raise
 
 
-def _is_file(output: Path, form: Form) -> bool:
+def _is_file(output: Path, exporter: InstalledExporter) -> bool:
     """Return whether an export is written as a file, by its name."""
-    return output.suffix != "" and output.suffix.lower() in form.kind.endings
+    return output.suffix != "" and output.suffix.lower() in exporter.kind.endings
 
 
-def _check_replaceable(output: Path, form: Form) -> None:
+def _check_replaceable(output: Path, exporter: InstalledExporter) -> None:
     """Refuse to replace what no export wrote."""
     if output.is_dir() and output.resolve() in (Path.cwd(), *Path.cwd().parents):
         raise InvalidInputError(f"{output} is the current folder, or one above it: give the name of a folder in it")
-    other = form.other_content(output)
+    other = exporter.other_content(output)
     if other is not None:
         raise InvalidInputError(
             f"{output} holds {other}, which was not written by an export and would be lost: choose another name, or "

@@ -9,7 +9,7 @@ from elephant.config import DEFAULT_MAX_DISPLACEMENT, DetectionParams, FlowParam
 from elephant.console import Console
 from elephant.dataset import Dataset
 from elephant.dataset.from_array import ArrayLike
-from elephant.dataset.opening import Edges, Movie, chosen_voxel_size, open_dataset
+from elephant.dataset.opening import Edges, MovieLike, chosen_voxel_size, open_dataset
 from elephant.device import choose_device
 from elephant.errors import InvalidInputError, ModelFileError
 from elephant.keywords import check_names, leaves, params_of
@@ -91,7 +91,7 @@ class Model:
 
     def predict(
         self,
-        images: Movie,
+        images: MovieLike,
         *,
         voxel_size: Edges | None = None,
         timepoint: int | None = None,
@@ -130,7 +130,7 @@ class Model:
 
     def predict_all(
         self,
-        images: Movie,
+        images: MovieLike,
         *,
         voxel_size: Edges | None = None,
         timepoints: Sequence[int] | None = None,
@@ -174,7 +174,7 @@ class Model:
 
     def displace(
         self,
-        images: Movie,
+        images: MovieLike,
         spots: Sequence[Spot],
         *,
         voxel_size: Edges | None = None,
@@ -249,7 +249,7 @@ class Model:
             raise InvalidInputError(f"expected a {kind} model, got {self!r}: use {other}, or load another one")
         check_names(given, {name: field for name, field in leaves(model) if name != "voxel_size"})
 
-    def _one(self, images: Movie, timepoint: int | None, *, is_volume: bool) -> tuple[Dataset, int]:
+    def _one(self, images: MovieLike, timepoint: int | None, *, is_volume: bool) -> tuple[Dataset, int]:
         """Return a dataset that holds a timepoint, and which one it is there; of an array only that one is stored."""
         axes = _axes(images, is_volume)
         if axes is not None and "T" in axes and timepoint is not None:
@@ -341,7 +341,7 @@ def load_model(path: Path | str, device: str = "auto") -> Model:
     return Model(path, device)
 
 
-def _axes(images: Movie, is_volume: bool) -> str | None:
+def _axes(images: MovieLike, is_volume: bool) -> str | None:
     """Return what the axes of an array are, which the network tells; None where it is no array."""
     if isinstance(images, Dataset | Path | str) or not hasattr(images, "shape"):
         return None

@@ -123,7 +123,7 @@ class _Key:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _CachedModel:
     stamp: tuple[int, int, int]
     model: Ensemble
 
@@ -142,7 +142,7 @@ class ModelCache:
     def __init__(self, device: torch.device, n_kept: int = 2) -> None:
         self.device = device
         self._n_kept = n_kept
-        self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
+        self._entries: OrderedDict[_Key, _CachedModel] = OrderedDict()
 
     def get(self, path: Path, network: Network, n_dims: int, n_keep_axials: int) -> Ensemble:
         """Return the model of a file, in evaluation mode.
@@ -159,7 +159,7 @@ class ModelCache:
         entry = self._entries.pop(key, None)
         if entry is None or stamp is None or entry.stamp != stamp:
             model = load_ensemble(path, network, n_dims, n_keep_axials).to(self.device).eval()
-            entry = _Entry(stamp or (0, 0, 0), model)
+            entry = _CachedModel(stamp or (0, 0, 0), model)
         self._entries[key] = entry
         while len(self._entries) > self._n_kept:
             self._entries.popitem(last=False)

@@ -19,7 +19,7 @@ from elephant.dataset.readers.hdf5 import (
     opened,
     stated_end,
 )
-from elephant.dataset.readers.movie import Format
+from elephant.dataset.readers.movie import InstalledReader
 from elephant.dataset.source import SOURCE_FILE
 from elephant.errors import DatasetError, ElephantError, InvalidInputError, NotFoundError, PluginError
 from elephant.plugins import Plugin, installed_classes
@@ -160,20 +160,20 @@ def check_upload(path: Path, folder: Path, longest_padding: int) -> None:
 
 
 # It reads what no other reader claims, or reports what the file is instead.
-BIGDATAVIEWER = Format(Plugin("reader", "bigdataviewer"), BigDataViewerReader)
+BIGDATAVIEWER = InstalledReader(Plugin("reader", "bigdataviewer"), BigDataViewerReader)
 _OTHERS_OF_A_MOVIE = (".xml",)
 
 logger = logging.getLogger(__name__)
 
 
-def formats() -> tuple[list[Format], list[PluginError]]:
+def installed_readers() -> tuple[list[InstalledReader], list[PluginError]]:
     """Return the installed readers, and the errors of those that cannot be loaded."""
     found, broken = installed_classes("reader", Reader)  # type: ignore[type-abstract]
-    others = [Format(plugin, kind) for plugin, kind in found if plugin != BIGDATAVIEWER.plugin]
+    others = [InstalledReader(plugin, kind) for plugin, kind in found if plugin != BIGDATAVIEWER.plugin]
     return [BIGDATAVIEWER, *others], broken
 
 
-def format_of_movie(path: Path, name: str | None = None) -> Format:
+def reader_of_movie(path: Path, name: str | None = None) -> InstalledReader:
     """Return the reader of a movie.
 
     Parameters
@@ -194,7 +194,7 @@ def format_of_movie(path: Path, name: str | None = None) -> Format:
     """
     if name is None and not path.exists():
         return BIGDATAVIEWER
-    found, broken = formats()
+    found, broken = installed_readers()
     if name is not None:
         return _named(found, broken, name)
     claimants = _claimants(path, found[1:], broken)
@@ -246,7 +246,7 @@ def _other_movie(folder: Path) -> Path | None:
     places = _places(folder)
     if not places:
         return None
-    found, broken = formats()
+    found, broken = installed_readers()
     for path in places:
         if _claimants(path, found[1:], broken):
             return path
@@ -264,7 +264,7 @@ def _places(folder: Path) -> list[Path]:
     return sorted(places, key=lambda path: (path.stem != folder.name, path.name))
 
 
-def _claimants(path: Path, found: list[Format], broken: list[PluginError]) -> list[Format]:
+def _claimants(path: Path, found: list[InstalledReader], broken: list[PluginError]) -> list[InstalledReader]:
     """Return the readers that claim a file; the error of one that fails is added to `broken`."""
     claimants = []
     for each in found:
@@ -276,7 +276,7 @@ def _claimants(path: Path, found: list[Format], broken: list[PluginError]) -> li
     return claimants
 
 
-def _named(found: list[Format], broken: list[PluginError], name: str) -> Format:
+def _named(found: list[InstalledReader], broken: list[PluginError], name: str) -> InstalledReader:
     named = [each for each in found if each.plugin.name == name]
     if len(named) > 1:
         raise DatasetError(

@@ -22,7 +22,7 @@ from elephant.progress import CancelToken
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class InstalledReader:
     """An installed reader.
 
     Attributes
