@@ -24,7 +24,7 @@ Names = dict[str, int | None]  # a number for each file, by its path; None for a
 
 @dataclass
 class Recorded:
-    """The states that a folder went through.
+    """The states of a folder over time.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Recorded:
     first_possible: list[int] = field(default_factory=list)
 
     def after_a_cut(self, at: int) -> Iterator[dict[str, bytes | None]]:
-        """Yield each state that the disk may be in when the power goes after a change: contents by path."""
+        """Yield each possible state of the disk at a power cut after a change: contents by path."""
         for names in self.names[self.first_possible[at] : at + 1]:
             known = self.contents[at]
             yield {name: None if file is None else known.get(file, b"") for name, file in names.items()}

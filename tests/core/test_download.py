@@ -1,4 +1,4 @@
-"""Addresses that somebody else chose."""
+"""Downloads from addresses that others chose."""
 
 import ipaddress
 import socket

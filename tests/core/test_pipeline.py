@@ -59,7 +59,7 @@ def images_of(frames: Sequence[Frame], kind: str) -> NDArray[np.uint16]:
 
 
 def rows_of(frames: Sequence[Frame], kind: str) -> NDArray[np.float64]:
-    """Return what a person would annotate, (N, 2 + n): t, position, radius."""
+    """Return a user's annotations, (N, 2 + n): t, position, radius."""
     n = MOVIES[kind].n_dims
     return np.array([[f.t, *nucleus.spot.pos[3 - n :], MOVIES[kind].radius] for f in frames for nucleus in f.nuclei])
 
@@ -88,7 +88,7 @@ def model(kind: str, movie: Dataset, frames: list[Frame]) -> elephant.Model:
 
 
 def errors_of(found: Sequence[DetectedSpot], frame: Frame) -> tuple[int, int]:
-    """Return how many true nuclei were missed and how many found ones are none, at most a radius apart."""
+    """Return the numbers of missed and of false nuclei; a match is at most a radius apart."""
     truth = np.array([nucleus.spot.pos for nucleus in frame.nuclei])
     positions = np.array([spot.pos for spot in found]).reshape(-1, 3)
     distance = np.linalg.norm(truth[:, None] - positions[None], axis=2)
@@ -357,7 +357,7 @@ def test_ctrl_c_keeps_the_last_finished_epoch(model: str, tmp_path: Path) -> Non
 
 
 def wait_for_an_epoch(folder: Path, running: subprocess.Popen[str]) -> None:
-    """Wait until the provenance of the model tells of a training."""
+    """Wait until the provenance of the model has a training."""
     while not any('"training"' in path.read_text() for path in provenance_files(folder)):
         assert running.poll() is None, running.communicate()
         time.sleep(0.01)

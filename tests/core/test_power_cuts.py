@@ -1,4 +1,4 @@
-"""Whenever the power goes, and whatever the disk did not keep: old or new, whole, and new once it was answered."""
+"""Power cuts at any moment: files are complete, either old or new, and new once a request is answered."""
 
 from collections.abc import Callable
 from pathlib import Path

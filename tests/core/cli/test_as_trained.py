@@ -1,4 +1,4 @@
-"""A prediction is made as its model was trained where nothing else is asked for, and a difference is said."""
+"""By default a prediction uses the settings of its model's training, and a difference causes a warning."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Masks and tracks of tables as people have them: what is written keeps the rules of the Cell Tracking Challenge."""
+"""Masks and tracks from users' tables, which follow the rules of the Cell Tracking Challenge."""
 
 import importlib.util
 import re

@@ -1,4 +1,4 @@
-"""What cannot be done is said in the words of who types, and leaves nothing behind."""
+"""Errors name the options that the user typed, and leave nothing behind."""
 
 from pathlib import Path
 

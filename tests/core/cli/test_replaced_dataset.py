@@ -1,4 +1,4 @@
-"""A dataset that is replaced while it is used, and what is said of one without a voxel size."""
+"""A dataset that is replaced while it is used, and messages about one without a voxel size."""
 
 import shutil
 from collections.abc import Callable

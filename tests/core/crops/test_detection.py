@@ -13,7 +13,7 @@ STILL = AugmentationParams(flip=False)
 
 
 def volume(shape: tuple[int, ...] = SHAPE, anchors: list[tuple[int, ...]] | None = None) -> LabelledVolume:
-    """Every voxel's intensity and label can be told from its position."""
+    """Every voxel's intensity and label follow from its position."""
     grid = np.meshgrid(*(np.arange(s) for s in shape), indexing="ij")
     image = sum(g * 10.0 ** (2 * i) for i, g in enumerate(reversed(grid))) / 1e5
     labels = (sum(g // 4 for g in grid) % 3 + 1).astype(np.uint8)

@@ -14,7 +14,7 @@ from elephant.progress import CancelToken, NeverCancelled, NoReporter, ProgressR
 
 
 class Recorder:
-    """Keeps what it is told."""
+    """Records its calls."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, int, int]] = []

@@ -1,4 +1,4 @@
-"""Movies whose blocks are packed with filters that HDF5 does not bring."""
+"""Movies compressed with filters that HDF5 does not include."""
 
 import importlib
 import pickle

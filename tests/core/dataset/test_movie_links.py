@@ -18,7 +18,7 @@ VALUES = ramp()
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """A movie in somebody else's folder."""
+    """A movie in another user's folder."""
     (tmp_path / "theirs").mkdir()
     return write_movie(tmp_path / "theirs" / "secret.h5", VALUES + 1)
 
@@ -80,7 +80,7 @@ def test_a_file_of_somebody_else_is_not_read(
 
 
 def test_partitions_beside_it_are_read_and_links_on_the_disk_are_followed(tmp_path: Path) -> None:
-    """A link on the disk is made by somebody who may read what it leads to; a movie cannot make one."""
+    """Symbolic links are made by users who may read their targets; a movie cannot create one."""
     (tmp_path / "mine").mkdir()
     write_movie(tmp_path / "elsewhere.h5", VALUES)
     os.symlink(tmp_path / "elsewhere.h5", tmp_path / "mine" / "m-00-00.h5")  # noqa: PTH211 - plainer

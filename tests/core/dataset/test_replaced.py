@@ -1,4 +1,4 @@
-"""A movie that is not the one any more that its dataset was made from."""
+"""A movie that was replaced after its dataset was made."""
 
 import os
 import shutil

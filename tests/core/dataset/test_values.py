@@ -1,4 +1,4 @@
-"""Movies of floats: what is kept of their values, and what is said of it."""
+"""Movies of floats: how values are scaled, and the messages about it."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The physical size of voxels, kept with the dataset."""
+"""The physical size of voxels, stored with the dataset."""
 
 import logging
 from pathlib import Path
@@ -19,7 +19,7 @@ OF_0, OF_1 = VoxelSize(2, 0.25, 0.5), VoxelSize(4, 0.75, 0.6)
 
 
 def described(folder: Path, setup: str = "s00") -> Path:
-    """Write a movie of a source, and an .xml that tells the voxel sizes of two."""
+    """Write a movie of one source, and an .xml with the voxel sizes of two."""
     setups = SETUP.format(0, "µm", "0.5 0.25 2") + SETUP.format(1, "mm", "0.6 0.75 4")
     written(folder, f"<ViewSetups>{setups}</ViewSetups>{TIMES}")
     return write_movie(folder / "m.h5", ramp(), setup=setup)

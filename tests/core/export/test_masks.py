@@ -100,7 +100,7 @@ def test_painting_can_be_ended_within_a_mask(n_looks: int, monkeypatch: pytest.M
 
 
 def one_by_one(shape: tuple[int, ...], cells: list[MarkedNucleus], voxel: VoxelSize) -> np.ndarray:
-    """Paint as the method is written down: shell after shell, cell after cell."""
+    """Paint as the method is described: shell after shell, cell after cell."""
     mask = np.zeros(shape, dtype=np.uint16)
     scale = voxel.last(len(shape))
     painted = [(Ellipsoid.from_spot(cell.spot, len(shape)), cell.value) for cell in cells]

@@ -1,4 +1,4 @@
-"""What a model was trained on is told beside it, and is never in its way."""
+"""The provenance of a model is stored beside it, and never prevents its use."""
 
 import json
 import logging

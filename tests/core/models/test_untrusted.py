@@ -1,4 +1,4 @@
-"""Model files that somebody made to do harm, or by mistake."""
+"""Malicious and damaged model files."""
 
 import io
 import os
@@ -68,7 +68,7 @@ def test_a_packed_file_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypa
 
 
 def test_a_false_table_of_contents_is_refused(tmp_path: Path) -> None:
-    """The same weights ten thousand times: a small file, and much memory for whoever believes it."""
+    """The same weights ten thousand times: a small file that would take much memory."""
     file, weights = tmp_path / "x.pth", state()
     torch.save([weights] * 10_000, file)
     with pytest.raises(ModelFileError, match=r"10000 networks.*more than the 32"):

@@ -1,4 +1,4 @@
-"""What a model was trained with is kept, and said where it is used in another way; so is what lies outside."""
+"""The settings of a model's training are stored, and a warning says when it is used with others."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,7 +157,7 @@ def test_r_min_above_r_max_is_reported(made: tuple[ModelWork, list[Spot]], caplo
 
 @pytest.mark.parametrize("n_crops", [1, 4])
 def test_a_training_that_diverges_keeps_its_last_good_epoch(made: tuple[ModelWork, list[Spot]], n_crops: int) -> None:
-    """The learning rate goes up after the second epoch."""
+    """The learning rate rises after the second epoch."""
     work, spots = made
     saved: list[bytes] = []
 

@@ -1,4 +1,4 @@
-"""What would change a model that somebody else is changing is refused, and changes nothing."""
+"""Changing a model that another process is changing is refused, and changes nothing."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What the pieces of work say in a model's history."""
+"""The provenance that each kind of work records."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -140,15 +140,22 @@ def cut_crop(
     device: torch.device,
     rng: np.random.Generator,
 ) -> Crop:
-    """Cut a random crop that holds an annotated spot, augmented; see :func:`elephant.crops.sample.draw`.
+    """Cut a random, augmented crop that holds an annotated spot.
 
-    Both timepoints of a pair turn, flip and scale by the same transform, and the displacements with them; their
-    contrast stays.
+    Both timepoints of a pair, and their displacements, are transformed together; the contrast of a pair is not changed.
 
     Parameters
     ----------
+    sample
+        A labelled timepoint, or a pair of timepoints with flow labels.
     crop_size
-        Voxels, (Z), Y, X; where the image is smaller, the image's.
+        Voxels, (Z), Y, X; axes on which the image is smaller get the image's size.
+    params
+        Ranges of the augmentations.
+    device
+        Device of the crop.
+    rng
+        Source of the random choices.
 
     Raises
     ------

@@ -102,7 +102,7 @@ def draw(
     Parameters
     ----------
     crop_size
-        Voxels, (Z), Y, X; where the image is smaller, the image's.
+        Voxels, (Z), Y, X; axes on which the image is smaller get the image's size.
     cut
         Cuts a box, transformed about its middle by a matrix from :func:`random_transform`.
 

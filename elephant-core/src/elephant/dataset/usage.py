@@ -1,8 +1,8 @@
-"""Work that reads a dataset keeps it from being replaced: a lock that many readers share.
+"""A shared lock that keeps a dataset from being replaced while it is read.
 
-It is held on ``.in-use.lock`` in the dataset's folder. The file stays, since removing one that several processes share
-would give each of them a lock of its own. Windows has no such locks, and does not let anybody move files that are open.
-Where a folder cannot be written, or its file system has no locks, work goes on without one.
+It is held on ``.in-use.lock`` in the dataset's folder. The file is never removed, since processes that share it would
+then lock different files. Windows has no such locks, but does not allow open files to be moved. If a folder cannot be
+written, or its file system has no locks, work continues without one.
 """
 
 from collections.abc import Iterator
@@ -17,21 +17,21 @@ LOCK = ".in-use.lock"
 
 @contextmanager
 def reading(folder: Path) -> Iterator[None]:
-    """Keep a dataset's arrays from being replaced inside the block; any number of processes and threads may.
+    """Keep a dataset's arrays from being replaced inside the block; many processes and threads may do so at once.
 
     Raises
     ------
     InUseError
         They are being replaced.
     """
-    refusal = f"the dataset {folder.name} is being made again: wait until that ends, and try again"
+    refusal = f"the dataset {folder.name} is being generated again: wait until that ends, and try again"
     with _locked(folder, refusal, is_shared=True):
         yield
 
 
 @contextmanager
 def replacing_arrays(folder: Path) -> Iterator[None]:
-    """Keep all others from working with a dataset inside the block.
+    """Keep all other work from using a dataset inside the block.
 
     Raises
     ------
