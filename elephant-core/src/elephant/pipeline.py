@@ -18,7 +18,6 @@ from elephant.config import (
     DetectionTrainingParams,
     FlowTrainingParams,
     Params,
-    PredictionParams,
     keep_axials_of,
 )
 from elephant.console import Console
@@ -33,13 +32,13 @@ from elephant.methods.annotations import Found, annotated_spots, found_spots
 from elephant.methods.detection import DETECTION
 from elephant.methods.flow import FLOW
 from elephant.methods.outcome import Outcome
-from elephant.methods.registry import detector_named
+from elephant.methods.registry import detect
 from elephant.methods.starting import start_model
-from elephant.methods.trained_model import Model, keep_each, load_model
+from elephant.methods.trained_model import Model, load_model
 from elephant.methods.training import TrainingRun, prepare_training
 from elephant.methods.work import ModelWork
 from elephant.tracking import Tracks, join_spots
-from elephant.types import DetectedSpot, Link, Spot
+from elephant.types import Link, Spot
 
 __all__ = [
     "Model", "Tracks", "TrainingInterrupted", "detect", "export_ctc", "link", "load_model", "open_dataset", "train",
@@ -159,61 +158,6 @@ def train_flow(
         device,
         quiet,
     )
-
-
-def detect(
-    images: MovieLike,
-    method: str,
-    *,
-    voxel_size: Edges | None = None,
-    timepoints: Sequence[int] | None = None,
-    quiet: bool = False,
-    **params: Any,
-) -> dict[int, list[DetectedSpot]]:
-    """Find nuclei by a method of another package, which needs no training.
-
-    Parameters
-    ----------
-    images
-        A dataset, its folder, or an array, (T, (Z), Y, X) or ((Z), Y, X); see :func:`open_dataset`.
-    method
-        Its name: packages add methods under the entry-point group ``elephant.methods``.
-    voxel_size
-        Physical size of a voxel, (Z), Y, X; by default the dataset's.
-    timepoints
-        Which ones; by default all.
-    quiet
-        Whether to show no progress.
-    **params
-        Parameters of the method.
-
-    Returns
-    -------
-    dict
-        The nuclei of each timepoint: what :func:`link` takes.
-
-    Raises
-    ------
-    elephant.errors.InvalidInputError
-        There is no such method, or a parameter is unknown or wrong.
-    elephant.errors.PluginError
-        The package of the method failed.
-    KeyboardInterrupt
-        Ctrl-C.
-    """
-    is_stored = isinstance(images, Dataset | Path | str)
-    dataset = open_dataset(images, voxel_size=None if is_stored else voxel_size, quiet=quiet)
-    voxel = chosen_voxel_size(voxel_size, dataset)
-    chosen = detector_named(method, params, dataset.n_dims)
-    wanted = range(dataset.n_timepoints) if timepoints is None else timepoints
-    for t in wanted:
-        dataset.check_timepoint(t)
-    found: dict[int, list[DetectedSpot]] = {}
-    said = lambda: f"{len(found)} of {len(wanted)} timepoints were done"  # noqa: E731
-    with Console(quiet).attend(said) as (bars, cancel):
-        nuclei = chosen.predict_all(dataset, wanted, PredictionParams(), voxel, cancel)
-        keep_each(nuclei, len(wanted), bars, found.__setitem__)
-    return found
 
 
 def link(

@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from elephant.config import PredictionParams
+from elephant.console import Console
 from elephant.dataset import Dataset
+from elephant.dataset.opening import Edges, MovieLike, chosen_voxel_size, open_dataset
 from elephant.errors import PluginError
 from elephant.images import normalise
 from elephant.keywords import params_of
 from elephant.methods.base import Detector
+from elephant.methods.trained_model import keep_each
 from elephant.methods.work import chosen_box
 from elephant.plugins import Plugin, installed_class
 from elephant.progress import CancelToken
@@ -117,3 +121,58 @@ def detector_named(name: str, params: Mapping[str, Any], n_dims: int) -> Install
         if kind.__abstractmethods__:
             raise PluginError(f"{kind.__name__} does not define {', '.join(sorted(kind.__abstractmethods__))}")
         return InstalledDetector(plugin, params_of(kind, params, n_dims))
+
+
+def detect(
+    images: MovieLike,
+    method: str,
+    *,
+    voxel_size: Edges | None = None,
+    timepoints: Sequence[int] | None = None,
+    quiet: bool = False,
+    **params: Any,
+) -> dict[int, list[DetectedSpot]]:
+    """Find nuclei by a method of another package, which needs no training.
+
+    Parameters
+    ----------
+    images
+        A dataset, its folder, or an array, (T, (Z), Y, X) or ((Z), Y, X); see :func:`elephant.open_dataset`.
+    method
+        Its name: packages add methods under the entry-point group ``elephant.methods``.
+    voxel_size
+        Physical size of a voxel, (Z), Y, X; by default the dataset's.
+    timepoints
+        Which ones; by default all.
+    quiet
+        Whether to show no progress.
+    **params
+        Parameters of the method.
+
+    Returns
+    -------
+    dict
+        The nuclei of each timepoint: what :func:`elephant.link` takes.
+
+    Raises
+    ------
+    elephant.errors.InvalidInputError
+        There is no such method, or a parameter is unknown or wrong.
+    elephant.errors.PluginError
+        The package of the method failed.
+    KeyboardInterrupt
+        Ctrl-C.
+    """
+    is_stored = isinstance(images, Dataset | Path | str)
+    dataset = open_dataset(images, voxel_size=None if is_stored else voxel_size, quiet=quiet)
+    voxel = chosen_voxel_size(voxel_size, dataset)
+    chosen = detector_named(method, params, dataset.n_dims)
+    wanted = range(dataset.n_timepoints) if timepoints is None else timepoints
+    for t in wanted:
+        dataset.check_timepoint(t)
+    found: dict[int, list[DetectedSpot]] = {}
+    said = lambda: f"{len(found)} of {len(wanted)} timepoints were done"  # noqa: E731
+    with Console(quiet).attend(said) as (bars, cancel):
+        nuclei = chosen.predict_all(dataset, wanted, PredictionParams(), voxel, cancel)
+        keep_each(nuclei, len(wanted), bars, found.__setitem__)
+    return found
