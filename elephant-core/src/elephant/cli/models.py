@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from elephant.models.provenance_text import ModelProvenance
     from elephant.models.versions import ModelVersion
 
+_REPLACED = "unknown: the file was replaced by other means"
+
 _HELP = """List, inspect, import and restore models.
 
 A model is a .pth file: a path, or a name below the workspace's folder models.
@@ -88,7 +90,7 @@ def info(model: str, workspace: Path | None, as_json: bool) -> int:
     if as_json:
         print_json(found)
         return DONE
-    told = provenance_of(path)
+    provenance = provenance_of(path)
     click.secho(str(path), bold=True)
     rows = {
         "kind": found["kind"] or "unknown: another architecture",
@@ -98,7 +100,7 @@ def info(model: str, workspace: Path | None, as_json: bool) -> int:
         "numbers": "all finite" if found["finite"] else "some are NaN or infinite: its training diverged",
         "size": in_bytes(found["bytes"]),
         "changed": found["changed"],
-        "holds": found["holds"] or ("unknown: the file was replaced by other means" if told.entries else "not known"),
+        "holds": found["holds"] or (_REPLACED if provenance.entries else "not known"),
         "versions": len(found["generations"]) or "none",
     }
     for label, value in rows.items():
@@ -106,16 +108,17 @@ def info(model: str, workspace: Path | None, as_json: bool) -> int:
     for version in found["generations"]:
         held = f", {version['holds']}" if version["holds"] else ""
         click.echo(f"    {version['number']:3}  saved {version['saved']}, {in_bytes(version['bytes'])}{held}")
-    _echo_provenance(told)
+    _echo_provenance(provenance)
     return DONE
 
 
-def _echo_provenance(told: "ModelProvenance") -> None:
+def _echo_provenance(provenance: "ModelProvenance") -> None:
     from elephant.models.provenance_text import details, summary
 
-    click.echo(f"  {'provenance':13}{counted(len(told.entries), 'entry', 'entries') if told.entries else 'none'}")
-    for entry in reversed(told.entries):
-        gone = "" if told.is_in(entry) or entry.what == "restored" else " (no longer in it)"
+    entries = provenance.entries
+    click.echo(f"  {'provenance':13}{counted(len(entries), 'entry', 'entries') if entries else 'none'}")
+    for entry in reversed(entries):
+        gone = "" if provenance.is_in(entry) or entry.what == "restored" else " (no longer in it)"
         click.echo(f"    {_at(entry.saved)}  {summary(entry)}{gone}")
         if more := details(entry):
             click.echo(f"    {'':22}  {more}")
@@ -182,14 +185,14 @@ def _summary(path: Path) -> dict[str, Any]:
     from elephant.models.provenance_text import provenance_of
     from elephant.models.versions import versions
 
-    status, told = path.stat(), provenance_of(path)
+    status, provenance = path.stat(), provenance_of(path)
     found: dict[str, Any] = {
         "model": str(path),
         "bytes": status.st_size,
         "changed": _in_local_time(datetime.fromtimestamp(status.st_mtime, UTC)),
-        "generations": [_version_as_json(version, told) for version in versions(path)],
-        "holds": _in_words(told.held()),
-        "history": [_entry_as_json(entry, told) for entry in reversed(told.entries)],
+        "generations": [_version_as_json(version, provenance) for version in versions(path)],
+        "holds": _in_words(provenance.held()),
+        "history": [_entry_as_json(entry, provenance) for entry in reversed(provenance.entries)],
     }
     try:
         members = load_state_dicts(path)
@@ -204,19 +207,19 @@ def _summary(path: Path) -> dict[str, Any]:
     }
 
 
-def _version_as_json(version: "ModelVersion", told: "ModelProvenance") -> dict[str, Any]:
+def _version_as_json(version: "ModelVersion", provenance: "ModelProvenance") -> dict[str, Any]:
     return {
         "number": version.number,
         "saved": _in_local_time(version.saved),
         "interim": version.is_interim,
         "bytes": version.path.stat().st_size,
-        "holds": _in_words(told.held(version.number)),
+        "holds": _in_words(provenance.held(version.number)),
     }
 
 
-def _entry_as_json(entry: "ProvenanceEntry", told: "ModelProvenance") -> dict[str, Any]:
+def _entry_as_json(entry: "ProvenanceEntry", provenance: "ModelProvenance") -> dict[str, Any]:
     times = {"began": _at(entry.began), "saved": _at(entry.saved)}
-    return entry.model_dump(mode="json", exclude={"changed"}) | times | {"is_in": told.is_in(entry)}
+    return entry.model_dump(mode="json", exclude={"changed"}) | times | {"is_in": provenance.is_in(entry)}
 
 
 def _in_words(entry: "ProvenanceEntry | None") -> str | None:
@@ -244,16 +247,8 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> N
 
 def _row(model: dict[str, Any]) -> tuple[object, ...]:
     kind = "damaged" if model["error"] else model["kind"] or "unknown"
-    changed = model["changed"][:16]
-    return (
-        model["name"],
-        kind,
-        _axes(model),
-        model["members"] or "-",
-        in_bytes(model["bytes"]),
-        changed,
-        len(model["generations"]),
-    )
+    size, changed = in_bytes(model["bytes"]), model["changed"][:16]
+    return model["name"], kind, _axes(model), model["members"] or "-", size, changed, len(model["generations"])
 
 
 def _axes(model: dict[str, Any]) -> str:
@@ -274,14 +269,16 @@ def _model() -> click.Argument:
     return click.Argument(["model"], metavar="NAME.pth")
 
 
-_as_json = "Print the result as JSON."
+def _as_json() -> Option:
+    return options.as_json("Print the result as JSON.")
+
 
 command = click.Group(
     "models",
     help=_HELP,
     commands=[
-        Command("list", callback=list_models, help=_LIST, params=[options.as_json(_as_json), options.workspace()]),
-        Command("info", callback=info, help=_INFO, params=[_model(), options.as_json(_as_json), options.workspace()]),
+        Command("list", callback=list_models, help=_LIST, params=[_as_json(), options.workspace()]),
+        Command("info", callback=info, help=_INFO, params=[_model(), _as_json(), options.workspace()]),
         Command(
             "import",
             callback=import_model,
@@ -290,7 +287,7 @@ command = click.Group(
                 click.Argument(["file"], type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.pth"),
                 click.Argument(["name"], required=False, metavar="[NAME.pth]"),
                 Option(["--overwrite"], is_flag=True, help="Replace an existing model."),
-                options.as_json("Print the result as JSON."),
+                _as_json(),
                 options.workspace(),
             ],
         ),

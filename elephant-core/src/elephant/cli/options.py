@@ -12,6 +12,7 @@ import click
 from elephant.cli.running import Session
 from elephant.cli.variables import unknown_variables, value_of
 
+IMAGE_SECTION = "Image"
 _REPEATED = f"{__name__}.repeated"
 
 logger = logging.getLogger(__name__)
@@ -107,10 +108,6 @@ def _switch(names: list[str], field: str, words: str) -> click.Option:
     return Option([*names, field], is_flag=True, expose_value=False, callback=take, help=words, section="Other")
 
 
-MODEL_SECTION, IMAGE_SECTION, PLACES = "Model", "Image", "Locations"
-DEVICES = "auto, cpu, cuda, cuda:1, mps"
-
-
 def dataset_argument() -> click.Argument:
     """Return the argument DATASET."""
     return click.Argument(["dataset"], metavar="DATASET")
@@ -124,7 +121,7 @@ def workspace() -> Option:
         envvar="ELEPHANT_WORKSPACE",
         show_envvar=True,
         metavar="FOLDER",
-        section=PLACES,
+        section="Locations",
         help="Folder of the datasets (datasets/) and models (models/); by default ./workspace, if it exists. A path "
         "works in place of a name.",
     )
@@ -155,7 +152,7 @@ def device() -> Option:
         show_default=True,
         metavar="NAME",
         section="Other",
-        help=f"Device to compute on: {DEVICES}.",
+        help="Device to compute on: auto, cpu, cuda, cuda:1, mps.",
     )
 
 

@@ -21,6 +21,9 @@ from elephant.errors import Cancelled, ElephantError
 if TYPE_CHECKING:
     from elephant.console import Console
 
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+EXIT_STATUSES = "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
+
 # What the core advises those who use a server, and what a person at a shell does instead.
 REMEDIES = MappingProxyType(
     {
@@ -127,11 +130,6 @@ class _Words(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
         return prefix + self._session.in_options(record.getMessage())
-
-
-DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
-
-EXIT_STATUSES = "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 
 
 def run(command: click.Command, argv: Sequence[str], name: str = "elephant") -> int:
