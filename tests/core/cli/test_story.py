@@ -289,7 +289,7 @@ def test_training_asks_for_something_to_train_on(story: Path, shell: Shell) -> N
     assert not (story / "ws" / "models" / "new.pth").exists()
     done = shell(*train, "--spots", story / "annotated.csv", "--start", "pretrained")
     assert done.status == 1
-    assert "versatile3d.pth is not there" in done.err
+    assert "the pretrained model versatile3d.pth is missing" in done.err
 
 
 def test_ctrl_c_leaves_the_last_finished_epoch(story: Path, shell: Shell) -> None:
