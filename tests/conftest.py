@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Give a server that runs until the tests end; leave it running and idle."""
     folder = tmp_path_factory.mktemp("server")
     running = RunningServer.start(folder, settings_of(folder))
@@ -35,3 +35,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running.wait_until_serving()
     finally:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def server(stack: RunningServer) -> RunningServer:
+    """Give the same.
+
+    Folders whose tests play on several kinds of server have a fixture of this name with parameters. Were this one made
+    anew for each of them, as pytest does where a fixture with parameters hides one of its name, each would start it.
+    """
+    return stack

@@ -15,27 +15,25 @@ QUEUES = ("update", "dataset", "log")
 
 
 @pytest.fixture(scope="session", params=["stack", "one process"])
-def server(
-    request: pytest.FixtureRequest, server: RunningServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningServer]:
-    """Give a server of each kind; the one process speaks to the RabbitMQ of the other."""
-    if request.param == "stack":
-        yield server
-        return
-    running = _one_process(tmp_path_factory, server)
-    try:
-        yield running.wait_until_serving()
-    finally:
-        running.stop()
+def server(request: pytest.FixtureRequest) -> RunningServer:
+    """Give a server of each kind."""
+    running: RunningServer = request.getfixturevalue("stack" if request.param == "stack" else "one_process")
+    return running
 
 
-def _one_process(tmp_path_factory: pytest.TempPathFactory, stack: RunningServer) -> RunningServer:
+@pytest.fixture(scope="session")
+def one_process(stack: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Give a server of one process, which speaks to the RabbitMQ of the other."""
     folder = tmp_path_factory.mktemp("one-process")
     values = {
         "ELEPHANT_RABBITMQ_HOST": "127.0.0.1",
         "ELEPHANT_RABBITMQ_NODE_PORT": str(stack.rabbitmq_port),
     }
-    return RunningServer.start(folder, settings_of(folder) | values, module="elephant_server.embedded")
+    running = RunningServer.start(folder, settings_of(folder) | values, module="elephant_server.embedded")
+    try:
+        yield running.wait_until_serving()
+    finally:
+        running.stop()
 
 
 @pytest.fixture(scope="session")
