@@ -84,7 +84,7 @@ def test_nothing_starts_while_a_dataset_is_replaced(shell_with_dataset: Shell) -
     dataset = Dataset(shell_with_dataset.folder / "d")
 
     def use() -> None:
-        with pytest.raises(InUseError, match="the dataset d is being made again"), dataset.in_use():
+        with pytest.raises(InUseError, match="the dataset d is being generated again"), dataset.in_use():
             pytest.fail("it is being replaced")
 
     trying = During(use)

@@ -17,8 +17,7 @@ from elephant.dataset.readers import reader_of_movie
 from elephant.dataset.readers.base import say_what_was_taken
 from elephant.dataset.readers.movie import Movie
 from elephant.dataset.source import DatasetSource, Fingerprint, differ, voxel_size_in_words
-from elephant.dataset.transaction import staging
-from elephant.dataset.usage import replacing_arrays
+from elephant.dataset.transaction import replacing_arrays, staging
 from elephant.dataset.values import (
     OutgrownError,
     Scaling,

@@ -14,8 +14,7 @@ from elephant.dataset.arrays import TimeSeries, open_array
 from elephant.dataset.check import READY, check_arrays
 from elephant.dataset.layout import labels_as_rgb, steady
 from elephant.dataset.source import DatasetSource
-from elephant.dataset.transaction import Journal, labels_journal, outputs_journal
-from elephant.dataset.usage import reading
+from elephant.dataset.transaction import Journal, labels_journal, outputs_journal, reading
 from elephant.errors import DatasetError, InvalidInputError, NotFoundError
 from elephant.io.atomic import explained_storage
 from elephant.io.paths import resolve_inside

@@ -12,8 +12,7 @@ from elephant.config import ConversionParams
 from elephant.dataset.arrays import create_array, for_values, open_array
 from elephant.dataset.layout import IMAGE_DTYPES, IMAGES, array_specs
 from elephant.dataset.source import DatasetSource
-from elephant.dataset.transaction import staging
-from elephant.dataset.usage import replacing_arrays
+from elephant.dataset.transaction import replacing_arrays, staging
 from elephant.dataset.values import (
     Scaling,
     ValueRange,

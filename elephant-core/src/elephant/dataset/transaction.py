@@ -1,10 +1,14 @@
-"""Replacing files of a dataset all at once, or not at all, whenever the process is killed.
+"""Replacing files of a dataset all at once, or not at all, and never while they are read.
 
 New files are written into a hidden folder beside the dataset's. Then a marker is written that says what will be done:
 which files are moved into place and which are removed, or, for whole arrays, that the old ones are moved aside and the
 new ones into place. Then that is done, one rename at a time, and the marker is removed. The next process that finds the
 hidden folder without an owner (a lock tells) looks for the marker. With it, the moves are carried on to their end.
 Without it, the new files are incomplete and are thrown away.
+
+A shared lock on ``.in-use.lock`` keeps arrays from being replaced while they are read. The file is never removed, since
+processes that share it would then lock different files. Windows has no such locks, but does not allow open files to be
+moved. If a folder cannot be written, or its file system has no locks, work continues without one.
 """
 
 import json
@@ -14,7 +18,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +26,9 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from elephant.errors import DatasetError
+from elephant.errors import DatasetError, InUseError
 from elephant.io.atomic import replacing, sync_files, sync_folder, sync_tree
+from elephant.io.locks import IS_POSIX, give_back, take
 
 _MARKER = "commit"
 # A file of an array, and nothing that leads elsewhere.
@@ -286,3 +291,49 @@ def recover_all(datasets: Path) -> None:
         if any(name.endswith(".zarr") or name == ".conversion" for name in names):
             recover(Path(folder))
         names[:] = [name for name in names if not name.endswith(".zarr") and not name.startswith(".")]
+
+
+LOCK = ".in-use.lock"
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Keep a dataset's arrays from being replaced inside the block; many processes and threads may do so at once.
+
+    Raises
+    ------
+    InUseError
+        They are being replaced.
+    """
+    refusal = f"the dataset {folder.name} is being generated again: wait until that ends, and try again"
+    with _locked(folder, refusal, is_shared=True):
+        yield
+
+
+@contextmanager
+def replacing_arrays(folder: Path) -> Iterator[None]:
+    """Keep all other work from using a dataset inside the block.
+
+    Raises
+    ------
+    InUseError
+        It is in use.
+    """
+    refusal = (
+        f"the dataset {folder.name} is in use by a training, a prediction or another conversion, here or in "
+        "another program: wait until it ends, or stop it, and convert again; nothing was changed"
+    )
+    with _locked(folder, refusal, is_shared=False):
+        yield
+
+
+@contextmanager
+def _locked(folder: Path, refusal: str, *, is_shared: bool) -> Iterator[None]:
+    with ExitStack() as stack:
+        if IS_POSIX:
+            with suppress(OSError):
+                handle = take(folder / LOCK, is_shared=is_shared)
+                if handle is None:
+                    raise InUseError(refusal)
+                stack.callback(give_back, handle)
+        yield
