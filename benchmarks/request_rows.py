@@ -50,7 +50,7 @@ def updates(bench: Bench) -> Iterator[Row]:
     """Time a label update."""
     spots = bench.movie.spots(0, bench.sizes.n_spots)
     for name, threshold in (("", 0.0), (", automatic background", 0.1)):
-        # Two sets in turns: whoever noticed that nothing has changed would gain nothing.
+        # Two sets in turns: noticing that nothing has changed would gain nothing.
         works = {
             str(i): _posting(bench, "seg/update", update_body(bench, some, threshold), [])
             for i, some in enumerate((spots, moved(spots, bench.movie.truth.voxel)))

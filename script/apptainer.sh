@@ -40,7 +40,7 @@ build() {
         --build-arg "BASE=${ELEPHANT_BASE:-debian:bookworm-slim}" "$@" "$SIF" elephant.def
 }
 
-# Others have accounts on such machines, too: whoever may use this one knows its token.
+# Others have accounts on such machines, too: those who may use this server know its token.
 make_token() {
     local file=$1
     [ ! -s "$file" ] || return 0

@@ -51,7 +51,7 @@ class Scores:
 
     @property
     def wrong(self) -> set[int]:
-        """Indices of found nuclei that are none."""
+        """Indices of detections that match no nucleus."""
         return set(range(self.n_found)) - {found for _, found in self.matches}
 
     def __str__(self) -> str:

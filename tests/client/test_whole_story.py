@@ -65,7 +65,7 @@ def test_annotate_train_predict_correct_train_live_link_track_back_export(user: 
 
 
 def tell(words: str) -> None:
-    """Print what became of a step, for whoever plays the story."""
+    """Print what became of a step, for the person who plays the story."""
     print(words, flush=True)
 
 

@@ -205,7 +205,7 @@ class Ears:
         try:
             self._listen()
         except pika.exceptions.AMQPError as error:
-            # The client's connection ends with the broker's: whoever waits for a message learns why none comes.
+            # The client's connection ends with the broker's: a wait for a message then says why none comes.
             self.heard["error"].append((time.monotonic(), repr(error)))
 
     def _listen(self) -> None:

@@ -21,7 +21,7 @@ from faults.cases import RECOVERY_LIMIT_S
 from faults.ground import Ground
 from stack.running import RunningServer, wait_until
 
-# An answer to whoever waits for what has broken.
+# An answer to those who wait for what has broken.
 ANSWER_LIMIT_S = 20.0
 # A server that is gone is said to be within seconds.
 REFUSAL_LIMIT_S = 10.0

@@ -1,4 +1,4 @@
-"""Addresses of models that are none, or that nobody may reach through the server."""
+"""Invalid addresses of models, and those that nobody may reach through the server."""
 
 from faults.cases import Case
 from faults.inputs.asking import changed

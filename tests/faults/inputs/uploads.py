@@ -1,4 +1,4 @@
-"""Uploads out of order, without their parts, and under names that are none of a movie."""
+"""Uploads out of order, without their parts, and under names that no movie has."""
 
 from typing import Any
 

@@ -128,7 +128,7 @@ def trust_of(settings: Settings) -> ssl.SSLContext | None:
 
 
 def trust_only(certificate: Path) -> ssl.SSLContext:
-    """Return a context that trusts a certificate itself, whoever signed it.
+    """Return a context that trusts this certificate, no matter who signed it.
 
     Raises
     ------

@@ -172,7 +172,7 @@ def _run(command: click.Command, argv: Sequence[str], name: str) -> int:
     except (Cancelled, click.Abort, KeyboardInterrupt) as error:
         click.secho(f"interrupted: {error}" if str(error) else "interrupted", fg="yellow", err=True)
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read the output, such as `head`, has had enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (ElephantError, OSError, MemoryError) as error:

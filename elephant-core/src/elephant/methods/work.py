@@ -80,7 +80,7 @@ def check_output(values: NDArray[np.floating], model_path: Path) -> None:
     Raises
     ------
     ModelFileError
-        It gave numbers that are none: some weights are so large that they lead to such.
+        It produced NaN or infinity: some of its weights are so large that they overflow.
     """
     if not np.isfinite(values).all():
         raise ModelFileError(

@@ -1,4 +1,4 @@
-"""Model files: finding one by its name, and telling which kind of network it holds."""
+"""Model files: finding one by its name, and which kind of network it holds."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping

@@ -36,7 +36,7 @@ async function look() {
   await Promise.all([curves.refresh(running), showModels(), lookAtData()]);
 }
 
-/** Look at datasets and results; whoever asks meanwhile has it done once more, since something may have changed. */
+/** Look at datasets and results; a request meanwhile has it done once more, since something may have changed. */
 async function lookAtData() {
   isWanted = true;
   if (isLooking) return;
