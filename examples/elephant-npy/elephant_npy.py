@@ -20,7 +20,10 @@ class NpyReader(Reader):
     @classmethod
     def open(cls, path: Path, setup: int | None, *, fill_gaps: bool, cancel: CancelToken) -> Self:
         """Look at the header of the file; such a file has one source, and no gaps."""
-        array = np.load(path, mmap_mode="r")
+        try:
+            array = np.load(path, mmap_mode="r")
+        except (ValueError, EOFError) as error:
+            raise DatasetError(f"{path.name} is no array of numbers, or not whole: save it again") from error
         if array.ndim not in (3, 4) or array.size == 0:
             raise DatasetError(f"expected {path.name} to be T, Z, Y, X or T, Y, X, got the shape {array.shape}")
         shape = (*(1,) * (4 - array.ndim), *array.shape[1:])

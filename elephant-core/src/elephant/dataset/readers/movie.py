@@ -63,7 +63,7 @@ class InstalledReader:
         if reader.dtype not in DTYPES:
             raise DatasetError(
                 f"expected images of {path.name} to be {', '.join(DTYPES)}, got {reader.dtype}: convert the movie to "
-                "16 bits first"
+                "uint16 first"
             )
         check_memory(reader.shape, reader.path)
         choose((reader.setup, *reader.others) if setup is None else (reader.setup,), setup, path)
