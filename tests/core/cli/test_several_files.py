@@ -19,7 +19,7 @@ def joined(folder: Path, *parts: list[SpotRecord]) -> list[SpotRecord]:
     paths = [folder / f"{'abc'[i]}.json" for i in range(len(parts))]
     for path, part in zip(paths, parts, strict=True):
         write_spots(path, part)
-    return read_all_spots(paths)
+    return read_all_spots(paths, 2)
 
 
 def test_parts_that_know_of_each_other_stay_as_they_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -64,4 +64,16 @@ def test_negative_tracks_mean_no_track_and_collide_with_nothing(tmp_path: Path) 
 
 def test_one_file_is_as_it_is(tmp_path: Path) -> None:
     write_spots(tmp_path / "a.csv", [spot(0, 1, id=0), spot(0, 1, id=0)])
-    assert read_all_spots([tmp_path / "a.csv"]) == read_spots(tmp_path / "a.csv")
+    assert read_all_spots([tmp_path / "a.csv"], 2) == read_spots(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("header", "n_dims", "is_flat"), [("t,x,y", 3, True), ("t,x,y", 2, False), ("t,x,z,y", 3, False)]
+)
+def test_a_table_without_z_is_not_taken_for_3d_in_silence(
+    header: str, n_dims: int, *, is_flat: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = "0,1,2,3" if "z" in header else "0,1,2"
+    (tmp_path / "a.csv").write_text(f"{header},radius\n{row},3\n{row},4\n")
+    assert len(read_all_spots([tmp_path / "a.csv"], n_dims)) == 2
+    assert ("a.csv: z is 0 for all spots, but the dataset is 3D" in caplog.text) is is_flat

@@ -64,7 +64,7 @@ def export(dataset: str, spots: tuple[Path, ...], output: Path, **values: Any) -
         raise click.UsageError(f"--output: {error}") from error
     check_output(output, exporter, overwrite=values["overwrite"])
     opened = open_dataset(dataset, values["workspace"])
-    records = read_all_spots(spots)
+    records = read_all_spots(spots, opened.n_dims)
     params = _params(values, opened, needs_voxel_size=exporter.kind.needs_voxel_size)
     _say_what_is_beyond(records, opened)
     movie = TrackedMovie(opened, [_nucleus(record) for record in records], params)

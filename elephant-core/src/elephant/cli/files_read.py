@@ -218,12 +218,12 @@ def _shortened(value: Any) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
-def read_all_spots(paths: Sequence[Path]) -> list[SpotRecord]:
+def read_all_spots(paths: Sequence[Path], n_dims: int) -> list[SpotRecord]:
     """Read the spots of all files, in the order given.
 
     Each spot counts once, also where several files hold it. Ids that an earlier file has too are given anew, with
     the parents that refer to them, and so are numbers of tracks that cannot mean the same track. A parent that is not
-    in its own file may be in an earlier one.
+    in its own file may be in an earlier one. In 3D, a warning says where no spot has a ``z``.
 
     Raises
     ------
@@ -233,5 +233,7 @@ def read_all_spots(paths: Sequence[Path]) -> list[SpotRecord]:
     joined: list[SpotRecord] = []
     for path in paths:
         part = read_spots(path)
+        if n_dims == 3 and len(part) > 1 and not any(record.pos[2] for record in part):
+            logger.warning("%s: z is 0 for all spots, but the dataset is 3D: is the column z missing?", path.name)
         joined += fitted(part, joined, path.name) if joined else part
     return joined

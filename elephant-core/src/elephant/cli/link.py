@@ -74,7 +74,7 @@ def link(dataset: str, spots: tuple[Path, ...], model: str | None, **values: Any
         raise click.UsageError(f"--join: expected a distance above 0, got {largest}")
     opened = open_dataset(dataset, values["workspace"])
     path = None if model is None else find(MODELS, model, values["workspace"])
-    groups = _numbered(read_all_spots(spots), opened)
+    groups = _numbered(read_all_spots(spots, opened.n_dims), opened)
     timepoints = parse_timepoints(values["timepoints"], opened.n_timepoints)
     chosen = {t: groups[t] for t in timepoints if t in groups}
     n_others = sum(len(records) for t, records in groups.items() if t not in chosen)

@@ -107,7 +107,7 @@ def _of_spots(dataset: "Dataset", files: Sequence[Path], values: Mapping[str, An
     from elephant.methods.training import prepare_training
 
     params = build(DetectionTrainingParams, values, dataset.n_dims)
-    spots = [spot_of(record, Tag(values["tag"])) for record in read_all_spots(files)]
+    spots = [spot_of(record, Tag(values["tag"])) for record in read_all_spots(files, dataset.n_dims)]
     if not spots:
         raise InvalidInputError(f"nothing to train: {_names(files)} has no spots; annotate some nuclei first")
     return lambda work: prepare_training(DETECTION, work, spots, params)
@@ -120,7 +120,7 @@ def _of_links(dataset: "Dataset", files: Sequence[Path], values: Mapping[str, An
     from elephant.methods.training import prepare_training
 
     params = build(FlowTrainingParams, values, dataset.n_dims)
-    links = links_of(read_all_spots(files))
+    links = links_of(read_all_spots(files, dataset.n_dims))
     if not links:
         raise InvalidInputError(
             f"nothing to train: {_names(files)} contains no links; give its spots a parent, as "
