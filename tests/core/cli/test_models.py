@@ -124,7 +124,7 @@ def test_what_a_model_was_trained_on_is_shown(models: Path, shell: Shell) -> Non
             what="training", dataset=name, timepoints=(0, 3), annotated="links", n_annotations=9, lr=1e-4
         )
         ModelFile(path).save(weights, entry.model_copy(update={"epochs": 20, "steps": 40, "loss": 0.03141}))
-    assert shell("models", "restore", "flow.pth", "--generation", "2").status == 0
+    assert shell("models", "restore", "flow.pth", "--version", "2").status == 0
 
     found = shell("models", "info", "flow.pth", "--json").json
     assert found["holds"] == "trained on movie-a: timepoints 0, 3 · 9 links · 20 epochs · loss 0.0314"

@@ -57,7 +57,7 @@ current version is kept as well, so that this can be undone.
 \b
 Examples:
   elephant models restore nuclei.pth
-  elephant models restore nuclei.pth --generation 3
+  elephant models restore nuclei.pth --version 3
 """
 
 
@@ -298,7 +298,7 @@ command = click.Group(
             params=[
                 _model(),
                 Option(
-                    ["--generation"],
+                    ["--version", "--generation", "generation"],
                     type=int,
                     metavar="N",
                     help="Number of the version; by default the newest that is not damaged.",
