@@ -112,7 +112,8 @@ def convert(client: Client, movie: KnownMovie, options: DemoOptions) -> RemoteDa
     """Have the server make a dataset of the movie."""
     dataset = client.open_dataset(options.dataset, movie.truth.voxel[-movie.n_dims :])
     shape = (movie.reader.n_timepoints, *movie.shape)
-    print(f"Dataset {options.dataset!r}: {dataset.check(shape)}")
+    if dataset.check(shape) != "ready":
+        print(f"Converting the movie into the dataset {options.dataset}")
     client.generate(options.dataset, is_2d=movie.truth.is_2d, setup=options.setup)
     message = dataset.check(shape)
     if message != "ready":

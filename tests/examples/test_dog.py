@@ -82,7 +82,7 @@ def test_python_finds_them_and_links_them() -> None:
         (("--method", "dog", "--param", "radius"), "expected NAME=VALUE, got 'radius'"),
         (("--method", "dog", "--p-thresh", "0.4"), "--p-thresh: it has no effect with --method dog"),
         (("--method", "dog", "--output-prediction"), "--output-prediction: it has no effect with --method dog"),
-        (("--method", "dog", "--model", "m.pth"), "expected --model FILE, or --method NAME"),
+        (("--method", "dog", "--model", "m.pth"), "for another package: leave out one"),
         (("--model", "m.pth", "--param", "radius=1"), "--param: expected --method"),
         ((), "expected --model FILE, or --method NAME"),
     ],

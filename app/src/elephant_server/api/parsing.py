@@ -28,6 +28,7 @@ LONGEST_VALUE = 80
 # By the kind of the problem: what was expected.
 _EXPECTED = {
     "bool_type": "true or false (bool)",
+    "dict_type": "an object",
     "finite_number": "a finite number",
     "float_type": "a number",
     "float_parsing": "a number",

@@ -87,7 +87,9 @@ def predict(dataset: str, model: str | None, **values: Any) -> int:
 
 
 def _check_choice(model: str | None, values: Mapping[str, Any]) -> None:
-    if (model is None) is (values["method"] is None):
+    if model is not None and values["method"] is not None:
+        raise click.UsageError("--model is for the networks of elephant, --method for another package: leave out one")
+    if model is None and values["method"] is None:
         raise click.UsageError("expected --model FILE, or --method NAME for a method of another package")
     if values["method"] is None and values["param"]:
         raise click.UsageError("--param: expected --method, whose parameters they are, got none")

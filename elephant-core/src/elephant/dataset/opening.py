@@ -14,7 +14,7 @@ from elephant.dataset.dataset import Dataset
 from elephant.dataset.from_array import ArrayLike, ArrayMovie, write_array
 from elephant.dataset.layout import IMAGES
 from elephant.dataset.source import describe_difference, differ, voxel_size_in_words
-from elephant.errors import InvalidInputError
+from elephant.errors import InvalidInputError, NotFoundError
 from elephant.io.atomic import TemporaryFolder
 from elephant.keywords import check_names, leaves, params_of
 from elephant.progress import CancelToken, ProgressReporter
@@ -79,6 +79,10 @@ def open_dataset(
     make: _Make
     if isinstance(movie, Path | str):
         check_names(params, _NAMES)
+        if not Path(movie).exists():
+            raise NotFoundError(
+                f"there is no dataset or movie at {movie}: expected a dataset's folder, or a movie's file"
+            )
         n_dims = 2 if params.get("is_2d") else 3
         make = partial(convert, Path(movie))
     else:

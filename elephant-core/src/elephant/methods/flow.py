@@ -72,8 +72,7 @@ class FlowMethod(Method[Link, DisplacementParams, FlowTrainingParams, LabelledPa
             if why is None:
                 logger.info("Starting the flow model from random weights")
             else:
-                because = f"{why[:1].upper()}{why[1:]}"
-                logger.warning("%s. Starting the flow model from random weights: train it before use.", because)
+                logger.warning("%s. Starting the flow model from random weights: train it before use.", why)
             if wanted.seed is not None:
                 torch.manual_seed(wanted.seed)
             return ProvenanceEntry(what="random"), Ensemble([FlowNet(n_dims, wanted.n_keep_axials)])
