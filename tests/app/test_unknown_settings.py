@@ -42,10 +42,10 @@ def test_they_are_named_in_the_environment_and_in_files() -> None:
 def test_both_kinds_of_server_name_them_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stop(_settings: Settings) -> None:
+    def stop(*_: object) -> None:
         raise StackError("far enough")
 
-    monkeypatch.setattr(server, "_make_folders", stop)
+    monkeypatch.setattr(server, "make_folder", stop)
     monkeypatch.setattr(launcher, "find_programs", stop)
     for serve in (server.serve, launcher.serve):
         with pytest.raises(StackError, match="far enough"):

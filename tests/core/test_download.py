@@ -133,6 +133,8 @@ def test_a_name_is_looked_up_once_and_what_was_judged_is_connected_to(monkeypatc
     real = socket.getaddrinfo
 
     def rebinding(host: str, *arguments: object, **options: object) -> object:
+        if host == "127.0.0.1":  # threads of other tests look for their services
+            return real(host, *arguments, **options)
         looked_up.append(host)
         port = arguments[0]
         return real("127.0.0.1", port, type=socket.SOCK_STREAM) if len(looked_up) == 1 else real("8.8.8.8", port)
