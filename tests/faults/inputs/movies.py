@@ -153,7 +153,7 @@ MOVIES: dict[str, tuple[Make, str]] = {
         "finite",
     ),
     "of a size that nothing holds": (_absurd, "memory"),
-    "of a timepoint that is a link to itself": (edited(_looped), "links"),
+    "of a timepoint that is a link to itself": (edited(_looped), "link"),
     "of a timepoint in /etc": (linked("/etc/passwd"), "outside"),
     "of a timepoint in another dataset": (linked("../volume/volume.h5"), "outside"),
     "of an image in another dataset": (edited(_deeper), "outside"),
