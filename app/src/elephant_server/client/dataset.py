@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -226,8 +227,7 @@ class RemoteDataset:
         """
         last = self.describe().n_timepoints - 1
         body = self._requests.export_ctc(tracks.spots, tracks.numbers, 0, last)
-        target = Path(path).absolute()
-        ask = lambda: self._transport.download("download/ctc", body, target)  # noqa: E731
+        ask = partial(self._transport.download, "download/ctc", body, Path(path).absolute())
         if not self._follower.follow("download/ctc", body, ask):
             raise AbortedError("download/ctc")
 
