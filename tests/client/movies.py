@@ -78,6 +78,12 @@ class Movie:
         """Return the nuclei of a timepoint as spots of Mastodon: id, pos and covariance."""
         return [self._drawn(nucleus) for nucleus in self.frames[t]]
 
+    def holds(self, spot: Drawn) -> bool:
+        """Return whether the centre of a spot lies in the image."""
+        voxel = np.divide(spot["pos"], self.scales).round()
+        n = 3 if self.is_3d else 2
+        return bool((voxel[:n] >= 0).all() and (voxel[:n] < self.shape[::-1][:n]).all())
+
     def links(self, t: int) -> list[Drawn]:
         """Return the links from `t` to the timepoint after it."""
         before = {spot["id"]: np.array(spot["pos"]) for spot in self.drawn(t)}

