@@ -145,6 +145,7 @@ def write_long(path: Path, shape: tuple[int, int, int], n_timepoints: int) -> No
     with BigDataViewerWriter(path, shape, parameters.voxel) as writer:
         for frame in simulate(parameters):
             writer.append(frame.image)
+    path.with_suffix(".xml").unlink()  # it lists one timepoint, whatever follows
     lengthen(path, n_timepoints)
 
 
