@@ -7,10 +7,13 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from benchmarks import bodies
 from benchmarks.movies import BenchMovie, Sizes, provide
 from benchmarks.serving import Server, serve
+from benchmarks.yardstick_process import Yardstick
+from benchmarks.yardsticks import random_network
 from elephant.config import ConversionParams
 from elephant.dataset import Dataset, convert
 from elephant.models.unet import DetectionNet, FlowNet
@@ -76,13 +79,20 @@ class Bench:
 
     def detection_net(self) -> DetectionNet:
         """Return a detection network with random weights, the same each time, on the device."""
-        torch.manual_seed(0)
-        return DetectionNet(3, self.movie.n_keep_axials).to(self.device).eval()
+        return random_network(DetectionNet, self.movie.n_keep_axials).to(self.device)
 
     def flow_net(self) -> FlowNet:
         """Return a flow network likewise."""
-        torch.manual_seed(0)
-        return FlowNet(3, self.movie.n_keep_axials).to(self.device).eval()
+        return random_network(FlowNet, self.movie.n_keep_axials).to(self.device)
+
+    def plain(self, network: type[DetectionNet] | type[FlowNet]) -> Yardstick:
+        """Return the plain network's pass over a timepoint of the movie."""
+        return Yardstick(network, self.movie.n_keep_axials, self.movie.truth.shape)
+
+    def plain_training(self, image: Tensor, labels: Tensor) -> Yardstick:
+        """Return the plain detection network's step on a crop: image (1, 1, Z, Y, X), labels (1, Z, Y, X)."""
+        crop = (image.numpy(), labels.numpy())
+        return Yardstick(DetectionNet, self.movie.n_keep_axials, labels.shape[1:], crop)
 
 
 def provide_dataset(server: Server, name: str, h5: Path) -> Path:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from benchmarks import bodies
 from benchmarks.bench import Bench, provide_dataset
+from benchmarks.goals import goal
 from benchmarks.measuring import Row, Spread, in_turns, taken
 from benchmarks.movies import BenchMovie
 from benchmarks.training_rows import STEPS, epoch_and_crop
@@ -42,7 +43,7 @@ def networks(bench: Bench) -> Iterator[Row]:
     ratios = Spread.of_ratios(times["ours"], times["plain"])
     yield Row("gpu-network", f"the detection network alone, bfloat16, {words}", ratios, "P", details=details)
     floors = Spread.of([t / memory for t in times["ours"]])
-    yield Row("gpu-floor", f"the same over its bandwidth floor, {words}", floors, "floors", 3)
+    yield Row("gpu-floor", f"the same over its bandwidth floor, {words}", floors, "floors", goal("gpu-floor"))
 
 
 def training(bench: Bench) -> Iterator[Row]:
@@ -57,7 +58,7 @@ def training(bench: Bench) -> Iterator[Row]:
             f"training step, all augmentations on, {' x '.join(map(str, size))}",
             Spread.of_ratios(times["epoch"], times["passes"], 1 / STEPS),
             "forward and backward",
-            1.5,
+            goal(f"gpu-training-{size[-1]}"),
             {"s": min(times["epoch"]) / STEPS},
         )
 
@@ -73,7 +74,7 @@ def timepoint(bench: Bench) -> Iterator[Row]:
     found = bench.server.post("seg/predict", body)
     times = [taken(lambda: bench.server.post("seg/predict", body)) for _ in range(bench.sizes.rounds)]
     work = f"`seg/predict` over HTTP, uint16, {' x '.join(map(str, shape))}, from disk to spots"
-    yield Row("gpu-timepoint", work, Spread.of(times), "s", 1.5, {"spots": len(found["spots"])})
+    yield Row("gpu-timepoint", work, Spread.of(times), "s", goal("gpu-timepoint"), {"spots": len(found["spots"])})
 
 
 def _write_large(bench: Bench, path: Path, shape: tuple[int, int, int]) -> None:

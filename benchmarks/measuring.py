@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from benchmarks.goals import goal
+
 Work = Callable[[], object]
 
 
@@ -72,6 +74,8 @@ class Row:
         The most that it should be; none: it is only shown.
     details
         Other numbers of the same measurement, with their units in their names.
+    memory_kept
+        The figure in the same yardstick with memory kept, P* or T*; none: it is in no such unit.
     """
 
     key: str
@@ -80,6 +84,7 @@ class Row:
     unit: str
     goal: float | None = None
     details: Mapping[str, float] = field(default_factory=dict)
+    memory_kept: Spread | None = None
 
     @property
     def is_reached(self) -> bool | None:
@@ -89,6 +94,33 @@ class Row:
     def as_json(self) -> dict[str, Any]:
         """Return what is written into the file."""
         return asdict(self) | {"reached": self.is_reached}
+
+
+def row_of_ratios(
+    key: str, work: str, unit: str, times: Mapping[str, Sequence[float]], *, scale: float = 1.0, **details: float
+) -> Row:
+    """Return a row of ``ours`` over ``plain``, and over ``kept``, the same yardstick with memory kept.
+
+    Parameters
+    ----------
+    times
+        Seconds of each round; ``kept`` may be missing.
+    scale
+        Of ours, as 1/n where n of them were timed together.
+    """
+    ours, kept = times["ours"], times.get("kept")
+    numbers = {"s": scale * statistics.median(ours), "plain s": statistics.median(times["plain"])}
+    if kept:
+        numbers["memory kept s"] = statistics.median(kept)
+    return Row(
+        key,
+        work,
+        Spread.of_ratios(ours, times["plain"], scale),
+        unit,
+        goal(key),
+        {**numbers, **details},
+        Spread.of_ratios(ours, kept, scale) if kept else None,
+    )
 
 
 @dataclass(frozen=True)

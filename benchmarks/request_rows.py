@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from benchmarks import bodies
 from benchmarks.bench import DATASET, Bench
-from benchmarks.measuring import Row, Spread, in_turns, taken
+from benchmarks.goals import goal
+from benchmarks.measuring import Row, Spread, in_turns, row_of_ratios, taken
 from benchmarks.serving import Server
-from benchmarks.yardsticks import fitting, forward_pass, plain_of
+from benchmarks.yardstick_process import in_processes
+from elephant.models.unet import DetectionNet, FlowNet
 from elephant.types import Spot
 
 POLLS_A_MINUTE = 1000
@@ -25,25 +25,17 @@ _TRAINED = 10  # steps of the training that is polled
 
 def predictions(bench: Bench) -> Iterator[Row]:
     """Compare ``seg/predict`` and ``flow/predict``, with the client's defaults, with their plain networks."""
-    shape = bench.movie.truth.shape
     asked = (
-        ("seg", bench.detection_net(), 1, bodies.seg_predict(DATASET, bench.movie, 1)),
-        ("flow", bench.flow_net(), 2, bodies.flow_predict(DATASET, bench.movie, 1)),
+        ("seg", DetectionNet, "P", bodies.seg_predict(DATASET, bench.movie, 1)),
+        ("flow", FlowNet, "P of its network", bodies.flow_predict(DATASET, bench.movie, 1)),
     )
-    for kind, model, n_inputs, body in asked:
-        x = torch.rand(1, n_inputs, *fitting(model, shape))
-        plain = forward_pass(plain_of(model, shape), x)
+    for kind, network, unit, body in asked:
         answers: list[dict[str, Any]] = []
-        works = {"plain": plain, "request": _posting(bench, f"{kind}/predict", body, answers)}
-        times = in_turns(works, bench.sizes.rounds)
-        yield Row(
-            f"{kind}-predict",
-            f"`{kind}/predict` over HTTP, warm, the client's defaults",
-            Spread.of_ratios(times["request"], times["plain"]),
-            "P" if kind == "seg" else "P of its network",
-            0.9,
-            {"s": min(times["request"]), "plain s": min(times["plain"]), "spots": len(answers[-1]["spots"])},
-        )
+        request = _posting(bench, f"{kind}/predict", body, answers)
+        with in_processes(bench.plain(network)) as plain:
+            times = in_turns({**plain, "ours": request}, bench.sizes.rounds)
+        work = f"`{kind}/predict` over HTTP, warm, the client's defaults"
+        yield row_of_ratios(f"{kind}-predict", work, unit, times, spots=len(answers[-1]["spots"]))
 
 
 def updates(bench: Bench) -> Iterator[Row]:
@@ -55,13 +47,14 @@ def updates(bench: Bench) -> Iterator[Row]:
             str(i): _posting(bench, "seg/update", update_body(bench, some, threshold), [])
             for i, some in enumerate((spots, moved(spots, bench.movie.truth.voxel)))
         }
+        key = "seg-update" + ("-background" if threshold else "")
         times = [t for each in in_turns(works, 2 * bench.sizes.rounds).values() for t in each]
         yield Row(
-            "seg-update" + ("-background" if threshold else ""),
+            key,
             f"`seg/update` of {len(spots)} spots over HTTP{name}",
             Spread.of([1000 * t for t in times]),
             "ms",
-            50,
+            goal(key),
         )
 
 
@@ -79,7 +72,7 @@ def polls(bench: Bench) -> Iterator[Row]:
     """Time ``state/gpus``, and what many polls take of the machine and of a training."""
     server = bench.server
     times = [1000 * taken(lambda: _poll(server)) for _ in range(_N_CALLS)]
-    yield Row("gpus", "`state/gpus`, a connection each", Spread.of(times), "ms", 3)
+    yield Row("gpus", "`state/gpus`, a connection each", Spread.of(times), "ms", goal("gpus"))
     yield _poll_load(server)
     spots = bench.movie.spots(0, bench.sizes.n_spots)
     crop = bench.sizes.crops[0]
@@ -95,7 +88,7 @@ def polls(bench: Bench) -> Iterator[Row]:
         f"a training while `state/gpus` is polled {POLLS_A_MINUTE:,} times a minute, over one without polls",
         Spread.of_ratios(found["polled"], found["alone"]),
         "times",
-        1.03,
+        goal("gpus-training"),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from benchmarks.bench import Bench
+from benchmarks.goals import goal
 from benchmarks.measuring import Row, Spread, in_turns
 from benchmarks.movies import probability_map
 from elephant.config import SpotParams
@@ -33,7 +34,7 @@ def spots(bench: Bench) -> Iterator[Row]:
         f"spots from {' x '.join(map(str, shape))} with {n_cells:,} cells",
         Spread.of(times),
         "s",
-        0.25,
+        goal("spots"),
         {"% of the volume above the threshold": share},
     )
 
@@ -59,7 +60,7 @@ def masks(bench: Bench) -> Iterator[Row]:
         f"a mask of {n:,} nuclei in one plane",
         Spread.of_ratios(times["together"], one_by_one),
         "one nucleus after the other",
-        0.05,
+        goal("masks"),
         {"s": min(times["together"]), "one after the other s": min(one_by_one)},
     )
 

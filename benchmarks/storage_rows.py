@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks import bodies
 from benchmarks.bench import DATASET, Bench
 from benchmarks.converting import Converted, watch
+from benchmarks.goals import goal
 from benchmarks.measuring import Curve, Result, Row, Spread, in_turns, taken
 from benchmarks.movies import lengthen, write_long
 
@@ -42,9 +43,11 @@ def conversion(bench: Bench) -> Iterator[Result]:
         "MB/s": lengths[-1] * megabytes / min(c.seconds for c in longest),
         "decoding MB/s": lengths[-1] * megabytes / min(decoded),
     }
-    yield Row("conversion", f"conversion of {size}", ratios, "decoding with h5py, one process", 1.0, rates)
+    yield Row(
+        "conversion", f"conversion of {size}", ratios, "decoding with h5py, one process", goal("conversion"), rates
+    )
     peaks = Spread.of([c.peak_mib for c in longest])
-    yield Row("conversion-memory", f"memory of its largest process, {size}", peaks, "MiB", 300)
+    yield Row("conversion-memory", f"memory of its largest process, {size}", peaks, "MiB", goal("conversion-memory"))
     seconds = [(n, min(c.seconds for c in cs)) for n, cs in found.items()]
     yield Curve("conversion", "Conversion", "timepoints", "s", seconds)
     memory = [(n * megabytes, max(c.peak_mib for c in cs)) for n, cs in found.items()]
@@ -83,9 +86,11 @@ def disk(bench: Bench) -> Iterator[Row]:
     details = {f"{name}, of the .h5": size / source for name, size in sizes.items()}
     ratio = sum(sizes.values()) / source
     work = "a dataset with all labels and outputs kept, without its `.h5`"
-    yield Row("disk", work, Spread.of([ratio]), "times the `.h5`", 2, details)
+    yield Row("disk", work, Spread.of([ratio]), "times the `.h5`", goal("disk"), details)
     n_files = sum(1 for p in folder.glob("*.zarr/**/*") if p.is_file() and p.name not in _METADATA)
-    yield Row("files", "files of such a dataset", Spread.of([n_files / movie.n_timepoints]), "a timepoint", 12)
+    yield Row(
+        "files", "files of such a dataset", Spread.of([n_files / movie.n_timepoints]), "a timepoint", goal("files")
+    )
 
 
 def _decode(path: Path, n_timepoints: int) -> None:

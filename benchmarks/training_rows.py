@@ -1,15 +1,17 @@
 """A training step with everything around it, in this process and over HTTP."""
 
 from collections.abc import Callable, Iterator
-from statistics import median
+from functools import partial
+from statistics import fmean, median
 
 import numpy as np
 from torch.nn import functional
 
 from benchmarks import bodies
 from benchmarks.bench import DATASET, Bench
-from benchmarks.measuring import Row, Spread, in_turns, taken
-from benchmarks.yardsticks import fitting, plain_of, training_step
+from benchmarks.measuring import Row, Work, in_turns, row_of_ratios
+from benchmarks.yardstick_process import Yardstick, in_processes
+from benchmarks.yardsticks import fitting
 from elephant.config import AugmentationParams, DetectionTrainingParams, ImageParams, LabelParams, LoopParams
 from elephant.crops import Crop, LabelledVolume, cut_crop
 from elephant.images import prepare
@@ -22,8 +24,6 @@ from elephant.training.loop import FixedControl
 from elephant.training.networks import CropTrainer
 
 Size = tuple[int, int, int]
-# Of T at its own size: for small crops plain PyTorch takes a slow way.
-_GOALS = {(16, 96, 96): 0.75, (16, 48, 48): 0.5}
 STEPS = 5  # of an epoch in this process
 _FEW, _MANY = 2, 14  # of a training over HTTP
 
@@ -32,39 +32,30 @@ def training(bench: Bench) -> Iterator[Row]:
     """Compare the steps of an epoch, crops and augmentations with them, with plain steps on a crop in memory."""
     for size in bench.sizes.crops:
         epoch, crop, _ = epoch_and_crop(bench, size)
-        times = in_turns({"plain": _plain_step(bench, crop), "epoch": epoch}, bench.sizes.rounds)
-        yield Row(
-            f"training-{size[-1]}",
-            f"training step, all augmentations on, {_in_words(size)}",
-            Spread.of_ratios(times["epoch"], times["plain"], 1 / STEPS),
-            "T",
-            _GOALS.get(size),
-            {"s": min(times["epoch"]) / STEPS, "plain s": min(times["plain"])},
-        )
+        with in_processes(_plain_step(bench, crop)) as plain:
+            times = in_turns({**plain, "ours": epoch}, bench.sizes.rounds)
+        work = f"training step, all augmentations on, {_in_words(size)}"
+        yield row_of_ratios(f"training-{size[-1]}", work, "T", times, scale=1 / STEPS)
 
 
 def served_training(bench: Bench) -> Iterator[Row]:
     """Compare steps of ``seg/train``: what a training of many takes more than one of few, so that its start cancels."""
     for size in bench.sizes.crops:
-        _, crop, _ = epoch_and_crop(bench, size)
-        plain = _plain_step(bench, crop)
-        _train(bench, size, _FEW)
-        plain()
-        steps, starts, plains = [], [], []
-        for _ in range(bench.sizes.rounds):
-            few, before = _train(bench, size, _FEW), taken(plain)
-            many, after = _train(bench, size, _MANY), taken(plain)
-            steps.append((many - few) / (_MANY - _FEW))
-            starts.append(few - _FEW * steps[-1])
-            plains.append((before + after) / 2)
-        yield Row(
-            f"served-training-{size[-1]}",
-            f"`seg/train` over HTTP, each further step, {_in_words(size)}",
-            Spread.of_ratios(steps, plains),
-            "T",
-            _GOALS.get(size),
-            {"s": median(steps), "plain s": median(plains), "s before and after the steps": median(starts)},
-        )
+        key, work = f"served-training-{size[-1]}", f"`seg/train` over HTTP, each further step, {_in_words(size)}"
+        yield _served_row(bench, size, key, work)
+
+
+def _served_row(bench: Bench, size: Size, key: str, work: str) -> Row:
+    _, crop, _ = epoch_and_crop(bench, size)
+    trainings = {n: partial(_train, bench, size, n) for n in (_FEW, _MANY)}
+    with in_processes(_plain_step(bench, crop)) as plain:
+        works: dict[str, Work] = {"few": trainings[_FEW], **plain, "many": trainings[_MANY]}
+        works |= {f"{name} again": round_ for name, round_ in plain.items()}
+        times = in_turns(works, bench.sizes.rounds)
+    steps = [(many - few) / (_MANY - _FEW) for few, many in zip(times["few"], times["many"], strict=True)]
+    around = {name: list(map(fmean, zip(times[name], times[f"{name} again"], strict=True))) for name in plain}
+    starts = median(few - _FEW * step for few, step in zip(times["few"], steps, strict=True))
+    return row_of_ratios(key, work, "T", {**around, "ours": steps}, **{"s before and after the steps": starts})
 
 
 def epoch_and_crop(bench: Bench, size: Size) -> tuple[Callable[[], None], Crop, DetectionNet]:
@@ -82,20 +73,18 @@ def epoch_and_crop(bench: Bench, size: Size) -> tuple[Callable[[], None], Crop, 
     return lambda: trainer.run_epoch([0], control, NoReporter(), 1, 1), crop, model
 
 
-def _plain_step(bench: Bench, crop: Crop) -> Callable[[], None]:
+def _plain_step(bench: Bench, crop: Crop) -> Yardstick:
     """Return T on a crop, in the size in which the network sees it."""
-    model = bench.detection_net()
-    size = fitting(model, crop.labels.shape)
+    size = fitting(bench.detection_net(), crop.labels.shape)
     image = resize(crop.images[None], size)
     labels = functional.interpolate(crop.labels[None, None], size=size, mode="nearest")[0]
-    return training_step(plain_of(model, size), image, labels)
+    return bench.plain_training(image, labels)
 
 
-def _train(bench: Bench, size: Size, n_crops: int) -> float:
-    """Return the seconds of a training over HTTP on one timepoint."""
+def _train(bench: Bench, size: Size, n_crops: int) -> None:
+    """Train over HTTP on one timepoint."""
     spots = bench.movie.spots(0, bench.sizes.n_spots)
-    body = bodies.seg_train(DATASET, bench.movie, spots, size, n_crops=n_crops)
-    return taken(lambda: bench.server.post("seg/train", body))
+    bench.server.post("seg/train", bodies.seg_train(DATASET, bench.movie, spots, size, n_crops=n_crops))
 
 
 def _params(bench: Bench, size: Size) -> DetectionTrainingParams:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,6 @@ from elephant.models.unet import (
     NEGATIVE_SLOPE,
     WIDTHS,
     DetectionNet,
-    FlowNet,
     UNet,
     dividing_size,
 )
@@ -24,6 +24,8 @@ from elephant.models.unet import (
 LARGEST_DIFFERENCE = 1e-3
 # Inputs, outputs and sizes that convolutions like best, next to those of the network.
 _PEAK_SIZES = ((64, 64, (36, 68, 68)), (128, 128, (16, 48, 48)), (256, 256, (16, 24, 24)))
+
+N = TypeVar("N", bound=UNet)
 
 
 class _Residual(nn.Module):
@@ -60,7 +62,7 @@ class PlainNet(nn.Module):
     Sizes have to be multiples of what the poolings divide; nothing is padded.
     """
 
-    def __init__(self, model: DetectionNet | FlowNet) -> None:
+    def __init__(self, model: UNet) -> None:
         super().__init__()
         detects = isinstance(model, DetectionNet)
         block, up_block = (_normalised, _normalised) if detects else (_Residual, _leaky)
@@ -90,12 +92,18 @@ class PlainNet(nn.Module):
         return functional.log_softmax(x, dim=1) if self._detects else torch.tanh(x)
 
 
+def random_network(network: Callable[[int, int], N], n_keep_axials: int) -> N:
+    """Return a network with random weights, the same each time, in evaluation."""
+    torch.manual_seed(0)
+    return network(3, n_keep_axials).eval()
+
+
 def fitting(model: UNet, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the size that the network sees an image of a shape in: multiples of what its poolings divide."""
     return tuple(-(-s // d) * d for s, d in zip(shape, dividing_size(3, model.n_keep_axials), strict=True))
 
 
-def plain_of(model: DetectionNet | FlowNet, size: tuple[int, ...]) -> PlainNet:
+def plain_of(model: UNet, size: tuple[int, ...]) -> PlainNet:
     """Return the plain network of a model, on its device, once both have given the same for a small image."""
     device = next(model.parameters()).device
     plain = PlainNet(model).to(device).eval()

@@ -1,0 +1,52 @@
+"""The most that each figure should be."""
+
+from typing import NamedTuple
+
+from benchmarks.machine import has_bfloat16
+
+
+class Goal(NamedTuple):
+    """The most that a figure should be, in the unit of its row; none: the figure is only shown.
+
+    Attributes
+    ----------
+    anywhere
+        On any machine.
+    bfloat16
+        On one whose processor multiplies bfloat16.
+    """
+
+    anywhere: float | None
+    bfloat16: float | None
+
+
+# By the keys of rows. Training is in T of the same crop: for small ones plain PyTorch takes a slow way.
+GOALS = {
+    "network-detection": Goal(None, 0.16),
+    "seg-predict": Goal(0.9, 0.25),
+    "flow-predict": Goal(0.9, 0.18),
+    "training-96": Goal(0.75, 0.3),
+    "training-48": Goal(0.5, 0.25),
+    "served-training-96": Goal(0.75, 0.35),
+    "served-training-48": Goal(0.5, 0.35),
+    "seg-update": Goal(50, 35),
+    "seg-update-background": Goal(50, 35),
+    "spots": Goal(0.25, 0.25),
+    "masks": Goal(0.05, 0.05),
+    "conversion": Goal(1, 0.6),
+    "conversion-memory": Goal(300, 300),
+    "gpus": Goal(3, 3),
+    "gpus-training": Goal(1.03, 1.03),
+    "disk": Goal(2, 2),
+    "files": Goal(12, 12),
+    "gpu-floor": Goal(3, 3),
+    "gpu-training-96": Goal(1.5, 1.5),
+    "gpu-training-48": Goal(1.5, 1.5),
+    "gpu-timepoint": Goal(1.5, 1.5),
+}
+
+
+def goal(key: str) -> float | None:
+    """Return the goal of a row on this machine; None: there is none."""
+    found = GOALS.get(key, Goal(None, None))
+    return found.bfloat16 if has_bfloat16() else found.anywhere
