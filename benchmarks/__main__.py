@@ -14,6 +14,8 @@ from benchmarks.bench import Bench
 from benchmarks.groups import CPU_GROUPS, GPU_GROUPS
 from benchmarks.machine import description, moment
 from benchmarks.movies import FULL, QUICK
+from benchmarks.page import in_words
+from benchmarks.yardstick_process import keep_memory
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -43,11 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name in wanted:
                 before = moment()
                 results = list(groups[name](bench))
-                report.enter(written, kind, machine, name, before, results)
+                entered = report.enter(written, kind, machine, name, before, results)
                 report.write(options.output, written, [*CPU_GROUPS, *GPU_GROUPS])
-                for entry in written[kind]["groups"][name]["rows"]:
-                    print(report.in_words(entry), flush=True)
-                for curve in written[kind]["groups"][name]["curves"]:
+                for entry in entered["rows"]:
+                    print(in_words(entry), flush=True)
+                for curve in entered["curves"]:
                     print(f"{curve['title']} against {curve['x_label']}: R² {curve['r2']:.4f}", flush=True)
     print(f"Written: {options.output / report.PAGE}")
     return 0
@@ -68,4 +70,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    # As the server does. A test, which calls `main`, is left as it is.
+    keep_memory()
     sys.exit(main())

@@ -1,6 +1,6 @@
 """What the page says besides numbers."""
 
-INTRODUCTION = """
+INTRODUCTION = r"""
 # How fast it is
 
 Seconds say little about another machine, and a busy one is slow. So each figure is a ratio to a yardstick that was
@@ -11,14 +11,22 @@ where there is a GPU, `--movie FILE.h5` with a movie of yours; the simulated one
 - **P**: a forward pass of the detection network, written in plain PyTorch with the same weights, over a whole
   timepoint; float32, evaluation, no gradients, PyTorch's own order of memory, all cores.
 - **T**: forward, loss, backward and a step of Adam of the same on one crop that is in memory already.
+- **P\* and T\***: the same with memory kept: what was freed stays with the process and is used again, as the server
+  does it, so that nothing is won by comparing with a yardstick that asks the system for the same memory in each layer.
 - **M**: reading a timepoint with NumPy from an uncompressed file that is in the page cache.
 - **Floors**: the operations of a pass' convolutions at the highest rate that a convolution reaches on the machine; for
   a training step three times as many, since the gradients of weights and inputs are convolutions, too.
 
-That the plain networks compute what the project's do is checked before they are timed.
+That the plain networks compute what the project's do is checked before they are timed. Each runs in a process of its
+own, since how memory is handed out is a matter of a whole process.
+
+A figure belongs to its processor. What was measured on other machines stays here until somebody takes it out of
+`benchmarks.json`; goals are those of the day on which a figure was measured.
 """
 
 TITLES = {"cpu": "On a processor", "gpu": "On a GPU"}
+
+SIDE_BY_SIDE = "The medians of all machines side by side; spreads, numbers and reasons follow for each of them."
 
 NO_GPU = "There is no measurement yet: `make bench ARGS=--gpu` on a machine with one adds it here."
 
@@ -27,13 +35,22 @@ A timepoint's prediction costs what the network costs, so time grows with the vo
 grow with the movie, since no process holds more than one file's worth of it.
 """
 
-# Shown where a goal was not reached: what is missing, and why.
-REMARKS = {
+# Shown where a goal was not reached: what is missing, and why. By the processor, and by the row.
+_REMARKS = {
+    "AMD EPYC (family 26, model 2)": {
+        "served-training-96": "By a server that had done nothing before, these rows alone: 0.62.",
+    },
+}
+_ON_ALL = {
     "conversion": "Values are also compressed again and written, by as many processes as there are cores; where other "
     "programs run, decoding alone in one process loses less by them.",
     "gpus-training": "The polls themselves take about 1% of a core; what is more is noise: see the spread.",
-    "served-training-96": "By a server that had done nothing before, these rows alone: 0.62.",
     "seg-update": "About half of it is drawing the ellipsoids one by one; the rest the request, compressing, the disk.",
     "seg-update-background": "As above; the whole image is read and compared with the threshold besides.",
     "disk": "Most of it are outputs: probabilities and flow are noise to a codec where the network is unsure.",
 }
+
+
+def remark(processor: str, key: str) -> str:
+    """Return what is missing in a row, and why; nothing where nobody has found out yet."""
+    return _REMARKS.get(processor, {}).get(key, _ON_ALL.get(key, ""))

@@ -4,14 +4,18 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+import psutil
 import pytest
 import torch
-from benchmarks import gpu_rows, report, yardsticks
+from benchmarks import gpu_rows, yardsticks
 from benchmarks.__main__ import main
 from benchmarks.bench import Bench
 from benchmarks.groups import CPU_GROUPS
-from benchmarks.measuring import Curve, Row, Spread
+from benchmarks.measuring import Curve, Row, Spread, in_turns
 from benchmarks.movies import QUICK, probability_map
+from benchmarks.page import in_words
+from benchmarks.yardstick_process import Yardstick, in_processes
 
 from elephant.models.unet import DetectionNet, FlowNet
 
@@ -27,7 +31,8 @@ def run(tmp_path: Path) -> Run:
 def test_a_row_that_asks_a_server_and_one_that_does_not(run: Run, tmp_path: Path) -> None:
     assert run(["spots", "update-growth"]) == 0
     written = json.loads((tmp_path / "benchmarks.json").read_text())
-    groups = written["cpu"]["groups"]
+    (run_,) = written["cpu"].values()
+    groups = run_["groups"]
     assert list(groups) == ["spots", "update-growth"]
     (spots,) = groups["spots"]["rows"]
     assert spots["measured"]["low"] <= spots["measured"]["median"] <= spots["measured"]["high"]
@@ -37,12 +42,12 @@ def test_a_row_that_asks_a_server_and_one_that_does_not(run: Run, tmp_path: Path
     assert all(milliseconds > 0 for _, milliseconds in curve["points"])
     page = (tmp_path / "benchmarks.md").read_text()
     assert f"| {spots['work']} |" in page
-    assert f"R² |\n| --- | --- | ---: |\n| {curve['title']} |" in page
+    assert f"R² | on |\n| --- | --- | ---: | --- |\n| {curve['title']} |" in page
     assert ">spots<" in (tmp_path / "images" / "benchmarks-growth.svg").read_text()
     # What is measured again takes the place of what it was; the rest stays.
     assert run(["spots"]) == 0
-    again = json.loads((tmp_path / "benchmarks.json").read_text())["cpu"]["groups"]
-    assert again["update-growth"] == groups["update-growth"]
+    (again,) = json.loads((tmp_path / "benchmarks.json").read_text())["cpu"].values()
+    assert again["groups"]["update-growth"] == groups["update-growth"]
 
 
 def test_another_name_is_refused(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,6 +75,17 @@ def test_the_yardstick_computes_what_the_network_does(network: type[DetectionNet
         assert float((plain(x) - model.eval()(x)).abs().max()) > yardsticks.LARGEST_DIFFERENCE
 
 
+@pytest.mark.parametrize("trains", [False, True])
+def test_yardsticks_run_in_processes_of_their_own(trains: bool) -> None:
+    crop = (np.zeros((1, 1, 8, 16, 16), np.float32), np.ones((1, 8, 16, 16), np.uint8)) if trains else None
+    with in_processes(Yardstick(DetectionNet, 1, (8, 16, 16), crop)) as rounds:
+        children = psutil.Process().children(recursive=True)
+        times = in_turns(rounds, 2)
+    assert "plain" in times
+    assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in times.values())
+    assert len(children) >= len(times)
+
+
 def test_operations_are_counted_by_hand() -> None:
     plain = yardsticks.plain_of(DetectionNet(3, 4), (1, 16, 16))
     counts = yardsticks.convolution_operations(plain, torch.rand(1, 1, 1, 16, 16))
@@ -82,7 +98,7 @@ def test_figures_and_lines() -> None:
     row = Row("a", "`a` of b", Spread.of_ratios([2, 6, 4], [1, 2, 4]), "P", 2, {"s": 0.5})
     assert row.measured == Spread(2, 1, 3)
     assert row.is_reached
-    assert report.in_words(row.as_json()) == "a of b: 2 P (1 to 3), goal 2: yes"
+    assert in_words(row.as_json()) == "a of b: 2 P (1 to 3), goal 2: yes"
     slope, intercept, r2 = Curve("c", "C", "x", "y", [(1, 3), (2, 5), (3, 7)]).fit()
     assert (slope, intercept, r2) == pytest.approx((2, 1, 1))
     assert Curve("c", "C", "x", "y", [(1, 1), (2, 4), (3, 1)]).fit()[2] == pytest.approx(0)
