@@ -5,6 +5,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     written = report.load(options.output)
     with tempfile.TemporaryDirectory(prefix="elephant-bench-", dir=options.folder) as folder:
         sizes = QUICK if options.quick else FULL
+        sizes = replace(sizes, rounds=options.rounds or sizes.rounds)
         with Bench(Path(folder), sizes, options.movie, options.stack, device) as bench:
             for name in wanted:
                 before = moment()
@@ -60,6 +62,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--gpu", action="store_true", help="what is asked of a GPU, on one")
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join([*CPU_GROUPS, *GPU_GROUPS])}")
     parser.add_argument("--quick", action="store_true", help="small images, to see that it runs; figures mean nothing")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often each thing is timed, by default 5")
     parser.add_argument("--movie", type=Path, help="BigDataViewer .h5 to use in place of a simulated movie")
     parser.add_argument(
         "--stack", action="store_true", help="ask the whole stack in place of the server of one process"

@@ -69,12 +69,7 @@ class Bench:
     def server(self) -> Server:
         """A server that has the movie, a detection model that was trained for some steps, and a flow model."""
         server = self._ends.enter_context(serve(self.folder / "server", stack=self.stack))
-        provide_dataset(server, DATASET, self.movie.h5)
-        crop = self.sizes.crops[0]
-        server.post("seg/reset", bodies.seg_reset(DATASET, self.movie, crop))
-        some = {"n_crops": self.sizes.n_taught, "auto_bg_thresh": 0.1}
-        server.post("seg/train", bodies.seg_train(DATASET, self.movie, self.movie.spots(0), crop, **some))
-        server.client.reset_flow(bodies.FLOW, n_keep_axials=self.movie.n_keep_axials, seed=0)
+        furnish(server, self.movie, self.sizes)
         return server
 
     def detection_net(self) -> DetectionNet:
@@ -93,6 +88,16 @@ class Bench:
         """Return the plain detection network's step on a crop: image (1, 1, Z, Y, X), labels (1, Z, Y, X)."""
         crop = (image.numpy(), labels.numpy())
         return Yardstick(DetectionNet, self.movie.n_keep_axials, labels.shape[1:], crop)
+
+
+def furnish(server: Server, movie: BenchMovie, sizes: Sizes) -> None:
+    """Give a server the movie, a detection model that was trained for some steps, and a flow model."""
+    provide_dataset(server, DATASET, movie.h5)
+    crop = sizes.crops[0]
+    server.post("seg/reset", bodies.seg_reset(DATASET, movie, crop))
+    some = {"n_crops": sizes.n_taught, "auto_bg_thresh": 0.1}
+    server.post("seg/train", bodies.seg_train(DATASET, movie, movie.spots(0), crop, **some))
+    server.client.reset_flow(bodies.FLOW, n_keep_axials=movie.n_keep_axials, seed=0)
 
 
 def provide_dataset(server: Server, name: str, h5: Path) -> Path:

@@ -15,7 +15,7 @@ import torch
 def description(*, gpu: bool) -> dict[str, Any]:
     """Return what a reader needs to judge figures in seconds."""
     found = {
-        "cpu": _cpu(),
+        "cpu": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "pytorch": torch.__version__,
@@ -39,7 +39,8 @@ def moment() -> dict[str, Any]:
     return {"date": dt.datetime.now(dt.UTC).date().isoformat(), "load": round(load, 1)}
 
 
-def _cpu() -> str:
+def processor() -> str:
+    """Return the name of the processor, with what tells two of one name apart."""
     values = _cpuinfo()
     if not values:
         return platform.processor()

@@ -45,6 +45,10 @@ class Sizes:
         Movies to convert: one timepoint, Z, Y, X, and how many of them.
     gpu_shape
         A timepoint for a GPU.
+    n_worked
+        Requests of each kind that a server has answered when it has worked for a while.
+    idle_s
+        How long memory may be kept that nobody uses.
     """
 
     movie: SimulationParameters
@@ -59,6 +63,8 @@ class Sizes:
     long_shape: tuple[int, int, int]
     lengths: tuple[int, ...]
     gpu_shape: tuple[int, int, int]
+    n_worked: int
+    idle_s: float
 
 
 FULL = Sizes(
@@ -74,6 +80,8 @@ FULL = Sizes(
     long_shape=(64, 512, 512),
     lengths=(9, 16, 24, 32),
     gpu_shape=(128, 512, 1024),
+    n_worked=40,
+    idle_s=60,
 )
 QUICK = Sizes(
     preset("embryo", seed=SEED, shape=(8, 64, 64), timepoints=3, nuclei=6),
@@ -88,6 +96,8 @@ QUICK = Sizes(
     long_shape=(8, 64, 64),
     lengths=(2, 4, 6),
     gpu_shape=(8, 64, 128),
+    n_worked=2,
+    idle_s=2,
 )
 
 

@@ -22,6 +22,7 @@ from elephant.models.unet import DetectionNet, resize
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl
 from elephant.training.networks import CropTrainer
+from elephant.types import Box
 
 Size = tuple[int, int, int]
 STEPS = 5  # of an epoch in this process
@@ -43,6 +44,23 @@ def served_training(bench: Bench) -> Iterator[Row]:
     for size in bench.sizes.crops:
         key, work = f"served-training-{size[-1]}", f"`seg/train` over HTTP, each further step, {_in_words(size)}"
         yield _served_row(bench, size, key, work)
+
+
+def worked_training(bench: Bench) -> Iterator[Row]:
+    """Measure the same with a server that has worked for a while: on parts of images that differ, and labels."""
+    shape = bench.movie.truth.shape
+    for i in range(bench.sizes.n_worked):
+        size = tuple(max(s * (1 + i % 4) // 4, 1) for s in shape)
+        t = 1 + i % (bench.movie.n_timepoints - 1)
+        part = {"crop_box": Box((0, 0, 0), size)}
+        bench.server.post("seg/predict", bodies.seg_predict(DATASET, bench.movie, t, **part))
+        bench.server.post("flow/predict", bodies.flow_predict(DATASET, bench.movie, t, **part))
+        spots = bench.movie.spots(0, bench.sizes.n_spots)
+        bench.server.post("seg/update", bodies.seg_update(DATASET, bench.movie, spots))
+    n = 3 * bench.sizes.n_worked
+    for size in bench.sizes.crops:
+        key = f"served-training-worked-{size[-1]}"
+        yield _served_row(bench, size, key, f"the same after {n} other requests, {_in_words(size)}")
 
 
 def _served_row(bench: Bench, size: Size, key: str, work: str) -> Row:

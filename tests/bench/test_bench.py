@@ -1,8 +1,11 @@
 """What `make bench` measures runs, and its report is sound; how fast things are is no test's matter."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from subprocess import PIPE
 
 import numpy as np
 import psutil
@@ -15,6 +18,7 @@ from benchmarks.groups import CPU_GROUPS
 from benchmarks.measuring import Curve, Row, Spread, in_turns
 from benchmarks.movies import QUICK, probability_map
 from benchmarks.page import in_words
+from benchmarks.watching import Watch
 from benchmarks.yardstick_process import Yardstick, in_processes
 
 from elephant.models.unet import DetectionNet, FlowNet
@@ -109,3 +113,31 @@ def test_a_map_has_the_cells_that_were_asked_for() -> None:
     assert probabilities.shape == (32, 64, 64)
     assert 0 < (probabilities > 0.5).mean() < 0.1
     assert float(probabilities.max()) == 1
+
+
+HOLD = """
+import sys
+for line in sys.stdin:
+    held = b"x" * int(line)
+    print(flush=True)
+"""
+
+
+def test_the_memory_of_another_process_is_watched() -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLD], stdin=PIPE, stdout=PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def hold(n_bytes: int) -> None:
+            print(n_bytes, file=process.stdin, flush=True)
+            assert process.stdout is not None
+            process.stdout.readline()
+
+        hold(1)
+        with Watch(lambda: [psutil.Process(process.pid)]) as watch:
+            hold(100 << 20)
+            assert 90 < watch.now_more() < 130
+            hold(1)
+            assert watch.now_more() < 50
+        assert 90 < watch.most_more() < 130
+        process.stdin.close()
