@@ -1,6 +1,7 @@
 """The server that is one process answers the released client as the stack does."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,10 +19,11 @@ from client.movies import Movie
 from client.released import ReleasedClient
 from client.wire import get, read
 from elephant.models.lock import writing
-from stack.player import masks_of
-from stack.running import STACK, RunningServer, require_programs, settings_of, wait_until
+from stack.player import Player, masks_of, predict_body
+from stack.running import STACK, RunningServer, is_one_process, require_programs, settings_of, wait_until
 
 ENDLESS = 10_000
+MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
@@ -187,3 +189,28 @@ def test_a_request_to_end_ends_a_training_and_keeps_its_last_epoch(tmp_path: Pat
         assert "Stopped." in running.output()
     finally:
         running.stop()
+
+
+@pytest.mark.parametrize("module", ["elephant_server.embedded", STACK])
+def test_memory_is_given_back_when_nothing_is_to_be_done(tmp_path: Path, module: str) -> None:
+    values = settings_of(tmp_path) | {"ELEPHANT_KEEP_MEMORY_SECONDS": "1"}
+    running = RunningServer.start(tmp_path, values, module=module)
+    try:
+        player = Player(running.wait_until_serving())
+        noise = np.random.default_rng(0).integers(0, 255, (1, 32, 192, 192), dtype=np.uint16)
+        assert player.make_dataset("movie", noise).status_code == 200
+        worker = psutil.Process(worker_of(running))
+        # What the first prediction loads stays.
+        assert player.post("seg/predict", predict_body("movie", crop_box=[0, 0, 0, 16, 16, 16])).status_code == 200
+        before = worker.memory_info().rss
+        assert player.post("seg/predict", predict_body("movie")).status_code == 200
+        peak = int(re.findall(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{worker.pid}/status").read_text())[0]) * 1024
+        assert peak > before + 200 * MIB
+        wait_until(lambda: worker.memory_info().rss < before + 100 * MIB, 60, "the memory")
+    finally:
+        running.stop()
+
+
+def worker_of(server: RunningServer) -> int:
+    """Return the process that predicts."""
+    return server.process.pid if is_one_process(server) else server.pid("answering")

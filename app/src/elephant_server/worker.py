@@ -11,8 +11,10 @@ from celery import signals
 
 from elephant.dataset import recover_all
 from elephant.io.atomic import remove_orphans
+from elephant.memory import keep_memory
 from elephant_server.jobs.broker import CeleryWorkers, make_celery
 from elephant_server.jobs.context import WorkerContext, make_context
+from elephant_server.jobs.idle import IdleMemory
 from elephant_server.jobs.records import JobKind
 from elephant_server.jobs.runner import Worker
 from elephant_server.jobs.store import JobStore
@@ -39,7 +41,7 @@ def worker_context() -> WorkerContext:
 def workers() -> dict[str, Worker]:
     """Return what does the jobs of each queue; a process listens to one of them."""
     context, others = worker_context(), CeleryWorkers(get_settings())
-    work = functools.partial(perform, context)
+    work = IdleMemory(get_settings().keep_memory_seconds).around(functools.partial(perform, context))
     return {kind.queue: Worker(context.job_store, kind.queue, work, others) for kind in JobKind}
 
 
@@ -49,6 +51,12 @@ app = make_celery(get_settings(), lambda queue: workers()[queue].do_queued())
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
 def _set_up_logging(**_: object) -> None:
     set_up_logging(get_settings())
+
+
+@signals.worker_init.connect  # type: ignore[untyped-decorator]
+def _keep_memory(**_: object) -> None:
+    if get_settings().keep_memory_seconds:
+        keep_memory()
 
 
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]

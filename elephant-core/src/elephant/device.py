@@ -1,9 +1,6 @@
 """The device that computes, its precision, and running out of memory."""
 
-import ctypes
-import gc
 import logging
-import sys
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,6 +11,7 @@ import torch
 
 from elephant.errors import InvalidInputError, MemoryLimitError
 from elephant.hardware import available_bytes
+from elephant.memory import give_back_memory
 
 _WITH_BFLOAT16 = (8, 0)
 
@@ -65,9 +63,6 @@ R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
 
-# glibc keeps what was freed for itself, in pieces that nothing large fits into; other C libraries do not.
-_give_back = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-
 # What the libraries below PyTorch say; of some there is no class of their own.
 _SIGNS = (
     "out of memory",
@@ -99,9 +94,7 @@ def free_bytes(device: torch.device) -> int:
 
 def release_memory() -> None:
     """Free unused memory, of this process and in the device's cache, for other programs on the device."""
-    gc.collect()
-    if _give_back is not None:
-        _give_back(0)
+    give_back_memory()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

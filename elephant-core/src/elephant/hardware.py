@@ -6,8 +6,11 @@ from pathlib import Path
 import psutil
 
 from elephant.errors import InvalidInputError
+from elephant.memory import give_back_memory, kept_bytes
 
 _GIB = 1 << 30
+# A process keeps what it has freed for itself only where that is less than this part of what is available besides.
+_KEPT_SHARE = 0.25
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -17,7 +20,21 @@ def n_cores() -> int:
 
 
 def available_bytes() -> int:
-    """Return the available memory, in bytes, without swapping and within the limit of a container."""
+    """Return the available memory, in bytes, without swapping and within the limit of a container.
+
+    Where memory is scarce, what this process keeps is given back first, so that it counts.
+    """
+    give_back_if_scarce()
+    return _available_now()
+
+
+def give_back_if_scarce() -> None:
+    """Give back what this process keeps for itself, unless there is plenty besides."""
+    if kept_bytes() > _KEPT_SHARE * _available_now():
+        give_back_memory()
+
+
+def _available_now() -> int:
     free = int(psutil.virtual_memory().available)
     limit, used = (_number(_CGROUP / name) for name in ("memory.max", "memory.current"))
     return free if limit is None or used is None else min(free, max(limit - used + _kept_of_files(), 0))

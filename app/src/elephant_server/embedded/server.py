@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
+from elephant.memory import keep_memory
 from elephant_server.auth.tokens import url_with_token
 from elephant_server.deploy.credentials import with_secrets
 from elephant_server.deploy.folders import hold, make_folder
@@ -70,6 +71,8 @@ def serve(settings: Settings) -> None:
         settings = with_secrets(settings, with_broker=False)
         require_free([Listener("http_port", settings.listens_at, settings.http_port)])
         _choose_gpus(settings)
+        if settings.keep_memory_seconds:
+            keep_memory()
         _run(settings, stop)
 
 
@@ -93,6 +96,7 @@ def put_together(settings: Settings) -> Parts:
     """Wire the application and the jobs over threads and memory; nothing runs yet except the reaper."""
     from elephant.device import best_device
     from elephant_server.jobs.context import make_context
+    from elephant_server.jobs.idle import IdleMemory
     from elephant_server.jobs.runner import WorkerThreads
     from elephant_server.jobs.tasks import perform
 
@@ -104,9 +108,13 @@ def put_together(settings: Settings) -> Parts:
     set_up_logging(settings, messages, feed_publisher)
     logger.info("Computing on %s", best_device())
 
+    idle_memory = IdleMemory(settings.keep_memory_seconds)
+
     def make_work() -> "Work":
         # Each thread has models of its own: a training changes the weights of those that it has.
-        return functools.partial(perform, make_context(settings, job_store, messages, feed_publisher))
+        return idle_memory.around(
+            functools.partial(perform, make_context(settings, job_store, messages, feed_publisher))
+        )
 
     workers = WorkerThreads(job_store, make_work)
     services = Services.of(settings, job_store, feed, workers, messages)

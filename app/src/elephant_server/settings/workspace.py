@@ -86,6 +86,13 @@ class ModelSettings(SettingsGroup):
     """Devices and pretrained models."""
 
     gpu: str = Field("all", description="GPUs to use: `all`, an index, a list of them (`0,1`), or empty for none.")
+    keep_memory_seconds: float = Field(
+        20,
+        ge=0,
+        le=86400,
+        description="Seconds without work after which a worker returns its free memory to the system; what it keeps "
+        "until then makes the next prediction or training faster. 0 keeps none.",
+    )
     pretrained_url: str = Field(
         "https://github.com/elephant-track/elephant-server/releases/download/data/",
         description="Base address of pretrained models that are not in `models/pretrained`; empty for none.",

@@ -108,10 +108,12 @@ def _displaced(
     from elephant.cli.inputs import as_trained, seen_voxels
     from elephant.cli.spot_records import all_of, spot_of
     from elephant.device import choose_device
+    from elephant.memory import keep_memory
     from elephant.methods.trained_model import displace_each
     from elephant.methods.work import ModelWork
     from elephant.models.ensemble import ModelCache
 
+    keep_memory()
     values = as_trained(values, path, dataset)
     params = build(FlowParams, {**values, **seen_voxels(values, dataset)}, dataset.n_dims)
     found: dict[int, list[SpotRecord]] = {}

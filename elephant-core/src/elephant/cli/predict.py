@@ -101,10 +101,12 @@ def _by_model(dataset: "Dataset", model: str, values: Mapping[str, Any]) -> _Sea
     """Return the search by the network of a model."""
     from elephant.cli.inputs import as_trained, seen_voxels
     from elephant.device import choose_device
+    from elephant.memory import keep_memory
     from elephant.methods.detection import detect_all, why_none
     from elephant.methods.work import ModelWork
     from elephant.models.ensemble import ModelCache
 
+    keep_memory()
     path = find(MODELS, model, values["workspace"])
     values = as_trained(values, path, dataset)
     _check_radii(values)

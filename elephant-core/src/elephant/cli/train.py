@@ -83,9 +83,11 @@ def train(dataset: str, spots: tuple[Path, ...], links: tuple[Path, ...], model:
         raise click.UsageError("expected one of --spots (to train detection) and --links (to train flow)")
     refuse_given(_detection_only if links else _flow_only, "--spots" if links else "--links")
     from elephant.cli.inputs import open_dataset, seen_voxels
+    from elephant.memory import keep_memory
     from elephant.methods.outcome import Outcome
     from elephant.methods.starting import start_model
 
+    keep_memory()
     opened = open_dataset(dataset, values["workspace"])
     values |= seen_voxels(values, opened)
     path = place(MODELS, model, values["workspace"])
