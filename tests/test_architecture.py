@@ -21,7 +21,7 @@ CORE_ORDER: list[set[str]] = [
     {"device"},
     {"config"},
     {"keywords"},
-    {"geometry"},
+    {"geometry", "components"},
     {"dataset", "simulation", "images"},
     {"labels", "tracking"},
     {"export"},

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from elephant.components import ComponentStatistics, component_statistics
 from elephant.config import SpotParams
-from elephant.geometry import Block, ComponentStatistics, Raster, component_statistics
+from elephant.geometry import Block, Raster
 from elephant.types import Box, DetectedSpot, EarlierSpot, FloatArray, Spot, VoxelSize
 
 logger = logging.getLogger(__name__)

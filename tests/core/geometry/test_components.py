@@ -1,0 +1,55 @@
+"""Components are measured as by looking at each voxel."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from elephant.components import component_statistics
+
+RNG = np.random.default_rng(0)
+NOISE = ndimage.gaussian_filter(RNG.normal(size=(12, 40, 50)), 1)
+SMALL = [tuple(RNG.integers(1, 7, n)) for n in (2, 3) for _ in range(30)]
+
+
+def check(probability: np.ndarray) -> None:
+    mask = probability > 0.5
+    labels, n = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
+    found = component_statistics(mask, probability)
+    assert len(found.count) == n
+    for i in range(n):
+        voxels = np.argwhere(labels == i + 1)
+        assert found.count[i] == len(voxels)
+        assert (found.mean_index[i] == voxels.mean(axis=0)).all()
+        assert (found.box_size[i] == np.ptp(voxels, axis=0) + 1).all()
+        np.testing.assert_allclose(found.moments[i], np.cov(voxels.T, bias=True), rtol=1e-12, atol=1e-12)
+        assert found.mean_value[i] == pytest.approx(probability[labels == i + 1].mean())
+
+
+@pytest.mark.parametrize("shape", SMALL, ids=str)
+def test_components_of_small_images_that_meet_every_edge(shape: tuple[int, ...]) -> None:
+    check(RNG.random(shape))
+
+
+@pytest.mark.parametrize("threshold", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("image", [NOISE, NOISE[6]], ids=["3D", "2D"])
+def test_components_of_any_form(image: np.ndarray, threshold: float) -> None:
+    check(0.5 * image / image.std() / threshold)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 4), (1, 1, 1), (2, 1, 5), (3, 4, 5)], ids=str)
+def test_an_image_that_is_full_or_empty(shape: tuple[int, ...]) -> None:
+    check(np.ones(shape))
+    assert len(component_statistics(np.zeros(shape, bool), np.zeros(shape)).count) == 0
+
+
+# The end of a line and the start of the next; the end of a plane and the start of the next; likewise by corners.
+APART = (((0, 0, 3), (0, 1, 0)), ((0, 2, 3), (1, 0, 0)), ((0, 2, 0), (1, 0, 0)), ((0, 0, 0), (1, 2, 0)))
+
+
+@pytest.mark.parametrize("voxels", APART, ids=str)
+def test_voxels_do_not_touch_across_an_edge(voxels: tuple[tuple[int, int, int], ...]) -> None:
+    image = np.zeros((2, 3, 4))
+    for voxel in voxels:
+        image[voxel] = 1
+    check(image)
+    assert len(component_statistics(image > 0.5, image).count) == 2
