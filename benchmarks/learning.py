@@ -1,7 +1,9 @@
-"""How well a running server learns to detect and to link: ``python benchmarks/learning.py MOVIE.h5 MOVIE.truth.json``.
+"""How well a server learns to detect and to link: ``python -m benchmarks.learning MOVIE.h5 MOVIE.truth.json``.
 
-Asks over HTTP as the client does, for each seed from random weights or from the images alone, with constant learning
-rates. The movie has at least 8 timepoints; printed is a table as it grows.
+Asks the running server over HTTP as the client does, for each seed from random weights or from the images alone, with
+constant learning rates. With ``--precision float32 bfloat16`` it starts a server of its own for each of them, so that
+both can be compared: bfloat16 learns as well where its scores lie within the spread of float32's. The movie has at
+least 8 timepoints; printed is a table as it grows.
 
 - detection, full: 250 steps on every nucleus of timepoints 0 and 3; F1 at timepoint 6.
 - detection, sparse: 250 steps on 10 nuclei of timepoint 0; F1 at timepoint 6. Both with an automatic background.
@@ -11,8 +13,10 @@ rates. The movie has at least 8 timepoints; printed is a table as it grows.
 
 import argparse
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,8 @@ from typing import Any
 import numpy as np
 from examples.demo.scoring import compare
 
+from benchmarks.precision import PRECISIONS, environment
+from benchmarks.serving import serve
 from elephant.config import keep_axials_of
 from elephant.progress import NoReporter
 from elephant.simulation import Truth, read_truth
@@ -83,7 +89,12 @@ def detection(movie: RemoteDataset, truth: Truth, spots: list[Spot], n_timepoint
     limits = {"c_ratio": options["c_ratio"], "p_thresh": options["threshold"], "r_min": 1, "r_max": 50}
     found = movie.predict(TESTED, model=DETECTION, patch=PATCH, is_pad=True, **limits)
     scores = compare(truth.spots(TESTED), found, DISTANCE)
-    return {"score": f"F1 {scores.f1:.3f}", "train_s": trained - begin, "predict_s": time.monotonic() - trained}
+    return {
+        "score": f"F1 {scores.f1:.3f}",
+        "value": scores.f1,
+        "train_s": trained - begin,
+        "predict_s": time.monotonic() - trained,
+    }
 
 
 def flow(client: Client, movie: RemoteDataset, truth: Truth, options: Options) -> Options:
@@ -108,17 +119,51 @@ def flow(client: Client, movie: RemoteDataset, truth: Truth, options: Options) -
     found = movie.displace([spot for spot, _ in linked], patch=PATCH, **given)
     moved = [np.linalg.norm(place.pos - was) for place, (_, was) in zip(found, linked, strict=True)]
     still = [np.linalg.norm(spot.pos - was) for spot, was in linked]
-    score = f"{np.mean(moved):.3f} / {np.mean(still):.3f} = {np.mean(moved) / np.mean(still):.3f}"
-    return {"score": score, "train_s": trained - begin, "predict_s": time.monotonic() - trained}
+    value = float(np.mean(moved) / np.mean(still))
+    score = f"{np.mean(moved):.3f} / {np.mean(still):.3f} = {value:.3f}"
+    return {"score": score, "value": value, "train_s": trained - begin, "predict_s": time.monotonic() - trained}
 
 
-def provide(client: Client, path: Path, truth: Truth) -> RemoteDataset:
-    """Make the movie a dataset of the server, whose workspace is on this machine."""
-    folder = load_settings().datasets_dir / "learning"
+def provide(client: Client, datasets: Path, path: Path, truth: Truth) -> RemoteDataset:
+    """Make the movie a dataset of the server, whose folder of datasets is on this machine."""
+    folder = datasets / "learning"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, folder / "learning.h5")
     client.generate("learning")
     return client.open_dataset("learning", truth.voxel)
+
+
+@contextmanager
+def server(precision: str | None) -> Iterator[tuple[Client, Path]]:
+    """Yield a client and the folder of datasets: of the running server, or of one that computes in a precision."""
+    if precision is None:
+        settings = load_settings()
+        yield Client(settings.http_url, progress=NoReporter()), settings.datasets_dir
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="elephant-learning-") as folder,
+        serve(Path(folder), variables=environment(precision)) as started,
+    ):
+        yield started.client, started.workspace / "datasets"
+
+
+def play(client: Client, movie: RemoteDataset, truth: Truth, options: Options) -> Iterator[str]:
+    """Play what was asked for with each seed, and yield a line for each, and one for all seeds of one."""
+    full = [spot for t in FULL for spot in annotations(truth, t)]
+    sparse = annotations(truth, 0, N_SPARSE)
+    plays = {
+        "full": lambda o: detection(movie, truth, full, len(FULL), o),
+        "sparse": lambda o: detection(movie, truth, sparse, 1, o),
+        "flow": lambda o: flow(client, movie, truth, o),
+    }
+    for name in options["only"]:
+        values = []
+        for seed in options["seeds"]:
+            found = plays[name]({**options, "seed": seed})
+            values.append(found["value"])
+            times = f"training {found['train_s']:.0f} s, prediction {found['predict_s']:.1f} s"
+            yield f"{name:7} seed {seed}: {found['score']}, {times}"
+        yield f"{name:7} all seeds: mean {np.mean(values):.3f}, {min(values):.3f} to {max(values):.3f}"
 
 
 def main() -> None:
@@ -138,22 +183,16 @@ def main() -> None:
     parser.add_argument("--flow-scale", type=float, default=0.0)
     parser.add_argument("--flow-rotation", type=float, default=0.0)
     parser.add_argument("--max-displacement", type=float, default=6.0, help="voxels")
+    parser.add_argument(
+        "--precision", nargs="+", choices=PRECISIONS, help="start a server that computes so, one after the other"
+    )
     options = parser.parse_args()
-    client = Client(load_settings().http_url, progress=NoReporter())
     truth = read_truth(options.truth)
-    movie = provide(client, options.movie, truth)
-    full = [spot for t in FULL for spot in annotations(truth, t)]
-    sparse = annotations(truth, 0, N_SPARSE)
-    plays = {
-        "full": lambda o: detection(movie, truth, full, len(FULL), o),
-        "sparse": lambda o: detection(movie, truth, sparse, 1, o),
-        "flow": lambda o: flow(client, movie, truth, o),
-    }
-    for name in options.only:
-        for seed in options.seeds:
-            found = plays[name](vars(options) | {"seed": seed})
-            times = f"training {found['train_s']:.0f} s, prediction {found['predict_s']:.1f} s"
-            print(f"{name:7} seed {seed}: {found['score']}, {times}", flush=True)
+    for precision in options.precision or (None,):
+        with server(precision) as (client, datasets):
+            movie = provide(client, datasets, options.movie, truth)
+            for line in play(client, movie, truth, vars(options)):
+                print(line if precision is None else f"{precision:8} {line}", flush=True)
 
 
 if __name__ == "__main__":

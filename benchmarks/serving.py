@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,13 +49,13 @@ class Server:
 
 
 @contextmanager
-def serve(folder: Path, *, stack: bool = False) -> Iterator[Server]:
-    """Start a server on free ports, and end it after the block."""
+def serve(folder: Path, *, stack: bool = False, variables: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Start a server on free ports, with variables of the environment if they are given, and end it after the block."""
     folder.mkdir(parents=True, exist_ok=True)
     workspace = folder / "workspace"
     ports = _free_ports(len(_PORTS))
     values = {name: str(port) for name, port in zip(_PORTS, ports, strict=True)}
-    values |= {"ELEPHANT_WORKSPACE": str(workspace), "ELEPHANT_PRETRAINED_URL": ""}
+    values |= {"ELEPHANT_WORKSPACE": str(workspace), "ELEPHANT_PRETRAINED_URL": "", **(variables or {})}
     plain = {name: value for name, value in os.environ.items() if not name.startswith("ELEPHANT_")}
     output = folder / "server.txt"
     with output.open("wb") as file:
