@@ -16,7 +16,7 @@ from benchmarks.groups import CPU_GROUPS, GPU_GROUPS
 from benchmarks.machine import description, moment
 from benchmarks.movies import FULL, QUICK
 from benchmarks.page import in_words
-from benchmarks.yardstick_process import keep_memory
+from elephant.memory import keep_memory
 
 DOCS = Path(__file__).parents[1] / "docs"
 

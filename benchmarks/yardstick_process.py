@@ -5,7 +5,6 @@ does a round when it is asked to. The project's own networks run in the benchmar
 server does.
 """
 
-import ctypes
 import multiprocessing
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,13 +20,11 @@ from numpy.typing import NDArray
 
 from benchmarks.measuring import Work
 from benchmarks.yardsticks import fitting, forward_pass, plain_of, random_network, training_step
+from elephant.memory import keep_memory
 from elephant.models.unet import DetectionNet, FlowNet
 
 PLAIN, KEPT = "plain", "kept"
 _STOP_S = 10.0
-# Of <malloc.h>: what mallopt(3) takes. Nothing is mapped by itself, nothing is given back, and all share one arena.
-_M_MMAP_MAX, _M_TRIM_THRESHOLD, _M_ARENA_MAX = -4, -1, -8
-_NEVER_BYTES = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -69,10 +65,9 @@ def in_processes(yardstick: Yardstick) -> Iterator[dict[str, Work]]:
     Yields
     ------
     dict of str to callable
-        A round of ``plain``, P or T, and of ``kept``, P* or T*. Where the C library is not glibc, which
-        decides how memory is kept, there is ``plain`` alone.
+        A round of ``plain``, P or T, and of ``kept``, P* or T*: on Linux alone, where memory can be kept.
     """
-    names = (PLAIN, KEPT) if _can_keep() else (PLAIN,)
+    names = (PLAIN, KEPT) if sys.platform == "linux" else (PLAIN,)
     with ExitStack() as ends:
         yield {name: ends.enter_context(_process(yardstick, name == KEPT)) for name in names}
 
@@ -108,19 +103,6 @@ def _serve(connection: Connection, yardstick: Yardstick, is_kept: bool) -> None:
             return
         work()
         connection.send(None)
-
-
-def keep_memory() -> None:
-    """Let this process keep memory that was freed, for what comes next, where the C library is glibc."""
-    if not _can_keep():
-        return
-    library: Any = ctypes.CDLL(None)
-    for option, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER_BYTES), (_M_ARENA_MAX, 1)):
-        assert library.mallopt(option, value) == 1, f"mallopt({option}, {value}) has no effect"
-
-
-def _can_keep() -> bool:
-    return sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt")
 
 
 @cache
