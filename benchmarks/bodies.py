@@ -1,10 +1,10 @@
 """Bodies of requests about a movie, with the client's defaults."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.movies import BenchMovie
-from elephant.types import Link, Spot
+from elephant.types import Spot
 from elephant_server.schemas.requests import Json, MovieRequests
 
 PATCH = (24, 384, 384)
@@ -52,7 +52,7 @@ def flow_predict(dataset: str, movie: BenchMovie, t: int, **changes: Any) -> Jso
 
 def flow_train(dataset: str, movie: BenchMovie, crop: Sequence[int], n_steps: int) -> Json:
     """Body of ``flow/train`` on a link to each nucleus that was there before, with about so many steps."""
-    links = [link for t in range(1, movie.n_timepoints) for link in _links(movie, t)]
+    links = [link for t in range(1, movie.n_timepoints) for link in movie.links(t)]
     steps = {"n_crops": max(1, n_steps // (movie.n_timepoints - 1)), "log_interval": 10, "max_displacement": 6.0}
     given = {**TRAINING, **steps, "n_keep_axials": movie.n_keep_axials}
     plain = {"aug_scale_factor_base": 0.0, "aug_rotation_angle": 0.0}
@@ -61,10 +61,3 @@ def flow_train(dataset: str, movie: BenchMovie, crop: Sequence[int], n_steps: in
 
 def _prediction(movie: BenchMovie) -> Json:
     return {"n_keep_axials": movie.n_keep_axials, "cache_maxbytes": 2**30, "patch": PATCH}
-
-
-def _links(movie: BenchMovie, t: int) -> Iterator[Link]:
-    before = {spot.id: spot.pos for spot in movie.spots(t - 1)}
-    for spot in movie.spots(t):
-        if spot.id in before:
-            yield Link(t - 1, spot.pos, spot.covariance, before[spot.id] - spot.pos)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from benchmarks import (
+    equality_rows,
     gpu_rows,
     growth_rows,
     limited_rows,
@@ -36,6 +37,7 @@ CPU_GROUPS: Mapping[str, Group] = MappingProxyType(
         "polls": request_rows.polls,
         "starting": starting_rows.starting,
         "memory": starting_rows.memory,
+        "equality": equality_rows.equality,
         "limited": limited_rows.limited,
         "whole-movie": movie_rows.whole_movie,
         "prediction-growth": growth_rows.prediction_growth,

@@ -12,7 +12,7 @@ from elephant.config import kept_poolings, n_keep_axials
 from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.simulation import BigDataViewerWriter, SimulationParameters, Truth, preset, read_truth, simulate
 from elephant.simulation import write_movie as simulate_into
-from elephant.types import Spot, Tag, VoxelSize
+from elephant.types import Link, Spot, Tag, VoxelSize
 
 SEED = 1
 RADII = (6.0, 3.0, 3.0)  # voxels; of nuclei where nothing is known of them
@@ -128,6 +128,13 @@ class BenchMovie:
             return known
         wanted = n or 100
         return (known + list(self._made_up(t, wanted - len(known))))[:wanted]
+
+    def links(self, t: int) -> Iterator[Link]:
+        """Yield a link to each nucleus of a timepoint that was there before."""
+        before = {spot.id: spot.pos for spot in self.spots(t - 1)}
+        for spot in self.spots(t):
+            if spot.id in before:
+                yield Link(t - 1, spot.pos, spot.covariance, before[spot.id] - spot.pos)
 
     def _made_up(self, t: int, n: int) -> Iterator[Spot]:
         rng = np.random.default_rng(t)

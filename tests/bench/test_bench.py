@@ -11,16 +11,19 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from benchmarks import gpu_rows, yardsticks
+from benchmarks import equality, gpu_rows, yardsticks
 from benchmarks.__main__ import main
 from benchmarks.bench import Bench
 from benchmarks.groups import CPU_GROUPS
 from benchmarks.measuring import Curve, Row, Spread, in_turns
-from benchmarks.movies import QUICK, probability_map
+from benchmarks.movies import QUICK, probability_map, provide
 from benchmarks.page import in_words
+from benchmarks.precision import FLOAT32
 from benchmarks.watching import Watch
 from benchmarks.yardstick_process import Yardstick, in_processes
+from benchmarks.yardsticks import random_network
 
+from elephant.models.ensemble import Ensemble
 from elephant.models.unet import DetectionNet, FlowNet
 
 Run = Callable[[Sequence[str]], int]
@@ -141,3 +144,14 @@ def test_the_memory_of_another_process_is_watched() -> None:
             assert watch.now_more() < 50
         assert 90 < watch.most_more() < 130
         process.stdin.close()
+
+
+def test_one_way_to_compute_agrees_with_itself(tmp_path: Path) -> None:
+    movie = provide(None, QUICK, tmp_path)
+    dataset = equality.converted(movie, tmp_path / "dataset")
+    Ensemble([random_network(DetectionNet, movie.n_keep_axials)]).save(tmp_path / "detection.pth")
+    models = equality.train(movie, dataset, tmp_path, 5)
+    found = equality.agreement(movie, dataset, models, (FLOAT32, FLOAT32))
+    assert found.n_spots > 0
+    assert (found.f1, found.centres, found.displacements) == (1, 0, 0)
+    assert found.is_reached
