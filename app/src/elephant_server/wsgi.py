@@ -1,4 +1,4 @@
-"""What uWSGI loads."""
+"""What uWSGI loads, once, before it forks the HTTP processes."""
 
 from elephant_server.logs import set_up_logging
 from elephant_server.main import create_app, start_reaper
@@ -8,4 +8,16 @@ from elephant_server.settings import get_settings
 settings = get_settings()
 set_up_logging(settings)
 application = create_app(settings)
-start_reaper(application.extensions[KEY])
+
+
+def _begin() -> None:
+    """Start what does not survive a fork: threads."""
+    start_reaper(application.extensions[KEY])
+
+
+try:
+    import uwsgi
+except ImportError:  # another WSGI server, or a test
+    _begin()
+else:
+    uwsgi.post_fork_hook = _begin
