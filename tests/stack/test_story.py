@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -242,16 +243,22 @@ def test_a_long_answer_stays_alive(player: Player, nuclei: np.ndarray) -> None:
     """From 30 s on the answer begins: status 200, then white space every 15 s, through NGINX and uWSGI."""
     body = train_body("small", [spot(0, nuclei[0])], n_epochs=ENDLESS)
     begin = time.monotonic()
-    with requests.post(player.server.base_url + "seg/train", json=body, stream=True, timeout=60) as answer:
-        first_header = time.monotonic() - begin
-        assert answer.status_code == 200
-        chunks = answer.iter_content(1)
-        assert next(chunks) == b" "
-        assert 28 < first_header < 45
-        assert next(chunks) == b" "
-        assert 13 < time.monotonic() - begin - first_header < 30
-        player.abort()
-        assert json.loads(b"".join(chunks)) == {"completed": False}
+    with ThreadPoolExecutor(1) as pool:
+        url = player.server.base_url + "seg/train"
+        asked = pool.submit(requests.post, url, json=body, stream=True, timeout=60)
+        player.wait_for_state(1)
+        # Held: a training that waits is as long as one that computes.
+        assert player.post("state/process", {"state": 2}).json() == {"success": True, "state": 2}
+        with asked.result() as answer:
+            first_header = time.monotonic() - begin
+            assert answer.status_code == 200
+            chunks = answer.iter_content(1)
+            assert next(chunks) == b" "
+            assert 28 < first_header < 45
+            assert next(chunks) == b" "
+            assert 13 < time.monotonic() - begin - first_header < 30
+            player.abort()
+            assert json.loads(b"".join(chunks)) == {"completed": False}
 
 
 @pytest.mark.parametrize(

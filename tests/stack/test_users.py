@@ -58,15 +58,9 @@ def test_what_is_in_the_workspace_is_the_users(handed_over: RunningServer) -> No
     assert (handed_over.folder / "secret").stat().st_uid == 0
 
 
-def test_who_starts_it_as_root_is_warned(readable: Path) -> None:
-    folder = readable / "root"
-    running = RunningServer.start(folder, settings_of(folder))
-    try:
-        running.wait_until_serving()
-        assert "ELEPHANT_UID" in running.output()
-        assert {process.uids().real for process in running.processes()} == {0}
-    finally:
-        running.stop()
+def test_who_starts_it_as_root_is_warned(stack: RunningServer) -> None:
+    assert "ELEPHANT_UID" in stack.output()
+    assert {process.uids().real for process in stack.processes()} == {0}
 
 
 def test_a_user_who_cannot_read_what_has_to_run_is_named(tmp_path: Path) -> None:

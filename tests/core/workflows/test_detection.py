@@ -123,6 +123,12 @@ def reset(work: ModelWork, source: ModelSource | None = None, **changes: object)
     reset_model(work, pretrained_of(work), source or ModelSource(), start_params(work, **changes))
 
 
+def start(work: ModelWork) -> None:
+    """Begin with a network as it is made, for tests of which the start is no part."""
+    torch.manual_seed(0)
+    Ensemble([DetectionNet(work.dataset.n_dims, 0)]).save(work.model_path)
+
+
 def replaced(work: ModelWork, **changes: object) -> ModelWork:
     values = {name: getattr(work, name) for name in ("dataset", "model_path", "model_cache", "reporter", "cancel")}
     return ModelWork(**{**values, **changes})
@@ -165,7 +171,7 @@ def test_an_ellipsoid_is_decomposed_once_for_a_training(
     made: tuple[ModelWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work, spots = made
-    reset(work)
+    start(work)
     seen: list[int] = []
     decompose = np.linalg.eigh
 
@@ -192,7 +198,7 @@ def test_the_same_seed_gives_the_same_model(made: tuple[ModelWork, list[Spot]]) 
 
 def test_a_start_from_intensities_distinguishes_bright_from_dark(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
-    reset(work, n_crops=20)
+    reset(work, n_crops=6)
     detect(work, 0, detection_params(work.dataset.n_dims))
     centre = work.dataset.read_probabilities(0)[..., 2].astype(np.float64)
     image = normalise(work.dataset.read_image(0))
@@ -214,7 +220,7 @@ def test_a_start_without_crops_stays_random(
 
 def test_no_epochs_write_the_labels_and_leave_the_model(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
-    reset(work)
+    start(work)
     before = work.model_path.read_bytes()
     control = FixedControl(5e-3, 4)
     train(work, spots, training_params(work, n_epochs=0), control, lambda: pytest.fail("saved"))
@@ -224,7 +230,7 @@ def test_no_epochs_write_the_labels_and_leave_the_model(made: tuple[ModelWork, l
 
 def test_a_cancelled_training_keeps_the_last_finished_epoch(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
-    reset(work)
+    start(work)
     saved = []
     control = CancelAfter(150)
     with pytest.raises(Cancelled):
@@ -237,7 +243,7 @@ def test_a_cancelled_training_keeps_the_last_finished_epoch(made: tuple[ModelWor
 
 def test_changed_settings_take_effect_during_the_training(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
-    reset(work)
+    start(work)
     steps = Steps()
 
     class Changing(NeverCancelled):
@@ -254,7 +260,7 @@ def test_changed_settings_take_effect_during_the_training(made: tuple[ModelWork,
 @pytest.mark.parametrize("checks", [0, 5])
 def test_a_cancelled_reset_leaves_the_model(made: tuple[ModelWork, list[Spot]], checks: int) -> None:
     work, _ = made
-    reset(work)
+    start(work)
     before = work.model_path.read_bytes()
     with pytest.raises(Cancelled):
         reset(replaced(work, cancel=CancelAfter(checks)), seed=5)
@@ -321,7 +327,7 @@ def test_an_implicit_start_takes_the_pretrained_model(made: tuple[ModelWork, lis
 
 def test_a_box_agrees_with_the_whole(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
-    reset(work)
+    start(work)
     n = work.dataset.n_dims
     box = Box((0, 8, 4)[-n:], (12, 32, 32)[-n:])
     detect(work, 0, detection_params(n, crop_box=box))
@@ -338,7 +344,7 @@ def test_a_box_agrees_with_the_whole(made: tuple[ModelWork, list[Spot]]) -> None
 
 def test_timepoints_together_give_what_each_gives_alone(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
-    reset(work)
+    start(work)
     train(work, spots, training_params(work, n_epochs=2), FixedControl(5e-3, 4), lambda: None)
     params = detection_params(work.dataset.n_dims)
     alone = {t: detect(work, t, params) for t in (1, 0)}
@@ -360,7 +366,7 @@ def test_where_nothing_is_found_the_log_says_how_high_probabilities_are(
     made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture
 ) -> None:
     work, _ = made
-    reset(work)
+    start(work)
     params = detection_params(work.dataset.n_dims)
     unreachable = params.model_copy(update={"spots": params.spots.model_copy(update={"p_thresh": 1.0})})
     assert detect(work, 1, unreachable) == []
@@ -371,7 +377,7 @@ def test_where_nothing_is_found_the_log_says_how_high_probabilities_are(
 
 def test_of_timepoints_together_those_before_a_failure_are_given(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
-    reset(work)
+    start(work)
     found = detect_all(work, [0, 1, 7], detection_params(work.dataset.n_dims))
     assert [next(found)[0], next(found)[0]] == [0, 1]
     with pytest.raises(InvalidInputError, match=r"2 timepoints.*got 7"):
@@ -392,7 +398,7 @@ def test_a_box_outside_is_refused(made: tuple[ModelWork, list[Spot]]) -> None:
 
 def test_a_rescaled_image_is_kept_at_the_stored_size(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
-    reset(work)
+    start(work)
     n = work.dataset.n_dims
     size = (6, 20, 22)[-n:]
     found = detect(work, 0, detection_params(n, image=ImageParams(input_size=size)))
@@ -413,7 +419,7 @@ def test_a_2d_model_works_on_the_slices_of_a_volume(tmp_path: Path) -> None:
 
 def test_training_at_another_size(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
-    reset(work)
+    start(work)
     n = work.dataset.n_dims
     params = training_params(work, n_epochs=1).model_copy(update={"image": ImageParams(input_size=(6, 20, 22)[-n:])})
     saved = []
@@ -455,7 +461,7 @@ def test_labels_of_other_timepoints_stay(made: tuple[ModelWork, list[Spot]]) -> 
 
 def test_nothing_to_train_is_reported(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
-    reset(work)
+    start(work)
     unlabeled = [Spot(0, spots[0].pos, spots[0].covariance, Tag.UNLABELED)]
     with pytest.raises(InvalidInputError, match="nothing to train"):
         train(work, unlabeled, training_params(work), FixedControl(1e-3, 2), lambda: None)
