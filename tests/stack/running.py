@@ -103,6 +103,14 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str) -> No
         time.sleep(0.1)
 
 
+def lives(process: psutil.Process) -> bool:
+    """Tell whether a process is still there, and not just waited for."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 @dataclass
 class RunningServer:
     """A launcher that was started, and what it started."""

@@ -1,15 +1,18 @@
 """The services of docker-compose.yml, as processes of this machine: each with the variables that Compose gives it."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from stack.cluster import ADDRESS, head_settings
 from stack.player import Player, blobs, predict_body
-from stack.running import RunningServer
+from stack.running import STOP_SECONDS, RunningServer, lives, wait_until
 from test_compose import PARTS, services
 
 pytestmark = pytest.mark.stack
@@ -63,3 +66,12 @@ def test_together_they_are_a_server(parts: dict[str, RunningServer]) -> None:
     assert player.make_dataset("movie", np.stack([image] * 2)).status_code == 200
     assert player.post("seg/predict", predict_body("movie")).json()["completed"] is True
     assert player.state() == 0
+
+
+def test_a_part_that_is_killed_leaves_nothing_behind(parts: dict[str, RunningServer]) -> None:
+    left = {name: psutil.Process(server.process.pid).children(recursive=True) for name, server in parts.items()}
+    assert all(left.values())
+    for server in parts.values():
+        assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+    wait_until(lambda: not any(map(lives, chain(*left.values()))), STOP_SECONDS, "everything to end")
+    assert [server.processes() for server in parts.values()] == [[]] * len(parts)

@@ -5,38 +5,32 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import redis
 
 from elephant_server.settings import checkout_root
-from stack.running import START_SECONDS, STOP_SECONDS, RunningServer, free_ports, settings_of, wait_until
+from stack.player import Player, blobs, predict_body
+from stack.running import START_SECONDS, RunningServer, free_ports, lives, settings_of, wait_until
 
 pytestmark = pytest.mark.stack
+ANSWERING = ("answering", "answering-2")
 PROGRAMS = ["redis", "rabbitmq", "training", "answering", "uwsgi", "nginx"]
 
 
 @pytest.fixture(scope="module")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Give a server whose programs may be killed, set by a ``.env`` file in the folder where it is started."""
+    """Give a server of two pairs of workers, to be killed; a ``.env`` file where it is started holds its settings."""
     folder = tmp_path_factory.mktemp("own server")
     lines = [f"{name}={value}" for name, value in settings_of(folder).items()]
-    lines += ["ELEPHANT_WORKSPACE='./work space'", "ELEPHANT_NEVER_HEARD_OF=1"]
+    lines += ["ELEPHANT_WORKSPACE='./work space'", "ELEPHANT_NEVER_HEARD_OF=1", "ELEPHANT_WORKER_PAIRS=2"]
     (folder / ".env").write_text("\n".join(lines))
     values = dict(line.split("=") for line in lines) | {"ELEPHANT_WORKSPACE": str(folder / "work space")}
     running = RunningServer.start(folder, values, variables={})
-    try:
-        yield running.wait_until_serving()
-    finally:
-        running.stop()
-
-
-@pytest.fixture
-def another(tmp_path: Path) -> Iterator[RunningServer]:
-    """Give one more server, that the test itself ends."""
-    running = RunningServer.start(tmp_path, settings_of(tmp_path))
     try:
         yield running.wait_until_serving()
     finally:
@@ -70,6 +64,27 @@ def test_nobody_reaches_redis_without_its_password(own_server: RunningServer) ->
     assert not [command for command in commands if password in command]
 
 
+def predictions(server: RunningServer, name: str) -> int:
+    return (server.service_logs / f"{name}.log").read_text().count("Prediction: timepoint")
+
+
+def predict(player: Player, t: int) -> bool:
+    return bool(player.post("seg/predict", predict_body("movie", timepoint=t)).json()["completed"])
+
+
+def test_both_pairs_answer(own_server: RunningServer) -> None:
+    player = Player(own_server)
+    image, _ = blobs((12, 48, 48), 4)
+    assert player.make_dataset("movie", np.stack([image] * 4)).status_code == 200
+    # None of them has a model yet: one makes it, and the others wait for it.
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(lambda t: predict(player, t), range(4)))
+    assert min(predictions(own_server, name) for name in ANSWERING) > 0
+    assert sum(predictions(own_server, name) for name in ANSWERING) == 4
+    logs = "".join((own_server.service_logs / f"{name}.log").read_text() for name in ANSWERING)
+    assert logs.count("Starting the model detection.pth from the intensities") == 1
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_starts_a_killed_program_again(own_server: RunningServer, name: str) -> None:
     before = own_server.pid(name)
@@ -81,6 +96,14 @@ def test_starts_a_killed_program_again(own_server: RunningServer, name: str) -> 
     wait_until(lambda: f"{name} has exited unexpectedly" in own_server.output(), 10, "the news of it")
 
 
+def test_a_worker_of_the_second_pair_is_started_again(own_server: RunningServer) -> None:
+    before = own_server.pid("answering-2")
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: own_server.pid("answering-2") not in (0, before), 60, "the worker to be started again")
+    wait_until(lambda: "answering-2 has exited unexpectedly" in own_server.output(), 10, "the news of it")
+    assert predict(Player(own_server), 0)
+
+
 def test_refuses_a_second_server_in_the_same_workspace(own_server: RunningServer, tmp_path: Path) -> None:
     values = settings_of(tmp_path) | {"ELEPHANT_WORKSPACE": str(own_server.workspace)}
     second = RunningServer.start(tmp_path, values)
@@ -90,24 +113,17 @@ def test_refuses_a_second_server_in_the_same_workspace(own_server: RunningServer
     assert "ELEPHANT_WORKSPACE" in second.output()
 
 
-def test_runs_beside_another_and_stops_cleanly(own_server: RunningServer, another: RunningServer) -> None:
+def test_runs_beside_another_and_stops_cleanly(own_server: RunningServer, stack: RunningServer) -> None:
     assert own_server.answers()
-    assert another.answers()
-    programs = [another.pid(name) for name in PROGRAMS]
+    assert stack.answers()
+    programs = [own_server.pid(name) for name in PROGRAMS]
     assert all(programs)
-    left = psutil.Process(another.process.pid).children(recursive=True)
-    assert another.stop(signal.SIGINT) == 0
-    assert [process for process in left if _lives(process)] == []
-    assert another.processes() == []
-    assert another.output().splitlines()[-2:] == ["Stopping ...", "Stopped."]
-    assert own_server.answers()
-
-
-def test_leaves_nothing_behind_when_it_is_killed(another: RunningServer) -> None:
-    left = psutil.Process(another.process.pid).children(recursive=True)
-    assert another.stop(signal.SIGKILL) == -signal.SIGKILL
-    wait_until(lambda: not any(map(_lives, left)), STOP_SECONDS, "everything to end")
-    assert another.processes() == []
+    left = psutil.Process(own_server.process.pid).children(recursive=True)
+    assert own_server.stop(signal.SIGINT) == 0
+    assert [process for process in left if lives(process)] == []
+    assert own_server.processes() == []
+    assert own_server.output().splitlines()[-2:] == ["Stopping ...", "Stopped."]
+    assert stack.answers()
 
 
 @pytest.mark.parametrize("name", ["ELEPHANT_HTTP_PORT", "ELEPHANT_REDIS_PORT", "ELEPHANT_RABBITMQ_NODE_PORT"])
@@ -146,10 +162,3 @@ def test_ends_when_asked_while_it_starts(tmp_path: Path) -> None:
     assert starting.stop(signal.SIGTERM) == 0
     assert starting.processes() == []
     assert "Serving on" not in starting.output()
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
