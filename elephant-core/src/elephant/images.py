@@ -66,15 +66,14 @@ def normalise(image: NDArray[np.generic], use_median: bool = False) -> Image:
     numpy.ndarray
         float32, of the same shape; all 0 if all intensities are equal.
     """
-    values = image.astype(np.float32)
-    if use_median and image.ndim == 3:
-        _align_medians(values)
-    low, high = float(values.min()), float(values.max())
+    values = _aligned(image) if use_median and image.ndim == 3 else image
+    low, high = np.float32(values.min()), np.float32(values.max())
     if high <= low:
-        return np.zeros_like(values)
-    values -= np.float32(low)
-    values /= np.float32(high - low)
-    return values
+        return np.zeros(image.shape, dtype=np.float32)
+    normal = values.astype(np.float32)
+    normal -= low
+    normal /= high - low
+    return normal
 
 
 def darker_than(image: NDArray[np.generic], threshold: float) -> NDArray[np.bool_]:
@@ -92,7 +91,7 @@ def darker_than(image: NDArray[np.generic], threshold: float) -> NDArray[np.bool
     numpy.ndarray
         bool, (Z), Y, X.
     """
-    if image.dtype.kind != "u" or image.dtype.itemsize > 2:
+    if not _has_few_values(image):
         return np.asarray(normalise(image) < threshold)
     # Each possible integer is normalised once; normalised values are ascending.
     low, high = int(image.min()), int(image.max())
@@ -100,12 +99,36 @@ def darker_than(image: NDArray[np.generic], threshold: float) -> NDArray[np.bool
     return np.asarray(image < low + n_below)
 
 
-def _align_medians(volume: Image) -> None:
-    overall = np.median(volume)
-    for z in range(len(volume)):
-        median = np.median(volume[z])
+def _aligned(volume: NDArray[np.generic]) -> Image:
+    """Shift each slice along Z to the median of the volume; slices with median 0 are unchanged."""
+    aligned = volume.astype(np.float32)
+    overall, medians = _medians(volume)
+    for z, median in enumerate(medians):
         if median != 0:
-            volume[z] += overall - median
+            aligned[z] += overall - median
+    return aligned
+
+
+def _medians(volume: NDArray[np.generic]) -> tuple[np.float32, list[np.float32]]:
+    """Return the median of a volume, and those of its slices."""
+    if not _has_few_values(volume):
+        values = volume.astype(np.float32)
+        return np.median(values), [np.median(plane) for plane in values]
+    # How often each value occurs says it in one pass.
+    n_values = int(volume.max()) + 1
+    counts = np.stack([np.bincount(plane.ravel(), minlength=n_values) for plane in volume])
+    return _median_of(counts.sum(axis=0)), [_median_of(count) for count in counts]
+
+
+def _median_of(counts: NDArray[np.int64]) -> np.float32:
+    """Return the median of whole numbers from 0 of which it is known how often each occurs."""
+    below = np.cumsum(counts)
+    middle = np.array([(below[-1] - 1) // 2, below[-1] // 2])
+    return np.float32(np.searchsorted(below, middle, side="right").mean())
+
+
+def _has_few_values(image: NDArray[np.generic]) -> bool:
+    return image.dtype.kind == "u" and image.dtype.itemsize <= 2
 
 
 def rescale(image: Image, size: Shape | None) -> Image:
