@@ -1,6 +1,7 @@
 """Reading out predictions: ellipsoids from centre probabilities, earlier positions from a flow."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,18 +122,22 @@ class FlowField:
     ----------
     box
         The box in the image, (Z), Y, X.
-    voxels
-        The earlier position minus the later one, voxels, (n, (Z), Y, X), channels X, Y(, Z).
+    values
+        The earlier position minus the later one, (n, (Z), Y, X), channels X, Y(, Z).
+    norm
+        How many voxels a value of 1 stands for, per channel.
     """
 
     box: Box
-    voxels: NDArray[np.floating]
+    values: NDArray[np.floating]
+    norm: Sequence[float] = (1.0, 1.0, 1.0)
 
     def displacement(self, raster: Raster) -> FloatArray:
         """Return the mean over the voxels of a spot inside the box, voxels, (n,), (Z), Y, X."""
         origin = self.box.origin
         inside = tuple(slice(s.start - o, s.stop - o) for s, o in zip(raster.slices, origin, strict=True))
-        values = self.voxels[(slice(None), *inside)][:, raster.mask]
+        values = self.values[(slice(None), *inside)][:, raster.mask]
+        values *= np.array(self.norm[: len(values)], dtype=values.dtype)[:, None]
         mean: FloatArray = values.mean(axis=1, dtype=np.float64)[::-1]
         return mean
 

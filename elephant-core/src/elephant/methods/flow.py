@@ -247,7 +247,7 @@ class _Flow:
         norm = self.params.displacement.norm(n_dims)
         if keep:
             work.dataset.write_flow(self._t - 1, flow, box, _steps(norm))
-        return FlowField(box, flow * np.array(norm, dtype=np.float32).reshape(-1, *[1] * n_dims))
+        return FlowField(box, flow, norm)
 
 
 def _steps(norm: Sequence[float]) -> list[float]:
@@ -282,6 +282,8 @@ def _displacements(flow: _Flow, box: Box, ellipsoids: Sequence[Ellipsoid]) -> di
 
 def _stored(flow: NDArray[np.float32], size: Shape) -> NDArray[np.float32]:
     """Rescale a flow, (n, (Z), Y, X), from the size that the network saw; its values are in stored voxels already."""
+    if flow.shape[1:] == size:
+        return flow
     return np.stack([rescale(np.ascontiguousarray(channel), size) for channel in flow])
 
 
