@@ -171,7 +171,7 @@ def rasterise(
     if mask.size == 0:
         return Raster(box, mask)
 
-    def distances() -> Iterator[tuple[slice, FloatArray]]:
+    def slabs() -> Iterator[tuple[slice, FloatArray]]:
         """Yield the squared distances of a box in slabs along its first axis."""
         step = max(1, _MOST_AT_ONCE * len(mask) // mask.size)
         for start in range(0, len(mask), step):
@@ -180,12 +180,13 @@ def rasterise(
             part = slice(box[0].start + slab.start, box[0].start + slab.stop)
             yield slab, _squared_distance(ellipsoid, edges, (part, *box[1:]))
 
-    for slab, distance in distances():
+    only = list(slabs()) if mask.size <= _MOST_AT_ONCE else None
+    for slab, distance in only or slabs():
         np.less(distance, 1.0, out=mask[slab])
     wanted = min(min_voxels, mask.size)
     if np.count_nonzero(mask) < wanted:
-        threshold = _threshold(np.concatenate([_smallest(d, wanted) for _, d in distances()]), wanted)
-        for slab, distance in distances():
+        threshold = _threshold(np.concatenate([_smallest(d, wanted) for _, d in only or slabs()]), wanted)
+        for slab, distance in only or slabs():
             # For extremely flat ellipsoids distances overflow: all of these are treated as equally far.
             np.less(np.minimum(distance, _FARTHEST), threshold, out=mask[slab])
     return Raster(box, mask)
@@ -240,18 +241,19 @@ def _n_voxels(box: tuple[slice, ...]) -> int:
 
 def _squared_distance(ellipsoid: Ellipsoid, scale: FloatArray, box: tuple[slice, ...]) -> FloatArray:
     """Return the squared distance from the centre in units of the semi-axes, over the box."""
-    n = len(box)
     projection = ellipsoid.axes / ellipsoid.radii[:, None]
-    offsets = [
-        (np.arange(s.start, s.stop) * scale[axis] - ellipsoid.centre[axis]).reshape((-1,) + (1,) * (n - 1 - axis))
-        for axis, s in enumerate(box)
+    offsets = [np.arange(s.start, s.stop) * edge for s, edge in zip(box, scale.tolist(), strict=True)]
+    # Along all semi-axes at once: most boxes are so small that every call counts.
+    shares = [
+        column[:, None] * (offset - centre)
+        for column, offset, centre in zip(projection.T, offsets, ellipsoid.centre.tolist(), strict=True)
     ]
-    total: FloatArray = np.zeros([s.stop - s.start for s in box])
-    for row in projection:
-        along = row[0] * offsets[0]
-        for factor, offset in zip(row[1:], offsets[1:], strict=True):
-            along = along + factor * offset
-        with np.errstate(over="ignore"):
-            along *= along
-            total += along
+    along = shares[0]
+    for axis, share in enumerate(shares[1:], start=1):
+        along = along[..., None] + share.reshape(len(share), *[1] * axis, -1)
+    with np.errstate(over="ignore"):
+        along *= along
+        total: FloatArray = along[0]
+        for square in along[1:]:
+            total += square
     return total

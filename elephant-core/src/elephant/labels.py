@@ -13,7 +13,9 @@ from elephant.types import Label, Link, Shape, Spot, Tag
 
 Labels = NDArray[np.uint8]
 
-_CLASS_OF = np.array([label.channel for label in Label], dtype=np.uint8)
+# What the voxels of a later spot leave as it is.
+_CENTRES = tuple(label for label in Label if label.channel == Label.CENTRE.channel)
+_PAINTED = tuple(label for label in Label if label.channel != Label.BACKGROUND.channel)
 _NUCLEUS_TAGS = frozenset({Tag.TP, Tag.FN})
 _BORDER_TAGS = frozenset({Tag.TB, Tag.FB})
 
@@ -82,11 +84,14 @@ def _automatic_background(shape: Shape, params: LabelParams, image: NDArray[np.g
 
 def _paint_spot(labels: Labels, tag: Tag, outer: Raster) -> None:
     block = labels[outer.slices]
-    classes = _CLASS_OF[block]
     if tag in _NUCLEUS_TAGS or tag in _BORDER_TAGS:
-        block[outer.mask & (classes <= Label.BORDER.channel)] = Label.BORDER.of(tag)
+        spared, value = _CENTRES, Label.BORDER.of(tag)
     else:
-        block[outer.mask & (classes == Label.BACKGROUND.channel)] = Label.BACKGROUND.of(tag)
+        spared, value = _PAINTED, Label.BACKGROUND.of(tag)
+    free = outer.mask.copy()
+    for label in spared:
+        free &= block != label
+    np.copyto(block, np.uint8(value), where=free)
 
 
 def _paint_centre(labels: Labels, tag: Tag, inner: Raster) -> None:
@@ -102,8 +107,8 @@ def _paint_centre(labels: Labels, tag: Tag, inner: Raster) -> None:
     )
     rim = _with_neighbours(mask)
     block = labels[around]
-    block[rim] = Label.BORDER.of(tag)
-    block[mask] = Label.CENTRE.of(tag)
+    np.copyto(block, np.uint8(Label.BORDER.of(tag)), where=rim)
+    np.copyto(block, np.uint8(Label.CENTRE.of(tag)), where=mask)
 
 
 def _with_neighbours(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
