@@ -53,7 +53,8 @@ class Yardstick:
         model = random_network(self.network, self.n_keep_axials)
         plain = plain_of(model, self.shape)
         if self.crop is not None:
-            return training_step(plain, *map(torch.from_numpy, self.crop))
+            image, labels = self.crop
+            return training_step(plain, torch.from_numpy(image), torch.from_numpy(labels))
         n_inputs = 1 if self.network is DetectionNet else 2
         return forward_pass(plain, torch.rand(1, n_inputs, *fitting(model, self.shape)))
 

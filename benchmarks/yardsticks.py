@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.measuring import taken
+from elephant.device import mixed_precision
 from elephant.models.losses import DetectionLoss
 from elephant.models.unet import (
     MAX_GROUPS,
@@ -115,18 +117,21 @@ def plain_of(model: UNet, size: tuple[int, ...]) -> PlainNet:
     return plain
 
 
-def forward_pass(network: nn.Module, x: Tensor) -> Callable[[], Tensor]:
-    """Return P, a forward pass in evaluation that keeps nothing for gradients."""
+Context = Callable[[], AbstractContextManager[None]]
+
+
+def forward_pass(network: nn.Module, x: Tensor, context: Context = nullcontext) -> Callable[[], Tensor]:
+    """Return P, a forward pass in evaluation that keeps nothing for gradients; in a context, as of its precision."""
 
     def work() -> Tensor:
-        with torch.no_grad():
+        with torch.no_grad(), context():
             out: Tensor = network(x)
         return out
 
     return work
 
 
-def training_step(network: nn.Module, x: Tensor, labels: Tensor) -> Callable[[], None]:
+def training_step(network: nn.Module, x: Tensor, labels: Tensor, context: Context = nullcontext) -> Callable[[], None]:
     """Return T, one step with Adam on a crop that is in memory: (1, 1, Z, Y, X), labels (1, Z, Y, X)."""
     network.train()
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-4)
@@ -134,10 +139,17 @@ def training_step(network: nn.Module, x: Tensor, labels: Tensor) -> Callable[[],
 
     def work() -> None:
         optimiser.zero_grad(set_to_none=True)
-        loss(network(x), labels).total.backward()
+        with context():
+            out = network(x)
+        loss(out, labels).total.backward()
         optimiser.step()
 
     return work
+
+
+def as_product() -> AbstractContextManager[None]:
+    """Return the context in which the product runs its networks on this processor."""
+    return mixed_precision(torch.device("cpu"))
 
 
 def convolution_operations(network: PlainNet | UNet, x: Tensor) -> list[int]:
