@@ -45,6 +45,10 @@ class Sizes:
         Movies to convert: one timepoint, Z, Y, X, and how many of them.
     gpu_shape
         A timepoint for a GPU.
+    n_steps
+        Of a training over HTTP whose steps are timed.
+    n_polls
+        Requests whose processor time is measured.
     n_worked
         Requests of each kind that a server has answered when it has worked for a while.
     idle_s
@@ -63,6 +67,8 @@ class Sizes:
     long_shape: tuple[int, int, int]
     lengths: tuple[int, ...]
     gpu_shape: tuple[int, int, int]
+    n_steps: int
+    n_polls: int
     n_worked: int
     idle_s: float
 
@@ -80,6 +86,8 @@ FULL = Sizes(
     long_shape=(64, 512, 512),
     lengths=(9, 16, 24, 32),
     gpu_shape=(128, 512, 1024),
+    n_steps=14,
+    n_polls=1000,
     n_worked=40,
     idle_s=60,
 )
@@ -96,6 +104,8 @@ QUICK = Sizes(
     long_shape=(8, 64, 64),
     lengths=(2, 4, 6),
     gpu_shape=(8, 64, 128),
+    n_steps=4,
+    n_polls=50,
     n_worked=2,
     idle_s=2,
 )

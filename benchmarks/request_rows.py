@@ -20,7 +20,6 @@ from elephant.types import Spot
 
 POLLS_A_MINUTE = 1000
 _N_CALLS = 100
-_TRAINED = 10  # steps of the training that is polled
 
 
 def predictions(bench: Bench) -> Iterator[Row]:
@@ -73,10 +72,12 @@ def polls(bench: Bench) -> Iterator[Row]:
     server = bench.server
     times = [1000 * taken(lambda: _poll(server)) for _ in range(_N_CALLS)]
     yield Row("gpus", "`state/gpus`, a connection each", Spread.of(times), "ms", goal("gpus"))
-    yield _poll_load(server)
+    yield _poll_load(server, bench.sizes.n_polls)
     spots = bench.movie.spots(0, bench.sizes.n_spots)
     crop = bench.sizes.crops[0]
-    train = _posting(bench, "seg/train", bodies.seg_train(DATASET, bench.movie, spots, crop, n_crops=_TRAINED), [])
+    train = _posting(
+        bench, "seg/train", bodies.seg_train(DATASET, bench.movie, spots, crop, n_crops=bench.sizes.n_steps), []
+    )
 
     def with_polls() -> None:
         with _polling(server):
@@ -92,8 +93,7 @@ def polls(bench: Bench) -> Iterator[Row]:
     )
 
 
-def _poll_load(server: Server) -> Row:
-    n = 10 * _N_CALLS
+def _poll_load(server: Server, n: int) -> Row:
     shares = []
     for _ in range(3):
         before = server.cpu_seconds()

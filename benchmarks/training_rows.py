@@ -26,7 +26,7 @@ from elephant.types import Box
 
 Size = tuple[int, int, int]
 STEPS = 5  # of an epoch in this process
-_FEW, _MANY = 2, 14  # of a training over HTTP
+_FEW = 2  # of a training over HTTP that is compared with one of more
 
 
 def training(bench: Bench) -> Iterator[Row]:
@@ -65,12 +65,13 @@ def worked_training(bench: Bench) -> Iterator[Row]:
 
 def _served_row(bench: Bench, size: Size, key: str, work: str) -> Row:
     _, crop, _ = epoch_and_crop(bench, size)
-    trainings = {n: partial(_train, bench, size, n) for n in (_FEW, _MANY)}
+    n_many = bench.sizes.n_steps
+    trainings = {n: partial(_train, bench, size, n) for n in (_FEW, n_many)}
     with in_processes(_plain_step(bench, crop)) as plain:
-        works: dict[str, Work] = {"few": trainings[_FEW], **plain, "many": trainings[_MANY]}
+        works: dict[str, Work] = {"few": trainings[_FEW], **plain, "many": trainings[n_many]}
         works |= {f"{name} again": round_ for name, round_ in plain.items()}
         times = in_turns(works, bench.sizes.rounds)
-    steps = [(many - few) / (_MANY - _FEW) for few, many in zip(times["few"], times["many"], strict=True)]
+    steps = [(many - few) / (n_many - _FEW) for few, many in zip(times["few"], times["many"], strict=True)]
     around = {name: list(map(fmean, zip(times[name], times[f"{name} again"], strict=True))) for name in plain}
     starts = median(few - _FEW * step for few, step in zip(times["few"], steps, strict=True))
     return row_of_ratios(key, work, "T", {**around, "ours": steps}, **{"s before and after the steps": starts})
