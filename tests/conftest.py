@@ -16,14 +16,34 @@ settings.register_profile("checked", derandomize=True, deadline=None, max_exampl
 settings.load_profile("checked")
 
 
-# Files that start servers or build the docs take minutes, most of it waiting; those that only compute are short.
-LONG = ("stack", "client", "embedded", "docs", "faults", "bench")
+# What tests start need not compile the packages anew each time, even where a container's variables say so.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+# In this order, so that no process is left alone with a long file at the end; what is not named is short. Files that
+# start servers or build the docs take minutes, most of it waiting.
+LONG = ("client", "stack", "docs", "faults", "bench", "embedded", "core/workflows", "core/test_pipeline", "core/models")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long files, so that no process is left alone with one at the end."""
-    root = Path(__file__).parent
-    items.sort(key=lambda item: item.path.relative_to(root).parts[0] not in LONG)
+    """Begin with what takes long, and let those who share a server follow each other in one process."""
+    root, first = Path(__file__).parent, len(LONG)
+    names = {item.path: item.path.relative_to(root).as_posix() for item in items}
+    on_the_stack = {item.path for item in items if "stack" in getattr(item, "fixturenames", ())}
+
+    def group(item: pytest.Item) -> str:
+        name = names[item.path]
+        return "client" if name.startswith("client/") else "stack" if item.path in on_the_stack else name
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        name = names[item.path]
+        order = next((place for place, long in enumerate(LONG) if name.startswith(long)), first)
+        return order, group(item) == name
+
+    items.sort(key=place)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
 
 
 @pytest.fixture(scope="session")
