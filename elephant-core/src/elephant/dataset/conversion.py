@@ -4,6 +4,7 @@ import errno
 import logging
 import math
 import shutil
+from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,10 @@ def _convert(
     dtype = dtype_without_scan(movie.reader.dtype, params)
     divisor = params.divisor or 1.0
     if dtype is None and params.dtype == "auto" and movie.reader.dtype == "uint16":
-        # Most 16-bit movies that fit into 8 bits are read only once like this; others exceed them early.
+        if _is_big(movie) and _exceeds_8_bits_at_first(movie, params, cancel):
+            _write(work, Scaling(divisor, "uint16"))
+            return
+        # 16-bit movies that fit into 8 bits are read only once like this, and most others exceed them early.
         try:
             _write(work, Scaling(divisor, "uint8", is_checked=True))
         except OutgrownError:
@@ -224,6 +228,12 @@ def _spatial(movie: Movie, params: ConversionParams) -> Shape:
     return movie.reader.shape[1:] if params.is_2d else movie.reader.shape
 
 
+def _exceeds_8_bits_at_first(movie: Movie, params: ConversionParams, cancel: CancelToken) -> bool:
+    """Return whether a value of the first timepoint that has an image decides for 16 bits, before processes start."""
+    t = next(t for t in range(movie.reader.n_timepoints) if t not in movie.blank)
+    return any(is_decided(part.high, movie.reader.dtype, params) for part in _ranges(movie, t, cancel))
+
+
 def _scaling_by_scan(movie: Movie, params: ConversionParams, cancel: CancelToken) -> Scaling:
     logger.info("finding the smallest and the largest value of %s", movie.path.name)
     found = ValueRange()
@@ -278,12 +288,17 @@ class RangeOfValues:
         if t in self.movie.blank:
             cancel.check()
             return found
-        with self.movie.timepoint(t) as timepoint:
-            for piece in self.movie.pieces(tuple(slice(0, s) for s in self.movie.reader.shape)):
-                cancel.check()
-                values = timepoint.read(piece)
-                found = found.joined(range_of(values, f"timepoint {t} of {self.movie.path.name}"))
+        for part in _ranges(self.movie, t, cancel):
+            found = found.joined(part)
         return found
+
+
+def _ranges(movie: Movie, t: int, cancel: CancelToken) -> Iterator[ValueRange]:
+    """Yield the ranges of the pieces of a timepoint."""
+    with movie.timepoint(t) as timepoint:
+        for piece in movie.pieces(tuple(slice(0, s) for s in movie.reader.shape)):
+            cancel.check()
+            yield range_of(timepoint.read(piece), f"timepoint {t} of {movie.path.name}")
 
 
 @dataclass(frozen=True, slots=True)

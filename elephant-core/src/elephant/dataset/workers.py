@@ -6,8 +6,8 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import connection
@@ -25,6 +25,7 @@ _POLL_S = 0.1
 logger = logging.getLogger(__name__)
 
 Result_co = TypeVar("Result_co", covariant=True)
+_Way = Callable[[int], Future[Any]]
 
 
 class TimepointTask(Protocol[Result_co]):
@@ -56,7 +57,7 @@ def run(
     done = 0
     if workers > 1:
         try:
-            for result in _run_in_processes(task, count, cancel, workers):
+            for result in _run_in_processes(task, count, cancel, workers - 1):
                 yield result
                 done += 1
         except BrokenProcessPool:
@@ -66,23 +67,42 @@ def run(
 
 
 def _run_in_processes(
-    task: TimepointTask[Result_co], count: int, cancel: CancelToken, workers: int
+    task: TimepointTask[Result_co], count: int, cancel: CancelToken, n_helpers: int
 ) -> Generator[Result_co, None, None]:
+    """Run a task in helper processes, and in a thread of this one: helpers take a while to start."""
     context = multiprocessing.get_context("spawn")  # forking a process with threads can hang it
     ended = context.Event()
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, context, _prepare, (task, ended))
-    waiting: deque[Future[Any]] = deque()
-    try:
-        for t in range(count):
-            # Few tasks are submitted in advance, so that the helpers soon stop when this process is stopped.
+    pool = ProcessPoolExecutor(n_helpers, context, _prepare, (task, ended))
+    with ThreadPoolExecutor(1, "timepoints") as here:
+
+        def locally(t: int) -> Future[Any]:
+            return here.submit(lambda: task(t, _EventToken(ended)))
+
+        def remotely(t: int) -> Future[Any]:
+            return pool.submit(_run_task, t)
+
+        try:
+            yield from _in_order([locally, *[remotely] * n_helpers], count, cancel)
+        finally:
+            ended.set()
+            _shut_down(pool, set(multiprocessing.active_children()) - others)
+
+
+def _in_order(ways: Sequence[_Way], count: int, cancel: CancelToken) -> Generator[Any, None, None]:
+    """Let each way of running a task do one timepoint at a time, and yield their results in order."""
+    free, running, futures = deque(ways), dict[Future[Any], _Way](), list[Future[Any]]()
+    done = 0
+    while done < count:
+        while free and len(futures) < count:
             with _interrupts_held():  # this starts processes, which must ignore Ctrl-C from the start
-                for ahead in range(t + len(waiting), min(count, t + 2 * workers)):
-                    waiting.append(pool.submit(_run_task, ahead))
-            yield _result(waiting.popleft(), cancel)
-    finally:
-        ended.set()
-        _shut_down(pool, set(multiprocessing.active_children()) - others)
+                futures.append(free[0](len(futures)))
+            running[futures[-1]] = free.popleft()
+        cancel.check()
+        free.extend(running.pop(future) for future in wait(running, _POLL_S, FIRST_COMPLETED).done)
+        while done < len(futures) and futures[done].done():
+            yield futures[done].result()
+            done += 1
 
 
 def _shut_down(pool: ProcessPoolExecutor, helpers: set[BaseProcess]) -> None:
@@ -107,13 +127,6 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _result(future: Future[Any], cancel: CancelToken) -> Any:
-    while True:
-        cancel.check()
-        if wait([future], timeout=_POLL_S).done:
-            return future.result()
 
 
 class _EventToken:
