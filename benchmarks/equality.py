@@ -19,7 +19,7 @@ from examples.demo.scoring import compare
 import elephant
 from benchmarks.goals import goal
 from benchmarks.movies import FULL, BenchMovie, provide
-from benchmarks.precision import BFLOAT16, FLOAT32, computing_in
+from benchmarks.precision import BFLOAT16, FLOAT32, computing_in, has_both
 from elephant.config import ConversionParams
 from elephant.dataset import Dataset, convert
 from elephant.pipeline import Model
@@ -173,6 +173,9 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=250, help="of each training")
     parser.add_argument("--seed", type=int, default=0, help="of each training")
     options = parser.parse_args()
+    if not has_both():
+        print("There is nothing to compare: this processor does not multiply bfloat16, or may not.", file=sys.stderr)
+        return 1
     with tempfile.TemporaryDirectory(prefix="elephant-equality-") as temporary:
         folder = Path(temporary)
         movie = provide(options.movie, FULL, folder)

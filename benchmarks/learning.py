@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from examples.demo.scoring import compare
 
-from benchmarks.precision import PRECISIONS, environment
+from benchmarks.precision import BFLOAT16, PRECISIONS, environment, has_both
 from benchmarks.serving import serve
 from elephant.config import keep_axials_of
 from elephant.progress import NoReporter
@@ -187,6 +187,8 @@ def main() -> None:
         "--precision", nargs="+", choices=PRECISIONS, help="start a server that computes so, one after the other"
     )
     options = parser.parse_args()
+    if BFLOAT16 in (options.precision or ()) and not has_both():
+        parser.error("--precision bfloat16: this processor does not multiply it, or may not")
     truth = read_truth(options.truth)
     for precision in options.precision or (None,):
         with server(precision) as (client, datasets):

@@ -20,6 +20,9 @@ where there is a GPU, `--movie FILE.h5` with a movie of yours; the simulated one
 That the plain networks compute what the project's do is checked before they are timed. Each runs in a process of its
 own, since how memory is handed out is a matter of a whole process.
 
+`python -m benchmarks.equality --movie FILE.h5` says how much bfloat16 changes what is found, and `python -m
+benchmarks.learning FILE.h5 FILE.truth.json --precision float32 bfloat16` whether it learns as well.
+
 A figure belongs to its processor. What was measured on other machines stays here until somebody takes it out of
 `benchmarks.json`; goals are those of the day on which a figure was measured.
 """

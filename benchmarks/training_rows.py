@@ -60,7 +60,8 @@ def worked_training(bench: Bench) -> Iterator[Row]:
     n = 3 * bench.sizes.n_worked
     for size in bench.sizes.crops:
         key = f"served-training-worked-{size[-1]}"
-        yield _served_row(bench, size, key, f"the same after {n} other requests, {_in_words(size)}")
+        work = f"`seg/train` over HTTP, each further step, after {n} other requests, {_in_words(size)}"
+        yield _served_row(bench, size, key, work)
 
 
 def _served_row(bench: Bench, size: Size, key: str, work: str) -> Row:
