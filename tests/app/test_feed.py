@@ -1,21 +1,27 @@
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import redis
 
+from app.jobs.remote import remote_store
 from elephant_server.feed import MOST_KEPT, MOST_LINES, ActivityFeed, FeedPublisher, Line, News
 from elephant_server.jobs.records import MOST_BYTES, MOST_NUCLEI, MOST_RESULTS, Nuclei, Result
 from elephant_server.jobs.store_memory import MemoryStore
 from elephant_server.jobs.store_redis import RedisStore
 
 
-@pytest.fixture(params=["redis", "memory"])
-def feed(request: pytest.FixtureRequest, redis_url: str) -> ActivityFeed:
+@pytest.fixture(params=["redis", "memory", "pipes"])
+def feed(request: pytest.FixtureRequest) -> Iterator[ActivityFeed]:
     if request.param == "memory":
-        return ActivityFeed(MemoryStore())
-    return ActivityFeed(RedisStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:"))
+        yield ActivityFeed(MemoryStore())
+    elif request.param == "pipes":
+        with remote_store(MemoryStore()) as store:
+            yield ActivityFeed(store)
+    else:
+        yield ActivityFeed(RedisStore(request.getfixturevalue("redis_url"), prefix=f"test-{uuid.uuid4().hex}:"))
 
 
 def lines(first: int, n: int) -> News:

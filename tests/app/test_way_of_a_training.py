@@ -19,9 +19,9 @@ import pytest
 
 import elephant
 import elephant_server
+from app.jobs.worker_threads import WorkerThreads
 from elephant_server.feed import ActivityFeed, FeedPublisher
 from elephant_server.jobs.context import make_context
-from elephant_server.jobs.runner import WorkerThreads
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_memory import MemoryStore
 from elephant_server.jobs.tasks import perform

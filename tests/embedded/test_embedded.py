@@ -52,12 +52,13 @@ def client(server: RunningServer, movie: Movie) -> ReleasedClient:
     return client
 
 
-def test_nothing_else_is_started(server: RunningServer) -> None:
-    assert psutil.Process(server.process.pid).children(recursive=True) == []
+def test_one_that_answers_is_all_that_is_started_at_first(server: RunningServer) -> None:
+    (worker,) = psutil.Process(server.process.pid).children(recursive=True)
+    assert worker.cmdline()[-1] == "elephant_server.embedded.worker"
 
 
 def test_what_computes_is_logged_once(server: RunningServer) -> None:
-    assert server.output().count("Computing on") == 1
+    wait_until(lambda: server.output().count("Computing on") == 1, 120, "the line")
 
 
 def test_annotate_train_and_predict(client: ReleasedClient) -> None:
@@ -172,7 +173,11 @@ def test_a_second_server_in_the_same_workspace_is_refused(server: RunningServer,
     assert "Another server" in ended.stderr
 
 
-def test_a_request_to_end_ends_a_training_and_keeps_its_last_epoch(tmp_path: Path, movie: Movie) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_request_to_end_ends_a_training_and_keeps_its_last_epoch(
+    tmp_path: Path, movie: Movie, number: signal.Signals
+) -> None:
+    """A terminal sends Ctrl-C to all processes, as a service manager may its SIGTERM."""
     running = RunningServer.start(tmp_path, settings_of(tmp_path), module="elephant_server.embedded")
     try:
         client = ReleasedClient(running.wait_until_serving(), movie, "d", "d.pth", "f.pth")
@@ -183,7 +188,9 @@ def test_a_request_to_end_ends_a_training_and_keeps_its_last_epoch(tmp_path: Pat
         model = running.workspace / "models" / "d.pth"
         wait_until(model.is_file, 250, "the first epoch")
         wait_until(lambda: client.state() == 1, 20, "the training")
-        assert running.stop(signal.SIGTERM) == 0
+        for worker in psutil.Process(running.process.pid).children(recursive=True):
+            worker.send_signal(number)
+        assert running.stop(number) == 0
         assert training.result(60) is False
         assert model.stat().st_size > 1_000_000
         assert "Stopped." in running.output()
@@ -213,4 +220,7 @@ def test_memory_is_given_back_when_nothing_is_to_be_done(tmp_path: Path, module:
 
 def worker_of(server: RunningServer) -> int:
     """Return the process that predicts."""
-    return server.process.pid if is_one_process(server) else server.pid("answering")
+    if not is_one_process(server):
+        return server.pid("answering")
+    (worker,) = psutil.Process(server.process.pid).children()
+    return worker.pid

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from app.jobs.worker_threads import WorkerThreads
 from elephant_server.embedded import connections, server
 from elephant_server.feed import ActivityFeed
-from elephant_server.jobs.runner import WorkerThreads
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_memory import MemoryStore
 from elephant_server.main import make_app

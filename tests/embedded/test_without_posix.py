@@ -19,32 +19,43 @@ MISSING = (
     "fork",
 )
 
-SCRIPT = f"""
-    # Packages know the systems by themselves: only what is ours is looked at.
-    import asyncio, json, multiprocessing, os, pathlib, sys, tempfile
-    import celery.app.base, celery.signals, filelock, flask, h5py, pika, psutil
-    import redis, torch, waitress, zarr
-    import numpy as np
+# Also of the workers, which are processes of their own: Python runs it there before anything else.
+STAND_IN = f"""
+# Packages know the systems by themselves: only what is ours is looked at.
+import asyncio, json, multiprocessing, os, pathlib, sys, tempfile
+import celery.app.base, celery.signals, filelock, flask, h5py, pika, psutil
+import redis, torch, waitress, zarr
+import numpy as np
+import filelock._unix, types
+filelock._unix.os = types.SimpleNamespace(**vars(os))  # its other half would do there
+for name in {BLOCKED}:
+    sys.modules[name] = None
+for name in {MISSING}:
+    delattr(os, name)
+
+def hide(event, arguments):
+    # What is ours finds neither /proc nor /sys; psutil knows the like of them on other systems.
+    if event in ("open", "os.readlink", "os.listdir") and str(arguments[0]).startswith(("/proc", "/sys/")):
+        frame, names = sys._getframe(1), []
+        while frame:
+            names.append(frame.f_globals.get("__name__", "").partition(".")[0])
+            frame = frame.f_back
+        ours = [name for name in names if name in ("psutil", "elephant", "elephant_server")]
+        if ours and ours[0] != "psutil":
+            raise FileNotFoundError(arguments[0])
+
+sys.addaudithook(hide)
+"""
+ONLY_WORKERS = """
+import sys
+
+if "elephant_server.embedded.worker" in sys.orig_argv:
+    import stand_in
+"""
+SCRIPT = """
     from stack.player import blobs, predict_body, spot, train_body, write_movie
-    import filelock._unix, types
-    filelock._unix.os = types.SimpleNamespace(**vars(os))  # its other half would do there
-    for name in {BLOCKED}:
-        sys.modules[name] = None
-    for name in {MISSING}:
-        delattr(os, name)
-
-    def hide(event, arguments):
-        # What is ours finds neither /proc nor /sys; psutil knows the like of them on other systems.
-        if event in ("open", "os.readlink", "os.listdir") and str(arguments[0]).startswith(("/proc", "/sys/")):
-            frame, names = sys._getframe(1), []
-            while frame:
-                names.append(frame.f_globals.get("__name__", "").partition(".")[0])
-                frame = frame.f_back
-            ours = [name for name in names if name in ("psutil", "elephant", "elephant_server")]
-            if ours and ours[0] != "psutil":
-                raise FileNotFoundError(arguments[0])
-
-    sys.addaudithook(hide)
+    import stand_in, json, os, sys
+    import numpy as np
     from pathlib import Path
     from elephant.io.atomic import temporary_file, replacing, remove_orphans, sync_tree
     from elephant.models.ensemble import Ensemble, load_ensemble
@@ -67,13 +78,12 @@ SCRIPT = f"""
     model.save(folder / "m.pth")
     load_ensemble(folder / "m.pth", DetectionNet, 2, 0)
     parts = put_together(Settings(workspace=folder / "workspace", gpu="", pretrained_url=""))
-    parts.workers.start()
     client = parts.app.test_client()
     image, centres = blobs((16, 48, 48), 3)
     write_movie(folder / "workspace" / "datasets" / "movie" / "movie.h5", image[None])
     spots = [spot(0, centre) for centre in centres]
     for path, body in (
-        ("dataset/generate", {{"dataset_name": "movie", "is_2d": False}}),
+        ("dataset/generate", {"dataset_name": "movie", "is_2d": False}),
         ("seg/update", train_body("movie", spots)),
         ("seg/train", train_body("movie", spots)),
         ("seg/predict", predict_body("movie", p_thresh=0.0)),
@@ -95,6 +105,8 @@ b'new' False 200
 
 
 def test_what_only_posix_or_linux_has_is_not_needed(tmp_path: Path) -> None:
+    (tmp_path / "stand_in.py").write_text(STAND_IN)
+    (tmp_path / "sitecustomize.py").write_text(ONLY_WORKERS)
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path)],
         capture_output=True,
@@ -102,6 +114,6 @@ def test_what_only_posix_or_linux_has_is_not_needed(tmp_path: Path) -> None:
         check=False,
         timeout=200,
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        env=os.environ | {"PYTHONPATH": f"{Path(__file__).parents[1]}{os.pathsep}{tmp_path}"},
     )
     assert done.stdout == EXPECTED, done.stderr

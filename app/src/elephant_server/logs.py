@@ -5,7 +5,7 @@ import logging
 
 from elephant_server.feed import ActivityFeed, FeedPublisher
 from elephant_server.jobs.store_redis import RedisStore
-from elephant_server.rabbitmq import Messages, Publisher, QueueLogHandler
+from elephant_server.rabbitmq import Messages, NoBroker, Publisher, QueueLogHandler
 from elephant_server.settings import Settings
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -16,6 +16,11 @@ OURS = ("elephant", "elephant_server")
 def messages_of(settings: Settings) -> Messages:
     """Return this process's publisher of messages to the client; it connects with the first message."""
     return Messages(Publisher(settings.rabbitmq_url))
+
+
+def messages_if_any(settings: Settings) -> Messages:
+    """Return this process's publisher where the settings name a broker; one that drops all messages elsewhere."""
+    return messages_of(settings) if "rabbitmq_host" in settings.model_fields_set else Messages(NoBroker())
 
 
 @functools.cache

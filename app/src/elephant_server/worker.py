@@ -9,11 +9,9 @@ from typing import Any
 
 from celery import signals
 
-from elephant.dataset import recover_all
-from elephant.io.atomic import remove_orphans
 from elephant.memory import keep_memory
 from elephant_server.jobs.broker import CeleryWorkers, make_celery
-from elephant_server.jobs.context import WorkerContext, make_context
+from elephant_server.jobs.context import WorkerContext, make_context, recover
 from elephant_server.jobs.idle import IdleMemory
 from elephant_server.jobs.records import JobKind
 from elephant_server.jobs.runner import Worker
@@ -65,9 +63,7 @@ def _warm_up(sender: Any, **_: object) -> None:
     workers()
     name = sender.hostname.partition("@")[0]
     start_heartbeat(RedisWorkerRegistry(settings.redis_url), settings.machine, name, settings.gpu)
-    # What processes left that were killed; what others are at is left alone.
-    recover_all(context.datasets)
-    remove_orphans(context.models)
+    recover(context)
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from app.jobs.remote import remote_store
 from elephant_server.jobs.records import Access, JobEntry, JobKind, LiveParams, Outcome, claim, clash
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_memory import Change, MemoryStore, T
@@ -24,10 +25,16 @@ def redis_jobs(redis_store: RedisStore) -> JobStore:
     return JobStore(redis_store)
 
 
-@pytest.fixture(params=["redis", "memory"])
-def job_store(request: pytest.FixtureRequest) -> JobStore:
-    """Give an empty job store over each store: the rules hold over both."""
-    return JobStore(MemoryStore()) if request.param == "memory" else request.getfixturevalue("redis_jobs")
+@pytest.fixture(params=["redis", "memory", "pipes"])
+def job_store(request: pytest.FixtureRequest) -> Iterator[JobStore]:
+    """Give an empty job store over each store: the rules hold over all."""
+    if request.param == "memory":
+        yield JobStore(MemoryStore())
+    elif request.param == "pipes":
+        with remote_store(MemoryStore()) as store:
+            yield JobStore(store)
+    else:
+        yield request.getfixturevalue("redis_jobs")
 
 
 def test_nothing_runs_at_first(job_store: JobStore) -> None:

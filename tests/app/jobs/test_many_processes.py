@@ -1,25 +1,30 @@
-"""Many processes at one job store in a real Redis: no transition is lost, and none happens twice."""
+"""Many processes at one job store: no transition is lost, and none happens twice."""
 
 import json
 import multiprocessing
+import os
+import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from elephant_server.embedded.channel import Answers, Questions
+from elephant_server.embedded.workers import BLOCKING
 from elephant_server.jobs.records import Access, JobKind, Outcome, claim
 from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.store_memory import MemoryStore
 from elephant_server.jobs.store_redis import RedisStore
+from elephant_server.jobs.store_remote import RemoteStore, StoreSteps
 
 N_PROCESSES = 20
 N_JOBS = 8  # of each process
 LONGEST_S = 240
 
 
-def ask(url: str, prefix: str, number: int, folder: Path) -> None:
+def ask(job_store: JobStore, number: int, folder: Path) -> None:
     """Enter jobs, work on whatever job is there, and wait for the outcomes of those that were entered here."""
-    store = RedisStore(url, prefix)
-    job_store = JobStore(store)
     own = [f"{number}-{i}" for i in range(N_JOBS)]
     done: dict[str, list[str]] = {"entered": [], "taken": [], "finished": [], "trainings": []}
     for job_id in own:
@@ -61,22 +66,65 @@ def work(job_store: JobStore, number: int, done: dict[str, list[str]]) -> None:
     done["finished"].append(lease.id)
 
 
-def test_no_transition_is_lost_or_doubled(redis_url: str, tmp_path: Path) -> None:
-    prefix = f"test-{uuid.uuid4().hex}:"
+def ask_redis(url: str, prefix: str, number: int, folder: Path) -> None:
+    ask(JobStore(RedisStore(url, prefix)), number, folder)
+
+
+def ask_pipes(pipes: Sequence[tuple[int, int, int, int]], number: int, folder: Path) -> None:
+    """Ask over one of the pairs of pipes; no other process than this one holds its ends open."""
+    for i, (question, ask_end, answer_end, answer) in enumerate(pipes):
+        for descriptor in (question, answer) if i == number else (question, answer, ask_end, answer_end):
+            os.close(descriptor)
+    _, ask_end, answer_end, _ = pipes[number]
+    questions = Questions(os.fdopen(answer_end, "rb"), os.fdopen(ask_end, "wb"))
+    threading.Thread(target=questions.listen, args=(lambda: None,), daemon=True).start()
+    ask(JobStore(RemoteStore(questions.ask)), number, folder)
+
+
+def run(target: Callable[..., None], *arguments: object) -> Iterator[None]:
+    """Run the processes; what they need is started after them, where this is first continued."""
     context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=ask, args=(redis_url, prefix, n, tmp_path)) for n in range(N_PROCESSES)]
+    processes = [context.Process(target=target, args=(*arguments[:-1], n, arguments[-1])) for n in range(N_PROCESSES)]
     for process in processes:
         process.start()
+    yield
     for process in processes:
         process.join(LONGEST_S + 60)
     assert [process.exitcode for process in processes] == [0] * N_PROCESSES
+
+
+def test_no_transition_is_lost_or_doubled_in_redis(redis_url: str, tmp_path: Path) -> None:
+    prefix = f"test-{uuid.uuid4().hex}:"
+    for _ in run(ask_redis, redis_url, prefix, tmp_path):
+        pass
+    check(tmp_path, JobStore(RedisStore(redis_url, prefix)))
+
+
+def test_no_transition_is_lost_or_doubled_over_pipes(tmp_path: Path) -> None:
+    pipes = [os.pipe() + os.pipe() for _ in range(N_PROCESSES)]
+    store = MemoryStore()
+    for _ in run(ask_pipes, pipes, tmp_path):
+        for question, ask_end, answer_end, answer in pipes:
+            os.close(ask_end)
+            os.close(answer_end)
+            ends = os.fdopen(question, "rb"), os.fdopen(answer, "wb")
+            answers = Answers(*ends, StoreSteps(store).steps(), BLOCKING)
+            threading.Thread(target=serve, args=(answers,), daemon=True).start()
+    check(tmp_path, JobStore(store))
+
+
+def serve(answers: Answers) -> None:
+    answers.serve()
+    answers.close()
+
+
+def check(tmp_path: Path, job_store: JobStore) -> None:
     told = [json.loads((tmp_path / f"{n}.json").read_text()) for n in range(N_PROCESSES)]
     together = {name: [job for one in told for job in one.get(name, [])] for name in (*told[0], "outcomes")}
     assert len(together["entered"]) >= N_PROCESSES * (N_JOBS - 1)
     assert together["trainings"]
     for name in ("taken", "finished", "outcomes"):
         assert Counter(together[name]) == Counter(together["entered"]), name
-    job_store = JobStore(RedisStore(redis_url, prefix))
     assert job_store.entries() == []
     assert all(job_store.wait_for_outcome(job_id, 0) is None for job_id in together["entered"])
     assert all(job_store.wait_for_news(job_id, 0) == {"size": 1} for job_id in together["entered"])

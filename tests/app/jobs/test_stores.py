@@ -1,21 +1,26 @@
-"""The contract of the store, over memory and over a real Redis."""
+"""The contract of the store, over memory, over a real Redis, and over pipes to another process's memory."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
 
+from app.jobs.remote import remote_store
 from elephant_server.jobs.store_memory import Document, Effects, MemoryStore, Store
 from elephant_server.jobs.store_redis import RedisStore
 
 
-@pytest.fixture(params=["redis", "memory"])
-def store(request: pytest.FixtureRequest, redis_url: str) -> Store:
+@pytest.fixture(params=["redis", "memory", "pipes"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     if request.param == "memory":
-        return MemoryStore()
-    return RedisStore(redis_url, prefix=f"test-{uuid.uuid4().hex}:")
+        yield MemoryStore()
+    elif request.param == "pipes":
+        with remote_store(MemoryStore()) as store:
+            yield store
+    else:
+        yield RedisStore(request.getfixturevalue("redis_url"), prefix=f"test-{uuid.uuid4().hex}:")
 
 
 def adding(number: int, *pushes: tuple[str, str]) -> Callable[[Document, Effects], int]:

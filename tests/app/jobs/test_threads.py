@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from app.jobs.worker_threads import WorkerThreads
 from elephant_server.feed import ActivityFeed, FeedPublisher
 from elephant_server.jobs.context import make_context
 from elephant_server.jobs.control import JobControl
 from elephant_server.jobs.records import JobKind, Lease, Outcome
-from elephant_server.jobs.runner import Work, Worker, WorkerThreads
+from elephant_server.jobs.runner import Work, Worker
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_memory import MemoryStore
 from elephant_server.jobs.submit import DATASET_GENERATE, FLOW_RESET, SEG_RESET, Task
@@ -65,7 +66,7 @@ def work(tmp_path: Path, job_store: JobStore) -> Work:
 def outcome_of(job_store: JobStore, work: Work, kind: JobKind, task: str, message: str) -> Outcome:
     """Have a job done, and return how it ended."""
     job_store.open("a", kind, task, message=message)
-    Worker(job_store, kind.queue, work, WorkerThreads(job_store, lambda: work)).do_queued()
+    Worker(job_store, kind.queue, work).do_queued()
     outcome = job_store.wait_for_outcome("a", 1)
     assert outcome is not None
     assert job_store.entries() == []

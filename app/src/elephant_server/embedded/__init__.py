@@ -1,1 +1,1 @@
-"""The single-process server: no Redis, RabbitMQ, NGINX or root; on Linux, macOS and Windows."""
+"""The server without the stack: no Redis, RabbitMQ, NGINX or root; on Linux, macOS and Windows."""

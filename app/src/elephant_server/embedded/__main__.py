@@ -7,7 +7,7 @@ import click
 
 from elephant.errors import ElephantError
 
-_HELP = """Serve the ELEPHANT client of Mastodon from this one process.
+_HELP = """Serve the ELEPHANT client of Mastodon without the whole stack.
 
 Needs no other program. Settings are variables that begin with ELEPHANT_, or lines of a file .env in the current folder;
 these options override them. The client gets no messages over RabbitMQ unless ELEPHANT_RABBITMQ_HOST names a broker.

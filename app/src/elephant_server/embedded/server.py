@@ -1,6 +1,5 @@
 """Running the single-process server, from the settings to its end."""
 
-import functools
 import logging
 import os
 import re
@@ -11,28 +10,24 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flask import Flask
-
-from elephant.memory import keep_memory
 from elephant_server.auth.tokens import url_with_token
 from elephant_server.deploy.credentials import with_secrets
 from elephant_server.deploy.folders import hold, make_folder
 from elephant_server.deploy.foreground import say, stop_on_signals
 from elephant_server.deploy.preflight import Listener, require_free
-from elephant_server.embedded.connections import GuardedServer
+from elephant_server.device_memory import device_memory
+from elephant_server.embedded.workers import WorkerProcesses
 from elephant_server.errors import StackError
 from elephant_server.feed import ActivityFeed, FeedPublisher
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_memory import MemoryStore
-from elephant_server.jobs.streaming import TransferBroken
-from elephant_server.logs import messages_of, set_up_logging
-from elephant_server.main import make_app, start_reaper
-from elephant_server.rabbitmq import Messages, NoBroker
-from elephant_server.services import Services
+from elephant_server.logs import messages_if_any, set_up_logging
 from elephant_server.settings import Settings, unknown_settings, variable
 
-if TYPE_CHECKING:  # PyTorch comes with it
-    from elephant_server.jobs.runner import Work, WorkerThreads
+if TYPE_CHECKING:  # what answers requests is loaded while the worker loads PyTorch
+    from flask import Flask
+
+    from elephant_server.embedded.connections import GuardedServer
 
 try:
     import resource
@@ -71,8 +66,6 @@ def serve(settings: Settings) -> None:
         settings = with_secrets(settings, with_broker=False)
         require_free([Listener("http_port", settings.listens_at, settings.http_port)])
         _choose_gpus(settings)
-        if settings.keep_memory_seconds:
-            keep_memory()
         _run(settings, stop)
 
 
@@ -85,68 +78,54 @@ class Parts:
     app
         The application that answers requests.
     workers
-        The threads that do the work.
+        The processes that do the work.
     """
 
-    app: Flask
-    workers: "WorkerThreads"
+    app: "Flask"
+    workers: WorkerProcesses
 
 
 def put_together(settings: Settings) -> Parts:
-    """Wire the application and the jobs over threads and memory; nothing runs yet except the reaper."""
-    from elephant.device import best_device
-    from elephant_server.jobs.context import make_context
-    from elephant_server.jobs.idle import IdleMemory
-    from elephant_server.jobs.runner import WorkerThreads
-    from elephant_server.jobs.tasks import perform
-
+    """Start the workers and the reaper, and wire the application to them; nothing listens yet."""
     store = MemoryStore()
-    job_store, feed = JobStore(store), ActivityFeed(store)
-    # RabbitMQ is another program: only who names it has one.
-    messages = messages_of(settings) if "rabbitmq_host" in settings.model_fields_set else Messages(NoBroker())
-    feed_publisher = FeedPublisher(feed)
-    set_up_logging(settings, messages, feed_publisher)
-    logger.info("Computing on %s", best_device())
+    job_store, feed, messages = JobStore(store), ActivityFeed(store), messages_if_any(settings)
+    set_up_logging(settings, messages, FeedPublisher(feed))
+    workers = WorkerProcesses(settings, store)
+    workers.start()
 
-    idle_memory = IdleMemory(settings.keep_memory_seconds)
+    from elephant_server.main import make_app, start_reaper
+    from elephant_server.services import Services
 
-    def make_work() -> "Work":
-        # Each thread has models of its own: a training changes the weights of those that it has.
-        return idle_memory.around(
-            functools.partial(perform, make_context(settings, job_store, messages, feed_publisher))
-        )
-
-    workers = WorkerThreads(job_store, make_work)
     services = Services.of(settings, job_store, feed, workers, messages)
     start_reaper(services)
     return Parts(make_app(services), workers)
 
 
 def _run(settings: Settings, stop: threading.Event) -> None:
-    # Only now, when it is known which GPUs are meant: this brings PyTorch along, which looks once.
-    from elephant_server.device_memory import device_memory
-
     say("Starting ...")
     parts = put_together(settings)
     server = _listen(parts.app, settings)
-    parts.workers.start()
     http = threading.Thread(target=server.run, name="http", daemon=True)
     http.start()
     device = ", ".join(entry.name for entry in device_memory(settings.gpu))
     for line in _announcement(settings, device, with_secrets=sys.stdout.isatty()):
         say(line)
-    while not stop.wait(POLL_S) and http.is_alive():
+    while not stop.wait(POLL_S) and http.is_alive() and not parts.workers.has_failed():
         pass
     say("Stopping ...")
     parts.workers.stop()
     time.sleep(LAST_ANSWERS_S)
     server.close()
     say("Stopped.")
+    if parts.workers.has_failed():
+        raise StackError("The workers cannot run, for the reason above. `elephant doctor` shows what is installed.")
     if not stop.is_set():
         raise StackError("The server stopped accepting requests, for the reason above. Start it again.")
 
 
-def _listen(app: Flask, settings: Settings) -> GuardedServer:
+def _listen(app: "Flask", settings: Settings) -> "GuardedServer":
+    from elephant_server.embedded.connections import GuardedServer
+
     logging.getLogger("waitress").addFilter(_is_news)
     host = f"[{settings.listens_at}]" if ":" in settings.listens_at else settings.listens_at
     return GuardedServer(
@@ -179,6 +158,8 @@ def _most_files() -> int:
 
 def _is_news(record: logging.LogRecord) -> bool:
     """Drop repeated records, and remove tokens from paths: Waitress logs the path when a client disconnects."""
+    from elephant_server.jobs.streaming import TransferBroken
+
     record.msg = _TOKEN_IN_PATH.sub("/t/***", str(record.msg))
     return not (record.exc_info and isinstance(record.exc_info[1], TransferBroken))
 

@@ -4,10 +4,11 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from elephant.dataset import Dataset, describe_change
+from elephant.dataset import Dataset, describe_change, recover_all
 from elephant.dataset.source import describe_difference
 from elephant.device import best_device
 from elephant.errors import DatasetError, InvalidInputError
+from elephant.io.atomic import remove_orphans
 from elephant.io.download import DownloadRules
 from elephant.io.paths import resolve_inside
 from elephant.methods.work import DEFAULT_CACHE_BYTES
@@ -56,6 +57,12 @@ def make_context(settings: Settings, job_store: JobStore, messages: Messages, fe
         messages=messages,
         feed_publisher=feed_publisher,
     )
+
+
+def recover(context: WorkerContext) -> None:
+    """Complete or remove what killed processes have left in datasets and beside models."""
+    recover_all(context.datasets)
+    remove_orphans(context.models)
 
 
 def _fetch_rules(settings: Settings) -> DownloadRules:

@@ -1,14 +1,12 @@
 """What a worker does when it has nothing to do: it gives its free memory back."""
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from elephant.device import release_memory
 from elephant.hardware import give_back_if_scarce
 from elephant_server.jobs.control import JobControl
-
-Work = Callable[[JobControl], dict[str, Any]]
+from elephant_server.jobs.runner import Work
 
 
 class IdleMemory:

@@ -196,6 +196,13 @@ class Reaper:
                 logger.exception("The jobs could not be looked at")
 
 
+def drop_dead(job_store: JobStore, queue: str) -> None:
+    """Drop the running jobs of a queue whose workers have all ended."""
+    for entry in job_store.entries():
+        if entry.phase == "running" and entry.kind.queue == queue and job_store.drop(entry, died(entry.task)):
+            logger.error("%s was given up: its worker died", entry.task)
+
+
 def end_silent(job_store: JobStore) -> None:
     """End the workers of this machine whose jobs were dropped though they have not ended.
 

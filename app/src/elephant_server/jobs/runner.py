@@ -1,9 +1,7 @@
 """Workers: each does the jobs of a queue, one after the other, under a lease, and leaves their outcomes."""
 
 import logging
-import queue
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +10,7 @@ from redis.exceptions import RedisError
 from elephant.errors import Cancelled, ElephantError
 from elephant_server.errors import UnavailableError, UnexpectedError
 from elephant_server.jobs.control import JobControl
-from elephant_server.jobs.records import JobKind, Lease, Outcome
+from elephant_server.jobs.records import Lease, Outcome
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.submit import Workers
 from elephant_server.jobs.worker_registry import this_process
@@ -21,8 +19,6 @@ logger = logging.getLogger(__name__)
 
 RENEW_INTERVAL_S = 2.0
 FINISH_PAUSE_S = 1.0
-# Of threads that are asked to end.
-STOP_S = 30.0
 
 Work = Callable[[JobControl], dict[str, Any]]
 
@@ -39,10 +35,10 @@ class Worker:
     work
         Does one, and returns what it answers.
     workers
-        All workers: where several jobs may begin, the next one is called.
+        All workers, if there are others for the queue: where several jobs may begin, the next one is called.
     """
 
-    def __init__(self, job_store: JobStore, queue: str, work: Work, workers: Workers) -> None:
+    def __init__(self, job_store: JobStore, queue: str, work: Work, workers: Workers | None = None) -> None:
         self._job_store = job_store
         self._queue = queue
         self._work = work
@@ -71,6 +67,8 @@ class Worker:
             return None
 
     def _call_next(self) -> None:
+        if self._workers is None:
+            return
         try:
             if self._job_store.has_ready(self._queue) and not self._workers.is_called(self._queue):
                 self._workers.call(self._queue)
@@ -145,59 +143,3 @@ class _Renewer:
                 self._control.renew()
             except RedisError as error:
                 logger.warning("The lease of the running job could not be renewed: %s", error)
-
-
-class WorkerThreads:
-    """The :class:`~elephant_server.jobs.submit.Workers` of a server that is one process: a thread for each queue.
-
-    Parameters
-    ----------
-    job_store
-        Where the jobs are.
-    make_work
-        Returns what does a job; called once for each thread.
-    """
-
-    def __init__(self, job_store: JobStore, make_work: Callable[[], Work]) -> None:
-        names = [kind.queue for kind in JobKind]
-        self._calls: dict[str, queue.SimpleQueue[bool]] = {name: queue.SimpleQueue() for name in names}
-        self._workers = {name: Worker(job_store, name, make_work(), self) for name in names}
-        self._threads = {
-            name: threading.Thread(target=self._run, args=(name,), name=name, daemon=True) for name in names
-        }
-
-    def call(self, queue: str) -> None:
-        """Call the worker of a queue."""
-        self._calls[queue].put(True)
-
-    def is_called(self, queue: str) -> bool:
-        """Tell whether a call waits for the worker."""
-        return not self._calls[queue].empty()
-
-    def is_served(self, queue: str) -> bool:
-        """Tell whether the worker of a queue is there."""
-        return self._threads[queue].is_alive()
-
-    def start(self) -> None:
-        """Let the threads work."""
-        for thread in self._threads.values():
-            thread.start()
-
-    def stop(self) -> None:
-        """End what runs at its next check, and wait for it: a model or labels are written to their end."""
-        for name, worker in self._workers.items():
-            worker.end()
-            self._calls[name].put(False)
-        give_up_at = time.monotonic() + STOP_S
-        for thread in self._threads.values():
-            thread.join(max(0.0, give_up_at - time.monotonic()))
-            if thread.is_alive():
-                logger.warning("%s did not end within %.0f s and is left", thread.name, STOP_S)
-
-    def _run(self, name: str) -> None:
-        while self._calls[name].get():
-            try:
-                self._workers[name].do_queued()
-            except Exception:
-                # The next job is to be done whatever became of this one.
-                logger.exception("A job could not be done")

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -99,6 +99,17 @@ class Store(Protocol):
         """Return the id of a log's newest entry; one that comes before all where there is none."""
 
 
+def as_texts(documents: Mapping[str, Document | None]) -> dict[str, str | None]:
+    """Return documents as texts; None where one is to be removed.
+
+    Raises
+    ------
+    TypeError
+        One holds what is no JSON.
+    """
+    return {name: None if document is None else json.dumps(document) for name, document in documents.items()}
+
+
 # A queue that nobody reads goes when so many others were written to since.
 MOST_QUEUES = 2000
 
@@ -118,23 +129,38 @@ class MemoryStore:
 
     def read(self, name: str) -> Document:
         """Return a document; an empty one where there is none."""
-        document: Document = json.loads(self._documents.get(name, "{}"))
+        document: Document = json.loads(self.text(name))
         return document
+
+    def text(self, name: str) -> str:
+        """Return a document as its text."""
+        return self._documents.get(name, "{}")
 
     def update(self, name: str, change: Change[T]) -> T:
         """Change a document and return what the function returns."""
         with self._changed:
             document, effects = self.read(name), Effects()
             value = change(document, effects)
-            written = {name: document, **effects.writes}
-            texts = {key: None if made is None else json.dumps(made) for key, made in written.items()}
-            for key, text in texts.items():
-                if text is None:
-                    self._documents.pop(key, None)
-                else:
-                    self._documents[key] = text
-            self._apply(effects)
+            self._apply(as_texts({name: document, **effects.writes}), effects)
             return value
+
+    def commit(self, name: str, before: str, texts: Mapping[str, str | None], effects: Effects) -> bool:
+        """Write documents, and do what happens along, unless a document has changed; return whether it was done.
+
+        Parameters
+        ----------
+        name, before
+            The document, and its text when it was read.
+        texts
+            All documents to write, by name; None removes one.
+        effects
+            Pushes and notices; `texts` holds its writes.
+        """
+        with self._changed:
+            if self.text(name) != before:
+                return False
+            self._apply(texts, effects)
+            return True
 
     def pop(self, queues: Sequence[str], timeout_s: float, most: int = 1) -> tuple[str, list[str]] | None:
         """Take from the first of the queues that holds something; None after `timeout_s` seconds."""
@@ -173,7 +199,12 @@ class MemoryStore:
             entries = self._logs[log]
             return entries[-1].id if entries else f"{self._born_ms}-0"
 
-    def _apply(self, effects: Effects) -> None:
+    def _apply(self, texts: Mapping[str, str | None], effects: Effects) -> None:
+        for key, made in texts.items():
+            if made is None:
+                self._documents.pop(key, None)
+            else:
+                self._documents[key] = made
         for name, text in effects.pushes:
             self._queues.setdefault(name, deque()).append(text)
             self._queues.move_to_end(name)

@@ -187,7 +187,8 @@ def merged(members: Iterable[Member]) -> list[DeviceMemory]:
 _PROC = Path("/proc")
 _STATE, _START = 0, 19  # positions behind the name of the program in /proc/<pid>/stat
 _ENDED = ("Z", "X")
-_PROGRAM = b"elephant_server.worker"  # in the command of every worker, and of nothing else that may be ended
+# In the commands of workers, and of nothing else that may be ended.
+_PROGRAMS = (b"elephant_server.worker", b"elephant_server.embedded.worker")
 
 
 def this_process() -> str:
@@ -220,7 +221,8 @@ def end_worker(owner: str) -> bool:
         return False
     try:
         # Looked at once more, now that the handle stands for one process alone.
-        if _name(pid) != owner or _PROGRAM not in (_PROC / str(pid) / "cmdline").read_bytes():
+        command = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
+        if _name(pid) != owner or not any(program in command for program in _PROGRAMS):
             return False
         signal.pidfd_send_signal(handle, signal.SIGKILL)
     except OSError:
