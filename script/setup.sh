@@ -137,8 +137,10 @@ install_packages() {
     local more=()
     [ -z "$DEV" ] || more+=(-r requirements-dev.txt)
     [ -t 1 ] || more+=(-q) # the progress is for a person
-    "$VENV/bin/python" -m pip install --disable-pip-version-check -c constraints.txt \
+    "$VENV/bin/python" -m pip install --disable-pip-version-check --no-compile -c constraints.txt \
         -e ./elephant-core -e ./app "${more[@]}" || fail "pip could not install the packages; its last lines say why"
+    # pip compiles on one core. Some packages bring files for other versions of Python, which cannot be compiled.
+    "$VENV/bin/python" -m compileall -qq -j 0 "$VENV/lib" || true
 }
 
 # What the environment was made from; another Python, a moved checkout or a changed pin makes it anew.
