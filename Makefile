@@ -65,7 +65,7 @@ docs-pictures: setup-dev ## draw its pictures anew, as the tutorial says; FOLDER
 	@cd docs && exec ../$(PYTHON_OF_VENV) -m _pictures $(abspath $(FOLDER))
 
 test: setup-dev ## run the tests, three files at a time; ARGS="-k name" goes to pytest
-	@exec $(PYTHON_OF_VENV) -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@exec $(PYTHON_OF_VENV) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-client: setup-dev ## play what a client with its default settings asks, on large movies; takes many minutes
 	@ELEPHANT_TEST_CLIENT=1 OMP_NUM_THREADS=$$(nproc) exec $(PYTHON_OF_VENV) -m pytest -rP tests/client/test_fresh_client.py tests/client/test_whole_story.py $(ARGS)

@@ -3,9 +3,11 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from stack.running import RunningServer, settings_of
 
@@ -23,27 +25,36 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # In this order, so that no process is left alone with a long file at the end; what is not named is short. Files that
 # start servers or build the docs take minutes, most of it waiting.
 LONG = ("client", "stack", "docs", "faults", "bench", "embedded", "core/workflows", "core/test_pipeline", "core/models")
+# Files that play on the server that runs until the tests end: a start of it costs more than most of them.
+ON_THE_STACK = {
+    f"stack/test_{name}.py"
+    for name in ("auth", "dashboard", "data_story", "description", "endurance", "flow_story", "launcher", "live_story")
+} | {"stack/test_story.py", "stack/test_users.py"}
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, and let those who share a server follow each other in one process."""
-    root, first = Path(__file__).parent, len(LONG)
+    """Begin with what takes long, and with those that share a server."""
+    root = Path(__file__).parent
     names = {item.path: item.path.relative_to(root).as_posix() for item in items}
-    on_the_stack = {item.path for item in items if "stack" in getattr(item, "fixturenames", ())}
-
-    def group(item: pytest.Item) -> str:
-        name = names[item.path]
-        return "client" if name.startswith("client/") else "stack" if item.path in on_the_stack else name
 
     def place(item: pytest.Item) -> tuple[int, bool]:
         name = names[item.path]
-        order = next((place for place, long in enumerate(LONG) if name.startswith(long)), first)
-        return order, group(item) == name
+        order = next((place for place, long in enumerate(LONG) if name.startswith(long)), len(LONG))
+        return order, name not in ON_THE_STACK
 
     items.sort(key=place)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
+class ByServer(LoadScopeScheduling):
+    """Gives each file to one of several processes, and files that share a server to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        name = nodeid.partition("::")[0].removeprefix("tests/")
+        return "client" if name.startswith("client/") else "stack" if name in ON_THE_STACK else name
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer | None:
+    return ByServer(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
