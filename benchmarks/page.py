@@ -116,8 +116,12 @@ def _table(run: Json) -> Iterator[str]:
 
 
 def _line(*cells: str) -> str:
-    """Return a line of a table; the star of P* is none of emphasis."""
-    return f"| {' | '.join(cells)} |".replace("*", r"\*")
+    return _escaped(f"| {' | '.join(cells)} |")
+
+
+def _escaped(text: str) -> str:
+    """Return text in which the star of P* is none of emphasis."""
+    return text.replace("*", r"\*")
 
 
 def _numbers(run: Json) -> Iterator[str]:
@@ -125,7 +129,7 @@ def _numbers(run: Json) -> Iterator[str]:
     for row in _rows(run):
         if row["details"]:
             numbers = ", ".join(f"{name} {_number(value)}" for name, value in row["details"].items())
-            yield f"- {row['work']}: {numbers}"
+            yield _escaped(f"- {row['work']}: {numbers}")
 
 
 def _rows(run: Json) -> Iterator[Json]:
