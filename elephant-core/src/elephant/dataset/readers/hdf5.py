@@ -146,7 +146,8 @@ def open_hdf5(path: Path) -> h5py.File:
     """
     try:
         # Locking would fail on read-only or network disks, and movies are not written while they are read.
-        return h5py.File(path, "r", locking=False)
+        # Blocks are read whole and once: HDF5 needs not keep them.
+        return h5py.File(path, "r", locking=False, rdcc_nbytes=0)
     except FileNotFoundError as error:
         raise NotFoundError(f"the movie {path} does not exist: check its name, or upload it") from error
     except OSError as error:
