@@ -50,6 +50,16 @@ def test_the_whole_volume_is_the_networks_own_answer() -> None:
     np.testing.assert_allclose(found.sum(0), 1, atol=1e-4)
 
 
+@pytest.mark.parametrize("use_2d", [False, True])
+def test_the_centres_alone_are_those_of_all_classes(use_2d: bool) -> None:
+    net, volume = model(2 if use_2d else 3), image(8, 48, 40)
+    params = PredictionParams(patch=(8, 32, 32), batch_size=3, is_pad=True, use_2d=use_2d)
+    every = predict_probabilities(net, volume, params, NoReporter(), NeverCancelled())
+    centres = predict_probabilities(net, volume, params, NoReporter(), NeverCancelled(), slice(2, None))
+    assert centres.shape == (1, 8, 48, 40)
+    np.testing.assert_array_equal(centres[0], every[2])
+
+
 def test_tiles_give_probabilities_and_report_each() -> None:
     recorder = Recorder()
     params = PredictionParams(n_keep_axials=4, patch=(4, 32, 32), batch_size=2)

@@ -280,11 +280,12 @@ def _seen(work: ModelWork, t: int, params: DetectionParams) -> _Image:
 
 @_needs_memory
 def _probabilities(work: ModelWork, seen: _Image, params: DetectionParams) -> _Image:
-    """Return the probabilities of background, border and centre, (3, (Z), Y, X)."""
+    """Return the probabilities of the centre, (1, (Z), Y, X), or where all are kept of each class, the centre last."""
     prediction = params.prediction
     n_dims = 2 if prediction.use_2d else work.dataset.n_dims
     model = work.model_cache.get(work.model_path, DetectionNet, n_dims, prediction.n_keep_axials)
-    probabilities = predict_probabilities(model, seen, prediction, work.reporter, work.cancel)
+    classes = slice(None) if params.output_prediction else slice(CENTRE_CHANNEL, None)
+    probabilities = predict_probabilities(model, seen, prediction, work.reporter, work.cancel, classes)
     check_output(probabilities, work.model_path)
     return probabilities
 
@@ -300,9 +301,10 @@ def _found(
         _keep(dataset, t, box, probabilities)
     ratio = tuple(b / s for b, s in zip(box.size, probabilities.shape[1:], strict=True))
     stretch = params.prediction.use_2d and dataset.is_3d
-    spots = find_spots(probabilities[CENTRE_CHANNEL], params.spots, box.origin, ratio, stretch)
+    centre = probabilities[-1]
+    spots = find_spots(centre, params.spots, box.origin, ratio, stretch)
     if not spots:
-        on_none(t, float(probabilities[CENTRE_CHANNEL].max()))
+        on_none(t, float(centre.max()))
     return spots
 
 

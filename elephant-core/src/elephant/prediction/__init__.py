@@ -14,7 +14,12 @@ Image = NDArray[np.float32]
 
 
 def predict_probabilities(
-    model: nn.Module, image: Image, params: PredictionParams, reporter: ProgressReporter, cancel: CancelToken
+    model: nn.Module,
+    image: Image,
+    params: PredictionParams,
+    reporter: ProgressReporter,
+    cancel: CancelToken,
+    classes: slice = slice(None),
 ) -> Image:
     """Run a detection network over a prepared image.
 
@@ -27,18 +32,22 @@ def predict_probabilities(
         Normalised, (Z), Y, X.
     params
         Tiles, batches and padding; its `crop_box` has been cut out already.
+    classes
+        Which of background, border and centre are returned; by default all.
 
     Returns
     -------
     numpy.ndarray
-        float32, (3, (Z), Y, X).
+        float32, (classes, (Z), Y, X).
 
     Raises
     ------
     elephant.errors.Cancelled
         `cancel` asked for the end.
     """
-    return TiledNetwork(model, N_CLASSES, torch.exp).predict(image[None], params, reporter, cancel)
+    n_returned = len(range(N_CLASSES)[classes])
+    network = TiledNetwork(model, n_returned, lambda output: output[:, classes].exp())
+    return network.predict(image[None], params, reporter, cancel)
 
 
 def predict_flow(
