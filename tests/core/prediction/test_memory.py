@@ -90,7 +90,7 @@ def test_slices_of_a_volume_stay_slices() -> None:
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError, MemoryError])
 def test_if_nothing_helps_the_error_says_what_to_change(error: type[Exception]) -> None:
     with pytest.raises(MemoryLimitError, match=r"tiles of \(32, 32, 32\).*crop box"):
-        predict(Small(100, error))
+        predict(Small(100, error), IMAGE[:, :96, :96])
 
 
 def test_other_failures_are_not_tried_again() -> None:
