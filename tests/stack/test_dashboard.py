@@ -65,9 +65,18 @@ class Visit:
     def wait(self, condition: str) -> None:
         """Return when JavaScript is true; asked from outside, because the page's policy lets nothing in it do so."""
         end = time.monotonic() + PATIENCE_S
-        while not self.page.evaluate(condition):
+        while not self._holds(condition):
             assert time.monotonic() < end, f"waited {PATIENCE_S} s for {condition}; the page: {self.text('body')}"
             self.page.wait_for_timeout(100)
+
+    def _holds(self, condition: str) -> bool:
+        try:
+            return bool(self.page.evaluate(condition))
+        except playwright.Error as error:
+            # Asked just as one page gives way to the next.
+            if "context was destroyed" not in str(error):
+                raise
+            return False
 
     def text(self, selector: str) -> str:
         return str(self.page.inner_text(selector))
