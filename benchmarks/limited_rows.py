@@ -42,17 +42,11 @@ def limited(bench: Bench) -> Iterator[Row]:
 
 def _measured(bench: Bench, folder: Path, variables: dict[str, str]) -> Iterator[dict[str, Any]]:
     """Yield the rows of some groups that another process measures."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks",
-        "--only",
-        *_GROUPS,
-        "--rounds",
-        str(min(_ROUNDS, bench.sizes.rounds)),
-    ]
+    is_quick = bench.sizes.map_shape == QUICK.map_shape
+    groups, rounds = _GROUPS[:1] if is_quick else _GROUPS, min(_ROUNDS, bench.sizes.rounds)
+    command = [sys.executable, "-m", "benchmarks", "--only", *groups, "--rounds", str(rounds)]
     command += ["--output", str(folder), "--folder", str(bench.folder)]
-    command += ["--quick"] * (bench.sizes.map_shape == QUICK.map_shape) + ["--stack"] * bench.stack
+    command += ["--quick"] * is_quick + ["--stack"] * bench.stack
     command += ["--movie", str(bench.given)] if bench.given else []
     root = Path(__file__).parents[1]
     subprocess.run(command, check=True, cwd=root, env={**os.environ, **variables}, stdout=subprocess.DEVNULL)  # noqa: S603
