@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elephant.models.cpu import Convolution2d, Convolution3d, Joined, RectifyingNorm, convolution
+from elephant.models.cpu import Convolution2d, Convolution3d, Joined, Normalisation, convolution, pool
 from elephant.models.unet import DetectionNet, FlowNet, UNet
 
 Compute = Callable[..., Tensor]
@@ -78,15 +78,15 @@ def test_convolutions_of_two_images(size: tuple[int, ...], keeps_z: bool, n: int
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize(("n", "channels", "groups"), [(1, 16, 16), (2, 64, 32), (1, 6, 2)])
-def test_rectifying_and_normalising(size: tuple[int, ...], n: int, channels: int, groups: int) -> None:
+def test_normalising(size: tuple[int, ...], n: int, channels: int, groups: int) -> None:
     torch.manual_seed(0)
-    layer = RectifyingNorm(groups, channels)
+    layer = Normalisation(groups, channels)
 
     def fast(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x,))
 
     def plain(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return functional.group_norm(functional.relu(x), groups, weight, bias)
+        return functional.group_norm(x, groups, weight, bias)
 
     x, weight, bias = torch.randn(n, channels, *size) + 0.5, torch.randn(channels), torch.randn(channels)
     agree(fast, plain, [x, weight, bias])
@@ -94,10 +94,25 @@ def test_rectifying_and_normalising(size: tuple[int, ...], n: int, channels: int
         torch.testing.assert_close(fast(x.clone(), weight, bias), plain(x, weight, bias), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("factors", [(1, 2, 2), (2, 2, 2)])
+def test_pooling(size: tuple[int, ...], factors: tuple[int, ...]) -> None:
+    """Of equal values the gradient is the first one's, as PyTorch has it."""
+    torch.manual_seed(0)
+    size = tuple(s - s % 2 for s in size)
+    factors = factors[-len(size) :]
+    plain = functional.max_pool3d if len(size) == 3 else functional.max_pool2d
+    x = torch.randint(0, 4, (2, 5, *size)).float()
+    with torch.no_grad():
+        assert torch.equal(pool(x, factors), plain(x, factors))
+        assert pool(x, factors).dtype == x.dtype
+    agree(lambda x: pool(x, factors), lambda x: plain(x, factors), [x])
+
+
 def test_normalising_values_far_from_zero() -> None:
     x = 1000 + torch.rand(1, 4, 30, 200)
     exact = functional.group_norm(x.double(), 4)
-    assert float((RectifyingNorm(4, 4)(x) - exact).detach().abs().max()) < 1e-3
+    assert float((Normalisation(4, 4)(x) - exact).detach().abs().max()) < 1e-3
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,22 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from elephant.models.cpu import Convolution2d, Convolution3d, Joined, RectifyingNorm
+from elephant.models.cpu import Convolution2d, Convolution3d, Joined, Normalisation, pool
 
 NEGATIVE_SLOPE = 0.1
 MAX_GROUPS = 32
 
 
-def convolution(n_dims: int, inputs: int, outputs: int, kernel: int, bias: bool = True) -> nn.Module:
-    """Return a size-preserving convolution, initialised with Kaiming normal weights (fan in) and zero biases."""
+def convolution(
+    n_dims: int, inputs: int, outputs: int, kernel: int, *, slope: float | None = None, bias: bool = True
+) -> Convolution3d | Convolution2d:
+    """Return a size-preserving convolution, initialised with Kaiming normal weights (fan in) and zero biases.
+
+    `slope` is what negative results are multiplied by: 0 for a ReLU; none: they stay as they are.
+    """
     layer_class = Convolution3d if n_dims == 3 else Convolution2d
     layer = layer_class(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+    layer.slope = slope
     nn.init.kaiming_normal_(layer.weight, mode="fan_in")
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -25,7 +31,11 @@ def convolution(n_dims: int, inputs: int, outputs: int, kernel: int, bias: bool 
 
 
 class _Block(nn.Sequential):
-    """A sequence of layers, of which the first may take a second image."""
+    """A sequence of layers, of which the first may take a second image.
+
+    Model files count an activation as a module of its own. The convolutions compute it, so that Identity keeps the
+    numbers.
+    """
 
     def forward(self, x: Tensor, joined: Joined | None = None) -> Tensor:
         """Map (N, inputs, (Z), Y, X), concatenated after `joined`, to (N, outputs, (Z), Y, X)."""
@@ -41,14 +51,13 @@ class NormalisedBlock(_Block):
 
     def __init__(self, n_dims: int, inputs: int, outputs: int) -> None:
         groups = min(MAX_GROUPS, outputs)
-        # `RectifyingNorm` applies the ReLU; model files count it as a module of its own, so Identity keeps the numbers.
         super().__init__(
-            convolution(n_dims, inputs, outputs, 3),
+            convolution(n_dims, inputs, outputs, 3, slope=0),
             nn.Identity(),
-            RectifyingNorm(groups, outputs),
-            convolution(n_dims, outputs, outputs, 3),
+            Normalisation(groups, outputs),
+            convolution(n_dims, outputs, outputs, 3, slope=0),
             nn.Identity(),
-            RectifyingNorm(groups, outputs),
+            Normalisation(groups, outputs),
         )
 
 
@@ -57,26 +66,26 @@ class PlainBlock(_Block):
 
     def __init__(self, n_dims: int, inputs: int, outputs: int) -> None:
         super().__init__(
-            convolution(n_dims, inputs, outputs, 3),
-            nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
-            convolution(n_dims, outputs, outputs, 3),
-            nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
+            convolution(n_dims, inputs, outputs, 3, slope=NEGATIVE_SLOPE),
+            nn.Identity(),
+            convolution(n_dims, outputs, outputs, 3, slope=NEGATIVE_SLOPE),
+            nn.Identity(),
         )
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a 1x1 convolution: the encoder block of the flow network."""
+    """Two convolutions beside a 1x1 convolution, of which the mean is taken: the encoder block of the flow network."""
 
     def __init__(self, n_dims: int, inputs: int, outputs: int) -> None:
         super().__init__()
         self.res = convolution(n_dims, inputs, outputs, 1, bias=False)
-        self.conv1 = convolution(n_dims, inputs, outputs, 3)
-        self.conv2 = convolution(n_dims, outputs, outputs, 3)
-        self.activation = nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True)
+        self.conv1 = convolution(n_dims, inputs, outputs, 3, slope=NEGATIVE_SLOPE)
+        self.conv2 = convolution(n_dims, outputs, outputs, 3, slope=NEGATIVE_SLOPE)
+        self.res.gain = self.conv2.gain = 0.5
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, inputs, (Z), Y, X) to (N, outputs, (Z), Y, X)."""
-        out: Tensor = self.activation(self.conv2(self.activation(self.conv1(x))).add_(self.res(x)).div_(2))
+        out: Tensor = self.conv2(self.conv1(x), added=self.res(x))
         return out
 
 
@@ -171,7 +180,6 @@ class UNet(nn.Module):
         return (1 if level < self.n_keep_axials else 2,) * (self.n_dims == 3) + (2, 2)
 
     def _body(self, x: Tensor) -> Tensor:
-        pool = functional.max_pool3d if self.n_dims == 3 else functional.max_pool2d
         skips = []
         for level, block in enumerate(self.encoder):
             x = block(x)

@@ -1,172 +1,22 @@
 """The layers of the networks, computed in whichever way is fast where they run.
 
-On a CPU that is oneDNN with the channels last; elsewhere it is what PyTorch does. Names and shapes of the weights are
-those of PyTorch's layers. ReLU and group normalisation are computed in one step, in pieces that stay in the CPU's
-cache: PyTorch's own group normalisation takes ten times as long where the channels of a voxel lie beside each other.
-
-References
-----------
-Wu and He, ECCV 2018, doi:10.1007/978-3-030-01261-8_1, for the normalisation; Chan, Golub and LeVeque, 1979, for
-variances from those of pieces.
+On a CPU that is oneDNN with the channels last, inside of :func:`torch.autocast` in its type of numbers; elsewhere it is
+what PyTorch does. Names and shapes of the weights are those of PyTorch's layers.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
+from torch.nn.modules.conv import _ConvNd
 
 from elephant.models.cpu import convolution
-from elephant.models.cpu.convolution import channels_last
+from elephant.models.cpu.convolution import channels_last, convolve, enlarge, spread
+from elephant.models.cpu.normalisation import normalise
 
-_PIECE = 1 << 17  # values: half a megabyte
-
-
-class Moments(NamedTuple):
-    """Mean and inverse standard deviation of each channel's group, each (C,).
-
-    Attributes
-    ----------
-    mean
-        Mean over the voxels and channels of a group.
-    inverse
-        1 over the standard deviation.
-    """
-
-    mean: Tensor
-    inverse: Tensor
-
-
-def rectify_and_normalise(x: Tensor, n_groups: int, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
-    """Set negative values to 0 and normalise groups of channels.
-
-    Without gradients it computes in place: `x` is the output of a convolution, which is not used again.
-
-    Parameters
-    ----------
-    x
-        (N, C, (Z), Y, X).
-    n_groups
-        Number of groups of channels.
-    weight, bias
-        Scale and offset of each channel, (C,).
-    epsilon
-        Added to the variance.
-
-    Returns
-    -------
-    torch.Tensor
-        (N, C, (Z), Y, X), channels last.
-    """
-    if torch.is_grad_enabled():
-        out: Tensor = _RectifyAndNormalise.apply(x, n_groups, weight, bias, epsilon)  # type: ignore[no-untyped-call]
-        return out
-    x = channels_last(x)
-    for rows in _items(x):
-        moments = _rectify(rows, n_groups, epsilon, rows)
-        _scale(rows, moments, weight, bias, rows)
-    return x
-
-
-def _items(x: Tensor) -> list[Tensor]:
-    """Return the voxels of each item, (voxels, C), as views."""
-    return list(x.movedim(1, -1).view(len(x), -1, x.shape[1]))
-
-
-def _pieces(*rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    step = max(_PIECE // rows[0].shape[1], 1)
-    return zip(*(torch.split(r, step) for r in rows), strict=True)
-
-
-def _rectify(rows: Tensor, n_groups: int, epsilon: float, out: Tensor) -> Moments:
-    """Write the values with negative ones set to 0, and return the moments of the result."""
-    counts, means, spreads = [], [], []
-    for piece, target in _pieces(rows, out):
-        torch.clamp(piece, min=0, out=target)
-        mean = target.mean(0)
-        counts.append(len(target))
-        means.append(mean)
-        spreads.append((target - mean).square_().sum(0))
-    n_channels = rows.shape[1] // n_groups
-    count = torch.tensor(counts, dtype=torch.float64)[:, None, None]
-    mean = torch.stack(means).double().view(len(counts), n_groups, n_channels)
-    whole = (mean * count).sum((0, 2)) / (len(rows) * n_channels)
-    apart = (mean - whole[:, None]).square() * count
-    spread = torch.stack(spreads).double().view_as(mean) + apart
-    variance = spread.sum((0, 2)) / (len(rows) * n_channels)
-    inverse = torch.rsqrt(variance + epsilon)
-    return Moments(*(v.float().repeat_interleave(n_channels) for v in (whole, inverse)))
-
-
-def _scale(rows: Tensor, moments: Moments, weight: Tensor, bias: Tensor, out: Tensor) -> None:
-    factor = weight * moments.inverse
-    offset = bias - moments.mean * factor
-    for piece, target in _pieces(rows, out):
-        torch.addcmul(offset, piece, factor, out=target)
-
-
-class _RectifyAndNormalise(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, n_groups: int, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
-        x = channels_last(x)
-        kept, out = torch.empty_like(x), torch.empty_like(x)
-        moments = []
-        for rows, rectified, target in zip(_items(x), _items(kept), _items(out), strict=True):
-            moments.append(_rectify(rows, n_groups, epsilon, rectified))
-            _scale(rectified, moments[-1], weight, bias, target)
-        ctx.save_for_backward(kept, weight, *(tensor for found in moments for tensor in found))
-        ctx.n_groups = n_groups
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        kept, weight, *flat = ctx.saved_tensors
-        grad = channels_last(grad)
-        to_x = torch.empty_like(kept)
-        to_weight, to_bias = torch.zeros_like(weight), torch.zeros_like(weight)
-        for i, (rows, above, below) in enumerate(zip(_items(kept), _items(grad), _items(to_x), strict=True)):
-            moments = Moments(*flat[2 * i : 2 * i + 2])
-            to_scaled, to_offset = _sums(rows, above, moments)
-            to_weight += to_scaled
-            to_bias += to_offset
-            _to_input(rows, above, below, moments, weight, (to_scaled, to_offset), ctx.n_groups)
-        return to_x, None, to_weight, to_bias, None
-
-
-def _sums(rows: Tensor, grad: Tensor, moments: Moments) -> tuple[Tensor, Tensor]:
-    """Return the sums of the gradient times the normalised values, and of the gradient, each (C,)."""
-    scaled, plain = [], []
-    for piece, above in _pieces(rows, grad):
-        plain.append(above.sum(0))
-        scaled.append(((piece - moments.mean) * above).sum(0))
-    return torch.stack(scaled).sum(0) * moments.inverse, torch.stack(plain).sum(0)
-
-
-def _to_input(
-    rows: Tensor,
-    grad: Tensor,
-    out: Tensor,
-    moments: Moments,
-    weight: Tensor,
-    sums: tuple[Tensor, Tensor],
-    n_groups: int,
-) -> None:
-    """Write the gradient with respect to the input."""
-    n_channels = rows.shape[1] // n_groups
-    scaled, plain = (
-        (weight * s).view(n_groups, n_channels).sum(1).repeat_interleave(n_channels) / (len(rows) * n_channels)
-        for s in sums
-    )
-    by_grad = weight * moments.inverse
-    by_value = -moments.inverse.square() * scaled
-    constant = -moments.inverse * plain - by_value * moments.mean
-    for piece, above, target in _pieces(rows, grad, out):
-        torch.addcmul(constant, piece, by_value, out=target)
-        target.addcmul_(above, by_grad)
-        torch.ops.aten.threshold_backward.grad_input(target, piece, 0, grad_input=target)
+_PIECE = 1 << 16  # voxels: what is computed from them stays in the cache
 
 
 class Joined(NamedTuple):
@@ -184,55 +34,145 @@ class Joined(NamedTuple):
     factors: Sequence[int]
 
 
-class Convolution3d(nn.Conv3d):
-    """A size-preserving convolution of one image, or of two that are joined."""
+class _Kernels(NamedTuple):
+    """A layer's weights in the form in which they are computed with.
 
-    def forward(self, x: Tensor, joined: Joined | None = None) -> Tensor:
-        """Map (N, inputs, Z, Y, X), concatenated after `joined`, to (N, outputs, Z, Y, X)."""
+    Attributes
+    ----------
+    own
+        Of the image, or of `Joined.skip`: (outputs, inputs, (kZ), kY, kX).
+    enlarging
+        Of the second image: those of :func:`convolution.spread`; none where there is one image.
+    bias
+        (outputs,), or none.
+    """
+
+    own: Tensor
+    enlarging: Tensor | None
+    bias: Tensor | None
+
+
+class _Convolution(_ConvNd):
+    """A size-preserving convolution of one image, or of two that are joined, and what comes right after it.
+
+    Attributes
+    ----------
+    slope
+        What negative results are multiplied by: 0 for a ReLU, more for a leaky one; none: they stay as they are.
+    gain
+        What weights and bias are multiplied by.
+    """
+
+    slope: float | None = None
+    gain: float = 1.0
+    _prepared: tuple[Any, _Kernels] | None = None
+
+    def forward(self, x: Tensor, joined: Joined | None = None, added: Tensor | None = None) -> Tensor:
+        """Map (N, inputs, (Z), Y, X), concatenated after `joined`, to (N, outputs, (Z), Y, X).
+
+        `added` is added to the result before it is rectified; it may be overwritten.
+        """
         if convolution.serves(x):
-            return _convolve(x, self.weight, self.bias, joined)
-        out: Tensor = super().forward(_put_together(x, joined))
-        return out
+            return self._compute(x, joined, added)
+        x = self._conv_forward(_put_together(x, joined), *self._scaled())
+        x = x if added is None else x.add_(added)
+        return x if self.slope is None else functional.leaky_relu_(x, self.slope)
+
+    def train(self, mode: bool = True) -> Self:
+        """Forget the prepared weights: training changes them."""
+        self._prepared = None
+        return super().train(mode)
+
+    def _compute(self, x: Tensor, joined: Joined | None, added: Tensor | None) -> Tensor:
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        if self._projects:
+            return _project(x, self.weight, self.bias)
+        kernels = self._kernels(joined, dtype)
+        x = x.to(dtype)
+        if joined is None or kernels.enlarging is None:
+            return convolve(x, kernels.own, kernels.bias, self.slope, added)
+        added = enlarge(x, kernels.enlarging, joined.factors)
+        return convolve(joined.skip.to(dtype), kernels.own, kernels.bias, self.slope, added)
+
+    @property
+    def _projects(self) -> bool:
+        """Whether it is a matrix product of the channels with few results."""
+        outputs, inputs, *kernel = self.weight.shape
+        return outputs < inputs and set(kernel) == {1}
+
+    def _scaled(self) -> tuple[Tensor, Tensor | None]:
+        if self.gain == 1:
+            return self.weight, self.bias
+        return self.weight * self.gain, None if self.bias is None else self.bias * self.gain
+
+    def _kernels(self, joined: Joined | None, dtype: torch.dtype) -> _Kernels:
+        """Return the weights for a type of numbers; where there are no gradients, they are prepared once."""
+        if torch.is_grad_enabled():
+            return self._prepare(joined, dtype)
+        parts = None if joined is None else (joined.skip.shape[1], *joined.factors)
+        key = (dtype, parts, self.weight._version, self.weight.data_ptr())  # noqa: SLF001 - it counts changes in place
+        if self._prepared is None or self._prepared[0] != key:
+            self._prepared = key, self._prepare(joined, dtype)
+        return self._prepared[1]
+
+    def _prepare(self, joined: Joined | None, dtype: torch.dtype) -> _Kernels:
+        weight, bias = self._scaled()
+        bias = None if bias is None else bias.to(dtype)
+        if joined is None:
+            return _Kernels(channels_last(weight.to(dtype)), None, bias)
+        n_skip = joined.skip.shape[1]
+        enlarging = spread(weight[:, n_skip:], joined.factors).to(dtype)
+        return _Kernels(channels_last(weight[:, :n_skip].to(dtype)), channels_last(enlarging), bias)
 
 
-class Convolution2d(nn.Conv2d):
-    """A size-preserving convolution in 2D of one image, or of two that are joined."""
-
-    def forward(self, x: Tensor, joined: Joined | None = None) -> Tensor:
-        """Map (N, inputs, Y, X), concatenated after `joined`, to (N, outputs, Y, X)."""
-        if convolution.serves(x):
-            return _convolve(x, self.weight, self.bias, joined)
-        out: Tensor = super().forward(_put_together(x, joined))
-        return out
+class Convolution3d(_Convolution, nn.Conv3d):
+    """A size-preserving convolution of images (N, inputs, Z, Y, X)."""
 
 
-class RectifyingNorm(nn.GroupNorm):
-    """ReLU followed by group normalisation of a convolution's output, which may be overwritten."""
+class Convolution2d(_Convolution, nn.Conv2d):
+    """A size-preserving convolution of images (N, inputs, Y, X)."""
+
+
+class Normalisation(nn.GroupNorm):
+    """Group normalisation."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, (Z), Y, X) to the same shape."""
         if convolution.serves(x):
-            return rectify_and_normalise(x, self.num_groups, self.weight, self.bias, self.eps)
-        out: Tensor = super().forward(functional.relu(x, inplace=True))
+            return normalise(x, self.num_groups, self.weight, self.bias, self.eps)
+        out: Tensor = super().forward(x)
         return out
 
 
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, joined: Joined | None) -> Tensor:
-    if joined is not None:
-        n_skip = joined.skip.shape[1]
-        out = convolution.convolve(joined.skip, weight[:, :n_skip], bias)
-        return out.add_(convolution.convolve_enlarged(x, weight[:, n_skip:], joined.factors))
-    if weight[0, 0].numel() == 1 and len(weight) < weight.shape[1]:
-        return _project(x, weight, bias)
-    return convolution.convolve(x, weight, bias)
+def pool(x: Tensor, factors: Sequence[int]) -> Tensor:
+    """Take the largest value of each block of (N, C, (Z), Y, X), whose size is 1 or 2 along each axis."""
+    if x.ndim == 4:
+        return functional.max_pool2d(x, list(factors))
+    is_served = convolution.serves(x)
+    if (
+        is_served and factors[0] == 2 and not torch.is_grad_enabled()
+    ):  # of equal values, the gradient is the first one's
+        return pool(torch.maximum(x[:, :, ::2], x[:, :, 1::2]), (1, *factors[1:]))
+    if not is_served or factors[0] > 1:
+        return functional.max_pool3d(x, list(factors))
+    # PyTorch pools volumes in its own order of memory alone, planes in both.
+    planes = channels_last(x).movedim(1, -1).flatten(0, 1).movedim(-1, 1)
+    pooled = functional.max_pool2d(planes, list(factors[1:]))
+    return pooled.movedim(1, -1).view(len(x), -1, *pooled.shape[2:], x.shape[1]).movedim(-1, 1)
 
 
 def _project(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Compute a convolution with kernels of 1 and few outputs as a matrix product."""
-    voxels = convolution.channels_last(x).movedim(1, -1).flatten(1, -2)
-    out = weight.flatten(1) @ voxels.transpose(1, 2)
-    if bias is not None:
-        out = out + bias[:, None]
+    """Compute a convolution with kernels of 1 and few outputs as a matrix product, in float32."""
+    items = channels_last(x).movedim(1, -1).flatten(1, -2)
+    matrix, offset = weight.flatten(1), 0 if bias is None else bias[:, None]
+    with torch.autocast("cpu", enabled=False):
+        if x.dtype == matrix.dtype or torch.is_grad_enabled():
+            out = matrix @ items.to(matrix.dtype).transpose(1, 2) + offset
+        else:
+            pieces = (
+                [matrix @ piece.to(matrix.dtype).T + offset for piece in torch.split(item, _PIECE)] for item in items
+            )
+            out = torch.stack([torch.cat(list(each), 1) for each in pieces])
     return out.view(len(x), -1, *x.shape[2:])
 
 

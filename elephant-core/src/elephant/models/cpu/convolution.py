@@ -1,7 +1,8 @@
 """Convolutions on a CPU by oneDNN in its fastest layout, channels last, for images of any size.
 
 PyTorch computes small images of one item with slower code of its own, forward and backward; these functions do not.
-The results are those of :mod:`torch.nn.functional`, up to float32 rounding.
+In float32 the results are those of :mod:`torch.nn.functional`, up to rounding. In bfloat16, products are added up in
+float32, and results have 8 significant bits.
 """
 
 import mmap
@@ -18,29 +19,38 @@ _PYTORCH_CHOOSES_ABOVE = 20480
 # More than oneDNN's generated code for one image size takes.
 _ROOM = 4 << 20
 _IS_THERE: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+_TYPES = (torch.float32, torch.bfloat16)
 
 
 def serves(x: Tensor) -> bool:
     """Return whether these functions support a tensor."""
-    return x.device.type == "cpu" and x.dtype == torch.float32 and _IS_THERE
+    return x.device.type == "cpu" and x.dtype in _TYPES and _IS_THERE
 
 
 def channels_last(x: Tensor) -> Tensor:
     """Return (N, C, (Z), Y, X) with the channels of a voxel beside each other in memory."""
+    if x.shape[1] == 1 and x.is_contiguous():  # both orders are the same, and only the strides tell which one is meant
+        return x.as_strided(x.shape, (x.stride(0), 1, *x.stride()[2:]))
     return x.contiguous(memory_format=torch.channels_last_3d if x.ndim == 5 else torch.channels_last)
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve and keep the size.
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, slope: float | None = None, added: Tensor | None = None
+) -> Tensor:
+    """Convolve, keep the size, add, and rectify.
 
     Parameters
     ----------
     x
         (N, inputs, (Z), Y, X).
     weight
-        (outputs, inputs, (kZ), kY, kX), odd along every axis.
+        (outputs, inputs, (kZ), kY, kX), odd along every axis, of the type of `x`.
     bias
         (outputs,), or none.
+    slope
+        What negative results are multiplied by: 0 for a ReLU, more for a leaky one; none: they stay as they are.
+    added
+        (N, outputs, (Z), Y, X), channels last, added to the convolution and overwritten by the result.
 
     Returns
     -------
@@ -53,11 +63,11 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         No memory is left.
     """
     _require_room()
-    out: Tensor = _Convolution.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+    out: Tensor = _Convolution.apply(x, weight, bias, slope, added)  # type: ignore[no-untyped-call]
     return out
 
 
-def convolve_enlarged(x: Tensor, weight: Tensor, factors: Sequence[int]) -> Tensor:
+def enlarge(x: Tensor, kernels: Tensor, factors: Sequence[int]) -> Tensor:
     """Enlarge an image, each voxel to a block, and convolve it with kernels of 3, in one step with fewer products.
 
     Along an axis that doubles, a kernel of 3 covers each input voxel two or three times. That equals a transposed
@@ -67,8 +77,8 @@ def convolve_enlarged(x: Tensor, weight: Tensor, factors: Sequence[int]) -> Tens
     ----------
     x
         (N, inputs, (Z), Y, X).
-    weight
-        (outputs, inputs, (3), 3, 3).
+    kernels
+        The kernels of 3, as :func:`spread` returns them, of the type of `x`.
     factors
         How much larger along each axis, 1 or 2.
 
@@ -83,7 +93,7 @@ def convolve_enlarged(x: Tensor, weight: Tensor, factors: Sequence[int]) -> Tens
         No memory is left.
     """
     _require_room()
-    out: Tensor = _Enlarging.apply(x, spread(weight, factors), tuple(factors))  # type: ignore[no-untyped-call]
+    out: Tensor = _Enlarging.apply(x, kernels, tuple(factors))  # type: ignore[no-untyped-call]
     return out
 
 
@@ -108,21 +118,25 @@ def _require_room() -> None:
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, slope: float | None, added: Tensor | None
+    ) -> Tensor:
         x = channels_last(x)
-        ctx.save_for_backward(x, weight)
-        ctx.has_bias = bias is not None
-        ones = [1] * (x.ndim - 2)
-        padding = [k // 2 for k in weight.shape[2:]]
-        return channels_last(torch.mkldnn_convolution(x, channels_last(weight), bias, padding, ones, ones, 1))
+        ctx.has_bias, ctx.is_added, ctx.slope = bias is not None, added is not None, slope
+        if added is not None:
+            ctx.mark_dirty(added)
+        out = _add_and_rectify(x, channels_last(weight), bias, slope, added)
+        ctx.save_for_backward(x, weight, None if slope is None else out)
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
+        x, weight, out = ctx.saved_tensors
         grad = channels_last(grad)
-        ones = [1] * (x.ndim - 2)
-        padding = [k // 2 for k in weight.shape[2:]]
+        if out is not None:
+            grad = _before_rectifying(grad, out, ctx.slope)
+        padding, ones = _keeping_size(weight)
         to_x = to_weight = to_bias = None
         if ctx.needs_input_grad[0]:
             turned = channels_last(weight.flip(*range(2, weight.ndim)).transpose(0, 1))
@@ -130,35 +144,75 @@ class _Convolution(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             to_weight = _weight_gradient(x, grad, weight, ones, padding)
         if ctx.has_bias and ctx.needs_input_grad[2]:
-            to_bias = grad.sum([0, *range(2, grad.ndim)])
-        return to_x, to_weight, to_bias
+            to_bias = channel_sums(grad)
+        return to_x, to_weight, to_bias, None, grad if ctx.is_added else None
+
+
+def _add_and_rectify(
+    x: Tensor, weight: Tensor, bias: Tensor | None, slope: float | None, added: Tensor | None
+) -> Tensor:
+    """Compute :func:`convolve` without gradients, with what oneDNN does before it writes a value."""
+    padding, ones = _keeping_size(weight)
+    if added is None:
+        rectify = "none" if slope is None else "leaky_relu" if slope else "relu"
+        out: Tensor = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001 - PyTorch has no public name for it
+            x, weight, bias, padding, ones, ones, 1, rectify, [slope] if slope else [], ""
+        )
+        return channels_last(out)
+    torch.ops.mkldnn._convolution_pointwise_.binary(
+        *(added, x, weight, bias, padding, ones, ones, 1),
+        *("add", 1.0, "relu" if slope == 0 else None, [], None),
+    )
+    return functional.leaky_relu_(added, slope) if slope else added
+
+
+def _before_rectifying(grad: Tensor, out: Tensor, slope: float) -> Tensor:
+    """Return the gradient with respect to what was rectified; the result has its sign."""
+    if slope == 0:
+        return torch.ops.aten.threshold_backward(grad, out, 0)  # type: ignore[no-any-return]
+    return torch.ops.aten.leaky_relu_backward(grad, out, slope, True)  # type: ignore[no-any-return]
+
+
+def _keeping_size(weight: Tensor) -> tuple[list[int], list[int]]:
+    """Return the padding of each axis that keeps its size, and its stride and dilation: 1."""
+    sizes = weight.shape[2:]
+    return [size // 2 for size in sizes], [1] * len(sizes)
 
 
 class _Enlarging(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, factors: tuple[int, ...]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, kernels: Tensor, factors: tuple[int, ...]) -> Tensor:
         x = channels_last(x)
-        ctx.save_for_backward(x, weight)
+        ctx.save_for_backward(x, kernels)
         ctx.factors = factors
         ones = [1] * len(factors)
         none = [0] * len(factors)
-        out = torch.ops.mkldnn._convolution_transpose_pointwise(  # noqa: SLF001 - PyTorch has no public name for it
-            x, channels_last(weight), None, ones, none, list(factors), ones, 1, "none", [], ""
+        out = torch.ops.mkldnn._convolution_transpose_pointwise(  # noqa: SLF001
+            x, channels_last(kernels), None, ones, none, list(factors), ones, 1, "none", [], ""
         )
         return channels_last(out)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
+        x, kernels = ctx.saved_tensors
         grad = channels_last(grad)
         ones = [1] * len(ctx.factors)
-        to_x = to_weight = None
+        to_x = to_kernels = None
         if ctx.needs_input_grad[0]:
-            to_x = torch.mkldnn_convolution(grad, channels_last(weight), None, ones, list(ctx.factors), ones, 1)
+            to_x = torch.mkldnn_convolution(grad, channels_last(kernels), None, ones, list(ctx.factors), ones, 1)
         if ctx.needs_input_grad[1]:
-            to_weight = _weight_gradient(grad, x, weight, list(ctx.factors), ones)
-        return to_x, to_weight, None
+            to_kernels = _weight_gradient(grad, x, kernels, list(ctx.factors), ones)
+        return to_x, to_kernels, None
+
+
+def channel_sums(x: Tensor) -> Tensor:
+    """Return the sum of each channel of (N, C, (Z), Y, X), channels last: (C,).
+
+    A product with ones, since PyTorch's own sum over all axes but the last is several times as slow.
+    """
+    voxels = x.movedim(1, -1).reshape(-1, x.shape[1])
+    return (voxels.new_ones(1, len(voxels)) @ voxels)[0]
 
 
 def _weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, stride: list[int], padding: list[int]) -> Tensor:
