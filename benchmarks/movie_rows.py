@@ -12,14 +12,14 @@ from benchmarks import bodies
 from benchmarks.bench import DATASET, Bench
 from benchmarks.goals import goal
 from benchmarks.measuring import Row, Spread, Work, in_turns
-from benchmarks.yardsticks import as_product, fitting, forward_pass
+from benchmarks.yardsticks import as_predicting, fitting, forward_pass
 
 
 def whole_movie(bench: Bench) -> Iterator[Row]:
     """Compare what ``elephant predict`` takes for each further timepoint with the network alone."""
     workspace, n = bench.server.workspace, bench.movie.n_timepoints
     model = bench.detection_net()
-    network = forward_pass(model, torch.rand(1, 1, *fitting(model, bench.movie.truth.shape)), as_product)
+    network = forward_pass(model, torch.rand(1, 1, *fitting(model, bench.movie.truth.shape)), as_predicting)
     works: dict[str, Work] = {
         "one": partial(_predict, workspace, bench, "0"),
         "network": network,

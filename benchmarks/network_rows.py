@@ -9,7 +9,8 @@ from benchmarks.bench import Bench
 from benchmarks.measuring import Row, Spread, in_turns, row_of_ratios
 from benchmarks.yardstick_process import PLAIN, Yardstick, in_processes
 from benchmarks.yardsticks import (
-    as_product,
+    as_predicting,
+    as_training,
     convolution_operations,
     convolution_peak,
     fitting,
@@ -56,7 +57,7 @@ def networks(bench: Bench) -> Iterator[Row]:
     """Compare the project's networks with plain ones of the same weights, forward and in a training step."""
     shape = bench.movie.truth.shape
     for name, model, n_inputs in (("detection", bench.detection_net(), 1), ("flow", bench.flow_net(), 2)):
-        ours = forward_pass(model, torch.rand(1, n_inputs, *fitting(model, shape)), as_product)
+        ours = forward_pass(model, torch.rand(1, n_inputs, *fitting(model, shape)), as_predicting)
         with in_processes(bench.plain(type(model))) as plain:
             times = in_turns({**plain, "ours": ours}, bench.sizes.rounds)
         yield row_of_ratios(f"network-{name}", f"the {name} network alone, {_in_words(shape)}", "P", times)
@@ -64,7 +65,7 @@ def networks(bench: Bench) -> Iterator[Row]:
         model = bench.detection_net()
         crop = _crop(fitting(model, size))
         with in_processes(bench.plain_training(*crop)) as plain:
-            times = in_turns({**plain, "ours": training_step(model, *crop, as_product)}, bench.sizes.rounds)
+            times = in_turns({**plain, "ours": training_step(model, *crop, as_training)}, bench.sizes.rounds)
         work = f"forward, loss, backward and Adam of the detection network alone, {_in_words(size)}"
         yield row_of_ratios(f"network-training-{size[-1]}", work, "T", times)
 

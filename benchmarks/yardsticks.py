@@ -147,9 +147,14 @@ def training_step(network: nn.Module, x: Tensor, labels: Tensor, context: Contex
     return work
 
 
-def as_product() -> AbstractContextManager[None]:
-    """Return the context in which the product runs its networks on this processor."""
-    return mixed_precision(torch.device("cpu"))
+def as_predicting() -> AbstractContextManager[None]:
+    """Return the context in which the product predicts on this processor."""
+    return mixed_precision(torch.device("cpu"), trains=False)
+
+
+def as_training() -> AbstractContextManager[None]:
+    """Return the context in which the product trains on this processor."""
+    return mixed_precision(torch.device("cpu"), trains=True)
 
 
 def convolution_operations(network: PlainNet | UNet, x: Tensor) -> list[int]:

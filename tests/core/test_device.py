@@ -1,9 +1,12 @@
+import platform
+import re
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
 
-from elephant.device import choose_device, mixed_precision
+from elephant.device import choose_device, choose_precision, cpu_has_bfloat16, mixed_precision
 from elephant.errors import InvalidInputError
 
 
@@ -11,14 +14,49 @@ def test_a_gpu_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (7, 5))
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # not even asked for, where there is no GPU
-        context = mixed_precision(torch.device("cuda:0"))
+        context = mixed_precision(torch.device("cuda:0"), trains=False)
     with context:
         assert not torch.is_autocast_enabled("cuda")
 
 
-def test_a_cpu_computes_in_float32() -> None:
-    with mixed_precision(torch.device("cpu")):
+CPU = torch.device("cpu")
+
+
+def test_a_cpu_computes_in_bfloat16_where_it_has_it_and_nobody_forbids_it() -> None:
+    with mixed_precision(CPU, trains=False):
+        assert torch.is_autocast_enabled("cpu") == cpu_has_bfloat16()
+    with mixed_precision(CPU, trains=True):
         assert not torch.is_autocast_enabled("cpu")
+    choose_precision("float32")
+    try:
+        with mixed_precision(CPU, trains=False):
+            assert not torch.is_autocast_enabled("cpu")
+    finally:
+        choose_precision("auto")
+
+
+@pytest.mark.parametrize("variable", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
+@pytest.mark.parametrize("limit", ["AVX512_CORE", "avx512_core_vnni", "AVX2", "SSE41"])
+def test_a_limit_of_instructions_holds(variable: str, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    has = cpu_has_bfloat16()
+    monkeypatch.setenv(variable, limit)
+    assert not cpu_has_bfloat16()
+    for wide in ("AVX512_CORE_BF16", "avx512_core_amx", "DEFAULT"):
+        monkeypatch.setenv(variable, wide)
+        assert cpu_has_bfloat16() == has
+
+
+def test_the_processor_is_asked() -> None:
+    flags = Path("/proc/cpuinfo")
+    if not flags.is_file() or platform.machine() != "x86_64":
+        pytest.skip("only Linux says what a processor of this kind has")
+    names = set(re.search(r"^flags\s*:(.*)$", flags.read_text(), re.MULTILINE)[1].split())  # type: ignore[index]
+    assert cpu_has_bfloat16() == ("avx512_bf16" in names or {"amx_bf16", "avx512f"} <= names)
+
+
+def test_another_precision_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="'float16' is not known: expected auto or float32"):
+        choose_precision("float16")
 
 
 @pytest.mark.parametrize("name", ["meta", "cuda:99", "cuda:x", "gpu", ""])

@@ -1,6 +1,7 @@
 """The device that computes, its precision, and running out of memory."""
 
 import logging
+import os
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,7 +14,11 @@ from elephant.errors import InvalidInputError, MemoryLimitError
 from elephant.hardware import available_bytes
 from elephant.memory import give_back_memory
 
+PRECISIONS = ("auto", "float32")
+
 _WITH_BFLOAT16 = (8, 0)
+# Parts of the names of oneDNN's sets of instructions that have it.
+_ISA_WITH_BFLOAT16 = ("BF16", "FP16", "AMX", "AVX10", "DEFAULT", "ALL")
 
 
 def best_device() -> torch.device:
@@ -21,14 +26,53 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def mixed_precision(device: torch.device) -> AbstractContextManager[None]:
-    """Return a context in which convolutions compute in bfloat16 on CUDA, and which has no effect elsewhere.
+def mixed_precision(device: torch.device, *, trains: bool) -> AbstractContextManager[None]:
+    """Return a context in which convolutions compute in bfloat16 where that is fast, and which has no effect elsewhere.
 
-    bfloat16 has the range of float32, so that gradients need no scaling. GPUs before compute capability 8.0 have no
-    such arithmetic: PyTorch would imitate it, many times slower than float32.
+    bfloat16 has the range of float32, so that gradients need no scaling. What has no such arithmetic would imitate it,
+    many times slower than float32: GPUs before compute capability 8.0, and most processors. A processor trains in
+    float32, since some gradients that oneDNN finds in bfloat16 are wrong.
     """
-    is_fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= _WITH_BFLOAT16
+    is_wanted = not _precision.is_float32 and not (trains and device.type == "cpu")
+    is_fast = is_wanted and _has_bfloat16(device)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_fast)
+
+
+class _Precision:
+    """What this process computes in."""
+
+    is_float32 = False
+
+
+_precision = _Precision()
+
+
+def choose_precision(name: str) -> None:
+    """Choose what this process computes in: ``float32``, or ``auto`` for bfloat16 where the device has it.
+
+    Raises
+    ------
+    InvalidInputError
+        It is neither.
+    """
+    if name not in PRECISIONS:
+        raise InvalidInputError(f"the precision {name!r} is not known: expected {' or '.join(PRECISIONS)}")
+    _precision.is_float32 = name == "float32"
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device computes in bfloat16 itself."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= _WITH_BFLOAT16
+    return device.type == "cpu" and cpu_has_bfloat16()
+
+
+def cpu_has_bfloat16() -> bool:
+    """Return whether the processor multiplies bfloat16, by AVX512 or AMX, and no variable forbids that."""
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
+    is_allowed = any(word in limit.upper() for word in _ISA_WITH_BFLOAT16)
+    has = (getattr(torch.cpu, f"_is_{name}_supported", bool) for name in ("avx512_bf16", "amx_tile"))
+    return is_allowed and torch.backends.cpu.get_cpu_capability() == "AVX512" and any(ask() for ask in has)
 
 
 def choose_device(name: str) -> torch.device:

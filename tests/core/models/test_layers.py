@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from elephant.device import cpu_has_bfloat16
 from elephant.models.cpu import Convolution2d, Convolution3d, Joined, Normalisation, convolution, pool
 from elephant.models.unet import DetectionNet, FlowNet, UNet
 
@@ -107,6 +108,94 @@ def test_pooling(size: tuple[int, ...], factors: tuple[int, ...]) -> None:
         assert torch.equal(pool(x, factors), plain(x, factors))
         assert pool(x, factors).dtype == x.dtype
     agree(lambda x: pool(x, factors), lambda x: plain(x, factors), [x])
+
+
+needs_bfloat16 = pytest.mark.skipif(not cpu_has_bfloat16(), reason="the processor has no bfloat16")
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("with_gradients", [True, False])
+def test_layers_in_bfloat16(size: tuple[int, ...], with_gradients: bool) -> None:
+    """Results are those of float32 to 8 bits; moments are taken in float32, and those of a class are not rounded."""
+    torch.manual_seed(0)
+    make = Convolution3d if len(size) == 3 else Convolution2d
+    convolution, joining, out = make(16, 8, 3, padding=1), make(24, 8, 3, padding=1), make(8, 3, 1)
+    convolution.slope, joining.slope, norm = 0, 0.1, Normalisation(4, 8)
+    factors = (1, 2, 2)[-len(size) :]
+    x, skip = torch.randn(2, 16, *size), torch.randn(2, 16, *(s * f for s, f in zip(size, factors, strict=True)))
+
+    def run() -> list[Tensor]:
+        first = convolution(x)
+        second = joining(norm(first), Joined(skip, factors))
+        return [first, second, out(second)]
+
+    with torch.set_grad_enabled(with_gradients):
+        exact = run()
+        with torch.autocast("cpu", torch.bfloat16):
+            found = run()
+    assert [a.dtype for a in found] == [torch.bfloat16, torch.bfloat16, torch.float32]
+    assert all(off(a.float(), b) < 0.01 for a, b in zip(found, exact, strict=True))
+
+
+@needs_bfloat16
+def test_moments_of_many_values_in_bfloat16() -> None:
+    x = (torch.rand(1, 8, 40, 300, 300) < 0.01).to(torch.bfloat16) + 0.0625
+    layer = Normalisation(8, 8)
+    with torch.no_grad():
+        assert off(layer(x), functional.group_norm(x.double(), 8)) < 0.004
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("depth", [1, 2, 3, 5])
+@pytest.mark.parametrize("inputs", [1, 16])
+def test_thin_volumes_in_bfloat16(depth: int, inputs: int) -> None:
+    """Nothing of what was in memory before is in a result, nor in a gradient of the weights."""
+    torch.manual_seed(0)
+    x = torch.randn(1, inputs, depth, 9, 6).to(torch.bfloat16)
+    weight = (0.1 * torch.randn(16, inputs, 3, 3, 3)).to(torch.bfloat16)
+
+    def compute(convolve: Compute, dtype: torch.dtype) -> list[Tensor]:
+        kernels = weight.to(dtype, copy=True).requires_grad_()
+        found = convolve(x.to(dtype), kernels, None)
+        return [found, *torch.autograd.grad(found.sum(), [kernels])]
+
+    exact = compute(lambda *given: functional.conv3d(*given, padding=1), torch.float64)
+    for _ in range(3):
+        leave_in_memory(1e20)
+        found = compute(convolution.convolve, torch.bfloat16)
+        assert all(off(a.double(), b) < 0.01 for a, b in zip(found, exact, strict=True))
+
+
+def leave_in_memory(value: float) -> None:
+    """Fill memory of all sizes that is then free."""
+    kept = [torch.full((1 << power,), value) for power in range(6, 22) for _ in range(2)]
+    del kept
+
+
+def test_prepared_weights_follow_the_layer() -> None:
+    torch.manual_seed(0)
+    layer, x = Convolution2d(4, 4, 3, padding=1), torch.randn(1, 4, 8, 8)
+    optimiser = torch.optim.Adam(layer.parameters(), lr=0.1, fused=True)
+
+    def is_current() -> bool:
+        plain = functional.conv2d(x, layer.weight, layer.bias, padding=1)
+        with torch.inference_mode():
+            return torch.allclose(layer(x), plain, atol=1e-5)
+
+    assert is_current()
+    layer(x).sum().backward()
+    optimiser.step()  # counts no change
+    assert is_current()
+    layer.eval()
+    assert is_current()
+    layer.load_state_dict({name: value + 1 for name, value in layer.state_dict().items()})
+    assert is_current()
+    layer.weight.data = torch.randn_like(layer.weight)
+    assert is_current()
+    layer.weight.data.mul_(2)  # nothing counts this
+    layer.train().eval()
+    assert is_current()
 
 
 def test_normalising_values_far_from_zero() -> None:

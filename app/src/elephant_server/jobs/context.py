@@ -6,7 +6,7 @@ from pathlib import Path
 
 from elephant.dataset import Dataset, describe_change, recover_all
 from elephant.dataset.source import describe_difference
-from elephant.device import best_device
+from elephant.device import best_device, choose_precision
 from elephant.errors import DatasetError, InvalidInputError
 from elephant.io.atomic import remove_orphans
 from elephant.io.download import DownloadRules
@@ -40,7 +40,11 @@ class WorkerContext:
 
 
 def make_context(settings: Settings, job_store: JobStore, messages: Messages, feed_publisher: JobFeed) -> WorkerContext:
-    """Return what a worker keeps between jobs, on the best device that there is."""
+    """Return what a worker keeps between jobs, on the best device that there is.
+
+    The process computes in the precision of the settings from now on.
+    """
+    choose_precision(settings.precision)
     return WorkerContext(
         datasets=settings.datasets_dir,
         models=settings.models_dir,

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -86,6 +86,11 @@ class ModelSettings(SettingsGroup):
     """Devices and pretrained models."""
 
     gpu: str = Field("all", description="GPUs to use: `all`, an index, a list of them (`0,1`), or empty for none.")
+    precision: Literal["auto", "float32"] = Field(
+        "auto",
+        description="What networks compute in: `auto` for bfloat16 where the GPU or the processor has it, which is "
+        "faster, otherwise float32; or always `float32`.",
+    )
     keep_memory_seconds: float = Field(
         20,
         ge=0,

@@ -12,7 +12,7 @@ import numpy as np
 from elephant.cli import options
 from elephant.cli.options import Command, Option
 from elephant.cli.parameters import build, keep_axials, option_of, options_of, refuse_given
-from elephant.cli.running import DONE, console
+from elephant.cli.running import DONE, console, prepare_to_compute
 from elephant.cli.workspace import MODELS, find
 from elephant.config import DEFAULT_MAX_DISPLACEMENT, DisplacementParams, FlowParams, PredictionParams
 from elephant.errors import InvalidInputError
@@ -108,12 +108,11 @@ def _displaced(
     from elephant.cli.inputs import as_trained, seen_voxels
     from elephant.cli.spot_records import all_of, spot_of
     from elephant.device import choose_device
-    from elephant.memory import keep_memory
     from elephant.methods.trained_model import displace_each
     from elephant.methods.work import ModelWork
     from elephant.models.ensemble import ModelCache
 
-    keep_memory()
+    prepare_to_compute()
     values = as_trained(values, path, dataset)
     params = build(FlowParams, {**values, **seen_voxels(values, dataset)}, dataset.n_dims)
     found: dict[int, list[SpotRecord]] = {}

@@ -11,7 +11,7 @@ import click
 from elephant.cli import options
 from elephant.cli.options import Command, Option
 from elephant.cli.parameters import build, keep_axials, option_of, options_of
-from elephant.cli.running import DONE, console
+from elephant.cli.running import DONE, console, prepare_to_compute
 from elephant.cli.workspace import MODELS, find
 from elephant.config import DetectionParams, PredictionParams, SpotParams
 from elephant.errors import InvalidInputError
@@ -101,12 +101,11 @@ def _by_model(dataset: "Dataset", model: str, values: Mapping[str, Any]) -> _Sea
     """Return the search by the network of a model."""
     from elephant.cli.inputs import as_trained, seen_voxels
     from elephant.device import choose_device
-    from elephant.memory import keep_memory
     from elephant.methods.detection import detect_all, why_none
     from elephant.methods.work import ModelWork
     from elephant.models.ensemble import ModelCache
 
-    keep_memory()
+    prepare_to_compute()
     path = find(MODELS, model, values["workspace"])
     values = as_trained(values, path, dataset)
     _check_radii(values)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from elephant.cli import IS_PROGRAM
+from elephant.cli.variables import PRECISION, value_of
 from elephant.errors import Cancelled, ElephantError
 
 if TYPE_CHECKING:
@@ -45,6 +46,21 @@ REMEDIES = MappingProxyType(
 
 # `name`, or a name of several words that is no part of a path.
 _PARAMETER = re.compile(r"`([a-z][a-z0-9_]*)`|(?<![\w./`-])[a-z]+(?:_[a-z]+)+(?![\w./`-])")
+
+
+def prepare_to_compute() -> None:
+    """Make this process ready to run networks: it keeps memory, and computes in the precision that is set.
+
+    Raises
+    ------
+    elephant.errors.InvalidInputError
+        `ELEPHANT_PRECISION` is no precision.
+    """
+    from elephant.device import choose_precision
+    from elephant.memory import keep_memory
+
+    keep_memory()
+    choose_precision(value_of(PRECISION) or "auto")
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ import click
 from elephant.cli import options
 from elephant.cli.options import Command, Option
 from elephant.cli.parameters import build, keep_axials, options_of, refuse_given
-from elephant.cli.running import DONE, console, print_json
+from elephant.cli.running import DONE, console, prepare_to_compute, print_json
 from elephant.cli.workspace import MODELS, chosen_workspace, place
 from elephant.config import (
     DEFAULT_CROP_SIZE,
@@ -83,11 +83,10 @@ def train(dataset: str, spots: tuple[Path, ...], links: tuple[Path, ...], model:
         raise click.UsageError("expected one of --spots (to train detection) and --links (to train flow)")
     refuse_given(_detection_only if links else _flow_only, "--spots" if links else "--links")
     from elephant.cli.inputs import open_dataset, seen_voxels
-    from elephant.memory import keep_memory
     from elephant.methods.outcome import Outcome
     from elephant.methods.starting import start_model
 
-    keep_memory()
+    prepare_to_compute()
     opened = open_dataset(dataset, values["workspace"])
     values |= seen_voxels(values, opened)
     path = place(MODELS, model, values["workspace"])

@@ -15,7 +15,8 @@ from elephant.errors import InvalidInputError
 # Functions of other packages: each returns sentences about the variables that have no meaning, given all packages.
 GROUP = "elephant.settings"
 PREFIX = "ELEPHANT_"
-OWN = ("ELEPHANT_WORKSPACE", "ELEPHANT_HOME")
+PRECISION = "ELEPHANT_PRECISION"
+OWN = ("ELEPHANT_WORKSPACE", "ELEPHANT_HOME", PRECISION)
 _LIKE = 0.7
 
 

@@ -297,6 +297,6 @@ class TiledNetwork:
     def _run(self, channels: Image, group: Sequence[Box], n_dims: int, is_pad: bool) -> Image:
         tiles = [channels[(slice(None), *box.slices)].reshape(-1, *box.size[-n_dims:]) for box in group]
         x = torch.from_numpy(np.stack(tiles)).to(self._device)
-        with mixed_precision(self._device):
+        with mixed_precision(self._device, trains=False):
             output = self._model(x, is_pad)
         return np.asarray(self._read_out(output.float()).cpu().numpy(), dtype=np.float32)

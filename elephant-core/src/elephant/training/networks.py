@@ -81,7 +81,7 @@ class CropTrainer(Trainer):
             for t in timepoints
         ]
         images = torch.stack([crop.images for crop in crops])
-        with mixed_precision(self._device), interruptible(self._model, cancel):
+        with mixed_precision(self._device, trains=True), interruptible(self._model, cancel):
             output = self._model(images)
         loss: LossParts = self._loss(output, torch.stack([crop.labels for crop in crops]), images)
         return loss
@@ -132,7 +132,7 @@ def train_on_intensities(
         crop = _random_crop(images(int(rng.integers(n_timepoints))), params.crop_size[-params.n_dims :], rng)
         x = torch.from_numpy(crop).to(device)[None, None]
         optimiser.zero_grad(set_to_none=True)
-        with mixed_precision(device), interruptible(model, cancel):
+        with mixed_precision(device, trains=True), interruptible(model, cancel):
             probability = model(x).float().exp()
         loss = _intensity_loss(probability, x)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -106,8 +106,8 @@ class _Convolution(_ConvNd):
         return self.weight * self.gain, None if self.bias is None else self.bias * self.gain
 
     def _kernels(self, joined: Joined | None, dtype: torch.dtype) -> _Kernels:
-        """Return the weights for a type of numbers; where there are no gradients, they are prepared once."""
-        if torch.is_grad_enabled():
+        """Return the weights for a type of numbers; in evaluation without gradients, they are prepared once."""
+        if self.training or torch.is_grad_enabled():
             return self._prepare(joined, dtype)
         parts = None if joined is None else (joined.skip.shape[1], *joined.factors)
         key = (dtype, parts, self.weight._version, self.weight.data_ptr())  # noqa: SLF001 - it counts changes in place

@@ -6,7 +6,7 @@ float32, and results have 8 significant bits.
 """
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from torch.nn import functional
 _PYTORCH_CHOOSES_ABOVE = 20480
 # More than oneDNN's generated code for one image size takes.
 _ROOM = 4 << 20
+_THINNEST = 3  # slices
 _IS_THERE: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 _TYPES = (torch.float32, torch.bfloat16)
 
@@ -63,6 +64,9 @@ def convolve(
         No memory is left.
     """
     _require_room()
+    if _is_too_thin(x):
+        bias, added = (None if tensor is None else tensor.float() for tensor in (bias, added))
+        return _in_float32(convolve, x, weight, bias, slope, added)
     out: Tensor = _Convolution.apply(x, weight, bias, slope, added)  # type: ignore[no-untyped-call]
     return out
 
@@ -93,6 +97,8 @@ def enlarge(x: Tensor, kernels: Tensor, factors: Sequence[int]) -> Tensor:
         No memory is left.
     """
     _require_room()
+    if _is_too_thin(x):
+        return _in_float32(enlarge, x, kernels, factors)
     out: Tensor = _Enlarging.apply(x, kernels, tuple(factors))  # type: ignore[no-untyped-call]
     return out
 
@@ -114,6 +120,18 @@ def _require_room() -> None:
         mmap.mmap(-1, _ROOM).close()
     except OSError as error:
         raise MemoryError(f"no {_ROOM >> 20} MiB for the code of a convolution: {error.strerror}") from None
+
+
+def _is_too_thin(x: Tensor) -> bool:
+    """Return whether oneDNN cannot be trusted with a volume.
+
+    In bfloat16, and with one or two slices, its results, and its gradients of weights, may hold what was in memory.
+    """
+    return x.dtype == torch.bfloat16 and x.ndim == 5 and x.shape[2] < _THINNEST
+
+
+def _in_float32(compute: Callable[..., Tensor], x: Tensor, weight: Tensor, *others: Any) -> Tensor:
+    return channels_last(compute(x.float(), weight.float(), *others).to(x.dtype))
 
 
 class _Convolution(torch.autograd.Function):
