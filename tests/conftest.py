@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
+from elephant.device import choose_precision
 from stack.running import RunningServer, settings_of
 
 # Threads of networks as small as those of the tests wait more than they compute, the more so where others run beside.
@@ -55,6 +56,14 @@ class ByServer(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer | None:
     return ByServer(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.fixture
+def float32() -> Iterator[None]:
+    """Compute in float32 on each processor: what is compared is the same up to its rounding."""
+    choose_precision("float32")
+    yield
+    choose_precision("auto")
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,7 @@ def image(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).random(shape, dtype=np.float32)
 
 
+@pytest.mark.usefixtures("float32")
 def test_the_whole_volume_is_the_networks_own_answer() -> None:
     net, volume = model(3, 2), image(8, 48, 32)
     with torch.no_grad():

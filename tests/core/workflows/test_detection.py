@@ -325,6 +325,7 @@ def test_an_implicit_start_takes_the_pretrained_model(made: tuple[ModelWork, lis
     assert len(torch.load(work.model_path, weights_only=True)) == 2
 
 
+@pytest.mark.usefixtures("float32")
 def test_a_box_agrees_with_the_whole(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
     start(work)
@@ -467,6 +468,7 @@ def test_nothing_to_train_is_reported(made: tuple[ModelWork, list[Spot]]) -> Non
         train(work, unlabeled, training_params(work), FixedControl(1e-3, 2), lambda: None)
 
 
+@pytest.mark.usefixtures("float32")
 def test_all_members_of_an_ensemble_are_kept_trained_and_averaged(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     n = work.dataset.n_dims

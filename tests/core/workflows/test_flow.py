@@ -241,6 +241,7 @@ def test_a_box_gives_what_the_whole_gives_to_a_spot_in_its_middle(tmp_path: Path
     np.testing.assert_allclose(part.pos, whole.pos, atol=0.02)
 
 
+@pytest.mark.usefixtures("float32")
 def test_the_flow_is_kept_as_the_network_gives_it_to_a_quarter_of_a_voxel(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     reset(work)
