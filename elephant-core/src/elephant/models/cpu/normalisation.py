@@ -20,7 +20,7 @@ from elephant.models.cpu.convolution import channel_sums, channels_last
 
 # Voxels whose moments are taken together; below 1024, PyTorch takes a slower way.
 _BLOCK = 1024
-_PIECE = 1 << 13  # voxels: what is computed from them stays in the cache
+_PIECE = 1 << 20  # values: what is computed from them stays in the cache
 # With a larger mean, in standard deviations, the difference of the squares has lost too many digits.
 _LARGEST_MEAN = 3.0
 _NOTHING = 1e-30  # added to variances, in place of an epsilon
@@ -44,7 +44,8 @@ class Moments(NamedTuple):
 def normalise(x: Tensor, n_groups: int, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
     """Normalise groups of channels to mean 0 and variance 1, then scale and shift each channel.
 
-    Moments are computed in float32 from values of any type.
+    Moments are computed in float32 from values of any type. Without gradients it computes in place: `x` is a result of
+    a convolution that nothing else uses.
 
     Parameters
     ----------
@@ -62,8 +63,17 @@ def normalise(x: Tensor, n_groups: int, weight: Tensor, bias: Tensor, epsilon: f
     torch.Tensor
         (N, C, (Z), Y, X), channels last, of the type of `x`.
     """
-    out: Tensor = _Normalisation.apply(x, n_groups, weight, bias, epsilon)  # type: ignore[no-untyped-call]
-    return out
+    if torch.is_grad_enabled():
+        out: Tensor = _Normalisation.apply(x, n_groups, weight, bias, epsilon)  # type: ignore[no-untyped-call]
+        return out
+    x = channels_last(x)
+    for voxels in _items(x):
+        mean, inverse = _moments(voxels, n_groups, epsilon)
+        scale = weight * inverse
+        offset = bias - mean * scale
+        for piece in torch.split(voxels, _piece(voxels)):
+            piece.copy_(_affine(piece, scale, offset))
+    return x
 
 
 class _Normalisation(torch.autograd.Function):
@@ -100,6 +110,11 @@ def _items(x: Tensor) -> list[Tensor]:
     return list(x.movedim(1, -1).view(len(x), -1, x.shape[1]))
 
 
+def _piece(voxels: Tensor) -> int:
+    """Return how many voxels of (voxels, C) a piece has."""
+    return max(_PIECE // voxels.shape[1], 1)
+
+
 def _batch(items: list[Tensor]) -> Tensor:
     """Put items, each (1, C, (Z), Y, X), together."""
     return items[0] if len(items) == 1 else channels_last(torch.cat(items))
@@ -116,7 +131,9 @@ def _moments(voxels: Tensor, n_groups: int, epsilon: float) -> Moments:
     n_channels = voxels.shape[1] // n_groups
     n_blocks = max(len(voxels) // _BLOCK, 1)
     size = len(voxels) // n_blocks
-    parts = [(part, min(size, len(part))) for part in torch.split(voxels, n_blocks * size)]
+    even, rest = torch.split(voxels, n_blocks * size) if len(voxels) % n_blocks else (voxels, None)
+    pieces = torch.split(even, size * max(_piece(voxels) // size, 1))
+    parts = [(part, min(size, len(part))) for part in (*pieces, rest) if part is not None]
     means, variances = zip(*(_of_blocks(part, length) for part, length in parts), strict=True)
     counts = torch.cat([torch.full((len(m), 1, 1), n) for m, (_, n) in zip(means, parts, strict=True)]).double()
     mean, variance = (torch.cat(each).double().view(-1, n_groups, n_channels) for each in (means, variances))
@@ -144,7 +161,7 @@ def _about(voxels: Tensor, mean: Tensor, n_channels: int) -> tuple[Tensor, Tenso
     """Return mean and variance of each group from the differences to nearly its mean, (groups,), float64."""
     near = mean.float().repeat_interleave(n_channels)
     sums = torch.zeros(2, len(near), dtype=torch.float64)
-    for piece in torch.split(voxels, _PIECE):
+    for piece in torch.split(voxels, _piece(voxels)):
         apart = piece - near
         sums += torch.stack([apart.sum(0), apart.square().sum(0)])
     first, second = sums.view(2, len(mean), n_channels).sum(2) / (len(voxels) * n_channels)
