@@ -200,11 +200,11 @@ def test_a_request_to_end_ends_a_training_and_keeps_its_last_epoch(
 
 @pytest.mark.parametrize("module", ["elephant_server.embedded", STACK])
 def test_memory_is_given_back_when_nothing_is_to_be_done(tmp_path: Path, module: str) -> None:
-    values = settings_of(tmp_path) | {"ELEPHANT_KEEP_MEMORY_SECONDS": "1"}
+    values = settings_of(tmp_path) | {"ELEPHANT_KEEP_MEMORY_SECONDS": "1", "ELEPHANT_PRECISION": "float32"}
     running = RunningServer.start(tmp_path, values, module=module)
     try:
         player = Player(running.wait_until_serving())
-        noise = np.random.default_rng(0).integers(0, 255, (1, 32, 192, 192), dtype=np.uint16)
+        noise = np.random.default_rng(0).integers(0, 255, (1, 32, 256, 256), dtype=np.uint16)
         assert player.make_dataset("movie", noise).status_code == 200
         worker = psutil.Process(worker_of(running))
         # What the first prediction loads stays.
