@@ -17,7 +17,7 @@ import click
 
 from elephant.cli import IS_PROGRAM
 from elephant.cli.variables import PRECISION, value_of
-from elephant.errors import Cancelled, ElephantError
+from elephant.errors import Cancelled, ElephantError, InvalidInputError
 
 if TYPE_CHECKING:
     from elephant.console import Console
@@ -60,7 +60,10 @@ def prepare_to_compute() -> None:
     from elephant.memory import keep_memory
 
     keep_memory()
-    choose_precision(value_of(PRECISION) or "auto")
+    try:
+        choose_precision(value_of(PRECISION) or "auto")
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{PRECISION}: {error}") from None
 
 
 @dataclass(slots=True)

@@ -84,9 +84,9 @@ class _Convolution(_ConvNd):
         return super().train(mode)
 
     def _compute(self, x: Tensor, joined: Joined | None, added: Tensor | None) -> Tensor:
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         if self._projects:
             return _project(x, self.weight, self.bias)
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         kernels = self._kernels(joined, dtype)
         x = x.to(dtype)
         if joined is None or kernels.enlarging is None:
@@ -149,9 +149,8 @@ def pool(x: Tensor, factors: Sequence[int]) -> Tensor:
     if x.ndim == 4:
         return functional.max_pool2d(x, list(factors))
     is_served = convolution.serves(x)
-    if (
-        is_served and factors[0] == 2 and not torch.is_grad_enabled()
-    ):  # of equal values, the gradient is the first one's
+    needs_gradient = torch.is_grad_enabled()  # of equal values it is the first one's, which `maximum` does not keep
+    if is_served and factors[0] == 2 and not needs_gradient:
         return pool(torch.maximum(x[:, :, ::2], x[:, :, 1::2]), (1, *factors[1:]))
     if not is_served or factors[0] > 1:
         return functional.max_pool3d(x, list(factors))

@@ -51,7 +51,7 @@ def convolve(
     slope
         What negative results are multiplied by: 0 for a ReLU, more for a leaky one; none: they stay as they are.
     added
-        (N, outputs, (Z), Y, X), channels last, added to the convolution and overwritten by the result.
+        (N, outputs, (Z), Y, X), channels last, added to the convolution; it may be overwritten.
 
     Returns
     -------
