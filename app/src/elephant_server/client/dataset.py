@@ -140,7 +140,7 @@ class RemoteDataset:
         body = self._requests.train(model, annotated, **params) | {"is_livemode": True}
         session = in_thread(lambda: self._transport.post("seg/train", body))
         try:
-            while not session.done() and self._follower.job("seg/train", body) is None:
+            while not (session.done() or self._has_begun(body)):
                 wait([session], PAUSE_S)
             if session.done():
                 session.result()  # it was refused
@@ -152,6 +152,14 @@ class RemoteDataset:
         error = session.exception()
         if error is not None and not isinstance(error, AbortedError):
             raise error
+
+    def _has_begun(self, body: dict[str, Any]) -> bool:
+        """Tell whether a live session is there and has labelled what it was given, which it would have refused before.
+
+        An end before that would hide why it was refused.
+        """
+        job = self._follower.job("seg/train", body)
+        return job is not None and (not body["spots"] or job.stage is not None)
 
     # Predictions
 
