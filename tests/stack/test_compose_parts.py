@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from stack.cluster import ADDRESS, head_settings
+from stack.memory import SOON, gives_memory_back
 from stack.player import Player, blobs, predict_body
 from stack.running import STOP_SECONDS, RunningServer, lives, wait_until
 from test_compose import PARTS, services
@@ -22,9 +23,8 @@ SHARED = ("HTTP_PORT", "REDIS_PORT", "RABBITMQ_NODE_PORT", "RABBITMQ_CLUSTER_POR
 def variables_of(name: str, folder: Path, head: dict[str, str]) -> dict[str, str]:
     """Return what the container of a service would have, with addresses of this machine for those of containers."""
     given = {f"ELEPHANT_{key}": head[f"ELEPHANT_{key}"] for key in SHARED}
-    found: dict[str, str] = services(**given, ELEPHANT_REDIS_HOST=ADDRESS, ELEPHANT_RABBITMQ_HOST=ADDRESS)[name][
-        "environment"
-    ]
+    asked = given | SOON | {"ELEPHANT_REDIS_HOST": ADDRESS, "ELEPHANT_RABBITMQ_HOST": ADDRESS}
+    found: dict[str, str] = services(**asked)[name]["environment"]
     place = {
         "ELEPHANT_WORKSPACE": str(folder / "workspace"),
         "ELEPHANT_RUN_DIR": str(folder / name / "run"),
@@ -66,6 +66,10 @@ def test_together_they_are_a_server(parts: dict[str, RunningServer]) -> None:
     assert player.make_dataset("movie", np.stack([image] * 2)).status_code == 200
     assert player.post("seg/predict", predict_body("movie")).json()["completed"] is True
     assert player.state() == 0
+
+
+def test_memory_is_given_back_when_nothing_is_to_be_done(parts: dict[str, RunningServer]) -> None:
+    gives_memory_back(Player(parts["web"]), psutil.Process(parts["workers"].pid("answering")))
 
 
 def test_a_part_that_is_killed_leaves_nothing_behind(parts: dict[str, RunningServer]) -> None:
