@@ -23,12 +23,14 @@ from stack.running import RunningServer
 N_TIMEPOINTS = 10
 DATASET, DETECTION, FLOW = "dataset", "detection.pth", "flow.pth"
 
-# What has to change for a movie that is small enough for two cores: its size, what lies within it, and nothing else.
+# What has to change for a movie that is small enough for two cores: its size, what lies within it, and for how long it
+# is learnt from. Planes, and volumes of the full size, are learnt from in the ten epochs of a fresh client.
 SMALL = {
     "[10,31,512,512]": "[10,8,32,32]",
     '"input_size":[512,512,31]': '"input_size":[32,32,8]',
     '"crop_box":[0,0,0,384,384,24]': '"crop_box":[0,0,0,32,24,8]',
     "[80.16,75.2,30]": "[5.12,5.12,8]",
+    '"n_epochs":10': '"n_epochs":2',
 }
 
 
