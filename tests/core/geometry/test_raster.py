@@ -3,7 +3,7 @@ import pytest
 
 from core import golden_files
 from elephant.errors import Cancelled, InvalidInputError
-from elephant.geometry import Ellipsoid, block_of, rasterise
+from elephant.geometry import Ellipsoid, blocks_of, rasterise, rasterise_each
 from elephant.types import Spot
 
 
@@ -72,8 +72,39 @@ def test_large_ellipsoids_are_painted_in_slabs(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr("elephant.geometry._MOST_AT_ONCE", at_once)
     for ellipsoid, expected in zip(ellipsoids, whole, strict=True):
         found = rasterise(ellipsoid, (2.0, 1.0, 1.0), (9, 14, 17))
-        assert found.slices == expected.slices == block_of(ellipsoid, (2.0, 1.0, 1.0), (9, 14, 17)).slices
+        assert found.slices == expected.slices == next(blocks_of([ellipsoid], (2.0, 1.0, 1.0), (9, 14, 17))).slices
         np.testing.assert_array_equal(found.mask, expected.mask)
+
+
+@pytest.mark.parametrize("shape", [(9, 14, 17), (30, 40)])
+@pytest.mark.parametrize("at_once", [50, 1 << 15])
+def test_many_ellipsoids_have_the_voxels_that_each_has(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], at_once: int
+) -> None:
+    monkeypatch.setattr("elephant.geometry._MOST_SIDE_BY_SIDE", at_once)
+    rng, n = np.random.default_rng(0), len(shape)
+    scale = (2.0, 0.7, 1.0)[-n:]
+    # On the grid and off it, outside, too small for the least number of voxels, flat, and beyond the image.
+    ellipsoids = [
+        Ellipsoid(
+            rng.choice([np.floor, np.asarray])(rng.uniform(-0.3, 1.3, n) * shape * scale),
+            np.sort(rng.choice([0.01, 0.6, 1.0, 2.0, 3.5, 200.0], n)),
+            np.linalg.qr(rng.normal(size=(n, n)))[0] if i % 2 else np.eye(n),
+        )
+        for i in range(400)
+    ]
+    found = list(rasterise_each(iter(ellipsoids), scale, shape))
+    blocks = list(blocks_of(ellipsoids, scale, shape))
+    for ellipsoid, raster, block in zip(ellipsoids, found, blocks, strict=True):
+        expected = rasterise(ellipsoid, scale, shape)
+        assert raster.slices == block.slices == expected.slices
+        np.testing.assert_array_equal(raster.mask, expected.mask)
+
+
+def test_many_ellipsoids_can_be_ended_between() -> None:
+    ellipsoids = [sphere((5.0, 5.0, 5.0), 3.0)] * 1000
+    with pytest.raises(Cancelled):
+        list(rasterise_each(ellipsoids, (1.0, 1.0, 1.0), (11, 11, 11), cancel=CancelAfter(3)))
 
 
 def test_a_large_ellipsoid_can_be_ended_within(monkeypatch: pytest.MonkeyPatch) -> None:

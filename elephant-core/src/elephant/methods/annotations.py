@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.errors import InvalidInputError
-from elephant.geometry import Ellipsoid, block_of
+from elephant.geometry import Ellipsoid, blocks_of
 from elephant.types import DetectedSpot, Link, Shape, Spot, Tag, VoxelSize
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def warn_of_outside(spots: Sequence[Spot | Link], voxel_size: VoxelSize, shape: 
     """
     edges = voxel_size.last(len(shape))
     ellipsoids = Ellipsoid.from_spots(spots, len(shape))
-    outside = [s for s, e in zip(spots, ellipsoids, strict=True) if block_of(e, edges, shape).is_empty]
+    outside = [s for s, block in zip(spots, blocks_of(ellipsoids, edges, shape), strict=True) if block.is_empty]
     if outside:
         first, n = outside[0], len(shape)
         logger.warning(

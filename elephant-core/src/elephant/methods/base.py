@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from elephant.config import ImageParams, Params, PredictionParams, StartParams
 from elephant.dataset import Dataset
-from elephant.geometry import Ellipsoid, block_of
+from elephant.geometry import Ellipsoid, blocks_of
 from elephant.methods.annotations import by_timepoint, in_words, warn_of_outside
 from elephant.methods.starting import ModelStart
 from elephant.methods.work import ModelWork, check_prediction
@@ -153,7 +153,7 @@ class Method(ABC, Generic[A, L, P, S, Q, F]):
         """Tell whether labels would come of the annotations."""
         edges = params.voxel_size.last(dataset.n_dims)
         ellipsoids = Ellipsoid.from_spots(self.counted(annotations), dataset.n_dims)
-        return any(not block_of(ellipsoid, edges, dataset.shape).is_empty for ellipsoid in ellipsoids)
+        return any(not block.is_empty for block in blocks_of(ellipsoids, edges, dataset.shape))
 
     def update_labels(
         self, dataset: Dataset, annotations: Sequence[A], params: L, reporter: ProgressReporter, cancel: CancelToken

@@ -15,7 +15,7 @@ from elephant.crops.sample import anchors_of
 from elephant.dataset import Dataset
 from elephant.device import needs_memory
 from elephant.errors import InvalidInputError
-from elephant.geometry import Block, Ellipsoid, block_of, rasterise
+from elephant.geometry import Block, Ellipsoid, blocks_of, rasterise
 from elephant.images import normalise, prepare, rescale, rescale_labels
 from elephant.labels import flow_labels
 from elephant.methods.annotations import by_timepoint, warn_of_outside
@@ -259,7 +259,7 @@ def _displacements(flow: _Flow, box: Box, ellipsoids: Sequence[Ellipsoid]) -> di
     """Return the displacement, voxels, (n,), (Z), Y, X, of each spot that has voxels, by its place in the list."""
     shape, cancel = flow.work.dataset.shape, flow.work.cancel
     scale = flow.params.displacement.voxel_size.last(len(shape))
-    blocks = [block_of(ellipsoid, scale, shape) for ellipsoid in ellipsoids]
+    blocks = list(blocks_of(ellipsoids, scale, shape))
     inside = [i for i, block in enumerate(blocks) if covers(box, block)]
     found: dict[int, FloatArray] = {}
 
