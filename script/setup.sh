@@ -124,6 +124,9 @@ on Ubuntu 22.04:
     "$python" -m venv --clear "$VENV"
 }
 
+# Packages' own tests, and what PyTorch compiles and exports networks with.
+HARDLY_IMPORTED='site-packages/(.*/)?(tests?|_internal|_inductor|_dynamo|onnx|sympy|networkx|sqlalchemy)/'
+
 hint_about_torch() {
     [ ! -e /dev/nvidia0 ] && ! command -v nvidia-smi >/dev/null || return 0
     "$VENV/bin/python" -m pip config list | grep -E 'extra-index-url|find-links' >/dev/null && return 0
@@ -139,8 +142,9 @@ install_packages() {
     [ -t 1 ] || more+=(-q) # the progress is for a person
     "$VENV/bin/python" -m pip install --disable-pip-version-check --no-compile -c constraints.txt \
         -e ./elephant-core -e ./app "${more[@]}" || fail "pip could not install the packages; its last lines say why"
-    # pip compiles on one core. Some packages bring files for other versions of Python, which cannot be compiled.
-    "$VENV/bin/python" -m compileall -qq -j 0 "$VENV/lib" || true
+    # pip compiles on one core. What is hardly ever imported, a third, is compiled when it is. Some packages bring files
+    # for other versions of Python, which cannot be compiled.
+    "$VENV/bin/python" -m compileall -qq -j 0 -x "$HARDLY_IMPORTED" "$VENV/lib" || true
 }
 
 # What the environment was made from; another Python, a moved checkout or a changed pin makes it anew.
