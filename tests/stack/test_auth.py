@@ -16,8 +16,11 @@ import pika.exceptions
 import pytest
 import requests
 
-from client.released import OLD_PATHS
-from stack.player import Ears, Player, export_body
+from client.movies import Movie
+from client.pulse import Pulse
+from client.released import OLD_PATHS, ReleasedClient, heard_all
+from client.wire import read
+from stack.player import Ears, Player, export_body, masks_of
 from stack.running import START_SECONDS, RunningServer, settings_of, wait_until
 
 pytestmark = pytest.mark.stack
@@ -116,6 +119,34 @@ def test_rabbitmq_lets_nobody_in_with_the_password_that_everybody_knows(open_ser
         Player(open_server).post("dataset/generate", {"dataset_name": "../out"})
         ears.wait_for(lambda e: e.bodies("log"))
         assert open_server.token not in str(ears.heard)
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["new", "old"])
+def test_a_story_through_the_token(open_server: RunningServer, tmp_path: Path, is_old: bool) -> None:
+    dataset, token = f"token/{is_old}", open_server.token
+    movie = Movie.of_kind("volume", tmp_path / "movie.h5")
+    client = ReleasedClient(open_server, movie, dataset, f"{dataset}/d.pth", f"{dataset}/f.pth", is_old)
+    with Ears(open_server, ("update", "dataset", "log")) as ears, Pulse(open_server) as pulse:
+        assert set(client.upload()) == {200}
+        assert client.generate().status_code == 200
+        assert client.check() == "ready"
+        ears.wait_for(lambda e: len(e.heard["dataset"]) == client.movie.n_timepoints)
+        annotated = client.annotated(0, client.movie.drawn(0))
+        read(client.reset_detection())
+        assert client.label(annotated)
+        assert client.train(annotated, n_crops=1)
+        ears.wait_for(lambda e: "Model updated" in e.bodies("update"))
+        assert client.detect(1, p_thresh=0.0)
+        assert client.label_flow(client.movie.links(0))
+        model = client.download_model(client.detection)
+        assert model.content[:2] == b"PK"
+        spots = [{**spot, "t": 0, "value": 1} for spot in client.movie.drawn(0)]
+        assert len(masks_of(client.export(spots, 0, 1).content)) == 2
+        assert client.set_state(0) == 0
+    assert pulse.beats
+    assert not pulse.failures, pulse.failures
+    heard_all(ears.heard)
+    assert token not in str(ears.heard)
 
 
 def test_the_token_is_in_no_log_whatever_goes_wrong(open_server: RunningServer) -> None:

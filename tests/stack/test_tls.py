@@ -20,6 +20,7 @@ from stack.player import write_movie
 from stack.running import RunningServer, settings_of
 
 pytestmark = pytest.mark.stack
+TOKEN = "lab-7~token_that.nobody-guesses"
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +30,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def tls_server(tmp_path_factory: pytest.TempPathFactory, certificate: tuple[Path, Path]) -> Iterator[RunningServer]:
-    """Give a server that is open to the network, and encrypted."""
+    """Give a server that is open to the network, and encrypted, with a token that its owner has chosen."""
     folder = tmp_path_factory.mktemp("tls server")
     tls = {"ELEPHANT_TLS_CERT": str(certificate[0]), "ELEPHANT_TLS_KEY": str(certificate[1])}
-    values = settings_of(folder) | tls | {"ELEPHANT_BIND_ADDRESS": "0.0.0.0"}  # noqa: S104
+    values = settings_of(folder) | tls | {"ELEPHANT_BIND_ADDRESS": "0.0.0.0", "ELEPHANT_TOKEN": TOKEN}  # noqa: S104
     running = RunningServer.start(folder, values)
     try:
         yield running.wait_until_serving()
@@ -124,6 +125,16 @@ def test_the_client_in_python_gets_in(tls_server: RunningServer, certificate: tu
 def test_a_person_and_a_health_check_are_told(tls_server: RunningServer) -> None:
     assert "amqps" in tls_server.ask("--access")
     assert "answers (" in tls_server.ask("--health")
+
+
+def test_a_token_of_ones_own_is_asked_for_and_in_no_log(
+    tls_server: RunningServer, certificate: tuple[Path, Path]
+) -> None:
+    assert tls_server.base_url.endswith(f"/t/{TOKEN}/")
+    answer = requests.get(f"https://localhost:{tls_server.http_port}/state/gpus", verify=certificate[0], timeout=10)
+    assert answer.status_code == 401
+    logs = [*tls_server.service_logs.iterdir(), tls_server.folder / "output.txt", *tls_server.workspace.rglob("*.json")]
+    assert [path for path in logs if TOKEN.encode() in path.read_bytes()] == []
 
 
 def _greet(context: ssl.SSLContext, port: int) -> str | None:
