@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from elephant.config import PredictionParams
 from elephant.device import first_line, free_bytes, is_out_of_memory, mixed_precision, release_memory
 from elephant.errors import MemoryLimitError
+from elephant.models import gpu
 from elephant.models.ensemble import interruptible
 from elephant.models.unet import dividing_size
 from elephant.progress import CancelToken, ProgressReporter
@@ -190,10 +191,12 @@ logger = logging.getLogger(__name__)
 
 Image = NDArray[np.float32]
 
-# The decoder joins 48 channels at full resolution, and GPU kernels index values with 32 bits.
+# The decoder joins 48 channels at full resolution, and PyTorch's kernels index values with 32 bits.
 MOST_VOXELS = 2**31 // 64
-# Memory of a network per voxel of its tiles, measured with this package's networks on a CPU.
-BYTES_PER_VOXEL = 600
+# This package's own index voxels so; outputs have up to three channels.
+MOST_VOXELS_OF_OWN = 2**31 // 4
+# Memory of a network per voxel of its tiles, measured with this package's networks on a CPU, and with its own kernels.
+BYTES_PER_VOXEL, BYTES_PER_VOXEL_OF_OWN = 600, 160
 # The rest is for other data.
 SHARE_OF_FREE = 0.8
 
@@ -272,11 +275,17 @@ class TiledNetwork:
 
     def _fitting(self, tiles: Tiles, shape: Shape) -> Tiles:
         """Return the requested tiles, or smaller ones that fit into memory."""
-        free = free_bytes(self._device)
-        fitting = tiles.at_most(min(MOST_VOXELS, int(SHARE_OF_FREE * free) // BYTES_PER_VOXEL), shape)
+        free, is_own = free_bytes(self._device), self._uses_own_kernels()
+        most = MOST_VOXELS_OF_OWN if is_own else MOST_VOXELS
+        bytes_per_voxel = BYTES_PER_VOXEL_OF_OWN if is_own else BYTES_PER_VOXEL
+        fitting = tiles.at_most(min(most, int(SHARE_OF_FREE * free) // bytes_per_voxel), shape)
         if fitting.size(shape) != tiles.size(shape):
             logger.info("Using tiles of %s voxels: %.1f GiB of memory are free", fitting.size(shape), free / 2**30)
         return fitting
+
+    def _uses_own_kernels(self) -> bool:
+        with torch.inference_mode(), mixed_precision(self._device, trains=False):
+            return gpu.serves(torch.empty(0, device=self._device))
 
     def _predict(
         self, channels: Image, tiles: Tiles, is_pad: bool, reporter: ProgressReporter, cancel: CancelToken
@@ -296,7 +305,14 @@ class TiledNetwork:
 
     def _run(self, channels: Image, group: Sequence[Box], n_dims: int, is_pad: bool) -> Image:
         tiles = [channels[(slice(None), *box.slices)].reshape(-1, *box.size[-n_dims:]) for box in group]
-        x = torch.from_numpy(np.stack(tiles)).to(self._device)
+        x = torch.from_numpy(np.stack(tiles) if len(tiles) > 1 else tiles[0][None]).to(self._device)
         with mixed_precision(self._device, trains=False):
             output = self._model(x, is_pad)
-        return np.asarray(self._read_out(output.float()).cpu().numpy(), dtype=np.float32)
+        return _in_main_memory(self._read_out(output.float()))
+
+
+def _in_main_memory(values: Tensor) -> Image:
+    """Return float32 values; those of a GPU in memory that stays where it is, into which it copies much faster."""
+    if values.is_cuda:
+        values = torch.empty(values.shape, pin_memory=True).copy_(values)
+    return np.asarray(values.numpy(), dtype=np.float32)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.conv import _ConvNd
 
+from elephant.models import gpu
 from elephant.models.cpu import convolution
 from elephant.models.cpu.convolution import channels_last, convolve, enlarge, spread
 from elephant.models.cpu.normalisation import normalise
@@ -66,6 +67,7 @@ class _Convolution(_ConvNd):
     slope: float | None = None
     gain: float = 1.0
     _prepared: tuple[Any, _Kernels] | None = None
+    _prepared_on_gpu: tuple[Any, gpu.Prepared | None] | None = None
 
     def forward(self, x: Tensor, joined: Joined | None = None, added: Tensor | None = None) -> Tensor:
         """Map (N, inputs, (Z), Y, X), concatenated after `joined`, to (N, outputs, (Z), Y, X).
@@ -74,13 +76,17 @@ class _Convolution(_ConvNd):
         """
         if convolution.serves(x):
             return self._compute(x, joined, added)
+        prepared = self._on_gpu() if gpu.serves(x) else None
+        if prepared is not None:
+            first, second, factors = (x, None, ()) if joined is None else (joined.skip, x, joined.factors)
+            return gpu.convolve(first, prepared, self.slope, second, factors, added)
         x = self._conv_forward(_put_together(x, joined), *self._scaled())
         x = x if added is None else x.add_(added)
         return x if self.slope is None else functional.leaky_relu_(x, self.slope)
 
     def train(self, mode: bool = True) -> Self:
         """Forget the prepared weights: training changes them."""
-        self._prepared = None
+        self._prepared = self._prepared_on_gpu = None
         return super().train(mode)
 
     def _compute(self, x: Tensor, joined: Joined | None, added: Tensor | None) -> Tensor:
@@ -93,6 +99,12 @@ class _Convolution(_ConvNd):
             return convolve(x, kernels.own, kernels.bias, self.slope, added)
         added = enlarge(x, kernels.enlarging, joined.factors)
         return convolve(joined.skip.to(dtype), kernels.own, kernels.bias, self.slope, added)
+
+    def _on_gpu(self) -> gpu.Prepared | None:
+        key = (self.weight._version, self.weight.data_ptr())  # noqa: SLF001 - it counts changes in place
+        if self._prepared_on_gpu is None or self._prepared_on_gpu[0] != key:
+            self._prepared_on_gpu = key, gpu.prepare(*self._scaled())
+        return self._prepared_on_gpu[1]
 
     @property
     def _projects(self) -> bool:
@@ -140,12 +152,16 @@ class Normalisation(nn.GroupNorm):
         """Map (N, C, (Z), Y, X) to the same shape."""
         if convolution.serves(x):
             return normalise(x, self.num_groups, self.weight, self.bias, self.eps)
+        if gpu.serves(x):
+            return gpu.normalise(x, self.num_groups, self.weight, self.bias, self.eps)
         out: Tensor = super().forward(x)
         return out
 
 
 def pool(x: Tensor, factors: Sequence[int]) -> Tensor:
     """Take the largest value of each block of (N, C, (Z), Y, X), whose size is 1 or 2 along each axis."""
+    if gpu.serves(x):
+        return gpu.pool(x, factors)
     if x.ndim == 4:
         return functional.max_pool2d(x, list(factors))
     is_served = convolution.serves(x)
