@@ -21,6 +21,7 @@ from elephant.models.ensemble import Ensemble, interruptible
 from elephant.models.losses import CENTRE_CHANNEL, LossParts
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.training.loop import Trainer
+from elephant.training.replay import ReplayedNetwork
 from elephant.types import Box, Label, Shape
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class CropTrainer(Trainer):
         super().__init__(model, params.loop)
         self._samples = samples
         self._params = params
+        self._network = ReplayedNetwork(model)
         self._loss = loss.to(self._device)
         self.max_gradient = max_gradient
 
@@ -81,8 +83,7 @@ class CropTrainer(Trainer):
             for t in timepoints
         ]
         images = torch.stack([crop.images for crop in crops])
-        with mixed_precision(self._device, trains=True), interruptible(self._model, cancel):
-            output = self._model(images)
+        output = self._network(images, cancel)
         loss: LossParts = self._loss(output, torch.stack([crop.labels for crop in crops]), images)
         return loss
 
