@@ -146,24 +146,49 @@ def test_moments_of_many_values_in_bfloat16() -> None:
         assert off(layer(x), functional.group_norm(x.double(), 8)) < 0.004
 
 
+# Those of one, two or three voxels along an axis, and ordinary ones.
+THIN = [(1, 9, 1), (2, 9, 6), (3, 9, 6), (4, 1, 3), (5, 1, 9), (8, 1, 2), (5, 2, 9), (4, 3, 3), (5, 9, 1), (6, 9, 2)]
+
+
 @needs_bfloat16
-@pytest.mark.parametrize("depth", [1, 2, 3, 5])
-@pytest.mark.parametrize("inputs", [1, 16])
-def test_thin_volumes_in_bfloat16(depth: int, inputs: int) -> None:
-    """Nothing of what was in memory before is in a result, nor in a gradient of the weights."""
+@pytest.mark.parametrize("size", [*THIN, (1, 1), (1, 9), (2, 9), (3, 7), (9, 1)], ids=str)
+@pytest.mark.parametrize(("n", "inputs", "outputs"), [(1, 1, 16), (1, 32, 16), (3, 16, 32)])
+def test_thin_images_in_bfloat16(size: tuple[int, ...], n: int, inputs: int, outputs: int) -> None:
+    """Nothing of what was in memory before is in a result, nor in a gradient."""
     torch.manual_seed(0)
-    x = torch.randn(1, inputs, depth, 9, 6).to(torch.bfloat16)
-    weight = (0.1 * torch.randn(16, inputs, 3, 3, 3)).to(torch.bfloat16)
+    is_volume = len(size) == 3
+    x = torch.randn(n, inputs, *size)
+    weight = 0.1 * torch.randn(outputs, inputs, *[3] * len(size))
 
-    def compute(convolve: Compute, dtype: torch.dtype) -> list[Tensor]:
-        kernels = weight.to(dtype, copy=True).requires_grad_()
-        found = convolve(x.to(dtype), kernels, None)
-        return [found, *torch.autograd.grad(found.sum(), [kernels])]
+    def plain(x: Tensor, weight: Tensor) -> Tensor:
+        return (functional.conv3d if is_volume else functional.conv2d)(x, weight, padding=1)
 
-    exact = compute(lambda *given: functional.conv3d(*given, padding=1), torch.float64)
-    for _ in range(3):
+    same(lambda *given: convolution.convolve(*given, None), plain, [x, weight])
+    for factors in [(1, 2, 2), (2, 2, 2)] if is_volume else [(2, 2)]:
+
+        def transposed(x: Tensor, kernels: Tensor, factors: Sequence[int] = factors) -> Tensor:
+            convolve = functional.conv_transpose3d if is_volume else functional.conv_transpose2d
+            return convolve(x, kernels, stride=list(factors), padding=1)
+
+        kernels = convolution.spread(weight, factors)
+        same(lambda *given, by=factors: convolution.enlarge(*given, by), transposed, [x, kernels])
+
+
+def same(fast: Compute, plain: Compute, inputs: Sequence[Tensor]) -> None:
+    """Fail where results or gradients in bfloat16 are not those in double precision, whatever was in memory."""
+    rounded = [x.to(torch.bfloat16) for x in inputs]
+    above = torch.randn_like(plain(*inputs)).to(torch.bfloat16)
+
+    def with_gradients(compute: Compute, dtype: torch.dtype) -> list[Tensor]:
+        given = [x.to(dtype, copy=True).requires_grad_() for x in rounded]
         leave_in_memory(1e20)
-        found = compute(convolution.convolve, torch.bfloat16)
+        found = compute(*given)
+        leave_in_memory(1e20)
+        return [found, *torch.autograd.grad(found, given, above.to(dtype))]
+
+    exact = with_gradients(plain, torch.float64)
+    for _ in range(2):
+        found = with_gradients(fast, torch.bfloat16)
         assert all(off(a.double(), b) < 0.01 for a, b in zip(found, exact, strict=True))
 
 

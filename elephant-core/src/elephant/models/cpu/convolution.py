@@ -14,11 +14,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-# Above this (items x channels x all axes but the last) PyTorch itself chooses oneDNN for the gradient of the weights.
+# Above this (items x channels x all axes but the last), and in bfloat16, PyTorch itself chooses oneDNN for the gradient
+# of the weights.
 _PYTORCH_CHOOSES_ABOVE = 20480
 # More than oneDNN's generated code for one image size takes.
 _ROOM = 4 << 20
-_THINNEST = 3  # slices
+_THINNEST = 3  # voxels
 _IS_THERE: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 _TYPES = (torch.float32, torch.bfloat16)
 
@@ -105,13 +106,17 @@ def enlarge(x: Tensor, kernels: Tensor, factors: Sequence[int]) -> Tensor:
 
 def spread(weight: Tensor, factors: Sequence[int]) -> Tensor:
     """Return the transposed convolution's kernels, (inputs, outputs, (kZ), kY, kX): 4 wide if a factor is 2, else 3."""
-    axes = range(2, weight.ndim)
-    spread = weight.transpose(0, 1).flip(*axes)
-    for axis, factor in zip(axes, factors, strict=True):
+    outputs, inputs, *sizes = weight.shape
+    sums = weight.new_ones(1, 1)
+    for size, factor in zip(sizes, factors, strict=True):
+        turned = torch.eye(size).flip(0)
         if factor == 2:
-            before = [0, 0] * (weight.ndim - 1 - axis)
-            spread = functional.pad(spread, [*before, 0, 1]) + functional.pad(spread, [*before, 1, 0])
-    return spread
+            turned = functional.pad(turned, [0, 0, 0, 1]) + functional.pad(turned, [0, 0, 1, 0])
+        sums = torch.kron(sums, turned)
+    with torch.autocast("cpu", enabled=False):  # it would round the weights before they are added up
+        taps = sums @ weight.permute(1, *range(2, weight.ndim), 0).reshape(inputs, -1, outputs)
+    widths = [size + factor - 1 for size, factor in zip(sizes, factors, strict=True)]
+    return taps.view(inputs, *widths, outputs).movedim(-1, 1)
 
 
 def _require_room() -> None:
@@ -123,11 +128,12 @@ def _require_room() -> None:
 
 
 def _is_too_thin(x: Tensor) -> bool:
-    """Return whether oneDNN cannot be trusted with a volume.
+    """Return whether oneDNN cannot be trusted with an image in bfloat16: the smaller one, where it is enlarged.
 
-    In bfloat16, and with one or two slices, its results, and its gradients of weights, may hold what was in memory.
+    Where no kernel lies within an image along Z, or along Y of one that is enlarged, gradients of weights hold what was
+    in memory, or the process ends; so do results of one slice and one channel.
     """
-    return x.dtype == torch.bfloat16 and x.ndim == 5 and x.shape[2] < _THINNEST
+    return x.dtype == torch.bfloat16 and min(x.shape[2:]) < _THINNEST
 
 
 def _in_float32(compute: Callable[..., Tensor], x: Tensor, weight: Tensor, *others: Any) -> Tensor:
@@ -157,8 +163,7 @@ class _Convolution(torch.autograd.Function):
         padding, ones = _keeping_size(weight)
         to_x = to_weight = to_bias = None
         if ctx.needs_input_grad[0]:
-            turned = channels_last(weight.flip(*range(2, weight.ndim)).transpose(0, 1))
-            to_x = torch.mkldnn_convolution(grad, turned, None, padding, ones, ones, 1)
+            to_x = _transposed(grad, weight, padding, ones)
         if ctx.needs_input_grad[1]:
             to_weight = _weight_gradient(x, grad, weight, ones, padding)
         if ctx.has_bias and ctx.needs_input_grad[2]:
@@ -203,12 +208,7 @@ class _Enlarging(torch.autograd.Function):
         x = channels_last(x)
         ctx.save_for_backward(x, kernels)
         ctx.factors = factors
-        ones = [1] * len(factors)
-        none = [0] * len(factors)
-        out = torch.ops.mkldnn._convolution_transpose_pointwise(  # noqa: SLF001
-            x, channels_last(kernels), None, ones, none, list(factors), ones, 1, "none", [], ""
-        )
-        return channels_last(out)
+        return _transposed(x, kernels, [1] * len(factors), list(factors))
 
     @staticmethod
     @once_differentiable
@@ -224,6 +224,15 @@ class _Enlarging(torch.autograd.Function):
         return to_x, to_kernels, None
 
 
+def _transposed(x: Tensor, weight: Tensor, padding: list[int], stride: list[int]) -> Tensor:
+    """Return a transposed convolution with weights (inputs, outputs, (kZ), kY, kX)."""
+    none, ones = [0] * len(stride), [1] * len(stride)
+    out = torch.ops.mkldnn._convolution_transpose_pointwise(  # noqa: SLF001
+        x, channels_last(weight), None, padding, none, stride, ones, 1, "none", [], ""
+    )
+    return channels_last(out)
+
+
 def channel_sums(x: Tensor) -> Tensor:
     """Return the sum of each channel of (N, C, (Z), Y, X), channels last: (C,).
 
@@ -235,7 +244,7 @@ def channel_sums(x: Tensor) -> Tensor:
 
 def _weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, stride: list[int], padding: list[int]) -> Tensor:
     """Return the gradient of a convolution's weights from its input and the gradient of its output."""
-    if len(x) == 1 and x[..., 0].numel() <= _PYTORCH_CHOOSES_ABOVE:
+    if len(x) == 1 and x.dtype == torch.float32 and x[..., 0].numel() <= _PYTORCH_CHOOSES_ABOVE:
         x, grad, padding = _in_two(x, grad, weight.shape[-2], stride, padding)
     n = len(stride)
     found: Tensor = torch.ops.aten.convolution_backward(

@@ -180,5 +180,5 @@ def _to_input(
     )
     by_value = -moments.inverse.square() * scaled
     constant = -moments.inverse * plain - by_value * moments.mean
-    by_grad = (weight * moments.inverse).to(x.dtype).view(-1, *[1] * (x.ndim - 2))
-    return _affine(x, by_value, constant).addcmul_(grad, by_grad)
+    by_grad = weight * moments.inverse
+    return _affine(x, by_value, constant).add_(_affine(grad, by_grad, torch.zeros_like(by_grad)))
