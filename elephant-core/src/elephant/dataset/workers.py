@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from contextvars import ContextVar
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
@@ -22,6 +23,9 @@ from elephant.progress import CancelToken
 _MOST_WORKERS = 8  # a disk is busy by then
 _POLL_S = 0.1
 
+# None outside of tasks that run beside others.
+_cores: ContextVar[int | None] = ContextVar("cores of this task", default=None)
+
 logger = logging.getLogger(__name__)
 
 Result_co = TypeVar("Result_co", covariant=True)
@@ -33,6 +37,11 @@ class TimepointTask(Protocol[Result_co]):
 
     def __call__(self, t: int, cancel: CancelToken) -> Result_co:
         """Run the task for timepoint `t`; ask `cancel` at least once per block."""
+
+
+def cores_of_this_task() -> int:
+    """Return how many cores a task may use: its share of those of this process, or all outside of :func:`run`."""
+    return _cores.get() or n_cores()
 
 
 def run(
@@ -73,8 +82,9 @@ def _run_in_processes(
     context = multiprocessing.get_context("spawn")  # forking a process with threads can hang it
     ended = context.Event()
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(n_helpers, context, _prepare, (task, ended))
-    with ThreadPoolExecutor(1, "timepoints") as here:
+    share = max(1, n_cores() // (n_helpers + 1))
+    pool = ProcessPoolExecutor(n_helpers, context, _prepare, (task, ended, share))
+    with ThreadPoolExecutor(1, "timepoints", _cores.set, (share,)) as here:
 
         def locally(t: int) -> Future[Any]:
             return here.submit(lambda: task(t, _EventToken(ended)))
@@ -143,7 +153,8 @@ class _EventToken:
 _mine: dict[str, Any] = {}  # the task of a helper process
 
 
-def _prepare(task: TimepointTask[Any], ended: Event) -> None:
+def _prepare(task: TimepointTask[Any], ended: Event, share: int) -> None:
+    _cores.set(share)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     _mine.update(task=task, cancel=_EventToken(ended))
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -33,6 +33,7 @@ from elephant.dataset.readers.hdf5 import (
     opened,
     outside,
 )
+from elephant.dataset.readers.hdf5_blocks import Blocks, fastest
 from elephant.errors import DatasetError, NotFoundError
 from elephant.progress import CancelToken, NeverCancelled
 
@@ -145,7 +146,7 @@ class BigDataViewerReader(Reader):
             return
         load_filters(self.filters)
         with open_hdf5(self.path) as file:
-            yield Timepoint(self, t, _cells(file, name, self.path))
+            yield Timepoint(self, t, fastest(_cells(file, name, self.path)))
 
     def files(self) -> tuple[Path, ...]:
         """Return the file, and the partitions that exist."""
@@ -160,7 +161,7 @@ class BigDataViewerReader(Reader):
 class Timepoint:
     """An open timepoint of a movie."""
 
-    def __init__(self, movie: BigDataViewerReader, t: int, cells: h5py.Dataset | None) -> None:
+    def __init__(self, movie: BigDataViewerReader, t: int, cells: "h5py.Dataset | Blocks | None") -> None:
         self._movie = movie
         self._t = t
         self._cells = cells
