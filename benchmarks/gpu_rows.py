@@ -11,13 +11,14 @@ from benchmarks import bodies
 from benchmarks.bench import Bench, provide_dataset
 from benchmarks.goals import goal
 from benchmarks.measuring import Row, Spread, in_turns, taken
-from benchmarks.movies import BenchMovie
-from benchmarks.training_rows import STEPS, epoch_and_crop
-from benchmarks.yardsticks import convolution_operations, forward_pass, plain_of
+from benchmarks.movie_rows import pace
+from benchmarks.movies import BenchMovie, lengthen
+from benchmarks.training_rows import STEPS, Size, epoch_and_crop
+from benchmarks.yardsticks import convolution_operations, forward_pass, plain_of, synchronous
 from elephant.models.losses import DetectionLoss
 from elephant.simulation import BigDataViewerWriter, Truth, simulate
 
-LARGE = "large16"
+LARGE, MOVIE = "large16", "large16-movie"
 _COPIED = 1 << 28  # elements of 2 bytes
 _SIDE = 8192  # of matrices
 _BYTES = 2  # of a value in bfloat16
@@ -35,7 +36,7 @@ def networks(bench: Bench) -> Iterator[Row]:
     with _mixed(device):
         memory = _bytes_moved(plain, x) / bandwidth
         arithmetic = sum(convolution_operations(plain, x)) / rate
-    works = {name: _synchronous(_in_mixed(forward_pass(net, x), device), device) for name, net in _both(plain, model)}
+    works = {name: synchronous(_in_mixed(forward_pass(net, x), device), device) for name, net in _both(plain, model)}
     times = in_turns(works, bench.sizes.rounds)
     details = {"s": min(times["ours"]), "P s": min(times["plain"]), "bandwidth floor s": memory}
     details |= {"arithmetic floor s": arithmetic, "copy GB/s": bandwidth / 1e9, "matrices TFLOP/s": rate / 1e12}
@@ -51,7 +52,7 @@ def training(bench: Bench) -> Iterator[Row]:
     for size in bench.sizes.crops:
         epoch, crop, model = epoch_and_crop(bench, size)
         passes = _forward_and_backward(model, crop.images[None], crop.labels[None], bench.device)
-        works = {"passes": _synchronous(passes, bench.device), "epoch": _synchronous(epoch, bench.device)}
+        works = {"passes": synchronous(passes, bench.device), "epoch": synchronous(epoch, bench.device)}
         times = in_turns(works, bench.sizes.rounds)
         yield Row(
             f"gpu-training-{size[-1]}",
@@ -66,9 +67,7 @@ def training(bench: Bench) -> Iterator[Row]:
 def timepoint(bench: Bench) -> Iterator[Row]:
     """Predict a large 16-bit timepoint over HTTP, from disk to spots; nothing is said about tiles."""
     shape = bench.sizes.gpu_shape
-    path = bench.folder / "large16.h5"
-    _write_large(bench, path, shape)
-    provide_dataset(bench.server, LARGE, path)
+    path = _provide_large(bench, LARGE, shape, 1)
     movie = BenchMovie(path, Truth(bench.movie.truth.voxel, shape, ()), 1)
     body = bodies.seg_predict(LARGE, movie, 0, patch=None)
     found = bench.server.post("seg/predict", body)
@@ -77,7 +76,23 @@ def timepoint(bench: Bench) -> Iterator[Row]:
     yield Row("gpu-timepoint", work, Spread.of(times), "s", goal("gpu-timepoint"), {"spots": len(found["spots"])})
 
 
-def _write_large(bench: Bench, path: Path, shape: tuple[int, int, int]) -> None:
+def whole_movie(bench: Bench) -> Iterator[Row]:
+    """Compare ``elephant predict`` of large timepoints with the network alone."""
+    depth, height, width = bench.sizes.gpu_shape
+    shape, n = (depth // 2, height, width), bench.sizes.n_large
+    _provide_large(bench, MOVIE, shape, n)
+    yield pace(bench, "gpu-whole-movie", MOVIE, n, shape)
+
+
+def _provide_large(bench: Bench, name: str, shape: Size, n_timepoints: int) -> Path:
+    path = bench.folder / f"{name}.h5"
+    _write_large(bench, path, shape)
+    lengthen(path, n_timepoints)
+    provide_dataset(bench.server, name, path)
+    return path
+
+
+def _write_large(bench: Bench, path: Path, shape: Size) -> None:
     """Write a movie of a large timepoint: a simulated one again and again, with other noise each time."""
     image = next(simulate(bench.sizes.movie)).image.astype(np.uint16) * 16
     repeats = [-(-s // i) for s, i in zip(shape, image.shape, strict=True)]
@@ -123,7 +138,7 @@ def _copy_bandwidth(device: torch.device) -> float:
     n = _COPIED if device.type == "cuda" else _COPIED >> 6
     a = torch.zeros(n, dtype=torch.bfloat16, device=device)
     b = torch.empty_like(a)
-    times = in_turns({"": _synchronous(lambda: b.copy_(a), device)}, 10)[""]
+    times = in_turns({"": synchronous(lambda: b.copy_(a), device)}, 10)[""]
     return 2 * _BYTES * n / min(times)
 
 
@@ -131,7 +146,7 @@ def _matrix_rate(device: torch.device) -> float:
     """Return the operations per second of large products of matrices in bfloat16."""
     n = _SIDE if device.type == "cuda" else _SIDE >> 4
     a = torch.randn(n, n, dtype=torch.bfloat16, device=device)
-    times = in_turns({"": _synchronous(lambda: a @ a, device)}, 10)[""]
+    times = in_turns({"": synchronous(lambda: a @ a, device)}, 10)[""]
     return 2 * n**3 / min(times)
 
 
@@ -145,14 +160,3 @@ def _in_mixed(work: Callable[[], object], device: torch.device) -> Callable[[], 
             return work()
 
     return mixed
-
-
-def _synchronous(work: Callable[[], object], device: torch.device) -> Callable[[], None]:
-    """Return work that ends when the device has done it."""
-
-    def finished() -> None:
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    return finished

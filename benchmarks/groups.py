@@ -51,5 +51,6 @@ GPU_GROUPS: Mapping[str, Group] = MappingProxyType(
         "gpu-networks": gpu_rows.networks,
         "gpu-training": gpu_rows.training,
         "gpu-timepoint": gpu_rows.timepoint,
+        "gpu-whole-movie": gpu_rows.whole_movie,
     }
 )

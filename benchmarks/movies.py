@@ -43,8 +43,8 @@ class Sizes:
         Nuclei of a mask.
     long_shape, lengths
         Movies to convert: one timepoint, Z, Y, X, and how many of them.
-    gpu_shape
-        A timepoint for a GPU.
+    gpu_shape, n_large
+        A timepoint for a GPU, and how many of half of it are a movie.
     n_steps
         Of a training over HTTP whose steps are timed.
     n_polls
@@ -67,6 +67,7 @@ class Sizes:
     long_shape: tuple[int, int, int]
     lengths: tuple[int, ...]
     gpu_shape: tuple[int, int, int]
+    n_large: int
     n_steps: int
     n_polls: int
     n_worked: int
@@ -86,6 +87,7 @@ FULL = Sizes(
     long_shape=(64, 512, 512),
     lengths=(9, 16, 24, 32),
     gpu_shape=(128, 512, 1024),
+    n_large=8,
     n_steps=14,
     n_polls=1000,
     n_worked=40,
@@ -104,6 +106,7 @@ QUICK = Sizes(
     long_shape=(8, 64, 64),
     lengths=(2, 4, 6),
     gpu_shape=(8, 64, 128),
+    n_large=3,
     n_steps=4,
     n_polls=50,
     n_worked=2,

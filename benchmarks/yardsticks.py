@@ -27,6 +27,8 @@ LARGEST_DIFFERENCE = 1e-3
 # Inputs, outputs and sizes that convolutions like best, next to those of the network.
 _PEAK_SIZES = ((64, 64, (36, 68, 68)), (128, 128, (16, 48, 48)), (256, 256, (16, 24, 24)))
 
+_CPU = torch.device("cpu")
+
 N = TypeVar("N", bound=UNet)
 
 
@@ -147,9 +149,20 @@ def training_step(network: nn.Module, x: Tensor, labels: Tensor, context: Contex
     return work
 
 
-def as_predicting() -> AbstractContextManager[None]:
-    """Return the context in which the product predicts on this processor."""
-    return mixed_precision(torch.device("cpu"), trains=False)
+def synchronous(work: Callable[[], object], device: torch.device) -> Callable[[], None]:
+    """Return work that ends when the device has done it."""
+
+    def finished() -> None:
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return finished
+
+
+def as_predicting(device: torch.device = _CPU) -> AbstractContextManager[None]:
+    """Return the context in which the product predicts on a device."""
+    return mixed_precision(device, trains=False)
 
 
 def as_training() -> AbstractContextManager[None]:

@@ -23,6 +23,7 @@ from elephant.config import (
 from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFoundError
 from elephant.images import normalise
+from elephant.methods import detection
 from elephant.methods.detection import detect_all
 from elephant.methods.work import ModelWork
 from elephant.models.ensemble import Ensemble, ModelCache
@@ -343,6 +344,13 @@ def test_a_box_agrees_with_the_whole(made: tuple[ModelWork, list[Spot]]) -> None
     np.testing.assert_allclose(np.moveaxis(part[box.slices], -1, 0), expected, atol=2e-3 + STEP)
 
 
+@pytest.fixture(params=[(1, 1), (2, 4)], ids=["as on a CPU", "as on a GPU"])
+def _beside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read and extract as many timepoints beside the network as is done on a CPU and on a GPU."""
+    monkeypatch.setattr(detection, "_beside", lambda _: request.param)
+
+
+@pytest.mark.usefixtures("_beside")
 def test_timepoints_together_give_what_each_gives_alone(made: tuple[ModelWork, list[Spot]]) -> None:
     work, spots = made
     start(work)
@@ -376,6 +384,7 @@ def test_where_nothing_is_found_the_log_says_how_high_probabilities_are(
     assert "the highest centre probability is " in said.message
 
 
+@pytest.mark.usefixtures("_beside")
 def test_of_timepoints_together_those_before_a_failure_are_given(made: tuple[ModelWork, list[Spot]]) -> None:
     work, _ = made
     start(work)

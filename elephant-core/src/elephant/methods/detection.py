@@ -1,10 +1,12 @@
 """Detection: a network that is trained on labels of nuclei, how one begins, and the nuclei that it finds."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from elephant.config import DetectionParams, DetectionTrainingParams, LabelParam
 from elephant.crops.sample import LabelledVolume, TimepointCache, anchors_of
 from elephant.dataset import Dataset
 from elephant.device import needs_memory
+from elephant.hardware import n_cores
 from elephant.images import normalise, prepare, rescale, rescale_labels
 from elephant.labels import detection_labels
 from elephant.methods.base import Method
@@ -217,6 +220,8 @@ class PreparedImage:
 
 
 OnNone = Callable[[int, float], None]
+T = TypeVar("T")
+_MOST_EXTRACTED = 4  # at a time: the probabilities of each are in memory
 _Image = NDArray[np.float32]
 
 
@@ -225,7 +230,7 @@ def detect_all(
 ) -> Iterator[tuple[int, list[DetectedSpot]]]:
     """Find the nuclei of some timepoints, and yield each of them with its nuclei, in the order given.
 
-    While the network looks at one, the next one is read and the nuclei of the one before are extracted.
+    While the network looks at one, the next ones are read and the nuclei of those before are extracted.
 
     Parameters
     ----------
@@ -237,22 +242,49 @@ def detect_all(
     InvalidInputError, elephant.errors.ModelFileError, elephant.errors.Cancelled
         As for :meth:`DetectionMethod.predict`, after the timepoints before.
     """
-    with work.dataset.in_use(), ThreadPoolExecutor(2, thread_name_prefix="detection") as others:
+    n_read, n_extracted = _beside(work.model_cache.device)
+    with work.dataset.in_use(), ThreadPoolExecutor(n_read + n_extracted, thread_name_prefix="detection") as others:
         _compare(work, params)
-        reading = {t: others.submit(_seen, work, t, params) for t in timepoints[:1]}
-        last: tuple[int, Future[list[DetectedSpot]]] | None = None
-        for t, following in zip_longest(timepoints, timepoints[1:]):
+        following = iter(timepoints)
+        reading: deque[tuple[int, Future[_Image]]] = deque()
+        extracting: deque[tuple[int, Future[list[DetectedSpot]]]] = deque()
+
+        def read_on() -> None:
+            reading.extend((t, others.submit(_seen, work, t, params)) for t in islice(following, 1))
+
+        for _ in range(n_read):
+            read_on()
+        while reading:
+            t, future = reading.popleft()
             try:
-                seen = reading.pop(t).result()
-                if following is not None:
-                    reading[following] = others.submit(_seen, work, following, params)
+                seen = future.result()
+                read_on()
                 probabilities = _probabilities(work, seen, params)
-            finally:  # what is done is given, also where this one fails
-                if last is not None:
-                    yield last[0], last[1].result()
-            last = t, others.submit(_found, work, t, params, probabilities, on_none or _warn_of_none(params))
-        if last is not None:
-            yield last[0], last[1].result()
+            except BaseException:
+                yield from _results(extracting)  # what is done is given, also where this one fails
+                raise
+            found = others.submit(_found, work, t, params, probabilities, on_none or _warn_of_none(params))
+            extracting.append((t, found))
+            if len(extracting) > n_extracted:
+                yield from _results(extracting, 1)
+        yield from _results(extracting)
+
+
+def _results(futures: deque[tuple[int, "Future[T]"]], n: int | None = None) -> Iterator[tuple[int, T]]:
+    """Yield the first `n` of some futures as they are finished, or all of them."""
+    for _ in range(len(futures) if n is None else n):
+        t, future = futures.popleft()
+        yield t, future.result()
+
+
+def _beside(device: torch.device) -> tuple[int, int]:
+    """Return how many timepoints are read and how many extracted while the network looks at one.
+
+    On a CPU the network needs all cores. A GPU takes less time for a timepoint than one core for what lies beside it.
+    """
+    if device.type == "cpu":
+        return 1, 1
+    return 2, max(min(n_cores() // 2, _MOST_EXTRACTED), 1)
 
 
 def _compare(work: ModelWork, params: DetectionParams) -> None:
