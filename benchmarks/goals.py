@@ -52,6 +52,9 @@ GOALS = {
     "gpu-floor": Goal(3, 3),
     "gpu-training-96": Goal(1.5, 1.5),
     "gpu-training-48": Goal(1.5, 1.5),
+    "gpu-equality": Goal(0.5, 0.5),
+    "gpu-equality-centres": Goal(0.05, 0.05),
+    "gpu-equality-flow": Goal(0.1, 0.1),
     "gpu-timepoint": Goal(1.5, 1.5),
     "gpu-whole-movie": Goal(1.1, 1.1),
 }

@@ -52,5 +52,6 @@ GPU_GROUPS: Mapping[str, Group] = MappingProxyType(
         "gpu-training": gpu_rows.training,
         "gpu-timepoint": gpu_rows.timepoint,
         "gpu-whole-movie": gpu_rows.whole_movie,
+        "gpu-equality": equality_rows.equality,
     }
 )

@@ -141,6 +141,8 @@ def release_memory() -> None:
     give_back_memory()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+        if hasattr(torch.accelerator, "empty_host_cache"):  # since PyTorch 2.10
+            torch.accelerator.empty_host_cache()
 
 
 def needs_memory(what: str, remedy: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
