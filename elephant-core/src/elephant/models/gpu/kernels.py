@@ -112,7 +112,12 @@ class Kernels:
 
 
 def kernels_of(device: torch.device) -> Kernels | None:
-    """Return the kernels of a device; None, and a line in the log says why, where there can be none."""
+    """Return the kernels of a device; None, and a line in the log says why, where there can be none.
+
+    None, too, on the GPUs of other makers, which PyTorch also calls CUDA devices.
+    """
+    if torch.version.cuda is None:
+        return None
     return _kernels_of(torch.cuda.current_device() if device.index is None else device.index)
 
 
