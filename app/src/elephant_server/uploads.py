@@ -10,10 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from filelock import FileLock
-from werkzeug.datastructures import FileStorage
 
 from elephant.dataset import check_upload
 from elephant.dataset.readers.hdf5 import is_hdf5_name
@@ -21,6 +20,9 @@ from elephant.errors import InvalidInputError, reason_of
 from elephant.io.atomic import sync_files, sync_folder
 from elephant.io.paths import resolve_inside
 from elephant_server.errors import StorageError
+
+if TYPE_CHECKING:  # the workers import this, too
+    from werkzeug.datastructures import FileStorage
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ def discard_upload(models: Path, name: str | None) -> None:
 
 
 @contextmanager
-def kept_upload(upload: FileStorage, models: Path) -> Iterator[Path]:
+def kept_upload(upload: "FileStorage", models: Path) -> Iterator[Path]:
     """Keep an uploaded file in the workspace, where the workers see it, for the one that takes the request.
 
     It is removed here if the request fails before its job is queued. Afterwards the worker that did the job removes it;
@@ -97,7 +99,7 @@ def kept_upload(upload: FileStorage, models: Path) -> Iterator[Path]:
         raise
 
 
-def _save(upload: FileStorage, folder: Path) -> Path:
+def _save(upload: "FileStorage", folder: Path) -> Path:
     path = None
     try:
         folder.mkdir(parents=True, exist_ok=True)

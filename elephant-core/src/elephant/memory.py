@@ -1,4 +1,4 @@
-"""Memory that a process keeps from one computation to the next, on Linux with the GNU C library; elsewhere nothing.
+"""Memory that a process keeps from one computation to the next, on Linux with the GNU C library, and garbage.
 
 That library takes each large array from the system and returns it when it is freed. The system hands out memory in
 pages of 4 KiB, zeroed when they are touched first. So a network, whose layers make arrays of hundreds of MiB each,
@@ -8,6 +8,8 @@ spends a fifth of its time on pages that it had a moment before.
 import ctypes
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 # Of <malloc.h>.
@@ -63,3 +65,19 @@ def give_back_memory() -> None:
     gc.collect()
     if _trim is not None:
         _trim(0)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Collect no garbage inside the block, nor ever what it has made: for imports, at the start of a program.
+
+    Libraries make a million objects and hardly any garbage, and Python's collector goes through all of them again and
+    again. That takes a fifth of the time in which PyTorch and what belongs to it are imported, and later a tenth of a
+    second every now and then.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from elephant.errors import ElephantError
+from elephant.memory import uncollected
 
 _HELP = """Serve the ELEPHANT client of Mastodon without the whole stack.
 
@@ -20,8 +21,9 @@ Example:
 
 def serve(port: int | None, workspace: Path | None, gpu: str | None) -> int:
     """Run the command."""
-    from elephant_server.embedded.server import serve as run
-    from elephant_server.settings import load_settings
+    with uncollected():
+        from elephant_server.embedded.server import serve as run
+        from elephant_server.settings import load_settings
 
     given = {"http_port": port, "workspace": workspace, "gpu": gpu}
     try:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from elephant.memory import uncollected
 from elephant_server.auth.tokens import url_with_token
 from elephant_server.deploy.credentials import with_secrets
 from elephant_server.deploy.folders import hold, make_folder
@@ -103,8 +104,9 @@ def put_together(settings: Settings) -> Parts:
 
 def _run(settings: Settings, stop: threading.Event) -> None:
     say("Starting ...")
-    parts = put_together(settings)
-    server = _listen(parts.app, settings)
+    with uncollected():
+        parts = put_together(settings)
+        server = _listen(parts.app, settings)
     http = threading.Thread(target=server.run, name="http", daemon=True)
     http.start()
     device = ", ".join(entry.name for entry in device_memory(settings.gpu))

@@ -11,9 +11,11 @@ import pickle
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import IO, TYPE_CHECKING
 
+from elephant.memory import keep_memory, uncollected
 from elephant_server.embedded.channel import Questions
 
 if TYPE_CHECKING:
@@ -31,15 +33,18 @@ ORPHANED = 3
 def main() -> int:
     """Work until the server's process says that it is enough."""
     reading, writing = _take_pipes()
-    queue, settings = pickle.load(reading)  # noqa: S301 - the server's process has started this one
-    questions, life = Questions(reading, writing), _Life()
-    threading.Thread(target=_listen, args=(questions, life), name="answers", daemon=True).start()
-    _set_signals(life)
-    if settings.keep_memory_seconds:
-        from elephant.memory import keep_memory
-
-        keep_memory()
-    _work(queue, settings, questions, life)
+    with uncollected():
+        queue, settings = pickle.load(reading)  # noqa: S301 - the server's process has started this one
+        questions, life = Questions(reading, writing), _Life()
+        threading.Thread(target=_listen, args=(questions, life), name="answers", daemon=True).start()
+        _set_signals(life)
+        if settings.keep_memory_seconds:
+            keep_memory()
+        worker, flush = _make_worker(queue, settings, questions)
+    life.begin(worker)
+    while life.wait_for_call(questions):
+        worker.do_queued()
+    flush()
     return 0
 
 
@@ -105,7 +110,8 @@ def _set_signals(life: _Life) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
-def _work(queue: str, settings: "Settings", questions: Questions, life: _Life) -> None:
+def _make_worker(queue: str, settings: "Settings", questions: Questions) -> tuple["Worker", Callable[[], None]]:
+    """Return the worker of a queue, and what publishes its last news."""
     from elephant_server.feed import ActivityFeed, FeedPublisher
     from elephant_server.jobs.context import make_context, recover
     from elephant_server.jobs.idle import IdleMemory
@@ -125,11 +131,7 @@ def _work(queue: str, settings: "Settings", questions: Questions, life: _Life) -
         logger.info("Computing on %s", context.model_cache.device)
     recover(context)
     work = IdleMemory(settings.keep_memory_seconds).around(functools.partial(perform, context))
-    worker = Worker(job_store, queue, work)
-    life.begin(worker)
-    while life.wait_for_call(questions):
-        worker.do_queued()
-    _flush(messages, feed_publisher)
+    return Worker(job_store, queue, work), functools.partial(_flush, messages, feed_publisher)
 
 
 def _flush(messages: "Messages", feed_publisher: "FeedPublisher") -> None:

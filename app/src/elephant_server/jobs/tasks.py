@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from elephant.dataset import Dataset, convert, find_movie
 from elephant.dataset.summary import image_version
 from elephant.errors import Cancelled, NotFoundError, reason_of
-from elephant.export.ctc import export_ctc
 from elephant.io.paths import resolve_inside
 from elephant.methods.base import AnyMethod
 from elephant.methods.detection import DETECTION
@@ -162,6 +161,8 @@ def dataset_generate(context: WorkerContext, body: DatasetGenerateBody, control:
 
 def ctc_export(context: WorkerContext, body: CtcBody, control: JobControl, file: str) -> dict[str, Any]:
     """Write masks into the file that is there for them, and tell after each one how much of it there is."""
+    from elephant.export.ctc import export_ctc  # noqa: PLC0415 - its import takes as long as that of half the server
+
     place = passing_place(context.exports, file)
     dataset = open_dataset(context, body.dataset_name, body.is_3d, body.stated_voxel_size)
     nuclei = body.nuclei(control)
