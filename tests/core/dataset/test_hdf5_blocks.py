@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from core.dataset.bdv import ramp, write_movie
 from core.dataset.test_bigdataviewer import read_all
+from elephant.dataset.layout import regions
 from elephant.dataset.readers import hdf5_blocks
 from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.dataset.readers.hdf5_blocks import Blocks, fastest
@@ -85,6 +86,35 @@ def test_several_threads_read_a_whole_image(tmp_path: Path, options: dict[str, A
     with h5py.File(tmp_path / "image.h5", "w") as file:
         cells = file.create_dataset("cells", data=values, chunks=CHUNKS, **options)
         np.testing.assert_array_equal(of_deflate(cells)[WHOLE], values)
+
+
+@pytest.mark.parametrize("most_kept", [0, 4, 9])
+def test_blocks_that_two_boxes_share_are_decompressed_once_if_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_kept: int
+) -> None:
+    values = ramp(1, SHAPE, 60_000)[0].view(np.int16)
+    monkeypatch.setattr(hdf5_blocks, "_MOST_KEPT_BYTES", most_kept * 256)
+    with h5py.File(tmp_path / "image.h5", "w") as file:
+        cells = file.create_dataset("cells", data=values, chunks=CHUNKS, compression="gzip")
+        of_deflate(cells)  # skips without the package
+        corners: list[tuple[int, ...]] = []
+        inside = Blocks._content
+
+        def counted(self: Blocks, corner: tuple[int, ...]) -> Any:
+            corners.append(corner)
+            return inside(self, corner)
+
+        monkeypatch.setattr(Blocks, "_content", counted)
+        image = fastest(cells, is_read_once=True)
+        found = np.empty(SHAPE, np.int16)
+        for box in regions(SHAPE, (1, 7, 9)):
+            found[box] = image[box]
+    np.testing.assert_array_equal(found, values)
+    n_blocks = 3 * 3 * 3
+    assert len(set(corners)) == n_blocks
+    assert (len(corners) == n_blocks) == (most_kept == 9)
+    assert isinstance(image, Blocks)
+    assert not image._kept
 
 
 BLOCK = np.arange(128, dtype=np.int16).tobytes()

@@ -319,7 +319,7 @@ class StoreTimepoint:
         file_shape = (1,) * is_2d + tuple(array.shards or array.chunks)[1:]
         high = 0
         with self.movie.timepoint(t) as timepoint:
-            for region in regions(self.movie.reader.shape, file_shape):
+            for region in sorted(regions(self.movie.reader.shape, file_shape), key=_along_z):
                 values = np.empty([s.stop - s.start for s in region], self.scaling.dtype)
                 for piece in self.movie.pieces(region):
                     cancel.check()
@@ -328,6 +328,12 @@ class StoreTimepoint:
                 place: tuple[int | slice, ...] = (t, *region[is_2d:])
                 for_values(array, values)[place] = values[0] if is_2d else values
         return high
+
+
+def _along_z(region: tuple[slice, ...]) -> tuple[int, ...]:
+    """Return a key for an order in which the blocks that two files share are soon needed again."""
+    z, y, x = (part.start for part in region)
+    return y, x, z
 
 
 def _within(piece: tuple[slice, ...], region: tuple[slice, ...]) -> tuple[slice, ...]:

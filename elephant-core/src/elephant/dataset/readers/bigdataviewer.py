@@ -146,7 +146,7 @@ class BigDataViewerReader(Reader):
             return
         load_filters(self.filters)
         with open_hdf5(self.path) as file:
-            yield Timepoint(self, t, fastest(_cells(file, name, self.path)))
+            yield Timepoint(self, t, fastest(_cells(file, name, self.path), is_read_once=True))
 
     def files(self) -> tuple[Path, ...]:
         """Return the file, and the partitions that exist."""

@@ -27,6 +27,7 @@ _PACKAGE = "deflate"
 _PIPELINES = ([h5py.h5z.FILTER_DEFLATE], [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE])
 _MOST_THREADS = 4  # more of them mostly wait for each other between blocks
 _LEAST_BYTES = 1 << 20  # of a thread
+_MOST_KEPT_BYTES = 24 << 20
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +36,17 @@ _Inflate = Callable[[bytes, int], bytearray]
 _Part = tuple[int, slice, slice, slice]
 
 
-def fastest(cells: h5py.Dataset) -> "h5py.Dataset | Blocks":
+def fastest(cells: h5py.Dataset, *, is_read_once: bool = False) -> "h5py.Dataset | Blocks":
     """Return an image to be read by boxes: as :class:`Blocks` if it is compressed with deflate, otherwise as it is.
 
     Both return the same values and raise the same errors.
+
+    Parameters
+    ----------
+    cells
+        The image.
+    is_read_once
+        Whether each of its values will be read once.
     """
     inflate = _inflate()
     if inflate is None or cells.chunks is None:
@@ -47,7 +55,9 @@ def fastest(cells: h5py.Dataset) -> "h5py.Dataset | Blocks":
     filters = [settings.get_filter(i)[0] for i in range(settings.get_nfilters())]
     # HDF5 converts values of other types, such as integers of 12 bits.
     is_plain = cells.id.get_type().equal(h5py.h5t.py_create(cells.dtype))
-    return Blocks(cells, inflate, is_shuffled=len(filters) > 1) if is_plain and filters in _PIPELINES else cells
+    if not is_plain or filters not in _PIPELINES:
+        return cells
+    return Blocks(cells, inflate, is_shuffled=len(filters) > 1, is_read_once=is_read_once)
 
 
 class Blocks:
@@ -61,15 +71,21 @@ class Blocks:
         Returns the content of a zlib stream, given the most bytes that it may have.
     is_shuffled
         Whether the first bytes of all values come first, then the second ones.
+    is_read_once
+        Whether to keep blocks, up to 24 MiB, until each of their values has been read.
     """
 
-    def __init__(self, cells: h5py.Dataset, inflate: _Inflate, *, is_shuffled: bool) -> None:
+    def __init__(self, cells: h5py.Dataset, inflate: _Inflate, *, is_shuffled: bool, is_read_once: bool) -> None:
         self._cells = cells
         self._inflate = inflate
         self._is_shuffled = is_shuffled
         self._dtype = cells.dtype
+        self._shape = cells.shape
         self._chunks: tuple[int, ...] = cells.chunks
         self._block_bytes = math.prod(self._chunks) * cells.dtype.itemsize
+        self._whole = tuple(slice(0, step) for step in self._chunks)
+        self._most_kept = _MOST_KEPT_BYTES // self._block_bytes if is_read_once else 0
+        self._kept: dict[tuple[int, ...], tuple[NDArray[Any], int]] = {}  # with how many values are still to be read
 
     def __getitem__(self, region: tuple[slice, ...]) -> NDArray[Any]:
         """Return the values of a box, (Z, Y, X).
@@ -94,8 +110,21 @@ class Blocks:
     def _read_into(self, values: NDArray[Any], parts: Iterable[tuple[_Part, ...]]) -> None:
         for part in parts:
             corner, in_block, in_image, in_values = zip(*part, strict=True)
-            content = self._content(corner)
+            content = self._content(corner) if in_block == self._whole else self._block(corner, in_block)
             values[in_values] = self._cells[in_image] if content is None else content[in_block]
+
+    def _block(self, corner: tuple[int, ...], wanted: tuple[slice, ...]) -> NDArray[Any] | None:
+        """Return the values of a block, and keep it if others of them have still to be read, and there is room."""
+        content, n_left = self._kept.pop(corner, (None, 0))
+        if content is None:
+            content = self._content(corner)
+            if content is not None and not any(part.start for part in wanted) and len(self._kept) < self._most_kept:
+                sizes = zip(self._shape, corner, self._chunks, strict=True)
+                n_left = math.prod(min(size - at, step) for size, at, step in sizes)
+        n_left -= math.prod(part.stop - part.start for part in wanted)
+        if content is not None and n_left > 0:
+            self._kept[corner] = content, n_left
+        return content
 
     def _content(self, corner: tuple[int, ...]) -> NDArray[Any] | None:
         """Return the values of a block; None if HDF5 has to read it: it is missing, damaged or stored otherwise."""
