@@ -76,10 +76,10 @@ class _Convolution(_ConvNd):
         """
         if convolution.serves(x):
             return self._compute(x, joined, added)
-        prepared = self._on_gpu() if gpu.serves(x) else None
+        prepared = self._on_gpu(joined) if gpu.serves(x) else None
         if prepared is not None:
-            first, second, factors = (x, None, ()) if joined is None else (joined.skip, x, joined.factors)
-            return gpu.convolve(first, prepared, self.slope, second, factors, added)
+            first, second = (x, None) if joined is None else (joined.skip, x)
+            return gpu.convolve(first, prepared, self.slope, second, added)
         x = self._conv_forward(_put_together(x, joined), *self._scaled())
         x = x if added is None else x.add_(added)
         return x if self.slope is None else functional.leaky_relu_(x, self.slope)
@@ -100,10 +100,11 @@ class _Convolution(_ConvNd):
         added = enlarge(x, kernels.enlarging, joined.factors)
         return convolve(joined.skip.to(dtype), kernels.own, kernels.bias, self.slope, added)
 
-    def _on_gpu(self) -> gpu.Prepared | None:
-        key = (self.weight._version, self.weight.data_ptr())  # noqa: SLF001 - it counts changes in place
+    def _on_gpu(self, joined: Joined | None) -> gpu.Prepared | None:
+        parts = () if joined is None else (joined.skip.shape[1], tuple(joined.factors))
+        key = (parts, self.weight._version, self.weight.data_ptr())  # noqa: SLF001 - it counts changes in place
         if self._prepared_on_gpu is None or self._prepared_on_gpu[0] != key:
-            self._prepared_on_gpu = key, gpu.prepare(*self._scaled())
+            self._prepared_on_gpu = key, gpu.prepare(*self._scaled(), *parts)
         return self._prepared_on_gpu[1]
 
     @property
