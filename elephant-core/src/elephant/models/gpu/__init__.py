@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from elephant.models.gpu.kernels import Kernel, kernels_of, n_blocks
+from elephant.models.gpu.kernels import THREADS, Kernel, kernels_of, n_blocks
 
 _MOST_FIRST_INPUTS, _FIRST_OUTPUTS, _MOST_LAST_OUTPUTS = 2, 16, 4
 _CHANNELS = 16  # that are multiplied at a time
@@ -187,8 +187,16 @@ def _convolve_joined(x: Tensor, enlarged: Tensor, prepared: Prepared, end: Seque
 
 
 def normalise(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """Compute group normalisation of (N, C, (Z), Y, X); its moments are summed in float64."""
+    """Compute group normalisation of (N, C, (Z), Y, X); its moments are summed in float64.
+
+    Raises
+    ------
+    ValueError
+        C is not a multiple of 8 that divides 2048: threads share out the channels evenly.
+    """
     (n, channels), n_voxels = x.shape[:2], math.prod(x.shape[2:])
+    if channels % _VECTOR or THREADS % (channels // _VECTOR):
+        raise ValueError(f"expected 8, 16, 32 ... 2048 channels, got {channels}")
     image, each = _last(x), max(n_blocks(n_voxels, _PARTS), _LEAST_OF_PART)
     n_parts = n_blocks(n_voxels, each)
     sums = torch.empty((n, n_parts, channels, 2), dtype=torch.float64, device=x.device)
