@@ -68,7 +68,7 @@ def start(server: RunningServer, movies: Callable[[str], Movie], ears: Ears) -> 
 
         yield client
         client("volume", "any").set_state(0)
-        wait_until(lambda: client("volume", "any").state() == 0, 30, "the server to be idle")
+        wait_until(lambda: client("volume", "any").state() == 0, 60, "the server to be idle")
     assert pulse.beats
     assert not pulse.failures, pulse.failures
 

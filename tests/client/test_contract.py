@@ -101,7 +101,7 @@ def test_polling_is_left_out_of_the_log(server: RunningServer) -> None:
     log = server.service_logs / "nginx.log"
     for path in ("state/gpus", "state/gpus/", "gpus", "state/process?seen"):
         read(get(server.base_url, path))
-    wait_until(lambda: "state/process?seen" in log.read_text(), 10, "the line of a request")
+    wait_until(lambda: "state/process?seen" in log.read_text(), 60, "the line of a request")
     assert "gpus" not in log.read_text()
 
 

@@ -78,6 +78,6 @@ def test_old_http_in_which_no_break_is_seen_waits_for_the_end(client: ReleasedCl
     assert b"200" in whole.split(b"\r\n")[0]
     assert b"content-length:" in whole.lower()
     with asked(client, "1.0", begin_after=0) as connection:
-        wait_until(lambda: client.state() == 2, 30, "the export")
+        wait_until(lambda: client.state() == 2, 60, "the export")
         client.set_state(0)
         assert b"204" in received(connection).split(b"\r\n")[0]

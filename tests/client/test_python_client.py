@@ -31,7 +31,7 @@ def client(server: RunningServer) -> Iterator[Client]:
     client = Client(server.base_url, progress=NoReporter())
     yield client
     client.abort()
-    wait_until(lambda: client.state() is ProcessState.IDLE, 30, "the server to be idle")
+    wait_until(lambda: client.state() is ProcessState.IDLE, 60, "the server to be idle")
 
 
 @pytest.fixture(scope="module")

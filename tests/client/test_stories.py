@@ -131,7 +131,7 @@ def test_a_live_session(client: ReleasedClient, ears: Ears) -> None:
     read(client.reset_detection())
     body = client.seg_train_body([], is_livemode=True, n_crops=1)
     session = client.later("seg/train", body)
-    wait_until(lambda: client.state() == 1, 20, "the session")
+    wait_until(lambda: client.state() == 1, 60, "the session")
     for t in (0, 1, 1, 0, 2):
         spots = client.annotated(t, client.movie.drawn(t))
         assert client.label(spots, is_livemode=True)

@@ -95,7 +95,7 @@ def test_link_and_export(client: ReleasedClient) -> None:
 
 def test_a_live_session_hears_of_labels_and_predictions_are_served(client: ReleasedClient) -> None:
     session = client.later("seg/train", client.seg_train_body([], is_livemode=True, n_crops=1))
-    wait_until(lambda: client.state() == 1, 20, "the session")
+    wait_until(lambda: client.state() == 1, 60, "the session")
     model = client.server.workspace / "models" / "story" / "detection.pth"
     before = model.stat().st_mtime_ns
     assert client.label(client.annotated(1, client.movie.drawn(1)), is_livemode=True)
@@ -148,7 +148,7 @@ def test_another_movie_of_the_same_name_is_told_until_it_is_converted(client: Re
     shown = read(get(own.server.base_url, "dashboard/api/dataset?dataset=replaced"))
     assert (shown["notice"], shown["labelled"], shown["dtype"]) == ("", [], "uint16")
     assert shown["made_from"].startswith("replaced.h5")
-    wait_until(lambda: "scaled to 16 bits" in get(own.server.base_url, "dashboard/api/log").text, 20, "the warning")
+    wait_until(lambda: "scaled to 16 bits" in get(own.server.base_url, "dashboard/api/log").text, 60, "the warning")
 
 
 def test_bad_input_is_explained(client: ReleasedClient) -> None:
@@ -196,7 +196,7 @@ def test_a_request_to_end_ends_a_training_and_keeps_its_last_epoch(
         begun = model.stat().st_mtime_ns
         training = client.later("seg/train", client.seg_train_body(spots, n_epochs=ENDLESS, n_crops=1))
         wait_until(lambda: model.stat().st_mtime_ns != begun, 250, "the first epoch")
-        wait_until(lambda: client.state() == 1, 20, "the training")
+        wait_until(lambda: client.state() == 1, 60, "the training")
         for worker in psutil.Process(running.process.pid).children(recursive=True):
             worker.send_signal(number)
         assert running.stop(number) == 0

@@ -80,7 +80,7 @@ def ask(server: RunningServer) -> Iterator[Ask]:
 
 def worker_of(folder: Path) -> psutil.Process:
     """Return the process that does a job."""
-    wait_until((folder / "begun").read_text, 20, "the process")
+    wait_until((folder / "begun").read_text, 60, "the process")
     return psutil.Process(int((folder / "begun").read_text()))
 
 
@@ -132,22 +132,22 @@ def test_a_worker_that_does_not_respond_is_replaced(server: RunningServer, ask: 
     refused = answer.result()
     assert refused.status_code == 500
     assert "the worker that did seg_predict does not answer" in refused.json()["error"]
-    wait_until(lambda: not process.is_running(), 30, "its end")
+    wait_until(lambda: not process.is_running(), 60, "its end")
     finish(ask, tmp_path / "b")
 
 
 def test_a_worker_that_is_asked_to_end_is_started_again(ask: Ask, server: RunningServer, tmp_path: Path) -> None:
     finish(ask, tmp_path / "a")
     idle = worker_of(tmp_path / "a")
-    wait_until(lambda: read_state(server) == 0, 20, "the end")
+    wait_until(lambda: read_state(server) == 0, 60, "the end")
     idle.terminate()
-    wait_until(lambda: not idle.is_running(), 30, "its end")
+    wait_until(lambda: not idle.is_running(), 60, "its end")
     answer = ask(tmp_path / "b")
     busy = worker_of(tmp_path / "b")
     busy.terminate()
     (tmp_path / "b" / "go on").touch()
     assert answer.result().status_code == 200
-    wait_until(lambda: not busy.is_running(), 30, "its end")
+    wait_until(lambda: not busy.is_running(), 60, "its end")
     finish(ask, tmp_path / "c")
 
 

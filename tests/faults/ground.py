@@ -125,7 +125,7 @@ class Ground:
         assert not changed, f"files before and now: {changed}"
         assert (now.state, now.params) == (before.state, before.params)
 
-    def wait_until_idle(self, seconds: float = 30) -> None:
+    def wait_until_idle(self, seconds: float = 60) -> None:
         """Return when nothing runs."""
         wait_until(lambda: self.player.state() == 0, seconds, "the server to be idle")
 

@@ -180,7 +180,8 @@ class Ears:
 
     def __enter__(self) -> "Ears":
         self._thread.start()
-        assert self._ready.wait(15), "the broker does not let the client consume"
+        assert self._ready.wait(60), "the broker does not answer"
+        assert "error" not in self.heard, f"the broker does not let the client consume: {self.heard['error']}"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -195,7 +196,7 @@ class Ears:
         """Return what was logged at a level, a line each."""
         return "\n".join(entry["message"] for entry in self.bodies("log") if entry["level"] == level)
 
-    def wait_for(self, condition: Callable[["Ears"], object], seconds: float = 20) -> None:
+    def wait_for(self, condition: Callable[["Ears"], object], seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         while not condition(self):
             assert time.monotonic() < end, f"not heard; heard was {dict(self.heard)}"
@@ -207,6 +208,8 @@ class Ears:
         except pika.exceptions.AMQPError as error:
             # The client's connection ends with the broker's: a wait for a message then says why none comes.
             self.heard["error"].append((time.monotonic(), repr(error)))
+        finally:
+            self._ready.set()
 
     def _listen(self) -> None:
         connection = pika.BlockingConnection(self._parameters)

@@ -145,7 +145,7 @@ def test_a_second_one_is_refused_and_access_is_told(user: User, instance: Runnin
 def test_it_is_stopped_and_leaves_nothing_running(user: User, instance: RunningServer) -> None:
     stopped = user.script("stop")
     assert stopped.returncode == 0, stopped.stderr
-    wait_until(lambda: not instance.processes(), 30, "its processes to end")
+    wait_until(lambda: not instance.processes(), 60, "its processes to end")
     assert list((user.home / "tmp").iterdir()) == []
     assert user.script("stop").returncode == 1
 

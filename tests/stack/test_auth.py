@@ -92,7 +92,7 @@ def test_who_may_not_even_poll_is_logged(open_server: RunningServer) -> None:
     log = open_server.service_logs / "nginx.log"
     assert requests.get(plain_url(open_server) + "t/wrong/gpus", timeout=10).status_code == 401
     assert open_server.answers()
-    wait_until(lambda: '"GET /t/***/gpus HTTP/1.1" 401' in log.read_text(), 10, "the line of a request")
+    wait_until(lambda: '"GET /t/***/gpus HTTP/1.1" 401' in log.read_text(), 60, "the line of a request")
     assert 'gpus HTTP/1.1" 200' not in log.read_text()
 
 
@@ -173,7 +173,7 @@ def test_the_token_is_in_no_log_whatever_goes_wrong(open_server: RunningServer) 
     wait_until(open_server.answers, 60, "uWSGI")
     assert requests.get(base + "state/process?last", timeout=10).status_code == 200
     log = open_server.service_logs / "nginx.log"
-    wait_until(lambda: "/t/***/state/process?last" in log.read_text(), 10, "the line of a request")
+    wait_until(lambda: "/t/***/state/process?last" in log.read_text(), 60, "the line of a request")
     found = {path.name for path in (open_server.workspace / ".run").rglob("*") if _holds(path, token)}
     assert found == {"token"}
     password = open_server.rabbitmq_password

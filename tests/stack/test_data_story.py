@@ -44,8 +44,8 @@ def ctc_body(dataset: str, *spots: dict[str, Any], **changes: Any) -> dict[str, 
 
 def nothing_is_left(player: Player) -> None:
     folder = player.server.workspace / ".exports"
-    wait_until(lambda: not list(folder.iterdir()), 10, f"{folder} to be empty")
-    player.wait_for_state(0, 10)
+    wait_until(lambda: not list(folder.iterdir()), 60, f"{folder} to be empty")
+    player.wait_for_state(0)
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +212,7 @@ def export(player: Player, dataset: str) -> Iterator[requests.Response]:
         assert answer.status_code == 200
         # Nothing has a name any more, so that nothing stays behind whatever is killed.
         folder = player.server.workspace / ".exports"
-        wait_until(lambda: not list(folder.iterdir()), 30, "the first mask")
+        wait_until(lambda: not list(folder.iterdir()), 60, "the first mask")
         yield answer
     player.abort()
     nothing_is_left(player)
@@ -240,7 +240,7 @@ def test_what_is_killed_breaks_the_transfer(player: Player, export: requests.Res
             list(export.iter_content(1 << 16))
         if program == "answering":
             ears.wait_for(lambda e: any("died" in entry["message"] for entry in e.bodies("log")))
-    wait_until(player.server.answers, 30, "the server to answer again")
+    wait_until(player.server.answers, 60, "the server to answer again")
     player.abort()
     player.wait_for_state(0)
 
@@ -262,7 +262,7 @@ def test_a_worker_that_stopped_is_ended_and_the_next_does_the_work(
 def test_a_client_that_goes_away_ends_its_export(player: Player, export: requests.Response) -> None:
     assert player.state() == 2
     export.close()
-    player.wait_for_state(0, 20)
+    player.wait_for_state(0)
 
 
 def test_an_aborted_export_that_has_not_begun_is_204(player: Player, dataset: str) -> None:

@@ -130,7 +130,7 @@ def test_a_training_is_held_by_a_prediction_and_aborted(player: Player, nuclei: 
 def test_an_aborted_prediction_answers_every_spot_where_it_is(player: Player, nuclei: np.ndarray) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (2, 32, 256, 256), dtype=np.uint16)
     assert player.make_dataset("wide", noise).status_code == 200
-    body = predict_body(nuclei, dataset_name="wide", patch=None)
+    body = predict_body(nuclei, dataset_name="wide", patch=[16, 16, 16])  # a thousand steps
     prediction = player.later("flow/predict", body)
     player.wait_for_state(2)
     player.abort()

@@ -93,14 +93,14 @@ def test_starts_a_killed_program_again(own_server: RunningServer, name: str) -> 
     wait_until(lambda: own_server.pid(name) not in (0, before), 60, f"{name} to be started again")
     wait_until(own_server.answers, 60, "an answer")
     wait_until(lambda: own_server.listens(own_server.rabbitmq_port), 60, "RabbitMQ, whose port looks free till then")
-    wait_until(lambda: f"{name} has exited unexpectedly" in own_server.output(), 10, "the news of it")
+    wait_until(lambda: f"{name} has exited unexpectedly" in own_server.output(), 60, "the news of it")
 
 
 def test_a_worker_of_the_second_pair_is_started_again(own_server: RunningServer) -> None:
     before = own_server.pid("answering-2")
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: own_server.pid("answering-2") not in (0, before), 60, "the worker to be started again")
-    wait_until(lambda: "answering-2 has exited unexpectedly" in own_server.output(), 10, "the news of it")
+    wait_until(lambda: "answering-2 has exited unexpectedly" in own_server.output(), 60, "the news of it")
     assert predict(Player(own_server), 0)
 
 

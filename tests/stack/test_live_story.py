@@ -38,9 +38,9 @@ def test_a_live_session(player: Player) -> None:
         del update["is_livemode"]  # clients up to 0.3 do not send it
         player.post("seg/update", update)
         ears.wait_for(lambda e: any("step 3/3" in m["message"] for m in e.bodies("log")), 60)
-        ears.wait_for(lambda e: "Model updated" in e.bodies("update"), 20)
+        ears.wait_for(lambda e: "Model updated" in e.bodies("update"), 60)
     assert not session.done()
     assert player.state() == 1
     player.abort()
-    assert session.result(30).json() == {"completed": False}
+    assert session.result(60).json() == {"completed": False}
     assert player.state() == 0

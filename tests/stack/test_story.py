@@ -49,11 +49,11 @@ def nuclei(player: Player) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def large(player: Player, nuclei: np.ndarray) -> str:
-    """A dataset whose prediction takes some seconds."""
+def slow(player: Player, nuclei: np.ndarray) -> dict[str, object]:
+    """What asks for a prediction that goes on for long, in a thousand small steps."""
     noise = np.random.default_rng(0).integers(0, 255, (1, *LARGE), dtype=np.uint16)
     assert player.make_dataset("large", noise).status_code == 200
-    return "large"
+    return predict_body("large", patch=[16, 16, 16], batch_size=1)
 
 
 def test_a_movie_becomes_a_dataset_and_the_client_hears_of_every_timepoint(player: Player) -> None:
@@ -151,7 +151,7 @@ def test_a_prediction_is_answered_while_a_training_goes_on(player: Player, nucle
     assert not training.done()
     model = player.server.workspace / "models" / "detection.pth"
     before = model.stat().st_mtime_ns
-    wait_until(lambda: model.stat().st_mtime_ns != before, 30, "the training to go on")
+    wait_until(lambda: model.stat().st_mtime_ns != before, 60, "the training to go on")
     player.abort()
     assert training.result(60).json() == {"completed": False}
 
@@ -178,7 +178,7 @@ def test_a_person_holds_a_training_and_lets_it_go_on(player: Player, nuclei: np.
     assert player.post("state/process", {"state": 2}).json() == {"success": True, "state": 2}
     held = stays_the_same(lambda: model.stat().st_mtime_ns)
     assert player.post("state/process", {"state": 1}).json() == {"success": True, "state": 1}
-    wait_until(lambda: model.stat().st_mtime_ns != held, 30, "the training to go on")
+    wait_until(lambda: model.stat().st_mtime_ns != held, 60, "the training to go on")
     assert not training.done()
 
 
@@ -199,25 +199,25 @@ def test_abort_ends_a_training_and_keeps_its_last_epoch(player: Player, nuclei: 
     player.wait_for_running_job()
     answer = player.abort()
     assert answer.json() == {"success": True, "state": 0}
-    assert training.result(30).json() == {"completed": False}
+    assert training.result(60).json() == {"completed": False}
     weights = torch.load(player.server.workspace / "models" / "detection.pth", weights_only=True)
     assert all(torch.isfinite(value).all() for value in weights.values())
 
 
-def test_abort_ends_a_prediction_and_those_that_wait(player: Player, large: str) -> None:
-    predictions = [player.later("seg/predict", predict_body(large, patch=None)) for _ in range(2)]
+def test_abort_ends_a_prediction_and_those_that_wait(player: Player, slow: dict[str, object]) -> None:
+    predictions = [player.later("seg/predict", slow) for _ in range(2)]
     player.wait_for_running_job()
     player.abort()
     for prediction in predictions:
-        assert prediction.result(30).json() == {"spots": [], "completed": False}
+        assert prediction.result(60).json() == {"spots": [], "completed": False}
     player.wait_for_state(0)
 
 
-def test_a_killed_worker_ends_its_prediction_and_the_next_one_succeeds(player: Player, large: str) -> None:
-    prediction = player.later("seg/predict", predict_body(large, patch=None))
+def test_a_killed_worker_ends_its_prediction_and_the_next_one_succeeds(player: Player, slow: dict[str, object]) -> None:
+    prediction = player.later("seg/predict", slow)
     player.wait_for_running_job()
     os.kill(player.server.pid("answering"), signal.SIGKILL)
-    answer = prediction.result(30)
+    answer = prediction.result(60)
     assert answer.status_code == 500
     assert "worker" in answer.json()["error"]
     player.wait_for_state(0)
@@ -232,7 +232,7 @@ def test_a_killed_training_worker_leaves_the_model_and_the_next_training_succeed
     training = player.later("seg/train", {**body, "n_epochs": ENDLESS})
     player.wait_for_running_job()
     os.kill(player.server.pid("training"), signal.SIGKILL)
-    answer = training.result(30)
+    answer = training.result(60)
     assert answer.status_code == 500
     player.wait_for_state(0)
     assert torch.load(player.server.workspace / "models" / "detection.pth", weights_only=True)

@@ -95,7 +95,7 @@ def test_a_pop_is_woken_by_a_push(store: Store) -> None:
     with ThreadPoolExecutor() as pool:
         popped = pool.submit(store.pop, ["q"], 60)
         store.update("a", adding(1, ("q", "x")))
-        assert popped.result(30) == ("q", ["x"])
+        assert popped.result(60) == ("q", ["x"])
 
 
 def test_each_text_is_popped_once(store: Store) -> None:
@@ -127,7 +127,7 @@ def test_a_reader_of_a_log_is_woken_by_a_notice(store: Store) -> None:
     with ThreadPoolExecutor() as pool:
         woken = [pool.submit(store.entries, "log", known, 60) for _ in range(3)]
         store.update("a", notify)
-        assert all(len(it.result(30)) == 1 for it in woken)
+        assert all(len(it.result(60)) == 1 for it in woken)
 
 
 def test_a_reader_blocks_in_redis_and_does_not_ask_again_and_again(redis_url: str) -> None:

@@ -67,7 +67,7 @@ def test_a_job_says_what_it_needs_of_its_dataset(job_store: JobStore) -> None:
 def test_what_no_worker_can_be_called_for_is_cancelled(job_store: JobStore) -> None:
     with pytest.raises(UnavailableError, match="refused"):
         Dispatcher(job_store, Called(redis.ConnectionError("refused"))).submit(TRAIN, Body())
-    wait_until(lambda: not job_store.entries(), 20, "the job to be cancelled")
+    wait_until(lambda: not job_store.entries(), 60, "the job to be cancelled")
 
 
 def test_what_was_refused_does_not_begin_later_where_the_answer_of_redis_was_lost(redis_url: str) -> None:
@@ -86,7 +86,7 @@ def test_what_was_refused_does_not_begin_later_where_the_answer_of_redis_was_los
     job_store = JobStore(Losing(redis_url, prefix=f"test-{uuid.uuid4().hex}:"))
     with pytest.raises(redis.TimeoutError):
         Dispatcher(job_store, Called()).submit(TRAIN, Body())
-    wait_until(lambda: not job_store.entries(), 20, "the job to be cancelled")
+    wait_until(lambda: not job_store.entries(), 60, "the job to be cancelled")
     assert job_store.open("another", JobKind.TRAINING)
 
 

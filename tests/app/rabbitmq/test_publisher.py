@@ -58,7 +58,7 @@ def test_a_silent_broker_is_tried_again(silent_port: int, monkeypatch: pytest.Mo
     monkeypatch.setattr(publisher_module, "_parameters", impatient)
     publisher = Publisher(f"amqp://user:user@127.0.0.1:{silent_port}/%2F")
     publisher.publish(Message("log", "{}", 60_000))
-    wait_until(lambda: publisher._n_failures >= 2, 20, "a second attempt")
+    wait_until(lambda: publisher._n_failures >= 2, 60, "a second attempt")
 
 
 def test_a_silent_broker_is_told_of(silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:

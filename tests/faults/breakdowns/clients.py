@@ -47,7 +47,7 @@ def leaves_a_training(g: Ground) -> None:
     model = g.workspace / "models" / client.detection
     leave(g, "seg/train", body, lambda: wait_until_queued_or_running(g, "running"))
     before = changed_at(model)
-    wait_until(lambda: changed_at(model) != before, 20, "the training to go on")
+    wait_until(lambda: changed_at(model) != before, 60, "the training to go on")
     assert g.player.state() == 1
     g.player.abort()
     assert_works(g)
@@ -88,7 +88,7 @@ def two_trainings(g: Ground) -> None:
         assert answer.status_code == 500
         assert "a process is running" in assert_explained(answer)
     before = changed_at(model)
-    wait_until(lambda: changed_at(model) != before, 20, "the first one to go on")
+    wait_until(lambda: changed_at(model) != before, 60, "the first one to go on")
     g.player.abort()
     assert first.result(ANSWER_LIMIT_S).json() == {"completed": False}
     assert_works(g, training=True)
@@ -147,7 +147,7 @@ def more_than_can_be_held(g: Ground) -> None:
     n = 130
     with frozen(g, "answering"), ThreadPoolExecutor(n) as pool:
         asked = [pool.submit(g.post, "seg/predict", g.volume.seg_predict_body(0), 90) for _ in range(n)]
-        wait_until(lambda: _n_entries(g) >= 40, 30, "many requests to be held")
+        wait_until(lambda: _n_entries(g) >= 40, 60, "many requests to be held")
         for _ in range(5):
             begin = time.monotonic()
             assert g.server.answers()
@@ -183,7 +183,7 @@ def aborted(path: str) -> Callable[[Ground], None]:
             assert answer.status_code in (200, 204), answer.text
             if path not in ("download/ctc", "dataset/generate"):
                 assert isinstance(answer.json()["completed"], bool)
-            g.wait_until_idle(5)
+            g.wait_until_idle()
         assert g.volume.check() == "ready"
         assert_models_are_whole(g)
         assert_works(g)
@@ -212,7 +212,7 @@ def aborted_upload_of_a_model_that_is_queued(g: Ground) -> None:
         assert len(list(uploads.iterdir())) == 1
         g.player.abort()
         assert asked.result(ANSWER_LIMIT_S).json() == {"completed": False}
-    wait_until(lambda: not list(uploads.iterdir()), 20, "the uploaded file to be removed")
+    wait_until(lambda: not list(uploads.iterdir()), 60, "the uploaded file to be removed")
     assert not (g.workspace / "models" / "faults" / "uploaded.pth").exists()
     assert_works(g)
 

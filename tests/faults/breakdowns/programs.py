@@ -58,7 +58,7 @@ def answering_worker_while_a_training_runs(g: Ground) -> None:
     assert "died" in assert_explained(asked.result(ANSWER_LIMIT_S))
     model = g.workspace / "models" / g.volume.detection
     before = changed_at(model)
-    wait_until(lambda: changed_at(model) != before, 20, "the training to go on")
+    wait_until(lambda: changed_at(model) != before, 60, "the training to go on")
     assert not training.done()
     g.player.abort()
     assert training.result(ANSWER_LIMIT_S).json() == {"completed": False}
@@ -72,7 +72,7 @@ def queued_requests_outlive_the_worker(g: Ground) -> None:
     wait_until_queued_or_running(g, "queued")
     kill(g, "answering")
     assert_explained(first.result(ANSWER_LIMIT_S))
-    assert all(other.result(30).json()["completed"] is True for other in others)
+    assert all(other.result(60).json()["completed"] is True for other in others)
     assert_works(g)
 
 
@@ -85,7 +85,7 @@ def answering_worker_while_labels_are_written(g: Ground) -> None:
             if t == 3:
                 time.sleep(0.01 * round_number)
                 kill(g, "answering")
-            answer = asked.result(30)
+            answer = asked.result(60)
             if answer.status_code == 200:
                 ledger.acknowledge(t, variant)
             else:
@@ -105,7 +105,7 @@ def training_worker_hangs(g: Ground) -> None:
     asked = train_long(g)
     before = g.server.pid("training")
     with frozen(g, "training"):
-        said = assert_explained(asked.result(30))
+        said = assert_explained(asked.result(60))
         assert "does not answer" in said
         assert "died" not in said
         assert g.player.state() == 0
@@ -130,9 +130,9 @@ def message_lost_with_a_worker(g: Ground) -> None:
     with frozen(g, "answering"):
         asked = g.player.later("seg/predict", g.volume.seg_predict_body(0))
         queues = job_store(g.server, 1)
-        wait_until(lambda: queues.llen("answering") or asked.done(), 15, "the message")
+        wait_until(lambda: queues.llen("answering") or asked.done(), 60, "the message")
         queues.delete("answering")
-    assert asked.result(30).json()["completed"] is True
+    assert asked.result(60).json()["completed"] is True
     assert_works(g)
 
 
@@ -148,10 +148,10 @@ def uwsgi_workers(g: Ground) -> None:
         pass
     else:
         assert answer.status_code != 200 or "error" in answer.json()
-    wait_until(g.server.answers, 20, "an answer")
+    wait_until(g.server.answers, 60, "an answer")
     assert g.player.state() == 1, "a training goes on without the process that was asked for it"
     g.player.abort()
-    g.wait_until_idle(10)
+    g.wait_until_idle()
     assert_works(g, training=True)
 
 
@@ -160,10 +160,10 @@ def uwsgi_master(g: Ground) -> None:
     kill(g, "uwsgi")
     with suppress(OSError):
         asked.result(ANSWER_LIMIT_S)
-    wait_until(g.server.answers, 25, "an answer")
+    wait_until(g.server.answers, 60, "an answer")
     assert g.player.state() == 1
     g.player.abort()
-    g.wait_until_idle(10)
+    g.wait_until_idle()
     assert_works(g)
 
 
@@ -172,7 +172,7 @@ def nginx(g: Ground) -> None:
     kill(g, "nginx")
     with suppress(OSError):
         asked.result(ANSWER_LIMIT_S)
-    wait_until(g.server.answers, 25, "an answer")
+    wait_until(g.server.answers, 60, "an answer")
     assert g.player.state() == 1
     g.player.abort()
     assert_works(g)
@@ -182,12 +182,12 @@ def epmd(g: Ground) -> None:
     [pid] = [p.pid for p in g.server.processes() if p.name() == "epmd"]
     os.kill(pid, signal.SIGKILL)
     assert_works(g)
-    wait_until(lambda: any(p.name() == "epmd" and p.pid != pid for p in g.server.processes()), 20, "epmd")
+    wait_until(lambda: any(p.name() == "epmd" and p.pid != pid for p in g.server.processes()), 60, "epmd")
 
 
 def everything_but_supervisord(g: Ground) -> None:
     kill(g, "training", "answering", "uwsgi", "nginx", "redis", "rabbitmq")
-    wait_until(g.server.answers, 30, "an answer")
+    wait_until(g.server.answers, 60, "an answer")
     assert_works(g, training=True)
 
 
@@ -195,9 +195,9 @@ def conversion(g: Ground) -> None:
     images = g.dataset() / "imgs.zarr"
     before = zarr.open_array(images, mode="r")[...]
     asked = g.player.later("dataset/generate", g.volume.generate_body())
-    wait_until(lambda: g.player.state() == 2 or asked.done(), 20, "the conversion")
+    wait_until(lambda: g.player.state() == 2 or asked.done(), 60, "the conversion")
     kill(g, "answering")
-    answer = asked.result(30)
+    answer = asked.result(60)
     if answer.status_code != 200:
         assert_explained(answer)
     assert (zarr.open_array(images, mode="r")[...] == before).all()
@@ -212,11 +212,11 @@ def export(g: Ground) -> None:
     body = g.volume.export_body(spots, 0, 5)
     with frozen(g, "answering"):
         asked = g.player.later("download/ctc", body)
-        wait_until(lambda: g.player.state() == 2, 15, "the export")
+        wait_until(lambda: g.player.state() == 2, 60, "the export")
         kill(g, "answering")
     # Its message still lies in the queue, or it was taken by the one that is dead.
     try:
-        answer = asked.result(30)
+        answer = asked.result(60)
     except OSError:
         pass
     else:
@@ -229,7 +229,7 @@ def a_worker_again_and_again(g: Ground) -> None:
     for _ in range(6):
         starts = _starts(g)
         kill(g, "answering")
-        wait_until(lambda starts=starts: _starts(g) > starts, 30, "another worker to be ready")
+        wait_until(lambda starts=starts: _starts(g) > starts, 60, "another worker to be ready")
     assert g.server.process.poll() is None, g.server.output()
     assert_works(g)
 

@@ -109,10 +109,10 @@ def train_long(ground: Ground, **changes: Any) -> "Future[requests.Response]":
     before = changed_at(model)
     if changes.get("is_livemode"):
         wait_until(
-            lambda: _jobs(ground, live=True, phase="running").keys() - sessions or asked.done(), 30, "the session"
+            lambda: _jobs(ground, live=True, phase="running").keys() - sessions or asked.done(), 60, "the session"
         )
     else:
-        wait_until(lambda: changed_at(model) != before or asked.done(), 30, "the first epoch")
+        wait_until(lambda: changed_at(model) != before or asked.done(), 60, "the first epoch")
     assert not asked.done(), asked.result().text
     return asked
 
@@ -145,7 +145,7 @@ def wait_until_queued_or_running(ground: Ground, phase: str, task: str = "") -> 
     def is_there() -> bool:
         return any(job.get("task", "").endswith(task) for job in _jobs(ground, phase=phase).values())
 
-    wait_until(is_there, 30, f"a job that is {phase}")
+    wait_until(is_there, 60, f"a job that is {phase}")
 
 
 def _jobs(ground: Ground, **fields: str | bool) -> dict[str, dict[str, Any]]:
