@@ -18,7 +18,7 @@ WEB = {"flask", "werkzeug", "celery", "kombu", "redis", "pika", "elephant_server
 CORE_ORDER: list[set[str]] = [
     {"errors", "progress", "words", "memory"},
     {"types", "io", "hardware", "plugins", "console"},
-    {"device"},
+    {"device", "slabs"},
     {"config"},
     {"keywords"},
     {"geometry", "components"},

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from elephant.config import ImageParams
+from elephant.slabs import extremes, in_slabs
 from elephant.types import Shape
 
 
@@ -66,13 +67,24 @@ def normalise(image: NDArray[np.generic], use_median: bool = False) -> Image:
     numpy.ndarray
         float32, of the same shape; all 0 if all intensities are equal.
     """
-    values = _aligned(image) if use_median and image.ndim == 3 else image
-    low, high = np.float32(values.min()), np.float32(values.max())
+    normal = np.empty(image.shape, dtype=np.float32)
+    if use_median and image.ndim == 3:
+        _align(image, normal)
+        image = normal
+    low, high = map(np.float32, extremes(image))
     if high <= low:
-        return np.zeros(image.shape, dtype=np.float32)
-    normal = values.astype(np.float32)
-    normal -= low
-    normal /= high - low
+        normal.fill(0)
+        return normal
+    width = high - low
+
+    def bring(slab: slice) -> None:
+        values = normal[slab]
+        if image is not normal:
+            values[...] = image[slab]
+        values -= low
+        values /= width
+
+    in_slabs(bring, image.shape)
     return normal
 
 
@@ -99,14 +111,17 @@ def darker_than(image: NDArray[np.generic], threshold: float) -> NDArray[np.bool
     return np.asarray(image < low + n_below)
 
 
-def _aligned(volume: NDArray[np.generic]) -> Image:
+def _align(volume: NDArray[np.generic], aligned: Image) -> None:
     """Shift each slice along Z to the median of the volume; slices with median 0 are unchanged."""
-    aligned = volume.astype(np.float32)
     overall, medians = _medians(volume)
-    for z, median in enumerate(medians):
-        if median != 0:
-            aligned[z] += overall - median
-    return aligned
+
+    def shift(slab: slice) -> None:
+        aligned[slab] = volume[slab]
+        for plane, median in zip(aligned[slab], medians[slab], strict=True):
+            if median != 0:
+                np.add(plane, overall - median, out=plane)
+
+    in_slabs(shift, volume.shape)
 
 
 def _medians(volume: NDArray[np.generic]) -> tuple[np.float32, list[np.float32]]:
@@ -115,9 +130,14 @@ def _medians(volume: NDArray[np.generic]) -> tuple[np.float32, list[np.float32]]
         values = volume.astype(np.float32)
         return np.median(values), [np.median(plane) for plane in values]
     # How often each value occurs says it in one pass.
-    n_values = int(volume.max()) + 1
-    counts = np.stack([np.bincount(plane.ravel(), minlength=n_values) for plane in volume])
-    return _median_of(counts.sum(axis=0)), [_median_of(count) for count in counts]
+    n_values = int(extremes(volume)[1]) + 1
+
+    def count(slab: slice) -> tuple[NDArray[np.int64], list[np.float32]]:
+        counts = [np.bincount(plane.ravel(), minlength=n_values) for plane in volume[slab]]
+        return np.sum(counts, axis=0), [_median_of(of_plane) for of_plane in counts]
+
+    counts, medians = zip(*in_slabs(count, volume.shape), strict=True)
+    return _median_of(np.sum(counts, axis=0)), [median for some in medians for median in some]
 
 
 def _median_of(counts: NDArray[np.int64]) -> np.float32:

@@ -14,6 +14,7 @@ from elephant.errors import InvalidInputError, ModelFileError
 from elephant.hardware import check_memory
 from elephant.models.ensemble import ModelCache
 from elephant.progress import CancelToken, ProgressReporter
+from elephant.slabs import extremes
 from elephant.types import Box, Shape, VoxelSize
 
 DEFAULT_CACHE_BYTES = 1 << 30
@@ -82,8 +83,8 @@ def check_output(values: NDArray[np.floating], model_path: Path) -> None:
     ModelFileError
         It produced NaN or infinity: some of its weights are so large that they overflow.
     """
-    # The least and the largest are NaN where any is.
-    if not np.isfinite([values.min(), values.max()]).all():
+    lines = values.reshape(-1, values.shape[-1])
+    if not np.isfinite(extremes(lines)).all():
         raise ModelFileError(
             f"the model {model_path.name} produces NaN or infinite values: its training diverged; reset it and train "
             f"it with a smaller learning rate"
