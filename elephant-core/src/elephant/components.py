@@ -10,16 +10,20 @@ He, Chao and Suzuki, IEEE Transactions on Image Processing 2008, doi:10.1109/TIP
 
 import itertools
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from elephant.slabs import SINGLE_PASS_VOXELS, in_slabs
 from elephant.types import FloatArray, Shape
 
 Integers = NDArray[np.int64]
+_RUNS = 1 << 14  # that are joined at a time, within the cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,46 +61,141 @@ def component_statistics(mask: NDArray[np.bool_], values: NDArray[np.floating]) 
     values
         Image whose mean is taken over each component, of the shape of `mask`.
     """
-    starts, stops, padded = _runs(mask)
-    n, component = _joined(starts, stops, padded)
-    index, length = np.stack(np.unravel_index(starts, padded), axis=-1), stops - starts
+
+    def copy(slab: slice, inside: NDArray[np.bool_]) -> None:
+        inside[...] = mask[slab]
+
+    return _measured(values, copy)
+
+
+def components_above(threshold: float, values: NDArray[np.floating]) -> ComponentStatistics:
+    """Label what is above a threshold, and measure it as :func:`component_statistics` does.
+
+    The mask is made slab by slab, and never as a whole.
+
+    Parameters
+    ----------
+    threshold
+        In the unit of `values`.
+    values
+        (Z), Y, X.
+    """
+
+    def compare(slab: slice, inside: NDArray[np.bool_]) -> None:
+        np.greater(values[slab], threshold, out=inside)
+
+    return _measured(values, compare)
+
+
+# Writes which voxels of a slab are inside of the mask, into an array of its shape.
+WriteMask = Callable[[slice, NDArray[np.bool_]], None]
+
+
+def _measured(values: NDArray[np.floating], write_mask: WriteMask) -> ComponentStatistics:
+    runs = _Runs.of(values, write_mask)
+    n, component = _joined(runs)
+    length = runs.stops - runs.starts
     count = np.bincount(component, length, n).astype(np.int64)
-    low, box_size = _boxes(component, n, index, length)
-    first, second = _sums(component, n, index - low[component], length)
+    low, box_size = _boxes(component, n, runs.index, length)
+    first, second = _sums(component, n, runs.index - low.T[:, component], length)
     each = count[:, None]
     mean = first / each
     moments = second / each[:, None] - mean[:, :, None] * mean[:, None, :]
-    measured = np.bincount(np.repeat(component, length), values[mask], n) / count
-    return ComponentStatistics(count, (low * each + first) / each, moments, box_size, measured)
+    mean_value = np.bincount(component, runs.total, n) / count
+    return ComponentStatistics(count, (low * each + first) / each, moments, box_size, mean_value)
 
 
-def _runs(mask: NDArray[np.bool_]) -> tuple[Integers, Integers, Shape]:
-    """Return where runs along X start and stop in a padded mask that is flattened, and the shape of that mask.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Runs:
+    """Runs of N lines of voxels along X.
 
-    It is padded by one voxel at the end of each axis but the first, so that there are no neighbours across an edge.
+    Attributes
+    ----------
+    shape
+        Of the image, padded by one voxel at the end of each axis but the first, so that there are no neighbours across
+        an edge.
+    starts, stops
+        Where each run starts and stops in a padded image that is flattened, (N,), ascending.
+    index
+        Of the first voxel of each run, (n, N).
+    total
+        Sum of the measured image over each run, (N,).
     """
-    shape = (mask.shape[0], *(size + 1 for size in mask.shape[1:]))
-    flat = np.zeros(1 + math.prod(shape), dtype=bool)  # a voxel before the first, too
-    flat[1:].reshape(shape)[tuple(slice(size) for size in mask.shape)] = mask
-    changes = np.flatnonzero(flat[1:] != flat[:-1])
-    return changes[::2], changes[1::2], shape
+
+    shape: Shape
+    starts: Integers
+    stops: Integers
+    index: Integers
+    total: FloatArray
+
+    @classmethod
+    def of(cls, values: NDArray[np.floating], write_mask: WriteMask) -> Self:
+        """Find the runs of a mask over an image, (Z), Y, X."""
+        shape = (values.shape[0], *(size + 1 for size in values.shape[1:]))
+
+        def find(slab: slice) -> tuple[Integers, Integers, Integers, FloatArray]:
+            padded = (slab.stop - slab.start, *shape[1:])
+            flat = np.zeros(1 + math.prod(padded), dtype=bool)  # a voxel before the first, too
+            inside = flat[1:].reshape(padded)[tuple(slice(size) for size in values.shape)]
+            write_mask(slab, inside)
+            changes = np.flatnonzero(flat[1:] != flat[:-1])
+            total = _totals(values[slab][inside], changes[1::2] - changes[::2])
+            changes += slab.start * math.prod(shape[1:])
+            starts, stops = changes[::2], changes[1::2]
+            return starts, stops, np.stack(np.unravel_index(starts, shape)), total
+
+        found = zip(*in_slabs(find, values.shape, SINGLE_PASS_VOXELS), strict=True)
+        return cls(shape, *(np.concatenate(parts, axis=-1) for parts in found))
 
 
-def _joined(starts: Integers, stops: Integers, padded: Shape) -> tuple[int, NDArray[np.int32]]:
+def _totals(values: NDArray[np.floating], length: Integers) -> FloatArray:
+    """Return the sum of the values of each run, of which there are some, one run after the other."""
+    if not len(length):
+        return np.empty(0)
+    return np.add.reduceat(values.astype(np.float64), np.cumsum(length) - length)
+
+
+def _joined(runs: _Runs) -> tuple[int, NDArray[np.int32]]:
     """Return how many components runs make up, and which of them each run belongs to."""
-    runs, pairs = np.arange(len(starts)), [np.empty((2, 0), dtype=np.int64)]
-    for shift in _lines_before(padded):
-        # Those whose last voxel is not before the neighbours of a run's first one, to those likewise at its end.
-        begin = np.searchsorted(stops, starts - shift)
-        n_touched = np.searchsorted(starts, stops - shift, side="right") - begin
+    starts, stops, lines = runs.starts, runs.stops, _lines_before(runs.shape)
+    pieces = in_slabs(lambda piece: _touching(starts, stops, piece, lines), starts.shape, _RUNS, _RUNS)
+    run, touched = np.concatenate(pieces, axis=1) if pieces else np.empty((2, 0), dtype=np.int64)
+    root = _roots(run, touched, len(starts))
+    tree = (np.cumsum(root == np.arange(len(root))) - 1)[root]
+    n_trees = int(tree.max(initial=-1)) + 1
+    # Few pairs are of two trees: only those are left to be joined.
+    one, other = tree[run], tree[touched]
+    differ = np.flatnonzero(one != other)
+    pairs = (one[differ], other[differ])
+    graph = coo_array((np.ones(len(differ), dtype=np.int8), pairs), shape=(n_trees, n_trees))
+    n, component = connected_components(graph, directed=False)
+    return int(n), component[tree]
+
+
+def _touching(starts: Integers, stops: Integers, piece: slice, lines: Sequence[int]) -> Integers:
+    """Return pairs of a run of a piece and one before it that touches it, (2, pairs)."""
+    runs, first, last = np.arange(piece.start, piece.stop), starts[piece], stops[piece]
+    pairs = [np.empty((2, 0), dtype=np.int64)]
+    for shift in lines:
+        # Those whose last voxel is not before the neighbours of a run's first one, to those likewise at its end. Only
+        # runs of the part that can be reached are searched.
+        low, high = np.searchsorted(stops, first[0] - shift), np.searchsorted(starts, last[-1] - shift, side="right")
+        begin = low + np.searchsorted(stops[low:high], first - shift)
+        n_touched = low + np.searchsorted(starts[low:high], last - shift, side="right") - begin
         run = np.repeat(runs, n_touched)
         pairs.append(
             np.stack([run, np.arange(len(run)) + np.repeat(begin - np.cumsum(n_touched) + n_touched, n_touched)])
         )
-    run, touched = np.concatenate(pairs, axis=1)
-    graph = coo_array((np.ones(len(run), dtype=np.int8), (run, touched)), shape=(len(runs), len(runs)))
-    n, component = connected_components(graph, directed=False)
-    return int(n), component
+    return np.concatenate(pairs, axis=1)
+
+
+def _roots(run: Integers, touched: Integers, n: int) -> Integers:
+    """Return the first run of the tree that each of `n` runs is in; each hangs on one that it touches, if any."""
+    root = np.arange(n)
+    root[run] = touched
+    while not np.array_equal(root, further := root[root]):
+        root = further
+    return root
 
 
 def _lines_before(padded: Shape) -> list[int]:
@@ -109,9 +208,9 @@ def _lines_before(padded: Shape) -> list[int]:
 
 def _boxes(component: NDArray[np.int32], n: int, index: Integers, length: Integers) -> tuple[Integers, Integers]:
     """Return the first corner and the size of each component's bounding box, both (n, axes)."""
-    low = np.full((index.shape[1], n), np.iinfo(np.int64).max)
+    low = np.full((len(index), n), np.iinfo(np.int64).max)
     high = np.zeros_like(low)
-    for axis, first in enumerate(index.T):
+    for axis, first in enumerate(index):
         is_x = axis == len(low) - 1
         np.minimum.at(low[axis], component, first)
         np.maximum.at(high[axis], component, first + length if is_x else first + 1)
@@ -126,15 +225,15 @@ def _sums(component: NDArray[np.int32], n: int, index: Integers, length: Integer
     Parameters
     ----------
     index
-        Of the first voxel of each run.
+        Of the first voxel of each run, (axes, runs).
     """
-    axes, steps = index.shape[1], length * (length - 1) // 2  # 0 + 1 + ... along a run
-    along = index * length[:, None]
-    along[:, -1] += steps
-    squares = index[:, -1] * steps + steps * (2 * length - 1) // 3
-    first: FloatArray = np.stack([np.bincount(component, column, n) for column in along.T], axis=-1)
+    axes, steps = len(index), length * (length - 1) // 2  # 0 + 1 + ... along a run
+    along = index * length
+    along[-1] += steps
+    squares = index[-1] * steps + steps * (2 * length - 1) // 3
+    first: FloatArray = np.stack([np.bincount(component, row, n) for row in along], axis=-1)
     second: FloatArray = np.empty((n, axes, axes))
     for i, j in itertools.combinations_with_replacement(range(axes), 2):
-        products = index[:, i] * along[:, j] + (squares if i == axes - 1 else 0)
+        products = index[i] * along[j] + (squares if i == axes - 1 else 0)
         second[:, i, j] = second[:, j, i] = np.bincount(component, products, n)
     return first, second

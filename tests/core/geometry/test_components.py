@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from elephant.components import component_statistics
+from elephant import components, slabs
+from elephant.components import component_statistics, components_above
 
 RNG = np.random.default_rng(0)
 NOISE = ndimage.gaussian_filter(RNG.normal(size=(12, 40, 50)), 1)
@@ -53,3 +54,17 @@ def test_voxels_do_not_touch_across_an_edge(voxels: tuple[tuple[int, int, int], 
         image[voxel] = 1
     check(image)
     assert len(component_statistics(image > 0.5, image).count) == 2
+
+
+@pytest.mark.parametrize("n_cores", [1, 2, 16])
+def test_components_reach_from_slab_to_slab(n_cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.random.default_rng(0).random((9, 1000, 1001), dtype=np.float32)
+    image[:, 500] = 1
+    monkeypatch.setattr(slabs, "n_cores", lambda: n_cores)
+    in_slabs = components_above(0.98, image), component_statistics(image > 0.98, image)
+    for size in ("SINGLE_PASS_VOXELS", "_RUNS"):
+        monkeypatch.setattr(components, size, image.size)
+    at_once = components_above(0.98, image)
+    for found in in_slabs:
+        for name in ("count", "mean_index", "moments", "box_size", "mean_value"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(at_once, name))
