@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.components import ComponentStatistics, component_statistics
+from elephant.components import ComponentStatistics, components_above
 from elephant.config import SpotParams
 from elephant.geometry import Block, Raster
 from elephant.types import Box, DetectedSpot, EarlierSpot, FloatArray, Spot, VoxelSize
@@ -63,20 +63,13 @@ def extract_spots(
     stored = np.array(params.voxel_size.last(n))
     zoom = np.ones(n) if ratio is None else np.asarray(ratio, dtype=np.float64)
     scale = stored * zoom
-    components = component_statistics(np.asarray(probability > params.p_thresh), probability)
+    components = components_above(params.p_thresh, probability)
     offset = (np.zeros(n) if origin is None else np.asarray(origin)) * stored + (zoom - 1) / 2 * stored
     large = np.flatnonzero(components.count >= _smallest_volume(params, scale))
     covariances, is_nucleus = _covariances(components, large, scale, params, stretch_z)
     kept = large[is_nucleus]
-    spots = [
-        _as_spot(pos, covariance, float(quality))
-        for pos, covariance, quality in zip(
-            components.mean_index[kept] * scale + offset,
-            covariances[is_nucleus],
-            components.mean_value[kept],
-            strict=True,
-        )
-    ]
+    pos = components.mean_index[kept] * scale + offset
+    spots = _as_spots(pos, covariances[is_nucleus], components.mean_value[kept])
     return len(components.count), spots
 
 
@@ -106,12 +99,13 @@ def _covariances(
     return covariances, is_nucleus
 
 
-def _as_spot(pos: FloatArray, covariance: FloatArray, quality: float) -> DetectedSpot:
-    n = len(pos)
-    full_pos, full_covariance = np.zeros(3), np.eye(3)
-    full_pos[3 - n :] = pos
-    full_covariance[3 - n :, 3 - n :] = covariance
-    return DetectedSpot(full_pos, full_covariance, quality)
+def _as_spots(pos: FloatArray, covariance: FloatArray, quality: FloatArray) -> list[DetectedSpot]:
+    """Return spots, given their centres, (N, n), covariances, (N, n, n), and qualities, (N,)."""
+    n_spots, n = pos.shape
+    all_pos, all_covariances = np.zeros((n_spots, 3)), np.tile(np.eye(3), (n_spots, 1, 1))
+    all_pos[:, 3 - n :] = pos
+    all_covariances[:, 3 - n :, 3 - n :] = covariance
+    return list(map(DetectedSpot, all_pos, all_covariances, quality.tolist()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
