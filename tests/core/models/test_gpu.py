@@ -53,12 +53,12 @@ def _rounded(layer: nn.Module) -> nn.Module:
     return layer.cuda().eval()
 
 
-def _assert_close(found: Tensor, expected: Tensor, share: float = 1 / 16) -> None:
-    """Compare within a rounding of the result, and of a share of the largest one, from what is added up."""
+def _assert_close(found: Tensor, expected: Tensor) -> None:
+    """Compare within a rounding: all values together, and none of them by more than a few roundings."""
     assert found.shape == expected.shape
-    assert torch.isfinite(found).all()
-    largest = float(expected.abs().max())
-    torch.testing.assert_close(found.float(), expected, rtol=2 * ROUNDING, atol=ROUNDING * largest * share)
+    difference, scale = found.float() - expected, expected.square().mean().sqrt()
+    assert float(difference.square().mean().sqrt()) <= ROUNDING * float(scale)
+    assert bool((difference.abs() <= 4 * ROUNDING * (expected.abs() + scale)).all())
 
 
 @needs_gpu
@@ -112,8 +112,7 @@ def test_two_images_of_which_the_second_is_enlarged(
     layer = _rounded(convolution(len(small), first + second, outputs, 3, slope=0))
     size = tuple(s * f for s, f in zip(small, factors, strict=True))
     x, joined = _image(second, small), Joined(_image(first, size), factors)
-    # The sums of weights are rounded, too.
-    _assert_close(_computed(layer, x, joined), _expected(layer, x, joined), share=1 / 3)
+    _assert_close(_computed(layer, x, joined), _expected(layer, x, joined))
 
 
 @needs_gpu
@@ -145,15 +144,19 @@ def test_pooling_is_exact(size: tuple[int, ...], factors: tuple[int, ...]) -> No
 @pytest.mark.usefixtures("own_kernels")
 @pytest.mark.parametrize("network", [DetectionNet, FlowNet])
 @pytest.mark.parametrize(("size", "keep"), [((32, 64, 96), 0), ((7, 50, 70), 2), ((64, 96), 0)], ids=str)
-def test_a_network(network: type[DetectionNet] | type[FlowNet], size: tuple[int, ...], keep: int) -> None:
+def test_a_network_is_as_close_to_float32_as_pytorchs(
+    network: type[DetectionNet] | type[FlowNet],
+    size: tuple[int, ...],
+    keep: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model = network(len(size), keep).cuda().eval()
     x = torch.rand(2, 1 if network is DetectionNet else 2, *size, device="cuda")
     expected, found = _expected(model, x, True), _computed(model, x, True)
-    if network is DetectionNet:
-        expected, found = expected.exp(), found.exp()
-    difference = (found - expected).abs()
-    assert float(difference.mean()) < 0.01
-    assert float(difference.max()) < 0.2
+    monkeypatch.setattr(gpu, "serves", lambda _: False)
+    theirs = _computed(model, x, True)
+    ours, others = ((out.float() - expected).square().mean() for out in (found, theirs))
+    assert 0 < float(ours) <= 1.5 * float(others)
 
 
 @needs_gpu
@@ -162,7 +165,8 @@ def test_changed_weights_are_used() -> None:
     layer = _rounded(convolution(3, 16, 16, 3, slope=0))
     x = _image(16, (4, 8, 16))
     _computed(layer, x)
-    layer.weight.data.mul_(2)
+    with torch.no_grad():
+        layer.weight.mul_(2)
     _assert_close(_computed(layer, x), _expected(layer, x))
 
 
@@ -181,7 +185,7 @@ def test_training_and_float32_are_pytorchs() -> None:
 def test_recorded_passes_give_the_same(network: type[DetectionNet] | type[FlowNet]) -> None:
     model = network(3, 1).cuda().train()
     replayed = ReplayedNetwork(model)
-    for step in range(6):
+    for step in range(8):
         x = torch.rand(2, 1 if network is DetectionNet else 2, 8, 32, 32 + 16 * (step % 2), device="cuda")
         found = []
         for run in (lambda x: replayed(x, NeverCancelled()), lambda x: _mixed(model, x)):
@@ -189,6 +193,7 @@ def test_recorded_passes_give_the_same(network: type[DetectionNet] | type[FlowNe
             out = run(x)
             out.float().square().mean().backward()
             found.append([out.detach().clone(), *(p.grad.clone() for p in model.parameters())])
+            del out  # it keeps the passes before, which a recording must not depend on
         for ours, theirs in zip(*found, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=0.02, atol=0.02 * float(theirs.abs().max()))
         with torch.no_grad():
