@@ -34,7 +34,7 @@ def mixed_precision(device: torch.device, *, trains: bool) -> AbstractContextMan
     float32, since some gradients that oneDNN finds in bfloat16 are wrong.
     """
     is_wanted = not _precision.is_float32 and not (trains and device.type == "cpu")
-    is_fast = is_wanted and _has_bfloat16(device)
+    is_fast = is_wanted and device_has_bfloat16(device)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_fast)
 
 
@@ -60,7 +60,7 @@ def choose_precision(name: str) -> None:
     _precision.is_float32 = name == "float32"
 
 
-def _has_bfloat16(device: torch.device) -> bool:
+def device_has_bfloat16(device: torch.device) -> bool:
     """Return whether a device computes in bfloat16 itself."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= _WITH_BFLOAT16

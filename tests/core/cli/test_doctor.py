@@ -1,5 +1,6 @@
 """What the doctor finds."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from core.cli.shell import Shell
 from core.cli.test_commands import install
 from elephant.cli import health
 from elephant.cli.health import Status, check_locks, check_packages, check_room, check_workspace
-from elephant.cli.health_gpu import Seen, explain
+from elephant.cli.health_gpu import Seen, explain, explain_kernels
 
 GPU = ("NVIDIA X, 24576 MiB, driver 550.1",)
 
@@ -50,6 +51,20 @@ def test_gpus_are_explained(seen: Seen, environment: Mapping[str, str], status: 
     assert finding.status is status
     assert words in finding.message
     assert bool(finding.remedy) == (status is not Status.OK)
+
+
+@pytest.mark.parametrize(
+    ("has_bfloat16", "why_not", "status", "words"),
+    [
+        (True, None, Status.OK, "compiled for the GPU"),
+        (True, "No module named 'cuda'", Status.WARNING, "several times as long.*No module named 'cuda'"),
+        (False, None, Status.OK, "no bfloat16"),
+    ],
+)
+def test_kernels_of_a_gpu_are_explained(has_bfloat16: bool, why_not: str | None, status: Status, words: str) -> None:
+    found = explain_kernels(has_bfloat16, why_not)
+    assert found.status is status
+    assert re.search(words, found.message)
 
 
 def test_packages_that_do_not_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

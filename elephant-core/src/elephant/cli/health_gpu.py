@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 
 from elephant.cli.health import Finding, ok, problem, warning
+from elephant.device import device_has_bfloat16
+from elephant.models.gpu.kernels import why_none
 from elephant.words import in_bytes
 
 _NAME = "device"
@@ -46,6 +48,8 @@ def check_devices(_workspace: Path | None) -> Iterator[Finding]:
     yield explain(seen, os.environ)
     if seen.by_torch:
         yield _try_out()
+        device = torch.device("cuda", 0)
+        yield explain_kernels(device_has_bfloat16(device), why_none(device))
     if torch.backends.mps.is_available():
         yield ok("mps", "Apple's GPU is available: --device mps uses it; auto uses the CPU")
 
@@ -117,6 +121,26 @@ def _try_out() -> Finding:
             "Close other programs that use it; nvidia-smi lists them.",
         )
     return ok("gpu", f"it works; {in_bytes(free)} of {in_bytes(total)} are free")
+
+
+def explain_kernels(has_bfloat16: bool, why_not: str | None) -> Finding:
+    """Return how fast predictions are on the GPU.
+
+    Parameters
+    ----------
+    why_not
+        Why it has none of this package's kernels; None where it has them.
+    """
+    name = "gpu kernels"
+    if not has_bfloat16:
+        return ok(name, "the GPU has no bfloat16, which takes compute capability 8.0: PyTorch computes in float32")
+    if why_not is None:
+        return ok(name, "this package's own are compiled for the GPU")
+    return warning(
+        name,
+        f"PyTorch's are used, and predictions take several times as long, since our own cannot be compiled ({why_not})",
+        "Install NVIDIA's compiler for this Python: pip install cuda-bindings",
+    )
 
 
 def _ask_driver() -> tuple[tuple[str, ...], str]:

@@ -112,23 +112,34 @@ class Kernels:
 
 
 def kernels_of(device: torch.device) -> Kernels | None:
-    """Return the kernels of a device; None, and a line in the log says why, where there can be none.
+    """Return the kernels of a device; None, and once a line in the log says why, where there can be none.
 
     None, too, on the GPUs of other makers, which PyTorch also calls CUDA devices.
     """
+    found = _compiled(device)
+    return found if isinstance(found, Kernels) else None
+
+
+def why_none(device: torch.device) -> str | None:
+    """Return why a device has no kernels; None where it has them."""
+    found = _compiled(device)
+    return found if isinstance(found, str) else None
+
+
+def _compiled(device: torch.device) -> Kernels | str:
     if torch.version.cuda is None:
-        return None
-    return _kernels_of(torch.cuda.current_device() if device.index is None else device.index)
+        return "PyTorch is not built for CUDA"
+    return _compiled_for(torch.cuda.current_device() if device.index is None else device.index)
 
 
 @cache
-def _kernels_of(index: int) -> Kernels | None:
+def _compiled_for(index: int) -> Kernels | str:
     try:
         with torch.cuda.device(index):
             return Kernels()
     except (ImportError, OSError, RuntimeError) as error:
-        logger.warning("PyTorch's layers, which are slower, compute instead of this package's own: %s", error)
-        return None
+        logger.warning("PyTorch's layers, which are several times slower, compute in place of our own: %s", error)
+        return str(error)
 
 
 def n_blocks(n: int, each: int = THREADS) -> int:
