@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from elephant import types as core
-from elephant_server.schemas.fields import covariance_xyz, covariance_zyx, vector_zyx, xyz
+from elephant_server.schemas.fields import covariance_zyx, ellipsoids_xyz, vector_zyx, xyz
 
 
 class Completed(BaseModel):
@@ -41,8 +41,8 @@ def found_spots(t: int, spots: Sequence[core.DetectedSpot]) -> dict[str, Any]:
     """Return the nuclei that were found at a timepoint as they are answered."""
     return {
         "spots": [
-            {"t": t, "pos": xyz(spot.pos), "covariance": covariance_xyz(spot.covariance), "quality": spot.quality}
-            for spot in spots
+            {"t": t, "pos": pos, "covariance": covariance, "quality": spot.quality}
+            for spot, pos, covariance in zip(spots, *ellipsoids_xyz(spots), strict=True)
         ]
     }
 

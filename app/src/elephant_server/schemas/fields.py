@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from elephant.config import Params
 from elephant.models.pretrained import VERSATILE
 from elephant.progress import CancelToken
-from elephant.types import FloatArray, Tag, VoxelSize
+from elephant.types import DetectedSpot, FloatArray, Tag, VoxelSize
 
 # Java's, in which the client counts.
 LARGEST_INT = 2**31 - 1
@@ -244,6 +244,13 @@ def covariance_xyz(matrix: FloatArray) -> list[float]:
     """Return a covariance of the core, (3, 3), Z, Y, X, as it is answered: row-major over X, Y, Z."""
     found: list[float] = matrix[::-1, ::-1].ravel().tolist()
     return found
+
+
+def ellipsoids_xyz(spots: Sequence[DetectedSpot]) -> tuple[list[list[float]], list[list[float]]]:
+    """Return the centres and the covariances of many spots as :func:`xyz` and :func:`covariance_xyz` do, at once."""
+    centres = np.array([spot.pos for spot in spots]).reshape(-1, 3)
+    covariances = np.array([spot.covariance for spot in spots]).reshape(-1, 9)
+    return centres[:, ::-1].tolist(), covariances[:, ::-1].tolist()
 
 
 def vector_zyx(vector: Sequence[float]) -> FloatArray:
