@@ -64,8 +64,8 @@ docs-serve: docs ## make it and show it at http://localhost:8000/, or at DOCS_PO
 docs-pictures: setup-dev ## draw its pictures anew, as the tutorial says; FOLDER=dir keeps what that makes
 	@cd docs && exec ../$(PYTHON_OF_VENV) -m _pictures $(abspath $(FOLDER))
 
-test: setup-dev ## run the tests, three files at a time; ARGS="-k name" goes to pytest
-	@exec $(PYTHON_OF_VENV) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: setup-dev ## run the tests, four files at a time; ARGS="-k name" goes to pytest
+	@exec $(PYTHON_OF_VENV) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-client: setup-dev ## play what a client with its default settings asks, on large movies; takes many minutes
 	@ELEPHANT_TEST_CLIENT=1 OMP_NUM_THREADS=$$(nproc) exec $(PYTHON_OF_VENV) -m pytest -rP tests/client/test_fresh_client.py tests/client/test_whole_story.py $(ARGS)

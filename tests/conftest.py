@@ -26,11 +26,13 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # In this order, so that no process is left alone with a long file at the end; what is not named is short. Files that
 # start servers or build the docs take minutes, most of it waiting.
 LONG = ("client", "stack", "docs", "faults", "bench", "embedded", "core/workflows", "core/test_pipeline", "core/models")
-# Files that play on the server that runs until the tests end: a start of it costs more than most of them.
-ON_THE_STACK = {
-    f"stack/test_{name}.py"
-    for name in ("auth", "dashboard", "data_story", "description", "endurance", "flow_story", "launcher", "live_story")
-} | {"stack/test_story.py", "stack/test_users.py"}
+# Files that play on the server that runs until the tests end: a start of it costs more than most of them. Those of a
+# set share one, in one process; all in one would be at it when everything else is done.
+ON_A_STACK = (
+    ("story", "endurance", "dashboard", "data_story", "flow_story", "live_story", "description"),
+    ("launcher", "auth", "users"),
+)
+SETS = {f"stack/test_{name}.py": number for number, names in enumerate(ON_A_STACK) for name in names}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,10 +40,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parent
     names = {item.path: item.path.relative_to(root).as_posix() for item in items}
 
-    def place(item: pytest.Item) -> tuple[int, bool]:
+    def place(item: pytest.Item) -> tuple[int, int]:
         name = names[item.path]
         order = next((place for place, long in enumerate(LONG) if name.startswith(long)), len(LONG))
-        return order, name not in ON_THE_STACK
+        return order, SETS.get(name, len(ON_A_STACK))
 
     items.sort(key=place)
 
@@ -51,7 +53,7 @@ class ByServer(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         name = nodeid.partition("::")[0].removeprefix("tests/")
-        return "client" if name.startswith("client/") else "stack" if name in ON_THE_STACK else name
+        return "client" if name.startswith("client/") else f"stack {SETS[name]}" if name in SETS else name
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer | None:
