@@ -234,9 +234,13 @@ def same_weights(first: bytes, second: bytes) -> bool:
     return list(some) == list(other) and all(torch.equal(some[key], other[key]) for key in some)
 
 
+@pytest.mark.parametrize("server", ["one process"], indirect=True)
 @pytest.mark.parametrize("n_keep_axials", range(-1, 7))
 def test_every_anisotropy(start: Start, n_keep_axials: int) -> None:
-    """The same movie with voxels of 1/2 to 64 times as long along Z, and what the client derives from that."""
+    """The same movie with voxels of 1/2 to 64 times as long along Z, and what the client derives from that.
+
+    What differs from server to server, how requests and jobs travel, all other stories show.
+    """
     client = anisotropic(start, n_keep_axials)
     read(client.reset_detection())
     assert client.train(client.annotated(0, client.movie.drawn(0)), n_crops=1)
