@@ -37,6 +37,14 @@ def in_turns(works: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
     return times
 
 
+def further(few: Sequence[float], many: Sequence[float], n: int) -> list[float]:
+    """Return what each of `n` more things took in each round, seconds.
+
+    0 where the noise of the rounds is larger than what was to be measured, as it may be for the smallest sizes.
+    """
+    return [max(of_many - of_few, 0.0) / n for of_few, of_many in zip(few, many, strict=True)]
+
+
 @dataclass(frozen=True)
 class Spread:
     """Something that was measured several times: its median, least and most."""

@@ -11,7 +11,7 @@ import torch
 from benchmarks import bodies
 from benchmarks.bench import DATASET, Bench
 from benchmarks.goals import goal
-from benchmarks.measuring import Row, Spread, Work, in_turns
+from benchmarks.measuring import Row, Spread, Work, further, in_turns
 from benchmarks.yardsticks import as_predicting, fitting, forward_pass, synchronous
 
 
@@ -32,10 +32,10 @@ def pace(bench: Bench, key: str, dataset: str, n_timepoints: int, size: tuple[in
         "all": partial(_predict, workspace, bench, dataset, f"0-{n_timepoints - 1}"),
     }
     times = in_turns(works, -(-bench.sizes.rounds // 2))
-    further = [(of_all - one) / (n_timepoints - 1) for one, of_all in zip(times["one"], times["all"], strict=True)]
-    numbers = {"s": min(further), "network s": min(times["network"]), "start and one timepoint s": min(times["one"])}
+    each = further(times["one"], times["all"], n_timepoints - 1)
+    numbers = {"s": min(each), "network s": min(times["network"]), "start and one timepoint s": min(times["one"])}
     work = f"`elephant predict` of {n_timepoints} timepoints, each further one"
-    ratios = Spread.of_ratios(further, times["network"])
+    ratios = Spread.of_ratios(each, times["network"])
     return Row(key, work, ratios, "the detection network alone", goal(key), numbers)
 
 

@@ -57,7 +57,7 @@ def memory(bench: Bench) -> Iterator[Row]:
     work = f"memory of a `seg/predict` request, {' x '.join(map(str, shape))}, more than before it"
     yield Row("memory", work, Spread.of([peak]), "MiB", goal("memory"))
     work = "memory that the server still has of it a minute later"
-    yield Row("memory-kept", work, Spread.of([kept]), "MiB", goal("memory-kept"), {"waited s": waited})
+    yield Row("memory-kept", work, Spread.of([max(kept, 0.0)]), "MiB", goal("memory-kept"), {"waited s": waited})
 
 
 def _left(watch: Watch, limit_s: float) -> tuple[float, float]:

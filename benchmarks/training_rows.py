@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from benchmarks import bodies
 from benchmarks.bench import DATASET, Bench
-from benchmarks.measuring import Row, Work, in_turns, row_of_ratios
+from benchmarks.measuring import Row, Work, further, in_turns, row_of_ratios
 from benchmarks.yardstick_process import Yardstick, in_processes
 from benchmarks.yardsticks import fitting
 from elephant.config import AugmentationParams, DetectionTrainingParams, ImageParams, LabelParams, LoopParams
@@ -72,7 +72,7 @@ def _served_row(bench: Bench, size: Size, key: str, work: str) -> Row:
         works: dict[str, Work] = {"few": trainings[_FEW], **plain, "many": trainings[n_many]}
         works |= {f"{name} again": round_ for name, round_ in plain.items()}
         times = in_turns(works, bench.sizes.rounds)
-    steps = [(many - few) / (n_many - _FEW) for few, many in zip(times["few"], times["many"], strict=True)]
+    steps = further(times["few"], times["many"], n_many - _FEW)
     around = {name: list(map(fmean, zip(times[name], times[f"{name} again"], strict=True))) for name in plain}
     starts = median(few - _FEW * step for few, step in zip(times["few"], steps, strict=True))
     return row_of_ratios(key, work, "T", {**around, "ours": steps}, **{"s before and after the steps": starts})

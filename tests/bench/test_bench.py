@@ -15,7 +15,7 @@ from benchmarks import equality, gpu_rows, yardsticks
 from benchmarks.__main__ import main
 from benchmarks.bench import Bench
 from benchmarks.groups import CPU_GROUPS
-from benchmarks.measuring import Curve, Row, Spread, in_turns
+from benchmarks.measuring import Curve, Row, Spread, further, in_turns
 from benchmarks.movies import QUICK, probability_map, provide
 from benchmarks.page import in_words
 from benchmarks.precision import FLOAT32
@@ -109,6 +109,10 @@ def test_figures_and_lines() -> None:
     slope, intercept, r2 = Curve("c", "C", "x", "y", [(1, 3), (2, 5), (3, 7)]).fit()
     assert (slope, intercept, r2) == pytest.approx((2, 1, 1))
     assert Curve("c", "C", "x", "y", [(1, 1), (2, 4), (3, 1)]).fit()[2] == pytest.approx(0)
+
+
+def test_each_further_thing_takes_no_less_than_nothing() -> None:
+    assert further([2, 3], [6, 1], 4) == [1, 0]
 
 
 def test_a_map_has_the_cells_that_were_asked_for() -> None:
