@@ -139,6 +139,23 @@ def test_layers_in_bfloat16(size: tuple[int, ...], with_gradients: bool) -> None
 
 
 @needs_bfloat16
+def test_an_image_keeps_the_digits_that_bfloat16_has_not() -> None:
+    """A kernel finds what is smaller than the last digit of bfloat16 in a bright image."""
+    layer = Convolution3d(1, 16, 3, padding=1)
+    with torch.no_grad():
+        layer.weight[:] = 0
+        layer.weight[..., 1, 1, :2] = torch.tensor([-1.0, 1.0])
+        layer.bias[:] = 0.001
+    image = 0.9 + torch.rand(1, 1, 5, 6, 7) / 1000
+    with torch.no_grad():
+        exact = layer(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = layer(image)
+    assert found.dtype == torch.bfloat16
+    assert off(found.float()[..., 1:], exact[..., 1:]) < 2**-8
+
+
+@needs_bfloat16
 def test_moments_of_many_values_in_bfloat16() -> None:
     x = (torch.rand(1, 8, 40, 300, 300) < 0.01).to(torch.bfloat16) + 0.0625
     layer = Normalisation(8, 8)

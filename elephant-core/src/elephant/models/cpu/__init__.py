@@ -93,6 +93,10 @@ class _Convolution(_ConvNd):
         if self._projects:
             return _project(x, self.weight, self.bias)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        if x.dtype != dtype and joined is None and added is None and not torch.is_grad_enabled():
+            # The network's image: with 8 significant bits, its values would move the centres of spots.
+            kernels = self._kernels(None, x.dtype)
+            return convolve(x, kernels.own, kernels.bias, self.slope).to(dtype)
         kernels = self._kernels(joined, dtype)
         x = x.to(dtype)
         if joined is None or kernels.enlarging is None:
@@ -130,7 +134,6 @@ class _Convolution(_ConvNd):
 
     def _prepare(self, joined: Joined | None, dtype: torch.dtype) -> _Kernels:
         weight, bias = self._scaled()
-        bias = None if bias is None else bias.to(dtype)
         if joined is None:
             return _Kernels(channels_last(weight.to(dtype)), None, bias)
         n_skip = joined.skip.shape[1]

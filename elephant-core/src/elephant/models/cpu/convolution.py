@@ -48,7 +48,7 @@ def convolve(
     weight
         (outputs, inputs, (kZ), kY, kX), odd along every axis, of the type of `x`.
     bias
-        (outputs,), or none.
+        (outputs,), of the type of `x` or float32, or none.
     slope
         What negative results are multiplied by: 0 for a ReLU, more for a leaky one; none: they stay as they are.
     added
@@ -183,7 +183,8 @@ def _add_and_rectify(
         )
         return channels_last(out)
     torch.ops.mkldnn._convolution_pointwise_.binary(
-        *(added, x, weight, bias, padding, ones, ones, 1),
+        # Here, PyTorch does not let oneDNN take a bias of another type.
+        *(added, x, weight, None if bias is None else bias.to(x.dtype), padding, ones, ones, 1),
         *("add", 1.0, "relu" if slope == 0 else None, [], None),
     )
     return functional.leaky_relu_(added, slope) if slope else added
