@@ -6,6 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from elephant_server.deploy.credentials import with_secrets
@@ -24,6 +25,7 @@ def test_an_option_that_cannot_be_used_is_explained(tmp_path: Path, capsys: pyte
     assert said.startswith("Cannot serve: ELEPHANT_GPU: expected `all`, an index (0)")
     assert 'got "first"' in said
     assert not (tmp_path / "workspace").exists()
+    assert not any("elephant_server.embedded.worker" in child.cmdline() for child in psutil.Process().children())
 
 
 def test_only_the_lock_is_told_of_as_what_cannot_be_written(tmp_path: Path) -> None:
@@ -42,7 +44,7 @@ def test_a_token_that_is_not_there_is_told_of_where_users_have_no_numbers(
 
 def test_a_broker_that_is_not_started_may_have_any_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Settings] = []
-    monkeypatch.setattr(server, "_run", lambda settings, _: started.append(settings))
+    monkeypatch.setattr(server, "_run", lambda settings, *_: started.append(settings))
     (port,) = free_ports(1)
     everywhere = "0.0.0.0"  # noqa: S104 - nothing listens there
     server.serve(Settings(workspace=tmp_path, bind_address=everywhere, http_port=port, rabbitmq_password="user"))

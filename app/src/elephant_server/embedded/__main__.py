@@ -7,6 +7,7 @@ import click
 
 from elephant.errors import ElephantError
 from elephant.memory import uncollected
+from elephant_server.embedded.spawning import started_early
 
 _HELP = """Serve the ELEPHANT client of Mastodon without the whole stack.
 
@@ -21,16 +22,16 @@ Example:
 
 def serve(port: int | None, workspace: Path | None, gpu: str | None) -> int:
     """Run the command."""
-    with uncollected():
-        from elephant_server.embedded.server import serve as run
-        from elephant_server.settings import load_settings
-
     given = {"http_port": port, "workspace": workspace, "gpu": gpu}
-    try:
-        run(load_settings(**{name: value for name, value in given.items() if value is not None}))
-    except ElephantError as error:
-        click.echo(f"Cannot serve: {error}", err=True)
-        return 1
+    with started_early() as first:
+        with uncollected():
+            from elephant_server.embedded.server import serve as run
+            from elephant_server.settings import load_settings
+        try:
+            run(load_settings(**{name: value for name, value in given.items() if value is not None}), first)
+        except ElephantError as error:
+            click.echo(f"Cannot serve: {error}", err=True)
+            return 1
     return 0
 
 

@@ -17,6 +17,7 @@ from elephant_server.deploy.folders import hold, make_folder
 from elephant_server.deploy.foreground import say, stop_on_signals
 from elephant_server.deploy.preflight import Listener, require_free
 from elephant_server.device_memory import device_memory
+from elephant_server.embedded.spawning import Process
 from elephant_server.embedded.workers import WorkerProcesses
 from elephant_server.errors import StackError
 from elephant_server.feed import ActivityFeed, FeedPublisher
@@ -46,8 +47,13 @@ MOST_CONNECTIONS = 1000 if CAN_POLL else 400
 _TOKEN_IN_PATH = re.compile(r"/t/[^/\s]+")
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, first: Process | None = None) -> None:
     """Start the server, print its address, and run until it is asked to stop.
+
+    Parameters
+    ----------
+    first
+        The process of a worker, where one has been started already.
 
     Raises
     ------
@@ -67,7 +73,7 @@ def serve(settings: Settings) -> None:
         settings = with_secrets(settings, with_broker=False)
         require_free([Listener("http_port", settings.listens_at, settings.http_port)])
         _choose_gpus(settings)
-        _run(settings, stop)
+        _run(settings, stop, first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +92,12 @@ class Parts:
     workers: WorkerProcesses
 
 
-def put_together(settings: Settings) -> Parts:
+def put_together(settings: Settings, first: Process | None = None) -> Parts:
     """Start the workers and the reaper, and wire the application to them; nothing listens yet."""
     store = MemoryStore()
     job_store, feed, messages = JobStore(store), ActivityFeed(store), messages_if_any(settings)
     set_up_logging(settings, messages, FeedPublisher(feed))
-    workers = WorkerProcesses(settings, store)
+    workers = WorkerProcesses(settings, store, first=first)
     workers.start()
 
     from elephant_server.main import make_app, start_reaper
@@ -102,10 +108,10 @@ def put_together(settings: Settings) -> Parts:
     return Parts(make_app(services), workers)
 
 
-def _run(settings: Settings, stop: threading.Event) -> None:
+def _run(settings: Settings, stop: threading.Event, first: Process | None = None) -> None:
     say("Starting ...")
     with uncollected():
-        parts = put_together(settings)
+        parts = put_together(settings, first)
         server = _listen(parts.app, settings)
     http = threading.Thread(target=server.run, name="http", daemon=True)
     http.start()

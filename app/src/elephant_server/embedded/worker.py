@@ -33,11 +33,19 @@ ORPHANED = 3
 def main() -> int:
     """Work until the server's process says that it is enough."""
     reading, writing = _take_pipes()
+    life = _Life()
+    _set_signals(life)
     with uncollected():
-        queue, settings = pickle.load(reading)  # noqa: S301 - the server's process has started this one
-        questions, life = Questions(reading, writing), _Life()
+        import torch  # noqa: F401 - meanwhile the server's process reads its settings
+
+        try:
+            queue, settings = pickle.load(reading)  # noqa: S301 - the server's process has started this one
+        except EOFError:
+            return ORPHANED
+        if settings.cuda_visible_devices is not None:  # read when a GPU is looked for
+            os.environ["CUDA_VISIBLE_DEVICES"] = settings.cuda_visible_devices
+        questions = Questions(reading, writing)
         threading.Thread(target=_listen, args=(questions, life), name="answers", daemon=True).start()
-        _set_signals(life)
         if settings.keep_memory_seconds:
             keep_memory()
         worker, flush = _make_worker(queue, settings, questions)

@@ -7,8 +7,6 @@ some 200 MiB for PyTorch alone.
 
 import logging
 import pickle
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -17,6 +15,7 @@ from queue import SimpleQueue
 from typing import IO, cast
 
 from elephant_server.embedded.channel import Answers
+from elephant_server.embedded.spawning import COMMAND, Process, start_process
 from elephant_server.jobs.reaper import drop_dead
 from elephant_server.jobs.records import JobKind
 from elephant_server.jobs.store import JobStore
@@ -26,8 +25,6 @@ from elephant_server.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# Without what Python puts in front of its path by itself: the current folder may hold anything.
-COMMAND = (sys.executable, "-P", "-m", "elephant_server.embedded.worker")
 # Of workers that are asked to end.
 STOP_S = 30.0
 # Between two starts of a worker that ends soon.
@@ -47,10 +44,19 @@ class WorkerProcesses:
         The state, which the workers ask for.
     command
         What runs a worker.
+    first
+        The process of the worker that answers, where it has been started already.
     """
 
-    def __init__(self, settings: Settings, store: MemoryStore, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: MemoryStore,
+        command: Sequence[str] = COMMAND,
+        first: Process | None = None,
+    ) -> None:
         self._workers = {kind.queue: _Worker(kind.queue, settings, store, command) for kind in JobKind}
+        self._workers[JobKind.INTERACTIVE.queue].started = first
 
     def call(self, queue: str) -> None:
         """Call the worker of a queue."""
@@ -88,6 +94,8 @@ class _Worker:
 
     def __init__(self, queue: str, settings: Settings, store: MemoryStore, command: Sequence[str]) -> None:
         self.has_failed = False
+        # What has been started, and does not know its queue yet.
+        self.started: Process | None = None
         self._queue = queue
         self._settings = settings
         self._steps = StoreSteps(store).steps()
@@ -99,7 +107,7 @@ class _Worker:
         # Until it is called first, it only has to be started.
         self._is_there = True
         self._has_worked = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._answers: Answers | None = None
         self._thread = threading.Thread(target=self._run, name=f"worker-{queue}", daemon=True)
 
@@ -152,7 +160,7 @@ class _Worker:
         calls.put(True)  # for what waits already, and was perhaps called for before
         self._is_there = False
         try:
-            process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
+            process, self.started = self.started or start_process(self._command), None
         except OSError as error:
             return str(error)
         reading, writing = cast("IO[bytes]", process.stdout), cast("IO[bytes]", process.stdin)
