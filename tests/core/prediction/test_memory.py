@@ -186,7 +186,7 @@ REALLY = """
 
 
 @pytest.mark.parametrize(
-    ("room", "outcome"), [(200, "found (3, 1024, 1024) True"), (6, "refused: the prediction needs")]
+    ("room", "outcome"), [(170, "found (3, 1024, 1024) True"), (6, "refused: the prediction needs")]
 )
 def test_a_machine_that_really_has_no_memory_left(tmp_path: Path, room: int, outcome: str) -> None:
     script = tmp_path / "really.py"

@@ -82,6 +82,15 @@ def test_blending_tiles_of_one_image_gives_the_image(
     np.testing.assert_allclose(blender.result(), image, atol=1e-5)
 
 
+def test_a_single_tile_is_the_image() -> None:
+    image = np.random.default_rng(0).random((9, 8, 7, 2), dtype=np.float32).transpose(3, 0, 1, 2)
+    boxes = tile_boxes((9, 8, 7), None, (1, 1, 1))
+    blender = Blender((9, 8, 7), boxes, 2)
+    blender.add(boxes[0], image)
+    np.testing.assert_array_equal(blender.result(), image)
+    assert blender.result().flags.c_contiguous
+
+
 def test_two_tiles_are_blended_linearly() -> None:
     boxes = tile_boxes((32,), (24,), (4,))
     blender = Blender((32,), boxes, 1)

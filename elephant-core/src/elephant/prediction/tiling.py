@@ -142,10 +142,17 @@ class Blender:
 
     def __init__(self, shape: Shape, boxes: Sequence[Box], n_channels: int) -> None:
         self._ramps = [_ramps_along(axis, boxes, shape[axis]) for axis in range(len(shape))]
-        self._sum: NDArray[np.float32] = np.zeros((n_channels, *shape), dtype=np.float32)
+        self._is_one = len(boxes) == 1
+        self._sum: NDArray[np.float32] | None = None
+        self._shape = (n_channels, *shape)
 
     def add(self, box: Box, values: NDArray[np.float32]) -> None:
-        """Add a tile, (C, (Z), Y, X), at its box."""
+        """Add a tile, (C, (Z), Y, X), at its box; a single one is taken as it is."""
+        if self._is_one:
+            self._sum = np.ascontiguousarray(values)
+            return
+        if self._sum is None:
+            self._sum = np.zeros(self._shape, dtype=np.float32)
         weight: NDArray[np.float32] = np.ones((1,) * len(box.size), dtype=np.float32)
         for axis, ramps in enumerate(self._ramps):
             along = [-1 if a == axis else 1 for a in range(len(box.size))]
@@ -154,6 +161,8 @@ class Blender:
 
     def result(self) -> NDArray[np.float32]:
         """Return the blended image, (C, (Z), Y, X)."""
+        if self._sum is None:
+            raise ValueError("no tile was added")
         return self._sum
 
 
