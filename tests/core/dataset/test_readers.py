@@ -106,7 +106,9 @@ def test_one_that_cannot_be_loaded_is_named_and_leaves_others_alone(
 def test_a_class_that_is_not_a_reader_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "Counting = 3\n", ENTRY, monkeypatch)
     assert "should be a subclass of" in str(installed_readers()[1][0])
-    with pytest.raises(InvalidInputError, match=r"one \(bigdataviewer\), got counting; the reader counting of"):
+    with pytest.raises(
+        InvalidInputError, match=r"one \(bigdataviewer, ome-zarr\), got counting; the reader counting of"
+    ):
         reader_of_movie(tmp_path / "a.count", "counting")
 
 

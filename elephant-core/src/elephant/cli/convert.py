@@ -17,9 +17,9 @@ from elephant.words import counted
 
 _HELP = """Make a dataset from a movie.
 
-MOVIE is an .h5 file of BigDataViewer, the master file of a split one, or its .xml, or a file of a format for which a
-package adds a reader. The .xml beside an .h5 says which sources and timepoints there are. DATASET is the folder to
-make, or a name below the workspace.
+MOVIE is an .h5 file of BigDataViewer, the master file of a split one, or its .xml, a folder of OME-Zarr, or a file of a
+format for which a package adds a reader. The .xml beside an .h5 says which sources and timepoints there are; the
+channels of OME-Zarr are its sources. DATASET is the folder to make, or a name below the workspace.
 Labels and predictions start empty. An interrupted conversion leaves the previous dataset unchanged.
 
 \b
@@ -27,6 +27,7 @@ Examples:
   elephant convert movie.h5 movie
   elephant convert movie.h5 /data/movie --uint16
   elephant convert movie.xml movie --setup 1
+  elephant convert movie.ome.zarr movie
   elephant convert movie.h5 movie --voxel-size 0.4 0.4 2 --unit micrometer
 """
 

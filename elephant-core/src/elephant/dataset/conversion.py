@@ -14,7 +14,7 @@ import numpy as np
 from elephant.config import ConversionParams
 from elephant.dataset.arrays import create_array, for_values, open_array
 from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, regions
-from elephant.dataset.readers import reader_of_movie
+from elephant.dataset.readers import BIGDATAVIEWER, reader_of_movie
 from elephant.dataset.readers.base import say_what_was_taken
 from elephant.dataset.readers.movie import Movie
 from elephant.dataset.source import DatasetSource, Fingerprint, differ, voxel_size_in_words
@@ -170,7 +170,7 @@ def _source(
     is_inside = folder.resolve() == destination.resolve()
     return DatasetSource(
         movie=movie.path.name,
-        reader=None if movie.plugin.is_own else movie.plugin.name,
+        reader=None if movie.plugin == BIGDATAVIEWER.plugin else movie.plugin.name,
         folder=None if is_inside else str(folder),
         setup=movie.reader.setup.id,
         setup_name=movie.reader.setup.name or None,

@@ -13,6 +13,7 @@ from elephant.dataset.conversion import convert
 from elephant.dataset.dataset import Dataset
 from elephant.dataset.from_array import ArrayLike, ArrayMovie, write_array
 from elephant.dataset.layout import IMAGES
+from elephant.dataset.readers import BIGDATAVIEWER, reader_of_movie
 from elephant.dataset.source import describe_difference, differ, voxel_size_in_words
 from elephant.errors import InvalidInputError, NotFoundError
 from elephant.io.atomic import TemporaryFolder
@@ -48,8 +49,8 @@ def open_dataset(
     Parameters
     ----------
     movie
-        A dataset's folder; a movie that `elephant convert` takes (``.h5``, ``.xml``); or an array, (T, (Z), Y, X) or a
-        single timepoint ((Z), Y, X): of NumPy, or one that can be read like it, such as an array of Zarr or Dask.
+        A dataset's folder; a movie that `elephant convert` takes (``.h5``, ``.xml``, OME-Zarr); or an array, (T, (Z),
+        Y, X) or a single timepoint ((Z), Y, X): of NumPy, or one that can be read like it, such as one of Zarr or Dask.
     folder
         Folder of a new dataset. By default a temporary one, which is removed with the returned object.
     voxel_size
@@ -73,7 +74,7 @@ def open_dataset(
     KeyboardInterrupt
         Ctrl-C; nothing is left of a dataset that was being made.
     """
-    if isinstance(movie, Dataset) or (isinstance(movie, Path | str) and Path(movie).is_dir()):
+    if isinstance(movie, Dataset) or (isinstance(movie, Path | str) and _is_dataset(Path(movie))):
         given = {"folder": folder, "axes": axes, "overwrite": overwrite or None, **params}
         return _opened(movie, voxel_size, [name for name, value in given.items() if value is not None])
     make: _Make
@@ -95,6 +96,11 @@ def open_dataset(
         return _made(make, _free_folder(Path(folder).absolute(), overwrite), wanted, Console(quiet))
     with TemporaryFolder() as temporary:
         return temporary.keep_for(_made(make, temporary.path / "movie", wanted, Console(quiet)))
+
+
+def _is_dataset(path: Path) -> bool:
+    """Tell whether a path is a dataset's folder, and no movie that is a folder."""
+    return path.is_dir() and ((path / IMAGES).exists() or reader_of_movie(path) == BIGDATAVIEWER)
 
 
 def as_voxel_size(value: Edges | None, n_dims: int) -> VoxelSize | None:

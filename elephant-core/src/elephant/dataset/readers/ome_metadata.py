@@ -1,0 +1,260 @@
+"""What the metadata of an OME-Zarr image says: its arrays, axes, channels and the size of a voxel.
+
+References
+----------
+Versions 0.1 to 0.5 of the specification, https://ngff.openmicroscopy.org.
+"""
+
+import json
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from elephant.dataset.readers.base import ViewSetup, by
+from elephant.errors import DatasetError
+from elephant.types import Shape, VoxelSize
+
+if TYPE_CHECKING:
+    import zarr
+
+METADATA = ("zarr.json", ".zattrs")
+SPACE = "zyx"
+_ORDER = "tczyx"
+_MOST_CHANNELS = 1000
+_LARGEST_BLOCK_BYTES = 2**30
+_LARGEST_METADATA_BYTES = 64 << 20
+# Other numbers become floats that hold them exactly; the conversion says how it scales those.
+DTYPES = {name: name for name in ("uint8", "uint16", "float32", "float64")}
+DTYPES |= {"int8": "float32", "int16": "float32", "float16": "float32", "int32": "float64", "uint32": "float64"}
+_METRES = {
+    "angstrom": 1e-10, "nanometer": 1e-9, "micrometer": 1e-6, "micron": 1e-6, "millimeter": 1e-3, "centimeter": 1e-2,
+    "meter": 1.0,
+}  # fmt: skip
+
+logger = logging.getLogger(__name__)
+
+
+class _Part(BaseModel):
+    """A part of the metadata; what is not needed is ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class _Transformation(_Part):
+    type: str = ""
+    scale: tuple[float, ...] | None = None
+
+
+class _Level(_Part):
+    path: str
+    transformations: tuple[_Transformation, ...] = Field((), alias="coordinateTransformations")
+
+
+class _Axis(_Part):
+    name: str
+    type: str | None = None
+    unit: str | None = None
+
+
+class _Multiscale(_Part):
+    axes: tuple[_Axis | str, ...] = ()
+    datasets: tuple[_Level, ...] = Field(min_length=1)
+    transformations: tuple[_Transformation, ...] = Field((), alias="coordinateTransformations")
+
+
+@dataclass(frozen=True, slots=True)
+class OmeImage:
+    """The image of full resolution, and its axes."""
+
+    array: "zarr.Array[Any]"
+    axes: tuple[_Axis, ...]
+    scale: tuple[float, ...] | None
+
+    def size(self, name: str) -> int:
+        """Return the length of an axis; 1 if there is none."""
+        return next((n for axis, n in zip(self.axes, self.array.shape, strict=True) if axis.name == name), 1)
+
+    def of_space(self, values: Sequence[int]) -> Shape:
+        """Return what is known of each axis of the array, of Z, Y, X alone."""
+        known = {axis.name: int(value) for axis, value in zip(self.axes, values, strict=True)}
+        return tuple(known.get(name, 1) for name in SPACE)
+
+
+def image_folder(path: Path) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a movie's image and its attributes: the movie's own, or that of its only series."""
+    found = attributes_of(path)
+    if "plate" in found:
+        raise DatasetError(f"{path.name} is a plate of many wells: choose one of its images, such as {path.name}/A/1/0")
+    if "multiscales" in found:
+        return path, found
+    if "bioformats2raw.layout" not in found:
+        raise DatasetError(
+            f"expected {path.name} to be an OME-Zarr image, but it has no `multiscales`: choose the folder within it "
+            "that has them, or export the movie as OME-Zarr again"
+        )
+    series = sorted((place for place in path.iterdir() if place.name.isdigit()), key=lambda place: int(place.name))
+    if len(series) != 1:
+        names = ", ".join(f"{path.name}/{place.name}" for place in series[:5])
+        raise DatasetError(f"{path.name} holds {len(series)} images: choose one of them ({names})")
+    return image_folder(series[0])
+
+
+def attributes_of(folder: Path) -> dict[str, Any]:
+    """Return the attributes of a group of Zarr format 2 or 3; those of OME, where they are apart.
+
+    Raises
+    ------
+    DatasetError
+        It has none, or they are damaged.
+    """
+    place = next((folder / name for name in METADATA if (folder / name).is_file()), None)
+    if place is None:
+        raise DatasetError(f"expected {folder.name} to be a Zarr group with attributes: check that it was copied whole")
+    try:
+        if place.stat().st_size > _LARGEST_METADATA_BYTES:
+            raise ValueError("it is too large")
+        content = json.loads(place.read_text(encoding="utf-8"))
+        found = content.get("attributes", {}) if place.name == "zarr.json" else content
+        found = found.get("ome", found)
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise DatasetError(
+            f"{place.name} of {folder.name} cannot be read ({in_a_line(error)}): copy the movie again"
+        ) from error
+    if not isinstance(found, dict):
+        raise DatasetError(f"expected {place.name} of {folder.name} to hold attributes: copy the movie again")
+    return found
+
+
+def full_resolution(folder: Path, attributes: Mapping[str, Any], path: Path) -> tuple[OmeImage, str]:
+    """Return a movie's image of full resolution and its path in its folder."""
+    found = attributes["multiscales"]
+    try:
+        multiscale = _Multiscale.model_validate(found[0])
+    except (ValidationError, LookupError, TypeError) as error:
+        raise DatasetError(
+            f"the `multiscales` of {path.name} are not those of an OME-Zarr image ({in_a_line(error)}): export the "
+            "movie again"
+        ) from error
+    if len(found) > 1:
+        logger.warning("%s has %d multiscale images, and the first is used", path.name, len(found))
+    level = multiscale.datasets[0]
+    parts = PurePosixPath(level.path).parts
+    if not parts or ".." in parts or level.path.startswith("/") or "\\" in level.path or ":" in level.path:
+        raise DatasetError(
+            f"expected the images of {path.name} to be in its folder, got the path {level.path!r}: export it again"
+        )
+    array = open_array(folder / level.path, path)
+    image = OmeImage(array, _axes(multiscale, array.ndim, path), _scale(multiscale, array.ndim))
+    _check(image, path)
+    return image, level.path
+
+
+def open_array(place: Path, path: Path) -> "zarr.Array[Any]":
+    """Open an array of a movie for reading.
+
+    Raises
+    ------
+    DatasetError
+        It is not there, is damaged, or needs a codec that is not installed.
+    """
+    import zarr  # noqa: PLC0415 - slow, and not needed to find a folder's movie
+
+    try:
+        return zarr.open_array(place, mode="r")
+    except Exception as error:  # each store, format and codec raises errors of its own
+        raise DatasetError(
+            f"the image {place.name} of {path.name} cannot be opened ({in_a_line(error)}): copy the movie again"
+        ) from error
+
+
+def _axes(multiscale: _Multiscale, n: int, path: Path) -> tuple[_Axis, ...]:
+    """Return the axes of an array of `n`: before version 0.3 always T, C, Z, Y, X."""
+    given = multiscale.axes or tuple(_ORDER)
+    axes = tuple(_Axis(name=axis) if isinstance(axis, str) else axis for axis in given)
+    axes = tuple(axis.model_copy(update={"name": _letter(axis)}) for axis in axes)
+    names = [axis.name for axis in axes]
+    if len(axes) != n or len(set(names)) != n or not set("yx") <= set(names) <= set(_ORDER):
+        said = ", ".join(axis if isinstance(axis, str) else axis.name for axis in given)
+        raise DatasetError(
+            f"expected the axes of {path.name} to be some of t, c, z, y and x, y and x among them, got {said} of an "
+            f"array with {n}: export the movie again"
+        )
+    return axes
+
+
+def _letter(axis: _Axis) -> str:
+    by_type = {"time": "t", "channel": "c"}
+    return by_type.get(axis.type or "", axis.name.lower())
+
+
+def _scale(multiscale: _Multiscale, n: int) -> tuple[float, ...] | None:
+    """Return the size of a voxel along each axis of the array; None if it is not known."""
+    given = [*multiscale.datasets[0].transformations, *multiscale.transformations]
+    scales = [each.scale for each in given if each.type == "scale" and each.scale is not None and len(each.scale) == n]
+    return tuple(math.prod(each) for each in zip(*scales, strict=True)) if scales else None
+
+
+def _check(image: OmeImage, path: Path) -> None:
+    array = image.array
+    if array.dtype.name not in DTYPES:
+        raise DatasetError(
+            f"expected images of {path.name} to be {', '.join(DTYPES)}, got {array.dtype}: convert the movie to uint16"
+        )
+    if min(array.shape) < 1 or image.size("c") > _MOST_CHANNELS:
+        raise DatasetError(
+            f"expected {path.name} to have voxels and at most {_MOST_CHANNELS} channels, got the shape {array.shape}: "
+            "export it again"
+        )
+    block = math.prod(array.chunks) * array.dtype.itemsize
+    if block > _LARGEST_BLOCK_BYTES:
+        raise DatasetError(
+            f"expected {path.name} to be stored in blocks of at most {_LARGEST_BLOCK_BYTES >> 30} GiB, got blocks of "
+            f"{by(array.chunks)}: export it with smaller chunks"
+        )
+
+
+def setups_of(image: OmeImage, attributes: Mapping[str, Any]) -> Iterator[ViewSetup]:
+    """Yield a source for each channel."""
+    size, unit = _voxel_size(image)
+    shape, names = image.of_space(image.array.shape), _channel_names(attributes)
+    for i in range(image.size("c")):
+        name = names[i] if i < len(names) else ""
+        yield ViewSetup(i, name, shape, size, unit, {"channel": name or str(i)})
+
+
+def _channel_names(attributes: Mapping[str, Any]) -> list[str]:
+    try:
+        return [str(channel.get("label", "")) for channel in attributes["omero"]["channels"]]
+    except (LookupError, TypeError, AttributeError):
+        return []
+
+
+def _voxel_size(image: OmeImage) -> tuple[VoxelSize | None, str]:
+    """Return the size of a voxel and its unit, that of X; units that differ are converted."""
+    units = {axis.name: (axis.unit or "").lower() for axis in image.axes}
+    if image.scale is None:
+        return None, ""
+    edges = {axis.name: edge for axis, edge in zip(image.axes, image.scale, strict=True) if axis.name in SPACE}
+    unit = units["x"]
+    for name in edges:
+        if units[name] == unit:
+            continue
+        if not {units[name], unit} <= set(_METRES):
+            logger.warning("The voxel size is not used: its units are %s", ", ".join(units[n] or "none" for n in edges))
+            return None, ""
+        edges[name] *= _METRES[units[name]] / _METRES[unit]
+    lengths = [edges.get(name, 1.0) for name in SPACE]
+    is_set = bool(unit) or set(lengths) != {1.0}  # without a unit, what is written where nothing is known
+    is_possible = all(math.isfinite(edge) and edge > 0 for edge in lengths)
+    return (VoxelSize(*lengths), unit) if is_set and is_possible else (None, "")
+
+
+def in_a_line(error: BaseException) -> str:
+    """Return the start of an error's text."""
+    words = " ".join(str(error).split())
+    return words[:200] or type(error).__name__

@@ -1,0 +1,167 @@
+"""OME-Zarr movies (NGFF): multiscale images in folders of Zarr format 2 or 3, sharded or not.
+
+References
+----------
+Moore et al., Histochemistry and Cell Biology 2023, doi:10.1007/s00418-023-02209-1.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elephant.dataset.readers.base import Reader, Region, check_memory, choose
+from elephant.dataset.readers.ome_metadata import (
+    DTYPES,
+    METADATA,
+    SPACE,
+    attributes_of,
+    full_resolution,
+    image_folder,
+    in_a_line,
+    open_array,
+    setups_of,
+)
+from elephant.errors import DatasetError, NotFoundError
+from elephant.progress import CancelToken, NeverCancelled
+
+if TYPE_CHECKING:
+    import zarr
+
+_MOST_FILES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class OmeZarrReader(Reader):
+    """Reads an OME-Zarr image, of which each channel is a source.
+
+    Attributes
+    ----------
+    image
+        The path of the array of full resolution within the movie.
+    axes
+        Names of the array's axes in their order, of t, c, z, y and x.
+    """
+
+    image: str
+    axes: str
+
+    @classmethod
+    def claims(cls, path: Path) -> bool:
+        """Return whether a folder has the metadata of an OME-Zarr image, plate or series of images."""
+        try:
+            found = attributes_of(path)
+        except DatasetError:
+            return False
+        return bool({"multiscales", "plate", "bioformats2raw.layout"} & set(found))
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        setup: int | None = None,
+        *,
+        fill_gaps: bool = False,
+        cancel: CancelToken = NeverCancelled(),  # noqa: B008 - has no state
+    ) -> "OmeZarrReader":
+        """Inspect a movie without reading its images.
+
+        Parameters
+        ----------
+        path
+            The folder.
+        setup
+            Number of the channel to read; None for the first.
+        fill_gaps
+            Blocks without a file are the fill value, as Zarr has it: there are no gaps.
+        cancel
+            Not asked: this takes no time.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such folder.
+        InvalidInputError
+            There is no such channel.
+        DatasetError
+            It is not an OME-Zarr image, or none that can be a movie.
+        """
+        del fill_gaps, cancel
+        if not path.is_dir():
+            raise NotFoundError(f"the movie {path} does not exist: check its name, or copy it")
+        folder, attributes = image_folder(path)
+        image, name = full_resolution(folder, attributes, path)
+        shape, chunks = image.of_space(image.array.shape), image.of_space(image.array.chunks)
+        check_memory(shape, path)
+        setups = tuple(setups_of(image, attributes))
+        chosen = choose(setups, setup, path)
+        return cls(
+            path=path,
+            image=(folder / name).relative_to(path).as_posix(),
+            axes="".join(axis.name for axis in image.axes),
+            shape=shape,
+            dtype=DTYPES[image.array.dtype.name],
+            n_timepoints=image.size("t"),
+            setup=chosen,
+            others=tuple(each for each in setups if each != chosen),
+            chunks=tuple(min(c, s) for c, s in zip(chunks, shape, strict=True)),
+        )
+
+    @contextmanager
+    def timepoint(self, t: int) -> Iterator["Timepoint"]:
+        """Open a timepoint for reading blocks of it."""
+        yield Timepoint(self, open_array(self.path / self.image, self.path), t)
+
+    def files(self) -> tuple[Path, ...]:
+        """Return the files with the metadata, and the first ones with voxels."""
+        folder = self.path / self.image
+        places = {*self._folders(), folder}
+        named = [place / name for place in places for name in (*METADATA, ".zarray") if (place / name).is_file()]
+        blocks = islice((path for path in folder.rglob("*") if path.is_file()), _MOST_FILES)
+        return tuple(sorted({*named, *blocks}))
+
+    def _folders(self) -> Iterator[Path]:
+        """Yield the movie's folder and those on the way to the array."""
+        folder = self.path
+        yield folder
+        for part in PurePosixPath(self.image).parts:
+            folder = folder / part
+            yield folder
+
+
+class Timepoint:
+    """An open timepoint of a movie."""
+
+    def __init__(self, movie: OmeZarrReader, array: "zarr.Array[Any]", t: int) -> None:
+        self._movie = movie
+        self._array = array
+        self._t = t
+
+    def __getitem__(self, region: Region) -> NDArray[Any]:
+        """Return a block of the values, (Z, Y, X), of the movie's type.
+
+        Raises
+        ------
+        DatasetError
+            The block is damaged.
+        """
+        movie = self._movie
+        wanted: dict[str, int | slice] = dict(zip(SPACE, region, strict=True))
+        wanted |= {"t": self._t, "c": movie.setup.id}
+        try:
+            values = np.asarray(self._array[tuple(wanted[name] for name in movie.axes)])
+        except Exception as error:  # codecs raise errors of their own
+            where = ", ".join(f"{s.start}-{s.stop - 1}" for s in region)
+            raise DatasetError(
+                f"expected every block of {movie.path.name} to be readable, but timepoint {self._t} is damaged within "
+                f"Z, Y, X = {where} ({in_a_line(error)}): copy the movie again, or export it again"
+            ) from error
+        left = [name for name in movie.axes if name in SPACE]
+        values = values.transpose([left.index(name) for name in SPACE if name in left])
+        missing = tuple(axis for axis, name in enumerate(SPACE) if name not in left)
+        return np.expand_dims(values, missing).astype(movie.dtype, copy=False)
