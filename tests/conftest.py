@@ -1,5 +1,6 @@
 """The real stack for tests that drive it as the client would."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 from elephant.device import choose_precision
 from stack.running import RunningServer, settings_of
+
+# Nothing goes of what is loaded before the first test: to look for it would take a sixth of the time, then and later.
+gc.disable()
 
 # Threads of networks as small as those of the tests wait more than they compute, the more so where others run beside.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -58,6 +62,12 @@ class ByServer(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer | None:
     return ByServer(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture
