@@ -38,6 +38,8 @@ class Bench:
         Whether the server is the whole stack.
     device
         What computes in this process; the server chooses by itself.
+    has_learnt
+        Whether the server's models have learnt from the whole movie.
     """
 
     folder: Path
@@ -45,6 +47,7 @@ class Bench:
     given: Path | None = None
     stack: bool = False
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    has_learnt: bool = False
     _ends: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> "Bench":

@@ -37,13 +37,14 @@ CPU_GROUPS: Mapping[str, Group] = MappingProxyType(
         "polls": request_rows.polls,
         "starting": starting_rows.starting,
         "memory": starting_rows.memory,
-        "equality": equality_rows.equality,
         "limited": limited_rows.limited,
         "whole-movie": movie_rows.whole_movie,
         "prediction-growth": growth_rows.prediction_growth,
         "update-growth": growth_rows.update_growth,
-        # Last: labels and outputs of all timepoints are in the dataset from then on.
+        # Labels and outputs of all timepoints are in the server's dataset from then on.
         "disk": storage_rows.disk,
+        # Of the models that have learnt there.
+        "equality": equality_rows.equality,
     }
 )
 GPU_GROUPS: Mapping[str, Group] = MappingProxyType(

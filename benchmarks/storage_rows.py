@@ -76,6 +76,7 @@ def disk(bench: Bench) -> Iterator[Row]:
     thorough = {"auto_bg_thresh": 0.1, "n_crops": max(1, n_steps // movie.n_timepoints)}
     server.post("seg/train", bodies.seg_train(DATASET, movie, spots, crop, **thorough))
     server.post("flow/train", bodies.flow_train(DATASET, movie, crop, n_steps))
+    bench.has_learnt = True
     for t in range(movie.n_timepoints):
         server.post("seg/predict", bodies.seg_predict(DATASET, movie, t, **kept))
         if t:
