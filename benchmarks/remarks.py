@@ -50,8 +50,8 @@ _ON_ALL = {
     "equality-centres": "One voxel at the threshold, more or less, moves the centre of a small nucleus by more; nine "
     "of ten move by less.",
     "gpu-floor": "It multiplies more than it reads: the products of a pass alone take 2.4 floors at the rate of large "
-    "matrices. The convolutions reach two fifths of that rate; normalising and pooling, which are passes of their own, take "
-    "a quarter of the time.",
+    "matrices. The convolutions reach two fifths of that rate; normalising and pooling, which are passes of their own, "
+    "take a quarter of the time.",
     "gpu-whole-movie": "The network waits for what lies beside it in one process: copies to and from the GPU, and what "
     "of reading and extracting holds Python's lock.",
     "gpus-training": "The polls themselves take about 1% of a core; what is more is noise: see the spread.",

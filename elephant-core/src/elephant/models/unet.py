@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from elephant.models.cpu import Convolution2d, Convolution3d, Joined, Normalisation, pool
+from elephant.models.cpu import Convolution2d, Convolution3d, Joined, Normalisation, make_room, pool
 
 NEGATIVE_SLOPE = 0.1
 MAX_GROUPS = 32
@@ -187,6 +187,8 @@ class UNet(nn.Module):
             x = pool(x, self._pool_size(level))
         x = self.base(x)
         for level, block in zip(reversed(range(N_LEVELS)), self.decoder, strict=True):
+            if level == 0:
+                make_room(x)
             x = block(x, Joined(skips.pop(), self._pool_size(level)))
         out: Tensor = self.out_conv(x)
         return out
