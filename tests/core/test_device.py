@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from elephant.device import choose_device, choose_precision, cpu_has_bfloat16, mixed_precision
+from elephant.device import choose_device, choose_precision, cpu_has_bfloat16, cpu_has_tiles, mixed_precision
 from elephant.errors import InvalidInputError
 
 
@@ -26,13 +26,25 @@ def test_a_cpu_computes_in_bfloat16_where_it_has_it_and_nobody_forbids_it() -> N
     with mixed_precision(CPU, trains=False):
         assert torch.is_autocast_enabled("cpu") == cpu_has_bfloat16()
     with mixed_precision(CPU, trains=True):
-        assert not torch.is_autocast_enabled("cpu")
+        assert torch.is_autocast_enabled("cpu") == (cpu_has_bfloat16() and not cpu_has_tiles())
     choose_precision("float32")
     try:
-        with mixed_precision(CPU, trains=False):
-            assert not torch.is_autocast_enabled("cpu")
+        for trains in (False, True):
+            with mixed_precision(CPU, trains=trains):
+                assert not torch.is_autocast_enabled("cpu")
     finally:
         choose_precision("auto")
+
+
+def test_a_processor_with_tiles_trains_in_bfloat16_where_they_are_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    for limit in ("DEFAULT", "AVX512_CORE_AMX", "AVX10_1_512_AMX"):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+        with mixed_precision(CPU, trains=True):
+            assert not torch.is_autocast_enabled("cpu")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
+    with mixed_precision(CPU, trains=True):
+        assert torch.is_autocast_enabled("cpu") == cpu_has_bfloat16()
 
 
 @pytest.mark.parametrize("variable", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])

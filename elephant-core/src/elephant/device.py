@@ -17,8 +17,9 @@ from elephant.memory import give_back_memory
 PRECISIONS = ("auto", "float32")
 
 _WITH_BFLOAT16 = (8, 0)
-# Parts of the names of oneDNN's sets of instructions that have it.
-_ISA_WITH_BFLOAT16 = ("BF16", "FP16", "AMX", "AVX10", "DEFAULT", "ALL")
+# Parts of the names of oneDNN's sets of instructions that have AMX's tiles, and bfloat16.
+_ISA_WITH_TILES = ("AMX", "DEFAULT", "ALL")
+_ISA_WITH_BFLOAT16 = ("BF16", "FP16", "AVX10", *_ISA_WITH_TILES)
 
 
 def best_device() -> torch.device:
@@ -30,12 +31,12 @@ def mixed_precision(device: torch.device, *, trains: bool) -> AbstractContextMan
     """Return a context in which convolutions compute in bfloat16 where that is fast, and which has no effect elsewhere.
 
     bfloat16 has the range of float32, so that gradients need no scaling. What has no such arithmetic would imitate it,
-    many times slower than float32: GPUs before compute capability 8.0, and most processors. A processor trains in
-    float32, since some gradients that oneDNN finds in bfloat16 are wrong.
+    many times slower than float32: GPUs before compute capability 8.0, and most processors. A processor with AMX trains
+    in float32: for its tiles oneDNN has other gradients, which nobody has checked.
     """
-    is_wanted = not _precision.is_float32 and not (trains and device.type == "cpu")
-    is_fast = is_wanted and device_has_bfloat16(device)
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_fast)
+    is_fast = not _precision.is_float32 and device_has_bfloat16(device)
+    is_checked = not (trains and device.type == "cpu" and cpu_has_tiles())
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_fast and is_checked)
 
 
 class _Precision:
@@ -69,10 +70,21 @@ def device_has_bfloat16(device: torch.device) -> bool:
 
 def cpu_has_bfloat16() -> bool:
     """Return whether the processor multiplies bfloat16, by AVX512 or AMX, and no variable forbids that."""
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
-    is_allowed = any(word in limit.upper() for word in _ISA_WITH_BFLOAT16)
     has = (getattr(torch.cpu, f"_is_{name}_supported", bool) for name in ("avx512_bf16", "amx_tile"))
-    return is_allowed and torch.backends.cpu.get_cpu_capability() == "AVX512" and any(ask() for ask in has)
+    is_wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return _is_allowed(*_ISA_WITH_BFLOAT16) and is_wide and any(ask() for ask in has)
+
+
+def cpu_has_tiles() -> bool:
+    """Return whether the processor multiplies bfloat16 by AMX, and no variable forbids that."""
+    ask: Callable[[], bool] = getattr(torch.cpu, "_is_amx_tile_supported", bool)
+    return _is_allowed(*_ISA_WITH_TILES) and cpu_has_bfloat16() and ask()
+
+
+def _is_allowed(*words: str) -> bool:
+    """Return whether oneDNN may use a set of instructions whose name has one of some words."""
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
+    return any(word in limit.upper() for word in words)
 
 
 def choose_device(name: str) -> torch.device:
