@@ -1,5 +1,8 @@
+import os
 import platform
 import re
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import torch
 
 from elephant.device import choose_device, choose_precision, cpu_has_bfloat16, cpu_has_tiles, mixed_precision
 from elephant.errors import InvalidInputError
+from elephant.hardware import ISA_VARIABLES, training_variables
 
 
 def test_a_gpu_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,9 +46,28 @@ def test_a_processor_with_tiles_trains_in_bfloat16_where_they_are_forbidden(monk
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
         with mixed_precision(CPU, trains=True):
             assert not torch.is_autocast_enabled("cpu")
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
+    assert training_variables() == {}  # what a person set stays
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
+    for name, value in training_variables().items():
+        monkeypatch.setenv(name, value)
     with mixed_precision(CPU, trains=True):
         assert torch.is_autocast_enabled("cpu") == cpu_has_bfloat16()
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch has no oneDNN here")
+def test_a_process_that_trains_leaves_tiles_out_before_it_computes() -> None:
+    program = """
+import os, torch
+from elephant.hardware import training_variables
+from elephant.models.unet import convolution
+os.environ.update(training_variables())
+with torch.no_grad(), torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
+    convolution(3, 16, 16, 3)(torch.rand(1, 16, 8, 32, 32))
+"""
+    free = {name: value for name, value in os.environ.items() if name not in ISA_VARIABLES}
+    done = subprocess.run([sys.executable, "-c", program], env=free, capture_output=True, text=True, check=True)
+    (used,) = re.findall(r"cpu,isa:(.*)", done.stdout)
+    assert "AMX" not in used
 
 
 @pytest.mark.parametrize("variable", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])

@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 import torch
 
 from elephant.errors import InvalidInputError, MemoryLimitError
-from elephant.hardware import available_bytes
+from elephant.hardware import ISA_VARIABLES, available_bytes
 from elephant.memory import give_back_memory
 
 PRECISIONS = ("auto", "float32")
@@ -31,8 +31,8 @@ def mixed_precision(device: torch.device, *, trains: bool) -> AbstractContextMan
     """Return a context in which convolutions compute in bfloat16 where that is fast, and which has no effect elsewhere.
 
     bfloat16 has the range of float32, so that gradients need no scaling. What has no such arithmetic would imitate it,
-    many times slower than float32: GPUs before compute capability 8.0, and most processors. A processor with AMX trains
-    in float32: for its tiles oneDNN has other gradients, which nobody has checked.
+    many times slower than float32: GPUs before compute capability 8.0, and most processors. With AMX a processor trains
+    in float32, since nobody has checked oneDNN's gradients there; see :func:`elephant.hardware.training_variables`.
     """
     is_fast = not _precision.is_float32 and device_has_bfloat16(device)
     is_checked = not (trains and device.type == "cpu" and cpu_has_tiles())
@@ -83,7 +83,7 @@ def cpu_has_tiles() -> bool:
 
 def _is_allowed(*words: str) -> bool:
     """Return whether oneDNN may use a set of instructions whose name has one of some words."""
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
+    limit = next(filter(None, map(os.environ.get, ISA_VARIABLES)), "DEFAULT")
     return any(word in limit.upper() for word in words)
 
 

@@ -1,6 +1,7 @@
 """The machine: how many cores and how much memory this process may use. Knows no PyTorch."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -8,6 +9,8 @@ import psutil
 from elephant.errors import InvalidInputError
 from elephant.memory import give_back_memory, kept_bytes
 
+# That limit the sets of instructions that oneDNN may use; the first one counts.
+ISA_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _GIB = 1 << 30
 # A process keeps what it has freed for itself only where that is less than this part of what is available besides.
 _KEPT_SHARE = 0.25
@@ -17,6 +20,15 @@ _CGROUP = Path("/sys/fs/cgroup")
 def n_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def training_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables that a process needs that trains, before it computes anything; none where a person set them.
+
+    They keep oneDNN from AMX, whose gradients in bfloat16 nobody has checked: it computes by AVX512 instead.
+    """
+    is_set = any(name in environment for name in ISA_VARIABLES)
+    return {} if is_set else {ISA_VARIABLES[0]: "AVX512_CORE_BF16"}
 
 
 def available_bytes() -> int:

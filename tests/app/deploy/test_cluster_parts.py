@@ -101,7 +101,8 @@ def test_a_pair_for_each_gpu(
     monkeypatch.setattr(workers, "n_gpus", lambda: n_gpus)
     found = workers.workers_of(member(**values), environment | {"OMP_NUM_THREADS": "4"})
     told_apart = [{"CUDA_VISIBLE_DEVICES": e, "ELEPHANT_GPU": e} if isinstance(e, str) else e for e in expected]
-    assert [worker.environment for worker in found] == [each for each in told_apart for _ in workers.QUEUES]
+    limit = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}  # of the one that trains
+    assert [worker.environment for worker in found] == [each | own for each in told_apart for own in (limit, {})]
     assert [worker.name for worker in found[:4]] == ["training", "answering", "training-2", "answering-2"][: len(found)]
 
 
@@ -110,6 +111,8 @@ def test_pairs_without_a_gpu_share_the_cores(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(workers, "n_cores", lambda: 8)
     assert {w.environment["OMP_NUM_THREADS"] for w in workers.workers_of(member(worker_pairs=3), {})} == {"2"}
     assert workers.workers_of(member(roles="web"), {}) == []
+    chosen = workers.workers_of(member(), {"DNNL_MAX_CPU_ISA": "AVX2"})
+    assert not any("ONEDNN_MAX_CPU_ISA" in each.environment for each in chosen)
 
 
 def test_every_worker_has_a_program() -> None:

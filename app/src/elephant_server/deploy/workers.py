@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
-from elephant.hardware import n_cores
+from elephant.hardware import n_cores, training_variables
 from elephant.io.locks import give_back, take
 from elephant_server.deploy.supervision import ProgramState
 from elephant_server.device_memory import gpu_uuid, n_gpus
@@ -78,9 +78,9 @@ def workers_of(settings: Settings, environment: Mapping[str, str] = os.environ) 
     devices = devices_of(settings, environment)
     n_pairs = settings.worker_pairs or max(1, len(devices))
     return [
-        Worker(f"{queue}-{pair + 1}" if pair else queue, queue, _variables(pair, n_pairs, devices, environment))
+        Worker(f"{queue}-{pair + 1}" if pair else queue, queue, _variables(pair, n_pairs, devices, environment) | own)
         for pair in range(n_pairs)
-        for queue in QUEUES
+        for queue, own in ((QUEUES[0], training_variables(environment)), (QUEUES[1], {}))
     ]
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import IO, TYPE_CHECKING
 
+from elephant.hardware import training_variables
 from elephant.memory import keep_memory, uncollected
 from elephant_server.embedded.channel import Questions
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("elephant_server.embedded.worker")
 
+TRAINING = "training"  # the queue
 FLUSH_S = 1.0
 ORPHANED = 3
 
@@ -44,6 +46,8 @@ def main() -> int:
             return ORPHANED
         if settings.cuda_visible_devices is not None:  # read when a GPU is looked for
             os.environ["CUDA_VISIBLE_DEVICES"] = settings.cuda_visible_devices
+        if queue == TRAINING:
+            os.environ.update(training_variables())
         questions = Questions(reading, writing)
         threading.Thread(target=_listen, args=(questions, life), name="answers", daemon=True).start()
         if settings.keep_memory_seconds:

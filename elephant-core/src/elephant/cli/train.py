@@ -1,5 +1,6 @@
 """``elephant train``: a model from spots, or from links."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from elephant.config import (
     FlowTrainingParams,
 )
 from elephant.errors import InvalidInputError
+from elephant.hardware import training_variables
 from elephant.progress import NoReporter, ProgressReporter
 from elephant.types import Tag
 from elephant.words import counted
@@ -86,6 +88,7 @@ def train(dataset: str, spots: tuple[Path, ...], links: tuple[Path, ...], model:
     from elephant.methods.outcome import Outcome
     from elephant.methods.starting import start_model
 
+    os.environ.update(training_variables())
     prepare_to_compute()
     opened = open_dataset(dataset, values["workspace"])
     values |= seen_voxels(values, opened)
