@@ -63,11 +63,6 @@ def kept_bytes() -> int:
 def give_back_memory() -> None:
     """Return to the system what this process has freed."""
     gc.collect()
-    give_back_holes()
-
-
-def give_back_holes() -> None:
-    """Return to the system what lies free between this process's arrays; they are taken again where they are needed."""
     if _trim is not None:
         _trim(0)
 
