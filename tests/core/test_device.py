@@ -14,6 +14,13 @@ from elephant.errors import InvalidInputError
 from elephant.hardware import ISA_VARIABLES, training_variables
 
 
+@pytest.fixture(autouse=True)
+def _no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin without a limit of instructions, such as a training in this process sets."""
+    for name in ISA_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
 def test_a_gpu_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (7, 5))
     with warnings.catch_warnings():

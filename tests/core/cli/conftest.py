@@ -5,12 +5,16 @@ import pytest
 from core.cli.shell import Shell
 from core.dataset.bdv import ramp, write_movie
 from elephant.cli.main import main
+from elephant.hardware import ISA_VARIABLES
 
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ELEPHANT_WORKSPACE", raising=False)
+    for name in ISA_VARIABLES:  # which a training sets: not beyond the test
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     monkeypatch.setenv("ELEPHANT_HOME", str(tmp_path))  # without the .env of a developer's checkout
     return Shell(tmp_path, capsys)
 
