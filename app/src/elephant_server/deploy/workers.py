@@ -21,7 +21,7 @@ from elephant_server.jobs.worker_registry import Member, RedisWorkerRegistry
 from elephant_server.settings import Settings, variable
 
 FOLDER = ".gpus"  # not a valid name of a machine
-QUEUES = ("training", "answering")
+QUEUES = TRAINING, ANSWERING = ("training", "answering")
 # A worker's heartbeat comes every two seconds, from a thread of its own.
 SILENT_S = 60.0
 
@@ -80,7 +80,7 @@ def workers_of(settings: Settings, environment: Mapping[str, str] = os.environ) 
     return [
         Worker(f"{queue}-{pair + 1}" if pair else queue, queue, _variables(pair, n_pairs, devices, environment) | own)
         for pair in range(n_pairs)
-        for queue, own in ((QUEUES[0], training_variables(environment)), (QUEUES[1], {}))
+        for queue, own in {TRAINING: training_variables(environment), ANSWERING: {}}.items()
     ]
 
 

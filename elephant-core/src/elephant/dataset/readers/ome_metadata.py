@@ -255,6 +255,9 @@ def _voxel_size(image: OmeImage) -> tuple[VoxelSize | None, str]:
 
 
 def in_a_line(error: BaseException) -> str:
-    """Return the start of an error's text."""
+    """Return the start of an error's text; of what is wrong with metadata, the first thing and where it is."""
+    if isinstance(error, ValidationError):
+        problem = error.errors()[0]
+        return f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].lower()}"
     words = " ".join(str(error).split())
     return words[:200] or type(error).__name__

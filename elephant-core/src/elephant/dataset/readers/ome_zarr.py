@@ -119,10 +119,9 @@ class OmeZarrReader(Reader):
 
     def files(self) -> tuple[Path, ...]:
         """Return the files with the metadata, and the first ones with voxels."""
-        folder = self.path / self.image
-        places = {*self._folders(), folder}
-        named = [place / name for place in places for name in (*METADATA, ".zarray") if (place / name).is_file()]
-        blocks = islice((path for path in folder.rglob("*") if path.is_file()), _MOST_FILES)
+        names = (*METADATA, ".zarray")
+        named = [place / name for place in self._folders() for name in names if (place / name).is_file()]
+        blocks = islice((path for path in (self.path / self.image).rglob("*") if path.is_file()), _MOST_FILES)
         return tuple(sorted({*named, *blocks}))
 
     def _folders(self) -> Iterator[Path]:
