@@ -99,7 +99,7 @@ class LabelParams(Params):
 
 
 class ConversionParams(Params):
-    """Conversion of a movie: values, axes and source."""
+    """Conversion of a movie: values, axes, and which part of it."""
 
     divisor: float | None = Field(
         None,
@@ -117,8 +117,20 @@ class ConversionParams(Params):
         le=2**31 - 1,
         description="number of the source (channel, angle) to use if the movie has several; by default the first",
     )
+    channel: str | None = Field(
+        None, min_length=1, max_length=1000, description="name of the source to use, in place of its number"
+    )
+    level: int = Field(
+        0, ge=0, le=1000, description="level of the movie's resolution pyramid to use; 0: full resolution"
+    )
+    t_start: int | None = Field(
+        None, ge=0, le=2**31 - 1, description="first timepoint to use, which becomes timepoint 0; by default the first"
+    )
+    t_end: int | None = Field(
+        None, ge=0, le=2**31 - 1, description="last timepoint to use, inclusive; by default the last"
+    )
     voxel_size: Voxel | None = Field(
-        None, description="physical voxel size, Z, Y, X; by default that of the movie's .xml"
+        None, description="physical voxel size, Z, Y, X; by default that of the movie, at the level that is used"
     )
     unit: str | None = Field(None, max_length=50, description="unit of the voxel size, such as micrometer")
     reader: str | None = Field(

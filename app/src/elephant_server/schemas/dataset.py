@@ -41,6 +41,10 @@ class DatasetGenerateBody(Body):
     is_uint16: bool | None = Field(None, description="store 16 bits; otherwise the values decide")
     divisor: Finite | None = parameter(ConversionParams, "divisor", ge=LEAST_LENGTH, le=FARTHEST)
     setup: int | None = parameter(ConversionParams, "setup")
+    channel: str | None = parameter(ConversionParams, "channel")
+    level: int = parameter(ConversionParams, "level")
+    t_start: int | None = parameter(ConversionParams, "t_start")
+    t_end: int | None = parameter(ConversionParams, "t_end")
     fill_gaps: bool = parameter(ConversionParams, "fill_gaps")
 
     def conversion(self) -> ConversionParams:
@@ -50,6 +54,10 @@ class DatasetGenerateBody(Body):
             is_2d=self.is_2d,
             dtype="uint16" if self.is_uint16 else "auto",
             setup=self.setup,
+            channel=self.channel,
+            level=self.level,
+            t_start=self.t_start,
+            t_end=self.t_end,
             fill_gaps=self.fill_gaps,
         )
 

@@ -60,18 +60,23 @@ def content_of(dataset: "Dataset") -> dict[str, Any]:
 
 def _origin(source: "DatasetSource | None") -> dict[str, Any]:
     """Return which source of its movie a dataset holds, and what the movie lacks; None if unknown."""
-    names = ("movie", "setup", "setup_name", "n_setups", "blank_timepoints", "unit")
+    names = ("movie", "setup", "setup_name", "n_setups", "level", "t_start", "t_end", "blank_timepoints", "unit")
     voxel = None if source is None else source.voxel_size
     found = {name: None if source is None else getattr(source, name) for name in names}
     return found | {"voxel_size": None if voxel is None else list(voxel.zyx[::-1])}
 
 
 def source_row(found: dict[str, Any]) -> dict[str, str]:
-    """Return a row for the source that was taken, where the movie has several."""
-    if (found["n_setups"] or 1) == 1:
-        return {}
-    name = f" ({found['setup_name']})" if found["setup_name"] else ""
-    return {"source": f"{found['setup']}{name}, one of {found['n_setups']}"}
+    """Return rows for the part of the movie that was taken, where that is not all of it."""
+    rows = {}
+    if (found["n_setups"] or 1) > 1:
+        name = f" ({found['setup_name']})" if found["setup_name"] else ""
+        rows["source"] = f"{found['setup']}{name}, one of {found['n_setups']}"
+    if found["level"]:
+        rows["level"] = f"{found['level']}, 0 being full resolution"
+    if found["t_start"] is not None:
+        rows["taken"] = f"timepoints {found['t_start']}-{found['t_end']} of the movie, counted from 0 here"
+    return rows
 
 
 def blank_row(found: dict[str, Any]) -> dict[str, str]:

@@ -27,7 +27,8 @@ Examples:
   elephant convert movie.h5 movie
   elephant convert movie.h5 /data/movie --uint16
   elephant convert movie.xml movie --setup 1
-  elephant convert movie.ome.zarr movie
+  elephant convert movie.ome.zarr movie --channel GFP --level 1
+  elephant convert movie.h5 movie --t-start 10 --t-end 19
   elephant convert movie.h5 movie --voxel-size 0.4 0.4 2 --unit micrometer
 """
 
@@ -75,7 +76,7 @@ command = Command(
         click.Argument(["movie"], type=click.Path(path_type=Path), metavar="MOVIE"),
         options.dataset_argument(),
         Option(["--uint16"], is_flag=True, help="Always store 16 bits: the same as --dtype uint16."),
-        options.voxel_size("that of the movie's .xml"),
+        options.voxel_size("that of the movie"),
         *options_of(ConversionParams, section="Options", leave_out=("voxel_size",)),
         Option(
             ["--overwrite"], is_flag=True, help="Replace an existing dataset, including its labels and predictions."

@@ -145,17 +145,19 @@ def _movie_in(folder: Path, mtime_ns: int) -> Path | None:  # noqa: ARG001
 def _inspect(folder: Path, shape: Sequence[int] | None) -> str:
     images = open_array(folder / IMAGES)
     found = (tuple(images.shape), images.dtype.name)
-    return _check_images(*found, shape) or _check_others(folder, *found) or READY
+    return _check_images(folder, *found, shape) or _check_others(folder, *found) or READY
 
 
-def _check_images(found: tuple[int, ...], dtype: str, shape: Sequence[int] | None) -> str:
+def _check_images(folder: Path, found: tuple[int, ...], dtype: str, shape: Sequence[int] | None) -> str:
     if len(found) not in (3, 4) or min(found) < 1:
         return f"expected {IMAGES} of shape T, Z, Y, X or T, Y, X, got {found}: {_AGAIN}"
     if dtype not in IMAGE_DTYPES:
         return f"expected {IMAGES} of type {' or '.join(IMAGE_DTYPES)}, got {dtype}: {_AGAIN}"
     if shape is not None and tuple(shape) != found:
+        source = DatasetSource.read(folder)
+        part = f" ({source.part} of {source.movie})" if source is not None and source.part else ""
         return (
-            f"expected {IMAGES} of shape {tuple(shape)}, that of the open movie, got {found}: "
+            f"expected {IMAGES} of shape {tuple(shape)}, that of the open movie, got {found}{part}: "
             f"choose the dataset that belongs to the movie (2D or 3D), or {_AGAIN}"
         )
     return ""

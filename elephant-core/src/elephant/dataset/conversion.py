@@ -85,16 +85,14 @@ def convert(
 def _convert(
     source: Path, destination: Path, params: ConversionParams, reporter: ProgressReporter, cancel: CancelToken
 ) -> None:
-    movie = reader_of_movie(source, params.reader).open(source, params.setup, cancel, fill_gaps=params.fill_gaps)
-    reader = movie.reader
-    say_what_was_taken(
-        movie.path, reader.setup, reader.others, reader.blank_timepoints, is_chosen=params.setup is not None
-    )
+    movie = reader_of_movie(source, params.reader).open_chosen(source, params, cancel)
+    reader, is_chosen = movie.reader, params.setup is not None or params.channel is not None
+    say_what_was_taken(movie.path, reader.setup, reader.others, sorted(movie.blank), is_chosen=is_chosen)
     spatial = _spatial(movie, params)
     known = movie.fingerprint(cancel)
     size = _voxel_size(movie, params, len(spatial))
     if size[0] is None:
-        size = _kept_voxel_size(destination, known, len(spatial))
+        size = _kept_voxel_size(destination, known, reader.level, len(spatial))
     made_from = _source(movie, destination, known, size)
     work = _Work(movie, spatial, destination, made_from, known, reporter, cancel)
     dtype = dtype_without_scan(movie.reader.dtype, params)
@@ -133,7 +131,7 @@ def _write(work: _Work, scaling: Scaling) -> None:
 
 def _write_into_folder(work: _Work, scaling: Scaling) -> None:
     movie, destination = work.movie, work.destination
-    specs = array_specs(movie.reader.n_timepoints, work.spatial, scaling.dtype)
+    specs = array_specs(movie.n_timepoints, work.spatial, scaling.dtype)
     _check_room(movie, specs[IMAGES], destination)
     try:
         with staging(destination) as staged:
@@ -168,6 +166,7 @@ def _source(
 ) -> DatasetSource:
     folder = movie.path.absolute().parent
     is_inside = folder.resolve() == destination.resolve()
+    is_all = movie.n_timepoints == movie.reader.n_timepoints
     return DatasetSource(
         movie=movie.path.name,
         reader=None if movie.plugin == BIGDATAVIEWER.plugin else movie.plugin.name,
@@ -175,7 +174,10 @@ def _source(
         setup=movie.reader.setup.id,
         setup_name=movie.reader.setup.name or None,
         n_setups=1 + len(movie.reader.others),
-        blank_timepoints=movie.reader.blank_timepoints,
+        level=movie.reader.level,
+        t_start=None if is_all else movie.timepoints[0],
+        t_end=None if is_all else movie.timepoints[-1],
+        blank_timepoints=tuple(sorted(movie.blank)),
         voxel_size=size[0],
         unit=size[1],
         fingerprint=known,
@@ -198,21 +200,23 @@ def _voxel_size(movie: Movie, params: ConversionParams, n_dims: int) -> tuple[Vo
     return size, unit if size is not None else None
 
 
-def _kept_voxel_size(destination: Path, known: Fingerprint, n_dims: int) -> tuple[VoxelSize | None, str | None]:
-    """Return the voxel size that the dataset had if its movie is the same; warn if it is lost."""
+def _kept_voxel_size(
+    destination: Path, known: Fingerprint, level: int, n_dims: int
+) -> tuple[VoxelSize | None, str | None]:
+    """Return the voxel size that the dataset had if its movie and level are the same; warn if it is lost."""
     before = DatasetSource.read(destination)
     if before is None or before.voxel_size is None:
         return None, None
     words = voxel_size_in_words(before.voxel_size, n_dims, before.unit)
-    same = before.fingerprint is not None and (before.fingerprint.method, before.fingerprint.digest) == (
-        known.method,
-        known.digest,
-    )
-    if same:
+    was = before.fingerprint
+    is_same_movie = was is not None and (was.method, was.digest) == (known.method, known.digest)
+    if is_same_movie and before.level == level:
         logger.info("the dataset keeps its voxel size %s: the movie is the same", words)
         return before.voxel_size, before.unit
     logger.warning(
-        "the voxel size %s was that of the previous movie and is dropped: give `voxel_size` for this one", words
+        "the voxel size %s was that of the previous %s and is dropped: give `voxel_size` for this one",
+        words,
+        "level" if is_same_movie else "movie",
     )
     return None, None
 
@@ -230,14 +234,14 @@ def _spatial(movie: Movie, params: ConversionParams) -> Shape:
 
 def _exceeds_8_bits_at_first(movie: Movie, params: ConversionParams, cancel: CancelToken) -> bool:
     """Return whether a value of the first timepoint that has an image decides for 16 bits, before processes start."""
-    t = next(t for t in range(movie.reader.n_timepoints) if t not in movie.blank)
+    t = next(t for t in range(movie.n_timepoints) if t not in movie.blank)
     return any(is_decided(part.high, movie.reader.dtype, params) for part in _ranges(movie, t, cancel))
 
 
 def _scaling_by_scan(movie: Movie, params: ConversionParams, cancel: CancelToken) -> Scaling:
     logger.info("finding the smallest and the largest value of %s", movie.path.name)
     found = ValueRange()
-    with closing(run(RangeOfValues(movie), movie.reader.n_timepoints, cancel, parallel=_is_big(movie))) as ranges:
+    with closing(run(RangeOfValues(movie), movie.n_timepoints, cancel, parallel=_is_big(movie))) as ranges:
         for values in ranges:
             found = found.joined(values)
             if is_decided(found.high, movie.reader.dtype, params):
@@ -250,19 +254,19 @@ def _store_images(
 ) -> None:
     high = 0
     task = StoreTimepoint(movie, images, scaling)
-    with closing(run(task, movie.reader.n_timepoints, cancel, parallel=_is_big(movie))) as values:
+    with closing(run(task, movie.n_timepoints, cancel, parallel=_is_big(movie))) as values:
         for done, value in enumerate(values, start=1):
             high = max(high, value)
-            reporter.progress("timepoint", done, movie.reader.n_timepoints)
+            reporter.progress("timepoint", done, movie.n_timepoints)
     warn_of_few_levels(high, scaling, movie.path.name)
 
 
 def _is_big(movie: Movie) -> bool:
-    return movie.reader.n_timepoints * movie.timepoint_bytes() > _PARALLEL_FROM
+    return movie.n_timepoints * movie.timepoint_bytes() > _PARALLEL_FROM
 
 
 def _check_room(movie: Movie, images: ArraySpec, destination: Path) -> None:
-    raw, stored = _raw_bytes(images), movie.reader.stored_bytes
+    raw, stored = _raw_bytes(images), movie.stored_bytes()
     needed = int(_CLEARLY_TOO_SMALL * (raw if stored is None else min(raw, stored)))
     free = shutil.disk_usage(destination).free
     if free < needed:
@@ -298,7 +302,7 @@ def _ranges(movie: Movie, t: int, cancel: CancelToken) -> Iterator[ValueRange]:
     with movie.timepoint(t) as timepoint:
         for piece in movie.pieces(tuple(slice(0, s) for s in movie.reader.shape)):
             cancel.check()
-            yield range_of(timepoint.read(piece), f"timepoint {t} of {movie.path.name}")
+            yield range_of(timepoint.read(piece), f"timepoint {movie.timepoints[t]} of {movie.path.name}")
 
 
 @dataclass(frozen=True, slots=True)

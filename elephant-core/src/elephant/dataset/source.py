@@ -93,8 +93,12 @@ class DatasetSource(_Stored):
         Absolute path of the movie's folder; None if that is the dataset's own.
     setup, setup_name, n_setups
         Number and name of the source (channel, angle) that was used, and how many the movie has. None if not known.
+    level
+        Which level of the movie's resolution pyramid was used; 0 is full resolution.
+    t_start, t_end
+        First and last timepoint of the movie that were used; None if all were.
     blank_timepoints
-        Timepoints that the movie lacks, which are black.
+        Timepoints of the dataset that the movie lacks, which are black.
     voxel_size, unit
         Physical size of a voxel, Z, Y, X, and its unit, such as ``micrometer``.
     divisor
@@ -111,6 +115,9 @@ class DatasetSource(_Stored):
     setup: int | None = None
     setup_name: str | None = None
     n_setups: int | None = None
+    level: int = 0
+    t_start: int | None = None
+    t_end: int | None = None
     blank_timepoints: tuple[int, ...] = ()
     voxel_size: _StoredVoxel | None = None
     unit: str | None = None
@@ -143,12 +150,22 @@ class DatasetSource(_Stored):
 
     @property
     def title(self) -> str:
-        """Its name for people, such as ``m.h5, source 1 (GFP) of 2``."""
+        """Its name for people, such as ``m.h5, source 1 (GFP) of 2, level 1, timepoints 5-9``."""
+        return ", ".join(filter(None, (self.movie, self._setup_in_words(), self.part)))
+
+    @property
+    def part(self) -> str:
+        """Which part of the source is used, such as ``level 1, timepoints 5-9``; empty for all of it."""
+        level = f"level {self.level}" if self.level else ""
+        times = "" if self.t_start is None else f"timepoints {self.t_start}-{self.t_end}"
+        return ", ".join(filter(None, (level, times)))
+
+    def _setup_in_words(self) -> str:
         if self.setup is None or self.n_setups == 1:
-            return self.movie
+            return ""
         name = f" ({self.setup_name})" if self.setup_name else ""
         count = f" of {self.n_setups}" if self.n_setups else ""
-        return f"{self.movie}, source {self.setup}{name}{count}"
+        return f"source {self.setup}{name}{count}"
 
     def movie_path(self, folder: Path) -> Path:
         """Return the path of the movie of the dataset in `folder`, which may be gone."""

@@ -2,13 +2,27 @@
 
 A package adds a subclass of :class:`Reader` under the entry-point group ``elephant.readers``. The core checks what it
 returns and reports what it raises as its own fault, so it need not guard against either.
+
+Three things are up to a reader, and need nothing where a format has none of them:
+
+- **Levels of a resolution pyramid.** ``open`` returns the reader of full resolution, whose ``levels`` lists the size
+  and voxel size of each level, finest first and itself included. The core asks that reader for another one with
+  ``at_level``. It returns a copy with the ``shape``, ``chunks``, ``stored_bytes``, the voxel size in ``setup``, and
+  ``level`` of the wanted level: ``dataclasses.replace`` does. The number was checked before. ``open`` does not judge
+  whether a timepoint fits into memory: the core does, for the level that was chosen.
+- **Reading in place.** A dataset may read from the movie itself instead of a copy. Then :meth:`Reader.timepoint` is
+  called for each box that is read, often with a small box, so it should open in milliseconds. A reader sets
+  ``in_place`` to False where a small box costs as much as a whole timepoint.
+- **Stamps.** Whether a movie changed is told by sizes and times of ``files()``, looked at often, and by ``digest``
+  where these differ. Both are of the whole movie at full resolution, whichever part of it a dataset holds.
+
+Which timepoints are read, and the source by the name of its channel, are chosen by the core, for every reader.
 """
 
 import hashlib
-import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,122 +31,27 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 
 from elephant.dataset.layout import grow, regions
+from elephant.dataset.readers.sources import ViewSetup, choose, listed, say_what_was_taken, timepoints_in_words
 from elephant.dataset.source import content, samples, unit_of
-from elephant.errors import DatasetError, InvalidInputError
+from elephant.errors import DatasetError
 from elephant.hardware import total_bytes
 from elephant.progress import CancelToken
 from elephant.types import Shape, VoxelSize
-from elephant.words import in_ranges
 
-_MOST_NAMED = 8
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ViewSetup:
-    """One source of a movie: a channel, an angle, a tile or an illumination.
-
-    Attributes
-    ----------
-    id
-        Its number: S in ``/sSS`` of a BigDataViewer file.
-    name
-        Its name; may be empty.
-    size
-        (Z, Y, X) in voxels; None if the file has no size.
-    voxel_size
-        Physical edges of a voxel; None if the file has none, or an impossible one.
-    unit
-        Unit of the voxel size as written, such as ``micrometer`` or ``µm``; may be empty.
-    attributes
-        For each attribute (``channel``, ``angle``, ...) the name of its value, or its number.
-    """
-
-    id: int
-    name: str = ""
-    size: Shape | None = None
-    voxel_size: VoxelSize | None = None
-    unit: str = ""
-    attributes: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """Its name for people, such as ``source 1 (GFP)``."""
-        return f"source {self.id} ({self.name})" if self.name else f"source {self.id}"
-
-
-def choose(setups: tuple[ViewSetup, ...], number: int | None, path: Path) -> ViewSetup:
-    """Return the source with a number, or the first if it is None.
-
-    Raises
-    ------
-    InvalidInputError
-        The movie at `path` has no source with this number.
-    """
-    if number is None:
-        return setups[0]
-    chosen = next((setup for setup in setups if setup.id == number), None)
-    if chosen is None:
-        raise InvalidInputError(
-            f"expected `setup` to be a source of {path.name}, got {number}: it has {listed(setups)}"
-        )
-    return chosen
-
-
-def say_what_was_taken(
-    path: Path, setup: ViewSetup, others: Sequence[ViewSetup], blank: Sequence[int], *, is_chosen: bool
-) -> None:
-    """Log which of several sources is used, and which timepoints of the dataset are blank.
-
-    Parameters
-    ----------
-    path
-        The movie.
-    setup, others
-        The source that is used, and the movie's other ones.
-    blank
-        Timepoints without an image, counted from 0.
-    is_chosen
-        Whether the user chose this source.
-    """
-    if others:
-        logger.log(
-            logging.INFO if is_chosen else logging.WARNING,
-            "%s has %d sources, and %s is used: %s",
-            path.name,
-            len(others) + 1,
-            setup.title,
-            _way_to(others),
-        )
-    if blank:
-        is_one = len(blank) == 1
-        logger.warning(
-            "%s of the dataset %s blank: %s of %s has no image there",
-            timepoints_in_words(blank),
-            "is" if is_one else "are",
-            setup.title,
-            path.name,
-        )
-
-
-def listed(setups: Sequence[ViewSetup]) -> str:
-    """Format the numbers and names of the first sources, and how many more there are."""
-    words = ", ".join(f"{s.id} ({s.name})" if s.name else str(s.id) for s in setups[:_MOST_NAMED])
-    return words + (f" and {len(setups) - _MOST_NAMED} more" if len(setups) > _MOST_NAMED else "")
-
-
-def timepoints_in_words(numbers: Sequence[int]) -> str:
-    """Format ascending timepoints as ``timepoints 0-4, 7``, shortened if there are many."""
-    return f"timepoint{'s' * (len(numbers) > 1)} {in_ranges(numbers, _MOST_NAMED)}"
-
-
-def _way_to(others: Sequence[ViewSetup]) -> str:
-    if len(others) > 1:
-        return f"choose another one with `setup`: {listed(others)}"
-    name = f" ({others[0].name})" if others[0].name else ""
-    return f"choose the other one with `setup` {others[0].id}{name}"
-
+__all__ = [
+    "DTYPES",
+    "Level",
+    "Reader",
+    "Region",
+    "ViewSetup",
+    "Voxels",
+    "by",
+    "check_memory",
+    "choose",
+    "listed",
+    "say_what_was_taken",
+    "timepoints_in_words",
+]
 
 DTYPES = ("uint8", "uint16", "float32", "float64")
 
@@ -148,6 +67,22 @@ class Voxels(Protocol):
 
     def __getitem__(self, region: Region) -> Any:
         """Return the values of a box, (Z, Y, X), of the reader's type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One resolution of a movie.
+
+    Attributes
+    ----------
+    shape
+        (Z, Y, X) of a timepoint, in voxels.
+    voxel_size
+        Physical edges of its voxels; None if not known.
+    """
+
+    shape: Shape
+    voxel_size: VoxelSize | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +112,12 @@ class Reader(ABC):
         (Z, Y, X) of the blocks in which images are stored, so that none is read twice; None: lines along X.
     stored_bytes
         Size of the images on disk; None if not known.
+    levels
+        The movie's resolutions, finest first; empty: there is just one.
+    level
+        Which of them is read; 0 is full resolution.
+    in_place
+        Whether small boxes can be read without reading much more, so that a dataset can do without a copy.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
@@ -190,6 +131,9 @@ class Reader(ABC):
     blank_timepoints: tuple[int, ...] = ()
     chunks: Shape | None = None
     stored_bytes: int | None = None
+    levels: tuple[Level, ...] = ()
+    level: int = 0
+    in_place: bool = True
 
     @classmethod
     def claims(cls, path: Path) -> bool:
@@ -199,7 +143,7 @@ class Reader(ABC):
     @classmethod
     @abstractmethod
     def open(cls, path: Path, setup: int | None, *, fill_gaps: bool, cancel: CancelToken) -> Self:
-        """Inspect a movie without reading its images.
+        """Inspect a movie at full resolution without reading its images.
 
         Parameters
         ----------
@@ -219,6 +163,23 @@ class Reader(ABC):
         InvalidInputError
             There is no such source.
         """
+
+    def at_level(self, level: int) -> Self:
+        """Return a reader of another resolution of this movie.
+
+        Parameters
+        ----------
+        level
+            An index of `levels`.
+
+        Raises
+        ------
+        DatasetError
+            The level is damaged.
+        """
+        if level != self.level:
+            raise NotImplementedError(f"{type(self).__name__} lists levels, and has no at_level()")
+        return self
 
     @abstractmethod
     def timepoint(self, t: int) -> AbstractContextManager[Voxels]:

@@ -6,17 +6,21 @@ What a reader of another package returns is checked here, once, and its errors n
 import pickle
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.dataset.readers.base import DTYPES, Reader, Region, ViewSetup, Voxels, check_memory, choose
+from elephant.config import ConversionParams
+from elephant.dataset.readers.base import DTYPES, Level, Reader, Region, ViewSetup, Voxels, by, check_memory
 from elephant.dataset.readers.bdv_xml import MOST_TIMEPOINTS
+from elephant.dataset.readers.sources import choose, number_of_channel, timepoints_in_words
 from elephant.dataset.source import METHOD, Fingerprint, stamps_of
-from elephant.errors import DatasetError, NotFoundError
+from elephant.errors import DatasetError, InvalidInputError, NotFoundError
 from elephant.plugins import Plugin
 from elephant.progress import CancelToken
 
@@ -41,7 +45,27 @@ class InstalledReader:
         with self.plugin.blamed():
             return bool(self.kind.claims(path))
 
-    def open(self, path: Path, setup: int | None, cancel: CancelToken, *, fill_gaps: bool) -> "Movie":
+    def open_chosen(self, path: Path, params: ConversionParams, cancel: CancelToken) -> "Movie":
+        """Inspect the chosen part of a movie: a source by number or channel, a level, and consecutive timepoints.
+
+        Raises
+        ------
+        InvalidInputError
+            There is no such source, level or timepoint.
+        NotFoundError, DatasetError, PluginError
+            As for :meth:`open`.
+        """
+        setup = params.setup
+        if params.channel is not None:
+            if setup is not None:
+                raise InvalidInputError("expected `setup` or `channel`, got both: leave one out")
+            reader = self._reader(path, None, cancel, fill_gaps=True)
+            setups = sorted((reader.setup, *reader.others), key=attrgetter("id"))
+            setup = number_of_channel(setups, params.channel, path)
+        movie = self.open(path, setup, cancel, fill_gaps=params.fill_gaps, level=params.level)
+        return movie.between(params.t_start, params.t_end)
+
+    def open(self, path: Path, setup: int | None, cancel: CancelToken, *, fill_gaps: bool, level: int = 0) -> "Movie":
         """Inspect a movie, and check what its reader returns.
 
         Raises
@@ -49,17 +73,15 @@ class InstalledReader:
         NotFoundError
             There is no such file.
         InvalidInputError
-            There is no such source.
+            There is no such source or level.
         DatasetError
             It cannot be read, or no dataset can be made from it.
         PluginError
             The reader failed, or returned something invalid.
         """
-        if not path.exists() and not self.plugin.is_own:
-            raise NotFoundError(f"the movie {path} does not exist: check its name, or upload it")
-        with self.plugin.blamed():
-            reader = self.kind.open(path, setup, fill_gaps=fill_gaps, cancel=cancel)
-            _check(reader, self.kind)
+        reader = self._reader(path, setup, cancel, fill_gaps=fill_gaps)
+        if level:
+            reader = self._at_level(reader, level)
         if reader.dtype not in DTYPES:
             raise DatasetError(
                 f"expected images of {path.name} to be {', '.join(DTYPES)}, got {reader.dtype}: convert the movie to "
@@ -67,7 +89,26 @@ class InstalledReader:
             )
         check_memory(reader.shape, reader.path)
         choose((reader.setup, *reader.others) if setup is None else (reader.setup,), setup, path)
-        return Movie(self.plugin, reader, frozenset(reader.blank_timepoints))
+        return Movie(self.plugin, reader, range(reader.n_timepoints))
+
+    def _reader(self, path: Path, setup: int | None, cancel: CancelToken, *, fill_gaps: bool) -> Reader:
+        if not path.exists() and not self.plugin.is_own:
+            raise NotFoundError(f"the movie {path} does not exist: check its name, or upload it")
+        with self.plugin.blamed():
+            reader = self.kind.open(path, setup, fill_gaps=fill_gaps, cancel=cancel)
+            _check(reader, self.kind, level=0)
+        return reader
+
+    def _at_level(self, reader: Reader, level: int) -> Reader:
+        if level >= len(reader.levels):
+            raise InvalidInputError(
+                f"expected `level` to be a resolution of {reader.path.name}, got {level}: it has "
+                f"{_levels_in_words(reader)}"
+            )
+        with self.plugin.blamed():
+            found = reader.at_level(level)
+            _check(found, self.kind, level)
+        return found
 
     def digest(self, path: Path, setup: int | None, cancel: CancelToken) -> str:
         """Return the digest that identifies a movie."""
@@ -75,7 +116,7 @@ class InstalledReader:
             return str(self.kind.digest(path, setup, cancel))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Movie:
     """An inspected movie; it holds no file open and can be sent to other processes.
 
@@ -85,31 +126,70 @@ class Movie:
         The package of its reader.
     reader
         The reader, which knows its shape and sources and reads its voxels.
-    blank
-        Timepoints without an image.
+    timepoints
+        Which of the reader's timepoints are used; they count from 0 here.
     """
 
     plugin: Plugin
     reader: Reader
-    blank: frozenset[int]
+    timepoints: range
 
     @property
     def path(self) -> Path:
         """The file or folder."""
         return self.reader.path
 
+    @property
+    def n_timepoints(self) -> int:
+        """T."""
+        return len(self.timepoints)
+
+    @cached_property
+    def blank(self) -> frozenset[int]:
+        """Timepoints without an image."""
+        first = self.timepoints.start
+        return frozenset(t - first for t in self.reader.blank_timepoints if t in self.timepoints)
+
+    def between(self, t_start: int | None, t_end: int | None) -> "Movie":
+        """Return the movie of the timepoints from `t_start` to `t_end`; None stands for its own first or last one.
+
+        Raises
+        ------
+        InvalidInputError
+            There are no such timepoints, or none of them has an image.
+        """
+        last = self.n_timepoints - 1
+        start, end = 0 if t_start is None else t_start, last if t_end is None else t_end
+        if not 0 <= start <= end <= last:
+            raise InvalidInputError(
+                f"expected timepoints `t_start` to `t_end` of {self.path.name}, which has the timepoints 0 to {last}, "
+                f"got {start} to {end}"
+            )
+        chosen = replace(self, timepoints=self.timepoints[start : end + 1])
+        if len(chosen.blank) == chosen.n_timepoints:
+            raise InvalidInputError(
+                f"expected an image in {timepoints_in_words(chosen.timepoints)} of {self.path.name}, got none: choose "
+                "other timepoints"
+            )
+        return chosen
+
     def timepoint_bytes(self) -> int:
         """Return the size of a timepoint's values in bytes."""
         return int(np.prod(self.reader.shape, dtype=object)) * np.dtype(self.reader.dtype).itemsize
+
+    def stored_bytes(self) -> int | None:
+        """Return about how much the timepoints take on disk; None if not known."""
+        stored = self.reader.stored_bytes
+        return None if stored is None else stored * self.n_timepoints // self.reader.n_timepoints
 
     @contextmanager
     def timepoint(self, t: int) -> Iterator["Timepoint"]:
         """Open a timepoint for reading pieces of it."""
         opened = ExitStack()
         with self.plugin.blamed():
-            voxels = opened.enter_context(self.reader.timepoint(t))
+            voxels = opened.enter_context(self.reader.timepoint(self.timepoints[t]))
         try:
-            yield Timepoint(self, t, voxels)
+            yield Timepoint(self, self.timepoints[t], voxels)
         finally:
             with self.plugin.blamed():
                 opened.close()
@@ -168,7 +248,13 @@ class Timepoint:
         return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-def _check(reader: object, kind: type[Reader]) -> None:
+def _levels_in_words(reader: Reader) -> str:
+    if len(reader.levels) < 2:
+        return f"only level 0, of {by(reader.shape)} voxels (Z, Y, X)"
+    return ", ".join(f"{n} ({by(level.shape)})" for n, level in enumerate(reader.levels)) + " voxels (Z, Y, X)"
+
+
+def _check(reader: object, kind: type[Reader], level: int) -> None:
     """Check what a reader says of a movie."""
     if not isinstance(reader, kind):
         raise TypeError(f"expected open() to return a {kind.__name__}, got {type(reader).__name__}")
@@ -182,7 +268,19 @@ def _check(reader: object, kind: type[Reader]) -> None:
         raise TypeError("expected `path` to be a Path and `setup` to be a ViewSetup")
     if not set(reader.blank_timepoints) < set(range(n_timepoints)):
         raise ValueError("expected `blank_timepoints` to be some of the timepoints, and not all of them")
+    _check_levels(reader, level)
     pickle.loads(pickle.dumps(reader))  # noqa: S301 - what was made here
+
+
+def _check_levels(reader: Reader, level: int) -> None:
+    """Check that the reader is at the wanted level, and that this has the size that the list says."""
+    if not isinstance(reader.levels, tuple) or not all(isinstance(each, Level) for each in reader.levels):
+        raise TypeError("expected `levels` to be a tuple of Level")
+    if reader.level != level or (reader.levels and reader.levels[level].shape != reader.shape):
+        raise ValueError(
+            f"expected a reader of level {level}, of the shape that `levels` gives it, got level {reader.level} of "
+            f"{reader.shape}"
+        )
 
 
 def _is_count(number: object) -> bool:
