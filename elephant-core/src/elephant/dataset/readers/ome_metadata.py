@@ -10,24 +10,22 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from elephant.dataset.readers.base import ViewSetup, by
+from elephant.dataset.readers.zarr_places import LARGEST_BLOCK_BYTES, METADATA, ZarrPlace
 from elephant.errors import DatasetError
 from elephant.types import Shape, VoxelSize
 
 if TYPE_CHECKING:
     import zarr
 
-METADATA = ("zarr.json", ".zattrs")
 SPACE = "zyx"
 _ORDER = "tczyx"
 _MOST_CHANNELS = 1000
-_LARGEST_BLOCK_BYTES = 2**30
-_LARGEST_METADATA_BYTES = 64 << 20
 # Other numbers become floats that hold them exactly; the conversion says how it scales those.
 DTYPES = {name: name for name in ("uint8", "uint16", "float32", "float64")}
 DTYPES |= {"int8": "float32", "int16": "float32", "float16": "float32", "int32": "float64", "uint32": "float64"}
@@ -85,76 +83,93 @@ class OmeImage:
         return tuple(known.get(name, 1) for name in SPACE)
 
 
-def image_folder(path: Path) -> tuple[Path, dict[str, Any]]:
-    """Return the folder of a movie's image and its attributes: the movie's own, or that of its only series."""
-    found = attributes_of(path)
+def image_of(place: ZarrPlace, series: str = "") -> tuple[str, dict[str, Any]]:
+    """Return the key of a movie's image and its attributes: those at the top, or of its only series.
+
+    Raises
+    ------
+    DatasetError
+        There is no image, or are several.
+    """
+    found = attributes_of(place, series)
     if "plate" in found:
-        raise DatasetError(f"{path.name} is a plate of many wells: choose one of its images, such as {path.name}/A/1/0")
-    if "multiscales" in found:
-        return path, found
-    if "bioformats2raw.layout" not in found:
         raise DatasetError(
-            f"expected {path.name} to be an OME-Zarr image, but it has no `multiscales`: choose the folder within it "
+            f"{place.name} is a plate of many wells: choose one of its images, such as {place.name}/A/1/0"
+        )
+    if "multiscales" in found:
+        return series, found
+    if "bioformats2raw.layout" not in found or series:
+        raise DatasetError(
+            f"expected {place.name} to be an OME-Zarr image, but it has no `multiscales`: choose the folder within it "
             "that has them, or export the movie as OME-Zarr again"
         )
-    series = sorted((place for place in path.iterdir() if place.name.isdigit()), key=lambda place: int(place.name))
-    if len(series) != 1:
-        names = ", ".join(f"{path.name}/{place.name}" for place in series[:5])
-        raise DatasetError(f"{path.name} holds {len(series)} images: choose one of them ({names})")
-    return image_folder(series[0])
+    numbers = sorted((name for name in place.folders() if name.isdigit()), key=int)
+    if len(numbers) != 1:
+        names = ", ".join(f"{place.name}/{name}" for name in numbers[:5])
+        raise DatasetError(f"{place.name} holds {len(numbers)} images: choose one of them ({names})")
+    return image_of(place, f"{numbers[0]}/")
 
 
-def attributes_of(folder: Path) -> dict[str, Any]:
+def attributes_of(place: ZarrPlace, folder: str = "") -> dict[str, Any]:
     """Return the attributes of a group of Zarr format 2 or 3; those of OME, where they are apart.
+
+    Parameters
+    ----------
+    place
+        Where the movie is.
+    folder
+        Path of the group in it, with ``/`` at its end; empty for the top.
 
     Raises
     ------
     DatasetError
         It has none, or they are damaged.
     """
-    place = next((folder / name for name in METADATA if (folder / name).is_file()), None)
-    if place is None:
-        raise DatasetError(f"expected {folder.name} to be a Zarr group with attributes: check that it was copied whole")
-    try:
-        if place.stat().st_size > _LARGEST_METADATA_BYTES:
-            raise ValueError("it is too large")
-        content = json.loads(place.read_text(encoding="utf-8"))
-        found = content.get("attributes", {}) if place.name == "zarr.json" else content
-        found = found.get("ome", found)
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise DatasetError(
-            f"{place.name} of {folder.name} cannot be read ({in_a_line(error)}): copy the movie again"
-        ) from error
-    if not isinstance(found, dict):
-        raise DatasetError(f"expected {place.name} of {folder.name} to hold attributes: copy the movie again")
-    return found
+    title = f"{place.name}/{folder}".rstrip("/")
+    for name in METADATA:
+        try:
+            content = place.read(folder + name)
+            if content is None:
+                continue
+            found = json.loads(content)
+            found = found.get("attributes", {}) if name == "zarr.json" else found
+            found = found.get("ome", found)
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
+            raise DatasetError(
+                f"{name} of {title} cannot be read ({in_a_line(error)}): copy the movie again"
+            ) from error
+        if not isinstance(found, dict):
+            raise DatasetError(f"expected {name} of {title} to hold attributes: copy the movie again")
+        return found
+    raise DatasetError(f"expected {title} to be a Zarr group with attributes: check that it was copied whole")
 
 
-def full_resolution(folder: Path, attributes: Mapping[str, Any], path: Path) -> tuple[OmeImage, str]:
-    """Return a movie's image of full resolution and its path in its folder."""
+def full_resolution(place: ZarrPlace, folder: str, attributes: Mapping[str, Any]) -> tuple[OmeImage, str]:
+    """Return a movie's image of full resolution and its key."""
     found = attributes["multiscales"]
     try:
         multiscale = _Multiscale.model_validate(found[0])
     except (ValidationError, LookupError, TypeError) as error:
         raise DatasetError(
-            f"the `multiscales` of {path.name} are not those of an OME-Zarr image ({in_a_line(error)}): export the "
+            f"the `multiscales` of {place.name} are not those of an OME-Zarr image ({in_a_line(error)}): export the "
             "movie again"
         ) from error
     if len(found) > 1:
-        logger.warning("%s has %d multiscale images, and the first is used", path.name, len(found))
+        logger.warning("%s has %d multiscale images, and the first is used", place.name, len(found))
     level = multiscale.datasets[0]
     parts = PurePosixPath(level.path).parts
     if not parts or ".." in parts or level.path.startswith("/") or "\\" in level.path or ":" in level.path:
         raise DatasetError(
-            f"expected the images of {path.name} to be in its folder, got the path {level.path!r}: export it again"
+            f"expected the images of {place.name} to be in its folder, got the path {level.path!r}: export it again"
         )
-    array = open_array(folder / level.path, path)
-    image = OmeImage(array, _axes(multiscale, array.ndim, path), _scale(multiscale, array.ndim))
-    _check(image, path)
-    return image, level.path
+    key = folder + "/".join(parts)
+    array = open_array(place, key)
+    image = OmeImage(array, _axes(multiscale, array.ndim, place.name), _scale(multiscale, array.ndim))
+    _check(image, place.name)
+    return image, key
 
 
-def open_array(place: Path, path: Path) -> "zarr.Array[Any]":
+def open_array(place: ZarrPlace, key: str) -> "zarr.Array[Any]":
     """Open an array of a movie for reading.
 
     Raises
@@ -162,17 +177,17 @@ def open_array(place: Path, path: Path) -> "zarr.Array[Any]":
     DatasetError
         It is not there, is damaged, or needs a codec that is not installed.
     """
-    import zarr  # noqa: PLC0415 - slow, and not needed to find a folder's movie
-
     try:
-        return zarr.open_array(place, mode="r")
+        return place.array(key)
     except Exception as error:  # each store, format and codec raises errors of its own
+        if isinstance(error, DatasetError):
+            raise
         raise DatasetError(
-            f"the image {place.name} of {path.name} cannot be opened ({in_a_line(error)}): copy the movie again"
+            f"the image {key} of {place.name} cannot be opened ({in_a_line(error)}): copy the movie again"
         ) from error
 
 
-def _axes(multiscale: _Multiscale, n: int, path: Path) -> tuple[_Axis, ...]:
+def _axes(multiscale: _Multiscale, n: int, movie: str) -> tuple[_Axis, ...]:
     """Return the axes of an array of `n`: before version 0.3 always T, C, Z, Y, X."""
     given = multiscale.axes or tuple(_ORDER)
     axes = tuple(_Axis(name=axis) if isinstance(axis, str) else axis for axis in given)
@@ -181,7 +196,7 @@ def _axes(multiscale: _Multiscale, n: int, path: Path) -> tuple[_Axis, ...]:
     if len(axes) != n or len(set(names)) != n or not set("yx") <= set(names) <= set(_ORDER):
         said = ", ".join(axis if isinstance(axis, str) else axis.name for axis in given)
         raise DatasetError(
-            f"expected the axes of {path.name} to be some of t, c, z, y and x, y and x among them, got {said} of an "
+            f"expected the axes of {movie} to be some of t, c, z, y and x, y and x among them, got {said} of an "
             f"array with {n}: export the movie again"
         )
     return axes
@@ -199,21 +214,21 @@ def _scale(multiscale: _Multiscale, n: int) -> tuple[float, ...] | None:
     return tuple(math.prod(each) for each in zip(*scales, strict=True)) if scales else None
 
 
-def _check(image: OmeImage, path: Path) -> None:
+def _check(image: OmeImage, movie: str) -> None:
     array = image.array
     if array.dtype.name not in DTYPES:
         raise DatasetError(
-            f"expected images of {path.name} to be {', '.join(DTYPES)}, got {array.dtype}: convert the movie to uint16"
+            f"expected images of {movie} to be {', '.join(DTYPES)}, got {array.dtype}: convert the movie to uint16"
         )
     if min(array.shape) < 1 or image.size("c") > _MOST_CHANNELS:
         raise DatasetError(
-            f"expected {path.name} to have voxels and at most {_MOST_CHANNELS} channels, got the shape {array.shape}: "
+            f"expected {movie} to have voxels and at most {_MOST_CHANNELS} channels, got the shape {array.shape}: "
             "export it again"
         )
     block = math.prod(array.chunks) * array.dtype.itemsize
-    if block > _LARGEST_BLOCK_BYTES:
+    if block > LARGEST_BLOCK_BYTES:
         raise DatasetError(
-            f"expected {path.name} to be stored in blocks of at most {_LARGEST_BLOCK_BYTES >> 30} GiB, got blocks of "
+            f"expected {movie} to be stored in blocks of at most {LARGEST_BLOCK_BYTES >> 30} GiB, got blocks of "
             f"{by(array.chunks)}: export it with smaller chunks"
         )
 

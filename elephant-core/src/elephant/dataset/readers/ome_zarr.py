@@ -8,8 +8,7 @@ Moore et al., Histochemistry and Cell Biology 2023, doi:10.1007/s00418-023-02209
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,22 +17,20 @@ from numpy.typing import NDArray
 from elephant.dataset.readers.base import Reader, Region, check_memory, choose
 from elephant.dataset.readers.ome_metadata import (
     DTYPES,
-    METADATA,
     SPACE,
     attributes_of,
     full_resolution,
-    image_folder,
+    image_of,
     in_a_line,
     open_array,
     setups_of,
 )
+from elephant.dataset.readers.zarr_places import ZIP, ZIPS_OF_ZARR, place_of
 from elephant.errors import DatasetError, NotFoundError
 from elephant.progress import CancelToken, NeverCancelled
 
 if TYPE_CHECKING:
     import zarr
-
-_MOST_FILES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +50,16 @@ class OmeZarrReader(Reader):
 
     @classmethod
     def claims(cls, path: Path) -> bool:
-        """Return whether a folder has the metadata of an OME-Zarr image, plate or series of images."""
+        """Return whether a folder or zip has the metadata of an OME-Zarr image, plate or series of images.
+
+        A zip with a name of OME-Zarr is claimed whatever is in it.
+        """
+        if path.is_file() and not path.name.lower().endswith((ZIP, *ZIPS_OF_ZARR)):
+            return False
+        if path.is_file() and path.name.lower().endswith(ZIPS_OF_ZARR):
+            return True
         try:
-            found = attributes_of(path)
+            found = attributes_of(place_of(path))
         except DatasetError:
             return False
         return bool({"multiscales", "plate", "bioformats2raw.layout"} & set(found))
@@ -92,17 +96,18 @@ class OmeZarrReader(Reader):
             It is not an OME-Zarr image, or none that can be a movie.
         """
         del fill_gaps, cancel
-        if not path.is_dir():
+        if not path.exists():
             raise NotFoundError(f"the movie {path} does not exist: check its name, or copy it")
-        folder, attributes = image_folder(path)
-        image, name = full_resolution(folder, attributes, path)
+        place = place_of(path)
+        folder, attributes = image_of(place)
+        image, key = full_resolution(place, folder, attributes)
         shape, chunks = image.of_space(image.array.shape), image.of_space(image.array.chunks)
         check_memory(shape, path)
         setups = tuple(setups_of(image, attributes))
         chosen = choose(setups, setup, path)
         return cls(
             path=path,
-            image=(folder / name).relative_to(path).as_posix(),
+            image=key,
             axes="".join(axis.name for axis in image.axes),
             shape=shape,
             dtype=DTYPES[image.array.dtype.name],
@@ -115,22 +120,11 @@ class OmeZarrReader(Reader):
     @contextmanager
     def timepoint(self, t: int) -> Iterator["Timepoint"]:
         """Open a timepoint for reading blocks of it."""
-        yield Timepoint(self, open_array(self.path / self.image, self.path), t)
+        yield Timepoint(self, open_array(place_of(self.path), self.image), t)
 
     def files(self) -> tuple[Path, ...]:
         """Return the files with the metadata, and the first ones with voxels."""
-        names = (*METADATA, ".zarray")
-        named = [place / name for place in self._folders() for name in names if (place / name).is_file()]
-        blocks = islice((path for path in (self.path / self.image).rglob("*") if path.is_file()), _MOST_FILES)
-        return tuple(sorted({*named, *blocks}))
-
-    def _folders(self) -> Iterator[Path]:
-        """Yield the movie's folder and those on the way to the array."""
-        folder = self.path
-        yield folder
-        for part in PurePosixPath(self.image).parts:
-            folder = folder / part
-            yield folder
+        return place_of(self.path).files(self.image)
 
 
 class Timepoint:
