@@ -11,9 +11,10 @@ import zarr
 from numpy.typing import NDArray
 
 import elephant
-from core.dataset.helpers import make
+from core.dataset.helpers import images_of, make
 from elephant.dataset import Dataset, DatasetSource, find_movie
 from elephant.dataset.readers import reader_of_movie
+from elephant.dataset.readers.base import Level
 from elephant.dataset.readers.ome_zarr import OmeZarrReader
 from elephant.errors import DatasetError, InvalidInputError, NotFoundError
 from elephant.progress import NeverCancelled
@@ -145,6 +146,37 @@ def test_python_opens_it_as_a_movie_and_a_dataset_as_such(tmp_path: Path) -> Non
     assert again.folder == opened.folder
 
 
+def test_a_level_of_the_pyramid_is_taken(tmp_path: Path) -> None:
+    image = values()
+    levels = [
+        {"path": str(n), "coordinateTransformations": [{"type": "scale", "scale": [60, 1, 2, 0.5, 0.4 * (n + 1)]}]}
+        for n in range(2)
+    ]
+    path = write(tmp_path / "m.ome.zarr", image, multiscale={"datasets": levels}, chunks=(1, 1, 4, 10, 10))
+    make(path, tmp_path / "dataset", setup=1, level=1)
+    np.testing.assert_array_equal(images_of(tmp_path / "dataset"), image[:, 1, ..., ::2])
+    source = DatasetSource.read(tmp_path / "dataset")
+    assert source is not None
+    assert (source.level, source.voxel_size) == (1, VoxelSize(2.0, 0.5, 0.8))
+    movie = OmeZarrReader.open(path, 1)
+    assert movie.levels == (Level((4, 20, 30), VoxelSize(2.0, 0.5, 0.4)), Level((4, 20, 15), VoxelSize(2.0, 0.5, 0.8)))
+    assert (movie.at_level(1).chunks, movie.at_level(1).files()) == ((4, 10, 10), movie.files())
+    with pytest.raises(InvalidInputError, match=r"it has 0 \(4 x 20 x 30\), 1 \(4 x 20 x 15\) voxels"):
+        make(path, tmp_path / "other", level=2)
+
+
+def test_a_damaged_level_is_said_and_the_finer_ones_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    image = values()
+    path = write(tmp_path / "m.zarr", image)
+    described = json.loads((path / "1" / "zarr.json").read_text())
+    (path / "1" / "zarr.json").write_text(json.dumps(described | {"shape": [7, 2, 4, 20, 15]}))
+    assert len(OmeZarrReader.open(path).levels) == 1
+    (path / "1" / "zarr.json").write_text("{")
+    np.testing.assert_array_equal(read(path), image[:, 0])
+    assert "m.zarr has no level 1 and above: it has other timepoints or channels" in caplog.text
+    assert "m.zarr has no level 1 and above: the image 1 of m.zarr cannot be opened" in caplog.text
+
+
 def test_values_below_zero_are_scaled_and_that_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write(tmp_path / "m.zarr", values("tzyx", "int16") - 50, "tzyx")
     make(path, tmp_path / "dataset")
@@ -243,7 +275,7 @@ def test_a_size_that_no_machine_holds_is_refused(tmp_path: Path) -> None:
     described = json.loads((path / "0" / ".zarray").read_text())
     (path / "0" / ".zarray").write_text(json.dumps(described | {"shape": [3, 2, 10**5, 10**5, 10**5]}))
     with pytest.raises(DatasetError, match=r"would need .* of memory"):
-        OmeZarrReader.open(path)
+        reader_of_movie(path).open(path, None, NeverCancelled(), fill_gaps=False)
     (path / "0" / ".zarray").write_text(json.dumps(described | {"chunks": [3, 2, 10**4, 10**4, 10**4]}))
     with pytest.raises(DatasetError, match="in blocks of at most 1 GiB"):
         OmeZarrReader.open(path)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SPACE = "zyx"
 _ORDER = "tczyx"
 _MOST_CHANNELS = 1000
+_MOST_LEVELS = 100
 # Other numbers become floats that hold them exactly; the conversion says how it scales those.
 DTYPES = {name: name for name in ("uint8", "uint16", "float32", "float64")}
 DTYPES |= {"int8": "float32", "int16": "float32", "float16": "float32", "int32": "float64", "uint32": "float64"}
@@ -67,8 +68,9 @@ class _Multiscale(_Part):
 
 @dataclass(frozen=True, slots=True)
 class OmeImage:
-    """The image of full resolution, and its axes."""
+    """An image of one resolution, its key, its axes, and the size of a voxel along each."""
 
+    key: str
     array: "zarr.Array[Any]"
     axes: tuple[_Axis, ...]
     scale: tuple[float, ...] | None
@@ -144,8 +146,22 @@ def attributes_of(place: ZarrPlace, folder: str = "") -> dict[str, Any]:
     raise DatasetError(f"expected {title} to be a Zarr group with attributes: check that it was copied whole")
 
 
-def full_resolution(place: ZarrPlace, folder: str, attributes: Mapping[str, Any]) -> tuple[OmeImage, str]:
-    """Return a movie's image of full resolution and its key."""
+def pyramid_of(place: ZarrPlace, folder: str, attributes: Mapping[str, Any]) -> tuple[OmeImage, ...]:
+    """Return a movie's images, that of full resolution first.
+
+    Parameters
+    ----------
+    place
+        Where the movie is.
+    folder, attributes
+        Where its image is, from :func:`image_of`.
+
+    Raises
+    ------
+    DatasetError
+        That of full resolution is damaged, or cannot be a movie. Levels from the first damaged one on are left out,
+        with a warning.
+    """
     found = attributes["multiscales"]
     try:
         multiscale = _Multiscale.model_validate(found[0])
@@ -156,7 +172,20 @@ def full_resolution(place: ZarrPlace, folder: str, attributes: Mapping[str, Any]
         ) from error
     if len(found) > 1:
         logger.warning("%s has %d multiscale images, and the first is used", place.name, len(found))
-    level = multiscale.datasets[0]
+    images = [_image(place, folder, multiscale, multiscale.datasets[0])]
+    for n, level in enumerate(multiscale.datasets[1:_MOST_LEVELS], start=1):
+        try:
+            image = _image(place, folder, multiscale, level)
+            if any(image.size(axis) != images[0].size(axis) for axis in "tc"):
+                raise DatasetError("it has other timepoints or channels")
+            images.append(image)
+        except DatasetError as error:
+            logger.warning("%s has no level %d and above: %s", place.name, n, error)
+            break
+    return tuple(images)
+
+
+def _image(place: ZarrPlace, folder: str, multiscale: _Multiscale, level: _Level) -> OmeImage:
     parts = PurePosixPath(level.path).parts
     if not parts or ".." in parts or level.path.startswith("/") or "\\" in level.path or ":" in level.path:
         raise DatasetError(
@@ -164,9 +193,10 @@ def full_resolution(place: ZarrPlace, folder: str, attributes: Mapping[str, Any]
         )
     key = folder + "/".join(parts)
     array = open_array(place, key)
-    image = OmeImage(array, _axes(multiscale, array.ndim, place.name), _scale(multiscale, array.ndim))
+    axes = _axes(multiscale, array.ndim, place.name)
+    image = OmeImage(key, array, axes, _scale((*level.transformations, *multiscale.transformations), array.ndim))
     _check(image, place.name)
-    return image, key
+    return image
 
 
 def open_array(place: ZarrPlace, key: str) -> "zarr.Array[Any]":
@@ -207,9 +237,8 @@ def _letter(axis: _Axis) -> str:
     return by_type.get(axis.type or "", axis.name.lower())
 
 
-def _scale(multiscale: _Multiscale, n: int) -> tuple[float, ...] | None:
-    """Return the size of a voxel along each axis of the array; None if it is not known."""
-    given = [*multiscale.datasets[0].transformations, *multiscale.transformations]
+def _scale(given: Sequence[_Transformation], n: int) -> tuple[float, ...] | None:
+    """Return the size of a voxel along each axis of an array of `n`, in all; None if it is not known."""
     scales = [each.scale for each in given if each.type == "scale" and each.scale is not None and len(each.scale) == n]
     return tuple(math.prod(each) for each in zip(*scales, strict=True)) if scales else None
 
@@ -235,7 +264,7 @@ def _check(image: OmeImage, movie: str) -> None:
 
 def setups_of(image: OmeImage, attributes: Mapping[str, Any]) -> Iterator[ViewSetup]:
     """Yield a source for each channel."""
-    size, unit = _voxel_size(image)
+    size, unit = voxel_size_of(image)
     shape, names = image.of_space(image.array.shape), _channel_names(attributes)
     for i in range(image.size("c")):
         name = names[i] if i < len(names) else ""
@@ -249,7 +278,7 @@ def _channel_names(attributes: Mapping[str, Any]) -> list[str]:
         return []
 
 
-def _voxel_size(image: OmeImage) -> tuple[VoxelSize | None, str]:
+def voxel_size_of(image: OmeImage) -> tuple[VoxelSize | None, str]:
     """Return the size of a voxel and its unit, that of X; units that differ are converted."""
     units = {axis.name: (axis.unit or "").lower() for axis in image.axes}
     if image.scale is None:

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.dataset.readers.base import Reader, Region, check_memory, choose
+from elephant.dataset.readers.base import Level, Reader, Region, choose
 from elephant.dataset.readers.ome_metadata import (
     DTYPES,
     SPACE,
     attributes_of,
-    full_resolution,
     image_of,
     in_a_line,
     open_array,
+    pyramid_of,
     setups_of,
+    voxel_size_of,
 )
 from elephant.dataset.readers.zarr_places import ZIP, ZIPS_OF_ZARR, place_of
 from elephant.errors import DatasetError, NotFoundError
@@ -39,13 +40,14 @@ class OmeZarrReader(Reader):
 
     Attributes
     ----------
-    image
-        The path of the array of full resolution within the movie.
+    image, full
+        The keys of the array that is read, and of that of full resolution, within the movie.
     axes
         Names of the array's axes in their order, of t, c, z, y and x.
     """
 
     image: str
+    full: str
     axes: str
 
     @classmethod
@@ -96,18 +98,27 @@ class OmeZarrReader(Reader):
             It is not an OME-Zarr image, or none that can be a movie.
         """
         del fill_gaps, cancel
+        return cls._open(path, setup, 0)
+
+    def at_level(self, level: int) -> "OmeZarrReader":
+        """Return a reader of another resolution of this movie."""
+        return self._open(self.path, self.setup.id, level)
+
+    @classmethod
+    def _open(cls, path: Path, setup: int | None, level: int) -> "OmeZarrReader":
         if not path.exists():
             raise NotFoundError(f"the movie {path} does not exist: check its name, or copy it")
         place = place_of(path)
         folder, attributes = image_of(place)
-        image, key = full_resolution(place, folder, attributes)
+        images = pyramid_of(place, folder, attributes)
+        image = images[level]
         shape, chunks = image.of_space(image.array.shape), image.of_space(image.array.chunks)
-        check_memory(shape, path)
         setups = tuple(setups_of(image, attributes))
         chosen = choose(setups, setup, path)
         return cls(
             path=path,
-            image=key,
+            image=image.key,
+            full=images[0].key,
             axes="".join(axis.name for axis in image.axes),
             shape=shape,
             dtype=DTYPES[image.array.dtype.name],
@@ -115,6 +126,8 @@ class OmeZarrReader(Reader):
             setup=chosen,
             others=tuple(each for each in setups if each != chosen),
             chunks=tuple(min(c, s) for c, s in zip(chunks, shape, strict=True)),
+            levels=tuple(Level(each.of_space(each.array.shape), voxel_size_of(each)[0]) for each in images),
+            level=level,
         )
 
     @contextmanager
@@ -124,7 +137,7 @@ class OmeZarrReader(Reader):
 
     def files(self) -> tuple[Path, ...]:
         """Return the files with the metadata, and the first ones with voxels."""
-        return place_of(self.path).files(self.image)
+        return place_of(self.path).files(self.full)
 
 
 class Timepoint:
