@@ -16,7 +16,7 @@ WEB = {"flask", "werkzeug", "celery", "kombu", "redis", "pika", "elephant_server
 
 # Each room may import from itself and from those before it. Rooms in one line do not know each other.
 CORE_ORDER: list[set[str]] = [
-    {"errors", "progress", "words", "memory"},
+    {"errors", "progress", "words", "memory", "units"},
     {"types", "io", "hardware", "plugins", "console"},
     {"device", "slabs"},
     {"config"},

@@ -22,16 +22,18 @@ logger = logging.getLogger(__name__)
 
 _HELP = """Write tracked nuclei for other programs.
 
-DATASET is a folder, or a name below the workspace. The format ctc is that of the Cell Tracking Challenge; other
-packages add more. For ctc, if OUTPUT ends with .zip, it is an archive, otherwise a folder, of mask000.tif, mask001.tif
-and so on, and res_track.txt. The voxels of a nucleus hold the label of its track, 1 to 65535: its `value` in the file,
-or else its `track`, as far as evaluation software accepts that; changes are reported. Tracks follow from `parent`, from
-`track`, or from both; a gap or a division begins new ones. An interrupted export leaves nothing half written.
+DATASET is a folder, or a name below the workspace. The format ctc is that of the Cell Tracking Challenge; geff is a
+graph that Mastodon and others import (a folder, or a .zip of it); other packages add more. For ctc, if OUTPUT ends with
+.zip, it is an archive, otherwise a folder, of mask000.tif, mask001.tif and so on, and res_track.txt. The voxels of a
+nucleus hold the label of its track, 1 to 65535: its `value` in the file, or else its `track`, as far as evaluation
+software accepts that; changes are reported. Tracks follow from `parent`, from `track`, or from both; a gap or a
+division begins new ones. An interrupted export leaves nothing half written.
 
 \b
 Examples:
   elephant export movie --spots tracked.json -o masks.zip
   elephant export movie --spots tracked.csv -o 01_RES -t 0-49
+  elephant export movie --spots tracked.json --format geff -o tracks.geff
   elephant export movie --spots tracked.csv --format csv-tracks -o tracks.csv
 """
 
@@ -47,7 +49,7 @@ class _Format(Option):
         return super().get_help_record(ctx)
 
 
-_FORMAT = "What to write: ctc, or the name of a format that another package adds."
+_FORMAT = "What to write: ctc, geff, or the name of a format that another package adds."
 
 
 def export(dataset: str, spots: tuple[Path, ...], output: Path, **values: Any) -> int:
@@ -77,10 +79,14 @@ def export(dataset: str, spots: tuple[Path, ...], output: Path, **values: Any) -
 
 
 def _nucleus(record: "SpotRecord") -> "TrackedNucleus":
+    import numpy as np
+
     from elephant.cli.spot_records import spot_of
     from elephant.export.base import TrackedNucleus
 
-    return TrackedNucleus(spot_of(record), record.id, record.parent, record.track, record.value)
+    earlier = None if record.earlier is None else np.array(record.earlier[::-1])
+    numbers = (record.id, record.parent, record.track, record.value)
+    return TrackedNucleus(spot_of(record), *numbers, record.quality, earlier)
 
 
 def _params(values: Mapping[str, Any], dataset: "Dataset", *, needs_voxel_size: bool) -> "ExportParams":

@@ -14,7 +14,7 @@ from elephant.config import TimeRange, Voxel
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
 from elephant.progress import CancelToken, ProgressReporter
-from elephant.types import Spot, VoxelSize
+from elephant.types import FloatArray, Spot, VoxelSize
 
 A_FOLDER = ""
 
@@ -35,6 +35,10 @@ class TrackedNucleus:
         The number of its track, or of its lineage.
     value
         The value of its voxels in a mask, if the file gives one.
+    quality
+        How sure its detection is, 0 to 1, if the file says so.
+    earlier
+        Its position at the timepoint before, as a flow model or another tracker expected it: physical, (3,), Z, Y, X.
     """
 
     spot: Spot
@@ -42,6 +46,8 @@ class TrackedNucleus:
     parent: int | None = None
     track: int | None = None
     value: int | None = None
+    quality: float | None = None
+    earlier: FloatArray | None = None
 
     @property
     def t(self) -> int:
@@ -122,11 +128,15 @@ class Exporter(ABC):
     endings
         Class attribute: the endings, in lower case, of its files' names, such as ``(".csv",)``; :data:`A_FOLDER` if it
         writes folders.
+    folder_endings
+        Class attribute: the endings, in lower case, that the names of its folders may have, such as ``(".geff",)``;
+        any other ending that looks like a file's is refused.
     needs_voxel_size
         Class attribute: whether the voxel size must be known. If not, it is never asked for.
     """
 
     endings: ClassVar[tuple[str, ...]]
+    folder_endings: ClassVar[tuple[str, ...]] = ()
     needs_voxel_size: ClassVar[bool] = True
 
     @abstractmethod

@@ -85,8 +85,8 @@ def check_name(output: Path, exporter: InstalledExporter) -> None:
         It has; the message says which ending is expected.
     """
     endings = [ending for ending in exporter.kind.endings if ending != A_FOLDER]
-    is_folder = A_FOLDER in exporter.kind.endings and not _FILE_ENDING.fullmatch(output.suffix)
-    if is_folder or _is_file(output, exporter):
+    is_of_folder = output.suffix.lower() in exporter.kind.folder_endings or not _FILE_ENDING.fullmatch(output.suffix)
+    if (A_FOLDER in exporter.kind.endings and is_of_folder) or _is_file(output, exporter):
         return
     words, way = f"expected a name that ends with {' or '.join(endings)}", ""
     if A_FOLDER in exporter.kind.endings:

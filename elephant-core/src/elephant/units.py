@@ -1,0 +1,41 @@
+"""Units of length, as files of other programs write them."""
+
+METRES = {
+    "angstrom": 1e-10, "nanometer": 1e-9, "micrometer": 1e-6, "millimeter": 1e-3, "centimeter": 1e-2, "meter": 1.0,
+}  # fmt: skip
+_NAMES = {
+    "å": "angstrom", "nm": "nanometer", "um": "micrometer", "micron": "micrometer", "mm": "millimeter",
+    "cm": "centimeter", "m": "meter", "px": "pixel", "voxel": "pixel",
+}  # fmt: skip
+
+
+def unit_named(text: str | None) -> str:
+    """Return the name that OME has for a unit of length, such as ``micrometer`` for ``µm`` and ``Microns``.
+
+    A unit that is not known stays as it is, in lower case; none at all is an empty string.
+    """
+    name = (text or "").strip().lower().replace("metre", "meter")
+    for mu in ("\u03bc", "\u00b5", "\\u00b5"):  # the letter, the sign, and the sign as ImageJ escapes it
+        name = name.replace(mu, "u")
+    if name in _NAMES:
+        return _NAMES[name]
+    singular = name.removesuffix("s")
+    return _NAMES.get(singular, singular if singular in METRES or singular == "pixel" else name)
+
+
+def factor_between(unit: str | None, other: str | None) -> float | None:
+    """Return how many of one unit of length another one is; None if that is not known.
+
+    Parameters
+    ----------
+    unit
+        The unit in which lengths are given, as anybody writes it.
+    other
+        The unit in which they are wanted.
+    """
+    given, wanted = unit_named(unit), unit_named(other)
+    if given == wanted:
+        return 1.0
+    if given in METRES and wanted in METRES:
+        return METRES[given] / METRES[wanted]
+    return None
