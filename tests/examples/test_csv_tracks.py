@@ -45,7 +45,7 @@ def test_tracks_become_a_table(export: Callable[..., Done], shell: Shell) -> Non
 
 @pytest.mark.usefixtures("plugin")
 def test_it_is_listed_and_its_files_have_its_ending(export: Callable[..., Done], shell: Shell) -> None:
-    assert "Installed:csv-tracks,ctc." in "".join(shell("export", "--help").out.split())
+    assert re.search(r"Installed:csv-tracks,ctc[a-z,-]*\.", "".join(shell("export", "--help").out.split()))
     done = export("--format", "csv-tracks", "-o", "tracks.zip")
     assert done.status == 2
     assert done.err.splitlines()[-1].endswith("expected a name that ends with .csv, got 'tracks.zip'")
