@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from examples.demo.scoring import compare
 
 import elephant
 from benchmarks.goals import goal
@@ -22,6 +21,7 @@ from benchmarks.movies import FULL, BenchMovie, provide
 from benchmarks.precision import BFLOAT16, FLOAT32, computing_in, has_both
 from elephant.config import ConversionParams
 from elephant.dataset import Dataset, convert
+from elephant.evaluation.matching import match_by_distance
 from elephant.pipeline import Model
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.types import DetectedSpot, FloatArray, Link, Shape
@@ -120,8 +120,8 @@ def agreement(
     timepoints = range(movie.n_timepoints)
     one, other = (_found(movie, dataset, models.detection, timepoints, name) for name in precisions)
     edge = min(movie.truth.voxel)
-    scores = [compare(one[t], other[t], _SAME * edge) for t in timepoints]
-    pairs = [(one[t][i], other[t][j]) for t, score in zip(timepoints, scores, strict=True) for i, j in score.matches]
+    scores = [match_by_distance(one[t], other[t], _SAME * edge) for t in timepoints]
+    pairs = [(one[t][i], other[t][j]) for t, score in zip(timepoints, scores, strict=True) for i, j in score.pairs]
     n_one, n_other = (sum(map(len, by_time.values())) for by_time in (one, other))
     return Agreement(
         f1=2 * len(pairs) / (n_one + n_other) if n_one + n_other else 1.0,

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from examples.demo.scoring import compare
 
 from benchmarks.precision import BFLOAT16, PRECISIONS, environment, has_both
 from benchmarks.serving import serve
 from elephant.config import keep_axials_of
+from elephant.evaluation.matching import match_by_distance
 from elephant.progress import NoReporter
 from elephant.simulation import Truth, read_truth
 from elephant.types import FloatArray, Link, Spot, Tag, VoxelSize
@@ -88,7 +88,7 @@ def detection(movie: RemoteDataset, truth: Truth, spots: list[Spot], n_timepoint
     trained = time.monotonic()
     limits = {"c_ratio": options["c_ratio"], "p_thresh": options["threshold"], "r_min": 1, "r_max": 50}
     found = movie.predict(TESTED, model=DETECTION, patch=PATCH, is_pad=True, **limits)
-    scores = compare(truth.spots(TESTED), found, DISTANCE)
+    scores = match_by_distance(truth.spots(TESTED), found, DISTANCE).counts
     return {
         "score": f"F1 {scores.f1:.3f}",
         "value": scores.f1,

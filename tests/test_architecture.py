@@ -25,6 +25,7 @@ CORE_ORDER: list[set[str]] = [
     {"dataset", "simulation", "images"},
     {"labels", "tracking"},
     {"export"},
+    {"evaluation"},
     {"crops", "spots"},
     {"models"},
     {"training", "prediction"},

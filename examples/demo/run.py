@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from examples.demo import picture
 from examples.demo.movie import KnownMovie, background_threshold, given, place_of, simulated
-from examples.demo.scoring import Scores, compare
 
 from elephant.errors import ElephantError
+from elephant.evaluation.counts import Counts
+from elephant.evaluation.matching import match_by_distance
+from elephant.evaluation.picture import Views, draw
 from elephant.simulation import PRESETS
-from elephant.types import DetectedSpot, Spot, Tag
+from elephant.types import DetectedSpot, Spot, Tag, VoxelSize
 from elephant_server.auth.tokens import token_of, trust_of
 from elephant_server.client import Client, RemoteDataset, UnreachableError
 from elephant_server.settings import Settings, SettingsError, load_settings
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def demonstrate(options: DemoOptions, settings: Settings) -> tuple[Scores, Path]:
+def demonstrate(options: DemoOptions, settings: Settings) -> tuple[Counts, Path]:
     """Train on one timepoint, predict the next, and return how good that was and where the picture is.
 
     Raises
@@ -177,16 +178,18 @@ def radius_range(spots: Sequence[Spot], n_dims: int) -> tuple[float, float]:
     return round(0.5 * float(np.min(axes)), 3), round(1.25 * float(np.max(axes)), 3)
 
 
-def judge(movie: KnownMovie, found: list[DetectedSpot], options: DemoOptions) -> tuple[Scores, Path]:
+def judge(movie: KnownMovie, found: list[DetectedSpot], options: DemoOptions) -> tuple[Counts, Path]:
     """Compare with the truth and draw the picture."""
     t = options.timepoint + 1
     true = movie.truth.spots(t)
-    scores = compare(true, found, options.distance)
+    matching = match_by_distance(true, found, options.distance)
     name = options.movie.stem if options.movie else f"{options.preset}-{options.seed}"
     png = options.output / f"{name}.png"
     title = f"{name}, timepoint {t}\ntrained on timepoint {options.timepoint}"
-    picture.draw(png, movie.image(t), movie.truth.voxel, true, found, scores, title)
-    return scores, png
+    image = movie.image(t)
+    views = Views.of(lambda planes: image[planes], image.shape)
+    draw(png, views, VoxelSize(*movie.truth.voxel), (true, found), matching, title)
+    return matching.counts, png
 
 
 def parse(arguments: Sequence[str] | None, environment: Mapping[str, str] = os.environ) -> DemoOptions:

@@ -5,10 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from examples.demo.movie import background_threshold, given
-from examples.demo.picture import draw, outline
 from examples.demo.run import DemoOptions, parse, radius_range
-from examples.demo.scoring import compare
-from matplotlib.image import imread
 
 from elephant.dataset.readers.bdv_xml import find_spim_data
 from elephant.progress import NoReporter
@@ -22,31 +19,6 @@ def spot(z: float, y: float, x: float, covariance: np.ndarray | None = None, t: 
 
 def options(*arguments: str, **environment: str) -> DemoOptions:
     return parse(arguments, environment)
-
-
-class TestScoring:
-    def test_counts_and_scores(self) -> None:
-        true = [spot(0, 0, 0), spot(0, 0, 20), spot(0, 0, 40)]
-        found = [spot(0, 1, 0), spot(0, 0, 22), spot(0, 30, 40), spot(9, 9, 9)]
-        scores = compare(true, found, 5)
-        assert set(scores.matches) == {(0, 0), (1, 1)}
-        assert (scores.precision, scores.recall) == (0.5, pytest.approx(2 / 3))
-        assert scores.f1 == pytest.approx(4 / 7)
-        assert (scores.missed, scores.wrong) == ({2}, {2, 3})
-
-    def test_as_many_matches_as_possible_come_before_near_ones(self) -> None:
-        """The nearest pair is (0, 0); taking it would leave the others without partners."""
-        true = [spot(0, 0, 0), spot(0, 0, 4)]
-        found = [spot(0, 0, 1), spot(0, 0, -4)]
-        assert set(compare(true, found, 4).matches) == {(0, 1), (1, 0)}
-
-    def test_the_limit_itself_matches_and_what_is_farther_does_not(self) -> None:
-        assert compare([spot(0, 0, 0)], [spot(3, 4, 0)], 5).f1 == 1
-        assert compare([spot(0, 0, 0)], [spot(3, 4, 0.1)], 5).f1 == 0
-
-    def test_nothing_found_or_nothing_true(self) -> None:
-        assert str(compare([spot(0, 0, 0)], [], 5)) == "precision 0.000, recall 0.000, F1 0.000"
-        assert compare([], [spot(0, 0, 0)], 5).wrong == {0}
 
 
 class TestSettings:
@@ -77,33 +49,6 @@ class TestOptions:
         with pytest.raises(SystemExit):
             options(*wrong)
         assert wrong[0] in capsys.readouterr().err
-
-
-class TestPicture:
-    @pytest.mark.parametrize("plane", [(1, 2), (0, 2), (1, 0)])
-    def test_an_outline_is_the_shadow_of_the_ellipsoid(self, plane: tuple[int, int]) -> None:
-        """Points of the surface fall inside the outline, and some of them on it."""
-        rng = np.random.default_rng(1)
-        root = rng.normal(size=(3, 3))
-        nucleus = spot(4, 5, 6, root @ root.T + np.eye(3))
-        directions = rng.normal(size=(20_000, 3))
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        surface = nucleus.pos + directions @ np.linalg.cholesky(nucleus.covariance).T
-        line = outline(nucleus, plane, points=500)
-        for angle in np.linspace(0, 2 * np.pi, 9):
-            towards = np.array([np.cos(angle), np.sin(angle)])
-            assert (line @ towards).max() == pytest.approx((surface[:, plane] @ towards).max(), rel=2e-3)
-
-    @pytest.mark.parametrize("shape", [(16, 64, 48), (1, 64, 48)])
-    def test_the_colours_of_true_and_found_are_in_the_file(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
-        image = np.random.default_rng(0).integers(0, 100, size=shape).astype(np.uint16)
-        true = [spot(0 if shape[0] == 1 else 8, 10, 10, 9 * np.eye(3))]
-        found = [spot(0 if shape[0] == 1 else 8, 20, 10, 9 * np.eye(3))]
-        path = tmp_path / "new" / "picture.png"
-        draw(path, image, (1.0, 0.5, 0.5), true, found, compare(true, found, 5), "title")
-        pixels = (imread(path)[..., :3] * 255).round().astype(int)
-        for colour in ((0x4C, 0xC9, 0xF0), (0xFF, 0x9F, 0x1C)):
-            assert (np.abs(pixels - colour).max(axis=2) < 3).sum() > 100
 
 
 class TestMovie:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from elephant.errors import InvalidInputError
-from elephant.tracking import Track, join, linking, tracks_of
+from elephant.tracking import Track, assignment, join, tracks_of
 
 
 def points(*xs: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -66,7 +66,7 @@ def test_crowds_are_joined_as_small_groups_are(monkeypatch: pytest.MonkeyPatch) 
     spots = rng.uniform(0, 60, (220, 3))
     earlier = np.concatenate([spots[:200] + rng.normal(0, 2, (200, 3)), rng.uniform(0, 60, (30, 3)), spots[:3]])
     sparse = join(earlier, spots, largest=12)
-    monkeypatch.setattr(linking, "_DENSE", 10**9)
+    monkeypatch.setattr(assignment, "_DENSE", 10**9)
     assert sparse.tolist() == join(earlier, spots, largest=12).tolist()
 
 

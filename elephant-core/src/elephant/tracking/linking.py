@@ -6,19 +6,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
-from scipy.spatial import cKDTree
 
-from elephant.errors import InvalidInputError
+from elephant.tracking.assignment import Indices, assign, near_pairs
 from elephant.types import FloatArray, Link, Spot
 
-Indices = NDArray[np.intp]
 NONE = -1
-_MOST_PAIRS = 20_000_000  # some GiB
-_DENSE = 40_000  # pairs, near or not, up to which a full table is quickest
+_MEANING = "the largest distance that a nucleus moves between two timepoints"
 
 
 def join(earlier: FloatArray, spots: FloatArray, largest: float, n_children: int = 2) -> Indices:
@@ -60,63 +53,9 @@ def _assign(
     earlier: FloatArray, spots: FloatArray, largest: float, rows: Indices, columns: Indices, parents: Indices
 ) -> None:
     """Assign rows to distinct parents among the columns, as far as possible."""
-    if not len(rows) or not len(columns):
-        return
-    later, before = cKDTree(earlier[rows]), cKDTree(spots[columns])
-    n_pairs = int(later.count_neighbors(before, largest))
-    if n_pairs > _MOST_PAIRS:
-        raise InvalidInputError(
-            f"{n_pairs:,} pairs of {len(rows):,} and {len(columns):,} spots are closer than {largest:g}: expected the "
-            "largest distance that a nucleus moves between two timepoints, in the unit of the positions"
-        )
-    near = later.sparse_distance_matrix(before, largest, output_type="coo_matrix")
-    # Spots without common neighbours are independent: each connected group is small, and assigned by itself.
-    for group in _groups(near.row, near.col, len(rows), len(columns)):
-        a, at_a = np.unique(near.row[group], return_inverse=True)
-        b, at_b = np.unique(near.col[group], return_inverse=True)
-        chosen_a, chosen_b = _cheapest(at_a, at_b, near.data[group], largest)
-        parents[rows[a[chosen_a]]] = columns[b[chosen_b]]
-
-
-def _cheapest(i: Indices, j: Indices, distance: FloatArray, largest: float) -> tuple[Indices, Indices]:
-    """Return the pairs of the assignment with the most pairs, and of these the one with the smallest sum of distances.
-
-    Parameters
-    ----------
-    i, j
-        Rows and columns of the possible pairs, numbered from 0 without gaps.
-    distance
-        Of each pair, at most `largest`.
-    """
-    n_rows, n_columns = int(i.max()) + 1, int(j.max()) + 1
-    # One more pair outweighs all distances.
-    none = (largest + 1.0) * (n_rows + n_columns)
-    if n_rows * n_columns <= _DENSE:
-        cost = np.full((n_rows, n_columns), none)
-        cost[i, j] = distance
-        rows, columns = linear_sum_assignment(cost)
-    else:
-        # Each row also has a column of its own, which means no partner. A sparse 0 would be no pair, so 1 is added to
-        # all distances; that changes assignments with the same number of pairs equally.
-        own = np.arange(n_rows)
-        places = (np.concatenate([i, own]), np.concatenate([j, n_columns + own]))
-        weights = np.concatenate([distance + 1.0, np.full(n_rows, none + 1.0)])
-        graph = csr_array((weights, places), shape=(n_rows, n_columns + n_rows))
-        rows, columns = min_weight_full_bipartite_matching(graph)
-        is_pair = columns < n_columns
-        return rows[is_pair], columns[is_pair]
-    is_near = cost[rows, columns] <= largest
-    return rows[is_near], columns[is_near]
-
-
-def _groups(i: Indices, j: Indices, n_rows: int, n_columns: int) -> list[Indices]:
-    """Return the pairs of each connected group, as indices into the pairs."""
-    if not len(i):
-        return []
-    graph = coo_array((np.ones(len(i), dtype=bool), (i, j + n_rows)), shape=(n_rows + n_columns,) * 2)
-    _, group = connected_components(graph, directed=False)
-    order = np.argsort(group[i], kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(group[i][order])) + 1)
+    near = near_pairs(earlier[rows], spots[columns], largest, _MEANING)
+    later, before = assign(*near, largest)
+    parents[rows[later]] = columns[before]
 
 
 Name = TypeVar("Name", bound=Hashable)

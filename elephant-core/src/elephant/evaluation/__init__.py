@@ -1,0 +1,1 @@
+"""How well found nuclei and tracks agree with true ones."""
