@@ -87,6 +87,28 @@ def components_above(threshold: float, values: NDArray[np.floating]) -> Componen
     return _measured(values, compare)
 
 
+def labelled_components(labels: NDArray[np.integer]) -> tuple[Integers, ComponentStatistics]:
+    """Measure the pieces of each label of an image: voxels of the same label that touch, with full connectivity.
+
+    Parameters
+    ----------
+    labels
+        (Z), Y, X; 0 is background, and belongs to no piece.
+
+    Returns
+    -------
+    numpy.ndarray
+        The label of each piece, (N,), in the order of their first voxels.
+    ComponentStatistics
+        The pieces; `mean_value` is their label.
+    """
+    runs = _Runs.of_labels(labels)
+    n, component = _joined(runs, is_labelled=True)
+    found = np.zeros(n, dtype=np.int64)
+    found[component] = runs.values
+    return found, _statistics(runs, n, component, found.astype(np.float64))
+
+
 # Writes which voxels of a slab are inside of the mask, into an array of its shape.
 WriteMask = Callable[[slice, NDArray[np.bool_]], None]
 
@@ -94,6 +116,11 @@ WriteMask = Callable[[slice, NDArray[np.bool_]], None]
 def _measured(values: NDArray[np.floating], write_mask: WriteMask) -> ComponentStatistics:
     runs = _Runs.of(values, write_mask)
     n, component = _joined(runs)
+    count = np.bincount(component, runs.stops - runs.starts, n)
+    return _statistics(runs, n, component, np.bincount(component, runs.values, n) / count)
+
+
+def _statistics(runs: "_Runs", n: int, component: NDArray[np.int32], mean_value: FloatArray) -> ComponentStatistics:
     length = runs.stops - runs.starts
     count = np.bincount(component, length, n).astype(np.int64)
     low, box_size = _boxes(component, n, runs.index, length)
@@ -101,7 +128,6 @@ def _measured(values: NDArray[np.floating], write_mask: WriteMask) -> ComponentS
     each = count[:, None]
     mean = first / each
     moments = second / each[:, None] - mean[:, :, None] * mean[:, None, :]
-    mean_value = np.bincount(component, runs.total, n) / count
     return ComponentStatistics(count, (low * each + first) / each, moments, box_size, mean_value)
 
 
@@ -118,15 +144,15 @@ class _Runs:
         Where each run starts and stops in a padded image that is flattened, (N,), ascending.
     index
         Of the first voxel of each run, (n, N).
-    total
-        Sum of the measured image over each run, (N,).
+    values
+        Sum of the measured image over each run, or its label, (N,).
     """
 
     shape: Shape
     starts: Integers
     stops: Integers
     index: Integers
-    total: FloatArray
+    values: NDArray[np.number]
 
     @classmethod
     def of(cls, values: NDArray[np.floating], write_mask: WriteMask) -> Self:
@@ -147,6 +173,26 @@ class _Runs:
         found = zip(*in_slabs(find, values.shape, SINGLE_PASS_VOXELS), strict=True)
         return cls(shape, *(np.concatenate(parts, axis=-1) for parts in found))
 
+    @classmethod
+    def of_labels(cls, labels: NDArray[np.integer]) -> Self:
+        """Find the runs of one label, other than 0, over an image, (Z), Y, X."""
+        shape = (labels.shape[0], *(size + 1 for size in labels.shape[1:]))
+
+        def find(slab: slice) -> tuple[Integers, Integers, Integers, Integers]:
+            padded = (slab.stop - slab.start, *shape[1:])
+            flat = np.zeros(1 + math.prod(padded), dtype=labels.dtype)  # a voxel before the first, too
+            flat[1:].reshape(padded)[tuple(slice(size) for size in labels.shape)] = labels[slab]
+            changes = np.flatnonzero(flat[1:] != flat[:-1])  # each run ends at one: lines are padded
+            values = flat[1 + changes]
+            begins = np.flatnonzero(values)
+            starts, stops = changes[begins], changes[begins + 1]
+            shift = slab.start * math.prod(shape[1:])
+            starts, stops = starts + shift, stops + shift
+            return starts, stops, np.stack(np.unravel_index(starts, shape)), values[begins].astype(np.int64)
+
+        found = zip(*in_slabs(find, labels.shape, SINGLE_PASS_VOXELS), strict=True)
+        return cls(shape, *(np.concatenate(parts, axis=-1) for parts in found))
+
 
 def _totals(values: NDArray[np.floating], length: Integers) -> FloatArray:
     """Return the sum of the values of each run, of which there are some, one run after the other."""
@@ -155,11 +201,20 @@ def _totals(values: NDArray[np.floating], length: Integers) -> FloatArray:
     return np.add.reduceat(values.astype(np.float64), np.cumsum(length) - length)
 
 
-def _joined(runs: _Runs) -> tuple[int, NDArray[np.int32]]:
-    """Return how many components runs make up, and which of them each run belongs to."""
+def _joined(runs: _Runs, *, is_labelled: bool = False) -> tuple[int, NDArray[np.int32]]:
+    """Return how many components runs make up, and which of them each run belongs to.
+
+    Parameters
+    ----------
+    is_labelled
+        Whether only runs of the same label belong together.
+    """
     starts, stops, lines = runs.starts, runs.stops, _lines_before(runs.shape)
     pieces = in_slabs(lambda piece: _touching(starts, stops, piece, lines), starts.shape, _RUNS, _RUNS)
     run, touched = np.concatenate(pieces, axis=1) if pieces else np.empty((2, 0), dtype=np.int64)
+    if is_labelled:
+        same = runs.values[run] == runs.values[touched]
+        run, touched = run[same], touched[same]
     root = _roots(run, touched, len(starts))
     tree = (np.cumsum(root == np.arange(len(root))) - 1)[root]
     n_trees = int(tree.max(initial=-1)) + 1

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from elephant import components, slabs
-from elephant.components import component_statistics, components_above
+from elephant.components import component_statistics, components_above, labelled_components
 
 RNG = np.random.default_rng(0)
 NOISE = ndimage.gaussian_filter(RNG.normal(size=(12, 40, 50)), 1)
@@ -68,3 +68,36 @@ def test_components_reach_from_slab_to_slab(n_cores: int, monkeypatch: pytest.Mo
     for found in in_slabs:
         for name in ("count", "mean_index", "moments", "box_size", "mean_value"):
             np.testing.assert_array_equal(getattr(found, name), getattr(at_once, name))
+
+
+def check_labels(labels: np.ndarray) -> None:
+    found, pieces = labelled_components(labels)
+    expected = []
+    for value in np.unique(labels[labels > 0]):
+        parts, n = ndimage.label(labels == value, structure=np.ones((3,) * labels.ndim))
+        expected += [(int(value), np.argwhere(parts == i + 1)) for i in range(n)]
+    assert sorted(found.tolist()) == sorted(value for value, _ in expected)
+    by_start = {tuple(voxels[0]): (value, voxels) for value, voxels in expected}
+    for i, (_, (value, voxels)) in enumerate(sorted(by_start.items())):
+        assert (found[i], pieces.count[i], pieces.mean_value[i]) == (value, len(voxels), value)
+        assert (pieces.mean_index[i] == voxels.mean(axis=0)).all()
+        assert (pieces.box_size[i] == np.ptp(voxels, axis=0) + 1).all()
+        np.testing.assert_allclose(pieces.moments[i], np.cov(voxels.T, bias=True), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SMALL, ids=str)
+@pytest.mark.parametrize("dtype", ["uint8", "uint32", "int64"])
+def test_pieces_of_labels_of_small_images(shape: tuple[int, ...], dtype: str) -> None:
+    check_labels(RNG.integers(0, 4, shape).astype(dtype))
+
+
+@pytest.mark.parametrize("n_cores", [1, 16])
+def test_pieces_of_labels_reach_from_slab_to_slab(n_cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(components, "in_slabs", lambda work, shape, *_: slabs.in_slabs(work, shape, 200, 200))
+    monkeypatch.setattr(slabs, "n_cores", lambda: n_cores)
+    check_labels((np.digitize(NOISE / NOISE.std(), [0.5, 1, 1.5])).astype(np.uint16))
+
+
+def test_an_image_without_labels_has_no_pieces() -> None:
+    found, pieces = labelled_components(np.zeros((3, 4, 5), dtype=np.uint16))
+    assert len(found) == len(pieces.count) == 0
