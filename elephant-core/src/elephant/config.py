@@ -111,6 +111,10 @@ class ConversionParams(Params):
     dtype: Literal["uint8", "uint16", "auto"] = Field(
         "auto", description="stored type; auto: uint8 if every divided value is at most 255, otherwise uint16"
     )
+    value_range: tuple[float, float] | None = Field(
+        None,
+        description="smallest and largest value, which become 0 and 65535 (255 of uint8); values outside are clipped",
+    )
     setup: int | None = Field(
         None,
         ge=0,
@@ -122,11 +126,6 @@ class ConversionParams(Params):
     )
     level: int = Field(
         0, ge=0, le=1000, description="level of the movie's resolution pyramid to use; 0: full resolution"
-    )
-    axes: str | None = Field(
-        None,
-        pattern="^[TCZtcz]{0,3}[Yy][Xx]$",
-        description="axes in the order of the file, such as TZYX, for a movie that does not say them itself",
     )
     t_start: int | None = Field(
         None, ge=0, le=2**31 - 1, description="first timepoint to use, which becomes timepoint 0; by default the first"

@@ -128,7 +128,6 @@ _SIGNS = (
     "bad_alloc",
     "alloc_failed",
     "could not create a memory object",
-    "could not create a primitive",  # there was no memory for its code
 )
 
 

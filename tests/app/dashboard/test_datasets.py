@@ -7,7 +7,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.dashboard.ground import SHAPE, make_dataset
-from elephant.dataset import Dataset, DatasetSource
+from core.dataset.bdv import ramp, write_movie
+from elephant.config import ConversionParams
+from elephant.dataset import Dataset, DatasetSource, add
+from elephant.progress import NeverCancelled
 from elephant.types import VoxelSize
 
 NAME = "user/movie"
@@ -51,6 +54,20 @@ def test_which_source_of_its_movie_a_dataset_holds_and_what_is_blank(page: Flask
 def test_without_datasets_the_list_is_empty(page: FlaskClient) -> None:
     assert page.get("/dashboard/api/datasets").json == {"names": []}
     assert page.get("/dashboard/api/dataset", query_string={"dataset": "none"}).status_code == 404
+
+
+def test_a_dataset_that_is_read_in_place_is_shown(page: FlaskClient, dataset: Dataset, tmp_path: Path) -> None:
+    movie = write_movie(tmp_path / "m.h5", ramp(3, SHAPE, largest=4000))
+    add(movie, dataset.folder, ConversionParams(), NeverCancelled())
+    assert (plane(page, axis="xz", index=7)[0] == ramp(3, SHAPE, largest=4000)[1][:, 7]).all()
+    movie.unlink()
+    found = page.get("/dashboard/api/dataset", query_string={"dataset": NAME}).json
+    assert found is not None
+    assert (found["n_timepoints"], found["dtype"], found["made_from"]) == (3, "uint16", "m.h5")
+    assert found["notice"].startswith(f"the movie {movie} is gone")
+    assert page.post("/dataset/check", json={"dataset_name": NAME}).json == {"message": found["notice"]}
+    answer = page.get("/dashboard/api/plane", query_string={"dataset": NAME, "t": 1, "axis": "xy", "index": 0})
+    assert answer.status_code == 400
 
 
 def test_planes_are_those_of_the_volume(page: FlaskClient, dataset: Dataset) -> None:

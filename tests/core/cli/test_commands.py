@@ -150,7 +150,7 @@ def test_other_packages_bring_commands(shell: Shell, monkeypatch: pytest.MonkeyP
     [
         (["predct"], "No such command 'predct'. Did you mean 'predict'?"),
         (["Conver", "a.h5", "b"], "No such command 'Conver'. Did you mean 'convert'?"),
-        (["xyz"], "No such command 'xyz'. Expected one of convert, check, train, "),
+        (["xyz"], "No such command 'xyz'. Expected one of convert, add, check, "),
         (["models", "lst"], "No such command 'lst'. Did you mean 'list'?"),
         (["check", "d", "--jso"], "No such option '--jso'. Did you mean '--json'?"),
     ],

@@ -11,7 +11,7 @@ import pytest
 
 from core.dataset.bdv import ramp, write_cells, write_movie, write_partitioned
 from core.dataset.helpers import CancelAfter, content_of, make, make_as_the_original_did
-from elephant.dataset import Dataset, check, check_dataset, conversion
+from elephant.dataset import Dataset, changes, check_dataset, conversion
 from elephant.dataset.readers.bdv_views import digest_of
 from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.dataset.source import _MOST_BLOCKS, _spread
@@ -239,7 +239,7 @@ def test_datasets_without_a_known_movie_are_ready(tmp_path: Path) -> None:
 
 def test_a_fingerprint_of_another_version_is_ignored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     overwrite(folder / "m.h5", other())
-    monkeypatch.setattr(check, "METHOD", 2)
+    monkeypatch.setattr(changes, "METHOD", 2)
     assert check_dataset(folder, SHAPE) == "ready"
 
 

@@ -52,6 +52,7 @@ def content_of(dataset: "Dataset") -> dict[str, Any]:
         "n_dims": dataset.n_dims,
         "dtype": dataset.dtype.name,
         "made_from": None if dataset.source is None else dataset.source.title,
+        "in_place": dataset.is_in_place,
         "labelled_timepoints": dataset.labelled_timepoints(),
         "flow_labelled_timepoints": dataset.flow_labelled_timepoints(),
         **_origin(dataset.source),
@@ -68,7 +69,7 @@ def _origin(source: "DatasetSource | None") -> dict[str, Any]:
 
 def source_row(found: dict[str, Any]) -> dict[str, str]:
     """Return rows for the part of the movie that was taken, where that is not all of it."""
-    rows = {}
+    rows = {"images": "read in place, from the movie"} if found["in_place"] else {}
     if (found["n_setups"] or 1) > 1:
         name = f" ({found['setup_name']})" if found["setup_name"] else ""
         rows["source"] = f"{found['setup']}{name}, one of {found['n_setups']}"
@@ -103,7 +104,7 @@ def _print_content(found: dict[str, Any]) -> None:
         "timepoints": found["n_timepoints"],
         "size": size_of(found),
         "type": found["dtype"],
-        "made from": found["made_from"] or "not known",
+        "reads" if found["in_place"] else "made from": found["made_from"] or "not known",
         "labels at": in_ranges(found["labelled_timepoints"]) or "none",
         "links from": in_ranges(found["flow_labelled_timepoints"]) or "none",
         "on disk": in_bytes(found["bytes"]),

@@ -1,7 +1,8 @@
 """``elephant convert``: a dataset from a movie."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +15,9 @@ from elephant.cli.workspace import DATASETS, place
 from elephant.config import ConversionParams
 from elephant.errors import InvalidInputError
 from elephant.words import counted
+
+if TYPE_CHECKING:
+    from elephant.dataset import Dataset
 
 _HELP = """Make a dataset from a movie.
 
@@ -33,11 +37,25 @@ Examples:
 """
 
 
-def convert(movie: Path, dataset: str, workspace: Path | None, uint16: bool, as_path: bool, **rest: Any) -> int:
+def convert(movie: Path, dataset: str, workspace: Path | None, **rest: Any) -> int:
     """Make a dataset, and print what it contains."""
     from elephant.dataset.opening import convert_movie
 
+    return make(convert_movie, movie, dataset, workspace, rest)
+
+
+def make(how: Callable[..., "Dataset"], movie: Path, dataset: str, workspace: Path | None, rest: dict[str, Any]) -> int:
+    """Make a dataset in one way or another, and print what it contains.
+
+    Parameters
+    ----------
+    how
+        Given the movie, the folder, the parameters and the console.
+    rest
+        The values of :func:`params_of_movie`, but for the workspace.
+    """
     overwrite, as_json = rest.pop("overwrite"), rest.pop("as_json")
+    uint16, as_path = rest.pop("uint16"), rest.pop("as_path")
     params = build(ConversionParams, rest | ({"dtype": "uint16"} if uint16 else {}), 3)
     folder = place(DATASETS, str(Path(dataset).absolute()) if as_path else dataset, workspace)
     other = None if overwrite else _other_than_movies(folder, movie)
@@ -46,7 +64,7 @@ def convert(movie: Path, dataset: str, workspace: Path | None, uint16: bool, as_
             f"expected a new folder, a dataset, or a folder that contains only movies, got {folder}, which contains "
             f"{other}: give another name, or --overwrite to make the dataset there, beside its contents"
         )
-    made = convert_movie(movie if movie.name else movie.absolute(), folder, params, console(), overwrite=overwrite)
+    made = how(movie if movie.name else movie.absolute(), folder, params, console(), overwrite=overwrite)
     found = {"dataset": str(folder), **content_of(made)}
     if as_json:
         print_json(found)
@@ -68,11 +86,9 @@ def _other_than_movies(folder: Path, movie: Path) -> str | None:
     return min((name for name in others if not name.lower().endswith((*SUFFIXES, ".xml"))), default=None)
 
 
-command = Command(
-    "convert",
-    callback=convert,
-    help=_HELP,
-    params=[
+def params_of_movie() -> list[click.Parameter]:
+    """Return the arguments and options of making a dataset from a movie."""
+    return [
         click.Argument(["movie"], type=click.Path(path_type=Path), metavar="MOVIE"),
         options.dataset_argument(),
         Option(["--uint16"], is_flag=True, help="Always store 16 bits: the same as --dtype uint16."),
@@ -84,5 +100,7 @@ command = Command(
         Option(["--as-path"], is_flag=True, hidden=True, help="Take DATASET as a path, never as a name."),
         options.as_json("Print the result as JSON."),
         options.workspace(),
-    ],
-)
+    ]
+
+
+command = Command("convert", callback=convert, help=_HELP, params=params_of_movie())

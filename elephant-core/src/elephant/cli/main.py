@@ -21,6 +21,7 @@ _ADDED = f"{__name__}.added"
 BUILT_IN: Mapping[str, str] = MappingProxyType(
     {
         "convert": "Make a dataset from a movie.",
+        "add": "Make a dataset that reads its images from a movie in place.",
         "check": "Check that a dataset is complete, and show what is in it.",
         "train": "Train a detection model on spots, or a flow model on links.",
         "predict": "Find the nuclei of a dataset.",

@@ -1,5 +1,6 @@
 """Datasets: converting movies to them, and reading, writing and checking them."""
 
+from elephant.dataset.adding import add
 from elephant.dataset.check import check_dataset, describe_change
 from elephant.dataset.conversion import convert
 from elephant.dataset.dataset import Dataset
@@ -11,6 +12,7 @@ from elephant.dataset.transaction import recover_all
 __all__ = [
     "Dataset",
     "DatasetSource",
+    "add",
     "check_dataset",
     "check_upload",
     "convert",

@@ -75,7 +75,7 @@ def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
     DatasetError
         There is no array, or its metadata cannot be read.
     """
-    metadata, key = _metadata_of(path), (path, writable)
+    metadata, key = metadata_of(path), (path, writable)
     kept, array = _opened.get(key, (b"", None))
     if array is not None and kept == metadata:
         return array
@@ -86,7 +86,7 @@ def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
     except Exception as error:
         raise DatasetError(f"{path.name} in {path.parent} cannot be read ({error}): {_AGAIN}") from error
     _judge(array, path)
-    if metadata and metadata == _metadata_of(path):  # it was not replaced meanwhile
+    if metadata and metadata == metadata_of(path):  # it was not replaced meanwhile
         for oldest in list(_opened)[: -_MOST_OPENED + 1]:
             _opened.pop(oldest, None)
         _opened[key] = (metadata, array)
@@ -98,7 +98,7 @@ def _way_to_make(folder: Path) -> str:
     return _AGAIN if any(folder.glob("*.zarr")) else _FIRST
 
 
-def _metadata_of(path: Path) -> bytes:
+def metadata_of(path: Path) -> bytes:
     """Return the content of an array's metadata file; empty if there is none."""
     for name in _METADATA:
         with suppress(OSError), (path / name).open("rb") as file:
@@ -297,20 +297,31 @@ class TimeSeries:
 
     def _selection(self, t: int, box: Box | None) -> tuple[int | slice, ...]:
         spec = self._spec
-        if not 0 <= t < spec.n_timepoints:
-            raise InvalidInputError(
-                f"expected one of the {spec.n_timepoints} timepoints of {self._path.name}, counted from 0, got {t}: "
-                "choose the dataset that was made from this movie"
-            )
+        check_place(spec, t, box)
         if box is None:
             return (t,)
-        if not box.fits(spec.spatial):
-            raise InvalidInputError(
-                f"expected a box inside the image of {spec.spatial}, got origin {box.origin} and size {box.size}: "
-                "choose a smaller one"
-            )
         channels = (slice(None),) if spec.channels and spec.channel_axis == "first" else ()
         return (t, *channels, *box.slices)
+
+
+def check_place(spec: ArraySpec, t: int, box: Box | None) -> None:
+    """Check that a timepoint, or a box of it, is in an array.
+
+    Raises
+    ------
+    InvalidInputError
+        It is not.
+    """
+    if not 0 <= t < spec.n_timepoints:
+        raise InvalidInputError(
+            f"expected one of the {spec.n_timepoints} timepoints of {spec.name}, counted from 0, got {t}: "
+            "choose the dataset that was made from this movie"
+        )
+    if box is not None and not box.fits(spec.spatial):
+        raise InvalidInputError(
+            f"expected a box inside the image of {spec.spatial}, got origin {box.origin} and size {box.size}: "
+            "choose a smaller one"
+        )
 
 
 def _assign(array: zarr.Array[Any], selection: tuple[int | slice, ...], values: NDArray[Any] | int) -> None:

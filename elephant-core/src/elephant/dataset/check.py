@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from elephant.dataset.arrays import open_array
+from elephant.dataset.changes import ANEW, describe_loss, describe_replacement
+from elephant.dataset.in_place import ImagesFound, find_images, source_in_place
 from elephant.dataset.layout import IMAGE_DTYPES, IMAGES, array_specs
-from elephant.dataset.readers import BIGDATAVIEWER, find_movie, reader_of_movie
-from elephant.dataset.source import METHOD, SOURCE_FILE, DatasetSource, FileStamp, stamp_of
+from elephant.dataset.readers import find_movie
+from elephant.dataset.source import SOURCE_FILE, DatasetSource
 from elephant.dataset.transaction import is_swapping, recover
 from elephant.errors import DatasetError, ElephantError
-from elephant.progress import NeverCancelled
 
 READY = "ready"
 
 _AGAIN = "generate the dataset again from its movie"
-_ANEW = "generate the dataset again, which clears its labels and predictions"
 _VERDICTS_KEPT = 128
 
 logger = logging.getLogger(__name__)
@@ -76,42 +76,12 @@ def describe_change(folder: Path) -> str:
     if source is None:
         return ""
     try:
-        return _describe_replacement(folder, source) or _describe_successor(folder, source)
+        if source.in_place:
+            return describe_loss(folder, source)
+        return describe_replacement(folder, source) or _describe_successor(folder, source)
     except OSError as error:  # a check never fails
         logger.warning("the movie of %s cannot be read: %s", folder.name, error)
         return ""
-
-
-def _describe_replacement(folder: Path, source: DatasetSource) -> str:
-    known = source.fingerprint
-    if known is None or known.method != METHOD:
-        return ""
-    path = source.movie_path(folder)
-    found = tuple(stamp_of(path.parent, stamp.name) for stamp in known.files)
-    if None in found or found == known.files:  # files are missing, or nothing has changed
-        return ""
-    digest, trouble = _look_at(path, source.reader, source.setup, found)
-    if digest == known.digest:
-        return ""
-    since = f"the movie {source.movie} has changed since this dataset was made from it"
-    if trouble:
-        return f"{since}, and cannot be read now ({trouble}): restore it, then {_ANEW}"
-    return f"{since}: {_ANEW}"
-
-
-@lru_cache(_VERDICTS_KEPT)
-def _look_at(
-    path: Path,
-    reader: str | None,
-    setup: int | None,
-    stamps: tuple[FileStamp | None, ...],  # noqa: ARG001
-) -> tuple[str, str]:
-    """Return the digest of a movie with these stamps, or why it cannot be read."""
-    try:
-        installed = BIGDATAVIEWER if reader is None else reader_of_movie(path, reader)
-        return installed.digest(path, setup, NeverCancelled()), ""
-    except ElephantError as error:
-        return "", str(error)
 
 
 def _describe_successor(folder: Path, source: DatasetSource) -> str:
@@ -128,7 +98,7 @@ def _describe_successor(folder: Path, source: DatasetSource) -> str:
         return ""  # it was there already, and another one was chosen
     gone = "" if is_there else ", which is missing"
     return (
-        f"this dataset was made from {source.movie}{gone}, and its folder holds the movie {successor.name}: {_ANEW}, "
+        f"this dataset was made from {source.movie}{gone}, and its folder holds the movie {successor.name}: {ANEW}, "
         f"or move {successor.name} out of the folder"
     )
 
@@ -143,12 +113,18 @@ def _movie_in(folder: Path, mtime_ns: int) -> Path | None:  # noqa: ARG001
 
 
 def _inspect(folder: Path, shape: Sequence[int] | None) -> str:
-    images = open_array(folder / IMAGES)
-    found = (tuple(images.shape), images.dtype.name)
-    return _check_images(folder, *found, shape) or _check_others(folder, *found) or READY
+    images = find_images(folder)
+    problem = _check_images(folder, images, shape) or _check_others(folder, images) or _check_movie(folder, images)
+    return problem or READY
 
 
-def _check_images(folder: Path, found: tuple[int, ...], dtype: str, shape: Sequence[int] | None) -> str:
+def _check_movie(folder: Path, images: ImagesFound) -> str:
+    """Return what keeps images from being read in place, if they are."""
+    return describe_loss(folder, source_in_place(folder)) if images.in_place else ""
+
+
+def _check_images(folder: Path, images: ImagesFound, shape: Sequence[int] | None) -> str:
+    found, dtype = images.shape, images.dtype
     if len(found) not in (3, 4) or min(found) < 1:
         return f"expected {IMAGES} of shape T, Z, Y, X or T, Y, X, got {found}: {_AGAIN}"
     if dtype not in IMAGE_DTYPES:
@@ -163,8 +139,9 @@ def _check_images(folder: Path, found: tuple[int, ...], dtype: str, shape: Seque
     return ""
 
 
-def _check_others(folder: Path, images: tuple[int, ...], image_dtype: str) -> str:
-    for spec in array_specs(images[0], images[1:], image_dtype).values():
+def _check_others(folder: Path, images: ImagesFound) -> str:
+    specs = array_specs(images.shape[0], images.shape[1:], images.dtype)
+    for spec in (spec for name, spec in specs.items() if name != IMAGES):
         array = open_array(folder / spec.name)
         dtype = np.dtype(spec.dtype)
         if (tuple(array.shape), _short(array.dtype)) != (spec.shape, _short(dtype)):

@@ -14,10 +14,11 @@ import numpy as np
 from elephant.config import ConversionParams
 from elephant.dataset.arrays import create_array, for_values, open_array
 from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, regions
-from elephant.dataset.readers import BIGDATAVIEWER, reader_of_movie
+from elephant.dataset.origin import describe_source, spatial_shape
+from elephant.dataset.readers import reader_of_movie
 from elephant.dataset.readers.base import say_what_was_taken
 from elephant.dataset.readers.movie import Movie
-from elephant.dataset.source import DatasetSource, Fingerprint, differ, voxel_size_in_words
+from elephant.dataset.source import DatasetSource, Fingerprint
 from elephant.dataset.transaction import replacing_arrays, staging
 from elephant.dataset.values import (
     OutgrownError,
@@ -27,13 +28,14 @@ from elephant.dataset.values import (
     dtype_without_scan,
     is_decided,
     range_of,
+    scaling_to_range,
     warn_of_few_levels,
 )
 from elephant.dataset.workers import run
 from elephant.errors import DatasetError, reason_of
 from elephant.io.atomic import new_folder
 from elephant.progress import CancelToken, ProgressReporter
-from elephant.types import Shape, VoxelSize
+from elephant.types import Shape
 from elephant.words import in_bytes
 
 _PARALLEL_FROM = 256 * 2**20  # raw bytes; below, starting processes takes longer than it saves
@@ -88,13 +90,13 @@ def _convert(
     movie = reader_of_movie(source, params.reader).open_chosen(source, params, cancel)
     reader, is_chosen = movie.reader, params.setup is not None or params.channel is not None
     say_what_was_taken(movie.path, reader.setup, reader.others, sorted(movie.blank), is_chosen=is_chosen)
-    spatial = _spatial(movie, params)
+    spatial = spatial_shape(movie, params)
     known = movie.fingerprint(cancel)
-    size = _voxel_size(movie, params, len(spatial))
-    if size[0] is None:
-        size = _kept_voxel_size(destination, known, reader.level, len(spatial))
-    made_from = _source(movie, destination, known, size)
+    made_from = describe_source(movie, destination, params, known)
     work = _Work(movie, spatial, destination, made_from, known, reporter, cancel)
+    if params.value_range is not None:
+        _write(work, scaling_to_range(params))
+        return
     dtype = dtype_without_scan(movie.reader.dtype, params)
     divisor = params.divisor or 1.0
     if dtype is None and params.dtype == "auto" and movie.reader.dtype == "uint16":
@@ -159,78 +161,6 @@ def _check_unchanged(movie: Movie, known: Fingerprint, cancel: CancelToken) -> N
         f"{movie.path.name} changed while it was converted: wait until its export or copy is done, and convert again; "
         "the previous files are unchanged"
     )
-
-
-def _source(
-    movie: Movie, destination: Path, known: Fingerprint, size: tuple[VoxelSize | None, str | None]
-) -> DatasetSource:
-    folder = movie.path.absolute().parent
-    is_inside = folder.resolve() == destination.resolve()
-    is_all = movie.n_timepoints == movie.reader.n_timepoints
-    return DatasetSource(
-        movie=movie.path.name,
-        reader=None if movie.plugin == BIGDATAVIEWER.plugin else movie.plugin.name,
-        folder=None if is_inside else str(folder),
-        setup=movie.reader.setup.id,
-        setup_name=movie.reader.setup.name or None,
-        n_setups=1 + len(movie.reader.others),
-        axes=movie.reader.axes,
-        level=movie.reader.level,
-        t_start=None if is_all else movie.timepoints[0],
-        t_end=None if is_all else movie.timepoints[-1],
-        blank_timepoints=tuple(sorted(movie.blank)),
-        voxel_size=size[0],
-        unit=size[1],
-        fingerprint=known,
-    )
-
-
-def _voxel_size(movie: Movie, params: ConversionParams, n_dims: int) -> tuple[VoxelSize | None, str | None]:
-    """Return the requested voxel size, else the movie's, and its unit; warn if both are known and differ."""
-    own, unit = movie.reader.setup.voxel_size, params.unit or movie.reader.setup.unit or None
-    asked = params.voxel_size
-    if asked is not None and own is not None and differ(asked, own, n_dims):
-        logger.warning(
-            "%s has the voxel size %s, but %s was requested, and is stored with the dataset",
-            movie.path.name,
-            voxel_size_in_words(own, n_dims, movie.reader.setup.unit),
-            voxel_size_in_words(asked, n_dims, params.unit),
-        )
-        unit = params.unit
-    size = own if asked is None else asked
-    return size, unit if size is not None else None
-
-
-def _kept_voxel_size(
-    destination: Path, known: Fingerprint, level: int, n_dims: int
-) -> tuple[VoxelSize | None, str | None]:
-    """Return the voxel size that the dataset had if its movie and level are the same; warn if it is lost."""
-    before = DatasetSource.read(destination)
-    if before is None or before.voxel_size is None:
-        return None, None
-    words = voxel_size_in_words(before.voxel_size, n_dims, before.unit)
-    was = before.fingerprint
-    is_same_movie = was is not None and (was.method, was.digest) == (known.method, known.digest)
-    if is_same_movie and before.level == level:
-        logger.info("the dataset keeps its voxel size %s: the movie is the same", words)
-        return before.voxel_size, before.unit
-    logger.warning(
-        "the voxel size %s was that of the previous %s and is dropped: give `voxel_size` for this one",
-        words,
-        "level" if is_same_movie else "movie",
-    )
-    return None, None
-
-
-def _spatial(movie: Movie, params: ConversionParams) -> Shape:
-    if params.is_2d and movie.reader.shape[0] != 1:
-        raise DatasetError(
-            f"expected a movie with a single plane for a 2D dataset, got {movie.path.name} with "
-            f"{movie.reader.shape[0]}: make a 3D dataset, or export a projection"
-        )
-    if movie.reader.shape[0] == 1 and not params.is_2d:
-        logger.info("%s has a single plane, but becomes a 3D dataset: set `is_2d` for a 2D one", movie.path.name)
-    return movie.reader.shape[1:] if params.is_2d else movie.reader.shape
 
 
 def _exceeds_8_bits_at_first(movie: Movie, params: ConversionParams, cancel: CancelToken) -> bool:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.dataset import layout
-from elephant.dataset.arrays import TimeSeries, open_array
+from elephant.dataset.arrays import TimeSeries
 from elephant.dataset.check import READY, check_arrays
+from elephant.dataset.in_place import MovieImages, find_images, open_images
 from elephant.dataset.layout import labels_as_rgb, steady
 from elephant.dataset.source import DatasetSource
 from elephant.dataset.transaction import Journal, labels_journal, outputs_journal, reading
@@ -51,10 +52,10 @@ class Dataset:
         message = check_arrays(folder)
         if message != READY:
             raise DatasetError(message)
-        images = open_array(folder / layout.IMAGES)
+        images = find_images(folder)
         self._folder = folder
         self._name = folder.name if name is None else name
-        self._specs = layout.array_specs(images.shape[0], tuple(images.shape[1:]), images.dtype.name)
+        self._specs = layout.array_specs(images.shape[0], images.shape[1:], images.dtype)
         self._opened = self._identity()
 
     @contextmanager
@@ -78,13 +79,16 @@ class Dataset:
         Raises
         ------
         DatasetError
-            It was generated again or removed meanwhile, with its labels.
+            It was generated again or removed meanwhile, with its labels; or it reads its images from a movie that is
+            gone or has changed.
         """
         if self._identity() != self._opened:
             raise DatasetError(
                 f"the dataset {self._name} was replaced while it was in use, and the labels written to it are gone: "
                 "start again with the dataset as it is now"
             )
+        if isinstance(self._images, MovieImages):
+            self._images.check_unchanged()
 
     def _identity(self) -> tuple[int, int] | None:
         """Return what identifies the folder of the images; a conversion replaces it by a new one."""
@@ -143,6 +147,11 @@ class Dataset:
     def dtype(self) -> np.dtype[Any]:
         """Type of the image, uint8 or uint16."""
         return np.dtype(self._specs[layout.IMAGES].dtype)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether images are read from the movie, of which the dataset holds no copy."""
+        return self.source is not None and self.source.in_place
 
     @cached_property
     def source(self) -> DatasetSource | None:
@@ -271,8 +280,8 @@ class Dataset:
         return outputs_journal(self._folder)
 
     @cached_property
-    def _images(self) -> TimeSeries:
-        return self._series(layout.IMAGES)
+    def _images(self) -> TimeSeries | MovieImages:
+        return open_images(self._folder, self._specs[layout.IMAGES])
 
     @cached_property
     def _probabilities(self) -> TimeSeries:

@@ -19,6 +19,7 @@ from elephant.dataset.values import (
     choose_scaling,
     dtype_without_scan,
     range_of,
+    scaling_to_range,
     warn_of_few_levels,
 )
 from elephant.errors import InvalidInputError
@@ -139,6 +140,8 @@ def write_array(
 
 
 def _scaling(movie: ArrayMovie, params: ConversionParams, cancel: CancelToken) -> Scaling:
+    if params.value_range is not None:
+        return scaling_to_range(params)
     kind = np.dtype(movie.values.dtype)
     dtype = dtype_without_scan("uint8" if kind.kind == "b" else kind.name, params)
     if dtype is not None:

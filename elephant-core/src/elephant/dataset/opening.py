@@ -8,6 +8,7 @@ from typing import Any
 
 from elephant.config import ConversionParams
 from elephant.console import Console
+from elephant.dataset.adding import add, relink
 from elephant.dataset.check import describe_change
 from elephant.dataset.conversion import convert
 from elephant.dataset.dataset import Dataset
@@ -25,7 +26,7 @@ MovieLike = Dataset | Path | str | ArrayLike
 Edges = VoxelSize | Sequence[float]
 _Make = Callable[[Path, ConversionParams, ProgressReporter, CancelToken], None]
 
-_OF_FILES = frozenset({"is_2d", "axes", "setup", "channel", "level", "t_start", "t_end", "fill_gaps"})
+_OF_FILES = frozenset({"is_2d", "setup", "channel", "level", "t_start", "t_end", "fill_gaps"})
 _NAMES = {name: field for name, field in leaves(ConversionParams) if name != "voxel_size"}
 _OF_ARRAYS = {name: field for name, field in _NAMES.items() if name not in _OF_FILES}
 
@@ -38,6 +39,7 @@ def open_dataset(
     *,
     voxel_size: Edges | None = None,
     axes: str | None = None,
+    in_place: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
     **params: Any,
@@ -57,8 +59,9 @@ def open_dataset(
         Physical size of a voxel, (Z), Y, X, which is stored with the dataset; by default that of the movie.
     axes
         Of an array: ``TZYX``, ``TYX``, ``ZYX`` or ``YX``. By default they follow from their number; if there are three,
-        from the length of the voxel size. Of a movie that does not say them: in the order of the file, such as
-        ``TZCYX``.
+        from the length of the voxel size.
+    in_place
+        Whether the dataset reads its images from the movie each time, and holds no copy; not for arrays.
     overwrite
         Whether to replace a dataset in `folder`, with its labels.
     quiet
@@ -76,20 +79,22 @@ def open_dataset(
         Ctrl-C; nothing is left of a dataset that was being made.
     """
     if isinstance(movie, Dataset) or (isinstance(movie, Path | str) and _is_dataset(Path(movie))):
-        given = {"folder": folder, "axes": axes, "overwrite": overwrite or None, **params}
+        given = {"folder": folder, "axes": axes, "in_place": in_place or None, "overwrite": overwrite or None}
+        given |= params
         return _opened(movie, voxel_size, [name for name, value in given.items() if value is not None])
     make: _Make
     if isinstance(movie, Path | str):
         check_names(params, _NAMES)
-        params |= {} if axes is None else {"axes": axes}
         if not Path(movie).exists():
             raise NotFoundError(
                 f"there is no dataset or movie at {movie}: expected a dataset's folder, or a movie's file"
             )
         n_dims = 2 if params.get("is_2d") else 3
-        make = partial(convert, Path(movie))
+        make = partial(_add if in_place else convert, Path(movie).absolute())
     else:
         check_names(params, _OF_ARRAYS)
+        if in_place:
+            raise InvalidInputError("only a movie's file can be read in place, got an array: leave in_place out")
         array = ArrayMovie(movie, axes or _axes_of(movie, voxel_size))
         n_dims = len(array.spatial)
         make = partial(write_array, array)
@@ -204,6 +209,37 @@ def convert_movie(
         The conversion was stopped.
     """
     return _made(partial(convert, movie), _free_folder(folder, overwrite), params, console)
+
+
+def add_movie(
+    movie: Path, folder: Path, params: ConversionParams, console: Console, *, overwrite: bool = False
+) -> Dataset:
+    """Make a dataset that reads its images from a movie in place; or, if it was moved, tell the dataset so.
+
+    Parameters
+    ----------
+    movie, folder, params, overwrite
+        As for :func:`convert_movie`. A dataset in the folder that reads the same part of the same movie in place keeps
+        its labels.
+
+    Raises
+    ------
+    InvalidInputError
+        There is another dataset in the folder, or the movie cannot be read in place.
+    elephant.errors.NotFoundError, elephant.errors.DatasetError
+        The movie does not exist, or is damaged.
+    elephant.errors.Cancelled, KeyboardInterrupt
+        It was stopped.
+    """
+    if not overwrite:
+        with console.attend(lambda: "the dataset is unchanged") as (_, cancel):
+            if relink(movie, folder, params, cancel):
+                return Dataset(folder)
+    return _made(partial(_add, movie), _free_folder(folder, overwrite), params, console)
+
+
+def _add(movie: Path, folder: Path, params: ConversionParams, _reporter: ProgressReporter, cancel: CancelToken) -> None:
+    add(movie, folder, params, cancel)
 
 
 def _free_folder(folder: Path, overwrite: bool) -> Path:

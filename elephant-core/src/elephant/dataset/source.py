@@ -93,12 +93,12 @@ class DatasetSource(_Stored):
         Absolute path of the movie's folder; None if that is the dataset's own.
     setup, setup_name, n_setups
         Number and name of the source (channel, angle) that was used, and how many the movie has. None if not known.
-    axes
-        Axes of the movie as a person gave them; None if it said them itself.
     level
         Which level of the movie's resolution pyramid was used; 0 is full resolution.
     t_start, t_end
         First and last timepoint of the movie that were used; None if all were.
+    in_place
+        Whether the images are read from the movie, of which the dataset holds no copy.
     blank_timepoints
         Timepoints of the dataset that the movie lacks, which are black.
     voxel_size, unit
@@ -106,7 +106,10 @@ class DatasetSource(_Stored):
     divisor
         Divisor of the values: ``stored = floor(value / divisor)``.
     offset, factor
-        How a movie of floats was scaled instead: ``stored = round((value - offset) * factor)``; otherwise None.
+        How values were scaled instead: ``stored = round((value - offset) * factor)``, clipped to the stored type;
+        otherwise None.
+    guessed_from
+        How many blocks of the movie the scaling was guessed from; None if it was not guessed.
     fingerprint
         What identifies the movie.
     """
@@ -117,16 +120,17 @@ class DatasetSource(_Stored):
     setup: int | None = None
     setup_name: str | None = None
     n_setups: int | None = None
-    axes: str | None = None
     level: int = 0
     t_start: int | None = None
     t_end: int | None = None
+    in_place: bool = False
     blank_timepoints: tuple[int, ...] = ()
     voxel_size: _StoredVoxel | None = None
     unit: str | None = None
     divisor: _Factor = 1.0
     offset: float | None = None
     factor: _Factor | None = None
+    guessed_from: int | None = None
     fingerprint: Fingerprint | None = None
 
     @classmethod
@@ -149,7 +153,11 @@ class DatasetSource(_Stored):
 
     def write(self, folder: Path) -> None:
         """Write the file into a folder: that of a running conversion, which puts it in place."""
-        (folder / SOURCE_FILE).write_text(self.model_dump_json(indent=1, exclude_defaults=True), encoding="utf-8")
+        (folder / SOURCE_FILE).write_text(self.as_json(), encoding="utf-8")
+
+    def as_json(self) -> str:
+        """Return the content of the file."""
+        return self.model_dump_json(indent=1, exclude_defaults=True)
 
     @property
     def title(self) -> str:
@@ -169,6 +177,11 @@ class DatasetSource(_Stored):
         name = f" ({self.setup_name})" if self.setup_name else ""
         count = f" of {self.n_setups}" if self.n_setups else ""
         return f"source {self.setup}{name}{count}"
+
+    @property
+    def files(self) -> tuple[FileStamp, ...]:
+        """Stamps of the movie's files when the dataset was made; empty if not known."""
+        return () if self.fingerprint is None else self.fingerprint.files
 
     def movie_path(self, folder: Path) -> Path:
         """Return the path of the movie of the dataset in `folder`, which may be gone."""

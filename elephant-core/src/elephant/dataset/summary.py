@@ -8,6 +8,7 @@ from pathlib import Path
 
 from elephant.dataset import layout
 from elephant.dataset.arrays import open_array
+from elephant.dataset.in_place import find_images
 from elephant.dataset.readers import find_bdv_movie
 from elephant.dataset.readers.bdv_xml import SpimData, find_spim_data, read_spim_data
 from elephant.errors import ElephantError
@@ -74,16 +75,18 @@ def summarise(folder: Path) -> DatasetSummary:
     elephant.errors.DatasetError
         There is no image, or its metadata cannot be read.
     """
-    images = open_array(folder / layout.IMAGES)
+    images = find_images(folder)
     held, n_bytes = {}, 0
     for name in _ARRAYS:
+        if name == layout.IMAGES and images.in_place:
+            continue
         held[name], size = _stored(folder / name)
         n_bytes += size
     others = sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
     return DatasetSummary(
         n_timepoints=images.shape[0],
-        shape=tuple(images.shape[1:]),
-        dtype=images.dtype.name,
+        shape=images.shape[1:],
+        dtype=images.dtype,
         n_bytes=(n_bytes, others),
         labelled=held[layout.LABELS],
         predicted=held[layout.PROBABILITIES],

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.config import ConversionParams
-from elephant.errors import DatasetError
+from elephant.errors import DatasetError, InvalidInputError
 
 _LARGEST = {"uint8": 255, "uint16": 65535}
 _FEW_LEVELS = 32
@@ -119,6 +119,8 @@ class Scaling:
         Whether some values are NaN.
     has_fractions
         Whether some values are not whole.
+    is_clipped
+        Whether scaled values that do not fit become the nearest that does.
     """
 
     divisor: float
@@ -128,6 +130,21 @@ class Scaling:
     factor: float | None = None
     has_nan: bool = False
     has_fractions: bool = False
+    is_clipped: bool = False
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The smallest and the largest value that fit into the stored type."""
+        largest = _LARGEST[self.dtype]
+        if self.factor is None:
+            return 0.0, (largest + 1) * self.divisor
+        low = self.offset or 0.0
+        return low, low + largest / self.factor
+
+    def keeps(self, source: str) -> bool:
+        """Return whether values of a type stay as they are."""
+        fits = source in _LARGEST and _LARGEST[source] <= _LARGEST[self.dtype]
+        return fits and self.divisor == 1 and self.factor is None
 
     def apply(self, block: NDArray[Any]) -> NDArray[Any]:
         """Return the scaled values, of the same shape.
@@ -137,14 +154,34 @@ class Scaling:
         OutgrownError
             A value does not fit, and values are checked.
         """
+        return self.apply_counting(block)[0]
+
+    def apply_counting(self, block: NDArray[Any]) -> tuple[NDArray[Any], int]:
+        """Return the scaled values, and how many of them were clipped.
+
+        Raises
+        ------
+        OutgrownError
+            A value does not fit, and values are checked.
+        """
         if self.is_checked and block.max() / self.divisor > _LARGEST[self.dtype]:
             raise OutgrownError
-        if block.dtype.kind == "u":
-            return block.astype(self.dtype, copy=False) if self.divisor == 1 else self._table(block.dtype)[block]
+        if block.dtype.kind == "u" and self.factor is None:
+            kept = block.astype(self.dtype, copy=False) if self.divisor == 1 else self._table(block.dtype)[block]
+            return kept, 0
         scaled = self._scaled(block.astype(np.float64))
+        n_clipped = self._clip(scaled) if self.is_clipped else 0
         if self.has_nan:
             np.nan_to_num(scaled, copy=False, nan=0.0)
-        return scaled.astype(self.dtype)
+        return scaled.astype(self.dtype), n_clipped
+
+    def _clip(self, scaled: NDArray[np.float64]) -> int:
+        """Bring values into the stored type, in place, and return how many were outside."""
+        largest = _LARGEST[self.dtype]
+        n_outside = int(np.count_nonzero((scaled < 0) | (scaled > largest)))
+        if n_outside:
+            np.clip(scaled, 0, largest, out=scaled)
+        return n_outside
 
     def _scaled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.factor is None:
@@ -213,6 +250,64 @@ def choose_scaling(found: ValueRange, params: ConversionParams, name: str) -> Sc
     return Scaling(_divisor(params), dtype, has_nan=has_nan, has_fractions=not found.is_whole)
 
 
+def scaling_to_range(params: ConversionParams) -> Scaling:
+    """Return the scaling of a requested range of values to the whole of the stored type.
+
+    Raises
+    ------
+    InvalidInputError
+        The range is empty, or a divisor was requested, too.
+    """
+    low, high = params.value_range or (0.0, 0.0)
+    if not low < high:
+        raise InvalidInputError(f"expected a `value_range` from a smaller to a larger value, got {low:g} to {high:g}")
+    if params.divisor is not None:
+        raise InvalidInputError("expected `divisor` or `value_range`, got both: leave one out")
+    dtype = "uint8" if params.dtype == "uint8" else "uint16"
+    factor = _LARGEST[dtype] / (high - low)
+    return Scaling(1.0, dtype, offset=low, factor=factor, has_nan=True, is_clipped=True)
+
+
+def guess_scaling(found: ValueRange, n_blocks: int, name: str) -> Scaling:
+    """Return a scaling to 16 bits for values of which only some are known, and warn of what was guessed.
+
+    Whole numbers of 16 bits stay as they are, or are shifted if some are below 0. For other values the range is half as
+    wide again at both ends as that of the known values, but does not begin below 0 if they do not.
+
+    Parameters
+    ----------
+    found
+        The range of the known values.
+    n_blocks
+        How many blocks they are from.
+    name
+        The movie's name.
+    """
+    largest, half = _LARGEST["uint16"], (_LARGEST["uint16"] + 1) // 2
+    if found.fits_16_bits:
+        offset, factor = 0.0, 1.0
+    elif found.is_whole and -half <= found.low and found.high < half:
+        offset, factor = float(-half), 1.0
+    else:
+        margin = (found.high - found.low) / 2 or 0.5
+        offset = max(found.low - margin, 0.0) if found.low >= 0 else found.low - margin
+        factor = largest / (found.high + margin - offset)
+        if not (math.isfinite(factor) and factor > 0):
+            raise DatasetError(
+                f"expected values of {name} that can be scaled to 16 bits, got {found}: scale them first"
+            )
+    scaling = Scaling(1.0, "uint16", offset=offset, factor=factor, has_nan=True, is_clipped=True)
+    logger.warning(
+        "the values of %s are not of 8 or 16 bits without a sign: they are scaled to 16 bits, stored = round((value - "
+        "%g) * %g), for a range of %g to %g. That was guessed: in %d sampled blocks, values are %s. Values outside of "
+        "the range are clipped, which is said when they are read, and NaN becomes 0. `value_range` sets another range; "
+        "`elephant convert` looks at all values",
+        *(name, offset, factor, *scaling.bounds, n_blocks, found),
+    )
+    _warn_of_outliers(found, (found.bulk - found.low) * factor, (found.high - found.low) * factor, name)
+    return scaling
+
+
 def choose_dtype(high: float, params: ConversionParams) -> str:
     """Return the stored type of a movie that is divided, by its largest value.
 
@@ -277,7 +372,13 @@ def _to_16_bits(found: ValueRange, name: str) -> Scaling:
         found.low,
         factor,
     )
-    if (found.bulk - found.low) * factor < _FEW_LEVELS_OF_16_BITS - 1 < extent * factor:
+    _warn_of_outliers(found, (found.bulk - found.low) * factor, extent * factor, name)
+    return Scaling(1.0, "uint16", offset=found.low, factor=factor, has_nan=found.n_nan > 0)
+
+
+def _warn_of_outliers(found: ValueRange, bulk: float, extent: float, name: str) -> None:
+    """Warn if few grey levels are left for most voxels; `bulk` and `extent` are scaled."""
+    if bulk < _FEW_LEVELS_OF_16_BITS - 1 < extent:
         logger.warning(
             "99.9%% of the values of %s are below %g, far from the largest, %g: fewer than %d of 65536 grey levels "
             "are left for them; clip the movie before exporting it, or give a divisor that suits most voxels",
@@ -286,7 +387,6 @@ def _to_16_bits(found: ValueRange, name: str) -> Scaling:
             found.high,
             _FEW_LEVELS_OF_16_BITS,
         )
-    return Scaling(1.0, "uint16", offset=found.low, factor=factor, has_nan=found.n_nan > 0)
 
 
 def _check_sign(found: ValueRange, name: str) -> None:

@@ -59,22 +59,13 @@ class InstalledReader:
         if params.channel is not None:
             if setup is not None:
                 raise InvalidInputError("expected `setup` or `channel`, got both: leave one out")
-            reader = self._reader(path, None, cancel, fill_gaps=True, axes=params.axes)
+            reader = self._reader(path, None, cancel, fill_gaps=True)
             setups = sorted((reader.setup, *reader.others), key=attrgetter("id"))
             setup = number_of_channel(setups, params.channel, path)
-        movie = self.open(path, setup, cancel, fill_gaps=params.fill_gaps, level=params.level, axes=params.axes)
+        movie = self.open(path, setup, cancel, fill_gaps=params.fill_gaps, level=params.level)
         return movie.between(params.t_start, params.t_end)
 
-    def open(
-        self,
-        path: Path,
-        setup: int | None,
-        cancel: CancelToken,
-        *,
-        fill_gaps: bool,
-        level: int = 0,
-        axes: str | None = None,
-    ) -> "Movie":
+    def open(self, path: Path, setup: int | None, cancel: CancelToken, *, fill_gaps: bool, level: int = 0) -> "Movie":
         """Inspect a movie, and check what its reader returns.
 
         Raises
@@ -88,7 +79,7 @@ class InstalledReader:
         PluginError
             The reader failed, or returned something invalid.
         """
-        reader = self._reader(path, setup, cancel, fill_gaps=fill_gaps, axes=axes)
+        reader = self._reader(path, setup, cancel, fill_gaps=fill_gaps)
         if level:
             reader = self._at_level(reader, level)
         if reader.dtype not in DTYPES:
@@ -100,18 +91,11 @@ class InstalledReader:
         choose((reader.setup, *reader.others) if setup is None else (reader.setup,), setup, path)
         return Movie(self.plugin, reader, range(reader.n_timepoints))
 
-    def _reader(
-        self, path: Path, setup: int | None, cancel: CancelToken, *, fill_gaps: bool, axes: str | None
-    ) -> Reader:
-        if axes is not None and not self.kind.takes_axes:
-            raise InvalidInputError(
-                f"expected no `axes` for {path.name}, got {axes}: the reader {self.plugin.name} has them from the file"
-            )
-        given = {} if axes is None else {"axes": axes}
+    def _reader(self, path: Path, setup: int | None, cancel: CancelToken, *, fill_gaps: bool) -> Reader:
         if not path.exists() and not self.plugin.is_own:
             raise NotFoundError(f"the movie {path} does not exist: check its name, or upload it")
         with self.plugin.blamed():
-            reader = self.kind.open(path, setup, fill_gaps=fill_gaps, cancel=cancel, **given)
+            reader = self.kind.open(path, setup, fill_gaps=fill_gaps, cancel=cancel)
             _check(reader, self.kind, level=0)
         return reader
 
@@ -236,11 +220,11 @@ class Movie:
 
 
 class Timepoint:
-    """An open timepoint of a movie."""
+    """An open timepoint of a movie, which has a number in the movie."""
 
-    def __init__(self, movie: Movie, t: int, voxels: Voxels) -> None:
+    def __init__(self, movie: Movie, number: int, voxels: Voxels) -> None:
         self._movie = movie
-        self._t = t
+        self.number = number
         self._voxels = voxels
 
     def read(self, region: Region) -> NDArray[Any]:
@@ -258,7 +242,7 @@ class Timepoint:
             expected = (tuple(s.stop - s.start for s in region), self._movie.reader.dtype)
             if (values.shape, values.dtype.name) != expected:
                 raise ValueError(
-                    f"expected values of shape {expected[0]} and type {expected[1]} of timepoint {self._t}, got "
+                    f"expected values of shape {expected[0]} and type {expected[1]} of timepoint {self.number}, got "
                     f"{values.shape} and {values.dtype.name}"
                 )
         return values.astype(values.dtype.newbyteorder("="), copy=False)
