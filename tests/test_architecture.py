@@ -25,7 +25,7 @@ CORE_ORDER: list[set[str]] = [
     {"dataset", "simulation", "images"},
     {"labels", "tracking"},
     {"export"},
-    {"evaluation"},
+    {"annotations", "evaluation"},
     {"crops", "spots"},
     {"models"},
     {"training", "prediction"},

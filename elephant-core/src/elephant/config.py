@@ -328,3 +328,23 @@ DEFAULT_MAX_DISPLACEMENT = 80.0
 def mask_name(t: int, last: int) -> str:
     """Return the file name of a mask, with as many digits as the last timepoint needs, at least three."""
     return f"mask{t:0{max(3, len(str(last)))}d}.tif"
+
+
+class AnnotationParams(Params):
+    """What a person says about a file of annotations that the file does not say itself."""
+
+    radius: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="radius of nuclei for which a file gives none, in the unit of the voxel size"
+    )
+    spots_unit: Literal["auto", "pixel", "physical"] = Field(
+        "auto",
+        description="what positions in files of other programs are measured in: pixel, physical (the unit of the voxel "
+        "size), or auto: as the file says",
+    )
+    first_frame: Annotated[int, Field(ge=0)] | None = Field(
+        None,
+        description="number of the movie's first timepoint in files of other programs; by default as they say, or 0",
+    )
+    spots_format: str | None = Field(
+        None, description="format of the files, such as trackmate; by default recognised by content and name"
+    )

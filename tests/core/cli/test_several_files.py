@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from elephant.cli.files_read import read_all_spots, read_spots
+from elephant.annotations import MovieFacts, read_all
+from elephant.annotations import read_annotations as read_spots
+from elephant.annotations.records import SpotRecord
 from elephant.cli.files_write import write_spots
-from elephant.cli.spot_records import SpotRecord
 
+PLANE, VOLUME = MovieFacts(shape=(9, 9)), MovieFacts(shape=(9, 9, 9))
 BALL = (4.0, 0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 4.0)
 
 
@@ -19,7 +21,7 @@ def joined(folder: Path, *parts: list[SpotRecord]) -> list[SpotRecord]:
     paths = [folder / f"{'abc'[i]}.json" for i in range(len(parts))]
     for path, part in zip(paths, parts, strict=True):
         write_spots(path, part)
-    return read_all_spots(paths, 2)
+    return read_all(paths, movie=PLANE)
 
 
 def test_parts_that_know_of_each_other_stay_as_they_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -64,7 +66,7 @@ def test_negative_tracks_mean_no_track_and_collide_with_nothing(tmp_path: Path) 
 
 def test_one_file_is_as_it_is(tmp_path: Path) -> None:
     write_spots(tmp_path / "a.csv", [spot(0, 1, id=0), spot(0, 1, id=0)])
-    assert read_all_spots([tmp_path / "a.csv"], 2) == read_spots(tmp_path / "a.csv")
+    assert read_all([tmp_path / "a.csv"], movie=PLANE) == read_spots(tmp_path / "a.csv")
 
 
 @pytest.mark.parametrize(
@@ -75,5 +77,5 @@ def test_a_table_without_z_is_not_taken_for_3d_in_silence(
 ) -> None:
     row = "0,1,2,3" if "z" in header else "0,1,2"
     (tmp_path / "a.csv").write_text(f"{header},radius\n{row},3\n{row},4\n")
-    assert len(read_all_spots([tmp_path / "a.csv"], n_dims)) == 2
+    assert len(read_all([tmp_path / "a.csv"], movie=VOLUME if n_dims == 3 else PLANE)) == 2
     assert ("a.csv: z is 0 for all spots, but the dataset is 3D" in caplog.text) is is_flat

@@ -1,14 +1,15 @@
 """Files of spots."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from elephant.cli.files_read import read_spots
+from elephant.annotations.reading import read_annotations as read_spots
+from elephant.annotations.records import SpotRecord, links_of, record_of, spot_of
 from elephant.cli.files_write import write_spots
-from elephant.cli.spot_records import SpotRecord, links_of, record_of, spot_of
 from elephant.errors import InvalidInputError, NotFoundError
 from elephant.types import DetectedSpot, Tag
 
@@ -66,7 +67,7 @@ def test_vectors_are_xyz_in_files_and_zyx_inside() -> None:
 def test_a_spot_without_a_tag_gets_the_one_asked_for() -> None:
     assert spot_of(BARE).tag is Tag.UNLABELED
     assert spot_of(BARE, Tag.TP).tag is Tag.TP
-    assert spot_of(BARE.model_copy(update={"tag": Tag.UNLABELED}), Tag.TP).tag is Tag.UNLABELED
+    assert spot_of(replace(BARE, tag=Tag.UNLABELED), Tag.TP).tag is Tag.UNLABELED
 
 
 def test_links_come_from_parents_and_from_displacements() -> None:
@@ -102,7 +103,7 @@ def test_a_parent_must_be_at_the_timepoint_before(parent: int) -> None:
         ("s.csv", "", "s.csv: the file is empty: expected"),
         ("s.json", " \n", "s.json: the file is empty: expected"),
         ("s.csv", "a,b\n1,2\n", "needs a header"),
-        ("s.csv", "t,x,y,z,size\n0,1,2,3,4\n", "size instead"),
+        ("s.csv", "t,x,y,z,size\n0,1,2,3,4\n", "expected a column for the radius .* got t, x, y, z, size: add one"),
         ("s.csv", "t,x,y,radius\n0,1,2,3\n0,1,wide,3\n", 'line 3: y: expected a number, got "wide"$'),
         ("s.csv", "t,x,y,radius\n0,abc,2,3\n", 'line 2: x: expected a number, got "abc"$'),
         ("s.csv", "t,x,y,radius\n0,,2,3\n", "line 2: x: expected a number, got an empty cell$"),
@@ -161,6 +162,7 @@ def test_tables_of_spreadsheets(name: str, text: str, tmp_path: Path, caplog: py
     ]
 
 
+TEXTS = "a,b,c,d,e,f,g,h\n" * 2 + "ID1,1,"
 TRACKMATE = (
     "LABEL,ID,TRACK_ID,POSITION_X,POSITION_Y,POSITION_Z,FRAME,RADIUS\nLabel,Spot ID,Track ID,X,Y,Z,Frame,Radius\n"
     ",,,(micron),(micron),(micron),,(micron)\nID1,1,0,8,8,8,0,3\n"
@@ -170,15 +172,12 @@ TRACKMATE = (
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (TRACKMATE, "rename track_id to track, position_x to x, .* frame to t, and delete the text lines"),
-        (
-            TRACKMATE.replace("POSITION_", "").replace("FRAME", "T"),
-            "line 2: expected numbers, got .*: delete text lines",
-        ),
-        ("t,z,y,x,id,parent_id\n0,8,8,8,1,\n", "needs a column radius.*rename parent_id to parent$"),
+        (TRACKMATE.replace("ID1,1,", TEXTS), "line 5: expected numbers, got .*: delete text lines"),
+        ("t,x,y,radius\n0,1,2,3\nin,the,middle,\n", "line 3: expected numbers, got in,the,middle,: delete text lines"),
+        ("t,z,y,x,id,parent_id\n0,8,8,8,1,\n", "expected a column for the radius .* got t, z, y, x, id, parent_id"),
         ("t;x;y;radius\n0;1.5;1,500;3\n", "numbers with a comma and others with a point"),
         ("t;x;y;radius\n0;1;1.500,5;3\n", "line 2: y: .*1.500,5"),
-        ("<?xml version='1.0'?><TrackMate/>", "is XML, such as TrackMate's"),
+        ("<?xml version='1.0'?><html/>", "is XML, but not TrackMate's"),
         (b"PK\x03\x04" + bytes(20), "is an archive, such as a workbook of Excel"),
         (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
         (b"t,x,y,radius,note\n0,1,2,3,\xb5m\n", "is not UTF-8 text.*save it again as CSV in UTF-8"),
@@ -196,9 +195,9 @@ def test_a_folder_is_not_a_file_of_spots(tmp_path: Path) -> None:
 
 
 def test_columns_that_are_not_read_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "s.csv").write_text("t,x,y,radius,parent_id,note\n0,1,2,3,,\n")
+    (tmp_path / "s.csv").write_text("t,x,y,radius,who,note\n0,1,2,3,,\n")
     read_spots(tmp_path / "s.csv")
-    assert caplog.messages == ["s.csv: columns parent_id, note are ignored (rename parent_id to parent?)"]
+    assert caplog.messages == ["s.csv: columns who, note are ignored"]
     caplog.clear()
     (tmp_path / "s.csv").write_text("t,x,y,radius,label\n0,1,2,3,\n")
     read_spots(tmp_path / "s.csv")

@@ -18,7 +18,7 @@ import torch
 
 from core.cli.shell import Shell
 from core.ctc_rules import check_result
-from elephant.cli.files_read import read_spots
+from elephant.annotations.reading import read_annotations as read_spots
 from elephant.cli.main import main
 from elephant.models.checkpoint import load_state_dicts
 from elephant.models.ensemble import Ensemble

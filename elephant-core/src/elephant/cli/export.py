@@ -9,14 +9,16 @@ import click
 
 from elephant.cli import options
 from elephant.cli.options import Command, Option
+from elephant.cli.parameters import options_of
 from elephant.cli.running import DONE, console, print_json
+from elephant.config import AnnotationParams
 from elephant.errors import InvalidInputError
 from elephant.words import counted
 
 if TYPE_CHECKING:
-    from elephant.cli.spot_records import SpotRecord
+    from elephant.annotations.records import SpotRecord
     from elephant.dataset import Dataset
-    from elephant.export.base import ExportParams, TrackedNucleus
+    from elephant.export.base import ExportParams
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +56,8 @@ _FORMAT = "What to write: ctc, geff, or the name of a format that another packag
 
 def export(dataset: str, spots: tuple[Path, ...], output: Path, **values: Any) -> int:
     """Write the nuclei of files of spots, whole or not at all."""
-    from elephant.cli.files_read import read_all_spots
-    from elephant.cli.inputs import open_dataset
+    from elephant.annotations.records import nucleus_of
+    from elephant.cli.inputs import open_dataset, read_spots
     from elephant.export.base import TrackedMovie
     from elephant.export.output import check_name, check_output, export_to, exporter_named
 
@@ -66,27 +68,16 @@ def export(dataset: str, spots: tuple[Path, ...], output: Path, **values: Any) -
         raise click.UsageError(f"--output: {error}") from error
     check_output(output, exporter, overwrite=values["overwrite"])
     opened = open_dataset(dataset, values["workspace"])
-    records = read_all_spots(spots, opened.n_dims)
+    records = read_spots(spots, values, opened)
     params = _params(values, opened, needs_voxel_size=exporter.kind.needs_voxel_size)
     _say_what_is_beyond(records, opened)
-    movie = TrackedMovie(opened, [_nucleus(record) for record in records], params)
+    movie = TrackedMovie(opened, [nucleus_of(record) for record in records], params)
     report = export_to(output, exporter, movie, console(), overwrite=values["overwrite"])
     if values["as_json"]:
         print_json({"output": str(output), **report.counts})
     else:
         click.echo(f"{output}: {report.words}")
     return DONE
-
-
-def _nucleus(record: "SpotRecord") -> "TrackedNucleus":
-    import numpy as np
-
-    from elephant.cli.spot_records import spot_of
-    from elephant.export.base import TrackedNucleus
-
-    earlier = None if record.earlier is None else np.array(record.earlier[::-1])
-    numbers = (record.id, record.parent, record.track, record.value)
-    return TrackedNucleus(spot_of(record), *numbers, record.quality, earlier)
 
 
 def _params(values: Mapping[str, Any], dataset: "Dataset", *, needs_voxel_size: bool) -> "ExportParams":
@@ -119,7 +110,8 @@ command = Command(
     help=_HELP,
     params=[
         options.dataset_argument(),
-        options.spots("The nuclei: .json, .csv, or - for standard input."),
+        options.spots("The nuclei."),
+        *options_of(AnnotationParams, section=options.SPOTS_SECTION),
         options.voxel_size(),
         Option(
             ["-o", "--output"],

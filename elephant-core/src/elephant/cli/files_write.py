@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from elephant.cli.files_read import read_spots
-from elephant.cli.spot_records import ORDER, SpotRecord, row_of
+from elephant.annotations.reading import read_annotations
+from elephant.annotations.records import ORDER, SpotRecord, fields_of, row_of
 from elephant.errors import ElephantError, InvalidInputError, NotFoundError
 from elephant.io.atomic import explained_storage, replacing
 
@@ -107,7 +107,7 @@ def _is_written_here(path: Path) -> bool:
         has_other_columns = is_table and not set(text.split("\n", 1)[0].split(",")) <= set(ORDER)
         if has_other_columns or not text.startswith(",".join(_ALWAYS) if is_table else _BEGINNING):
             return False
-        records = read_spots(path)
+        records = read_annotations(path)
     except (OSError, ValueError, ElephantError):
         return False
     if any(record.tag is not None and record.earlier is None and record.track is None for record in records):
@@ -134,7 +134,7 @@ def write_spots(path: Path, records: Sequence[SpotRecord], is_completed: bool = 
 
 def as_json(records: Sequence[SpotRecord], is_completed: bool) -> str:
     """Return spots as JSON, one in a line."""
-    spots = ",\n  ".join(json.dumps(record.model_dump(mode="json", exclude_none=True)) for record in records)
+    spots = ",\n  ".join(json.dumps(fields_of(record)) for record in records)
     inner = f"\n  {spots}\n " if records else ""
     return f'{_BEGINNING}{inner}],\n "completed": {json.dumps(is_completed)}\n}}\n'
 

@@ -1,16 +1,17 @@
 """What a command works on: a dataset, its voxel size and timepoints, and settings of a model's training."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from elephant.cli.parameters import Vector, as_voxel_size
+from elephant.annotations import MovieFacts, SpotRecord, read_all
+from elephant.cli.parameters import Vector, as_voxel_size, build
 from elephant.cli.running import current
 from elephant.cli.workspace import DATASETS, find
-from elephant.config import Params, keep_axials_of
+from elephant.config import AnnotationParams, Params, keep_axials_of
 from elephant.dataset import Dataset, opening
 from elephant.errors import InvalidInputError
 from elephant.keywords import leaves
@@ -49,6 +50,19 @@ def chosen_voxel_size(vector: Vector | None, dataset: Dataset) -> VoxelSize:
             f"the voxel size of {dataset.name} is unknown, since it was converted without one: give --voxel-size X Y Z"
         )
     return opening.chosen_voxel_size(None if vector is None else as_voxel_size(vector, dataset.n_dims), dataset)
+
+
+def read_spots(paths: Sequence[Path], values: Mapping[str, Any], dataset: Dataset) -> list[SpotRecord]:
+    """Read files of spots as the options say; what they do not say follows from the dataset.
+
+    Raises
+    ------
+    elephant.errors.NotFoundError, elephant.errors.InvalidInputError
+        A file is not there, or something in it is wrong.
+    """
+    given = values["voxel_size"]
+    voxel = as_voxel_size(given, dataset.n_dims) if isinstance(given, tuple) else given
+    return read_all(paths, build(AnnotationParams, values, dataset.n_dims), MovieFacts.of(dataset, voxel))
 
 
 def as_trained(values: Mapping[str, Any], path: Path, dataset: Dataset) -> dict[str, Any]:

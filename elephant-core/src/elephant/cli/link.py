@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,13 @@ from elephant.cli.options import Command, Option
 from elephant.cli.parameters import build, keep_axials, option_of, options_of, refuse_given
 from elephant.cli.running import DONE, console, prepare_to_compute
 from elephant.cli.workspace import MODELS, find
-from elephant.config import DEFAULT_MAX_DISPLACEMENT, DisplacementParams, FlowParams, PredictionParams
+from elephant.config import DEFAULT_MAX_DISPLACEMENT, AnnotationParams, DisplacementParams, FlowParams, PredictionParams
 from elephant.errors import InvalidInputError
 from elephant.words import counted
 
 if TYPE_CHECKING:
+    from elephant.annotations.records import SpotRecord
     from elephant.cli.files_write import SpotOutput
-    from elephant.cli.spot_records import SpotRecord
     from elephant.dataset import Dataset
     from elephant.types import EarlierSpot
 
@@ -30,8 +31,8 @@ logger = logging.getLogger(__name__)
 
 _HELP = """Find where nuclei were at the previous timepoint, and join them to tracks.
 
-DATASET is a folder, or a name below the workspace; the spots are those of --spots, a .json or .csv file, or - for
-standard input. The output adds `earlier`, the earlier position of each (X, Y, Z), and `sqdisp`, the squared distance.
+DATASET is a folder, or a name below the workspace; the spots are those of --spots, JSON or a table, or - for standard
+input. The output adds `earlier`, the earlier position of each (X, Y, Z), and `sqdisp`, the squared distance.
 With --join each also gets `parent`, the id of the spot at the previous timepoint that is nearest to `earlier`, one to
 one, and `track`. A division begins two tracks. Without a flow model, spots are joined by the `earlier` that they
 already have, or else by their own positions: to their nearest neighbours.
@@ -63,10 +64,9 @@ _OF_FLOW = {str(option.name) for option in _of_flow}
 def link(dataset: str, spots: tuple[Path, ...], model: str | None, **values: Any) -> int:
     """Write the spots with their earlier positions, and with their tracks if requested."""
     _check_usage(model, values)
-    from elephant.cli.files_read import read_all_spots
+    from elephant.annotations.records import all_of
     from elephant.cli.files_write import SpotOutput
-    from elephant.cli.inputs import open_dataset, parse_timepoints
-    from elephant.cli.spot_records import all_of
+    from elephant.cli.inputs import open_dataset, parse_timepoints, read_spots
 
     output = SpotOutput(values, spots)
     largest = values["join"]
@@ -74,7 +74,7 @@ def link(dataset: str, spots: tuple[Path, ...], model: str | None, **values: Any
         raise click.UsageError(f"--join: expected a distance above 0, got {largest}")
     opened = open_dataset(dataset, values["workspace"])
     path = None if model is None else find(MODELS, model, values["workspace"])
-    groups = _numbered(read_all_spots(spots, opened.n_dims), opened)
+    groups = _numbered(read_spots(spots, values, opened), opened)
     timepoints = parse_timepoints(values["timepoints"], opened.n_timepoints)
     chosen = {t: groups[t] for t in timepoints if t in groups}
     n_others = sum(len(records) for t, records in groups.items() if t not in chosen)
@@ -105,8 +105,8 @@ def _displaced(
     dataset: "Dataset", path: Path, groups: "Groups", output: "SpotOutput", values: Mapping[str, Any]
 ) -> "Groups":
     """Return the spots with where they were, as a flow model says."""
+    from elephant.annotations.records import all_of, spot_of
     from elephant.cli.inputs import as_trained, seen_voxels
-    from elephant.cli.spot_records import all_of, spot_of
     from elephant.device import choose_device
     from elephant.methods.trained_model import displace_each
     from elephant.methods.work import ModelWork
@@ -123,7 +123,7 @@ def _displaced(
 
     def keep(t: int, earlier: "Sequence[EarlierSpot]") -> None:
         found[t] = [
-            record.model_copy(update={"earlier": tuple(was.pos[::-1].tolist()), "sqdisp": was.sqdisp})
+            replace(record, earlier=tuple(was.pos[::-1].tolist()), sqdisp=was.sqdisp)
             for record, was in zip(groups[t], earlier, strict=True)
         ]
 
@@ -146,7 +146,7 @@ def _tell_by_what(records: "Sequence[SpotRecord]") -> None:
 
 def _numbered(records: "Sequence[SpotRecord]", dataset: "Dataset") -> "Groups":
     """Return the spots by timepoint, each with an id that no other has."""
-    from elephant.cli.spot_records import spot_of
+    from elephant.annotations.records import spot_of
     from elephant.methods.annotations import by_timepoint
 
     ids = [record.id for record in records if record.id is not None]
@@ -154,7 +154,7 @@ def _numbered(records: "Sequence[SpotRecord]", dataset: "Dataset") -> "Groups":
         if ids:
             logger.warning("%s without an id: all spots got new ones", counted(len(records) - len(ids), "spot"))
         new: dict[int | None, int] = {record.id: i for i, record in enumerate(records) if record.id is not None}
-        records = [r.model_copy(update={"id": i, "parent": new.get(r.parent)}) for i, r in enumerate(records)]
+        records = [replace(r, id=i, parent=new.get(r.parent)) for i, r in enumerate(records)]
     elif len(set(ids)) < len(ids):
         raise InvalidInputError(
             "spots have ids, but some are duplicates: give each spot a unique id, or none of them any"
@@ -168,13 +168,13 @@ def _numbered(records: "Sequence[SpotRecord]", dataset: "Dataset") -> "Groups":
 
 def _joined(records: "Sequence[SpotRecord]", largest: float, n_children: int) -> "list[SpotRecord]":
     """Return the spots, which are in the order of their timepoints, with their parents and tracks."""
-    from elephant.cli.spot_records import spot_of
+    from elephant.annotations.records import spot_of
     from elephant.tracking import join_spots
 
     earlier = np.array([(record.earlier or record.pos)[::-1] for record in records]).reshape(-1, 3)
     tracks = join_spots([spot_of(record) for record in records], earlier, largest, n_children)
     return [
-        record.model_copy(update={"parent": records[parent].id if parent >= 0 else None, "track": number})
+        replace(record, parent=records[parent].id if parent >= 0 else None, track=number)
         for record, parent, number in zip(records, tracks.parents, tracks.numbers, strict=True)
     ]
 
@@ -191,6 +191,7 @@ command = Command(
     params=[
         options.dataset_argument(),
         options.spots("The nuclei."),
+        *options_of(AnnotationParams, section=options.SPOTS_SECTION),
         options.model("Flow model: a path, or a name below the workspace.", required=False),
         options.voxel_size("that of the dataset, or else that of the model's training"),
         options.timepoints(),

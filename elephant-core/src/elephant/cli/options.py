@@ -13,6 +13,7 @@ from elephant.cli.running import Session
 from elephant.cli.variables import unknown_variables, value_of
 
 IMAGE_SECTION = "Image"
+SPOTS_SECTION = "Files of spots"
 _REPEATED = f"{__name__}.repeated"
 
 logger = logging.getLogger(__name__)

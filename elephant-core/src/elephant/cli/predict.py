@@ -18,7 +18,7 @@ from elephant.errors import InvalidInputError
 from elephant.words import counted, in_ranges
 
 if TYPE_CHECKING:
-    from elephant.cli.spot_records import SpotRecord
+    from elephant.annotations.records import SpotRecord
     from elephant.console import Bars
     from elephant.dataset import Dataset
     from elephant.progress import CancelToken
@@ -57,9 +57,9 @@ class _Search:
 def predict(dataset: str, model: str | None, **values: Any) -> int:
     """Find the nuclei of the timepoints, and write them."""
     _check_choice(model, values)
+    from elephant.annotations.records import all_of, record_of
     from elephant.cli.files_write import SpotOutput
     from elephant.cli.inputs import open_dataset, parse_timepoints
-    from elephant.cli.spot_records import all_of, record_of
     from elephant.methods.trained_model import keep_each
 
     output = SpotOutput(values)

@@ -17,6 +17,7 @@ from elephant.config import (
     DEFAULT_CROP_SIZE,
     DEFAULT_MAX_DISPLACEMENT,
     DEFAULT_N_EPOCHS,
+    AnnotationParams,
     DetectionTrainingParams,
     FlowTrainingParams,
 )
@@ -41,9 +42,9 @@ DATASET is a folder, or a name below the workspace. The labels of the timepoints
 into it, then the model is trained on them. The model is saved after each epoch; an interrupted training leaves the
 last finished one. A new model is started as --start says.
 
---spots and --links read .json and .csv files, and - for standard input: the columns t,x,y,z,radius,tag are enough.
-Tags are tp, fp, tn, fn, tb, fb and unlabeled. Links are spots with a parent, as `elephant link --join` writes them, or
-with a displacement, as in the server's requests.
+--spots and --links read JSON, and tables of elephant and other programs; - is standard input. The columns
+t,x,y,z,radius,tag are enough. Tags are tp, fp, tn, fn, tb, fb and unlabeled. Links are spots with a parent or a track,
+as `elephant link --join` writes them, or with a displacement, as in the server's requests.
 
 \b
 Examples:
@@ -105,26 +106,26 @@ def train(dataset: str, spots: tuple[Path, ...], links: tuple[Path, ...], model:
 
 
 def _of_spots(dataset: "Dataset", files: Sequence[Path], values: Mapping[str, Any]) -> "Prepare":
-    from elephant.cli.files_read import read_all_spots
-    from elephant.cli.spot_records import spot_of
+    from elephant.annotations.records import spot_of
+    from elephant.cli.inputs import read_spots
     from elephant.methods.detection import DETECTION
     from elephant.methods.training import prepare_training
 
     params = build(DetectionTrainingParams, values, dataset.n_dims)
-    spots = [spot_of(record, Tag(values["tag"])) for record in read_all_spots(files, dataset.n_dims)]
+    spots = [spot_of(record, Tag(values["tag"])) for record in read_spots(files, values, dataset)]
     if not spots:
         raise InvalidInputError(f"nothing to train: {_names(files)} has no spots; annotate some nuclei first")
     return lambda work: prepare_training(DETECTION, work, spots, params)
 
 
 def _of_links(dataset: "Dataset", files: Sequence[Path], values: Mapping[str, Any]) -> "Prepare":
-    from elephant.cli.files_read import read_all_spots
-    from elephant.cli.spot_records import links_of
+    from elephant.annotations.records import links_of
+    from elephant.cli.inputs import read_spots
     from elephant.methods.flow import FLOW
     from elephant.methods.training import prepare_training
 
     params = build(FlowTrainingParams, values, dataset.n_dims)
-    links = links_of(read_all_spots(files, dataset.n_dims))
+    links = links_of(read_spots(files, values, dataset))
     if not links:
         raise InvalidInputError(
             f"nothing to train: {_names(files)} contains no links; give its spots a parent, as "
@@ -183,6 +184,7 @@ command = Command(
         options.dataset_argument(),
         options.spots("Annotated nuclei: trains a detection model.", required=False),
         options.files_of_spots("--links", "Tracked nuclei: trains a flow model. May be repeated.", required=False),
+        *options_of(AnnotationParams, section=options.SPOTS_SECTION),
         options.model("Model to train: a path, or a name below the workspace."),
         options.voxel_size(),
         Option(
