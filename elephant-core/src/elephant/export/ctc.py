@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import BinaryIO
 from zipfile import BadZipFile, ZipFile
 
-import numpy as np
-from numpy.typing import NDArray
-
 from elephant.config import CtcParams, mask_name
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
 from elephant.export.archive import MaskArchive
 from elephant.export.base import A_FOLDER, Exporter, Report, TrackedMovie
 from elephant.export.ctc_table import MaskTable, Shown
-from elephant.export.masks import LARGEST_VALUE, MarkedNucleus, Mask, ctc_mask
-from elephant.export.shells import MIN_VOXELS
-from elephant.geometry import Ellipsoid, rasterise
+from elephant.export.masks import MarkedNucleus, ctc_mask
+from elephant.export.track_masks import shown_in_masks, track_masks, warn
+from elephant.geometry import Ellipsoid
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.tracking import TrackLabels
 from elephant.types import Spot
@@ -42,16 +39,16 @@ class CtcExporter(Exporter):
         """Write the masks; warn of what was guessed or changed in the tracks."""
         table = MaskTable.of(movie.nuclei, movie.params.timepoints)
         labels = table.labels()
-        _warn(_of_counting(movie))
-        _warn(table.guesses())
+        warn(_of_counting(movie))
+        warn(table.guesses())
         archive = place if place.suffix.lower() == _ARCHIVE else place.with_name("masks.zip")
         with archive.open("w+b") as file:
             shown = export_tracks(movie, table.spots(), labels, file, reporter, cancel)
         if archive != place:
             with ZipFile(archive) as whole:
                 whole.extractall(place)
-        _warn(table.losses(shown))
-        _warn(table.changes(labels.changes))
+        warn(table.losses(shown))
+        warn(table.changes(labels.changes))
         return _report(movie, table, labels, shown)
 
     def other_content(self, output: Path) -> str | None:
@@ -68,11 +65,6 @@ class CtcExporter(Exporter):
 
 def _is_of_export(name: str) -> bool:
     return name == TRACKS or _MASK.fullmatch(name) is not None
-
-
-def _warn(sentences: Iterable[str]) -> None:
-    for sentence in sentences:
-        logger.warning("%s", sentence)
 
 
 def _of_counting(movie: TrackedMovie) -> Iterator[str]:
@@ -193,40 +185,10 @@ def export_tracks(
     ----------
     Naming and file content conventions of the Cell Tracking Challenge, https://celltrackingchallenge.net/datasets.
     """
-    dataset, params = movie.dataset, movie.params
-    groups: dict[int, list[int]] = {}
-    for i, spot in enumerate(spots):
-        Ellipsoid.from_spot(spot, dataset.n_dims)  # raises if it is not an ellipsoid, before the first mask
-        groups.setdefault(spot.t, []).append(i)
-    shift = movie.first_number - params.t_start
+    shift = movie.first_number - movie.params.t_start
     with MaskArchive(file, Path(file.name).parent) as archive:
-        for done, t in enumerate(params.timepoints, start=1):
-            cancel.check()
-            members = groups.get(t, [])
-            given = labels.given(members)
-            cells = [MarkedNucleus(spots[i], label) for i, label in zip(members, given, strict=True)]
-            mask = ctc_mask(dataset.shape, cells, movie.voxel_size, cancel)
-            is_shown = _labels_in(mask)
-            labels.settle(members, given, {label for label in given if is_shown[label]})
-            archive.add(mask_name(t + shift, params.t_end + shift), mask, cancel)
-            reporter.progress("mask", done, len(params.timepoints))
-        tracks = labels.tracks()
-        lines = (f"{k.number} {k.first + shift} {k.last + shift} {k.parent}\n" for k in tracks)
+        for t, mask in track_masks(movie, spots, labels, reporter, cancel):
+            archive.add(mask_name(t + shift, movie.params.t_end + shift), mask, cancel)
+        lines = (f"{k.number} {k.first + shift} {k.last + shift} {k.parent}\n" for k in labels.tracks())
         archive.add_text(TRACKS, "".join(lines))
-    outside = [i for i in labels.hidden if _is_outside(spots[i], movie)]
-    covered = sorted(set(labels.hidden) - set(outside))
-    return Shown(tracks, len(spots) - len(labels.hidden), covered, outside)
-
-
-def _labels_in(mask: Mask) -> NDArray[np.bool_]:
-    """Return for each label whether a mask shows it."""
-    is_shown = np.zeros(LARGEST_VALUE + 1, dtype=bool)
-    for plane in mask:  # indices of a whole volume would take eight bytes a voxel
-        is_shown[plane] = True
-    return is_shown
-
-
-def _is_outside(spot: Spot, movie: TrackedMovie) -> bool:
-    dataset = movie.dataset
-    scale = movie.voxel_size.last(dataset.n_dims)
-    return rasterise(Ellipsoid.from_spot(spot, dataset.n_dims), scale, dataset.shape, MIN_VOXELS).is_empty
+    return shown_in_masks(movie, spots, labels)
