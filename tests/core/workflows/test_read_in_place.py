@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.dataset.test_in_place import counted_reads, sparse
 from core.workflows.methods import detect, train
 from core.workflows.test_detection import (
     detection_params,
@@ -60,11 +61,32 @@ def test_the_model_and_what_it_finds_are_the_same(copied: tuple[ModelWork, list[
     found = []
     for each in (work, in_place):
         start(each)
-        train(each, spots, training_params(each), FixedControl(5e-3, 2), lambda: None, cache_bytes=0)
+        train(each, spots, training_params(each, n_epochs=1), FixedControl(5e-3, 2), lambda: None, cache_bytes=0)
         found.append(detect(each, 1, detection_params(3)))
     np.testing.assert_array_equal(weights(work.model_path), weights(in_place.model_path))
     assert [spot.pos.tolist() for spot in found[0]] == [spot.pos.tolist() for spot in found[1]]
     np.testing.assert_array_equal(work.dataset.read_probabilities(1), in_place.dataset.read_probabilities(1))
+
+
+def test_a_timepoint_of_a_movie_of_100_gb_is_predicted_and_no_other_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = (100_000, 8, 256, 256)  # 105 GB of uint16
+    add(
+        sparse(tmp_path / "m.zarr", shape, written=(57, 4, 100, 100)),
+        tmp_path / "d",
+        ConversionParams(),
+        NeverCancelled(),
+    )
+    dataset = Dataset(tmp_path / "d")
+    work = ModelWork(dataset, tmp_path / "m.pth", ModelCache(torch.device("cpu")), NoReporter(), NeverCancelled())
+    start(work)
+    read = counted_reads(monkeypatch)
+    detect(work, 57, detection_params(3))
+    assert read == [2 * 8 * 256 * 256]
+    files = [path for path in (tmp_path / "d").rglob("*") if path.is_file()]
+    assert len(files) < 20
+    assert sum(path.stat().st_size for path in files) < 5 << 20
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 30])
