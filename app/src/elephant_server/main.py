@@ -2,6 +2,7 @@
 
 from flask import Flask
 
+from elephant.io.addresses import use_rules
 from elephant_server import dashboard
 from elephant_server.api import register
 from elephant_server.api.limits import Admission, limit_bodies
@@ -36,6 +37,7 @@ def make_app(parts: Services) -> Flask:
     app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions[KEY] = parts
+    use_rules(parts.settings.remote_rules)
     register(app)
     limit_bodies(app, parts.settings)
     dashboard.register(app)

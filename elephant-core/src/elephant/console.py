@@ -13,6 +13,7 @@ from typing import Self
 from tqdm import tqdm
 
 from elephant.errors import Cancelled
+from elephant.progress import cancelled_by
 
 # What is counted within something larger; their bars go away when they are full.
 _INNER = frozenset({"tile"})
@@ -162,7 +163,7 @@ class Console:
         """
         signals = _OF_PROGRAMS if self.is_program else _OF_SCRIPTS
         try:
-            with Bars(quiet=self.quiet) as bars, _interruptible(promise, signals) as cancel:
+            with Bars(quiet=self.quiet) as bars, _interruptible(promise, signals) as cancel, cancelled_by(cancel):
                 yield bars, cancel
         except Cancelled as stop:
             if self.is_program:

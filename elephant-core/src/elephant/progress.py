@@ -1,5 +1,8 @@
 """Progress reporters and cancel tokens, which long-running functions take."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 
@@ -45,3 +48,24 @@ class NeverCancelled:
 
     def check(self) -> None:
         """Return at once."""
+
+
+_token: ContextVar[CancelToken | None] = ContextVar("cancel token", default=None)
+
+
+@contextmanager
+def cancelled_by(token: CancelToken) -> Iterator[None]:
+    """Let a token also stop what waits for other machines within the block, however deep inside.
+
+    Reading an image takes no token: from a disk it takes no time.
+    """
+    before = _token.set(token)
+    try:
+        yield
+    finally:
+        _token.reset(before)
+
+
+def current_token() -> CancelToken:
+    """Return the token of the block around, or one that never cancels."""
+    return _token.get() or NeverCancelled()

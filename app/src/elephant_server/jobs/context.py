@@ -8,6 +8,7 @@ from elephant.dataset import Dataset, describe_change, recover_all
 from elephant.dataset.source import describe_difference
 from elephant.device import best_device, choose_precision
 from elephant.errors import DatasetError, InvalidInputError
+from elephant.io.addresses import use_rules
 from elephant.io.atomic import remove_orphans
 from elephant.io.download import DownloadRules
 from elephant.io.paths import resolve_inside
@@ -42,9 +43,11 @@ class WorkerContext:
 def make_context(settings: Settings, job_store: JobStore, messages: Messages, feed_publisher: JobFeed) -> WorkerContext:
     """Return what a worker keeps between jobs, on the best device that there is.
 
-    The process computes in the precision of the settings from now on.
+    The process computes in the precision of the settings from now on, and reads movies on other
+    machines by their rules.
     """
     choose_precision(settings.precision)
+    use_rules(settings.remote_rules)
     return WorkerContext(
         datasets=settings.datasets_dir,
         models=settings.models_dir,

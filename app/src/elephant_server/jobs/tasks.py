@@ -23,7 +23,7 @@ from elephant.methods.training import prepare_training
 from elephant.methods.work import ModelWork
 from elephant.models.lock import writing
 from elephant.models.pretrained import ModelSource
-from elephant.progress import NoReporter
+from elephant.progress import NoReporter, cancelled_by
 from elephant.training.loop import LiveSettings
 from elephant.types import DetectedSpot
 from elephant_server.errors import StorageError, UnavailableError, UnexpectedError
@@ -242,7 +242,8 @@ def perform(context: WorkerContext, control: JobControl) -> dict[str, Any]:
     handler, message = _read(control.task, text)
     show_begin(context.feed_publisher, control.job_id, message.body)
     named = {} if message.file is None else {"file": message.file}
-    return handler.work(context, message.body, control, **named)
+    with cancelled_by(control):
+        return handler.work(context, message.body, control, **named)
 
 
 def _read(task: str, text: str) -> tuple[Handler, Message[Any]]:

@@ -16,10 +16,11 @@ from dotenv import dotenv_values
 from pydantic import Field, ValidationError, field_validator
 
 from elephant.errors import InvalidInputError
+from elephant.io.addresses import CACHE, RemoteRules
 from elephant_server.settings.access import AccessSettings
 from elephant_server.settings.base import PREFIX, in_url, is_loopback, is_this_machine, variable
 from elephant_server.settings.services import ServiceSettings
-from elephant_server.settings.workspace import FolderSettings, ModelSettings, checkout_root
+from elephant_server.settings.workspace import ModelSettings, MovieSettings, checkout_root
 
 __all__ = [
     "PREFIX",
@@ -51,7 +52,7 @@ class SettingsError(InvalidInputError):
     """A variable has an invalid value; the message names it, and says what was expected and what was found."""
 
 
-class Settings(ServiceSettings, AccessSettings, FolderSettings, ModelSettings):
+class Settings(ServiceSettings, AccessSettings, MovieSettings, ModelSettings):
     """The settings of a server: from variables and, through :func:`load_settings`, from ``.env`` files.
 
     Raises
@@ -92,6 +93,18 @@ class Settings(ServiceSettings, AccessSettings, FolderSettings, ModelSettings):
         """File that holds Redis' password; None where it is a variable, or Redis is not one of this server's own."""
         is_own = self.is_cluster or self.starts_redis
         return self.secrets_dir / "redis.password" if is_own and self.redis_password is None else None
+
+    @property
+    def remote_rules(self) -> RemoteRules:
+        """Whether and how movies on other machines are read, which users of the server choose."""
+        return RemoteRules(
+            is_allowed=self.allow_remote_sources,
+            allow_private=self.allow_private_addresses,
+            trusts_named_hosts=False,
+            cache=self.workspace / CACHE,
+            cache_bytes=int(self.remote_cache_gib * 2**30),
+            s3_endpoint=self.s3_endpoint,
+        )
 
     def as_environment(self) -> dict[str, str]:
         """Return variables from which another process reads the same settings, wherever it was started."""

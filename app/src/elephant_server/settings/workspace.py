@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from elephant.io.addresses import AWS, DEFAULT_CACHE_GIB
 from elephant_server.settings.base import SettingsGroup, absolute
 from elephant_server.settings.services import ClusterSettings
 
@@ -82,6 +83,31 @@ class FolderSettings(ClusterSettings):
         return self.runtime_dir / "logs"
 
 
+class MovieSettings(FolderSettings):
+    """Movies on other machines, of which a part is kept."""
+
+    allow_remote_sources: bool = Field(
+        False,
+        description="Whether datasets may be made from, and read, OME-Zarr movies at addresses (https://, http://, "
+        "s3://).",
+    )
+    remote_cache_gib: float = Field(
+        DEFAULT_CACHE_GIB,
+        ge=0,
+        le=2**20,
+        description="Limit, in GiB, for what was read of such movies and is kept in the folder `.cache` of the "
+        "workspace; what was not used for longest is removed first. 0 keeps nothing.",
+    )
+    s3_endpoint: str = Field(AWS, description="Address of the server that holds the buckets of `s3://`.")
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _check_s3_endpoint(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("expected an address that starts with http:// or https://")
+        return url
+
+
 class ModelSettings(SettingsGroup):
     """Devices and pretrained models."""
 
@@ -109,7 +135,8 @@ class ModelSettings(SettingsGroup):
 
     allow_private_addresses: bool = Field(
         False,
-        description="Whether a model may be fetched from an address of this machine or its network.",
+        description="Whether a model may be fetched from, or a movie read at, an address of this machine or its "
+        "network.",
     )
     longest_fetch_seconds: int = Field(
         600, ge=1, le=86400, description="Time limit, in seconds, for fetching a model from an address."

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _HELP = """Make a dataset from a movie.
 
-MOVIE is an .h5 file of BigDataViewer, the master file of a split one, or its .xml, a folder or zip of OME-Zarr, or a
-file of a format for which a package adds a reader. The .xml beside an .h5 says which sources and timepoints
+MOVIE is an .h5 file of BigDataViewer, the master file of a split one, or its .xml, a folder, zip or address of
+OME-Zarr, or a file of a format for which a package adds a reader. The .xml beside an .h5 says which sources and timepoints
 there are; the channels of OME-Zarr are its sources. DATASET is the folder to make, or a name below the workspace.
 Labels and predictions start empty. An interrupted conversion leaves the previous dataset unchanged.
 
@@ -32,6 +32,7 @@ Examples:
   elephant convert movie.h5 /data/movie --uint16
   elephant convert movie.xml movie --setup 1
   elephant convert movie.ome.zarr movie --channel GFP --level 1
+  elephant convert https://example.org/movie.ome.zarr movie --level 2
   elephant convert movie.h5 movie --t-start 10 --t-end 19
   elephant convert movie.h5 movie --voxel-size 0.4 0.4 2 --unit micrometer
 """

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from elephant.cli.running import Session
-from elephant.cli.variables import unknown_variables, value_of
+from elephant.cli.variables import REMOTE_CACHE, S3_ENDPOINT, unknown_variables, value_of
+from elephant.errors import InvalidInputError
 
 IMAGE_SECTION = "Image"
 SPOTS_SECTION = "Files of spots"
@@ -121,11 +122,31 @@ def workspace() -> Option:
         type=click.Path(path_type=Path, file_okay=False),
         envvar="ELEPHANT_WORKSPACE",
         show_envvar=True,
+        callback=_cache_below,
         metavar="FOLDER",
         section="Locations",
         help="Folder of the datasets (datasets/) and models (models/); by default ./workspace, if it exists. A path "
         "works in place of a name.",
     )
+
+
+def _cache_below(_ctx: click.Context, _param: click.Parameter, folder: Path | None) -> Path | None:
+    """Let what is read of movies on other machines be kept below the workspace."""
+    from elephant.cli.workspace import chosen_workspace
+    from elephant.io.addresses import AWS, CACHE, DEFAULT_CACHE_GIB, RemoteRules, use_rules
+
+    chosen = chosen_workspace(folder)
+    given = value_of(REMOTE_CACHE) or str(DEFAULT_CACHE_GIB)
+    if not given.replace(".", "", 1).isdecimal():
+        raise InvalidInputError(f"expected {REMOTE_CACHE} to be a number of GiB, got {given!r}")
+    use_rules(
+        RemoteRules(
+            cache=None if chosen is None else chosen.absolute() / CACHE,
+            cache_bytes=int(float(given) * 2**30),
+            s3_endpoint=value_of(S3_ENDPOINT) or AWS,
+        )
+    )
+    return folder
 
 
 def voxel_size(default: str = "that of the dataset, if known") -> Option:

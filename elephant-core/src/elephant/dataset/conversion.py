@@ -34,7 +34,7 @@ from elephant.dataset.values import (
 from elephant.dataset.workers import run
 from elephant.errors import DatasetError, reason_of
 from elephant.io.atomic import new_folder
-from elephant.progress import CancelToken, ProgressReporter
+from elephant.progress import CancelToken, ProgressReporter, cancelled_by
 from elephant.types import Shape
 from elephant.words import in_bytes
 
@@ -56,7 +56,7 @@ def convert(
     ----------
     source
         The movie: an ``.h5`` of BigDataViewer, the master file of a split one, the ``.xml`` that names it, or what a
-        reader of another package claims.
+        reader of another package claims. Or the address of an OME-Zarr movie (see :mod:`elephant.io.addresses`).
     destination
         The dataset's folder; created if it does not exist.
     params
@@ -80,7 +80,8 @@ def convert(
     Cancelled
         From `cancel`.
     """
-    with replacing_arrays(destination) if (destination / IMAGES).exists() else nullcontext():
+    is_there = (destination / IMAGES).exists()
+    with cancelled_by(cancel), replacing_arrays(destination) if is_there else nullcontext():
         _convert(source, destination, params, reporter, cancel)
 
 

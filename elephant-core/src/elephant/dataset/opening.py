@@ -17,6 +17,7 @@ from elephant.dataset.layout import IMAGES
 from elephant.dataset.readers import BIGDATAVIEWER, reader_of_movie
 from elephant.dataset.source import describe_difference, differ, voxel_size_in_words
 from elephant.errors import InvalidInputError, NotFoundError
+from elephant.io.addresses import address_of
 from elephant.io.atomic import TemporaryFolder
 from elephant.keywords import check_names, leaves, params_of
 from elephant.progress import CancelToken, ProgressReporter
@@ -51,8 +52,9 @@ def open_dataset(
     Parameters
     ----------
     movie
-        A dataset's folder; a movie that `elephant convert` takes (``.h5``, ``.xml``, OME-Zarr); or an array, (T, (Z),
-        Y, X) or a single timepoint ((Z), Y, X): of NumPy, or one that can be read like it, such as one of Zarr or Dask.
+        A dataset's folder; a movie that `elephant convert` takes (``.h5``, ``.xml``, OME-Zarr, also its address); or an
+        array, (T, (Z), Y, X) or a single timepoint ((Z), Y, X): of NumPy, or one that can be read like it, such as one
+        of Zarr or Dask.
     folder
         Folder of a new dataset. By default a temporary one, which is removed with the returned object.
     voxel_size
@@ -85,7 +87,7 @@ def open_dataset(
     make: _Make
     if isinstance(movie, Path | str):
         check_names(params, _NAMES)
-        if not Path(movie).exists():
+        if address_of(Path(movie)) is None and not Path(movie).exists():
             raise NotFoundError(
                 f"there is no dataset or movie at {movie}: expected a dataset's folder, or a movie's file"
             )

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from elephant.errors import Cancelled
 from elephant.hardware import n_cores
-from elephant.progress import CancelToken
+from elephant.progress import CancelToken, cancelled_by
 
 _MOST_WORKERS = 8  # a disk is busy by then
 _POLL_S = 0.1
@@ -87,7 +87,7 @@ def _run_in_processes(
     with ThreadPoolExecutor(1, "timepoints", _cores.set, (share,)) as here:
 
         def locally(t: int) -> Future[Any]:
-            return here.submit(lambda: task(t, _EventToken(ended)))
+            return here.submit(_run, task, t, _EventToken(ended))
 
         def remotely(t: int) -> Future[Any]:
             return pool.submit(_run_task, t)
@@ -169,4 +169,9 @@ def _end_with_parent() -> None:
 
 
 def _run_task(t: int) -> Any:
-    return _mine["task"](t, _mine["cancel"])
+    return _run(_mine["task"], t, _mine["cancel"])
+
+
+def _run(task: TimepointTask[Result_co], t: int, cancel: CancelToken) -> Result_co:
+    with cancelled_by(cancel):
+        return task(t, cancel)

@@ -38,7 +38,7 @@ from elephant.models.pretrained import DETECTION_FILES
 from elephant.models.provenance import ProvenanceEntry, TrainedWith
 from elephant.models.unet import DetectionNet
 from elephant.prediction import predict_probabilities
-from elephant.progress import CancelToken
+from elephant.progress import CancelToken, cancelled_by
 from elephant.spots import find_spots
 from elephant.training.networks import CropTrainer, train_on_intensities
 from elephant.types import N_CLASSES, Box, DetectedSpot, FloatArray, Shape, Spot, Tag
@@ -303,7 +303,8 @@ def _compare(work: ModelWork, params: DetectionParams) -> None:
 def _seen(work: ModelWork, t: int, params: DetectionParams) -> _Image:
     """Return what the network sees of a timepoint, (Z), Y, X."""
     dataset, image = work.dataset, params.prediction.image
-    stored = dataset.read_image(t)
+    with cancelled_by(work.cancel):  # in a thread of its own
+        stored = dataset.read_image(t)
     box = chosen_box(params.prediction.crop_box, dataset.shape)
     work.cancel.check()
     size = seen_size(dataset.shape, image.input_size, box)

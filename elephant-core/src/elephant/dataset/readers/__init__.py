@@ -22,6 +22,7 @@ from elephant.dataset.readers.hdf5 import (
 from elephant.dataset.readers.movie import InstalledReader
 from elephant.dataset.source import SOURCE_FILE
 from elephant.errors import DatasetError, ElephantError, InvalidInputError, NotFoundError, PluginError
+from elephant.io.addresses import address_of
 from elephant.plugins import Plugin, installed_classes
 
 _OTHER_FORMATS = (".tif", ".tiff", ".ims", ".n5", ".zarr", ".czi", ".nd2", ".lif", ".oib", ".lsm", ".klb", ".nrrd")
@@ -162,6 +163,7 @@ def check_upload(path: Path, folder: Path, longest_padding: int) -> None:
 # It reads what no other reader claims, or reports what the file is instead.
 BIGDATAVIEWER = InstalledReader(Plugin("reader", "bigdataviewer"), BigDataViewerReader)
 _OTHERS_OF_A_MOVIE = (".xml",)
+_OF_ADDRESSES = "ome-zarr"  # of all formats, only this one is made for reading over a network
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +181,7 @@ def reader_of_movie(path: Path, name: str | None = None) -> InstalledReader:
     Parameters
     ----------
     path
-        The file or folder.
+        The file or folder, or an address (see :mod:`elephant.io.addresses`).
     name
         Name of the reader; None for the one that claims the file.
 
@@ -192,6 +194,8 @@ def reader_of_movie(path: Path, name: str | None = None) -> InstalledReader:
     PluginError
         No reader claims the file, and one cannot be loaded or failed.
     """
+    if name is None and address_of(path) is not None:
+        name = _OF_ADDRESSES
     if name is None and not path.exists():
         return BIGDATAVIEWER
     found, broken = installed_readers()

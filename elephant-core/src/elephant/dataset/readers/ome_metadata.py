@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from elephant.dataset.readers.base import ViewSetup, by
 from elephant.dataset.readers.zarr_places import LARGEST_BLOCK_BYTES, METADATA, ZarrPlace
-from elephant.errors import DatasetError
+from elephant.errors import Cancelled, DatasetError, InvalidInputError
 from elephant.types import Shape, VoxelSize
 
 if TYPE_CHECKING:
@@ -209,9 +209,9 @@ def open_array(place: ZarrPlace, key: str) -> "zarr.Array[Any]":
     """
     try:
         return place.array(key)
+    except (Cancelled, DatasetError, InvalidInputError):
+        raise
     except Exception as error:  # each store, format and codec raises errors of its own
-        if isinstance(error, DatasetError):
-            raise
         raise DatasetError(
             f"the image {key} of {place.name} cannot be opened ({in_a_line(error)}): copy the movie again"
         ) from error

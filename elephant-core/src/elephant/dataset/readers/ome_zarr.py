@@ -26,9 +26,10 @@ from elephant.dataset.readers.ome_metadata import (
     setups_of,
     voxel_size_of,
 )
-from elephant.dataset.readers.zarr_places import ZIP, ZIPS_OF_ZARR, place_of
-from elephant.errors import DatasetError, NotFoundError
-from elephant.progress import CancelToken, NeverCancelled
+from elephant.dataset.readers.zarr_places import ZIP, ZIPS_OF_ZARR, ZarrPlace, place_of
+from elephant.errors import Cancelled, DatasetError, InvalidInputError, NotFoundError
+from elephant.io.addresses import address_of
+from elephant.progress import CancelToken, NeverCancelled, cancelled_by
 
 if TYPE_CHECKING:
     import zarr
@@ -40,12 +41,15 @@ class OmeZarrReader(Reader):
 
     Attributes
     ----------
+    place
+        Where its files are.
     image, full
         The keys of the array that is read, and of that of full resolution, within the movie.
     axes
         Names of the array's axes in their order, of t, c, z, y and x.
     """
 
+    place: ZarrPlace
     image: str
     full: str
     axes: str
@@ -86,7 +90,7 @@ class OmeZarrReader(Reader):
         fill_gaps
             Blocks without a file are the fill value, as Zarr has it: there are no gaps.
         cancel
-            Not asked: this takes no time.
+            Asked while another machine answers; the rest takes no time.
 
         Raises
         ------
@@ -97,18 +101,22 @@ class OmeZarrReader(Reader):
         DatasetError
             It is not an OME-Zarr image, or none that can be a movie.
         """
-        del fill_gaps, cancel
-        return cls._open(path, setup, 0)
+        del fill_gaps
+        with cancelled_by(cancel):
+            return cls._open(path, setup, 0)
 
     def at_level(self, level: int) -> "OmeZarrReader":
         """Return a reader of another resolution of this movie."""
-        return self._open(self.path, self.setup.id, level)
+        return self._of(self.place, self.path, self.setup.id, level)
 
     @classmethod
     def _open(cls, path: Path, setup: int | None, level: int) -> "OmeZarrReader":
-        if not path.exists():
+        if address_of(path) is None and not path.exists():
             raise NotFoundError(f"the movie {path} does not exist: check its name, or copy it")
-        place = place_of(path)
+        return cls._of(place_of(path), path, setup, level)
+
+    @classmethod
+    def _of(cls, place: ZarrPlace, path: Path, setup: int | None, level: int) -> "OmeZarrReader":
         folder, attributes = image_of(place)
         images = pyramid_of(place, folder, attributes)
         image = images[level]
@@ -117,6 +125,7 @@ class OmeZarrReader(Reader):
         chosen = choose(setups, setup, path)
         return cls(
             path=path,
+            place=place,
             image=image.key,
             full=images[0].key,
             axes="".join(axis.name for axis in image.axes),
@@ -133,11 +142,21 @@ class OmeZarrReader(Reader):
     @contextmanager
     def timepoint(self, t: int) -> Iterator["Timepoint"]:
         """Open a timepoint for reading blocks of it."""
-        yield Timepoint(self, open_array(place_of(self.path), self.image), t)
+        yield Timepoint(self, open_array(self.place, self.image), t)
 
     def files(self) -> tuple[Path, ...]:
         """Return the files with the metadata, and the first ones with voxels."""
-        return place_of(self.path).files(self.full)
+        return self.place.files(self.full)
+
+    @classmethod
+    def digest(cls, path: Path, setup: int | None, cancel: CancelToken) -> str:
+        """Return a digest of sampled values, or, on another machine, of the metadata and their versions there."""
+        if address_of(path) is not None:
+            movie = cls.open(path, setup, cancel=cancel)
+            digest = movie.place.digest(movie.full)
+            if digest is not None:
+                return digest
+        return super().digest(path, setup, cancel)
 
 
 class Timepoint:
@@ -160,7 +179,9 @@ class Timepoint:
         wanted: dict[str, int | slice] = dict(zip(SPACE, region, strict=True))
         wanted |= {"t": self._t, "c": movie.setup.id}
         try:
-            values = np.asarray(self._array[tuple(wanted[name] for name in movie.axes)])
+            values = np.asarray(movie.place.values(self._array, tuple(wanted[name] for name in movie.axes)))
+        except (Cancelled, DatasetError, InvalidInputError):
+            raise
         except Exception as error:  # codecs raise errors of their own
             where = ", ".join(f"{s.start}-{s.stop - 1}" for s in region)
             raise DatasetError(

@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from elephant.errors import DatasetError, reason_of
+from elephant.io.addresses import address_of
+from elephant.io.http_objects import LARGEST_METADATA_BYTES
 from elephant.words import counted, in_bytes
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ METADATA = ("zarr.json", ".zattrs")
 LARGEST_BLOCK_BYTES = 1 << 30
 ZIPS_OF_ZARR = (".ozx", ".zarr.zip")
 ZIP = ".zip"
-_LARGEST_METADATA_BYTES = 64 << 20
 _MOST_FILES = 1000
 _IS_ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
@@ -57,18 +58,37 @@ class ZarrPlace(ABC):
     def array(self, key: str) -> "zarr.Array[Any]":
         """Open an array for reading; what Zarr raises is passed on."""
 
+    def values(self, array: "zarr.Array[Any]", selection: tuple[int | slice, ...]) -> Any:
+        """Return values of an array of this place; what Zarr raises is passed on."""
+        return array[selection]
+
     @abstractmethod
     def files(self, key: str) -> tuple[Path, ...]:
         """Return the files whose times and sizes reveal a change of the array at a key."""
 
+    def digest(self, key: str) -> str | None:
+        """Return what identifies the array at a key; None where its values do."""
+        del key
+        return None
+
 
 def place_of(path: Path) -> ZarrPlace:
-    """Return the place at a path: a file is taken to be a zip archive."""
+    """Return the place at a path: a file is taken to be a zip archive.
+
+    Raises
+    ------
+    InvalidInputError
+        It is on another machine, which must not be read, or cannot.
+    """
+    if address_of(path) is not None:
+        from elephant.dataset.readers.remote import Remote  # noqa: PLC0415 - imports what only that needs
+
+        return Remote.at(path)
     return Zip(path) if path.is_file() else Folder(path)
 
 
 def _check_metadata(size: int) -> None:
-    if size > _LARGEST_METADATA_BYTES:
+    if size > LARGEST_METADATA_BYTES:
         raise ValueError(f"it is too large: {in_bytes(size)}")
 
 
