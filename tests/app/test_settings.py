@@ -232,3 +232,13 @@ def test_names_of_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELEPHANT_ALLOWED_HOSTS", "http://a.b")
     with pytest.raises(SettingsError, match="expected names without a port"):
         load_settings()
+
+
+def test_movies_on_other_machines_are_read_only_if_that_is_allowed(tmp_path: Path) -> None:
+    rules = Settings(workspace=tmp_path).remote_rules
+    assert (rules.is_allowed, rules.allow_private, rules.trusts_named_hosts) == (False, False, False)
+    assert (rules.cache, rules.cache_bytes) == (tmp_path / ".cache" / "remote", 10 << 30)
+    given = Settings(workspace=tmp_path, allow_remote_sources=True, allow_private_addresses=True, remote_cache_gib=0.5)
+    rules = given.remote_rules
+    assert (rules.is_allowed, rules.allow_private, rules.trusts_named_hosts) == (True, True, False)
+    assert rules.cache_bytes == 1 << 29

@@ -8,6 +8,9 @@ import pytest
 from core.cli.shell import Shell
 from core.cli.test_commands import install
 from core.dataset.bdv import ramp, write_movie
+from core.dataset.http_server import serving
+from core.dataset.test_ome_zarr import values, write
+from elephant.io.addresses import RemoteRules, use_rules
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +70,28 @@ def test_other_packages_know_their_variables(shell: Shell, monkeypatch: pytest.M
     assert "ELEPHANT_ODD" not in shell("check", "x").err
     monkeypatch.setenv("ELEPHANT_ODD", "1")
     assert "warning: ELEPHANT_ODD is odd\n" in shell("check", "x").err
+
+
+def test_what_is_read_of_other_machines_is_kept_below_the_workspace(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    image = values()
+    write(tmp_path / "site" / "m.ome.zarr", image)
+    workspace = shell.folder / "elsewhere"
+    monkeypatch.setenv("ELEPHANT_WORKSPACE", str(workspace))
+    try:
+        with serving(tmp_path / "site") as site:
+            assert shell("convert", f"{site.url}/m.ome.zarr", "m", "--channel", "0").status == 0
+            assert any(path.is_file() for path in (workspace / ".cache" / "remote").rglob("*"))
+            found = shell("check", "m", "--json").json
+            assert (found["movie"], found["n_setups"]) == ("m.ome.zarr", 2)
+            monkeypatch.setenv("ELEPHANT_REMOTE_CACHE_GIB", "much")
+            done = shell("convert", f"{site.url}/m.ome.zarr", "other")
+            assert done.err == "error: expected ELEPHANT_REMOTE_CACHE_GIB to be a number of GiB, got 'much'\n"
+            monkeypatch.delenv("ELEPHANT_REMOTE_CACHE_GIB")
+            monkeypatch.setenv("ELEPHANT_S3_ENDPOINT", site.url)
+            (tmp_path / "site" / "bucket").mkdir()
+            (tmp_path / "site" / "m.ome.zarr").rename(tmp_path / "site" / "bucket" / "m.ome.zarr")
+            assert shell("convert", "s3://bucket/m.ome.zarr", "of_bucket").status == 0
+    finally:
+        use_rules(RemoteRules())

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _HELP = """Make a dataset from a movie.
 
 MOVIE is an .h5 file of BigDataViewer, the master file of a split one, or its .xml, a folder, zip or address of
-OME-Zarr, or a file of a format for which a package adds a reader. The .xml beside an .h5 says which sources and timepoints
-there are; the channels of OME-Zarr are its sources. DATASET is the folder to make, or a name below the workspace.
-Labels and predictions start empty. An interrupted conversion leaves the previous dataset unchanged.
+OME-Zarr, or a file of a format for which a package adds a reader. The .xml beside an .h5 says which sources and
+timepoints there are; the channels of OME-Zarr are its sources. DATASET is the folder to make, or a name below the
+workspace. Labels and predictions start empty. An interrupted conversion leaves the previous dataset unchanged.
 
 \b
 Examples:

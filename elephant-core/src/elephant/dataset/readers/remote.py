@@ -56,7 +56,9 @@ class RemoteFolder:
     def __init__(self, url: str, rules: RemoteRules) -> None:
         self.url = url
         self._rules = rules
-        self._cache = None if rules.cache is None else ObjectCache(rules.cache, rules.cache_bytes)
+        self._cache = (
+            None if rules.cache is None or not rules.cache_bytes else ObjectCache(rules.cache, rules.cache_bytes)
+        )
         self._versions: OrderedDict[str, str] = OrderedDict()  # of objects of which parts are read
         self._watched: dict[str, _Watched] = {}  # by the keys of arrays
         self.zarr_format: Literal[2, 3] | None = None
