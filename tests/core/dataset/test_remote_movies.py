@@ -17,7 +17,8 @@ import elephant
 from core.dataset.helpers import images_of, make
 from core.dataset.http_server import Handler, Site, serving
 from core.dataset.test_ome_zarr import read, values, write
-from elephant.dataset import DatasetSource
+from elephant.config import ConversionParams
+from elephant.dataset import Dataset, DatasetSource, add, check_dataset
 from elephant.dataset import conversion as conversion_module
 from elephant.dataset.readers import reader_of_movie, remote
 from elephant.dataset.readers.ome_zarr import OmeZarrReader
@@ -444,3 +445,36 @@ def test_of_several_series_one_is_to_be_chosen(site: Site) -> None:
     (site.folder / "m.ome.zarr" / ".zattrs").write_text(json.dumps({"plate": {}}))
     with pytest.raises(DatasetError, match="is a plate of many wells"):
         OmeZarrReader.open(at(site))
+
+
+def test_a_dataset_reads_its_images_from_an_address(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_objects, "_STAMP_S", -1.0)
+    with_cache(tmp_path)
+    image = values()
+    path = write(site.folder / "m.ome.zarr", image, **SHARDED)
+    add(at(site), tmp_path / "dataset", ConversionParams(setup=1), NeverCancelled())
+    assert not [path for path in site.paths() + site.paths(206) if "/c/" in path]
+    dataset = Dataset(tmp_path / "dataset")
+    np.testing.assert_array_equal(images_of(dataset.folder), image[:, 1])
+    assert check_dataset(dataset.folder, None) == "ready"
+    site.misbehave = answering(500, "")
+    with pytest.raises(DatasetError, match=r"reads its images from a movie that cannot be read now: .*HTTP 500"):
+        Dataset(dataset.folder).read_image(0)
+    site.misbehave = lambda _: False
+    write(path, values(seed=1), **SHARDED)
+    with pytest.raises(DatasetError, match=rf"the movie {site.url}/m.ome.zarr has changed since it was added"):
+        Dataset(dataset.folder).read_image(0)
+    shutil.rmtree(path)
+    assert f"the movie {site.url}/m.ome.zarr is gone" in check_dataset(dataset.folder, None)
+    use_rules(replace(RULES, is_allowed=False))
+    assert "ELEPHANT_ALLOW_REMOTE_SOURCES" in check_dataset(dataset.folder, None)
+
+
+def test_a_copy_needs_the_other_machine_no_more(site: Site, tmp_path: Path) -> None:
+    write(site.folder / "m.ome.zarr", values(), **ONE_BLOCK)
+    make(at(site), tmp_path / "dataset")
+    site.asked.clear()
+    assert check_dataset(tmp_path / "dataset", None) == "ready"
+    assert not site.asked

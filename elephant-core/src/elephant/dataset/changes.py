@@ -6,6 +6,7 @@ from pathlib import Path
 from elephant.dataset.readers import BIGDATAVIEWER, reader_of_movie
 from elephant.dataset.source import METHOD, DatasetSource, FileStamp, stamp_of
 from elephant.errors import ElephantError
+from elephant.io.addresses import address_of, shown
 from elephant.progress import NeverCancelled
 
 ANEW = "generate the dataset again, which clears its labels and predictions"
@@ -23,8 +24,11 @@ def stamps_now(folder: Path, source: DatasetSource) -> Stamps:
 def describe_replacement(folder: Path, source: DatasetSource) -> str:
     """Return a sentence if the movie that a dataset was copied from is another one now, otherwise an empty string.
 
-    A movie that was deleted, touched or copied is no change.
+    A movie that was deleted, touched or copied is no change. Other machines are not asked: the copy is complete, and
+    they may take long to answer, or not be there.
     """
+    if address_of(source.movie_path(folder)) is not None:
+        return ""
     known, found = source.fingerprint, stamps_now(folder, source)
     if known is None or known.method != METHOD or None in found or found == known.files:
         return ""
@@ -42,11 +46,16 @@ def describe_loss(folder: Path, source: DatasetSource) -> str:
 
     A movie that was touched, or repacked in the same place, is still the same.
     """
-    path, known, found = source.movie_path(folder), source.fingerprint, stamps_now(folder, source)
-    if not path.exists():
+    path, known = source.movie_path(folder), source.fingerprint
+    try:
+        found = stamps_now(folder, source)
+    except ElephantError as error:  # of another machine
+        return f"the dataset {folder.name} reads its images from a movie that cannot be read now: {error}"
+    if None in found if address_of(path) is not None else not path.exists():
         return (
-            f"the movie {path} is gone, and the dataset {folder.name} reads its images from there: put it back, or, if "
-            f"it was moved, give its new place with `elephant add NEW_PLACE {folder.name}`, which keeps the labels"
+            f"the movie {shown(path)} is gone, and the dataset {folder.name} reads its images from there: put it back, "
+            f"or, if it was moved, give its new place with `elephant add NEW_PLACE {folder.name}`, which keeps the "
+            "labels"
         )
     if known is None or found == known.files:
         return ""
@@ -55,8 +64,8 @@ def describe_loss(folder: Path, source: DatasetSource) -> str:
         return ""
     why = f" and cannot be read now ({trouble})" if trouble else ""
     return (
-        f"the movie {path} has changed since it was added as the dataset {folder.name}{why}, which reads its images "
-        "from there: restore it, or add it again with --overwrite, which clears labels and predictions"
+        f"the movie {shown(path)} has changed since it was added as the dataset {folder.name}{why}, which reads its "
+        "images from there: restore it, or add it again with --overwrite, which clears labels and predictions"
     )
 
 

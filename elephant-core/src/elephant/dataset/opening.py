@@ -17,7 +17,7 @@ from elephant.dataset.layout import IMAGES
 from elephant.dataset.readers import BIGDATAVIEWER, reader_of_movie
 from elephant.dataset.source import describe_difference, differ, voxel_size_in_words
 from elephant.errors import InvalidInputError, NotFoundError
-from elephant.io.addresses import address_of
+from elephant.io.addresses import absolute, address_of
 from elephant.io.atomic import TemporaryFolder
 from elephant.keywords import check_names, leaves, params_of
 from elephant.progress import CancelToken, ProgressReporter
@@ -92,7 +92,7 @@ def open_dataset(
                 f"there is no dataset or movie at {movie}: expected a dataset's folder, or a movie's file"
             )
         n_dims = 2 if params.get("is_2d") else 3
-        make = partial(_add if in_place else convert, Path(movie).absolute())
+        make = partial(_add if in_place else convert, absolute(Path(movie)))
     else:
         check_names(params, _OF_ARRAYS)
         if in_place:

@@ -8,7 +8,7 @@ from elephant.dataset.readers import BIGDATAVIEWER
 from elephant.dataset.readers.movie import Movie
 from elephant.dataset.source import DatasetSource, Fingerprint, differ, voxel_size_in_words
 from elephant.errors import DatasetError
-from elephant.io.addresses import folder_of
+from elephant.io.addresses import absolute
 from elephant.types import Shape, VoxelSize
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def spatial_shape(movie: Movie, params: ConversionParams) -> Shape:
 
 def locate_source(movie: Movie, destination: Path, known: Fingerprint) -> DatasetSource:
     """Return which part of which movie a dataset in the folder `destination` is of."""
-    folder = folder_of(movie.path)
+    folder = absolute(movie.path).parent
     is_inside = folder.resolve() == destination.resolve()
     is_all = movie.n_timepoints == movie.reader.n_timepoints
     return DatasetSource(

@@ -89,9 +89,14 @@ def address_of(path: Path) -> str | None:
     return f"{scheme.lower()}://{rest.strip('/')}"
 
 
-def folder_of(path: Path) -> Path:
-    """Return the folder of a file, as an absolute path, or that at an address."""
-    return path.absolute().parent if address_of(path) is None else path.parent
+def shown(path: Path) -> str:
+    """Return a path, or the address that it holds, as a person writes it."""
+    return address_of(path) or str(path)
+
+
+def absolute(path: Path) -> Path:
+    """Return the absolute path of a file; an address stays as it is."""
+    return path.absolute() if address_of(path) is None else path
 
 
 @lru_cache(64)

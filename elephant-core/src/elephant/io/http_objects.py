@@ -390,7 +390,7 @@ def waited_for(work: Coroutine[Any, Any, T], cancel: CancelToken) -> T:
 
 _STAMP_S = 10.0
 _MOST_SEEN = 256
-_seen: dict[str, tuple[float, "Seen | None"]] = {}
+_seen: dict[str, tuple[float, "Seen | RemoteError | None"]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,18 +422,27 @@ def seen_object(address: str) -> Seen | None:
     RemoteError, InvalidInputError
         It cannot be read, or must not.
     """
+    now = time.monotonic()
     before = _seen.get(address)
-    if before is not None and time.monotonic() - before[0] < _STAMP_S:
-        return before[1]
-    rules, now = allowed_rules(address), time.monotonic()
+    if before is None or now - before[0] > _STAMP_S:
+        before = (now, _look_at(address))
+        if len(_seen) >= _MOST_SEEN:
+            _seen.clear()
+        _seen[address] = before
+    if isinstance(before[1], RemoteError):  # what waits for a server that is away need not wait for it twice
+        raise before[1]
+    return before[1]
+
+
+def _look_at(address: str) -> "Seen | RemoteError | None":
+    rules = allowed_rules(address)
     check_installed()
     url = url_of(address, rules.s3_endpoint)
-    answer = waited_for(fetch_object(url, rules, most_bytes=LARGEST_METADATA_BYTES), current_token())
-    found = None
-    if answer.content is not None:
-        version = hashlib.blake2b(answer.version.encode() or answer.content, digest_size=6).digest()
-        found = Seen(len(answer.content), int.from_bytes(version))
-    if len(_seen) >= _MOST_SEEN:
-        _seen.clear()
-    _seen[address] = (now, found)
-    return found
+    try:
+        answer = waited_for(fetch_object(url, rules, most_bytes=LARGEST_METADATA_BYTES), current_token())
+    except RemoteError as error:
+        return error
+    if answer.content is None:
+        return None
+    version = hashlib.blake2b(answer.version.encode() or answer.content, digest_size=6).digest()
+    return Seen(len(answer.content), int.from_bytes(version))
