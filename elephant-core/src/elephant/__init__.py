@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elephant.pipeline import (
+        Evaluation,
         Model,
         Tracks,
         TrainingInterrupted,
         detect,
+        evaluate,
         export_ctc,
         link,
         load_model,
@@ -29,10 +31,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Evaluation",
     "Model",
     "Tracks",
     "TrainingInterrupted",
     "detect",
+    "evaluate",
     "export_ctc",
     "link",
     "load_model",

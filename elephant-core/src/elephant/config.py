@@ -348,3 +348,29 @@ class AnnotationParams(Params):
     spots_format: str | None = Field(
         None, description="format of the files, such as trackmate; by default recognised by content and name"
     )
+
+
+class EvaluationParams(Params):
+    """How found nuclei are compared with true ones."""
+
+    distance: float | None = Field(
+        None,
+        gt=0,
+        description="largest distance between the centres of a true nucleus and a found one that are the same, in the "
+        "unit of the positions; by default the median radius of the true nuclei, to three digits",
+    )
+    overlap: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="match by overlap instead: the least share that the intersection of two ellipsoids has of their "
+        "union",
+    )
+    truth_covers: Literal["movie", "timepoints", "box", "nuclei"] = Field(
+        "timepoints",
+        description="what the truth is complete for: the movie; the timepoints at which it has nuclei; at these, the "
+        "box around its nuclei; or nothing but its nuclei, so that there is no precision",
+    )
+    division_tolerance: int = Field(
+        1, ge=0, le=1000, description="how many timepoints earlier or later a division may be found"
+    )

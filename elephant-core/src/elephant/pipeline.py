@@ -4,18 +4,20 @@ All of it is at hand in the package itself: ``import elephant`` and then ``eleph
 order Z, Y, X and in physical units; a 2D movie has no Z.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elephant.annotations import MovieFacts, nucleus_of, read_annotations
 from elephant.config import (
     DEFAULT_CROP_SIZE,
     DEFAULT_MAX_DISPLACEMENT,
     DEFAULT_N_EPOCHS,
     DetectionTrainingParams,
+    EvaluationParams,
     FlowTrainingParams,
     Params,
     keep_axials_of,
@@ -24,6 +26,7 @@ from elephant.console import Console
 from elephant.dataset import Dataset
 from elephant.dataset.opening import Edges, MovieLike, chosen_voxel_size, open_dataset
 from elephant.errors import InvalidInputError
+from elephant.evaluation import Evaluation, evaluate_nuclei
 from elephant.export.base import ExportParams, TrackedMovie, TrackedNucleus
 from elephant.export.output import CTC, check_name, check_output, export_to, exporter_named
 from elephant.io.atomic import TemporaryFolder
@@ -41,11 +44,12 @@ from elephant.tracking import Tracks, join_spots
 from elephant.types import Link, Spot
 
 __all__ = [
-    "Model", "Tracks", "TrainingInterrupted", "detect", "export_ctc", "link", "load_model", "open_dataset", "train",
-    "train_flow",
+    "Evaluation", "Model", "Tracks", "TrainingInterrupted", "detect", "evaluate", "export_ctc", "link", "load_model",
+    "open_dataset", "train", "train_flow",
 ]  # fmt: skip
 
 P = TypeVar("P", bound=Params)
+Compared = Found | Tracks | NDArray[np.number] | Sequence[TrackedNucleus] | Path | str
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -213,6 +217,67 @@ def link(
     return join_spots(found, np.array(earlier).reshape(-1, 3), max_distance, n_children)
 
 
+def evaluate(
+    found: Compared,
+    truth: Compared,
+    *,
+    images: Dataset | Path | str | None = None,
+    timepoints: Collection[int] | None = None,
+    **params: Any,
+) -> Evaluation:
+    """Compare found nuclei, and their tracks, with true ones.
+
+    Parameters
+    ----------
+    found, truth
+        Nuclei as for :func:`link`, tracks, an array as for :func:`train`, nuclei with their parents, or a file of any
+        format that :func:`elephant.annotations.read_annotations` reads.
+    images
+        The dataset, or its folder, if a file's positions are in voxels.
+    timepoints
+        Which count; by default those that `truth_covers` says.
+    **params
+        Those of :class:`elephant.config.EvaluationParams`: ``distance`` (the median radius of the true nuclei by
+        default), ``overlap`` in its place, ``truth_covers`` (``"timepoints"`` by default) and ``division_tolerance``.
+
+    Returns
+    -------
+    Evaluation
+        ``print`` shows it as a table. It has the scores of ``spots``, ``links`` and ``divisions``, and of each
+        timepoint.
+
+    Raises
+    ------
+    elephant.errors.InvalidInputError
+        A parameter is unknown or wrong, or the truth has no nuclei there.
+    """
+    wanted = params_of(EvaluationParams, params, 3)
+    movie = None if images is None else MovieFacts.of(open_dataset(images))
+    n_dims = None if movie is None else movie.n_dims
+    return evaluate_nuclei(_compared(found, movie), _compared(truth, movie), wanted, timepoints, n_dims)
+
+
+def _compared(nuclei: Compared, movie: MovieFacts | None) -> list[TrackedNucleus]:
+    if isinstance(nuclei, Path | str):
+        records = read_annotations(Path(nuclei), movie=movie)
+        return [nucleus_of(record) for record in records if record.displacement is None]
+    if isinstance(nuclei, Tracks):
+        return _tracked(nuclei)
+    if isinstance(nuclei, np.ndarray):
+        nuclei = annotated_spots(nuclei, nuclei.shape[-1] - 2)
+    tracked = [each for each in nuclei if isinstance(each, TrackedNucleus)]
+    if tracked and len(tracked) == len(nuclei):
+        return tracked
+    return [TrackedNucleus(spot) for spot in found_spots(nuclei)]  # type: ignore[arg-type]
+
+
+def _tracked(tracks: Tracks) -> list[TrackedNucleus]:
+    return [
+        TrackedNucleus(spot, id=i, parent=parent if parent >= 0 else None, track=number)
+        for i, (spot, parent, number) in enumerate(zip(tracks.spots, tracks.parents, tracks.numbers, strict=True))
+    ]
+
+
 def export_ctc(
     tracks: Tracks,
     images: Dataset | Path | str,
@@ -252,11 +317,7 @@ def export_ctc(
     for spot in tracks.spots:
         dataset.check_timepoint(spot.t)
     params = ExportParams(voxel_size=chosen_voxel_size(voxel_size, dataset), t_end=dataset.n_timepoints - 1)
-    nuclei = [
-        TrackedNucleus(spot, id=i, parent=parent if parent >= 0 else None, track=number)
-        for i, (spot, parent, number) in enumerate(zip(tracks.spots, tracks.parents, tracks.numbers, strict=True))
-    ]
-    export_to(target, exporter, TrackedMovie(dataset, nuclei, params), Console(quiet), overwrite=overwrite)
+    export_to(target, exporter, TrackedMovie(dataset, _tracked(tracks), params), Console(quiet), overwrite=overwrite)
 
 
 def _dataset(

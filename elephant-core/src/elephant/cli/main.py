@@ -27,6 +27,7 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
         "predict": "Find the nuclei of a dataset.",
         "link": "Find where nuclei were at the previous timepoint, and join them to tracks.",
         "export": "Write tracked nuclei for other programs.",
+        "evaluate": "Compare found nuclei and tracks with true ones.",
         "models": "List, inspect, import and restore models.",
         "doctor": "Show what is installed, what is wrong, and how to fix it.",
     }

@@ -33,7 +33,7 @@ class Counts:
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of both: twice the matched ones by the sum of the true and the found ones.
+        """Harmonic mean of precision and recall, NaN where nothing is true and nothing was found.
 
         References
         ----------

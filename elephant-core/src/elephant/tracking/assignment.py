@@ -65,7 +65,9 @@ def assign(i: Indices, j: Indices, cost: FloatArray, largest: float) -> tuple[In
     tuple
         Rows and columns of the chosen pairs.
     """
-    chosen: list[tuple[Indices, Indices]] = [(np.empty(0, np.intp), np.empty(0, np.intp))]
+    is_alone = (np.bincount(i)[i] == 1) & (np.bincount(j)[j] == 1)  # most are, where nuclei are further apart
+    chosen = [(i[is_alone], j[is_alone])]
+    i, j, cost = i[~is_alone], j[~is_alone], cost[~is_alone]
     # What has no common neighbours is independent: each connected group is small, and assigned by itself.
     for group in _groups(i, j):
         rows, at_row = np.unique(i[group], return_inverse=True)

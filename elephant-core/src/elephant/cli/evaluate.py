@@ -1,0 +1,161 @@
+"""``elephant evaluate``: how well found nuclei and tracks agree with true ones."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from elephant.cli import options
+from elephant.cli.options import Command, Option
+from elephant.cli.parameters import build, options_of
+from elephant.cli.running import DONE, print_json
+from elephant.config import AnnotationParams, EvaluationParams
+
+if TYPE_CHECKING:
+    from elephant.dataset import Dataset
+    from elephant.evaluation import Evaluation
+    from elephant.export.base import TrackedNucleus
+
+_HELP = """Compare found nuclei and tracks with true ones.
+
+FOUND and TRUTH are files of spots, of any kind that --spots of the other commands reads. At each timepoint, nuclei are
+matched one to one: as many as possible within --distance, the nearest among those ways. Precision is the share of the
+found nuclei that are true, recall the share of the true ones that were found, F1 their harmonic mean; links between
+matched nuclei, and divisions, are counted in the same way where TRUTH has tracks.
+
+By default, the timepoints count at which TRUTH has nuclei, and all nuclei of these should be in it: --truth-covers says
+otherwise. What does not count is listed. Nuclei with the tags fp, tn, tb or fb never count.
+
+\b
+Examples:
+  elephant evaluate found.json truth.csv
+  elephant evaluate tracked.json truth.json --per-timepoint
+  elephant evaluate found.json truth.csv --dataset movie --picture errors.png -t 3
+"""
+
+
+def evaluate(found: Path, truth: Path, dataset: str | None, **values: Any) -> int:
+    """Print the scores, and draw where the errors are."""
+    _check_usage(dataset, values)
+    from elephant.cli.inputs import open_dataset
+    from elephant.evaluation import evaluate_nuclei
+
+    opened = None if dataset is None else open_dataset(dataset, values["workspace"])
+    params = build(EvaluationParams, values, 3)
+    both = _nuclei(found, values, opened), _nuclei(truth, values, opened)
+    timepoints = _timepoints(values["timepoints"], both, opened)
+    evaluation = evaluate_nuclei(*both, params, timepoints, None if opened is None else opened.n_dims)
+    if opened is not None and values["picture"] is not None:
+        _draw(evaluation, opened, values)
+    if values["as_json"]:
+        print_json(_values(evaluation, found, truth, values))
+    else:
+        _print_table(evaluation, found, truth, values)
+    return DONE
+
+
+def _check_usage(dataset: str | None, values: Mapping[str, Any]) -> None:
+    if values["distance"] is not None and values["overlap"] is not None:
+        raise click.UsageError("expected --distance or --overlap, got both")
+    if values["picture"] is None:
+        return
+    if dataset is None:
+        raise click.UsageError("--picture needs --dataset: nuclei are drawn over its image")
+    if values["picture"].suffix.lower() != ".png":
+        raise click.UsageError(f"--picture: expected a name that ends with .png, got {values['picture'].name!r}")
+    from elephant.evaluation.picture import check_can_draw
+
+    check_can_draw()
+
+
+def _nuclei(path: Path, values: Mapping[str, Any], dataset: "Dataset | None") -> "list[TrackedNucleus]":
+    from elephant.annotations import MovieFacts, nucleus_of, read_all
+    from elephant.cli.parameters import as_voxel_size
+
+    n_dims = 3 if dataset is None else dataset.n_dims
+    voxel = None if values["voxel_size"] is None else as_voxel_size(values["voxel_size"], n_dims)
+    movie = MovieFacts(voxel_size=voxel) if dataset is None else MovieFacts.of(dataset, voxel)
+    records = read_all([path], build(AnnotationParams, values, n_dims), movie)
+    # With a displacement it is a link as the server is sent it, not a nucleus.
+    return [nucleus_of(record) for record in records if record.displacement is None]
+
+
+def _timepoints(
+    text: str | None, nuclei: "tuple[list[TrackedNucleus], ...]", dataset: "Dataset | None"
+) -> list[int] | None:
+    from elephant.cli.inputs import parse_timepoints
+
+    if text is None:
+        return None
+    n_timepoints = 1 + max((nucleus.t for each in nuclei for nucleus in each), default=0)
+    return parse_timepoints(text, n_timepoints if dataset is None else dataset.n_timepoints)
+
+
+def _draw(evaluation: "Evaluation", dataset: "Dataset", values: Mapping[str, Any]) -> None:
+    from elephant.cli.inputs import chosen_voxel_size
+    from elephant.evaluation.picture import Views, draw
+
+    worst, voxel = evaluation.worst(), chosen_voxel_size(values["voxel_size"], dataset)
+    dataset.check_timepoint(worst.t)
+    title = f"{dataset.name}, timepoint {worst.t}"
+    draw(
+        values["picture"], Views.of_timepoint(dataset, worst.t), voxel, (worst.true, worst.found), worst.matching, title
+    )
+
+
+def _values(evaluation: "Evaluation", found: Path, truth: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    from elephant.evaluation.report import values_of
+
+    picture = values["picture"]
+    drawn = {} if picture is None else {"picture": str(picture), "picture_timepoint": evaluation.worst().t}
+    scores = values_of(evaluation, per_timepoint=values["per_timepoint"])
+    return {"found": str(found), "truth": str(truth), **scores, **drawn}
+
+
+def _print_table(evaluation: "Evaluation", found: Path, truth: Path, values: Mapping[str, Any]) -> None:
+    from elephant.evaluation.report import table_of
+
+    click.echo(f"found     {found}\ntruth     {truth}")
+    click.echo(table_of(evaluation, per_timepoint=values["per_timepoint"]))
+    if values["picture"] is not None:
+        which = "" if len(evaluation.timepoints) == 1 else ", which has the most errors"
+        click.echo(f"\n{values['picture']}: timepoint {evaluation.worst().t}{which}")
+
+
+_FILE = click.Path(path_type=Path, allow_dash=True)
+
+command = Command(
+    "evaluate",
+    callback=evaluate,
+    help=_HELP,
+    params=[
+        click.Argument(["found"], metavar="FOUND", type=_FILE),
+        click.Argument(["truth"], metavar="TRUTH", type=_FILE),
+        *options_of(EvaluationParams, section="Options"),
+        Option(
+            ["-t", "--timepoints"],
+            metavar="LIST",
+            help="Timepoints that count, from 0: 3, 0-9, or 0,2,5-7. By default those that --truth-covers says.",
+        ),
+        Option(["--per-timepoint"], is_flag=True, help="Add the scores of each timepoint."),
+        options.as_json("Print the scores as JSON."),
+        Option(
+            ["--dataset"],
+            metavar="DATASET",
+            section="Picture",
+            help="Dataset of the nuclei: a folder, or a name below the workspace.",
+        ),
+        Option(
+            ["--picture"],
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="FILE.png",
+            section="Picture",
+            help="Draw missed and wrong nuclei over the image of the timepoint that has the most of them. It needs the "
+            "package matplotlib.",
+        ),
+        *options_of(AnnotationParams, section=options.SPOTS_SECTION, leave_out=["spots_format"]),
+        options.voxel_size(),
+        options.workspace(),
+    ],
+)
