@@ -127,6 +127,11 @@ class ConversionParams(Params):
     level: int = Field(
         0, ge=0, le=1000, description="level of the movie's resolution pyramid to use; 0: full resolution"
     )
+    axes: str | None = Field(
+        None,
+        pattern="^[TCZtcz]{0,3}[Yy][Xx]$",
+        description="axes in the order of the file, such as TZYX, for a movie that does not say them itself",
+    )
     t_start: int | None = Field(
         None, ge=0, le=2**31 - 1, description="first timepoint to use, which becomes timepoint 0; by default the first"
     )

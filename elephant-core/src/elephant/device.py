@@ -128,6 +128,7 @@ _SIGNS = (
     "bad_alloc",
     "alloc_failed",
     "could not create a memory object",
+    "could not create a primitive",  # there was no memory for its code
 )
 
 

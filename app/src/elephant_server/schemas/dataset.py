@@ -42,6 +42,7 @@ class DatasetGenerateBody(Body):
     divisor: Finite | None = parameter(ConversionParams, "divisor", ge=LEAST_LENGTH, le=FARTHEST)
     setup: int | None = parameter(ConversionParams, "setup")
     channel: str | None = parameter(ConversionParams, "channel")
+    axes: str | None = parameter(ConversionParams, "axes")
     level: int = parameter(ConversionParams, "level")
     t_start: int | None = parameter(ConversionParams, "t_start")
     t_end: int | None = parameter(ConversionParams, "t_end")
@@ -55,6 +56,7 @@ class DatasetGenerateBody(Body):
             dtype="uint16" if self.is_uint16 else "auto",
             setup=self.setup,
             channel=self.channel,
+            axes=self.axes,
             level=self.level,
             t_start=self.t_start,
             t_end=self.t_end,

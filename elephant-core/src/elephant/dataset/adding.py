@@ -107,7 +107,7 @@ def _identity(source: DatasetSource) -> tuple[object, ...]:
     """Return what has to be the same for a dataset to keep its labels."""
     known = source.fingerprint
     digest = None if known is None else (known.method, known.digest)
-    return (digest, source.setup, source.level, source.t_start, source.t_end, source.blank_timepoints)
+    return (digest, source.setup, source.axes, source.level, source.t_start, source.t_end, source.blank_timepoints)
 
 
 def _inspected(source: Path, params: ConversionParams, cancel: CancelToken) -> Movie:

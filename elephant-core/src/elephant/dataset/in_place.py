@@ -236,7 +236,12 @@ def _opened(path: Path, source: DatasetSource, stamps: Stamps) -> Movie:  # noqa
     """Return the inspected part of a movie; it is inspected again when its files have changed."""
     reader = BIGDATAVIEWER if source.reader is None else reader_of_movie(path, source.reader)
     chosen = ConversionParams(
-        setup=source.setup, level=source.level, t_start=source.t_start, t_end=source.t_end, fill_gaps=True
+        setup=source.setup,
+        axes=source.axes,
+        level=source.level,
+        t_start=source.t_start,
+        t_end=source.t_end,
+        fill_gaps=True,
     )
     return reader.open_chosen(path, chosen, NeverCancelled())
 

@@ -27,7 +27,7 @@ MovieLike = Dataset | Path | str | ArrayLike
 Edges = VoxelSize | Sequence[float]
 _Make = Callable[[Path, ConversionParams, ProgressReporter, CancelToken], None]
 
-_OF_FILES = frozenset({"is_2d", "setup", "channel", "level", "t_start", "t_end", "fill_gaps"})
+_OF_FILES = frozenset({"is_2d", "axes", "setup", "channel", "level", "t_start", "t_end", "fill_gaps"})
 _NAMES = {name: field for name, field in leaves(ConversionParams) if name != "voxel_size"}
 _OF_ARRAYS = {name: field for name, field in _NAMES.items() if name not in _OF_FILES}
 
@@ -61,7 +61,8 @@ def open_dataset(
         Physical size of a voxel, (Z), Y, X, which is stored with the dataset; by default that of the movie.
     axes
         Of an array: ``TZYX``, ``TYX``, ``ZYX`` or ``YX``. By default they follow from their number; if there are three,
-        from the length of the voxel size.
+        from the length of the voxel size. Of a movie that does not say them: in the order of the file, such as
+        ``TZCYX``.
     in_place
         Whether the dataset reads its images from the movie each time, and holds no copy; not for arrays.
     overwrite
@@ -87,6 +88,7 @@ def open_dataset(
     make: _Make
     if isinstance(movie, Path | str):
         check_names(params, _NAMES)
+        params |= {} if axes is None else {"axes": axes}
         if address_of(Path(movie)) is None and not Path(movie).exists():
             raise NotFoundError(
                 f"there is no dataset or movie at {movie}: expected a dataset's folder, or a movie's file"

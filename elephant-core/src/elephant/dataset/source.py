@@ -95,6 +95,8 @@ class DatasetSource(_Stored):
         Absolute path of the movie's folder; None if that is the dataset's own.
     setup, setup_name, n_setups
         Number and name of the source (channel, angle) that was used, and how many the movie has. None if not known.
+    axes
+        Axes of the movie as a person gave them; None if it said them itself.
     level
         Which level of the movie's resolution pyramid was used; 0 is full resolution.
     t_start, t_end
@@ -122,6 +124,7 @@ class DatasetSource(_Stored):
     setup: int | None = None
     setup_name: str | None = None
     n_setups: int | None = None
+    axes: str | None = None
     level: int = 0
     t_start: int | None = None
     t_end: int | None = None

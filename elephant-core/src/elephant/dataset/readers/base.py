@@ -96,6 +96,8 @@ class Reader(ABC):
     ----------
     suffixes
         Class attribute: the endings of this format's file names, in lower case, such as ``(".npy",)``.
+    takes_axes
+        Class attribute: whether movies may not say their axes, so that ``open`` has a parameter `axes` (``TZYX``).
     path
         The file or folder.
     shape
@@ -116,11 +118,14 @@ class Reader(ABC):
         The movie's resolutions, finest first; empty: there is just one.
     level
         Which of them is read; 0 is full resolution.
+    axes
+        The axes that a person gave; None: what the movie says.
     in_place
         Whether small boxes can be read without reading much more, so that a dataset can do without a copy.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
+    takes_axes: ClassVar[bool] = False
 
     path: Path
     shape: Shape
@@ -133,6 +138,7 @@ class Reader(ABC):
     stored_bytes: int | None = None
     levels: tuple[Level, ...] = ()
     level: int = 0
+    axes: str | None = None
     in_place: bool = True
 
     @classmethod
@@ -208,7 +214,11 @@ class Reader(ABC):
         cancel
             Asked for every block.
         """
-        reader = cls.open(path, setup, fill_gaps=True, cancel=cancel)
+        return cls.open(path, setup, fill_gaps=True, cancel=cancel).digest_of_values(cancel)
+
+    def digest_of_values(self, cancel: CancelToken) -> str:
+        """Return the digest of the movie that this reads, at full resolution."""
+        reader = self
         itemsize = np.dtype(reader.dtype).itemsize
         unit = unit_of(reader.stored_blocks(), reader.shape, itemsize)
         digest = hashlib.blake2b(f"{reader.n_timepoints} {reader.shape} {reader.dtype}".encode(), digest_size=16)

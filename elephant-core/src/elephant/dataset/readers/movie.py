@@ -59,13 +59,22 @@ class InstalledReader:
         if params.channel is not None:
             if setup is not None:
                 raise InvalidInputError("expected `setup` or `channel`, got both: leave one out")
-            reader = self._reader(path, None, cancel, fill_gaps=True)
+            reader = self._reader(path, None, cancel, fill_gaps=True, axes=params.axes)
             setups = sorted((reader.setup, *reader.others), key=attrgetter("id"))
             setup = number_of_channel(setups, params.channel, path)
-        movie = self.open(path, setup, cancel, fill_gaps=params.fill_gaps, level=params.level)
+        movie = self.open(path, setup, cancel, fill_gaps=params.fill_gaps, level=params.level, axes=params.axes)
         return movie.between(params.t_start, params.t_end)
 
-    def open(self, path: Path, setup: int | None, cancel: CancelToken, *, fill_gaps: bool, level: int = 0) -> "Movie":
+    def open(
+        self,
+        path: Path,
+        setup: int | None,
+        cancel: CancelToken,
+        *,
+        fill_gaps: bool,
+        level: int = 0,
+        axes: str | None = None,
+    ) -> "Movie":
         """Inspect a movie, and check what its reader returns.
 
         Raises
@@ -79,7 +88,7 @@ class InstalledReader:
         PluginError
             The reader failed, or returned something invalid.
         """
-        reader = self._reader(path, setup, cancel, fill_gaps=fill_gaps)
+        reader = self._reader(path, setup, cancel, fill_gaps=fill_gaps, axes=axes)
         if level:
             reader = self._at_level(reader, level)
         if reader.dtype not in DTYPES:
@@ -91,11 +100,18 @@ class InstalledReader:
         choose((reader.setup, *reader.others) if setup is None else (reader.setup,), setup, path)
         return Movie(self.plugin, reader, range(reader.n_timepoints))
 
-    def _reader(self, path: Path, setup: int | None, cancel: CancelToken, *, fill_gaps: bool) -> Reader:
+    def _reader(
+        self, path: Path, setup: int | None, cancel: CancelToken, *, fill_gaps: bool, axes: str | None
+    ) -> Reader:
+        if axes is not None and not self.kind.takes_axes:
+            raise InvalidInputError(
+                f"expected no `axes` for {path.name}, got {axes}: the reader {self.plugin.name} has them from the file"
+            )
+        given = {} if axes is None else {"axes": axes}
         if not path.exists() and not self.plugin.is_own:
             raise NotFoundError(f"the movie {path} does not exist: check its name, or upload it")
         with self.plugin.blamed():
-            reader = self.kind.open(path, setup, fill_gaps=fill_gaps, cancel=cancel)
+            reader = self.kind.open(path, setup, fill_gaps=fill_gaps, cancel=cancel, **given)
             _check(reader, self.kind, level=0)
         return reader
 
