@@ -69,17 +69,20 @@ def test_a_movie_that_was_replaced_is_noticed(shell: Shell) -> None:
     assert check_dataset(shell.folder / "m").startswith("the movie m.npy has changed since")
 
 
-def test_a_movie_is_not_called_the_same_without_its_reader(installed: Callable[[str], Path], shell: Shell) -> None:
+def test_without_the_package_the_core_reads_arrays_of_four_axes(installed: Callable[[str], Path], shell: Shell) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(installed("elephant-npy")))
         np.save("m.npy", MOVIE)
         assert shell("convert", "m.npy", "m").status == 0
     assert check_dataset(shell.folder / "m") == "ready"
     os.utime("m.npy")
-    assert "cannot be read now (expected `reader` to be an installed one" in check_dataset(shell.folder / "m")
-    again = shell("convert", "m.npy", "other")
+    assert check_dataset(shell.folder / "m") == "ready"
+    assert shell("convert", "m.npy", "other").status == 0
+    np.testing.assert_array_equal(images_of(shell.folder / "other"), MOVIE)
+    np.save("flat.npy", MOVIE[:, 0])
+    again = shell("convert", "flat.npy", "third")
     assert (again.status, again.err.count("\n")) == (1, 1)
-    assert "got a NumPy array" in again.err
+    assert "give --axes ZYX for one volume" in again.err
 
 
 @pytest.mark.usefixtures("npy")

@@ -8,7 +8,7 @@ import pytest
 from core.dataset.bdv import ramp, write_movie
 from core.dataset.helpers import make
 from core.packages import install
-from elephant.dataset import Dataset, DatasetSource, find_movie
+from elephant.dataset import Dataset, DatasetSource, check_dataset, find_movie
 from elephant.dataset.readers import BIGDATAVIEWER, installed_readers, reader_of_movie
 from elephant.errors import DatasetError, InvalidInputError, PluginError
 from elephant.plugins import installed
@@ -117,6 +117,15 @@ def test_two_of_one_name_are_not_mixed_up(tmp_path: Path, monkeypatch: pytest.Mo
     path = visit(tmp_path, monkeypatch, name="guest")
     with pytest.raises(DatasetError, match="visitor have the same name"):
         reader_of_movie(path, "counting")
+
+
+def test_a_movie_is_not_called_the_same_without_its_reader(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        path = visit(tmp_path, patch)
+        make(path, tmp_path / "m")
+    assert check_dataset(tmp_path / "m") == "ready"
+    path.write_bytes(b"1")
+    assert "cannot be read now (expected `reader` to be an installed one" in check_dataset(tmp_path / "m")
 
 
 @pytest.mark.parametrize(

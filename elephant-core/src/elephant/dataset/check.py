@@ -94,7 +94,7 @@ def _describe_successor(folder: Path, source: DatasetSource) -> str:
     successor = _movie_in(folder, folder.stat().st_mtime_ns)
     if successor is None or successor.name == source.movie or (is_there and successor.stem != folder.name):
         return ""
-    if successor.stat().st_ctime_ns < (folder / SOURCE_FILE).stat().st_ctime_ns:
+    if successor.exists() and successor.stat().st_ctime_ns < (folder / SOURCE_FILE).stat().st_ctime_ns:
         return ""  # it was there already, and another one was chosen
     gone = "" if is_there else ", which is missing"
     return (

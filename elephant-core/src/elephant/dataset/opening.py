@@ -15,6 +15,7 @@ from elephant.dataset.dataset import Dataset
 from elephant.dataset.from_array import ArrayLike, ArrayMovie, write_array
 from elephant.dataset.layout import IMAGES
 from elephant.dataset.readers import BIGDATAVIEWER, reader_of_movie
+from elephant.dataset.readers.file_patterns import is_pattern
 from elephant.dataset.source import describe_difference, differ, voxel_size_in_words
 from elephant.errors import InvalidInputError, NotFoundError
 from elephant.io.addresses import absolute, address_of
@@ -89,7 +90,7 @@ def open_dataset(
     if isinstance(movie, Path | str):
         check_names(params, _NAMES)
         params |= {} if axes is None else {"axes": axes}
-        if address_of(Path(movie)) is None and not Path(movie).exists():
+        if not (address_of(Path(movie)) or is_pattern(Path(movie).name) or Path(movie).exists()):
             raise NotFoundError(
                 f"there is no dataset or movie at {movie}: expected a dataset's folder, or a movie's file"
             )

@@ -9,6 +9,7 @@ from elephant.dataset.layout import ARRAYS
 from elephant.dataset.readers.base import Reader
 from elephant.dataset.readers.bdv_views import no_movie
 from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
+from elephant.dataset.readers.file_patterns import is_pattern
 from elephant.dataset.readers.hdf5 import (
     SETUP,
     SUFFIXES,
@@ -162,6 +163,7 @@ def check_upload(path: Path, folder: Path, longest_padding: int) -> None:
 
 # It reads what no other reader claims, or reports what the file is instead.
 BIGDATAVIEWER = InstalledReader(Plugin("reader", "bigdataviewer"), BigDataViewerReader)
+FILE_SERIES = "file-series"
 _OTHERS_OF_A_MOVIE = (".xml",)
 _OF_ADDRESSES = "ome-zarr"  # of all formats, only this one is made for reading over a network
 
@@ -197,7 +199,9 @@ def reader_of_movie(path: Path, name: str | None = None) -> InstalledReader:
     if name is None and address_of(path) is not None:
         name = _OF_ADDRESSES
     if name is None and not path.exists():
-        return BIGDATAVIEWER
+        if not is_pattern(path.name):
+            return BIGDATAVIEWER
+        name = FILE_SERIES
     found, broken = installed_readers()
     if name is not None:
         return _named(found, broken, name)
@@ -206,6 +210,8 @@ def reader_of_movie(path: Path, name: str | None = None) -> InstalledReader:
         raise broken[0]
     for error in broken:
         logger.warning("%s", error)
+    # Who installs a package for a format wants it to read what the core reads as well.
+    claimants = [each for each in claimants if not each.plugin.is_own] or claimants
     if claimants and BIGDATAVIEWER.claims(path):
         claimants.append(BIGDATAVIEWER)
     if len(claimants) > 1:
@@ -228,12 +234,13 @@ def find_movie(folder: Path) -> Path | None:
     -------
     Path or None
         What :func:`find_bdv_movie` finds. If that is nothing, a file that another reader claims: the one with the
-        folder's name, otherwise the first by name. None if there is no such file either.
+        folder's name, else the only one, or a pattern of names if there is a file for each timepoint. None if there is
+        no such file either.
 
     Raises
     ------
     DatasetError
-        There are HDF5 files, but none of them is a movie, and no other file is.
+        There are HDF5 files, but none of them is a movie, and no other file is; or there are several other movies.
     PluginError
         A reader cannot be loaded, and no other one claims a file.
     """
@@ -251,12 +258,33 @@ def _other_movie(folder: Path) -> Path | None:
     if not places:
         return None
     found, broken = installed_readers()
-    for path in places:
-        if _claimants(path, found[1:], broken):
-            return path
-    if broken:
+    claimed = {path: each for path in places if (each := _claimants(path, found[1:], broken))}
+    if not claimed and broken:
         raise broken[0]
-    return None
+    # A folder of images beside a movie may hold anything.
+    plain = [path for path, each in claimed.items() if not path.is_dir() or each[0].plugin.name != FILE_SERIES]
+    own = [path for path in claimed if _is_named_as(folder, path)]
+    return _only(folder, own or plain or list(claimed))
+
+
+def _only(folder: Path, movies: list[Path]) -> Path | None:
+    """Return the movie that these are; None if there are none."""
+    if len(movies) < 2:
+        return movies[0] if movies else None
+    from elephant.dataset.readers.file_series import one_movie  # noqa: PLC0415 - loads tifffile
+
+    movie = one_movie(folder, movies)
+    if movie is None:
+        raise DatasetError(
+            f"expected one movie in the folder {folder.name}, got {len(movies)}, such as {movies[0].name} and "
+            f"{movies[1].name}: keep one of them in the folder, or name it {folder.name}{movies[0].suffix}; files with "
+            "a timepoint each differ in a single number"
+        )
+    return movie
+
+
+def _is_named_as(folder: Path, path: Path) -> bool:
+    return path.stem.removesuffix(".ome") == folder.name
 
 
 def _places(folder: Path) -> list[Path]:
@@ -265,7 +293,7 @@ def _places(folder: Path) -> list[Path]:
         return []
     places = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in ARRAYS]
     places = [path for path in places if path.name != SOURCE_FILE and path.suffix.lower() not in _OTHERS_OF_A_MOVIE]
-    return sorted(places, key=lambda path: (path.stem != folder.name, path.name))
+    return sorted(places, key=lambda path: (not _is_named_as(folder, path), path.name))
 
 
 def _claimants(path: Path, found: list[InstalledReader], broken: list[PluginError]) -> list[InstalledReader]:
@@ -282,6 +310,7 @@ def _claimants(path: Path, found: list[InstalledReader], broken: list[PluginErro
 
 def _named(found: list[InstalledReader], broken: list[PluginError], name: str) -> InstalledReader:
     named = [each for each in found if each.plugin.name == name]
+    named = [each for each in named if not each.plugin.is_own] or named
     if len(named) > 1:
         raise DatasetError(
             f"{' and '.join(each.plugin.title for each in named)} have the same name: uninstall one of the packages"
