@@ -204,3 +204,14 @@ def test_a_pattern_in_python(tmp_path: Path) -> None:
         save(tmp_path / "movie", f"t{t}.npy", MOVIE[t, 0])
     dataset = elephant.open_dataset(str(tmp_path / "movie" / "t{t}.npy"), voxel_size=(2, 1, 1), quiet=True)
     np.testing.assert_array_equal(dataset.read_image(1), MOVIE[1, 0])
+
+
+def test_files_are_read_in_place(tmp_path: Path) -> None:
+    for t in range(3):
+        save(tmp_path / "movie", f"t{t}.tif", MOVIE[t], metadata={"axes": "QQYX"})
+    pattern = tmp_path / "movie" / "t{t}.tif"
+    dataset = elephant.open_dataset(pattern, tmp_path / "m", axes="CZYX", setup=1, in_place=True, quiet=True)
+    np.testing.assert_array_equal([dataset.read_image(t) for t in range(3)], MOVIE[:3, 1])
+    assert check_dataset(tmp_path / "m") == "ready"
+    (tmp_path / "movie" / "t1.tif").unlink()
+    assert "t{t}.tif is gone, and the dataset m reads its images from there" in check_dataset(tmp_path / "m")

@@ -317,3 +317,14 @@ def test_a_two_channel_movie_becomes_a_dataset(tmp_path: Path, caplog: pytest.Lo
     shutil.copy(path, path.with_name("other.ome.tif"))
     make(path, tmp_path / "first")
     assert "embryo.ome.tif has 2 sources, and source 0 (nuclei) is used" in caplog.text
+
+
+def test_a_movie_is_read_in_place(tmp_path: Path) -> None:
+    image, path = values(), tmp_path / "m.ome.tif"
+    tifffile.imwrite(path, image, metadata={"axes": "TZCYX"} | OME, tile=(16, 16), compression="zlib")
+    dataset = elephant.open_dataset(path, tmp_path / "m", channel="1", in_place=True, quiet=True)
+    np.testing.assert_array_equal([dataset.read_image(t) for t in range(3)], image[:, :, 1])
+    stack = tmp_path / "stack.tif"
+    tifffile.imwrite(stack, image[:, 0, 0], metadata=None, **GREY)
+    dataset = elephant.open_dataset(stack, tmp_path / "s", axes="TYX", is_2d=True, in_place=True, quiet=True)
+    np.testing.assert_array_equal(dataset.read_image(2), image[2, 0, 0])

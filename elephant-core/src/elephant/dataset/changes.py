@@ -4,6 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from elephant.dataset.readers import BIGDATAVIEWER, reader_of_movie
+from elephant.dataset.readers.file_patterns import is_pattern
 from elephant.dataset.source import METHOD, DatasetSource, FileStamp, stamp_of
 from elephant.errors import ElephantError
 from elephant.io.addresses import address_of, shown
@@ -51,7 +52,8 @@ def describe_loss(folder: Path, source: DatasetSource) -> str:
         found = stamps_now(folder, source)
     except ElephantError as error:  # of another machine
         return f"the dataset {folder.name} reads its images from a movie that cannot be read now: {error}"
-    if None in found if address_of(path) is not None else not path.exists():
+    is_no_path = address_of(path) is not None or is_pattern(path.name)
+    if None in found if is_no_path else not path.exists():
         return (
             f"the movie {shown(path)} is gone, and the dataset {folder.name} reads its images from there: put it back, "
             f"or, if it was moved, give its new place with `elephant add NEW_PLACE {folder.name}`, which keeps the "

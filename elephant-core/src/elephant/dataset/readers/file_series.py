@@ -24,6 +24,7 @@ from elephant.words import counted, in_ranges
 
 _MOST_STAMPED = 1000
 _MOST_NAMED = 8
+_PLANES, _IN_DOUBT = "Z", "ZCT"  # what axes without a meaning are taken for
 _KINDS: dict[tuple[str, ...], type[TiffReader] | type[NpyReader]] = {SUFFIXES: TiffReader, (".npy",): NpyReader}
 
 logger = logging.getLogger(__name__)
@@ -39,12 +40,15 @@ class FileSeriesReader(Reader):
         For each timepoint its file, or those of its planes; empty if it is blank.
     inner_setup
         The source within each file.
+    unknown
+        What axes without a meaning are taken for, one after the other.
     """
 
     takes_axes: ClassVar[bool] = True
 
     parts: tuple[tuple[Path, ...], ...] = field(repr=False)
     inner_setup: int
+    unknown: str = _PLANES
 
     @classmethod
     def claims(cls, path: Path) -> bool:
@@ -104,17 +108,24 @@ class FileSeriesReader(Reader):
 
     @classmethod
     def inspect(
-        cls, path: Path, setup: int | None, *, fill_gaps: bool, cancel: CancelToken, axes: str | None = None
+        cls,
+        path: Path,
+        setup: int | None,
+        *,
+        fill_gaps: bool,
+        cancel: CancelToken,
+        axes: str | None = None,
+        unknown: str = _PLANES,
     ) -> Self:
         """Do the same, of the first file alone."""
         members = members_of_pattern(path) if not path.is_dir() else _members_of(path)
-        first = _open(next(iter(sorted(members.files.items())))[1], None, axes, cancel)
+        first = _open(next(iter(sorted(members.files.items())))[1], None, axes, unknown, cancel)
         inner = sorted((first.setup, *first.others), key=lambda each: each.id)
         setups = tuple(_setups(members, inner))
         chosen = choose(setups, setup, path)
         channel, source = divmod(chosen.id, len(inner))
         if source:
-            first = _open(first.path, inner[source].id, axes, cancel)
+            first = _open(first.path, inner[source].id, axes, unknown, cancel)
         parts = _timepoints(members, members.channels[channel], path, fill_gaps=fill_gaps)
         n_planes = len(members.planes)
         shape = (n_planes or first.shape[0], *first.shape[1:])
@@ -130,12 +141,17 @@ class FileSeriesReader(Reader):
             axes=axes,
             parts=parts,
             inner_setup=inner[source].id,
+            unknown=unknown,
         )
 
     @classmethod
     def digest(cls, path: Path, setup: int | None, cancel: CancelToken) -> str:
         """Return a digest of sampled values, whatever axes a person gave."""
-        return cls.inspect(path, setup, fill_gaps=True, cancel=cancel).digest_of_values(cancel)
+        try:
+            found = cls.inspect(path, setup, fill_gaps=True, cancel=cancel, unknown=_IN_DOUBT)
+        except InvalidInputError:  # with the given axes there is such a source
+            found = cls.inspect(path, None, fill_gaps=True, cancel=cancel, unknown=_IN_DOUBT)
+        return found.digest_of_values(cancel)
 
     def inner(self, part: Path, cancel: CancelToken) -> Reader:
         """Return the reader of a file.
@@ -145,7 +161,7 @@ class FileSeriesReader(Reader):
         DatasetError
             It differs from the first in shape or type.
         """
-        found = _open(part, self.inner_setup, self.axes, cancel)
+        found = _open(part, self.inner_setup, self.axes, self.unknown, cancel)
         one = next(parts for parts in self.parts if parts)
         planes = self.shape[0] if len(one) == 1 else 1
         if (found.shape, found.dtype) != ((planes, *self.shape[1:]), self.dtype):
@@ -185,7 +201,7 @@ def _members_of(folder: Path) -> Members:
     return members_of_folder(folder, found[0] if found else SUFFIXES)
 
 
-def _open(part: Path, setup: int | None, axes: str | None, cancel: CancelToken) -> TiffReader | NpyReader:
+def _open(part: Path, setup: int | None, axes: str | None, unknown: str, cancel: CancelToken) -> TiffReader | NpyReader:
     """Return the reader of a file, which must hold one timepoint; pages without a meaning are planes."""
     kind = _kind(part)
     if kind is None:
@@ -193,13 +209,13 @@ def _open(part: Path, setup: int | None, axes: str | None, cancel: CancelToken) 
             f"expected the files of a movie to be TIFF or .npy, got {part.name}: give a single movie as a file, "
             "without a pattern"
         )
-    found = kind.inspect(part, setup, fill_gaps=False, cancel=cancel, axes=axes, unknown="Z")
+    found = kind.inspect(part, setup, fill_gaps=False, cancel=cancel, axes=axes, unknown=unknown)
     if len(found.files()) > 1:
         raise DatasetError(
             f"expected each file to hold a timepoint, but {part.name} names the others, with which it is a movie: give "
             f"{part.name} alone"
         )
-    if found.n_timepoints > 1:
+    if found.n_timepoints > 1 and unknown == _PLANES:
         raise DatasetError(
             f"expected each file to hold one timepoint, but {part.name} has {found.n_timepoints}: if these are planes, "
             "give `axes` ZYX; if it is the whole movie, give it alone"
