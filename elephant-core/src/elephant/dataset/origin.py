@@ -66,7 +66,7 @@ def locate_source(movie: Movie, destination: Path, known: Fingerprint) -> Datase
         setup=movie.reader.setup.id,
         setup_name=movie.reader.setup.name or None,
         n_setups=1 + len(movie.reader.others),
-        axes=movie.reader.axes,
+        axes=movie.reader.given_axes,
         level=movie.reader.level,
         t_start=None if is_all else movie.timepoints[0],
         t_end=None if is_all else movie.timepoints[-1],

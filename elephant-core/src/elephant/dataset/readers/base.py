@@ -118,7 +118,7 @@ class Reader(ABC):
         The movie's resolutions, finest first; empty: there is just one.
     level
         Which of them is read; 0 is full resolution.
-    axes
+    given_axes
         The axes that a person gave; None: what the movie says.
     in_place
         Whether small boxes can be read without reading much more, so that a dataset can do without a copy.
@@ -138,7 +138,7 @@ class Reader(ABC):
     stored_bytes: int | None = None
     levels: tuple[Level, ...] = ()
     level: int = 0
-    axes: str | None = None
+    given_axes: str | None = None
     in_place: bool = True
 
     @classmethod

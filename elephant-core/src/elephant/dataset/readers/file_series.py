@@ -138,7 +138,7 @@ class FileSeriesReader(Reader):
             others=tuple(_sized(each, shape, n_planes) for each in setups if each is not chosen),
             blank_timepoints=tuple(t for t, each in enumerate(parts) if not each),
             chunks=first.chunks,
-            axes=axes,
+            given_axes=axes,
             parts=parts,
             inner_setup=inner[source].id,
             unknown=unknown,
@@ -161,7 +161,7 @@ class FileSeriesReader(Reader):
         DatasetError
             It differs from the first in shape or type.
         """
-        found = _open(part, self.inner_setup, self.axes, self.unknown, cancel)
+        found = _open(part, self.inner_setup, self.given_axes, self.unknown, cancel)
         one = next(parts for parts in self.parts if parts)
         planes = self.shape[0] if len(one) == 1 else 1
         if (found.shape, found.dtype) != ((planes, *self.shape[1:]), self.dtype):

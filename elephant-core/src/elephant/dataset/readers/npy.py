@@ -108,7 +108,7 @@ class NpyReader(Reader):
             setup=chosen,
             others=tuple(each for each in setups if each is not chosen),
             stored_bytes=array.nbytes // n_channels,
-            axes=axes,
+            given_axes=axes,
             letters=letters,
         )
 

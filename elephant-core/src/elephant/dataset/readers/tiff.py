@@ -154,7 +154,7 @@ class TiffReader(Reader):
             chunks=_chunks(page),
             levels=_levels(shape, page, chosen),
             stored_bytes=stored // len(sources),
-            axes=axes,
+            given_axes=axes,
             parts=stack.files,
             places=places,
             numbers=np.ascontiguousarray(stack.numbers[:, channel]),
