@@ -30,19 +30,26 @@ class MovieFacts:
         Size of a timepoint, voxels, (Z), Y, X.
     n_timepoints
         Number of timepoints.
-    voxel_size
-        Physical size of a voxel, Z, Y, X.
+    voxel_size, unit
+        Physical size of a voxel, Z, Y, X, and its unit.
+    t_start
+        The timepoint of the movie at which the dataset begins.
     """
 
     shape: Shape | None = None
     n_timepoints: int | None = None
     voxel_size: VoxelSize | None = None
+    unit: str | None = None
+    t_start: int = 0
 
     @classmethod
     def of(cls, dataset: Dataset, voxel_size: VoxelSize | None = None) -> "MovieFacts":
         """Return the facts of a dataset, which may state its voxel size itself."""
-        stated = None if dataset.source is None else dataset.source.voxel_size
-        return cls(dataset.shape, dataset.n_timepoints, voxel_size or stated)
+        source = dataset.source
+        if source is None:
+            return cls(dataset.shape, dataset.n_timepoints, voxel_size)
+        voxel = voxel_size or source.voxel_size
+        return cls(dataset.shape, dataset.n_timepoints, voxel, source.unit, source.t_start or 0)
 
     @property
     def n_dims(self) -> int | None:

@@ -26,7 +26,6 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 }
 _REQUIRED = {"t": "the timepoint", "x": "the position", "y": "the position"}
 _UNIT = re.compile(r"[(\[]([^()\[\]]*)[)\]]\s*$")
-_PIXELS = frozenset({"pixel", "pixels", "px", "voxel", "voxels"})
 _AXIS = re.compile(r"axis_(\d+)")
 
 
@@ -80,7 +79,7 @@ class Columns:
         return [name for i, name in enumerate(self.names) if name and i not in used]
 
     def unit(self, file: str) -> str | None:
-        """Return ``pixel`` or ``physical``, as the file says; None if it does not.
+        """Return the unit of positions that the file states, or ``pixel`` or ``physical``; None if it is not known.
 
         Raises
         ------
@@ -94,7 +93,7 @@ class Columns:
                 "size's"
             )
         if found:
-            return "pixel" if found <= _PIXELS else "physical"
+            return found.pop()
         if self.origin is Origin.NAPARI:
             return "pixel"
         return None if self.origin in (Origin.OTHER, Origin.BTRACK) else "physical"

@@ -10,6 +10,7 @@ from elephant.annotations.base import MovieFacts
 from elephant.config import AnnotationParams
 from elephant.errors import InvalidInputError
 from elephant.types import FloatArray, VoxelSize
+from elephant.units import factor_between, unit_named
 
 Frames = NDArray[np.int64]
 Unit = Literal["pixel", "physical"]
@@ -27,7 +28,8 @@ def scale_of(
     name
         Of the file.
     stated
-        ``pixel`` or ``physical``, if the file says so.
+        What the file says of it: ``pixel``, a unit of length, or ``physical`` for that of the voxel size; None if it
+        says nothing.
     positions
         All of them, (N, 3), X, Y, Z.
 
@@ -38,8 +40,8 @@ def scale_of(
     """
     given = None if params.spots_unit == "auto" else params.spots_unit
     unit = given or stated or _guessed(name, positions, movie)
-    if unit == "physical":
-        return np.ones(3)
+    if unit_named(unit) != "pixel":
+        return np.full(3, 1.0 if unit == "physical" else _factor(name, unit, movie))
     if movie.voxel_size is None:
         raise InvalidInputError(f"{name} has positions in pixels: expected the voxel size, got none: give `voxel_size`")
     scale = _edges(movie.voxel_size, movie)
@@ -47,6 +49,19 @@ def scale_of(
         words = " x ".join(f"{edge:g}" for edge in scale)
         logger.warning("%s: positions read as pixels, multiplied by the voxel size, %s (X x Y x Z)", name, words)
     return scale
+
+
+def _factor(name: str, unit: str, movie: MovieFacts) -> float:
+    """Return how many units of the voxel size a file's unit of length is."""
+    factor = factor_between(unit, movie.unit) if movie.unit else 1.0
+    if factor is None:
+        logger.warning("%s has positions in %s, the voxel size is in %s: read as the same", name, unit, movie.unit)
+        return 1.0
+    if factor != 1:
+        logger.warning(
+            "%s: positions in %s multiplied by %g, since the voxel size is in %s", name, unit, factor, movie.unit
+        )
+    return factor
 
 
 def _guessed(name: str, positions: FloatArray, movie: MovieFacts) -> Unit:
@@ -101,6 +116,13 @@ def timepoints_of(name: str, frames: Frames, params: AnnotationParams, movie: Mo
     """
     if not len(frames):
         return frames
+    if movie.t_start and params.first_frame is None:
+        logger.warning(
+            "%s: frames are read as timepoints of the dataset, which begins at timepoint %d of its movie (else give "
+            "`first_frame`)",
+            name,
+            movie.t_start,
+        )
     low, high = int(frames.min()), int(frames.max())
     if params.first_frame is not None:
         first = params.first_frame

@@ -1,0 +1,29 @@
+"""The features that our files for TrackMate add to its own, which must be numbers."""
+
+from dataclasses import dataclass, field
+
+from elephant.types import Tag
+
+COVARIANCE = ("ELEPHANT_CXX", "ELEPHANT_CXY", "ELEPHANT_CXZ", "ELEPHANT_CYY", "ELEPHANT_CYZ", "ELEPHANT_CZZ")
+UNKNOWN_QUALITY = -1.0  # TrackMate's own for spots that a person made
+
+
+@dataclass(frozen=True, slots=True)
+class TagFeature:
+    """Tags as numbers: 0 is unlabeled."""
+
+    feature: str = "ELEPHANT_TAG"
+    order: tuple[Tag, ...] = field(default=(Tag.UNLABELED, Tag.TP, Tag.FP, Tag.TN, Tag.FN, Tag.TB, Tag.FB))
+
+    def number_of(self, tag: Tag) -> int:
+        """Return the number of a tag."""
+        return self.order.index(tag)
+
+    def tag_of(self, number: float) -> Tag | None:
+        """Return the tag of a number; None for a number that is none, and for 0."""
+        if not (number == number and number == int(number) and 0 < number < len(self.order)):  # noqa: PLR0124 - NaN
+            return None
+        return self.order[int(number)]
+
+
+TAGS = TagFeature()
