@@ -100,7 +100,7 @@ class FreshClient:
         return found
 
     def state(self) -> int:
-        answer = read(requests.get(self.server.base_url + "state/process", headers=HEADERS, timeout=10))
+        answer = read(requests.get(self.server.base_url + "state/process", headers=HEADERS, timeout=60))
         return int(answer["state"])
 
     # The first use

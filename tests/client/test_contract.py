@@ -109,7 +109,7 @@ def test_polling_is_left_out_of_the_log(server: RunningServer) -> None:
 @pytest.mark.parametrize("server", ["stack"], indirect=True)
 @pytest.mark.parametrize("request_line", [b"POST seg/train", b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x"])
 def test_what_nginx_itself_refuses_is_json_too(server: RunningServer, request_line: bytes) -> None:
-    with socket.create_connection(("localhost", server.http_port), timeout=10) as connection:
+    with socket.create_connection(("localhost", server.http_port), timeout=60) as connection:
         connection.sendall(request_line + b"\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, body = answer.split(b"\r\n\r\n", 1)

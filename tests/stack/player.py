@@ -66,7 +66,7 @@ class Player:
         return self._pool.submit(self.post, path, sent)
 
     def state(self) -> int:
-        answer = requests.get(self.server.base_url + "state/process", timeout=10).json()
+        answer = requests.get(self.server.base_url + "state/process", timeout=60).json()
         assert answer["success"] is True
         return int(answer["state"])
 
@@ -79,11 +79,12 @@ class Player:
     def wait_for_running_job(self, seconds: float = 60) -> None:
         """Wait until a worker has begun a job, not just until one is queued."""
 
-        def is_running() -> bool:
-            status = requests.get(self.server.base_url + "dashboard/api/status", timeout=10)
-            return status.ok and any(job["phase"] == "running" for job in status.json()["jobs"])
+        wait_until(lambda: "running" in self.phases(), seconds, "a worker to begin the job")
 
-        wait_until(is_running, seconds, "a worker to begin the job")
+    def phases(self) -> list[str]:
+        """Return the phase of each job that there is; none where the page cannot be had right now."""
+        status = requests.get(self.server.base_url + "dashboard/api/status", timeout=60)
+        return [job["phase"] for job in status.json()["jobs"]] if status.ok else []
 
     def abort(self) -> requests.Response:
         return self.post("state/process", {"state": 0})

@@ -224,7 +224,7 @@ class RunningServer:
     def answers(self) -> bool:
         """Say whether the server answers as a client's polling needs it."""
         try:
-            return requests.get(self.base_url + "state/gpus", timeout=10).status_code == requests.codes.ok
+            return requests.get(self.base_url + "state/gpus", timeout=60).status_code == requests.codes.ok
         except requests.RequestException:
             return False
 

@@ -115,7 +115,7 @@ def test_it_runs_as_the_user_and_serves(instance: RunningServer, tmp_path: Path)
 
 def test_others_on_the_machine_are_kept_out(instance: RunningServer) -> None:
     without = instance.base_url.partition("t/")[0]
-    assert requests.get(without + "state/gpus", timeout=10).status_code == 401
+    assert requests.get(without + "state/gpus", timeout=60).status_code == 401
     with redis.Redis("127.0.0.1", instance.redis_port) as client, pytest.raises(redis.AuthenticationError):
         client.ping()
     assert instance.rabbitmq_password != "user"

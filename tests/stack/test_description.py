@@ -28,7 +28,7 @@ schema = schemathesis.openapi.from_dict(DESCRIPTION).exclude(deprecated=True)
 
 
 def test_the_server_gives_its_description(server: RunningServer) -> None:
-    assert requests.get(server.base_url + "openapi.json", timeout=10).json() == DESCRIPTION
+    assert requests.get(server.base_url + "openapi.json", timeout=60).json() == DESCRIPTION
 
 
 @schema.parametrize()

@@ -76,7 +76,7 @@ def bodies(centres: np.ndarray) -> list[tuple[str, dict[str, Any], int]]:
 def ask(player: Player, path: str, body: dict[str, Any], status: int) -> None:
     answer = player.post(path, body)
     assert answer.status_code == status, f"{path}: {answer.text[:300]}"
-    assert requests.get(player.server.base_url + "state/gpus", timeout=10).status_code == 200
+    assert requests.get(player.server.base_url + "state/gpus", timeout=60).status_code == 200
 
 
 def test_many_requests_leave_nothing_that_grows(player: Player) -> None:

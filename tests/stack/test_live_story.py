@@ -27,7 +27,7 @@ def test_a_live_session(player: Player) -> None:
             answer = player.post("seg/update", update_body("live", [spot(t, centres[0])], is_livemode=True))
             assert answer.json() == {"completed": True}
         ears.wait_for(lambda e: e.bodies("update").count("Model updated") >= 3, 60)
-        assert requests.post(player.server.base_url + "params", json={"lr": 0, "n_crops": 3}, timeout=10).json() == {
+        assert requests.post(player.server.base_url + "params", json={"lr": 0, "n_crops": 3}, timeout=60).json() == {
             "success": True,
             "lr": 0.0,
             "n_crops": 3,

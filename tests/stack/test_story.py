@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import h5py
 import numpy as np
 import pika.exceptions
+import psutil
 import pytest
 import requests
 import torch
@@ -80,10 +81,15 @@ def test_a_2d_movie_becomes_a_2d_dataset(player: Player) -> None:
 
 
 def test_the_state_is_2_while_a_dataset_is_made(player: Player) -> None:
-    frames = np.random.default_rng(1).integers(0, 256, (24, 32, 128, 128), dtype=np.uint16)
-    making = player.later_dataset("long", frames)
-    player.wait_for_state(2)
-    assert not making.done()
+    frames = np.random.default_rng(1).integers(0, 256, (2, 4, 20, 30), dtype=np.uint16)
+    worker = psutil.Process(player.server.pid("answering"))
+    worker.suspend()  # so that it cannot be done before anybody has looked
+    try:
+        making = player.later_dataset("long", frames)
+        player.wait_for_state(2)
+        assert not making.done()
+    finally:
+        worker.resume()
     assert making.result(60).status_code == 200
     assert player.state() == 0
 
@@ -124,7 +130,7 @@ def test_training_and_detection(player: Player, nuclei: np.ndarray) -> None:
 def test_params_are_those_of_the_last_training(player: Player, nuclei: np.ndarray) -> None:
     body = train_body("small", [spot(0, nuclei[0])], n_epochs=1, n_crops=3, lr=1.0e-5)
     assert player.post("seg/train", body).json() == {"completed": True}
-    answer = requests.get(player.server.base_url + "params", timeout=10)
+    answer = requests.get(player.server.base_url + "params", timeout=60)
     assert answer.json() == {"success": True, "lr": 1e-5, "n_crops": 3}
 
 
@@ -206,7 +212,8 @@ def test_abort_ends_a_training_and_keeps_its_last_epoch(player: Player, nuclei: 
 
 def test_abort_ends_a_prediction_and_those_that_wait(player: Player, slow: dict[str, object]) -> None:
     predictions = [player.later("seg/predict", slow) for _ in range(2)]
-    player.wait_for_running_job()
+    # An abort ends what has arrived.
+    wait_until(lambda: sorted(player.phases()) == ["queued", "running"], 60, "one job to begin, and one to wait")
     player.abort()
     for prediction in predictions:
         assert prediction.result(60).json() == {"spots": [], "completed": False}
@@ -254,9 +261,10 @@ def test_a_long_answer_stays_alive(player: Player, nuclei: np.ndarray) -> None:
             assert answer.status_code == 200
             chunks = answer.iter_content(1)
             assert next(chunks) == b" "
-            assert 28 < first_header < 45
+            # On a busy machine both are seen later; before the client's minute is over in any case.
+            assert 28 < first_header < 60
             assert next(chunks) == b" "
-            assert 13 < time.monotonic() - begin - first_header < 30
+            assert 43 < time.monotonic() - begin < first_header + 60
             player.abort()
             assert json.loads(b"".join(chunks)) == {"completed": False}
 
@@ -329,7 +337,7 @@ def test_probabilities_are_kept_where_asked(player: Player, nuclei: np.ndarray) 
 
 def test_the_gpu_list_is_complete(player: Player) -> None:
     for path in ("state/gpus", "state/gpus/", "gpus"):
-        for entry in requests.get(player.server.base_url + path, timeout=10).json():
+        for entry in requests.get(player.server.base_url + path, timeout=60).json():
             assert isinstance(entry["id"], str)
             assert isinstance(entry["name"], str)
             assert 0 < entry["mem_used"] < entry["mem_total"]
@@ -353,7 +361,7 @@ def test_the_server_works_while_the_broker_is_away(player: Player, nuclei: np.nd
     os.kill(player.server.pid("rabbitmq"), signal.SIGKILL)
     body = update_body("small", [spot(1, nuclei[0])])
     for _ in range(5):
-        assert player.post("seg/update", body, timeout=10).json() == {"completed": True}
+        assert player.post("seg/update", body, timeout=60).json() == {"completed": True}
     assert player.post("seg/predict", predict_body("small")).json()["completed"] is True
 
     def hears() -> bool:

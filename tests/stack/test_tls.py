@@ -44,13 +44,13 @@ def tls_server(tmp_path_factory: pytest.TempPathFactory, certificate: tuple[Path
 def test_http_is_encrypted(tls_server: RunningServer, certificate: tuple[Path, Path]) -> None:
     url = tls_server.base_url + "state/gpus"
     assert url.startswith("https://localhost:")
-    assert requests.get(url, verify=certificate[0], timeout=10).json()
+    assert requests.get(url, verify=certificate[0], timeout=60).json()
     with pytest.raises(requests.exceptions.SSLError):
-        requests.get(url, timeout=10)
+        requests.get(url, timeout=60)
 
 
 def test_http_without_encryption_is_told_so(tls_server: RunningServer) -> None:
-    answer = requests.get(tls_server.base_url.replace("https:", "http:") + "state/gpus", timeout=10)
+    answer = requests.get(tls_server.base_url.replace("https:", "http:") + "state/gpus", timeout=60)
     assert answer.status_code == 400
     assert "https://" in answer.json()["error"]
 
@@ -131,7 +131,7 @@ def test_a_token_of_ones_own_is_asked_for_and_in_no_log(
     tls_server: RunningServer, certificate: tuple[Path, Path]
 ) -> None:
     assert tls_server.base_url.endswith(f"/t/{TOKEN}/")
-    answer = requests.get(f"https://localhost:{tls_server.http_port}/state/gpus", verify=certificate[0], timeout=10)
+    answer = requests.get(f"https://localhost:{tls_server.http_port}/state/gpus", verify=certificate[0], timeout=60)
     assert answer.status_code == 401
     logs = [*tls_server.service_logs.iterdir(), tls_server.folder / "output.txt", *tls_server.workspace.rglob("*.json")]
     assert [path for path in logs if TOKEN.encode() in path.read_bytes()] == []
