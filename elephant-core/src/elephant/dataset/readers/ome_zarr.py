@@ -45,14 +45,14 @@ class OmeZarrReader(Reader):
         Where its files are.
     image, full
         The keys of the array that is read, and of that of full resolution, within the movie.
-    axes
+    array_axes
         Names of the array's axes in their order, of t, c, z, y and x.
     """
 
     place: ZarrPlace
     image: str
     full: str
-    axes: str
+    array_axes: str
 
     @classmethod
     def claims(cls, path: Path) -> bool:
@@ -128,7 +128,7 @@ class OmeZarrReader(Reader):
             place=place,
             image=image.key,
             full=images[0].key,
-            axes="".join(axis.name for axis in image.axes),
+            array_axes="".join(axis.name for axis in image.axes),
             shape=shape,
             dtype=DTYPES[image.array.dtype.name],
             n_timepoints=image.size("t"),
@@ -179,7 +179,7 @@ class Timepoint:
         wanted: dict[str, int | slice] = dict(zip(SPACE, region, strict=True))
         wanted |= {"t": self._t, "c": movie.setup.id}
         try:
-            values = np.asarray(movie.place.values(self._array, tuple(wanted[name] for name in movie.axes)))
+            values = np.asarray(movie.place.values(self._array, tuple(wanted[name] for name in movie.array_axes)))
         except (Cancelled, DatasetError, InvalidInputError):
             raise
         except Exception as error:  # codecs raise errors of their own
@@ -188,7 +188,7 @@ class Timepoint:
                 f"expected every block of {movie.path.name} to be readable, but timepoint {self._t} is damaged within "
                 f"Z, Y, X = {where} ({in_a_line(error)}): copy the movie again, or export it again"
             ) from error
-        left = [name for name in movie.axes if name in SPACE]
+        left = [name for name in movie.array_axes if name in SPACE]
         values = values.transpose([left.index(name) for name in SPACE if name in left])
         missing = tuple(axis for axis, name in enumerate(SPACE) if name not in left)
         return np.expand_dims(values, missing).astype(movie.dtype, copy=False)
