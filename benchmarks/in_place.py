@@ -22,7 +22,7 @@ from elephant.progress import NeverCancelled
 from elephant.types import Box
 
 ROUNDS = 15
-CROP = Box((16, 100, 100), (16, 96, 96))
+CROP = Box((16, 20, 20), (16, 96, 96))
 N_TIMEPOINTS = 2
 
 

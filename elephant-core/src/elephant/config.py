@@ -124,6 +124,13 @@ class ConversionParams(Params):
     channel: str | None = Field(
         None, min_length=1, max_length=1000, description="name of the source to use, in place of its number"
     )
+    weights: tuple[float, ...] | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="weights with which the sources are added up, one for each in the order of their numbers; by "
+        "default one source is used",
+    )
     level: int = Field(
         0, ge=0, le=1000, description="level of the movie's resolution pyramid to use; 0: full resolution"
     )

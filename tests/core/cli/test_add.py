@@ -51,7 +51,7 @@ def test_a_movie_that_was_moved_is_found_again(shell: Shell, movie: Path, tmp_pa
     moved = movie.rename(tmp_path / "moved.h5")
     refused = shell("check", tmp_path / "d")
     assert refused.status == 1
-    assert "give its new place with `elephant add NEW_PLACE d`, which keeps the labels" in refused.out
+    assert f"give its new place with `elephant add NEW_PLACE {tmp_path / 'd'}`, which keeps the labels" in refused.out
     assert shell("add", moved, tmp_path / "d").status == 0
     np.testing.assert_array_equal(Dataset(tmp_path / "d").read_labels(1), labels)
 
@@ -73,3 +73,12 @@ def test_a_guess_is_said(shell: Shell, tmp_path: Path) -> None:
     assert "--value-range sets another range" in done.err
     done = shell("add", path, tmp_path / "d", "--value-range", 0, 1, "--overwrite")
     assert (done.status, done.err) == (0, "")
+
+
+def test_the_command_line_takes_numbers_with_commas(shell: Shell, tmp_path: Path) -> None:
+    path = write(tmp_path / "m.ome.zarr", values(), more={"omero": {"channels": [{"label": "A"}, {"label": "B"}]}})
+    done = shell("add", path, tmp_path / "d", "--weights", "0.25,0.75")
+    assert (done.status, done.err) == (0, "")
+    assert "sources     added up: 0.25 x A + 0.75 x B" in done.out
+    assert shell("check", tmp_path / "d", "--json").json["weights"] == [[0, 0.25], [1, 0.75]]
+    assert "expected numbers with commas" in shell("add", path, tmp_path / "e", "--weights", "1;2").err

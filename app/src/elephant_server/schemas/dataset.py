@@ -41,8 +41,11 @@ class DatasetGenerateBody(Body):
     is_uint16: bool | None = Field(None, description="store 16 bits; otherwise the values decide")
     divisor: Finite | None = parameter(ConversionParams, "divisor", ge=LEAST_LENGTH, le=FARTHEST)
     setup: int | None = parameter(ConversionParams, "setup")
-    channel: str | None = parameter(ConversionParams, "channel")
+    channel: Name | None = parameter(ConversionParams, "channel")
     axes: str | None = parameter(ConversionParams, "axes")
+    weights: Annotated[tuple[Finite, ...], Field(min_length=1, max_length=1000)] | None = parameter(
+        ConversionParams, "weights"
+    )
     level: int = parameter(ConversionParams, "level")
     t_start: int | None = parameter(ConversionParams, "t_start")
     t_end: int | None = parameter(ConversionParams, "t_end")
@@ -57,6 +60,7 @@ class DatasetGenerateBody(Body):
             setup=self.setup,
             channel=self.channel,
             axes=self.axes,
+            weights=self.weights,
             level=self.level,
             t_start=self.t_start,
             t_end=self.t_end,

@@ -61,7 +61,18 @@ def content_of(dataset: "Dataset") -> dict[str, Any]:
 
 def _origin(source: "DatasetSource | None") -> dict[str, Any]:
     """Return which source of its movie a dataset holds, and what the movie lacks; None if unknown."""
-    names = ("movie", "setup", "setup_name", "n_setups", "level", "t_start", "t_end", "blank_timepoints", "unit")
+    names = (
+        "movie",
+        "setup",
+        "setup_name",
+        "n_setups",
+        "weights",
+        "level",
+        "t_start",
+        "t_end",
+        "blank_timepoints",
+        "unit",
+    )
     voxel = None if source is None else source.voxel_size
     found = {name: None if source is None else getattr(source, name) for name in names}
     return found | {"voxel_size": None if voxel is None else list(voxel.zyx[::-1])}
@@ -70,7 +81,9 @@ def _origin(source: "DatasetSource | None") -> dict[str, Any]:
 def source_row(found: dict[str, Any]) -> dict[str, str]:
     """Return rows for the part of the movie that was taken, where that is not all of it."""
     rows = {"images": "read in place, from the movie"} if found["in_place"] else {}
-    if (found["n_setups"] or 1) > 1:
+    if found["weights"]:
+        rows["sources"] = f"added up: {found['setup_name']}"
+    elif (found["n_setups"] or 1) > 1:
         name = f" ({found['setup_name']})" if found["setup_name"] else ""
         rows["source"] = f"{found['setup']}{name}, one of {found['n_setups']}"
     if found["level"]:

@@ -34,6 +34,7 @@ Examples:
   elephant convert movie.ome.zarr movie --channel GFP --level 1
   elephant convert https://example.org/movie.ome.zarr movie --level 2
   elephant convert movie.h5 movie --t-start 10 --t-end 19
+  elephant convert movie.ome.zarr movie --weights 0.7,0.3
   elephant convert movie.h5 movie --voxel-size 0.4 0.4 2 --unit micrometer
 """
 

@@ -20,6 +20,23 @@ from elephant.keywords import is_size, leaves, nest, plain_type
 from elephant.types import Box, VoxelSize
 
 P = TypeVar("P", bound=Params)
+
+
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Numbers with commas between them."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Return the numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"expected numbers with commas between them, such as 0.7,0.3, got {value!r}", param, ctx)
+
+
 Vector = tuple[float, float, float]
 
 _VECTOR = "X Y Z"
@@ -142,6 +159,8 @@ def _option(name: str, field: FieldInfo, section: str, defaults: Mapping[str, An
         settings |= {"nargs": 6, "type": int, "metavar": _BOX}
     elif typing.get_origin(kind) is typing.Literal:
         settings |= {"type": click.Choice(typing.get_args(kind))}
+    elif typing.get_origin(kind) is tuple and typing.get_args(kind)[-1] is Ellipsis:
+        settings |= {"type": Numbers(), "metavar": "NUMBER,NUMBER,..."}
     elif typing.get_origin(kind) is tuple:
         count = len(typing.get_args(kind))
         settings |= {"nargs": count, "type": float, "metavar": " ".join(["NUMBER"] * count)}

@@ -11,9 +11,8 @@ from elephant.config import ConversionParams
 from elephant.dataset.arrays import create_array
 from elephant.dataset.in_place import find_images, write_reference
 from elephant.dataset.layout import IMAGES, array_specs
-from elephant.dataset.origin import describe_source, locate_source, spatial_shape
+from elephant.dataset.origin import describe_source, locate_source, say_which_part, spatial_shape
 from elephant.dataset.readers import reader_of_movie
-from elephant.dataset.readers.base import say_what_was_taken
 from elephant.dataset.readers.movie import Movie
 from elephant.dataset.source import SOURCE_FILE, DatasetSource, samples, unit_of
 from elephant.dataset.transaction import replacing_arrays, staging
@@ -60,8 +59,7 @@ def add(source: Path, destination: Path, params: ConversionParams, cancel: Cance
     """
     with replacing_arrays(destination) if (destination / IMAGES).exists() else nullcontext():
         movie = _inspected(source, params, cancel)
-        reader, is_chosen = movie.reader, params.setup is not None or params.channel is not None
-        say_what_was_taken(movie.path, reader.setup, reader.others, sorted(movie.blank), is_chosen=is_chosen)
+        say_which_part(movie, params)
         spatial = spatial_shape(movie, params)
         made_from = describe_source(movie, destination, params, movie.fingerprint(cancel))
         scaling, n_sampled = _scaling(movie, params, cancel)
@@ -107,7 +105,8 @@ def _identity(source: DatasetSource) -> tuple[object, ...]:
     """Return what has to be the same for a dataset to keep its labels."""
     known = source.fingerprint
     digest = None if known is None else (known.method, known.digest)
-    return (digest, source.setup, source.axes, source.level, source.t_start, source.t_end, source.blank_timepoints)
+    part = (source.level, source.t_start, source.t_end, source.blank_timepoints)
+    return (digest, source.setup, source.weights, source.axes, *part)
 
 
 def _inspected(source: Path, params: ConversionParams, cancel: CancelToken) -> Movie:

@@ -33,7 +33,7 @@ def describe_replacement(folder: Path, source: DatasetSource) -> str:
     known, found = source.fingerprint, stamps_now(folder, source)
     if known is None or known.method != METHOD or None in found or found == known.files:
         return ""
-    digest, trouble = _look_at(source.movie_path(folder), source.reader, source.setup, found)
+    digest, trouble = _look_at(source.movie_path(folder), source.reader, source.setups, found)
     if digest == known.digest:
         return ""
     since = f"the movie {source.movie} has changed since this dataset was made from it"
@@ -56,12 +56,12 @@ def describe_loss(folder: Path, source: DatasetSource) -> str:
     if None in found if is_no_path else not path.exists():
         return (
             f"the movie {shown(path)} is gone, and the dataset {folder.name} reads its images from there: put it back, "
-            f"or, if it was moved, give its new place with `elephant add NEW_PLACE {folder.name}`, which keeps the "
+            f"or, if it was moved, give its new place with `elephant add NEW_PLACE {folder}`, which keeps the "
             "labels"
         )
     if known is None or found == known.files:
         return ""
-    digest, trouble = _look_at(path, source.reader, source.setup, found)
+    digest, trouble = _look_at(path, source.reader, source.setups, found)
     if digest == known.digest and known.method == METHOD:
         return ""
     why = f" and cannot be read now ({trouble})" if trouble else ""
@@ -75,12 +75,12 @@ def describe_loss(folder: Path, source: DatasetSource) -> str:
 def _look_at(
     path: Path,
     reader: str | None,
-    setup: int | None,
+    setups: tuple[int | None, ...],
     stamps: Stamps,  # noqa: ARG001
 ) -> tuple[str, str]:
     """Return the digest of a movie with these stamps, or why it cannot be read."""
     try:
         installed = BIGDATAVIEWER if reader is None else reader_of_movie(path, reader)
-        return installed.digest(path, setup, NeverCancelled()), ""
+        return installed.digest(path, setups, NeverCancelled()), ""
     except ElephantError as error:
         return "", str(error)

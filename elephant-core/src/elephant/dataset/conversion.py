@@ -14,9 +14,8 @@ import numpy as np
 from elephant.config import ConversionParams
 from elephant.dataset.arrays import create_array, for_values, open_array
 from elephant.dataset.layout import IMAGES, ArraySpec, array_specs, regions
-from elephant.dataset.origin import describe_source, spatial_shape
+from elephant.dataset.origin import describe_source, say_which_part, spatial_shape
 from elephant.dataset.readers import reader_of_movie
-from elephant.dataset.readers.base import say_what_was_taken
 from elephant.dataset.readers.movie import Movie
 from elephant.dataset.source import DatasetSource, Fingerprint
 from elephant.dataset.transaction import replacing_arrays, staging
@@ -89,8 +88,7 @@ def _convert(
     source: Path, destination: Path, params: ConversionParams, reporter: ProgressReporter, cancel: CancelToken
 ) -> None:
     movie = reader_of_movie(source, params.reader).open_chosen(source, params, cancel)
-    reader, is_chosen = movie.reader, params.setup is not None or params.channel is not None
-    say_what_was_taken(movie.path, reader.setup, reader.others, sorted(movie.blank), is_chosen=is_chosen)
+    say_which_part(movie, params)
     spatial = spatial_shape(movie, params)
     known = movie.fingerprint(cancel)
     made_from = describe_source(movie, destination, params, known)

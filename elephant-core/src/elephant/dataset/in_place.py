@@ -243,7 +243,7 @@ def _opened(path: Path, source: DatasetSource, stamps: Stamps) -> Movie:  # noqa
         t_end=source.t_end,
         fill_gaps=True,
     )
-    return reader.open_chosen(path, chosen, NeverCancelled())
+    return reader.open_chosen(path, chosen, NeverCancelled(), source.weights)
 
 
 def _own(values: NDArray[Any]) -> NDArray[Any]:

@@ -28,7 +28,7 @@ MovieLike = Dataset | Path | str | ArrayLike
 Edges = VoxelSize | Sequence[float]
 _Make = Callable[[Path, ConversionParams, ProgressReporter, CancelToken], None]
 
-_OF_FILES = frozenset({"is_2d", "axes", "setup", "channel", "level", "t_start", "t_end", "fill_gaps"})
+_OF_FILES = frozenset({"is_2d", "axes", "setup", "channel", "weights", "level", "t_start", "t_end", "fill_gaps"})
 _NAMES = {name: field for name, field in leaves(ConversionParams) if name != "voxel_size"}
 _OF_ARRAYS = {name: field for name, field in _NAMES.items() if name not in _OF_FILES}
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from elephant.config import ConversionParams
 from elephant.dataset.readers import BIGDATAVIEWER
+from elephant.dataset.readers.base import say_what_was_taken
 from elephant.dataset.readers.movie import Movie
+from elephant.dataset.readers.weighted import WeightedSum
 from elephant.dataset.source import DatasetSource, Fingerprint, differ, voxel_size_in_words
 from elephant.errors import DatasetError
 from elephant.io.addresses import absolute
@@ -36,6 +38,16 @@ def describe_source(movie: Movie, destination: Path, params: ConversionParams, k
     return locate_source(movie, destination, known).model_copy(update={"voxel_size": size, "unit": unit})
 
 
+def say_which_part(movie: Movie, params: ConversionParams) -> None:
+    """Log which of several sources is used, and which timepoints of the dataset are blank."""
+    setup, others = movie.reader.setup, movie.reader.others
+    is_chosen = params.setup is not None or params.channel is not None
+    if params.weights is not None:
+        logger.info("the sum of sources of %s is used: %s", movie.path.name, setup.name)
+        others = ()
+    say_what_was_taken(movie.path, setup, others, sorted(movie.blank), is_chosen=is_chosen)
+
+
 def spatial_shape(movie: Movie, params: ConversionParams) -> Shape:
     """Return the shape of a timepoint in the dataset, (Z, Y, X) or (Y, X).
 
@@ -58,15 +70,20 @@ def locate_source(movie: Movie, destination: Path, known: Fingerprint) -> Datase
     """Return which part of which movie a dataset in the folder `destination` is of."""
     folder = absolute(movie.path).parent
     is_inside = folder.resolve() == destination.resolve()
+    reader = movie.reader
+    weights: tuple[tuple[int, float], ...] = ()
+    if isinstance(reader, WeightedSum):
+        weights = tuple((part.setup.id, weight) for part, weight in zip(reader.parts, reader.weights, strict=True))
     is_all = movie.n_timepoints == movie.reader.n_timepoints
     return DatasetSource(
         movie=movie.path.name,
         reader=None if movie.plugin == BIGDATAVIEWER.plugin else movie.plugin.name,
         folder=None if is_inside else str(folder),
-        setup=movie.reader.setup.id,
+        setup=None if weights else movie.reader.setup.id,
         setup_name=movie.reader.setup.name or None,
         n_setups=1 + len(movie.reader.others),
         axes=movie.reader.given_axes,
+        weights=weights,
         level=movie.reader.level,
         t_start=None if is_all else movie.timepoints[0],
         t_end=None if is_all else movie.timepoints[-1],

@@ -97,6 +97,9 @@ class DatasetSource(_Stored):
         Number and name of the source (channel, angle) that was used, and how many the movie has. None if not known.
     axes
         Axes of the movie as a person gave them; None if it said them itself.
+    weights
+        The numbers of the sources that were added up in place of one, with their weights; then `setup_name` says it in
+        words, and `setup` is None.
     level
         Which level of the movie's resolution pyramid was used; 0 is full resolution.
     t_start, t_end
@@ -125,6 +128,7 @@ class DatasetSource(_Stored):
     setup_name: str | None = None
     n_setups: int | None = None
     axes: str | None = None
+    weights: tuple[tuple[int, float], ...] = ()
     level: int = 0
     t_start: int | None = None
     t_end: int | None = None
@@ -177,11 +181,18 @@ class DatasetSource(_Stored):
         return ", ".join(filter(None, (level, times)))
 
     def _setup_in_words(self) -> str:
+        if self.weights:
+            return f"sum of sources: {self.setup_name}"
         if self.setup is None or self.n_setups == 1:
             return ""
         name = f" ({self.setup_name})" if self.setup_name else ""
         count = f" of {self.n_setups}" if self.n_setups else ""
         return f"source {self.setup}{name}{count}"
+
+    @property
+    def setups(self) -> tuple[int | None, ...]:
+        """The numbers of the sources that were used; None if that is not known."""
+        return tuple(setup for setup, _ in self.weights) or (self.setup,)
 
     @property
     def files(self) -> tuple[FileStamp, ...]:

@@ -4,7 +4,7 @@ What a reader of another package returns is checked here, once, and its errors n
 """
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +19,7 @@ from elephant.config import ConversionParams
 from elephant.dataset.readers.base import DTYPES, Level, Reader, Region, ViewSetup, Voxels, by, check_memory
 from elephant.dataset.readers.bdv_xml import MOST_TIMEPOINTS
 from elephant.dataset.readers.sources import choose, number_of_channel, timepoints_in_words
+from elephant.dataset.readers.weighted import WeightedSum, digest_of_all, weights_by_source
 from elephant.dataset.source import METHOD, Fingerprint, stamps_of
 from elephant.errors import DatasetError, InvalidInputError, NotFoundError
 from elephant.plugins import Plugin
@@ -45,24 +46,46 @@ class InstalledReader:
         with self.plugin.blamed():
             return bool(self.kind.claims(path))
 
-    def open_chosen(self, path: Path, params: ConversionParams, cancel: CancelToken) -> "Movie":
-        """Inspect the chosen part of a movie: a source by number or channel, a level, and consecutive timepoints.
+    def open_chosen(
+        self, path: Path, params: ConversionParams, cancel: CancelToken, weights: Sequence[tuple[int, float]] = ()
+    ) -> "Movie":
+        """Inspect the chosen part of a movie: a source or a sum of some, a level, and consecutive timepoints.
+
+        Parameters
+        ----------
+        path, cancel
+            As for :meth:`Reader.open`.
+        params
+            Which part.
+        weights
+            The numbers of sources to add up, with their weights, where they are known.
 
         Raises
         ------
         InvalidInputError
             There is no such source, level or timepoint.
-        NotFoundError, DatasetError, PluginError
+        DatasetError
+            As for :meth:`open`; or sources that are added up differ in size or in their timepoints.
+        NotFoundError, PluginError
             As for :meth:`open`.
         """
+        given = [name for name in ("setup", "channel", "weights") if getattr(params, name) is not None]
+        if len(given) > 1:
+            raise InvalidInputError(f"expected one of `{'` and `'.join(given)}`, got both: leave one out")
         setup = params.setup
         if params.channel is not None:
-            if setup is not None:
-                raise InvalidInputError("expected `setup` or `channel`, got both: leave one out")
-            reader = self._reader(path, None, cancel, fill_gaps=True, axes=params.axes)
-            setups = sorted((reader.setup, *reader.others), key=attrgetter("id"))
-            setup = number_of_channel(setups, params.channel, path)
-        movie = self.open(path, setup, cancel, fill_gaps=params.fill_gaps, level=params.level, axes=params.axes)
+            setup = number_of_channel(self._setups(path, params, cancel), params.channel, path)
+        if params.weights is not None:
+            weights = weights_by_source(params.weights, self._setups(path, params, cancel), path)
+        numbers: list[int | None] = [number for number, _ in weights]
+        parts = [
+            self.open(path, number, cancel, fill_gaps=params.fill_gaps, level=params.level, axes=params.axes)
+            for number in numbers or [setup]
+        ]
+        movie = parts[0]
+        if weights:
+            found = WeightedSum.of([part.reader for part in parts], [weight for _, weight in weights])
+            movie = replace(movie, reader=found)
         return movie.between(params.t_start, params.t_end)
 
     def open(
@@ -100,6 +123,11 @@ class InstalledReader:
         choose((reader.setup, *reader.others) if setup is None else (reader.setup,), setup, path)
         return Movie(self.plugin, reader, range(reader.n_timepoints))
 
+    def _setups(self, path: Path, params: ConversionParams, cancel: CancelToken) -> list[ViewSetup]:
+        """Return the sources of a movie in the order of their numbers."""
+        reader = self._reader(path, None, cancel, fill_gaps=True, axes=params.axes)
+        return sorted((reader.setup, *reader.others), key=attrgetter("id"))
+
     def _reader(
         self, path: Path, setup: int | None, cancel: CancelToken, *, fill_gaps: bool, axes: str | None
     ) -> Reader:
@@ -126,10 +154,10 @@ class InstalledReader:
             _check(found, self.kind, level)
         return found
 
-    def digest(self, path: Path, setup: int | None, cancel: CancelToken) -> str:
-        """Return the digest that identifies a movie."""
+    def digest(self, path: Path, setups: Sequence[int | None], cancel: CancelToken) -> str:
+        """Return the digest that identifies the sources of a movie that are used; None stands for the first."""
         with self.plugin.blamed():
-            return str(self.kind.digest(path, setup, cancel))
+            return digest_of_all([str(self.kind.digest(path, setup, cancel)) for setup in setups])
 
 
 @dataclass(frozen=True)
@@ -232,7 +260,8 @@ class Movie:
             return self._digest(cancel) == known.digest
 
     def _digest(self, cancel: CancelToken) -> str:
-        return type(self.reader).digest(self.path, self.reader.setup.id, cancel)
+        parts = self.reader.parts if isinstance(self.reader, WeightedSum) else (self.reader,)
+        return digest_of_all([str(type(part).digest(self.path, part.setup.id, cancel)) for part in parts])
 
 
 class Timepoint:
