@@ -57,6 +57,11 @@ class Ellipsoid:
             _decompose(new, n_dims)
         return [cls(spot.pos[3 - n_dims :], *spot.decomposed) for spot in spots if spot.decomposed is not None]
 
+    @property
+    def mean_radius(self) -> float:
+        """The radius of the ball, or in 2D of the disk, of the same volume."""
+        return float(np.exp(np.log(self.radii).mean()))
+
     def scaled(self, factor: float) -> "Ellipsoid":
         """Return the ellipsoid with its semi-axes times `factor`."""
         return Ellipsoid(self.centre, self.radii * factor, self.axes)

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.annotations import MovieFacts, nucleus_of, read_annotations
+from elephant.annotations import MovieFacts, links_of, nucleus_of, read_annotations, spot_of
+from elephant.annotations.scripts import NAMES, AnnotationFile, records_in, split
 from elephant.config import (
     DEFAULT_CROP_SIZE,
     DEFAULT_MAX_DISPLACEMENT,
@@ -41,11 +42,11 @@ from elephant.methods.trained_model import Model, load_model
 from elephant.methods.training import TrainingRun, prepare_training
 from elephant.methods.work import ModelWork
 from elephant.tracking import Tracks, join_spots
-from elephant.types import Link, Spot
+from elephant.types import Link, Spot, VoxelSize
 
 __all__ = [
-    "Evaluation", "Model", "Tracks", "TrainingInterrupted", "detect", "evaluate", "export_ctc", "link", "load_model",
-    "open_dataset", "train", "train_flow",
+    "Evaluation", "Model", "Tracks", "TrainingInterrupted", "detect", "evaluate", "export_ctc", "export_tracks", "link",
+    "load_model", "open_dataset", "train", "train_flow",
 ]  # fmt: skip
 
 P = TypeVar("P", bound=Params)
@@ -68,7 +69,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 def train(
     images: MovieLike,
-    spots: Sequence[Spot] | NDArray[np.number],
+    spots: Sequence[Spot] | NDArray[np.number] | AnnotationFile,
     *,
     model: Model | Path | str | None = None,
     voxel_size: Edges | None = None,
@@ -85,8 +86,9 @@ def train(
     images
         A dataset, its folder, or an array, (T, (Z), Y, X) or ((Z), Y, X); see :func:`open_dataset`.
     spots
-        Annotated nuclei: spots with a tag, or an array, (N, 5), of t, z, y, x and the radius; in 2D (N, 4), without z.
-        Physical units; not all nuclei of a timepoint need be there.
+        Annotated nuclei: spots with a tag, or an array, (N, 5), of t, z, y, x and the radius; in 2D (N, 4), without z;
+        or a file of any format that :mod:`elephant.annotations` reads. Physical units; not all nuclei of a timepoint
+        need be there.
     model
         A model, or a file (``.pth``), to train on; a file that is not there is made. By default a new model, in a
         temporary file that goes with it: see :meth:`Model.save`.
@@ -98,18 +100,22 @@ def train(
         Whether to show no progress.
     **params
         Others of :class:`elephant.config.DetectionTrainingParams`, such as ``n_epochs`` (10 by default), ``lr`` and
-        ``crop_size`` ((16, 96, 96) by default).
+        ``crop_size`` ((16, 96, 96) by default). With a file, also those of
+        :class:`elephant.config.AnnotationParams`, such as ``radius``.
 
     Raises
     ------
     elephant.errors.InvalidInputError
-        A parameter is unknown or wrong, or no spot labels a voxel.
+        A parameter is unknown or wrong, something in the file is, or no spot labels a voxel.
     elephant.errors.DivergedError, elephant.errors.MemoryLimitError
         The loss exploded, or there is too little memory; the model holds its last good epoch.
     TrainingInterrupted
         Ctrl-C; it has the model of the last finished epoch.
     """
+    about, params = split(spots, params)
     dataset = _dataset(images, voxel_size, quiet, DetectionTrainingParams, params)
+    if isinstance(spots, Path | str):
+        spots = [spot_of(record) for record in records_in(spots, about, dataset, _voxel(voxel_size, dataset))]
     annotated = annotated_spots(spots, dataset.n_dims)
     wanted = _params(DetectionTrainingParams, dataset, voxel_size, params)
     return _trained(
@@ -123,7 +129,7 @@ def train(
 
 def train_flow(
     images: MovieLike,
-    links: Sequence[Link] | Tracks,
+    links: Sequence[Link] | Tracks | AnnotationFile,
     *,
     model: Model | Path | str | None = None,
     voxel_size: Edges | None = None,
@@ -138,12 +144,14 @@ def train_flow(
     images
         A dataset, its folder, or a movie as an array, (T, (Z), Y, X).
     links
-        Where nuclei were, or tracks, of which all links are taken.
+        Where nuclei were, or tracks, of which all links are taken; or a file of any format that
+        :mod:`elephant.annotations` reads.
     model, voxel_size, device, quiet
         As for :func:`train`.
     **params
         Others of :class:`elephant.config.FlowTrainingParams`, such as ``n_epochs`` (10 by default), ``crop_size``
-        ((16, 96, 96) by default) and ``max_displacement`` (80 voxels by default).
+        ((16, 96, 96) by default) and ``max_displacement`` (80 voxels by default). With a file, also those of
+        :class:`elephant.config.AnnotationParams`.
 
     Raises
     ------
@@ -152,7 +160,10 @@ def train_flow(
     elephant.errors.DivergedError, elephant.errors.MemoryLimitError, TrainingInterrupted
         As for :func:`train`.
     """
+    about, params = split(links, params)
     dataset = _dataset(images, voxel_size, quiet, FlowTrainingParams, params)
+    if isinstance(links, Path | str):
+        links = links_of(records_in(links, about, dataset, _voxel(voxel_size, dataset)))
     annotated = links.links() if isinstance(links, Tracks) else list(links)
     wanted = _params(FlowTrainingParams, dataset, voxel_size, {"max_displacement": DEFAULT_MAX_DISPLACEMENT} | params)
     return _trained(
@@ -165,7 +176,7 @@ def train_flow(
 
 
 def link(
-    spots: Found,
+    spots: Found | AnnotationFile,
     *,
     max_distance: float,
     model: Model | None = None,
@@ -180,7 +191,7 @@ def link(
     ----------
     spots
         Spots, or nuclei that a model has found: by timepoint, as of :meth:`Model.predict_all`, or a list with those of
-        each timepoint from 0.
+        each timepoint from 0; or a file of any format that :mod:`elephant.annotations` reads.
     max_distance
         How far apart two spots may be, physical: a spot and where the flow says that the later one was, or where the
         later one is without a flow model.
@@ -193,7 +204,7 @@ def link(
     quiet
         Whether to show no progress.
     **params
-        What else :meth:`Model.displace` takes.
+        What else :meth:`Model.displace` takes, and with a file those of :class:`elephant.config.AnnotationParams`.
 
     Raises
     ------
@@ -204,6 +215,10 @@ def link(
         raise InvalidInputError(f"max_distance: expected a number above 0, got {max_distance!r}")
     if n_children not in (1, 2):
         raise InvalidInputError(f"n_children: expected 1 or 2, got {n_children!r}")
+    about, params = split(spots, params)
+    if isinstance(spots, Path | str):
+        dataset = None if images is None else open_dataset(images, quiet=quiet)
+        spots = [spot_of(record) for record in records_in(spots, about, dataset, None)]
     found = found_spots(spots)
     if model is None:
         if images is not None or params:
@@ -279,7 +294,7 @@ def _tracked(tracks: Tracks) -> list[TrackedNucleus]:
 
 
 def export_ctc(
-    tracks: Tracks,
+    tracks: Tracks | AnnotationFile,
     images: Dataset | Path | str,
     path: Path | str,
     *,
@@ -291,18 +306,49 @@ def export_ctc(
 
     Parameters
     ----------
+    tracks, images, path, voxel_size, overwrite, quiet
+        As for :func:`export_tracks`.
+
+    Raises
+    ------
+    elephant.errors.InvalidInputError, KeyboardInterrupt
+        As for :func:`export_tracks`.
+    """
+    export_tracks(tracks, images, path, format=CTC, voxel_size=voxel_size, overwrite=overwrite, quiet=quiet)
+
+
+def export_tracks(
+    tracks: Tracks | AnnotationFile,
+    images: Dataset | Path | str,
+    path: Path | str,
+    *,
+    format: str,  # noqa: A002 - what the command line calls it
+    voxel_size: Edges | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+    **params: Any,
+) -> None:
+    """Write tracks for another program, whole or not at all.
+
+    Parameters
+    ----------
     tracks
-        As of :func:`link`.
+        As of :func:`link`, or a file of any format that :mod:`elephant.annotations` reads.
     images
-        The dataset, whose size and timepoints the masks have, or its folder.
+        The dataset, whose size and timepoints are exported, or its folder.
     path
         The file or the folder.
+    format
+        Name of an exporter that is installed: ``ctc``, ``labels``, ``geff``, ``trackmate``, ``napari``, or another
+        package's.
     voxel_size
         Physical size of a voxel, (Z), Y, X; by default the dataset's.
     overwrite
         Whether an earlier export is replaced; nothing else ever is.
     quiet
         Whether to show no progress.
+    **params
+        With a file, those of :class:`elephant.config.AnnotationParams`, such as ``radius``.
 
     Raises
     ------
@@ -311,13 +357,26 @@ def export_ctc(
     KeyboardInterrupt
         Ctrl-C; nothing was written.
     """
-    target, dataset, exporter = Path(path).absolute(), open_dataset(images), exporter_named(CTC)
+    about, others = split(tracks, params)
+    check_names(others, {name: name for name in NAMES} if isinstance(tracks, Path | str) else {})
+    target, dataset, exporter = Path(path).absolute(), open_dataset(images), exporter_named(format)
     check_name(target, exporter)
     check_output(target, exporter, overwrite=overwrite)
-    for spot in tracks.spots:
-        dataset.check_timepoint(spot.t)
-    params = ExportParams(voxel_size=chosen_voxel_size(voxel_size, dataset), t_end=dataset.n_timepoints - 1)
-    export_to(target, exporter, TrackedMovie(dataset, _tracked(tracks), params), Console(quiet), overwrite=overwrite)
+    voxel = chosen_voxel_size(voxel_size, dataset) if exporter.kind.needs_voxel_size else _voxel(voxel_size, dataset)
+    if isinstance(tracks, Tracks):
+        nuclei = _tracked(tracks)
+    else:
+        nuclei = [nucleus_of(record) for record in records_in(tracks, about, dataset, voxel)]
+    for nucleus in nuclei:
+        dataset.check_timepoint(nucleus.t)
+    wanted = ExportParams(voxel_size=voxel, t_end=dataset.n_timepoints - 1)
+    export_to(target, exporter, TrackedMovie(dataset, nuclei, wanted), Console(quiet), overwrite=overwrite)
+
+
+def _voxel(given: Edges | None, dataset: Dataset) -> VoxelSize | None:
+    """Return the voxel size if it is known."""
+    known = dataset.source is not None and dataset.source.voxel_size is not None
+    return chosen_voxel_size(given, dataset) if known or given is not None else None
 
 
 def _dataset(

@@ -13,8 +13,6 @@ from itertools import groupby
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-import numpy as np
-
 from elephant.export.base import Exporter, Report, TrackedMovie, TrackedNucleus
 from elephant.export.graph import TrackGraph
 from elephant.export.trackmate_names import COVARIANCE, TAGS, UNKNOWN_QUALITY
@@ -70,7 +68,7 @@ class TrackMateExporter(Exporter):
         graph = TrackGraph.of(movie.nuclei, movie.params.timepoints)
         for remark in graph.remarks:
             logger.warning("%s", remark)
-        radii = [ellipsoid_radius(nucleus, movie.dataset.n_dims) for nucleus in graph.nuclei]
+        radii = [Ellipsoid.from_spot(nucleus.spot, movie.dataset.n_dims).mean_radius for nucleus in graph.nuclei]
         with place.open("w", encoding="utf-8", newline="\n") as file:
             file.write(_beginning(movie))
             file.writelines(_spots(movie, graph, radii, reporter, cancel))
@@ -93,17 +91,6 @@ class TrackMateExporter(Exporter):
         with output.open("rb") as file:
             is_ours = _MARK.encode() in file.read(_FIRST_BYTES)
         return None if is_ours else "a file of another program"
-
-
-def ellipsoid_radius(nucleus: TrackedNucleus, n_dims: int) -> float:
-    """Return the radius of the ball, or in 2D of the disk, of the same volume.
-
-    Raises
-    ------
-    InvalidInputError
-        Its covariance is not positive definite.
-    """
-    return float(np.exp(np.log(Ellipsoid.from_spot(nucleus.spot, n_dims).radii).mean()))
 
 
 def _beginning(movie: TrackedMovie) -> str:
