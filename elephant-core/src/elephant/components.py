@@ -38,8 +38,8 @@ class ComponentStatistics:
         Mean voxel index, (N, n).
     moments
         Central second moments of the voxel indices divided by the count, (N, n, n).
-    box_size
-        Size of the bounding box, (N, n).
+    box_start, box_size
+        First voxel and size of the bounding box, (N, n).
     mean_value
         Mean of the measured image, (N,).
     """
@@ -47,6 +47,7 @@ class ComponentStatistics:
     count: Integers
     mean_index: FloatArray
     moments: FloatArray
+    box_start: Integers
     box_size: Integers
     mean_value: FloatArray
 
@@ -128,7 +129,7 @@ def _statistics(runs: "_Runs", n: int, component: NDArray[np.int32], mean_value:
     each = count[:, None]
     mean = first / each
     moments = second / each[:, None] - mean[:, :, None] * mean[:, None, :]
-    return ComponentStatistics(count, (low * each + first) / each, moments, box_size, mean_value)
+    return ComponentStatistics(count, (low * each + first) / each, moments, low, box_size, mean_value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
