@@ -1,6 +1,7 @@
 """``elephant evaluate``: how well found nuclei and tracks agree with true ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import click
 from elephant.cli import options
 from elephant.cli.options import Command, Option
 from elephant.cli.parameters import build, options_of
-from elephant.cli.running import DONE, print_json
+from elephant.cli.running import DONE, console, print_json
 from elephant.config import AnnotationParams, EvaluationParams
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ Examples:
 
 def evaluate(found: Path, truth: Path, dataset: str | None, **values: Any) -> int:
     """Print the scores, and draw where the errors are."""
-    _check_usage(dataset, values)
+    _check_usage((found, truth), dataset, values)
     from elephant.cli.inputs import open_dataset
     from elephant.evaluation import evaluate_nuclei
 
@@ -46,8 +47,11 @@ def evaluate(found: Path, truth: Path, dataset: str | None, **values: Any) -> in
     both = _nuclei(found, values, opened), _nuclei(truth, values, opened)
     timepoints = _timepoints(values["timepoints"], both, opened)
     evaluation = evaluate_nuclei(*both, params, timepoints, None if opened is None else opened.n_dims)
+    if values["ctc"]:
+        scores = _ctc(evaluation, [(found, both[0]), (truth, both[1])], opened, values)
+        evaluation = replace(evaluation, ctc=scores)
     if opened is not None and values["picture"] is not None:
-        _draw(evaluation, opened, values)
+        _draw(evaluation, opened, f"{found.name}\nagainst {truth.name}", values)
     if values["as_json"]:
         print_json(_values(evaluation, found, truth, values))
     else:
@@ -55,9 +59,11 @@ def evaluate(found: Path, truth: Path, dataset: str | None, **values: Any) -> in
     return DONE
 
 
-def _check_usage(dataset: str | None, values: Mapping[str, Any]) -> None:
+def _check_usage(files: tuple[Path, ...], dataset: str | None, values: Mapping[str, Any]) -> None:
     if values["distance"] is not None and values["overlap"] is not None:
         raise click.UsageError("expected --distance or --overlap, got both")
+    if values["ctc"]:
+        _check_ctc(files, dataset, values)
     if values["picture"] is None:
         return
     if dataset is None:
@@ -67,6 +73,18 @@ def _check_usage(dataset: str | None, values: Mapping[str, Any]) -> None:
     from elephant.evaluation.picture import check_can_draw
 
     check_can_draw()
+
+
+def _check_ctc(files: tuple[Path, ...], dataset: str | None, values: Mapping[str, Any]) -> None:
+    from elephant.evaluation.ctc import check_can_score
+    from elephant.evaluation.masks import tracking_folder
+
+    is_folder = [tracking_folder(path) is not None for path in files]
+    if dataset is None and not all(is_folder):
+        raise click.UsageError("--ctc needs --dataset: nuclei are painted into masks of its size")
+    if values["timepoints"] is not None and any(is_folder):
+        raise click.UsageError("--timepoints has no effect on the masks of a folder with --ctc: leave it out")
+    check_can_score()
 
 
 def _nuclei(path: Path, values: Mapping[str, Any], dataset: "Dataset | None") -> "list[TrackedNucleus]":
@@ -92,13 +110,38 @@ def _timepoints(
     return parse_timepoints(text, n_timepoints if dataset is None else dataset.n_timepoints)
 
 
-def _draw(evaluation: "Evaluation", dataset: "Dataset", values: Mapping[str, Any]) -> None:
+def _ctc(
+    evaluation: "Evaluation",
+    files: "Sequence[tuple[Path, list[TrackedNucleus]]]",
+    dataset: "Dataset | None",
+    values: Mapping[str, Any],
+) -> "Mapping[str, float | None]":
+    """Return the scores of the challenge: of masks in folders as they are, of other nuclei as they are painted."""
+    from elephant.cli.inputs import chosen_voxel_size
+    from elephant.evaluation.ctc import ctc_scores
+    from elephant.evaluation.masks import CtcFolder, MaskMovie, painted, tracking_folder
+
+    with console().attend(lambda: "nothing was written") as (bars, cancel):
+        folders = [None if tracking_folder(path) is None else CtcFolder(path, cancel) for path, _ in files]
+        counted = [each.t for each in evaluation.timepoints]
+        timepoints = next((each.timepoints for each in folders if each), range(counted[0], counted[-1] + 1))
+        found: list[MaskMovie] = []
+        for folder, (_, nuclei) in zip(folders, files, strict=True):
+            if folder is not None or dataset is None:
+                found += [folder] if folder else []
+            else:
+                voxel = chosen_voxel_size(values["voxel_size"], dataset)
+                found.append(painted(nuclei, dataset, voxel, timepoints, (bars, cancel)))
+        return ctc_scores(found[0], found[1], evaluation.params.division_tolerance)
+
+
+def _draw(evaluation: "Evaluation", dataset: "Dataset", files: str, values: Mapping[str, Any]) -> None:
     from elephant.cli.inputs import chosen_voxel_size
     from elephant.evaluation.picture import Views, draw
 
     worst, voxel = evaluation.worst(), chosen_voxel_size(values["voxel_size"], dataset)
     dataset.check_timepoint(worst.t)
-    title = f"{dataset.name}, timepoint {worst.t}"
+    title = f"{dataset.name}, timepoint {worst.t}\n{files}"
     draw(
         values["picture"], Views.of_timepoint(dataset, worst.t), voxel, (worst.true, worst.found), worst.matching, title
     )
@@ -139,18 +182,25 @@ command = Command(
             help="Timepoints that count, from 0: 3, 0-9, or 0,2,5-7. By default those that --truth-covers says.",
         ),
         Option(["--per-timepoint"], is_flag=True, help="Add the scores of each timepoint."),
+        Option(
+            ["--ctc"],
+            is_flag=True,
+            help="Add the scores of the Cell Tracking Challenge (DET, SEG, TRA, LNK, CT, TF, BC, CCA, BIO). Nuclei are "
+            "painted into masks of --dataset, unless FOUND or TRUTH is a folder of the challenge. It needs the package "
+            "py-ctcmetrics.",
+        ),
         options.as_json("Print the scores as JSON."),
         Option(
             ["--dataset"],
             metavar="DATASET",
-            section="Picture",
+            section="Image",
             help="Dataset of the nuclei: a folder, or a name below the workspace.",
         ),
         Option(
             ["--picture"],
             type=click.Path(path_type=Path, dir_okay=False),
             metavar="FILE.png",
-            section="Picture",
+            section="Image",
             help="Draw missed and wrong nuclei over the image of the timepoint that has the most of them. It needs the "
             "package matplotlib.",
         ),

@@ -1,6 +1,6 @@
 """Scores of found nuclei and tracks against true ones, over a whole movie."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,8 @@ class Evaluation:
         None where the truth has no links.
     left_out
         What does not count.
+    ctc
+        Scores of the Cell Tracking Challenge, if they were computed; None for one without a meaning.
     """
 
     params: EvaluationParams
@@ -87,6 +89,7 @@ class Evaluation:
     links: Counts | None
     divisions: DivisionScores | None
     left_out: LeftOut
+    ctc: Mapping[str, float | None] | None = None
 
     @property
     def spots(self) -> Counts:

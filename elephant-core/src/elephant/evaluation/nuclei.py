@@ -12,7 +12,7 @@ from elephant.tracking import TrackedSpot, lineage_of
 from elephant.tracking.assignment import Indices
 from elephant.types import FloatArray, Spot, Tag
 
-_NO_NUCLEI = frozenset({Tag.FP, Tag.TN, Tag.TB, Tag.FB})
+NO_NUCLEI = frozenset({Tag.FP, Tag.TN, Tag.TB, Tag.FB})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +60,7 @@ class Nuclei:
 
     def real(self) -> "Nuclei":
         """Return those that a person has not tagged as something else than a nucleus."""
-        return self.kept(np.array([spot.tag not in _NO_NUCLEI for spot in self.spots], dtype=bool))
+        return self.kept(np.array([spot.tag not in NO_NUCLEI for spot in self.spots], dtype=bool))
 
     def at(self, timepoints: Iterable[int]) -> "Nuclei":
         """Return those at some timepoints."""

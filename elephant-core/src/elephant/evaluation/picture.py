@@ -187,7 +187,8 @@ def _outline(axes: Any, spots: Sequence[Nucleus], plane: tuple[int, int], colour
 
     lines = [outline(spot, plane)[:, ::-1] for spot in spots]
     widths = [2.2 if index in alone else 0.9 for index in range(len(spots))]
-    axes.add_collection(LineCollection(lines, colors=colour, linewidths=widths), autolim=False)
+    alphas = [1.0 if index in alone else 0.55 for index in range(len(spots))]
+    axes.add_collection(LineCollection(lines, colors=colour, linewidths=widths, alpha=alphas), autolim=False)
 
 
 def _explain(axes: Any, matching: Matching, title: str) -> None:

@@ -37,6 +37,7 @@ def values_of(evaluation: Evaluation, *, per_timepoint: bool = False) -> dict[st
         "spots": _values(evaluation, evaluation.spots) | _distances(evaluation.distances),
         "links": None if evaluation.links is None else _values(evaluation, evaluation.links),
         "divisions": None,
+        "ctc": None if evaluation.ctc is None else dict(evaluation.ctc),
     }
     if divisions is not None:
         found["divisions"] = _values(evaluation, divisions.counts) | {
@@ -88,7 +89,7 @@ def table_of(evaluation: Evaluation, *, per_timepoint: bool = False) -> str:
     if per_timepoint:
         rows = [(f"t = {each.t}", each.matching.counts) for each in evaluation.timepoints] + rows
     cells = [_HEADER, *(_cells(name, counts, evaluation) for name, counts in rows)]
-    return "\n".join([*_facts(evaluation), "", *_aligned(cells), *_remarks(evaluation)])
+    return "\n".join([*_facts(evaluation), "", *_aligned(cells), *_remarks(evaluation), *_ctc(evaluation)])
 
 
 def _cells(name: str, counts: Counts, evaluation: Evaluation) -> tuple[str, ...]:
@@ -148,3 +149,15 @@ def _remarks(evaluation: Evaluation) -> Iterator[str]:
         yield f"{counted(divisions.n_shifted, 'division')} matched at another timepoint"
     if divisions is not None and divisions.n_wrong_daughters:
         yield f"{counted(divisions.n_wrong_daughters, 'division')} found with a wrong daughter"
+
+
+def _ctc(evaluation: Evaluation) -> Iterator[str]:
+    """Yield the scores of the challenge; a row each for those of nuclei and links, and of tracks."""
+    scores = evaluation.ctc
+    if scores is None:
+        return
+    yield ""
+    yield "scores of the Cell Tracking Challenge"
+    for names in (("DET", "SEG", "TRA", "LNK"), ("CT", "TF", "BC", "CCA", "BIO")):
+        shown = ((name, scores.get(name)) for name in names)
+        yield "  ".join(f"{name:3} {_share(math.nan if score is None else score):5}" for name, score in shown).rstrip()
