@@ -165,6 +165,18 @@ def test_a_level_of_the_pyramid_is_taken(tmp_path: Path) -> None:
         make(path, tmp_path / "other", level=2)
 
 
+def test_what_is_not_known_of_full_resolution_is_not_known_of_a_level(tmp_path: Path) -> None:
+    levels = [
+        {"path": str(n), "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1, 1, n + 1]}]}
+        for n in range(2)
+    ]
+    axes = [{"name": name, "type": TYPES.get(name, "space")} for name in "tczyx"]
+    path = write(tmp_path / "m.zarr", values(), multiscale={"datasets": levels, "axes": axes})
+    movie = OmeZarrReader.open(path)
+    assert [level.voxel_size for level in movie.levels] == [None, None]
+    assert movie.at_level(1).setup.voxel_size is None
+
+
 def test_a_damaged_level_is_said_and_the_finer_ones_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     image = values()
     path = write(tmp_path / "m.zarr", image)

@@ -151,8 +151,9 @@ class _Request:
 
     def is_free(self, place: str) -> bool:
         """Return whether an address may be one of this machine or its network."""
-        rules, host = self.rules, urlsplit(place).hostname
-        return rules.allow_private or (rules.trusts_named_hosts and host == urlsplit(self.url).hostname)
+        if self.rules.allow_private or not self.rules.trusts_named_hosts:
+            return self.rules.allow_private
+        return place == self.url or urlsplit(place).hostname == urlsplit(self.url).hostname
 
 
 async def _followed(request: _Request) -> Answer:
@@ -232,17 +233,22 @@ async def _read(answer: "aiohttp.ClientResponse", request: _Request, limit: asyn
         raise _too_large(request, length)
     now = asyncio.get_running_loop().time()
     limit.reschedule(now + _LONGEST_S + (request.most_bytes if length is None else length) / _SLOWEST)
+    content = await (answer.read() if length is not None else _bounded(answer, request))
+    if answer.status == _WHOLE or request.span is None:
+        return Answer(content, version)
+    stated = answer.headers.get("Content-Range", "")
+    return Answer(_checked(content, stated, request.span, request.url), version, is_whole=False)
+
+
+async def _bounded(answer: "aiohttp.ClientResponse", request: _Request) -> bytes:
+    """Return the body of an answer that does not say how long it is."""
     parts, n_bytes = [], 0
     async for part in answer.content.iter_any():
         parts.append(part)
         n_bytes += len(part)
         if n_bytes > request.most_bytes:
             raise _too_large(request, n_bytes)
-    content = b"".join(parts)
-    if answer.status == _WHOLE or request.span is None:
-        return Answer(content, version)
-    stated = answer.headers.get("Content-Range", "")
-    return Answer(_checked(content, stated, request.span, request.url), version, is_whole=False)
+    return b"".join(parts)
 
 
 def _checked(content: bytes, stated: str, span: Span, url: str) -> bytes:

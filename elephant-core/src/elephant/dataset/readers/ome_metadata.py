@@ -262,9 +262,9 @@ def _check(image: OmeImage, movie: str) -> None:
         )
 
 
-def setups_of(image: OmeImage, attributes: Mapping[str, Any]) -> Iterator[ViewSetup]:
-    """Yield a source for each channel."""
-    size, unit = voxel_size_of(image)
+def setups_of(images: Sequence[OmeImage], level: int, attributes: Mapping[str, Any]) -> Iterator[ViewSetup]:
+    """Yield a source for each channel, as it is at a level."""
+    image, (size, unit) = images[level], voxel_sizes_of(images)[level]
     shape, names = image.of_space(image.array.shape), _channel_names(attributes)
     for i in range(image.size("c")):
         name = names[i] if i < len(names) else ""
@@ -278,7 +278,14 @@ def _channel_names(attributes: Mapping[str, Any]) -> list[str]:
         return []
 
 
-def voxel_size_of(image: OmeImage) -> tuple[VoxelSize | None, str]:
+def voxel_sizes_of(images: Sequence[OmeImage]) -> list[tuple[VoxelSize | None, str]]:
+    """Return the size of a voxel and its unit at each level; where it is not known at full resolution, it never is."""
+    if _voxel_size(images[0])[0] is None:
+        return [(None, "")] * len(images)
+    return [_voxel_size(image) for image in images]
+
+
+def _voxel_size(image: OmeImage) -> tuple[VoxelSize | None, str]:
     """Return the size of a voxel and its unit, that of X; units that differ are converted."""
     units = {axis.name: (axis.unit or "").lower() for axis in image.axes}
     if image.scale is None:

@@ -24,7 +24,7 @@ from elephant.dataset.readers.ome_metadata import (
     open_array,
     pyramid_of,
     setups_of,
-    voxel_size_of,
+    voxel_sizes_of,
 )
 from elephant.dataset.readers.zarr_places import ZIP, ZIPS_OF_ZARR, ZarrPlace, place_of
 from elephant.errors import Cancelled, DatasetError, InvalidInputError, NotFoundError
@@ -121,7 +121,8 @@ class OmeZarrReader(Reader):
         images = pyramid_of(place, folder, attributes)
         image = images[level]
         shape, chunks = image.of_space(image.array.shape), image.of_space(image.array.chunks)
-        setups = tuple(setups_of(image, attributes))
+        setups = tuple(setups_of(images, level, attributes))
+        sizes = [size for size, _ in voxel_sizes_of(images)]
         chosen = choose(setups, setup, path)
         return cls(
             path=path,
@@ -135,7 +136,9 @@ class OmeZarrReader(Reader):
             setup=chosen,
             others=tuple(each for each in setups if each != chosen),
             chunks=tuple(min(c, s) for c, s in zip(chunks, shape, strict=True)),
-            levels=tuple(Level(each.of_space(each.array.shape), voxel_size_of(each)[0]) for each in images),
+            levels=tuple(
+                Level(each.of_space(each.array.shape), size) for each, size in zip(images, sizes, strict=True)
+            ),
             level=level,
         )
 

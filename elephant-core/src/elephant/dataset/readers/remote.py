@@ -96,9 +96,10 @@ class RemoteFolder:
         if watched is not None:
             if watched.key == key:
                 return watched.known.content
-            await self._look(watched, started - _LOOKED_AT_EACH_S)
+            if watched.seen < started - _LOOKED_AT_EACH_S:
+                await self._look(watched, started - _LOOKED_AT_EACH_S)
         url = in_folder(self.url, key)
-        found = await self._kept(url, span)
+        found = None if self._cache is None else await self._kept(self._cache, url, span)
         if found is None or not 0 <= time.time() - found.entry.checked <= _FRESH_S:
             found = await self._asked(url, span, found)
             if found.entry.content is None and watched is not None and PurePosixPath(key).name not in _OF_METADATA:
@@ -109,12 +110,11 @@ class RemoteFolder:
         self._check_version(key, found.entry.version)
         return span.of(content) if found.is_whole else content
 
-    async def _kept(self, url: str, span: Span | None) -> "_Found | None":
+    @staticmethod
+    async def _kept(cache: ObjectCache, url: str, span: Span | None) -> "_Found | None":
         """Return what the cache has: the part, or the whole object."""
-        if self._cache is None:
-            return None
         for part in (None,) if span is None else (span, None):
-            entry = await asyncio.to_thread(self._cache.find, _name(url, part))
+            entry = await asyncio.to_thread(cache.find, _name(url, part))
             if entry is not None:
                 return _Found(entry, part is None)
         return None
