@@ -5,6 +5,7 @@ References
 Moore et al., Histochemistry and Cell Biology 2023, doi:10.1007/s00418-023-02209-1.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from elephant.progress import CancelToken, NeverCancelled, cancelled_by
 
 if TYPE_CHECKING:
     import zarr
+
+_LARGEST_SHARD_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +123,7 @@ class OmeZarrReader(Reader):
         folder, attributes = image_of(place)
         images = pyramid_of(place, folder, attributes)
         image = images[level]
-        shape, chunks = image.of_space(image.array.shape), image.of_space(image.array.chunks)
+        shape, chunks = image.of_space(image.array.shape), image.of_space(_blocks(image.array))
         setups = tuple(setups_of(images, level, attributes))
         sizes = [size for size, _ in voxel_sizes_of(images)]
         chosen = choose(setups, setup, path)
@@ -160,6 +163,13 @@ class OmeZarrReader(Reader):
             if digest is not None:
                 return digest
         return super().digest(path, setup, cancel)
+
+
+def _blocks(array: "zarr.Array[Any]") -> tuple[int, ...]:
+    """Return the shape of what is best read at once: whole shards, of which each part costs a look at its index."""
+    shards = array.shards
+    is_small = shards is not None and math.prod(shards) * array.dtype.itemsize <= _LARGEST_SHARD_BYTES
+    return shards if shards is not None and is_small else array.chunks
 
 
 class Timepoint:
