@@ -142,8 +142,9 @@ def nothing_but(*names: str) -> Callable[[Path], None]:
     ("edit", "words"),
     [
         (truncate, "to be a whole zip archive"),
-        (lambda path: path.write_bytes(b""), "to be a whole zip archive"),
-        (lambda path: path.write_bytes(b"II*\0" * 1000), "to be a whole zip archive"),
+        (lambda path: path.write_bytes(b""), "an empty file"),
+        (lambda path: path.write_bytes(b"PK\3\4" * 1000), "to be a whole zip archive"),
+        (lambda path: path.write_bytes(b"\1\0" * 1000), "a file of an unknown format"),
         (encrypt, "m.zarr.zip is encrypted: unpack it with its password"),
         (add("../../etc/cron.d/x"), "to stay within it, got the name '../../etc/cron.d/x'"),
         (add("/etc/passwd"), "to stay within it, got the name '/etc/passwd'"),

@@ -137,13 +137,11 @@ def attributes_of(place: ZarrPlace, folder: str = "") -> dict[str, Any]:
             found = found.get("attributes", {}) if name == "zarr.json" else found
             found = found.get("ome", found)
         except (OSError, ValueError, AttributeError, RecursionError) as error:
-            raise DatasetError(
-                f"{name} of {title} cannot be read ({in_a_line(error)}): copy the movie again"
-            ) from error
+            raise DatasetError(f"{name} of {title} cannot be read ({in_a_line(error)}): {place.advice}") from error
         if not isinstance(found, dict):
-            raise DatasetError(f"expected {name} of {title} to hold attributes: copy the movie again")
+            raise DatasetError(f"expected {name} of {title} to hold attributes: {place.advice}")
         return found
-    raise DatasetError(f"expected {title} to be a Zarr group with attributes: check that it was copied whole")
+    raise DatasetError(f"expected {title} to be a Zarr group with attributes, got none: {place.advice}")
 
 
 def pyramid_of(place: ZarrPlace, folder: str, attributes: Mapping[str, Any]) -> tuple[OmeImage, ...]:
@@ -213,7 +211,7 @@ def open_array(place: ZarrPlace, key: str) -> "zarr.Array[Any]":
         raise
     except Exception as error:  # each store, format and codec raises errors of its own
         raise DatasetError(
-            f"the image {key} of {place.name} cannot be opened ({in_a_line(error)}): copy the movie again"
+            f"the image {key} of {place.name} cannot be opened ({in_a_line(error)}): {place.advice}"
         ) from error
 
 

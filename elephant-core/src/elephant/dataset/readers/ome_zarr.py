@@ -27,7 +27,7 @@ from elephant.dataset.readers.ome_metadata import (
     setups_of,
     voxel_sizes_of,
 )
-from elephant.dataset.readers.zarr_places import ZIP, ZIPS_OF_ZARR, ZarrPlace, place_of
+from elephant.dataset.readers.zarr_places import ZIP, ZIPS_OF_ZARR, ZarrPlace, begins_as_zip, place_of
 from elephant.errors import Cancelled, DatasetError, InvalidInputError, NotFoundError
 from elephant.io.addresses import address_of
 from elephant.progress import CancelToken, NeverCancelled, cancelled_by
@@ -63,10 +63,12 @@ class OmeZarrReader(Reader):
 
         A zip with a name of OME-Zarr is claimed whatever is in it.
         """
-        if path.is_file() and not path.name.lower().endswith((ZIP, *ZIPS_OF_ZARR)):
-            return False
-        if path.is_file() and path.name.lower().endswith(ZIPS_OF_ZARR):
-            return True
+        if path.is_file():
+            name = path.name.lower()
+            if not name.endswith((ZIP, *ZIPS_OF_ZARR)) or not begins_as_zip(path):
+                return False
+            if name.endswith(ZIPS_OF_ZARR):
+                return True
         try:
             found = attributes_of(place_of(path))
         except DatasetError:
@@ -199,7 +201,7 @@ class Timepoint:
             where = ", ".join(f"{s.start}-{s.stop - 1}" for s in region)
             raise DatasetError(
                 f"expected every block of {movie.path.name} to be readable, but timepoint {self._t} is damaged within "
-                f"Z, Y, X = {where} ({in_a_line(error)}): copy the movie again, or export it again"
+                f"Z, Y, X = {where} ({in_a_line(error)}): {movie.place.advice}"
             ) from error
         left = [name for name in movie.array_axes if name in SPACE]
         values = values.transpose([left.index(name) for name in SPACE if name in left])

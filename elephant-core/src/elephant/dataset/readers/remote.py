@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from elephant.dataset.readers.zarr_places import METADATA, ZarrPlace
-from elephant.io.addresses import RemoteRules, address_of, allowed_rules, in_folder, url_of
+from elephant.io.addresses import RemoteRules, address_of, allowed_rules, in_folder, shown, url_of
 from elephant.io.http_objects import (
     LARGEST_METADATA_BYTES,
     Answer,
@@ -213,6 +213,8 @@ class Remote(ZarrPlace):
         Which addresses are allowed, also in other processes.
     """
 
+    advice = "check the address, and ask the owner of the movie"
+
     path: Path
     rules: RemoteRules
 
@@ -233,8 +235,8 @@ class Remote(ZarrPlace):
 
     @property
     def name(self) -> str:
-        """Last part of the address."""
-        return self.path.name
+        """The address."""
+        return shown(self.path)
 
     def read(self, key: str) -> bytes | None:
         """Return the content of a file of metadata as it is now; None if there is no such file."""

@@ -26,6 +26,11 @@ class RemoteStore(Store):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RemoteStore) and other._folder is self._folder
 
+    def __str__(self) -> str:
+        return self._folder.url
+
+    __repr__ = __str__
+
     def __hash__(self) -> int:
         return hash(self._folder.url)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from elephant.errors import DatasetError, reason_of
 from elephant.io.addresses import address_of
@@ -25,13 +25,22 @@ LARGEST_BLOCK_BYTES = 1 << 30
 ZIPS_OF_ZARR = (".ozx", ".zarr.zip")
 ZIP = ".zip"
 _MOST_FILES = 1000
+_BEGINNING = b"PK"
 _IS_ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
 
 
 class ZarrPlace(ABC):
-    """A place that holds a hierarchy of Zarr groups and arrays; keys are paths in it, with ``/``."""
+    """A place that holds a hierarchy of Zarr groups and arrays; keys are paths in it, with ``/``.
+
+    Attributes
+    ----------
+    advice
+        What to do if something is missing or damaged.
+    """
+
+    advice: ClassVar[str] = "copy the movie again, or export it again"
 
     @property
     @abstractmethod
@@ -85,6 +94,15 @@ def place_of(path: Path) -> ZarrPlace:
 
         return Remote.at(path)
     return Zip(path) if path.is_file() else Folder(path)
+
+
+def begins_as_zip(path: Path) -> bool:
+    """Return whether a file begins as a zip archive does, whole or not."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_BEGINNING)) == _BEGINNING
+    except OSError:
+        return False
 
 
 def _check_metadata(size: int) -> None:
