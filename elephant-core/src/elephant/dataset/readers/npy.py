@@ -152,9 +152,9 @@ def _mapped(path: Path) -> NDArray[Any]:
                 )
         # Pickled objects can run any code: they are refused, and a header cannot be larger than NumPy's bound.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except DatasetError:
+    except (DatasetError, MemoryError):
         raise
-    except (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError) as error:
+    except Exception as error:  # a damaged header makes NumPy raise errors of any kind
         words = " ".join(str(error).split())[:200]
         raise DatasetError(
             f"expected {path.name} to hold a whole array of numbers, but it does not ({words}): save it again with "

@@ -91,7 +91,8 @@ def _quiet() -> Iterator[None]:
 def _why_not(path: Path, error: Exception) -> str:
     if not is_tiff(path):
         return f"expected {path.name} to be a TIFF, got {format_of(path)}: export the movie as TIFF, or copy it again"
-    words = " ".join(str(error).split())[:200] or type(error).__name__
+    words = " ".join(str(error).split())[:200]
+    words = words if any(map(str.isalpha, words)) else type(error).__name__
     return f"expected {path.name} to be a TIFF, but it is damaged ({words}): copy it again, or export it again"
 
 
@@ -191,6 +192,20 @@ def _check_codec(page: TiffPage, path: Path) -> None:
         else:
             remedy = "which cannot be read here: open the movie in Fiji, and save it without compression"
         raise DatasetError(f"the images of {path.name} are compressed with {name}, {remedy}") from error
+
+
+def check_end(tif: TiffFile, page: TiffPage, number: int, path: Path) -> None:
+    """Check that the file does not end before a page does.
+
+    Raises
+    ------
+    DatasetError
+        It does.
+    """
+    size = tif.filehandle.size
+    ends = (start + n for start, n in zip(page.dataoffsets, page.databytecounts, strict=False))
+    if any(end > size for end in ends):
+        raise truncated(path, number, size)
 
 
 def segment_bytes(page: TiffPage) -> int:

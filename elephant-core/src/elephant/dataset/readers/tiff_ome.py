@@ -106,8 +106,10 @@ def parse(text: str, path: Path) -> OmeDocument:
     DatasetError
         It is damaged, or makes no sense.
     """
-    if len(text) > MOST_XML_BYTES or "<!DOCTYPE" in text:
-        raise _wrong(path, f"XML of {len(text) >> 20} MiB, or with a document type")
+    if len(text) > MOST_XML_BYTES:
+        raise _wrong(path, f"XML of {len(text) >> 20} MiB")
+    if "<!DOCTYPE" in text:
+        raise _wrong(path, "XML with a document type")
     document = OmeDocument()
     try:
         for element in _elements(text):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.dataset.readers.tiff_files import opened, page_at, page_offsets
+from elephant.dataset.readers.tiff_files import check_end, opened, page_at, page_offsets
 from elephant.dataset.readers.tiff_ome import COMPANION, MOST_XML_BYTES, OmeDocument, OmeImage, parse
 from elephant.dataset.readers.tiff_stacks import MISSING, Page, Stack
 from elephant.errors import DatasetError, NotFoundError, reason_of
@@ -116,7 +116,9 @@ def _stack(image: OmeImage, files: dict[str | None, _File], path: Path, cancel: 
             f"{f': {missing[0]} is missing, copy it beside it' if missing else ': export it again'}"
         )
     cancel.check()
-    first = tuple(present[0])
+    first, last = tuple(present[0]), tuple(present[-1])
+    with opened(paths[numbers[last]]) as tif:
+        check_end(tif, page_at(tif, int(places[last])), len(present), paths[numbers[last]])
     with opened(paths[numbers[first]]) as tif:
         page = Page.of(tif, page_at(tif, int(places[first])), paths[numbers[first]])
     return Stack(

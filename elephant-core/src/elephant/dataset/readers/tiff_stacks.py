@@ -11,6 +11,7 @@ from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 from elephant.dataset.readers.axes import LEADING, leading_axes
 from elephant.dataset.readers.tiff_files import (
+    check_end,
     check_readable,
     page_at,
     page_offsets,
@@ -172,6 +173,8 @@ def _of_series(tif: TiffFile, series: TiffPageSeries, path: Path, axes: str | No
     page = Page.of(tif, series.keyframe, path)
     letters = leading_axes(found, sizes, axes, path, unknown)
     places, is_raw = _places(tif, series, math.prod(sizes), page, path)
+    if not is_raw:
+        check_end(tif, page_at(tif, int(places[-1])), len(places), path)
     if series.kind == "imagej":
         meta = dict(tif.imagej_metadata or {})
     else:
