@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
+import tifffile
 
 from core.cli.shell import Shell
 from core.dataset.bdv import ramp, write_movie
@@ -123,8 +124,8 @@ def test_the_server_takes_a_movie_in_the_folder_of_a_dataset(installed: Callable
     variables = values | {"PYTHONPATH": str(installed("elephant-npy"))}
     server = RunningServer.start(tmp_path, values, variables=variables, module="elephant_server.embedded")
 
-    def generate() -> requests.Response:
-        return requests.post(f"{server.base_url}dataset/generate", json={"dataset_name": "m"}, timeout=60)
+    def generate(name: str = "m") -> requests.Response:
+        return requests.post(f"{server.base_url}dataset/generate", json={"dataset_name": name}, timeout=60)
 
     try:
         server.wait_until_serving()
@@ -136,6 +137,18 @@ def test_the_server_takes_a_movie_in_the_folder_of_a_dataset(installed: Callable
         assert source is not None
         assert (source.movie, source.reader) == ("movie.npy", "npy")
         (folder / "movie.npy").write_bytes(b"nothing")
+        series = folder.with_name("series")
+        series.mkdir()
+        for t, image in enumerate(MOVIE):
+            tifffile.imwrite(series / f"t{t}.tif", image, metadata=None, photometric="minisblack")
+        assert generate("series").json() == {"completed": True}
+        np.testing.assert_array_equal(images_of(series), MOVIE)
+        (series / "another.tif").write_bytes((series / "t0.tif").read_bytes())
+        several = generate("series")
+        assert several.status_code == 400
+        assert (
+            "expected one movie in the folder series, got 4, such as another.tif and t0.tif" in several.json()["error"]
+        )
         refused = generate()
         assert refused.status_code == 400
         assert "movie.npy is no array of numbers, or not whole" in refused.json()["error"]

@@ -19,10 +19,12 @@ from elephant.words import counted
 if TYPE_CHECKING:
     from elephant.dataset import Dataset
 
+_OTHER_MOVIES = (".xml", ".tif", ".tiff", ".companion.ome", ".npy")
 _HELP = """Make a dataset from a movie.
 
 MOVIE is an .h5 file of BigDataViewer, the master file of a split one, or its .xml, a folder, zip or address of
-OME-Zarr, or a file of a format for which a package adds a reader. The .xml beside an .h5 says which sources and
+OME-Zarr, a TIFF, a folder or pattern of TIFF files with a timepoint each, an .npy, or a file of a format for which a
+package adds a reader. The .xml beside an .h5 says which sources and
 timepoints there are; the channels of OME-Zarr are its sources. DATASET is the folder to make, or a name below the
 workspace. Labels and predictions start empty. An interrupted conversion leaves the previous dataset unchanged.
 
@@ -33,6 +35,8 @@ Examples:
   elephant convert movie.xml movie --setup 1
   elephant convert movie.ome.zarr movie --channel GFP --level 1
   elephant convert https://example.org/movie.ome.zarr movie --level 2
+  elephant convert 'movie/t{t:03d}_c{c}.tif' movie --channel 1
+  elephant convert stack.tif movie --axes TZYX
   elephant convert movie.h5 movie --t-start 10 --t-end 19
   elephant convert movie.ome.zarr movie --weights 0.7,0.3
   elephant convert movie.h5 movie --voxel-size 0.4 0.4 2 --unit micrometer
@@ -85,7 +89,7 @@ def _other_than_movies(folder: Path, movie: Path) -> str | None:
         return None
     # Names with a dot are those of locks and of what was interrupted, or of the system.
     others = (path.name for path in folder.iterdir() if not path.name.startswith(".") and path != movie)
-    return min((name for name in others if not name.lower().endswith((*SUFFIXES, ".xml"))), default=None)
+    return min((name for name in others if not name.lower().endswith((*SUFFIXES, *_OTHER_MOVIES))), default=None)
 
 
 def params_of_movie() -> list[click.Parameter]:
