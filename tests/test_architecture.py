@@ -36,7 +36,7 @@ CORE_ORDER: list[set[str]] = [
 APP_ORDER: list[set[str]] = [
     {"errors", "settings", "device_memory", "publishing"},
     {"rabbitmq"},
-    {"uploads"},
+    {"uploads", "movies"},
     {"schemas"},
     {"jobs", "client"},
     {"feed"},

@@ -1,11 +1,11 @@
-"""The page in the browser, and the cheap, read-only views that it is fed from: one module a resource."""
+"""The page in the browser, and the cheap views that it is fed from: one module a resource."""
 
 from flask import Flask
 
-from elephant_server.dashboard import datasets, models, page, spots, status
+from elephant_server.dashboard import datasets, models, movies, page, spots, status
 
 
 def register(app: Flask) -> None:
     """Add the page and its views to an application."""
-    for module in (page, status, datasets, spots, models):
+    for module in (page, status, datasets, movies, spots, models):
         app.register_blueprint(module.blueprint)

@@ -56,6 +56,7 @@ def get_dataset() -> Response:
         unit=unit,
         spots=said,
         made_from="" if source is None else source.title,
+        in_place=source is not None and source.in_place,
         notice=describe_change(folder),
         blank_timepoints=list(source.blank_timepoints) if source else [],
     )
@@ -86,7 +87,7 @@ def get_plane() -> Response:
     query = read_query(PlaneQuery)
     plane = read_plane(asked_dataset(query), query)
     step = -(-max(plane.shape[:2]) // query.most)
-    return _answer(np.ascontiguousarray(plane[::step, ::step]), step)
+    return answer_plane(np.ascontiguousarray(plane[::step, ::step]), step)
 
 
 def read_plane(dataset: Dataset, query: PlaneQuery) -> NDArray[np.uint8 | np.uint16]:
@@ -131,7 +132,8 @@ def plane_box(shape: tuple[int, ...], axis: Axis, index: int) -> Box:
     return Box(origin, tuple(1 if i == across else size for i, size in enumerate(shape)))
 
 
-def _answer(plane: NDArray[np.uint8 | np.uint16], step: int) -> Response:
+def answer_plane(plane: NDArray[np.uint8 | np.uint16], step: int) -> Response:
+    """Return the answer that holds a plane, of which every `step`-th voxel was taken."""
     content = plane.astype(plane.dtype.newbyteorder("<"), copy=False).tobytes()
     response = Response(content, mimetype="application/octet-stream")
     response.headers["X-Plane-Shape"] = ",".join(map(str, plane.shape))

@@ -38,6 +38,7 @@ class WorkerContext:
     job_store: JobStore
     messages: Messages
     feed_publisher: JobFeed
+    movie_folders: tuple[Path, ...] = ()
 
 
 def make_context(settings: Settings, job_store: JobStore, messages: Messages, feed_publisher: JobFeed) -> WorkerContext:
@@ -63,6 +64,7 @@ def make_context(settings: Settings, job_store: JobStore, messages: Messages, fe
         job_store=job_store,
         messages=messages,
         feed_publisher=feed_publisher,
+        movie_folders=settings.movie_folders,
     )
 
 

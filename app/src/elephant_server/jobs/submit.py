@@ -14,7 +14,7 @@ from elephant_server.errors import AlreadyRunningError, UnavailableError
 from elephant_server.jobs.records import Access, JobKind, claim
 from elephant_server.jobs.store import JobStore
 from elephant_server.schemas.common import CHECKED, Body
-from elephant_server.schemas.dataset import CtcBody, DatasetGenerateBody
+from elephant_server.schemas.dataset import CtcBody, DatasetGenerateBody, DatasetMakeBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
 
@@ -92,6 +92,7 @@ FLOW_TRAIN = Task("elephant.flow_train", FlowTrainBody, JobKind.TRAINING)
 FLOW_UPDATE = Task("elephant.flow_update", FlowUpdateBody, access=Access.LABELS)
 FLOW_RESET = Task("elephant.flow_reset", FlowResetBody, JobKind.TRAINING)
 DATASET_GENERATE = Task("elephant.dataset_generate", DatasetGenerateBody, access=Access.ALL)
+DATASET_MAKE = Task("elephant.dataset_make", DatasetMakeBody, access=Access.ALL)
 CTC_EXPORT = Task("elephant.ctc_export", CtcBody)
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from elephant.dataset import Dataset, convert, find_movie
+from elephant.dataset import Dataset, add, convert, find_movie
+from elephant.dataset.adding import relink
+from elephant.dataset.layout import IMAGES
 from elephant.dataset.summary import image_version
-from elephant.errors import Cancelled, NotFoundError, reason_of
+from elephant.errors import Cancelled, InvalidInputError, NotFoundError, reason_of
 from elephant.io.paths import resolve_inside
 from elephant.methods.base import AnyMethod
 from elephant.methods.detection import DETECTION
@@ -40,8 +42,9 @@ from elephant_server.jobs.progress import (
     training_reporter,
 )
 from elephant_server.jobs.submit import Message, Task
+from elephant_server.movies import MoviePlaces
 from elephant_server.schemas.common import ModelBody
-from elephant_server.schemas.dataset import CtcBody, DatasetGenerateBody
+from elephant_server.schemas.dataset import CtcBody, DatasetGenerateBody, DatasetMakeBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.uploads import discard_upload, passing_place, uploaded_model
@@ -159,6 +162,27 @@ def dataset_generate(context: WorkerContext, body: DatasetGenerateBody, control:
     return {}
 
 
+def dataset_make(context: WorkerContext, body: DatasetMakeBody, control: JobControl) -> dict[str, Any]:
+    """Make a dataset from a movie that the dashboard lists: a copy, or one that reads its images in place."""
+    folder, params = resolve_inside(context.datasets, body.dataset_name), body.conversion()
+    places = MoviePlaces(context.datasets, context.movie_folders)
+    movie = places.resolve(body.folder, body.movie)
+    places.inspect(movie, params.setup, control, fill_gaps=params.fill_gaps)
+    if body.in_place and not body.overwrite and relink(movie, folder, params, control):
+        return {}
+    if (folder / IMAGES).exists() and not body.overwrite:
+        raise InvalidInputError(
+            f"there is already a dataset {body.dataset_name}, whose labels would be lost: choose another name, or let "
+            "it be replaced"
+        )
+    if body.in_place:
+        add(movie, folder, params, control)
+    else:
+        reporter = DashboardProgress(context.feed_publisher, control.job_id, NoReporter())
+        convert(movie, folder, params, reporter, control)
+    return {}
+
+
 def ctc_export(context: WorkerContext, body: CtcBody, control: JobControl, file: str) -> dict[str, Any]:
     """Write masks into the file that is there for them, and tell after each one how much of it there is."""
     from elephant.export.ctc import export_ctc  # noqa: PLC0415 - its import takes as long as that of half the server
@@ -218,6 +242,7 @@ TASKS = MappingProxyType(
             Handler(submit.FLOW_UPDATE, partial(update, FLOW)),
             Handler(submit.FLOW_RESET, partial(reset, FLOW)),
             Handler(submit.DATASET_GENERATE, dataset_generate),
+            Handler(submit.DATASET_MAKE, dataset_make),
             Handler(submit.CTC_EXPORT, ctc_export),
         )
     }

@@ -46,6 +46,20 @@ class PlaneQuery(DatasetQuery):
     )
 
 
+class MovieQuery(Query):
+    """A source of a movie."""
+
+    folder: str = Field("", max_length=4096, description="folder of the movie, as listed")
+    movie: str = Field(min_length=1, max_length=1000, description="name of the movie in the folder, as listed")
+    source: int | None = Field(None, ge=0, le=2**31 - 1, description="number of the source; by default the first")
+
+
+class PreviewQuery(MovieQuery):
+    """A preview of a source."""
+
+    most: int = Field(160, ge=16, le=512, description="longest edge in pixels")
+
+
 class SpotsQuery(DatasetQuery):
     """Spots in the kept probabilities of a timepoint."""
 
@@ -141,7 +155,53 @@ class DatasetAnswer(BaseModel):
     blank_timepoints: list[int] = Field(description="timepoints without an image in the movie")
     version: str = Field(description="changes when the image is made again")
     made_from: str = Field(description="the movie and its source, in words; empty if unknown")
+    in_place: bool = Field(description="images are read from the movie, of which the dataset holds no copy")
     notice: str = Field(description="how the dataset differs from its movie, in words; empty if it does not")
+
+
+class MoviePlace(BaseModel):
+    """Where a movie lies."""
+
+    folder: str = Field(description="empty for the folder of the datasets, otherwise its path")
+    movie: str = Field(description="name in the folder")
+
+
+class MoviesAnswer(BaseModel):
+    """The movies that datasets can be made from."""
+
+    movies: list[MoviePlace]
+    folders: list[str] = Field(description="the folders that the settings allow")
+    is_complete: bool = Field(description="false: there are more, or looking for them took too long")
+
+
+class SourceAnswer(BaseModel):
+    """A source of a movie."""
+
+    id: int = Field(description="its number")
+    name: str = Field(description="such as that of its channel; may be empty")
+    shape: list[int] | None = Field(description="Z, Y, X, in voxels; none if unknown")
+    voxel_size: list[float] | None = Field(description="Z, Y, X; none if unknown")
+    unit: str = Field(description="unit of the voxel size; empty if unknown")
+
+
+class LevelAnswer(BaseModel):
+    """A resolution of a source."""
+
+    shape: list[int] = Field(description="Z, Y, X, in voxels")
+    voxel_size: list[float] | None = Field(description="Z, Y, X; none if unknown")
+
+
+class MovieAnswer(BaseModel):
+    """A movie, and one of its sources in detail."""
+
+    sources: list[SourceAnswer]
+    source: int = Field(description="number of the source that the rest is about")
+    levels: list[LevelAnswer] = Field(description="at least full resolution, which is first")
+    n_timepoints: int
+    dtype: str
+    blank_timepoints: list[int] = Field(description="timepoints without an image")
+    needs_filling: bool = Field(description="some of these are not listed as missing by the movie itself")
+    can_be_in_place: bool = Field(description="whether its images can be read in place")
 
 
 class VersionAnswer(BaseModel):

@@ -68,6 +68,27 @@ class DatasetGenerateBody(Body):
         )
 
 
+class DatasetMakeBody(Body):
+    """``dashboard/api/make``: make a dataset from a movie of the list."""
+
+    dataset_name: Name = Field(description="dataset, below workspace/datasets")
+    folder: str = Field("", max_length=4096, description="folder of the movie, as listed")
+    movie: Name = Field(description="name of the movie in the folder, as listed")
+    in_place: bool = Field(False, description="read images from the movie, and copy none")
+    overwrite: bool = Field(False, description="replace a dataset of this name, with its labels")
+    is_2d: bool = parameter(ConversionParams, "is_2d")
+    setup: int | None = parameter(ConversionParams, "setup")
+    level: int = parameter(ConversionParams, "level")
+    t_start: int | None = parameter(ConversionParams, "t_start")
+    t_end: int | None = parameter(ConversionParams, "t_end")
+    fill_gaps: bool = parameter(ConversionParams, "fill_gaps")
+
+    def conversion(self) -> ConversionParams:
+        """Return what is made of the movie."""
+        names = ("is_2d", "setup", "level", "t_start", "t_end", "fill_gaps")
+        return ConversionParams(**{name: getattr(self, name) for name in names})
+
+
 class UploadForm(Body):
     """``upload/image``: a step of the upload of a movie."""
 

@@ -84,8 +84,13 @@ class FolderSettings(ClusterSettings):
 
 
 class MovieSettings(FolderSettings):
-    """Movies on other machines, of which a part is kept."""
+    """Movies outside of the workspace: in other folders, and on other machines."""
 
+    movies: str = Field(
+        "",
+        description="Folders, besides those of the datasets, whose movies the dashboard offers to make datasets from, "
+        "separated by commas. Who may use the server may see their images.",
+    )
     allow_remote_sources: bool = Field(
         False,
         description="Whether datasets may be made from, and read, OME-Zarr movies at addresses (https://, http://, "
@@ -99,6 +104,18 @@ class MovieSettings(FolderSettings):
         "workspace; what was not used for longest is removed first. 0 keeps nothing.",
     )
     s3_endpoint: str = Field(AWS, description="Address of the server that holds the buckets of `s3://`.")
+
+    @field_validator("movies")
+    @classmethod
+    def _make_movies_absolute(cls, text: str) -> str:
+        """Fix relative folders to where the server was started."""
+        names = filter(None, (part.strip() for part in text.split(",")))
+        return ",".join(str(absolute(Path(name))) for name in names)
+
+    @property
+    def movie_folders(self) -> tuple[Path, ...]:
+        """The folders of :attr:`movies`."""
+        return tuple(map(Path, filter(None, self.movies.split(","))))
 
     @field_validator("s3_endpoint")
     @classmethod

@@ -111,9 +111,9 @@ class InstalledReader:
         PluginError
             The reader failed, or returned something invalid.
         """
-        reader = self._reader(path, setup, cancel, fill_gaps=fill_gaps, axes=axes)
+        reader = self.inspect(path, setup, cancel, fill_gaps=fill_gaps, axes=axes)
         if level:
-            reader = self._at_level(reader, level)
+            reader = self.at_level(reader, level)
         if reader.dtype not in DTYPES:
             raise DatasetError(
                 f"expected images of {path.name} to be {', '.join(DTYPES)}, got {reader.dtype}: convert the movie to "
@@ -125,12 +125,19 @@ class InstalledReader:
 
     def _setups(self, path: Path, params: ConversionParams, cancel: CancelToken) -> list[ViewSetup]:
         """Return the sources of a movie in the order of their numbers."""
-        reader = self._reader(path, None, cancel, fill_gaps=True, axes=params.axes)
+        reader = self.inspect(path, None, cancel, fill_gaps=True, axes=params.axes)
         return sorted((reader.setup, *reader.others), key=attrgetter("id"))
 
-    def _reader(
-        self, path: Path, setup: int | None, cancel: CancelToken, *, fill_gaps: bool, axes: str | None
+    def inspect(
+        self, path: Path, setup: int | None, cancel: CancelToken, *, fill_gaps: bool, axes: str | None = None
     ) -> Reader:
+        """Return the reader of a movie at full resolution, whether or not a timepoint fits into memory.
+
+        Raises
+        ------
+        InvalidInputError, NotFoundError, DatasetError, PluginError
+            As for :meth:`open`.
+        """
         if axes is not None and not self.kind.takes_axes:
             raise InvalidInputError(
                 f"expected no `axes` for {path.name}, got {axes}: the reader {self.plugin.name} has them from the file"
@@ -143,7 +150,14 @@ class InstalledReader:
             _check(reader, self.kind, level=0)
         return reader
 
-    def _at_level(self, reader: Reader, level: int) -> Reader:
+    def at_level(self, reader: Reader, level: int) -> Reader:
+        """Return the reader of another resolution.
+
+        Raises
+        ------
+        InvalidInputError, DatasetError, PluginError
+            As for :meth:`open`.
+        """
         if level >= len(reader.levels):
             raise InvalidInputError(
                 f"expected `level` to be a resolution of {reader.path.name}, got {level}: it has "
