@@ -165,6 +165,15 @@ def test_a_level_of_the_pyramid_is_taken(tmp_path: Path) -> None:
         make(path, tmp_path / "other", level=2)
 
 
+def test_the_interval_is_in_seconds(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.zarr", values())
+    assert OmeZarrReader.open(path).interval is None, "its unit is missing"
+    axes = axes_of("tczyx")
+    axes[0]["unit"] = "minute"
+    path = write(tmp_path / "m.zarr", values(), multiscale={"axes": axes})
+    assert OmeZarrReader.open(path).interval == 3600.0
+
+
 def test_what_is_not_known_of_full_resolution_is_not_known_of_a_level(tmp_path: Path) -> None:
     levels = [
         {"path": str(n), "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1, 1, n + 1]}]}

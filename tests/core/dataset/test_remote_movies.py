@@ -385,6 +385,16 @@ def test_private_addresses_are_for_who_may_use_them(site: Site) -> None:
         OmeZarrReader.open(at(site))
 
 
+def test_the_administrators_store_may_be_private(site: Site) -> None:
+    image = values()
+    write(site.folder / "bucket" / "m.zarr", image, **ONE_BLOCK)
+    use_rules(replace(RULES, trusts_named_hosts=False, s3_endpoint=site.url))
+    np.testing.assert_array_equal(read(Path("s3://bucket/m.zarr")), image[:, 0])
+    use_rules(replace(RULES, trusts_named_hosts=False, s3_endpoint=f"{site.url}0"))
+    with pytest.raises(InvalidInputError, match="which belongs to this machine"):
+        OmeZarrReader.open(Path(f"{site.url}/bucket/m.zarr"))
+
+
 def test_redirects_are_judged_like_addresses(site: Site, tmp_path: Path) -> None:
     image = values()
     write(site.folder / "moved.zarr", image, **ONE_BLOCK)

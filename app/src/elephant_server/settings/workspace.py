@@ -103,7 +103,9 @@ class MovieSettings(FolderSettings):
         description="Limit, in GiB, for what was read of such movies and is kept in the folder `.cache` of the "
         "workspace; what was not used for longest is removed first. 0 keeps nothing.",
     )
-    s3_endpoint: str = Field(AWS, description="Address of the server that holds the buckets of `s3://`.")
+    s3_endpoint: str = Field(
+        AWS, description="Address of the server that holds the buckets of `s3://`; it may be one of the own network."
+    )
 
     @field_validator("movies")
     @classmethod

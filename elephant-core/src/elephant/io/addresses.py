@@ -39,7 +39,7 @@ class RemoteRules:
     cache_bytes
         Limit for its size; 0 keeps nothing.
     s3_endpoint
-        Address of the server that holds the buckets of ``s3://``.
+        Address of the server that holds the buckets of ``s3://``; one that was chosen may be private.
     silence_s
         Seconds without an answer after which a request has failed.
     """

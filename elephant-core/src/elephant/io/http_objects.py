@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from elephant.errors import DatasetError, InvalidInputError
-from elephant.io.addresses import RemoteRules, allowed_rules, url_of
+from elephant.io.addresses import AWS, RemoteRules, allowed_rules, url_of
 from elephant.io.download import is_public
 from elephant.progress import CancelToken, current_token
 from elephant.words import in_bytes
@@ -151,9 +151,12 @@ class _Request:
 
     def is_free(self, place: str) -> bool:
         """Return whether an address may be one of this machine or its network."""
-        if self.rules.allow_private or not self.rules.trusts_named_hosts:
-            return self.rules.allow_private
-        return place == self.url or urlsplit(place).hostname == urlsplit(self.url).hostname
+        rules = self.rules
+        if rules.allow_private or (rules.trusts_named_hosts and place == self.url):
+            return True
+        if rules.s3_endpoint != AWS and place.startswith(f"{rules.s3_endpoint.rstrip('/')}/"):
+            return True  # the administrator chose it
+        return rules.trusts_named_hosts and urlsplit(place).hostname == urlsplit(self.url).hostname
 
 
 async def _followed(request: _Request) -> Answer:
@@ -396,7 +399,7 @@ def waited_for(work: Coroutine[Any, Any, T], cancel: CancelToken) -> T:
 
 _STAMP_S = 10.0
 _MOST_SEEN = 256
-_seen: dict[str, tuple[float, "Seen | RemoteError | None"]] = {}
+_seen: dict[tuple[str, RemoteRules], tuple[float, "Seen | RemoteError | None"]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,20 +431,19 @@ def seen_object(address: str) -> Seen | None:
     RemoteError, InvalidInputError
         It cannot be read, or must not.
     """
-    now = time.monotonic()
-    before = _seen.get(address)
+    now, key = time.monotonic(), (address, allowed_rules(address))
+    before = _seen.get(key)
     if before is None or now - before[0] > _STAMP_S:
-        before = (now, _look_at(address))
+        before = (now, _look_at(*key))
         if len(_seen) >= _MOST_SEEN:
             _seen.clear()
-        _seen[address] = before
+        _seen[key] = before
     if isinstance(before[1], RemoteError):  # what waits for a server that is away need not wait for it twice
         raise before[1]
     return before[1]
 
 
-def _look_at(address: str) -> "Seen | RemoteError | None":
-    rules = allowed_rules(address)
+def _look_at(address: str, rules: RemoteRules) -> "Seen | RemoteError | None":
     check_installed()
     url = url_of(address, rules.s3_endpoint)
     try:

@@ -34,6 +34,8 @@ _METRES = {
     "angstrom": 1e-10, "nanometer": 1e-9, "micrometer": 1e-6, "micron": 1e-6, "millimeter": 1e-3, "centimeter": 1e-2,
     "meter": 1.0,
 }  # fmt: skip
+_SECONDS = {"nanosecond": 1e-9, "microsecond": 1e-6, "millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0,
+            "day": 86400.0}  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -301,6 +303,15 @@ def _voxel_size(image: OmeImage) -> tuple[VoxelSize | None, str]:
     is_set = bool(unit) or set(lengths) != {1.0}  # without a unit, what is written where nothing is known
     is_possible = all(math.isfinite(edge) and edge > 0 for edge in lengths)
     return (VoxelSize(*lengths), unit) if is_set and is_possible else (None, "")
+
+
+def interval_of(image: OmeImage) -> float | None:
+    """Return the seconds between timepoints; None if they are not known."""
+    for n, axis in enumerate(image.axes):
+        if axis.name == "t" and image.scale is not None:
+            seconds = image.scale[n] * _SECONDS.get((axis.unit or "").lower(), math.nan)
+            return seconds if math.isfinite(seconds) and seconds > 0 else None
+    return None
 
 
 def in_a_line(error: BaseException) -> str:

@@ -22,6 +22,7 @@ from elephant.dataset.readers.ome_metadata import (
     attributes_of,
     image_of,
     in_a_line,
+    interval_of,
     open_array,
     pyramid_of,
     setups_of,
@@ -50,12 +51,15 @@ class OmeZarrReader(Reader):
         The keys of the array that is read, and of that of full resolution, within the movie.
     array_axes
         Names of the array's axes in their order, of t, c, z, y and x.
+    interval
+        Seconds between timepoints; None if not known.
     """
 
     place: ZarrPlace
     image: str
     full: str
     array_axes: str
+    interval: float | None = None
 
     @classmethod
     def claims(cls, path: Path) -> bool:
@@ -145,6 +149,7 @@ class OmeZarrReader(Reader):
                 Level(each.of_space(each.array.shape), size) for each, size in zip(images, sizes, strict=True)
             ),
             level=level,
+            interval=interval_of(image),
         )
 
     @contextmanager
