@@ -23,7 +23,7 @@ from elephant.dataset import conversion as conversion_module
 from elephant.dataset.readers import reader_of_movie, remote
 from elephant.dataset.readers.ome_zarr import OmeZarrReader
 from elephant.errors import Cancelled, DatasetError, InvalidInputError
-from elephant.io import http_objects
+from elephant.io import http_objects, object_stamps
 from elephant.io.addresses import RemoteRules, address_of, url_of, use_rules
 from elephant.progress import NeverCancelled, cancelled_by
 
@@ -178,7 +178,7 @@ def test_a_shard_of_two_versions_is_an_error(site: Site) -> None:
 
 
 def test_a_change_of_the_source_is_noticed(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_objects, "_STAMP_S", -1.0)
+    monkeypatch.setattr(object_stamps, "_STAMP_S", -1.0)
     path = write(site.folder / "m.ome.zarr", values(), **ONE_BLOCK)
     make(at(site), tmp_path / "dataset")
     source = DatasetSource.read(tmp_path / "dataset")
@@ -465,7 +465,7 @@ def test_of_several_series_one_is_to_be_chosen(site: Site) -> None:
 def test_a_dataset_reads_its_images_from_an_address(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_objects, "_STAMP_S", -1.0)
+    monkeypatch.setattr(object_stamps, "_STAMP_S", -1.0)
     with_cache(tmp_path)
     image = values()
     path = write(site.folder / "m.ome.zarr", image, **SHARDED)

@@ -16,7 +16,7 @@ from core.workflows.test_read_in_place import SHAPE, AfterStep
 from elephant.config import ConversionParams
 from elephant.dataset import Dataset, add
 from elephant.errors import DatasetError
-from elephant.io import http_objects
+from elephant.io import http_objects, object_stamps
 from elephant.io.addresses import RemoteRules, use_rules
 from elephant.methods.work import ModelWork
 from elephant.models.ensemble import ModelCache
@@ -27,7 +27,7 @@ from elephant.types import Spot
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr(http_objects, "_STAMP_S", -1.0)  # looked at after each read
+    monkeypatch.setattr(object_stamps, "_STAMP_S", -1.0)  # looked at after each read
     monkeypatch.setattr(http_objects, "_PAUSES_S", (0.0, 0.0, 0.0))
     use_rules(RemoteRules(cache=tmp_path / "cache"))
     (tmp_path / "site").mkdir()

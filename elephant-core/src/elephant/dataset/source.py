@@ -26,7 +26,7 @@ from elephant.config import Voxel
 from elephant.dataset.layout import grow, regions
 from elephant.errors import ElephantError
 from elephant.io.addresses import address_of
-from elephant.io.http_objects import seen_object
+from elephant.io.object_stamps import seen_object
 from elephant.types import Shape, VoxelSize
 
 SOURCE_FILE = "source.json"

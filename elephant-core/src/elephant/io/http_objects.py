@@ -1,36 +1,23 @@
 """Reading objects (files, or parts of them) from other machines over http(s), many at a time.
 
-The rules of :mod:`elephant.io.download` hold for each connection: the address to which a name leads is judged in the
-moment of connecting to it, also after a redirect. Nothing of the environment is used, neither proxies nor credentials.
-An object is missing only where the server says so (404); whatever else goes wrong is an error, after a few tries.
+Each connection is judged, also after a redirect. An object is missing only where the server says so (404); whatever
+else goes wrong is an error, after a few tries.
 """
 
 import asyncio
-import atexit
-import hashlib
-import ipaddress
-import os
-import socket
-import threading
-import time
-from collections.abc import Coroutine
-from concurrent.futures import Future, wait
 from contextlib import suppress
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from elephant.errors import DatasetError, InvalidInputError
-from elephant.io.addresses import AWS, RemoteRules, allowed_rules, url_of
-from elephant.io.download import is_public
-from elephant.progress import CancelToken, current_token
+from elephant.io.addresses import AWS, RemoteRules
+from elephant.io.connections import connections, refused_addresses
 from elephant.words import in_bytes
 
 if TYPE_CHECKING:
     import aiohttp
 
-INSTALL = 'pip install "elephant-core[remote]"'
 LARGEST_METADATA_BYTES = 64 << 20
 LARGEST_OBJECT_BYTES = (1 << 30) + (64 << 20)
 _MOST_REDIRECTS = 5
@@ -38,13 +25,9 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PAUSES_S = (0.2, 0.6, 1.5)  # before each further try
 _LONGEST_S = 30.0  # for an answer to begin and a small object to arrive
 _SLOWEST = 64 << 10  # bytes a second after that
-_MOST_CONNECTIONS = 16
-_POLL_S = 0.1
 _WHOLE, _PART, _SAME, _MISSING = 200, 206, 304, 404
 _FORBIDDEN = (401, 403)
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
-
-T = TypeVar("T")
 
 
 class RemoteError(DatasetError):
@@ -183,9 +166,9 @@ async def _answer_of(request: _Request, place: str) -> Answer | str:
 
     silence = request.rules.silence_s
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=silence, sock_read=silence)
-    session = _running().session(is_free=request.is_free(place))
+    session = connections().session(is_free=request.is_free(place))
     refused: list[str] = []
-    token = _refused_addresses.set(refused)
+    token = refused_addresses.set(refused)
     try:
         async with asyncio.timeout(_LONGEST_S) as limit:
             async with session.get(
@@ -204,7 +187,7 @@ async def _answer_of(request: _Request, place: str) -> Answer | str:
             ) from error
         raise _TryAgainError(_reason(error)) from error
     finally:
-        _refused_addresses.reset(token)
+        refused_addresses.reset(token)
 
 
 def _following(answer: "aiohttp.ClientResponse", place: str) -> str | None:
@@ -288,169 +271,3 @@ def _too_large(request: _Request, size: int) -> RemoteError:
 
 def _reason(error: BaseException) -> str:
     return " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())[:200]
-
-
-# The addresses that were refused during a request; they get lost among what its tries raise.
-_refused_addresses: ContextVar[list[str] | None] = ContextVar("refused addresses", default=None)
-
-
-def _public_socket(info: tuple[Any, ...]) -> socket.socket:
-    """Make a socket for an address, which is judged."""
-    family, kind, protocol, _, place = info
-    text = str(place[0]).split("%")[0]
-    if not is_public(ipaddress.ip_address(text)):
-        refused = _refused_addresses.get()
-        if refused is not None:
-            refused.append(text)
-        raise OSError(f"{text} is not public")
-    return socket.socket(family, kind, protocol)
-
-
-class _Sessions:
-    """The event loop in which all requests of a process run, and its connections."""
-
-    def __init__(self) -> None:
-        self.process = os.getpid()
-        self.loop = asyncio.new_event_loop()
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
-        threading.Thread(target=self.loop.run_forever, name="remote", daemon=True).start()
-
-    def session(self, *, is_free: bool) -> "aiohttp.ClientSession":
-        """Return the connections to all addresses, or to public ones."""
-        import aiohttp  # noqa: PLC0415
-
-        if is_free not in self._sessions:
-            connector = aiohttp.TCPConnector(
-                limit=2 * _MOST_CONNECTIONS,
-                limit_per_host=_MOST_CONNECTIONS,
-                socket_factory=None if is_free else _public_socket,
-            )
-            self._sessions[is_free] = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-                headers={"User-Agent": "elephant", "Accept": "*/*"},
-                read_bufsize=1 << 20,
-            )
-        return self._sessions[is_free]
-
-    def close(self) -> None:
-        """Close the connections, so that none is reported as left open at the end of the process."""
-
-        async def close() -> None:
-            for session in self._sessions.values():
-                await session.close()
-
-        if self.process == os.getpid():
-            with suppress(Exception):
-                asyncio.run_coroutine_threadsafe(close(), self.loop).result(timeout=1)
-
-
-_lock = threading.Lock()
-_sessions: _Sessions | None = None
-
-
-def _running() -> _Sessions:
-    """Return the loop of this process; a process that was forked makes its own."""
-    global _sessions  # noqa: PLW0603 - as long as the process
-    with _lock:
-        if _sessions is None or _sessions.process != os.getpid():
-            _sessions = _Sessions()
-            atexit.register(_sessions.close)
-        return _sessions
-
-
-def check_installed() -> None:
-    """Check that the packages for other machines are there.
-
-    Raises
-    ------
-    InvalidInputError
-        They are not.
-    """
-    try:
-        import aiohttp  # noqa: F401, PLC0415
-    except ImportError as error:
-        raise InvalidInputError(
-            f"movies on other machines need the package aiohttp, which is not installed: run {INSTALL}"
-        ) from error
-
-
-def waited_for(work: Coroutine[Any, Any, T], cancel: CancelToken) -> T:
-    """Run a coroutine in the loop of this process, and return its result.
-
-    Parameters
-    ----------
-    work
-        What to run.
-    cancel
-        Asked several times a second; what is under way is then dropped.
-    """
-    future: Future[T] = asyncio.run_coroutine_threadsafe(work, _running().loop)
-    try:
-        while not wait([future], _POLL_S).done:
-            cancel.check()
-    except BaseException:
-        future.cancel()
-        raise
-    return future.result()
-
-
-_STAMP_S = 10.0
-_MOST_SEEN = 256
-_seen: dict[tuple[str, RemoteRules], tuple[float, "Seen | RemoteError | None"]] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What reveals a change of an object.
-
-    Attributes
-    ----------
-    size
-        In bytes.
-    version
-        A number made from the server's version of it, or, if it gives none, from the content.
-    """
-
-    size: int
-    version: int
-
-
-def seen_object(address: str) -> Seen | None:
-    """Return how a small object was seen in the last seconds, by the rules of this process; None if it is missing.
-
-    Parameters
-    ----------
-    address
-        Its address, from :func:`elephant.io.addresses.address_of`.
-
-    Raises
-    ------
-    RemoteError, InvalidInputError
-        It cannot be read, or must not.
-    """
-    now, key = time.monotonic(), (address, allowed_rules(address))
-    before = _seen.get(key)
-    if before is None or now - before[0] > _STAMP_S:
-        before = (now, _look_at(*key))
-        if len(_seen) >= _MOST_SEEN:
-            _seen.clear()
-        _seen[key] = before
-    if isinstance(before[1], RemoteError):  # what waits for a server that is away need not wait for it twice
-        raise before[1]
-    return before[1]
-
-
-def _look_at(address: str, rules: RemoteRules) -> "Seen | RemoteError | None":
-    check_installed()
-    url = url_of(address, rules.s3_endpoint)
-    try:
-        answer = waited_for(fetch_object(url, rules, most_bytes=LARGEST_METADATA_BYTES), current_token())
-    except RemoteError as error:
-        return error
-    if answer.content is None:
-        return None
-    version = hashlib.blake2b(answer.version.encode() or answer.content, digest_size=6).digest()
-    return Seen(len(answer.content), int.from_bytes(version))

@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from elephant.dataset.readers.zarr_places import METADATA, ZarrPlace
 from elephant.io.addresses import RemoteRules, address_of, allowed_rules, in_folder, shown, url_of
+from elephant.io.connections import check_installed, waited_for
 from elephant.io.http_objects import (
     LARGEST_METADATA_BYTES,
     Answer,
     ForbiddenError,
     RemoteError,
     Span,
-    check_installed,
     fetch_object,
-    waited_for,
 )
 from elephant.io.object_cache import Entry, ObjectCache
 from elephant.progress import current_token
