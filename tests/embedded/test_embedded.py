@@ -1,5 +1,6 @@
 """The server that is one process answers the released client as the stack does."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,10 +14,12 @@ import h5py
 import numpy as np
 import psutil
 import pytest
+import requests
 
 from client.movies import Movie
 from client.released import ReleasedClient
-from client.wire import get, read
+from client.wire import get, post, read
+from elephant.annotations import read_annotations
 from elephant.models.ensemble import Ensemble
 from elephant.models.lock import writing
 from elephant.models.unet import DetectionNet
@@ -91,6 +94,47 @@ def test_link_and_export(client: ReleasedClient) -> None:
         "mask001.tif": 0,
         "mask002.tif": 7,
     }
+
+
+def test_tracks_are_sent_in_the_formats_of_other_programs(
+    client: ReleasedClient, server: RunningServer, tmp_path: Path
+) -> None:
+    # Spots of a request, and a file of whatever kind that comes with it, lead to the same.
+    spots = [
+        {**spot, "t": t, "id": t + 1, **({"parent": t} if t else {})}
+        for t in (0, 1)
+        for spot in client.movie.drawn(t)[:1]
+    ]
+    about = {"dataset_name": "story", "is_3d": True, "scales": client.movie.scales}
+    sent = post(server.base_url, "download/tracks?format=trackmate", {**about, "spots": spots})
+    assert sent.status_code == 200
+    assert sent.headers["Content-Disposition"] == "attachment; filename=story.xml"
+    (tmp_path / "t.xml").write_bytes(sent.content)
+    found = read_annotations(tmp_path / "t.xml")
+    assert [(spot.t, spot.id, spot.parent) for spot in found] == [(0, 1, None), (1, 2, 1)]
+    form = {"data": json.dumps({**about, "format": "json"})}
+    again = upload(server, form, ("mine.xml", sent.content))
+    assert [spot["pos"] for spot in read(again)["spots"]] == [pytest.approx(spot["pos"]) for spot in spots]
+    wrong = upload(server, form, ("../mine.csv", b"t,x,y,z\n0,1,2,3\n"))
+    assert (wrong.status_code, read(wrong, 400)["error"][:48]) == (
+        400,
+        "mine.csv: expected a column for the radius (radi",
+    )
+    unknown = post(server.base_url, "download/tracks?format=word", {**about, "spots": spots})
+    assert "expected a format that is installed" in read(unknown, 400)["error"]
+    assert not list((server.workspace / "exports").glob("*"))
+
+
+def upload(server: RunningServer, form: dict[str, str], file: tuple[str, bytes]) -> requests.Response:
+    return requests.post(server.base_url + "download/tracks", data=form, files={"file": file}, timeout=60)
+
+
+def test_what_predictions_found_is_sent_without_a_body(client: ReleasedClient, server: RunningServer) -> None:
+    n_found = len(client.detect(1, p_thresh=0.0))
+    wait_until(lambda: len(read(get(server.base_url, "dashboard/api/results"))) > 0, 30, "the result")
+    sent = read(get(server.base_url, "download/tracks?dataset_name=story&format=json"))
+    assert len([spot for spot in sent["spots"] if spot["t"] == 1]) == n_found
+    assert get(server.base_url, "download/tracks?dataset_name=none").status_code == 404
 
 
 def test_a_live_session_hears_of_labels_and_predictions_are_served(client: ReleasedClient) -> None:

@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -302,3 +302,43 @@ def _move(file: Path, place: Path) -> None:
         finally:
             beside.unlink(missing_ok=True)
     sync_folder(place.parent)
+
+
+_ANNOTATIONS = ".annotations"
+_STRANGE = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+@contextmanager
+def kept_annotations(upload: "FileStorage | None", passing: Path) -> Iterator[Callable[[], None]]:
+    """Keep an uploaded file of spots beside a file that passes between the processes; give what removes it.
+
+    It keeps its name, by which messages call it. If the block fails, it is removed here.
+
+    Raises
+    ------
+    StorageError
+        It cannot be kept.
+    """
+    folder = passing.with_name(passing.name + _ANNOTATIONS)
+
+    def remove() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+    try:
+        if upload is not None:
+            name = _STRANGE.sub("_", Path(upload.filename or "spots").name).lstrip(".")[-100:]
+            folder.mkdir()
+            upload.save(folder / (name or "spots"))
+        yield remove
+    except OSError as error:
+        remove()
+        raise StorageError(f"the file cannot be kept ({reason_of(error)}): make room on the server's disk") from error
+    except BaseException:
+        remove()
+        raise
+
+
+def annotations_place(folder: Path, name: str) -> Path | None:
+    """Return the uploaded file of spots that came with the request whose answer has that name; None without one."""
+    place = passing_place(folder, name + _ANNOTATIONS)
+    return next(place.iterdir(), None) if place.is_dir() else None

@@ -276,7 +276,8 @@ def test_limits_are_those_of_nginx() -> None:
     settings, app = Settings(max_body_mib=12, max_model_mib=34), app_of()
     locations, limits = nginx_limits(settings), BodyLimits(app, settings)
     large = re.compile(
-        r"/((seg|flow)/(predict|train|update)|(predict|train|update)/(seg|flow)|download/ctc|export/ctc|upload(/image)?)/?"
+        r"/((seg|flow)/(predict|train|update)|(predict|train|update)/(seg|flow)|download/(ctc|tracks)|export/ctc"
+        r"|upload(/image)?)/?"
     )
     models = re.compile(r"/((seg|flow)/reset|reset/(seg|flow))/?")
     paths = {re.sub("<[^>]*>", "x", rule.rule) for rule in app.url_map.iter_rules()}

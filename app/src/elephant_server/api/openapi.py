@@ -122,9 +122,10 @@ def _form(model: type[BaseModel], takes_file: bool) -> dict[str, Any]:
 def _body(model: type[BaseModel], takes_upload: bool) -> dict[str, Any]:
     content: dict[str, Any] = {"application/json": {"schema": _reference(model)}}
     if takes_upload:
+        words = "a .pth" if "model_name" in model.model_fields else "spots or tracks, in any format that is read"
         parts = {
             "data": {"type": "string", "description": f"the JSON object {model.__name__} as text"},
-            "file": {"type": "string", "format": "binary", "description": "a .pth"},
+            "file": {"type": "string", "format": "binary", "description": words},
         }
         schema = {"type": "object", "properties": parts, "required": ["data", "file"]}
         content["multipart/form-data"] = {"schema": schema}

@@ -32,6 +32,7 @@ from elephant_server.errors import StorageError, UnavailableError, UnexpectedErr
 from elephant_server.jobs import submit
 from elephant_server.jobs.context import WorkerContext, cache_bytes, model_file, open_dataset
 from elephant_server.jobs.control import JobControl, LiveUpdates, tell
+from elephant_server.jobs.exporting import tracks_export
 from elephant_server.jobs.progress import (
     DashboardProgress,
     DatasetReporter,
@@ -244,6 +245,7 @@ TASKS = MappingProxyType(
             Handler(submit.DATASET_GENERATE, dataset_generate),
             Handler(submit.DATASET_MAKE, dataset_make),
             Handler(submit.CTC_EXPORT, ctc_export),
+            Handler(submit.TRACKS_EXPORT, tracks_export),
         )
     }
 )

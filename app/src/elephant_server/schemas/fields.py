@@ -116,7 +116,8 @@ SPOT_CONFIG = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 _AGAIN = "delete that spot and draw it again"
 
 
-def _known_tag(value: Any) -> Any:
+def known_tag(value: Any) -> Any:
+    """Return the tag of this name; refuse others in words."""
     if isinstance(value, str) and value not in set(Tag):
         raise ValueError(f"expected one of the tags {', '.join(Tag)}, got {value[:40]!r}")
     return Tag(value) if isinstance(value, str) else value
@@ -159,7 +160,7 @@ class SpotBody(EllipsoidBody):
     """An annotated nucleus."""
 
     t: Index = Field(description="timepoint, counted from 0")
-    tag: Annotated[Tag, BeforeValidator(_known_tag)] = Field(Tag.UNLABELED, description="what a person says of it")
+    tag: Annotated[Tag, BeforeValidator(known_tag)] = Field(Tag.UNLABELED, description="what a person says of it")
     id: Whole = Field(-1, description="the client's name of the spot")
 
     @property

@@ -26,11 +26,12 @@ _HELP = """Write tracked nuclei for other programs.
 
 DATASET is a folder, or a name below the workspace. The format ctc is that of the Cell Tracking Challenge; labels is one
 image of the same labels, an OME-TIFF or OME-Zarr; geff is a graph that Mastodon and others import (a folder, or a .zip
-of it); trackmate is a file (.xml) that TrackMate opens; napari is a table (.csv) for its tracks layer; other packages
-add more. For ctc, if OUTPUT ends with .zip, it is an archive, otherwise a folder, of mask000.tif, mask001.tif and so
-on, and res_track.txt. The voxels of a nucleus hold the label of its track, 1 to 65535: its `value` in the file, or else
-its `track`, as far as evaluation software accepts that; changes are reported. Tracks follow from `parent`, from
-`track`, or from both; a gap or a division begins new ones. An interrupted export leaves nothing half written.
+of it); trackmate is a file (.xml) that TrackMate opens; napari is a table (.csv) for its tracks layer; json are spots
+as other commands and the server read them; other packages add more. For ctc, if OUTPUT ends with .zip, it is an
+archive, otherwise a folder, of mask000.tif, mask001.tif and so on, and res_track.txt. The voxels of a nucleus hold the
+label of its track, 1 to 65535: its `value` in the file, or else its `track`, as far as evaluation software accepts
+that; changes are reported. Tracks follow from `parent`, from `track`, or from both; a gap or a division begins new
+ones. An interrupted export leaves nothing half written.
 
 \b
 Examples:
@@ -54,7 +55,9 @@ class _Format(Option):
         return super().get_help_record(ctx)
 
 
-_FORMAT = "What to write: ctc, labels, geff, trackmate, napari, or the name of a format that another package adds."
+_FORMAT = (
+    "What to write: ctc, labels, geff, trackmate, napari, json, or the name of a format that another package adds."
+)
 
 
 def export(dataset: str, spots: tuple[Path, ...], output: Path, **values: Any) -> int:

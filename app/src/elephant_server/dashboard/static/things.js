@@ -73,18 +73,32 @@ function drawStrip(canvas, entry) {
 /** The last predictions; `choose` is called with one that somebody wants to see. */
 export function showResults(results, choose) {
   const focused = document.activeElement?.dataset?.result;
-  const rows = results.map((result) => resultRow(result, choose));
+  const newest = new Set(results.filter((result) => result.is_current && !result.box).map((result) => result.dataset));
+  const rows = results.map((result) => resultRow(result, choose, newest.delete(result.dataset)));
   byId('results').replaceChildren(...(rows.length ? rows : [make('li', { class: 'quiet' }, 'No predictions yet. The latest ones appear here.')]));
   if (focused) byId('results').querySelector(`[data-result="${CSS.escape(focused)}"]`)?.focus();
 }
 
-function resultRow(result, choose) {
+const FORMATS = { geff: 'GEFF', trackmate: 'TrackMate', napari: 'napari', json: 'JSON' };
+
+/** Links to files with what the last predictions found in a dataset, at all timepoints. */
+function downloads(dataset) {
+  const links = Object.entries(FORMATS).map(([format, name]) => {
+    const url = new URL('download/tracks', document.baseURI);
+    url.search = new URLSearchParams({ dataset_name: dataset, format });
+    return make('a', { href: url.href, download: '' }, name);
+  });
+  return make('p', { class: 'soft' }, 'All of ', dataset, ' as ', ...links.flatMap((link, i) => (i ? [', ', link] : [link])));
+}
+
+function resultRow(result, choose, hasDownloads) {
   const name = `${result.dataset}, timepoint ${result.timepoint}`;
   const open = result.is_current ? make('button', { type: 'button', class: 'link', 'data-result': result.id, onclick: () => choose(result) }, name) : name;
   const about = [result.model, result.box ? 'part of the image' : '', ago(result.at), result.is_current ? '' : 'the dataset has changed since'];
   return make('li', { class: 'thing' },
     make('div', { class: 'head' }, make('h3', {}, open), make('span', { class: 'tag' }, counted(result.n_found))),
-    make('p', { class: 'soft' }, about.filter(Boolean).join(' · ')));
+    make('p', { class: 'soft' }, about.filter(Boolean).join(' · ')),
+    hasDownloads ? downloads(result.dataset) : null);
 }
 
 export async function showModels() {
