@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -22,6 +23,7 @@ from elephant.types import FloatArray, Tag
 from elephant.words import counted
 
 _OURS = "elephant"
+_ASK_EVERY = 10_000
 
 Integers = NDArray[np.int64]
 
@@ -65,10 +67,10 @@ class GeffReader(AnnotationReader):
         covariances = nodes.covariances(axes, scale, ids, params)
         parents = parents_of(store, ids, times, positions)
         cancel.check()
-        return _records(nodes, ids, times, positions, covariances, parents)
+        return _Found(ids, times, positions, covariances, parents).records(nodes, cancel)
 
 
-def _check_unique(ids: NDArray[Any], name: str) -> None:
+def _check_unique(ids: Integers, name: str) -> None:
     values, counts = np.unique(ids, return_counts=True)
     if len(values) < len(ids):
         raise InvalidInputError(
@@ -77,46 +79,55 @@ def _check_unique(ids: NDArray[Any], name: str) -> None:
         )
 
 
-def _records(
-    nodes: Nodes,
-    ids: NDArray[Any],
-    times: Integers,
-    positions: FloatArray,
-    covariances: FloatArray,
-    parents: Integers,
-) -> list[SpotRecord]:
-    n, n_axes = positions.shape
-    full, all_covariances = np.zeros((n, 3)), np.tile(np.eye(3), (n, 1, 1))
-    full[:, :n_axes] = positions[:, ::-1]
-    all_covariances[:, :n_axes, :n_axes] = covariances[:, ::-1, ::-1]
-    numbers = ids.tolist()
-    tracks, values = _tracks(nodes), _optional(nodes, "seg_id" if _OURS in nodes.store.metadata.extra else None)
-    qualities = _optional(nodes, "quality") or _optional(nodes, "probability")
-    tags = _tags(nodes)
-    found = []
-    for i, (t, pos, covariance, parent) in enumerate(
-        zip(times.tolist(), full.tolist(), all_covariances.reshape(n, 9).tolist(), parents.tolist(), strict=True)
-    ):
-        found.append(
-            SpotRecord(
-                t=t,
-                pos=cast("Vector", tuple(pos)),
-                covariance=cast("Covariance", tuple(covariance)),
-                id=numbers[i],
-                tag=tags[i] if tags else None,
-                quality=qualities[i] if qualities else None,
-                parent=numbers[parent] if parent >= 0 else None,
-                track=tracks[i] if tracks else None,
-                value=values[i] if values else None,
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """The N nuclei: ids, timepoints, positions, (N, n), and covariances, (N, n, n), Z, Y, X, and indices of parents."""
+
+    ids: Integers
+    times: Integers
+    positions: FloatArray
+    covariances: FloatArray
+    parents: Integers
+
+    def records(self, nodes: Nodes, cancel: CancelToken) -> list[SpotRecord]:
+        """Return them as records, with what else is known of them."""
+        is_ours = _OURS in nodes.store.metadata.extra
+        values = _optional(nodes, "seg_id" if is_ours else None, whole=True)
+        tracks, tags = _tracks(nodes, is_ours), _tags(nodes)
+        qualities = _optional(nodes, "quality") or _optional(nodes, "probability")
+        numbers, parents = self.ids.tolist(), self.parents.tolist()
+        found = []
+        for i, (t, pos, covariance) in enumerate(zip(self.times.tolist(), *self._vectors(), strict=True)):
+            if i % _ASK_EVERY == 0:
+                cancel.check()
+            found.append(
+                SpotRecord(
+                    t=t,
+                    pos=cast("Vector", tuple(pos)),
+                    covariance=cast("Covariance", tuple(covariance)),
+                    id=numbers[i],
+                    tag=tags[i] if tags else None,
+                    quality=qualities[i] if qualities else None,
+                    parent=numbers[parents[i]] if parents[i] >= 0 else None,
+                    track=tracks[i] if tracks else None,
+                    value=values[i] if values else None,
+                )
             )
-        )
-    return found
+        return found
+
+    def _vectors(self) -> tuple[list[list[float]], list[list[float]]]:
+        """Return positions and covariances, X, Y, Z."""
+        n, n_axes = self.positions.shape
+        positions, covariances = np.zeros((n, 3)), np.tile(np.eye(3), (n, 1, 1))
+        positions[:, :n_axes] = self.positions[:, ::-1]
+        covariances[:, :n_axes, :n_axes] = self.covariances[:, ::-1, ::-1]
+        return positions.tolist(), covariances.reshape(n, 9).tolist()
 
 
-def _tracks(nodes: Nodes) -> list[Any] | None:
-    """Return the number of the track of each node: of its tracklet."""
+def _tracks(nodes: Nodes, is_ours: bool) -> list[Any] | None:
+    """Return the number of the track of each node: the one in the table that was exported, or else its tracklet."""
     names = nodes.store.metadata.track_node_props or {}
-    own = _optional(nodes, "track" if _OURS in nodes.store.metadata.extra else None, whole=True)
+    own = _optional(nodes, "track" if is_ours else None, whole=True)
     return own or _optional(nodes, names.get("tracklet"), whole=True)
 
 

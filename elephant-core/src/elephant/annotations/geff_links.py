@@ -17,7 +17,7 @@ Integers = NDArray[np.int64]
 logger = logging.getLogger(__name__)
 
 
-def parents_of(store: GeffStore, ids: NDArray[np.integer], times: Integers, positions: FloatArray) -> Integers:
+def parents_of(store: GeffStore, ids: Integers, times: Integers, positions: FloatArray) -> Integers:
     """Return the index of the parent of each node, or -1, (N,).
 
     Parameters
@@ -52,7 +52,7 @@ def parents_of(store: GeffStore, ids: NDArray[np.integer], times: Integers, posi
     return parents
 
 
-def _in_time(name: str, ends: Integers, ids: NDArray[np.integer], times: Integers) -> tuple[Integers, Integers]:
+def _in_time(name: str, ends: Integers, ids: Integers, times: Integers) -> tuple[Integers, Integers]:
     """Return the earlier and the later end of each edge."""
     steps = times[ends[:, 1]] - times[ends[:, 0]]
     if (steps < 0).all():
@@ -68,7 +68,7 @@ def _in_time(name: str, ends: Integers, ids: NDArray[np.integer], times: Integer
     return ends[:, 0], ends[:, 1]
 
 
-def _say_what_merged(name: str, merged: NDArray[np.integer]) -> None:
+def _say_what_merged(name: str, merged: Integers) -> None:
     if not len(merged):
         return
     more = f" and {len(merged) - _EXAMPLES} more" if len(merged) > _EXAMPLES else ""

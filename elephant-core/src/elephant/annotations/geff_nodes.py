@@ -140,9 +140,7 @@ class Nodes:
         factors = _factors(self.store.name, units, values, params, movie)
         return values * factors, scaled * factors
 
-    def covariances(
-        self, axes: Axes, scale: FloatArray, ids: NDArray[np.integer], params: AnnotationParams
-    ) -> FloatArray:
+    def covariances(self, axes: Axes, scale: FloatArray, ids: Integers, params: AnnotationParams) -> FloatArray:
         """Return the covariances in the unit of the movie, (N, n, n), (Z), Y, X."""
         n_axes = len(axes.space)
         found, has = np.zeros((self.n, n_axes, n_axes)), np.zeros(self.n, dtype=bool)

@@ -130,7 +130,7 @@ class GeffStore:
             ) from error
         return cls(place, roots[0], path.name, metadata)
 
-    def ids(self, what: str) -> NDArray[np.integer[Any]]:
+    def ids(self, what: str) -> NDArray[np.int64]:
         """Return the ids of the ``nodes``, (N,), or of both ends of the ``edges``, (E, 2).
 
         Raises
@@ -150,7 +150,12 @@ class GeffStore:
             raise InvalidInputError(
                 f"expected at most {MOST_SPOTS} {what} in {self.name}, got {array.shape[0]}: export a part of them"
             )
-        return self._values(key, array)
+        values = self._values(key, array)
+        if values.size and values.max() > np.iinfo(np.int64).max:
+            raise InvalidInputError(
+                f"expected ids below 2^63 in {key} of {self.name}, got {values.max()}: export it again"
+            )
+        return values.astype(np.int64)
 
     def property(self, what: str, name: str, n: int) -> Property | None:
         """Return a property of the ``nodes`` or ``edges``, of which there are `n`; None if there is none of that name.

@@ -29,7 +29,7 @@ _TIFF = Plugin("reader", "tiff")
 # What axes without a meaning are taken for, until the size fits; then what axes might be called wrongly.
 _GUESSES = (("", None), ("TZ", None), ("Z", None), ("T", None), ("", "ZYX"), ("", "TYX"))
 
-Labels = NDArray[np.uint32]
+Labels = NDArray[np.unsignedinteger[Any]]
 
 logger = logging.getLogger(__name__)
 
@@ -103,15 +103,17 @@ def read_labels(movie: Movie, t: int, cancel: CancelToken) -> Labels:
     InvalidInputError
         A value is no label, or the image is damaged.
     """
-    shape = movie.reader.shape
-    labels: Labels = np.zeros(shape, dtype=np.uint32)
+    shape, dtype = movie.reader.shape, np.dtype(movie.reader.dtype)
+    labels: Labels = np.zeros(shape, dtype=dtype if dtype.kind == "u" else np.uint32)
     if t in movie.blank:
         return labels
     try:
         with movie.timepoint(t) as image:
             for piece in movie.pieces(tuple(slice(0, size) for size in shape)):
                 cancel.check()
-                labels[piece] = _whole(image.read(piece), movie.path.name)
+                values = image.read(piece)
+                _check_whole(values, movie.path.name)
+                labels[piece] = values
     except InvalidInputError:
         raise
     except ElephantError as error:
@@ -119,8 +121,8 @@ def read_labels(movie: Movie, t: int, cancel: CancelToken) -> Labels:
     return labels
 
 
-def _whole(values: NDArray[Any], name: str) -> NDArray[Any]:
-    """Return values that are labels: whole numbers of at least 0 that fit into 32 bits."""
+def _check_whole(values: NDArray[Any], name: str) -> None:
+    """Refuse values that are no labels: whole numbers of at least 0 that fit into 32 bits."""
     if values.dtype.kind == "f" and values.size:
         with np.errstate(invalid="ignore"):
             is_label = (values == np.round(values)) & (values >= 0) & (values <= _LARGEST)
@@ -129,7 +131,6 @@ def _whole(values: NDArray[Any], name: str) -> NDArray[Any]:
                 f"expected labels in {name}, which are whole numbers of 0 to {_LARGEST}, got "
                 f"{values[~is_label].flat[0]:g}: choose the label image, not the movie or a prediction"
             )
-    return values.astype(np.uint32)
 
 
 @dataclass(frozen=True, slots=True)
