@@ -97,6 +97,11 @@ def imagej(path: Path, labels: np.ndarray) -> None:
 
 
 @writer
+def imagej_channels(path: Path, labels: np.ndarray) -> None:
+    tifffile.imwrite(path, labels, imagej=True)  # which is then said to be Z, C
+
+
+@writer
 def plain(path: Path, labels: np.ndarray) -> None:
     tifffile.imwrite(path, labels, compression="zlib")
 

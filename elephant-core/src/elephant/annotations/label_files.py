@@ -27,7 +27,7 @@ _NUMBERS = re.compile(r"\d+")
 _MOST_FILES = 100_000
 _TIFF = Plugin("reader", "tiff")
 # What axes without a meaning are taken for, until the size fits; then what axes might be called wrongly.
-_GUESSES = (("", None), ("TZ", None), ("Z", None), ("T", None), ("", "ZYX"), ("", "TYX"))
+_GUESSES = (("", None), ("TZ", None), ("Z", None), ("T", None), ("", "TZYX"), ("", "ZYX"), ("", "TYX"))
 
 Labels = NDArray[np.unsignedinteger[Any]]
 
