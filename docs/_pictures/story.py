@@ -24,11 +24,16 @@ def play(folder: Path, page: Path = TUTORIAL) -> None:
         return
     (folder / "workspace").mkdir(parents=True, exist_ok=True)
     text = page.read_text(encoding="utf-8")
-    for file in _FILE.finditer(text):
-        (folder / file["name"]).write_text(file["text"], encoding="utf-8")
+    for name, program in files_of(page).items():
+        (folder / name).write_text(program, encoding="utf-8")
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     script = page.parents[2] / "script"
     for block in _COMMANDS.finditer(text):
         commands = block["commands"].replace("../script", str(script))
         print(commands, end="", flush=True)
         subprocess.run(["bash", "-ec", commands], cwd=folder, env=environment, check=True)  # noqa: S603, S607
+
+
+def files_of(page: Path) -> dict[str, str]:
+    """Return the programs that a page tells to save, by name."""
+    return {file["name"]: file["text"] for file in _FILE.finditer(page.read_text(encoding="utf-8"))}
