@@ -65,6 +65,17 @@ def test_convert_makes_it_a_copy(shell: Shell, movie: Path, tmp_path: Path) -> N
     np.testing.assert_array_equal(images_of(tmp_path / "d"), ramp())
 
 
+def test_the_movie_may_be_in_the_folder_of_the_dataset(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "d").mkdir()
+    write(tmp_path / "d" / "m.ome.zarr", values("tzyx"), "tzyx")
+    monkeypatch.chdir(tmp_path)
+    assert shell("add", "d/m.ome.zarr", tmp_path / "d").status == 0
+    assert shell("convert", "d/m.ome.zarr", "./d", "--overwrite").status == 0
+    np.testing.assert_array_equal(images_of(tmp_path / "d"), values("tzyx"))
+
+
 def test_a_guess_is_said(shell: Shell, tmp_path: Path) -> None:
     path = write(tmp_path / "m.ome.zarr", values("tzyx", "float32") / np.float32(200), "tzyx")
     done = shell("add", path, tmp_path / "d")

@@ -77,7 +77,7 @@ def test_the_old_script_takes_the_same_options(movie: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("m.tif", "a TIFF"),
+        ("m.oib", "an OIB, LSM or other compound file"),
         ("m.ims", "an Imaris file (.ims)"),
         ("m.ome.zarr", "a Zarr folder"),
         ("m.n5", "an N5 folder"),
@@ -89,8 +89,8 @@ def test_other_formats_are_named(shell: Shell, tmp_path: Path, name: str, words:
         with h5py.File(path, "w") as file:
             file.create_group("DataSet")
             file.create_group("DataSetInfo")
-    elif name == "m.tif":
-        path.write_bytes(b"II*\0" + bytes(99))
+    elif name == "m.oib":
+        path.write_bytes(b"\xd0\xcf\x11\xe0" + bytes(99))
     else:
         path.mkdir()
     done = shell("convert", path, "d")

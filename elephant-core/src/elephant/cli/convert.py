@@ -88,7 +88,8 @@ def _other_than_movies(folder: Path, movie: Path) -> str | None:
     if not folder.is_dir() or any((folder / name).exists() for name in ARRAYS):
         return None
     # Names with a dot are those of locks and of what was interrupted, or of the system.
-    others = (path.name for path in folder.iterdir() if not path.name.startswith(".") and path != movie)
+    places = (path for path in folder.absolute().iterdir() if path != movie.absolute())
+    others = (path.name for path in places if not path.name.startswith("."))
     return min((name for name in others if not name.lower().endswith((*SUFFIXES, *_OTHER_MOVIES))), default=None)
 
 

@@ -18,8 +18,8 @@ Stamps = tuple[FileStamp | None, ...]
 
 def stamps_now(folder: Path, source: DatasetSource) -> Stamps:
     """Return the present stamps of the files of a dataset's movie; None for each that is missing."""
-    path = source.movie_path(folder)
-    return tuple(stamp_of(path.parent, stamp.name) for stamp in source.files)
+    beside = source.movie_path(folder).parent
+    return tuple(stamp_of(beside, stamp.name) for stamp in source.files)
 
 
 def describe_replacement(folder: Path, source: DatasetSource) -> str:
