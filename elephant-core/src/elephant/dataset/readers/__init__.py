@@ -10,6 +10,7 @@ from elephant.dataset.readers.base import Reader
 from elephant.dataset.readers.bdv_views import no_movie
 from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.dataset.readers.file_patterns import is_pattern
+from elephant.dataset.readers.foreign import how_to_install
 from elephant.dataset.readers.hdf5 import (
     SETUP,
     SUFFIXES,
@@ -192,7 +193,7 @@ def reader_of_movie(path: Path, name: str | None = None) -> InstalledReader:
     InvalidInputError
         There is no reader of that name.
     DatasetError
-        Several readers claim the file, or have that name.
+        Several readers claim the file, or have that name; or a package that reads it is not installed.
     PluginError
         No reader claims the file, and one cannot be loaded or failed.
     """
@@ -219,6 +220,8 @@ def reader_of_movie(path: Path, name: str | None = None) -> InstalledReader:
             f"{path.name} is claimed by {' and by '.join(each.plugin.title for each in claimants)}: choose one with "
             "`reader`, or uninstall the other"
         )
+    if not claimants and path.is_file() and (remedy := how_to_install(path)):
+        raise DatasetError(remedy)
     return claimants[0] if claimants else BIGDATAVIEWER
 
 
