@@ -17,6 +17,14 @@ class DatasetError(ElephantError):
     """A dataset's folder, or a movie to make one from, is incomplete or damaged."""
 
 
+class RemoteError(DatasetError):
+    """A movie on another machine cannot be read, now or at all."""
+
+
+class ForbiddenError(RemoteError):
+    """The server of a movie does not let everybody read it, or, as some of S3, does not say whether it is there."""
+
+
 class ModelFileError(ElephantError):
     """A model file is damaged, is not a model file, or holds a model of a different architecture."""
 

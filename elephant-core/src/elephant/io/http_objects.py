@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from elephant.errors import DatasetError, InvalidInputError
+from elephant.errors import ForbiddenError, InvalidInputError, RemoteError
 from elephant.io.addresses import AWS, RemoteRules
 from elephant.io.connections import connections, refused_addresses
 from elephant.words import in_bytes
@@ -28,14 +28,6 @@ _SLOWEST = 64 << 10  # bytes a second after that
 _WHOLE, _PART, _SAME, _MISSING = 200, 206, 304, 404
 _FORBIDDEN = (401, 403)
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
-
-
-class RemoteError(DatasetError):
-    """A movie on another machine cannot be read, now or at all."""
-
-
-class ForbiddenError(RemoteError):
-    """The server does not let everybody read an object, or, as some of S3, does not say whether there is one."""
 
 
 @dataclass(frozen=True, slots=True)

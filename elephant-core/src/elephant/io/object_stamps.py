@@ -4,9 +4,10 @@ import hashlib
 import time
 from dataclasses import dataclass
 
+from elephant.errors import RemoteError
 from elephant.io.addresses import RemoteRules, allowed_rules, url_of
 from elephant.io.connections import check_installed, waited_for
-from elephant.io.http_objects import LARGEST_METADATA_BYTES, RemoteError, fetch_object
+from elephant.io.http_objects import LARGEST_METADATA_BYTES, fetch_object
 from elephant.progress import current_token
 
 _STAMP_S = 10.0

@@ -17,13 +17,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from elephant.dataset.readers.zarr_places import METADATA, ZarrPlace
+from elephant.errors import ForbiddenError, RemoteError
 from elephant.io.addresses import RemoteRules, address_of, allowed_rules, in_folder, shown, url_of
 from elephant.io.connections import check_installed, waited_for
 from elephant.io.http_objects import (
     LARGEST_METADATA_BYTES,
     Answer,
-    ForbiddenError,
-    RemoteError,
     Span,
     fetch_object,
 )

@@ -7,7 +7,8 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.core.buffer import Buffer, BufferPrototype
 
 from elephant.dataset.readers.remote import RemoteFolder
-from elephant.io.http_objects import ForbiddenError, Span
+from elephant.errors import ForbiddenError
+from elephant.io.http_objects import Span
 
 _ATTRIBUTES = ".zattrs"
 
