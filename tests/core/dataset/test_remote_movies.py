@@ -347,6 +347,8 @@ def test_reading_within_a_block_of_a_token_can_be_cancelled(site: Site) -> None:
         ("https://host/ä.zarr", "in ASCII without spaces"),
         ("https://host/../m.zarr", r"without spaces and \.\."),
         ("https://host:port/m.zarr", "expected the address of a movie"),
+        ("https://host/m.ozx", "got the archive m.ozx: download it"),
+        ("https://host/m.zarr/zarr.json", "leave /zarr.json out"),
         ("https://:80/m.zarr", "expected the address of a movie"),
     ],
 )

@@ -16,8 +16,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
-from elephant.dataset.readers.zarr_places import METADATA, ZarrPlace
-from elephant.errors import ForbiddenError, RemoteError
+from elephant.dataset.readers.zarr_places import METADATA, ZIP, ZIPS_OF_ZARR, ZarrPlace
+from elephant.errors import ForbiddenError, InvalidInputError, RemoteError
 from elephant.io.addresses import RemoteRules, address_of, allowed_rules, in_folder, shown, url_of
 from elephant.io.connections import check_installed, waited_for
 from elephant.io.http_objects import (
@@ -227,6 +227,15 @@ class Remote(ZarrPlace):
         """
         rules = allowed_rules(path.as_posix())
         check_installed()
+        if path.name.lower().endswith((ZIP, *ZIPS_OF_ZARR)):
+            raise InvalidInputError(
+                f"expected the address of a folder of OME-Zarr, got the archive {path.name}: download it, and give its "
+                "path"
+            )
+        if path.name in _OF_METADATA:
+            raise InvalidInputError(
+                f"expected the address of a folder of OME-Zarr, got that of a file in it: leave /{path.name} out"
+            )
         place = cls(path, rules)
         place.folder()  # judges the address
         return place

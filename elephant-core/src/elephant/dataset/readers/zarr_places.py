@@ -165,11 +165,14 @@ class Zip(ZarrPlace):
         if (size := archive.sizes.get(archive.root + key)) is None:
             return None
         _check_metadata(size)
+        from zarr.core.buffer import default_buffer_prototype  # noqa: PLC0415 - slow, and not needed to find a folder's movie
+        from zarr.core.sync import sync  # noqa: PLC0415
+
         try:
-            with zipfile.ZipFile(self.path) as file:
-                return file.read(archive.root + key)
+            found = sync(archive.store.get(archive.root + key, default_buffer_prototype()))
         except _BROKEN as error:
             raise ValueError(reason_of(error)) from error
+        return None if found is None else found.to_bytes()
 
     def folders(self) -> list[str]:
         """Return the names of the folders at the top."""
