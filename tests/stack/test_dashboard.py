@@ -458,6 +458,43 @@ def test_without_a_stream_the_page_asks(visit: Visit, player: Player) -> None:
     visit.wait("/nowhere/.test(document.querySelector('#log').textContent)")
 
 
+def test_a_dataset_is_made_of_a_movie(visit: Visit, server: RunningServer) -> None:
+    visit.open()
+    page = visit.page
+    visit.wait(f"document.querySelector('#datasets').textContent.includes('{NAME}')")
+    page.focus("#new-dataset")
+    page.keyboard.press("Enter")
+    visit.wait("document.querySelector('#make .main')?.disabled === false")
+    assert visit.text("#make-movie").strip().startswith(NAME)
+    assert page.input_value("#make-name") == f"{NAME}-2"
+    visit.wait("document.querySelector('.source canvas').width === 48")
+    page.fill("#make-start", "1")
+    page.fill("#make-name", NAME)
+    page.click("#make .main")
+    visit.wait(
+        "/Replace the dataset .*, and lose its labels of 1 timepoint/.test(document.querySelector('#make').textContent)"
+    )
+    assert page.is_visible("#make"), "it is not replaced without a confirmation"
+    page.fill("#make-name", "../out")
+    page.click("#make .main")
+    visit.wait("/holds '..'/.test(document.querySelector('#make .problem').textContent)")
+    assert "was not made" in visit.text("#make-note")
+    visit.complaints.clear()  # the refusal is one
+    page.fill("#make-name", "looked/again")
+    page.focus("#make .main")
+    page.keyboard.press("Enter")
+    visit.wait("document.querySelector('#make-note').textContent === 'looked/again is ready.'")
+    assert page.is_hidden("#make")
+    visit.wait("document.querySelector('#viewer-dataset').value === 'looked/again'")
+    row = visit.text("#datasets .thing:has([data-dataset='looked/again'])")
+    assert "in place" in row
+    assert "timepoints 1-2" in row
+    made, original = (Dataset(server.workspace / "datasets" / name) for name in ("looked/again", NAME))
+    assert (made.read_image(0) == original.read_image(1)).all()
+    shutil.rmtree(made.folder)
+    assert visit.complaints == []
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
 def test_everybody_can_use_it(browser: Any, server: RunningServer, player: Player, width: int, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.base")
@@ -475,6 +512,14 @@ def test_everybody_can_use_it(browser: Any, server: RunningServer, player: Playe
             (v["id"], [node["html"] for node in v["nodes"]]) for v in found if v["impact"] in ("serious", "critical")
         ]
         assert serious == []
+        page.click("#new-dataset")
+        visit.wait("document.querySelectorAll('.source canvas[width=\"1\"]').length === 0")
+        visit.wait("document.querySelector('#make .main').disabled === false")
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        found = page.evaluate("axe.run('#make', { resultTypes: ['violations'] })")["violations"]
+        assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+        page.keyboard.press("Escape")
+        assert page.is_hidden("#make")
         page.keyboard.press("Tab")
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none"

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from operator import attrgetter
 
 import numpy as np
 from flask import Blueprint, Response, jsonify
@@ -102,8 +103,9 @@ def get_movie() -> Response:
     with _limited("looking into the movie") as limit:
         _, reader = places.inspect(path, query.source, limit, fill_gaps=True)
         needs_filling = bool(reader.blank_timepoints) and not _opens_with_gaps(places, query, limit)
+    setups = sorted((reader.setup, *reader.others), key=attrgetter("id"))
     answer = MovieAnswer(
-        sources=[_source(setup) for setup in sorted((reader.setup, *reader.others), key=lambda setup: setup.id)],
+        sources=[_source(setup, reader) for setup in setups],
         source=reader.setup.id,
         levels=_levels(reader),
         n_timepoints=reader.n_timepoints,
@@ -123,11 +125,12 @@ def _opens_with_gaps(places: MoviePlaces, query: MovieQuery, limit: TimeLimit) -
     return True
 
 
-def _source(setup: ViewSetup) -> SourceAnswer:
+def _source(setup: ViewSetup, opened: Reader) -> SourceAnswer:
+    size = opened.shape if setup is opened.setup else setup.size
     return SourceAnswer(
         id=setup.id,
         name=setup.name,
-        shape=None if setup.size is None else list(setup.size),
+        shape=None if size is None else list(size),
         voxel_size=_edges(setup.voxel_size),
         unit=setup.unit,
     )

@@ -22,6 +22,7 @@ TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
+LATER = "later/"
 VERSION_MARK, MODULES_MARK = b"{{ version }}", b"{{ modules }}"
 
 
@@ -49,12 +50,13 @@ def read_assets(folder: Path = FOLDER) -> dict[str, Asset]:
     """Return the page's files by their names.
 
     The page names the others by a version that changes with any of them, so that browsers may keep them for good. It
-    also names all modules, so that they are asked for at once and not one after the other.
+    also names all modules, so that they are asked for at once and not one after the other; but for those in the folder
+    ``later``, which most visits do not need.
     """
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.suffix in TYPES}
     contents = {name: path.read_bytes() for name, path in files.items()}
     version = hashlib.sha256(b"".join(name.encode() + text for name, text in contents.items())).hexdigest()[:12]
-    scripts = [name for name in contents if name.endswith(".js")]
+    scripts = [name for name in contents if name.endswith(".js") and not name.startswith(LATER)]
     modules = "\n".join(f'<link rel="modulepreload" href="dashboard/static/{version}/{name}">' for name in scripts)
     return {name: _asset(name, text, version, modules) for name, text in contents.items()}
 

@@ -26,13 +26,14 @@ export async function fetchBytes(name, query, signal) {
 }
 
 /** Set the state: 0 aborts everything, 1 lets a training go on, 2 holds it. */
-export async function setState(state) {
-  const response = await fetch(new URL('state/process', document.baseURI), {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ state }),
-    signal: AbortSignal.timeout(LONGEST_MS),
-  });
+export function setState(state) {
+  return post('state/process', { state }, AbortSignal.timeout(LONGEST_MS));
+}
+
+/** Send JSON, and return the JSON that comes back, however long it takes. */
+export async function post(path, body, signal) {
+  const headers = { 'Content-Type': 'application/json' };
+  const response = await fetch(new URL(path, document.baseURI), { method: 'POST', headers, body: JSON.stringify(body), signal });
   return checked(response).then((fine) => fine.json());
 }
 

@@ -20,6 +20,13 @@ const datasets = new DatasetsView((name) => viewer.choose(name));
 const live = new Live();
 let jobs = '', running = null, isBusy = false, isLooking = false, isWanted = false;
 
+let dialog = null;
+byId('new-dataset').addEventListener('click', async () => {
+  const { MakeDialog } = await import('./later/make.js'); // most visits need it not
+  dialog ??= new MakeDialog(() => datasets.entries, (name) => lookAtData().then(() => viewer.choose(name)));
+  dialog.open();
+});
+
 live.addEventListener('connection', (event) => status.connection(event.detail));
 live.addEventListener('log', (event) => log.add(event.detail));
 live.addEventListener('status', (event) => {

@@ -21,6 +21,10 @@ export class DatasetsView {
       for (const name of names) this.#known.set(name, await ask('dataset', { dataset: name }).catch((error) => ({ name, error: error.message })));
       this.#show();
     } catch { /* the pill at the top tells when the server is away */ }
+    return this.entries;
+  }
+
+  get entries() {
     return [...this.#known.values()].filter((entry) => !entry.error);
   }
 
@@ -28,7 +32,7 @@ export class DatasetsView {
     const focused = document.activeElement?.dataset?.dataset;
     const entries = [...this.#known.values()];
     const rows = entries.map((entry) => (entry.error ? broken(entry) : this.#row(entry)));
-    byId('datasets').replaceChildren(...(rows.length ? rows : [make('li', { class: 'quiet' }, 'No datasets yet. Convert a movie from Mastodon, or with elephant convert.')]));
+    byId('datasets').replaceChildren(...(rows.length ? rows : [make('li', { class: 'quiet' }, 'No datasets yet. Make one from a movie here, in Mastodon, or with elephant convert.')]));
     if (focused) byId('datasets').querySelector(`[data-dataset="${CSS.escape(focused)}"]`)?.focus();
     this.#drawStrips();
   }
@@ -38,11 +42,11 @@ export class DatasetsView {
     const strip = make('canvas', { class: 'strip', role: 'img', 'aria-label': `Timepoints with labels: ${ranges(entry.labelled)}; with predictions: ${ranges(entry.predicted)}` });
     strip.entry = entry;
     return make('li', { class: 'thing' },
-      make('div', { class: 'head' }, make('h3', {}, open), make('span', { class: 'tag' }, `${entry.shape.length}D`), make('span', { class: 'tag' }, entry.dtype)),
+      make('div', { class: 'head' }, make('h3', {}, open), make('span', { class: 'tag' }, `${entry.shape.length}D`), make('span', { class: 'tag' }, entry.dtype), entry.in_place ? make('span', { class: 'tag' }, 'in place') : null),
       facts({
         Size: `${entry.n_timepoints} timepoints of ${[...entry.shape].reverse().join(' × ')} (X × Y${entry.shape.length === 3 ? ' × Z' : ''})`,
         ...(entry.blank_timepoints.length ? { Blank: `timepoints ${ranges(entry.blank_timepoints)}: the movie has no image there` } : {}),
-        'On disk': `${bytes(entry.array_bytes)}, and ${bytes(entry.other_bytes)} of other files, such as the movie`,
+        'On disk': `${bytes(entry.array_bytes)}, and ${bytes(entry.other_bytes)} of other files${entry.in_place ? '; images are read from the movie' : ', such as the movie'}`,
         Labels: held(entry.labelled, entry.flow_labelled),
         'Kept predictions': held(entry.predicted, entry.flow_predicted),
         'Voxel size': entry.voxel_size ? voxelSize(entry) : 'unknown',
