@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from elephant.annotations import read_annotations
 from elephant.progress import NoReporter
 from elephant.simulation import preset, simulate
 from elephant_server.client import AbortedError, Client, RemoteDataset, ServerError
@@ -68,6 +69,8 @@ def test_nuclei_tracks_and_masks(client: Client, movie: RemoteDataset, tmp_path:
     movie.export_ctc(tracks, path)
     masks = masks_of(path.read_bytes())
     assert sorted(masks) == ["mask000.tif", "mask001.tif", "mask002.tif"]
+    movie.export_tracks(tracks, tmp_path / "tracks.xml", format="trackmate")
+    assert len(read_annotations(tmp_path / "tracks.xml")) == len(tracks.spots)
     numbers = {number for mask in masks.values() for number in np.unique(mask).tolist()} - {0}
     assert numbers <= set(tracks.numbers)
 

@@ -1,6 +1,7 @@
 """What the client in Python sends is what the server reads: Z, Y, X there and here, X, Y, Z in between."""
 
 import json
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -10,11 +11,13 @@ from pydantic import BaseModel
 from client.defaults import body
 from elephant.errors import InvalidInputError
 from elephant.progress import NeverCancelled
+from elephant.tracking import join_spots
 from elephant.types import Box, Link, Spot, Tag, VoxelSize
 from elephant_server.schemas.dataset import CtcBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.schemas.requests import MovieRequests
+from elephant_server.schemas.tracks import TracksBody
 
 POS, EARLIER = np.array([20.0, 10.0, 5.0]), np.array([1.0, -2.0, 3.0])
 B = TypeVar("B", bound=BaseModel)
@@ -90,6 +93,16 @@ def test_masks_have_their_values() -> None:
     found = read(CtcBody, VOLUMES.export_ctc([SPOT], [5], 0, 4))
     (nucleus,) = found.nuclei(NeverCancelled())
     assert (nucleus.value, nucleus.spot.pos.tolist()) == (5, POS.tolist())
+
+
+def test_tracks_have_their_parents() -> None:
+    later = replace(SPOT, t=SPOT.t + 1)
+    tracks = join_spots([SPOT, later], np.stack([POS, POS]), 1.0)
+    found = read(TracksBody, VOLUMES.export_tracks(tracks, "geff"))
+    first, second = found.nuclei(NeverCancelled())
+    assert (first.id, first.parent, second.parent, second.track) == (0, None, 0, first.track)
+    assert (second.t, second.spot.pos.tolist(), second.spot.tag) == (SPOT.t + 1, POS.tolist(), SPOT.tag)
+    assert found.format == "geff"
 
 
 def test_every_field_is_one_that_the_released_client_sends() -> None:

@@ -1,6 +1,9 @@
 """Tables of other programs."""
 
 import logging
+import os
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -140,6 +143,9 @@ def test_links_over_a_gap_are_left_out_and_said(tmp_path: Path, caplog: pytest.L
             "positions in one unit, got micron, mm",
         ),
         ("track_id,t,y,x,parent_id,radius\n1,0,1,1,,1\n", r"expected a column for the id .* to which parent_id refers"),
+        ("t,x,y,radius\n0,1,2,1e200\n", 'line 2: radius: input should be a finite number below 1e.100, got "1e200"'),
+        ("t,x,y,radius\n0,1,2,3\n-1,1,2,3\n", 'line 3: t: expected a timepoint of at least 0, got "-1"'),
+        ("t x y radius\n0 1 2 3\n", "its first line is t x y radius: separate the cells by commas, semicolons or tabs"),
         ("t,x,y,radius\n0,1,2,3" + "9" * (1 << 20), "has a line of more than 1048576 letters"),
     ],
 )
@@ -147,6 +153,16 @@ def test_what_a_table_lacks_is_said_by_name(text: str, words: str, tmp_path: Pat
     with pytest.raises(InvalidInputError, match=words) as caught:
         read(tmp_path, text)
     assert str(caught.value).startswith("s.csv")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("t,x,y,z,radius\n" + "0,1,2,3,4\n" * 1000,))
+    writer.start()
+    assert len(read_annotations(pipe)) == 1000
+    writer.join()
 
 
 def test_points_get_the_radius_that_is_given(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

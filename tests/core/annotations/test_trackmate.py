@@ -113,6 +113,7 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>'
         (xml().replace('POSITION_Y="4.0"', 'POSITION_Y="four"', 1), "line 1: Spot 1: expected numbers .*'four'"),
         (xml().replace('POSITION_Y="4.0"', 'POSITION_Y="NaN"', 1), "line 1: Spot 1: expected numbers .*nan"),
         (xml().replace('ID="2" name', 'ID="1" name'), "several spots with the ID 1"),
+        (xml().replace('RADIUS="3.0"', 'RADIUS="1e200"', 1), "line 1: Spot 1: expected numbers .*RADIUS 1e.200"),
         (xml().replace('FRAME="3"', 'FRAME="-3"'), "has frame -3: expected frames from 0 on"),
         (xml().replace("TrackMate", "Other"), "is XML, but not TrackMate's"),
     ],

@@ -239,6 +239,16 @@ class RemoteDataset:
         if not self._follower.follow("download/ctc", body, ask):
             raise AbortedError("download/ctc")
 
+    def export_tracks(self, tracks: Tracks, path: Path | str, *, format: str) -> None:  # noqa: A002 - as elsewhere
+        """Write tracks for another program: ``geff``, ``trackmate``, ``napari``, ``json``, or what the server has more.
+
+        The file is there when the export is done, and not before.
+        """
+        body = self._requests.export_tracks(tracks, format)
+        ask = partial(self._transport.download, "download/tracks", body, Path(path).absolute())
+        if not self._follower.follow("download/tracks", body, ask):
+            raise AbortedError("download/tracks")
+
     def _annotated(self, spots: Annotations) -> list[Spot]:
         return annotated_spots(spots, len(self.voxel_size))
 

@@ -16,6 +16,7 @@ from elephant_server.client.transport import ServerError, Transport, Unreachable
 from elephant_server.schemas.dashboard import JobStatus, Status
 
 PAUSE_S = 0.3
+_TASKS = {"download/ctc": "elephant.ctc_export", "download/tracks": "elephant.tracks_export"}
 _ABOUT = ("dataset_name", "model_name", "timepoint")
 
 
@@ -62,7 +63,7 @@ class Follower:
 
     def job(self, path: str, body: Mapping[str, Any]) -> JobStatus | None:
         """Return the job of a request, as far as the server shows it; None where there is none."""
-        task = "elephant.ctc_export" if path == "download/ctc" else f"elephant.{path.replace('/', '_')}"
+        task = _TASKS.get(path, f"elephant.{path.replace('/', '_')}")
         try:
             jobs = Status.model_validate(self._transport.get("dashboard/api/status")).jobs
         except (ServerError, UnreachableError, ValidationError):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -15,6 +15,9 @@ from elephant.types import Box, Link, Spot
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.fields import CropBox, Sizes, covariance_xyz, xyz
 from elephant_server.schemas.flow import FlowPredictBody, FlowTrainBody, FlowUpdateBody
+
+if TYPE_CHECKING:
+    from elephant.tracking import Tracks
 
 Json = dict[str, Any]
 
@@ -92,6 +95,16 @@ class MovieRequests:
         """``download/ctc``, with the value that marks each spot."""
         marked = [{"t": s.t, "value": value, **_ellipsoid(s)} for s, value in zip(spots, values, strict=True)]
         return {**self._about(), "spots": marked, "t_start": t_start, "t_end": t_end}
+
+    def export_tracks(self, tracks: "Tracks", chosen: str) -> Json:
+        """``download/tracks``, with the place of each spot as its id."""
+        rows = enumerate(zip(tracks.spots, tracks.parents, tracks.numbers, strict=True))
+        spots = [
+            {"t": spot.t, "id": i, "track": number, "tag": spot.tag.value, **_ellipsoid(spot)}
+            | ({"parent": parent} if parent >= 0 else {})
+            for i, (spot, parent, number) in rows
+        ]
+        return {**self._about(), "spots": spots, "format": chosen}
 
     def _of_training(self) -> Json:
         return {"crop_size": DEFAULT_CROP_SIZE[-self.n_dims :], "n_epochs": DEFAULT_N_EPOCHS}

@@ -1,7 +1,6 @@
 """Cells of a table to numbers, a block of rows at a time, with the place of what is wrong."""
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from elephant.annotations.records import COVARIANCE, VECTORS
 from elephant.errors import InvalidInputError
 from elephant.types import Tag
 
+FARTHEST = 1e100  # squares of larger numbers overflow
 NO_INT = np.iinfo(np.int64).min  # stands for an empty cell
 INTS = frozenset({"t", "id", "parent", "track", "value", "parent_track"})
 _MISSING = frozenset({"", "nan", "none", "null", "na", "n/a", "-"})
@@ -87,6 +87,7 @@ class Block:
         n = len(self.rows)
         problems = [self._first(np.isnan(found[name]), name) for name in ("x", "y")]
         problems.append(self._first(found["t"] == NO_INT, "t"))
+        problems.append(self._first(found["t"] < 0, "t", "expected a timepoint of at least 0"))
         has_covariance = np.zeros(n, dtype=bool)
         six = {name: found[name] for name in COVARIANCE if name in found}
         for values in six.values():
@@ -153,7 +154,7 @@ def _converted(name: str, cells: Sequence[str], commas: Commas) -> tuple[Values,
         values = np.fromiter(map(kind, cells), np.int64 if is_int else np.float64, len(cells))
     except (ValueError, OverflowError):
         return _one_by_one(name, cells, commas)
-    if not is_int and not np.isfinite(values).all():
+    if not is_int and not (np.abs(values) < FARTHEST).all():
         return _one_by_one(name, cells, commas)
     return values, None
 
@@ -172,8 +173,8 @@ def _one_by_one(name: str, cells: Sequence[str], commas: Commas) -> tuple[Values
             number = float(text)
         except ValueError:
             return values, (i, _not_a_number(name, cell))
-        if not math.isfinite(number):
-            return values, (i, f"{name}: input should be a finite number, got {_shown(cell)}")
+        if not abs(number) < FARTHEST:
+            return values, (i, f"{name}: input should be a finite number below {FARTHEST:g}, got {_shown(cell)}")
         if is_int and (number != int(number) or abs(number) >= 2**63):
             return values, (i, _not_a_number(name, cell))
         values[i] = _whole(text, number) if is_int else number

@@ -186,6 +186,11 @@ def no_columns(names: Sequence[str], file: str) -> InvalidInputError:
             f"{file} has POSITION_T, a time, but no frame: expected a column FRAME, or t, with the number of the "
             "timepoint: export the frame, too"
         )
+    if len(names) == 1 and names[0].strip():
+        return InvalidInputError(
+            f"{file} needs a header such as {HEADER}, but its first line is {names[0].strip()[:80]}: separate the "
+            "cells by commas, semicolons or tabs"
+        )
     words = "; ".join(f"{_REQUIRED[name]} ({some_names(name)})" for name in lacking)
     return InvalidInputError(
         f"{file} needs a header with a column for {words}, such as {HEADER}, but its first line is "

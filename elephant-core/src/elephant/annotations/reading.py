@@ -3,7 +3,7 @@
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from shutil import copyfileobj
 
@@ -68,14 +68,15 @@ def read_annotations(
 
 @contextmanager
 def _in_a_file(path: Path) -> Iterator[Path]:
-    """Yield the path, or a temporary file with what comes from standard input."""
-    if str(path) != STANDARD_INPUT:
+    """Yield the path, or a temporary file with what comes from standard input or a pipe, which is read only once."""
+    is_stdin = str(path) == STANDARD_INPUT
+    if not is_stdin and not path.is_fifo() and not path.is_char_device():
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "standard input"
-        with place.open("wb") as file:
-            copyfileobj(sys.stdin.buffer, file)
+        place = Path(folder) / ("standard input" if is_stdin else path.name)
+        with place.open("wb") as file, nullcontext(sys.stdin.buffer) if is_stdin else path.open("rb") as source:
+            copyfileobj(source, file)
         yield place
 
 

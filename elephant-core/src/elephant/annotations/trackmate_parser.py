@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.annotations.base import MOST_SPOTS
+from elephant.annotations.cells import FARTHEST
 from elephant.errors import InvalidInputError
 from elephant.export.trackmate_names import COVARIANCE, TAGS
 from elephant.progress import CancelToken
@@ -151,12 +152,13 @@ class _Collected:
             raise InvalidInputError(f"{self.name} has more than {MOST_SPOTS:,} spots: filter them in TrackMate")
         get = attributes.get
         position = [float(attributes[name]) for name in _POSITION]
-        if not all(-1e300 < value < 1e300 for value in position):
-            raise ValueError(f"POSITION {', '.join(map(str, position))}")
+        radius = float(get("RADIUS", "nan"))
+        if not all(-FARTHEST < value < FARTHEST for value in position) or abs(radius) >= FARTHEST:
+            raise ValueError(f"got POSITION {', '.join(map(str, position))} and RADIUS {radius}")
         self.ids.append(int(attributes["ID"]))
         self.frames.append(int(float(get("FRAME", self.frame))))
         self.numbers.extend(position)
-        self.numbers.append(float(get("RADIUS", "nan")))
+        self.numbers.append(radius)
         self.numbers.append(float(get("QUALITY", "nan")))
         self.visible.append(get("VISIBILITY", "1") != "0")
         if TAGS.feature in attributes or COVARIANCE[0] in attributes:
