@@ -12,7 +12,7 @@ from examples.demo.movie import KnownMovie, background_threshold, given, place_o
 
 from elephant.errors import ElephantError
 from elephant.evaluation.counts import Counts
-from elephant.evaluation.matching import match_by_distance
+from elephant.evaluation.matching import TimepointScores, match_by_distance
 from elephant.evaluation.picture import Views, draw
 from elephant.simulation import PRESETS
 from elephant.types import DetectedSpot, Spot, Tag, VoxelSize
@@ -188,7 +188,7 @@ def judge(movie: KnownMovie, found: list[DetectedSpot], options: DemoOptions) ->
     title = f"{name}, timepoint {t}\ntrained on timepoint {options.timepoint}"
     image = movie.image(t)
     views = Views.of(lambda planes: image[planes], image.shape)
-    draw(png, views, VoxelSize(*movie.truth.voxel), (true, found), matching, title)
+    draw(png, views, VoxelSize(*movie.truth.voxel), TimepointScores(t, true, found, matching), title)
     return matching.counts, png
 
 

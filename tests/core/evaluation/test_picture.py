@@ -8,7 +8,7 @@ from matplotlib.image import imread
 
 from core.evaluation.nuclei import spot
 from elephant.evaluation import picture
-from elephant.evaluation.matching import match_by_distance
+from elephant.evaluation.matching import TimepointScores, match_by_distance
 from elephant.evaluation.picture import Views, draw, outline
 from elephant.types import VoxelSize
 
@@ -38,7 +38,8 @@ def test_the_colours_of_true_and_found_are_in_the_file(tmp_path: Path, shape: tu
     true = [spot(0 if shape[0] == 1 else 8, 10, 10, 9 * np.eye(3))]
     found = [spot(0 if shape[0] == 1 else 8, 20, 10, 9 * np.eye(3))]
     path = tmp_path / "new" / "picture.png"
-    draw(path, views_of(image), VoxelSize(1.0, 0.5, 0.5), (true, found), match_by_distance(true, found, 5), "title")
+    scores = TimepointScores(0, true, found, match_by_distance(true, found, 5))
+    draw(path, views_of(image), VoxelSize(1.0, 0.5, 0.5), scores, "title")
     pixels = (imread(path)[..., :3] * 255).round().astype(int)
     for colour in ((0x4C, 0xC9, 0xF0), (0xFF, 0x9F, 0x1C)):
         assert (np.abs(pixels - colour).max(axis=2) < 3).sum() > 100

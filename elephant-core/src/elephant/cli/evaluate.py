@@ -33,6 +33,7 @@ Examples:
   elephant evaluate found.json truth.csv
   elephant evaluate tracked.json truth.json --per-timepoint
   elephant evaluate found.json truth.csv --dataset movie --picture errors.png -t 3
+  elephant evaluate 01_RES 01_GT --voxel-size 0.4 0.4 2 --ctc
 """
 
 
@@ -142,9 +143,8 @@ def _draw(evaluation: "Evaluation", dataset: "Dataset", files: str, values: Mapp
     worst, voxel = evaluation.worst(), chosen_voxel_size(values["voxel_size"], dataset)
     dataset.check_timepoint(worst.t)
     title = f"{dataset.name}, timepoint {worst.t}\n{files}"
-    draw(
-        values["picture"], Views.of_timepoint(dataset, worst.t), voxel, (worst.true, worst.found), worst.matching, title
-    )
+    views = Views.of_timepoint(dataset, worst.t)
+    draw(values["picture"], views, voxel, worst, title, has_precision=evaluation.has_precision)
 
 
 def _values(evaluation: "Evaluation", found: Path, truth: Path, values: Mapping[str, Any]) -> dict[str, Any]:

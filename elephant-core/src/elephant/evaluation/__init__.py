@@ -2,8 +2,8 @@
 
 from elephant.config import EvaluationParams
 from elephant.evaluation.counts import Counts
-from elephant.evaluation.evaluation import Evaluation, TimepointScores, evaluate_nuclei
-from elephant.evaluation.matching import Matching, match_by_distance, match_by_overlap
+from elephant.evaluation.evaluation import Evaluation, evaluate_nuclei
+from elephant.evaluation.matching import Matching, TimepointScores, match_by_distance, match_by_overlap
 from elephant.evaluation.tracks import DivisionScores, compare_divisions, compare_links
 
 __all__ = [

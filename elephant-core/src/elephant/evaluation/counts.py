@@ -63,3 +63,8 @@ class Counts:
         if total:
             return self.n_matched / total
         return 0.0 if self.n_true + self.n_found else math.nan
+
+
+def shown(share: float) -> str:
+    """Return a share in three digits, rounded down, so that only what is perfect reads 1; ``-`` for NaN."""
+    return "-" if math.isnan(share) else f"{math.floor(share * 1000 + 1e-9) / 1000:.3f}"

@@ -10,35 +10,15 @@ from numpy.typing import NDArray
 from elephant.config import EvaluationParams
 from elephant.errors import InvalidInputError
 from elephant.evaluation.counts import Counts
-from elephant.evaluation.matching import Matching, match_by_distance, match_by_overlap
+from elephant.evaluation.matching import Matching, TimepointScores, match_by_distance, match_by_overlap
 from elephant.evaluation.nuclei import Nuclei
 from elephant.evaluation.tracks import DivisionScores, compare_divisions, compare_links
 from elephant.export.base import TrackedNucleus
 from elephant.tracking.assignment import Indices
-from elephant.types import FloatArray, Spot
+from elephant.types import FloatArray
 
 _NOTHING = np.empty(0, dtype=np.intp)
 MOVIE, TIMEPOINTS, BOX, NUCLEI = "movie", "timepoints", "box", "nuclei"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TimepointScores:
-    """The nuclei of one timepoint.
-
-    Attributes
-    ----------
-    t
-        The timepoint.
-    true, found
-        The nuclei that count.
-    matching
-        Which of them are the same.
-    """
-
-    t: int
-    true: Sequence[Spot]
-    found: Sequence[Spot]
-    matching: Matching
 
 
 @dataclass(frozen=True, slots=True)

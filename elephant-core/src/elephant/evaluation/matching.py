@@ -48,6 +48,26 @@ class Matching:
         return set(range(self.n_found)) - set(self.pairs[:, 1].tolist())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TimepointScores:
+    """The nuclei of one timepoint.
+
+    Attributes
+    ----------
+    t
+        The timepoint.
+    true, found
+        The nuclei that count.
+    matching
+        Which of them are the same.
+    """
+
+    t: int
+    true: Sequence[Nucleus]
+    found: Sequence[Nucleus]
+    matching: Matching
+
+
 def match_by_distance(true: Sequence[Nucleus], found: Sequence[Nucleus], distance: float) -> Matching:
     """Pair nuclei whose centres are at most `distance` apart, physical.
 

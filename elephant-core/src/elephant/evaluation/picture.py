@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
-from elephant.evaluation.matching import Matching, Nucleus
+from elephant.evaluation.counts import Counts, shown
+from elephant.evaluation.matching import Nucleus, TimepointScores
 from elephant.types import Box, FloatArray, Shape, VoxelSize
 
 if TYPE_CHECKING:
@@ -81,9 +82,10 @@ def draw(
     path: Path,
     views: Views,
     voxel: VoxelSize,
-    nuclei: tuple[Sequence[Nucleus], Sequence[Nucleus]],
-    matching: Matching,
+    scores: TimepointScores,
     title: str,
+    *,
+    has_precision: bool = True,
 ) -> None:
     """Write a PNG with projections of an image, from above and, in 3D, from two sides.
 
@@ -93,10 +95,10 @@ def draw(
     ----------
     path
         Where to; its folder is made.
-    nuclei
-        The true and the found ones.
-    matching
-        Which of them are the same.
+    scores
+        The true and the found ones, and which of them are the same.
+    has_precision
+        Whether a found nucleus without a partner is wrong.
 
     Raises
     ------
@@ -105,13 +107,12 @@ def draw(
     """
     drawing = _matplotlib()
     extent = np.array(views.shape) * np.array(voxel.zyx)
-    true, found = nuclei
     panels, figure, corner = _layout(extent, is_2d=views.shape[Z] == 1)
     for axes, plane, projection in zip(panels, PLANES, views.projections, strict=False):
         _show(axes, projection, voxel, plane)
-        _outline(axes, true, plane, TRUE, matching.missed)
-        _outline(axes, found, plane, FOUND, matching.wrong)
-    _explain(corner, matching, title)
+        _outline(axes, scores.true, plane, TRUE, scores.matching.missed)
+        _outline(axes, scores.found, plane, FOUND, scores.matching.wrong)
+    _explain(corner, scores.matching.counts, title, has_precision=has_precision)
     path.parent.mkdir(parents=True, exist_ok=True)
     drawing(figure).print_figure(path, dpi=130, facecolor=PAPER)
 
@@ -191,21 +192,20 @@ def _outline(axes: Any, spots: Sequence[Nucleus], plane: tuple[int, int], colour
     axes.add_collection(LineCollection(lines, colors=colour, linewidths=widths, alpha=alphas), autolim=False)
 
 
-def _explain(axes: Any, matching: Matching, title: str) -> None:
+def _explain(axes: Any, counts: Counts, title: str, *, has_precision: bool) -> None:
     """Write title, scores and legend."""
     from matplotlib.lines import Line2D  # noqa: PLC0415
 
-    counts = matching.counts
     axes.set_axis_off()
     axes.text(0, 0.95, title, color=INK, fontsize=11, va="top", transform=axes.transAxes)
-    rows = [("F1", counts.f1), ("precision", counts.precision), ("recall", counts.recall)]
-    numbers = "\n".join(f"{name:<10}{value:.3f}" for name, value in rows)
+    rows = [("recall", counts.recall)]
+    if has_precision:
+        rows = [("F1", counts.f1), ("precision", counts.precision), *rows]
+    numbers = "\n".join(f"{name:<10}{shown(value)}" for name, value in rows)
     anchor = {"va": "top", "transform": axes.transAxes}
     axes.text(0, 0.75, numbers, color=INK, fontsize=14, family="monospace", **anchor)
-    handles = [
-        Line2D([], [], color=TRUE, lw=1.2, label=f"true: {counts.n_true}"),
-        Line2D([], [], color=FOUND, lw=1.2, label=f"found: {counts.n_found}"),
-        Line2D([], [], color=TRUE, lw=3, label=f"missed: {counts.n_missed}"),
-        Line2D([], [], color=FOUND, lw=3, label=f"wrong: {counts.n_wrong}"),
-    ]
+    lines = [(TRUE, 1.2, f"true: {counts.n_true}"), (TRUE, 3, f"missed: {counts.n_missed}")]
+    if has_precision:
+        lines += [(FOUND, 1.2, f"found: {counts.n_found}"), (FOUND, 3, f"wrong: {counts.n_wrong}")]
+    handles = [Line2D([], [], color=colour, lw=width, label=label) for colour, width, label in lines]
     axes.legend(handles=handles, loc="lower left", frameon=False, labelcolor=INK, fontsize=10, borderaxespad=0)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from elephant.evaluation.counts import Counts
+from elephant.evaluation.counts import Counts, shown
 from elephant.evaluation.evaluation import BOX, NUCLEI, Evaluation
 from elephant.words import counted, in_ranges
 
@@ -95,14 +95,9 @@ def table_of(evaluation: Evaluation, *, per_timepoint: bool = False) -> str:
 def _cells(name: str, counts: Counts, evaluation: Evaluation) -> tuple[str, ...]:
     is_known = evaluation.has_precision
     n_found, n_wrong = (str(n) if is_known else "" for n in (counts.n_found, counts.n_wrong))
-    precision, f1 = (_share(value) if is_known else "" for value in (counts.precision, counts.f1))
+    precision, f1 = (shown(value) if is_known else "" for value in (counts.precision, counts.f1))
     whole = (str(counts.n_true), n_found, str(counts.n_matched), str(counts.n_missed), n_wrong)
-    return (name, *whole, precision, _share(counts.recall), f1)
-
-
-def _share(value: float) -> str:
-    """Return a share rounded down, so that only what is perfect reads 1."""
-    return "-" if math.isnan(value) else f"{math.floor(value * 1000 + 1e-9) / 1000:.3f}"
+    return (name, *whole, precision, shown(counts.recall), f1)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -159,5 +154,5 @@ def _ctc(evaluation: Evaluation) -> Iterator[str]:
     yield ""
     yield "scores of the Cell Tracking Challenge"
     for names in (("DET", "SEG", "TRA", "LNK"), ("CT", "TF", "BC", "CCA", "BIO")):
-        shown = ((name, scores.get(name)) for name in names)
-        yield "  ".join(f"{name:3} {_share(math.nan if score is None else score):5}" for name, score in shown).rstrip()
+        row = ((name, scores.get(name)) for name in names)
+        yield "  ".join(f"{name:3} {shown(math.nan if score is None else score):5}" for name, score in row).rstrip()
