@@ -1,5 +1,6 @@
 """The dashboard of a running server in a real browser, as a person sees it."""
 
+import json
 import os
 import shutil
 import time
@@ -109,7 +110,9 @@ def player(server: RunningServer) -> Player:
     model.save(path, entry.model_copy(update={"epochs": 20, "steps": 400, "loss": 0.031}))
     probabilities = np.zeros((*SHAPE, 3), dtype=np.float16)
     probabilities[3:6, 17:24, 20:29, 2] = 0.9
-    Dataset(server.workspace / "datasets" / NAME).write_probabilities(1, probabilities)
+    folder = server.workspace / "datasets" / NAME
+    Dataset(folder).write_probabilities(1, probabilities)
+    (folder / "truth.csv").write_text("t,x,y,z,radius\n0,8,20,24,3\n")
     return client
 
 
@@ -354,6 +357,35 @@ def test_what_a_prediction_found_can_be_looked_at_though_nothing_is_kept(visit: 
     visit.wait(f"document.querySelector('#viewer-note').textContent.includes('Timepoint 2: no labels, {words}')")
     assert "looked.pth" in visit.page.inner_text("#found-from option:checked")
     assert visit.page.is_disabled("#p-thresh")
+    assert visit.complaints == []
+
+
+def test_missed_and_wrong_nuclei_are_marked(visit: Visit, player: Player, server: RunningServer) -> None:
+    """One nucleus of the truth is where one was found, the other one is where nothing was."""
+    body = predict_body(NAME, timepoint=2, model_name="looked.pth", p_thresh=0, scales=[1, 1, 2])
+    found = player.post("seg/predict", body).json()["spots"]
+    far = {"pos": [24, 20, 8], "radius": 0.4}
+    if any(np.linalg.norm(np.subtract(far["pos"], each["pos"])) < 1 for each in found):
+        far["pos"] = [6, 6, 2]
+    first = found[0]
+    truth = [{"t": 2, "pos": first["pos"], "covariance": first["covariance"]}, far | {"t": 2}, far | {"t": 2}]
+    path = server.workspace / "datasets" / NAME / "checked.json"
+    path.write_text(json.dumps({"spots": truth[:2]}))
+    visit.open()
+    visit.wait(f"document.querySelector('#results button')?.textContent === '{NAME}, timepoint 2'")
+    visit.page.click("#results button >> nth=0")
+    visit.page.select_option("#truth", "checked.json")
+    visit.wait("document.querySelector('#truth-scores').textContent.startsWith('F1')")
+    words = visit.text("#truth-scores")
+    assert f"recall 0.500: 1 missed, {len(found) - 1} wrong" in words
+    z = far["pos"][2]
+    visit.page.evaluate(f"document.querySelector('#slice-z').value = {round(z / 2)}")
+    visit.page.dispatch_event("#slice-z", "input")
+    visit.wait("Number(document.querySelector('.plane.xy canvas').dataset.missed) === 1")
+    assert "1 missed" in str(visit.page.get_attribute(".plane.xy canvas", "aria-label"))
+    visit.page.select_option("#truth", "")
+    visit.wait("Number(document.querySelector('.plane.xy canvas').dataset.missed) === 0")
+    assert visit.text("#truth-scores") == ""
     assert visit.complaints == []
 
 

@@ -87,15 +87,24 @@ def _along(shape: tuple[int, ...], axis: Axis) -> int:
     return ("xy", "xz", "yz").index(axis) if len(shape) == 3 else 0
 
 
-def _params(query: SpotsQuery) -> SpotParams:
+def voxel_size_of(text: str) -> VoxelSize:
+    """Return the voxel size that an address gives as X,Y,Z.
+
+    Raises
+    ------
+    InvalidInputError
+        It is no such size.
+    """
     try:
-        edges = [float(edge) for edge in query.voxel_size.split(",")]
-        voxel_size = VoxelSize(*reversed(edges))
+        return VoxelSize(*reversed([float(edge) for edge in text.split(",")]))
     except (ValueError, TypeError):
-        raise InvalidInputError(f"expected a voxel size as X,Y,Z, got {query.voxel_size!r}") from None
+        raise InvalidInputError(f"expected a voxel size as X,Y,Z, got {text!r}") from None
+
+
+def _params(query: SpotsQuery) -> SpotParams:
     limits = query.model_dump(include={"p_thresh", "c_ratio", "r_min", "r_max"})
     try:
-        return SpotParams(voxel_size=voxel_size, **limits)
+        return SpotParams(voxel_size=voxel_size_of(query.voxel_size), **limits)
     except ValidationError as error:
         raise InvalidInputError(explain(error)) from None
 
@@ -123,13 +132,24 @@ def get_results() -> Response:
 @admitted
 def get_result() -> Response:
     """Send the nuclei that a prediction found."""
-    result = services().feed.result(read_query(ResultQuery).id)
+    result = current_result(services().feed.result(read_query(ResultQuery).id))
+    answer = ResultNuclei(spots=ellipsoids(Nuclei.unpack(result.nuclei)), n_found=result.n_found)
+    return jsonify(answer.model_dump())
+
+
+def current_result(result: Result | None) -> Result:
+    """Return a result that is there and up to date.
+
+    Raises
+    ------
+    NotFoundError
+        It is no longer kept, or the dataset has another image now.
+    """
     if result is None:
         raise NotFoundError("this result is no longer kept: predict again")
     if not _is_current(result):
         raise NotFoundError(f"the dataset {result.dataset_name} has changed since this prediction: predict again")
-    answer = ResultNuclei(spots=ellipsoids(Nuclei.unpack(result.nuclei)), n_found=result.n_found)
-    return jsonify(answer.model_dump())
+    return result
 
 
 def _answer(result: Result) -> ResultAnswer:

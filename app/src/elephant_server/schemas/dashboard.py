@@ -310,6 +310,33 @@ class FoundEllipsoid(BaseModel):
     quality: float
 
 
+class TruthFiles(BaseModel):
+    """Files in a dataset's folder that may hold true nuclei."""
+
+    names: list[str]
+
+
+class EvaluationQuery(ResultQuery):
+    """A result, and a file of true nuclei in the folder of its dataset."""
+
+    truth: str = Field(min_length=1, max_length=1000, description="name of the file")
+    voxel_size: str = Field("1,1,1", max_length=100, description="physical voxel size, X, Y, Z")
+
+
+class EvaluationAnswer(BaseModel):
+    """What a prediction found, compared with true nuclei; only those of the part that was predicted count."""
+
+    distance: float = Field(description="largest distance of a match, physical: the median radius of the true nuclei")
+    n_true: int
+    n_found: int
+    n_matched: int
+    precision: float
+    recall: float
+    f1: float
+    missed: list[FoundEllipsoid] = Field(description="true nuclei that were not found; quality is 1")
+    wrong: list[int] = Field(description="found nuclei that are no true one: their places in the result")
+
+
 class FoundEllipsoids(BaseModel):
     """The nuclei of a timepoint."""
 

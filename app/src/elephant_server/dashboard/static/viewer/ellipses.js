@@ -18,15 +18,17 @@ export function cut(spot, axis, index, n) {
   const rest = (i, j) => level * (c(i, j) - (c(i, across) * c(across, j)) / c(across, across));
   return {
     x: spot.pos[column] + lean(column), y: spot.pos[row] + lean(row),
-    xx: rest(column, column), xy: rest(column, row), yy: rest(row, row),
+    xx: rest(column, column), xy: rest(column, row), yy: rest(row, row), kind: spot.kind,
   };
 }
 
+const COLOURS = { missed: '#4cc9f0', wrong: '#ff7a1a' };
+
 /** Draw cuts; a voxel is `sx` wide and `sy` tall, its middle is its position, and `left` and `top` are the first ones. */
 export function drawCuts(context, cuts, { left, top, sx, sy }) {
-  context.strokeStyle = '#ffd23f';
-  context.lineWidth = 1.5;
-  for (const { x, y, xx, xy, yy } of cuts) {
+  for (const { x, y, xx, xy, yy, kind } of cuts) {
+    context.strokeStyle = COLOURS[kind] ?? '#ffd23f';
+    context.lineWidth = kind ? 3 : 1.5;
     const a = xx * sx * sx, b = xy * sx * sy, d = yy * sy * sy;
     const mean = (a + d) / 2, apart = Math.hypot((a - d) / 2, b);
     const long = Math.sqrt(Math.max(0, mean + apart)), short = Math.sqrt(Math.max(0, mean - apart));

@@ -3,6 +3,7 @@
 import { counted, make, setOptions, setText, when } from '../dom.js';
 import { Choice, group, NumberField } from './controls.js';
 import { loadResult, loadSpots } from './source.js';
+import { Truth } from './truth.js';
 
 const AFTER_MS = 250;
 const KEPT = 'kept';
@@ -25,6 +26,7 @@ export class Found {
       r_min: new NumberField('r-min', 'Smallest radius', () => this.#checked(change), { min: 0, max: 1e6 }),
       r_max: new NumberField('r-max', 'Largest radius', () => this.#checked(change), { above: 0, max: 1e6 }),
     };
+    this.truth = new Truth(change, arrive);
     this.hint = make('p', { class: 'soft', id: 'found-hint' });
     this.settings = group('Detection settings', make('div', { class: 'pair' }, ...Object.values(this.fields).map((field) => field.element)), this.hint);
   }
@@ -44,6 +46,7 @@ export class Found {
     const asked = { p_thresh: 0.5, c_ratio: 0.4, r_min: 0, r_max: 1e6, ...dataset.spots };
     for (const [name, field] of Object.entries(this.fields)) field.value = asked[name];
     this.forget();
+    this.truth.open(dataset.name);
   }
 
   /** Labels and probabilities may be other ones now. */
@@ -77,9 +80,16 @@ export class Found {
     return this.#now.dataset === dataset.name && this.#now.t === t ? this.#now : NOTHING;
   }
 
+  /** Return what is drawn of it: with a truth, marked by what is wrong. */
+  marked(dataset, t) {
+    const { id, spots } = this.at(dataset, t);
+    return this.truth.marked(id, spots);
+  }
+
   /** Load the nuclei of a timepoint, around a plane of a large volume, once nobody has turned anything for a moment. */
   load(dataset, t, index, voxel) {
     const from = this.offer(dataset, t);
+    this.truth.compare(from === KEPT ? null : from, voxel);
     if (!from) return;
     const limits = Object.fromEntries(Object.entries(this.fields).map(([name, field]) => [name, field.value]));
     const key = JSON.stringify([dataset.name, t, from, ...(from === KEPT ? [limits, voxel] : [])]);
@@ -90,7 +100,7 @@ export class Found {
       try {
         const answer = from === KEPT ? await loadSpots(dataset.name, t, 'xy', index, voxel, limits) : await loadResult(from);
         const { spots, n_found: n, first, end, is_whole: isWhole = true } = answer;
-        this.#now = { key, dataset: dataset.name, t, spots, n, first, end, isWhole };
+        this.#now = { key, id: from, dataset: dataset.name, t, spots, n, first, end, isWhole };
         this.arrive();
       } catch (error) {
         this.fail(error);

@@ -114,11 +114,12 @@ export class Pane {
     const cuts = view.spots.map((spot) => cut(spot, this.axis, view.position[across], view.n)).filter(Boolean);
     drawCuts(context, cuts, frame);
     if (view.n === 3) this.#drawCross(context, frame, view.position[column], view.position[row]);
-    this.canvas.dataset.cuts = cuts.length;
+    const missed = cuts.filter((one) => one.kind === 'missed').length, wrong = cuts.filter((one) => one.kind === 'wrong').length;
+    Object.assign(this.canvas.dataset, { cuts: cuts.length - missed, missed, wrong });
     this.canvas.dataset.labelled = labels ? labels.values.reduce((n, v) => n + (v > 0), 0) : 0;
     const where = view.n === 3 ? `, ${NAMES[across]} ${view.position[across]}` : '';
     setText(this.caption, view.n === 3 ? `${CAPTIONS[this.axis]}, ${NAMES[across]} ${view.position[across]}` : CAPTIONS[this.axis]);
-    this.canvas.setAttribute('aria-label', `${CAPTIONS[this.axis]} plane of ${view.dataset.name}, timepoint ${view.t}${where}; ${counted(cuts.length)} drawn`);
+    this.canvas.setAttribute('aria-label', `${CAPTIONS[this.axis]} plane of ${view.dataset.name}, timepoint ${view.t}${where}; ${counted(cuts.length - missed)} drawn${missed + wrong ? `, ${wrong} of them wrong; ${missed} missed` : ''}`);
   }
 
   #drawCross(context, { left, top, sx, sy }, column, row) {

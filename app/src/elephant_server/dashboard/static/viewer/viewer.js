@@ -99,7 +99,7 @@ export class Viewer {
         group('Overlays', ...Object.values(this.layers).map((layer) => layer.element), this.found.from.element, key),
         group('Contrast', this.low.element, this.high.element, auto),
         make('details', { class: 'help' }, make('summary', {}, 'Keys and mouse'), this.#help())),
-      make('div', { class: 'settings' }, this.found.settings, group('Voxel size', make('div', { class: 'triple' }, ...this.voxel.map((field) => field.element)), this.voxelNote))));
+      make('div', { class: 'settings' }, this.found.settings, this.found.truth.element, group('Voxel size', make('div', { class: 'triple' }, ...this.voxel.map((field) => field.element)), this.voxelNote))));
   }
 
   #help() {
@@ -192,7 +192,7 @@ export class Viewer {
     return {
       dataset, t, n: this.#is2D() ? 2 : 3, position: [...this.#position],
       layers: { labels: this.layers.labels.value, probabilities: this.layers.probabilities.isOn },
-      get spots() { return viewer.layers.ellipses.isOn && t === viewer.time.value ? viewer.found.at(dataset, t).spots : []; },
+      get spots() { return viewer.layers.ellipses.isOn && t === viewer.time.value ? viewer.found.marked(dataset, t) : []; },
       get limits() { return viewer.#limits ?? [0, 255]; },
       limitsFor: (plane) => this.#chooseLimits(plane),
     };
