@@ -1,30 +1,32 @@
 """TIFF movies: OME-TIFF in one file or several, hyperstacks of ImageJ, and stacks of pages, classic TIFF or BigTIFF."""
 
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import TiffFile, TiffPage
 
 from elephant.dataset.readers.base import (
     Level,
     Reader,
-    Region,
     ViewSetup,
     choose,
     timepoints_in_words,
 )
 from elephant.dataset.readers.bdv_xml import MOST_TIMEPOINTS
-from elephant.dataset.readers.tiff_files import SUFFIXES, check_expansion, is_tiff, opened, page_at, segment_shape
+from elephant.dataset.readers.tiff_files import (
+    SUFFIXES,
+    is_tiff,
+    opened,
+)
 from elephant.dataset.readers.tiff_ome import parse
 from elephant.dataset.readers.tiff_ome_files import is_companion, ome_stacks, read_companion
-from elephant.dataset.readers.tiff_stacks import MISSING, Page, Stack, facts_of, series_stacks
+from elephant.dataset.readers.tiff_pages import Timepoint, level_page
+from elephant.dataset.readers.tiff_stacks import MISSING, Page, Stack, series_stacks
 from elephant.errors import DatasetError, InvalidInputError
 from elephant.progress import CancelToken, NeverCancelled
 from elephant.types import Shape, VoxelSize
@@ -181,7 +183,7 @@ class TiffReader(Reader):
         t, z = np.argwhere(self.places != MISSING)[0]
         part = self.parts[self.numbers[t, z]]
         with opened(part) as tif:
-            page = Page.of(tif, _page_at(tif, int(self.places[t, z]), level), part)
+            page = Page.of(tif, level_page(tif, int(self.places[t, z]), level), part)
         wanted = self.levels[level]
         return replace(
             self,
@@ -194,7 +196,7 @@ class TiffReader(Reader):
         )
 
     @contextmanager
-    def timepoint(self, t: int) -> Iterator["Timepoint"]:
+    def timepoint(self, t: int) -> Iterator[Timepoint]:
         """Open a timepoint for reading blocks of it, page by page and piece by piece."""
         with ExitStack() as files:
             yield Timepoint(self, t, files)
@@ -215,12 +217,6 @@ def _stacks(path: Path, axes: str | None, unknown: str, cancel: CancelToken) -> 
             return found
         document = parse(tif.ome_metadata or "", path)
     return ome_stacks(document, path, cancel)
-
-
-def _page_at(tif: TiffFile, place: int, level: int) -> TiffPage:
-    """Return the page of a level of the page that begins at a place."""
-    page = page_at(tif, place)
-    return page_at(tif, int((page.subifds or ())[level - 1])) if level else page
 
 
 def _chunks(page: Page) -> Shape | None:
@@ -296,124 +292,3 @@ def _check(stack: Stack, places: NDArray[np.int64], blank: tuple[int, ...], path
         f"expected {path.name} to hold all planes, but {timepoints_in_words(blank)} of {len(places)} lack some, as "
         "after a recording that was stopped: export the movie again, or give `fill_gaps` to leave these blank"
     )
-
-
-class Timepoint:
-    """An open timepoint of a movie."""
-
-    def __init__(self, movie: TiffReader, t: int, files: ExitStack) -> None:
-        self._movie = movie
-        self._t = t
-        self._files = files
-        self._pages: dict[int, TiffPage] = {}
-        self._open: tuple[int, BinaryIO] | None = None
-
-    def __getitem__(self, region: Region) -> NDArray[Any]:
-        """Return a block of the values, (Z, Y, X), of the movie's type.
-
-        Raises
-        ------
-        DatasetError
-            The block is damaged.
-        """
-        movie, (z, y, x) = self._movie, region
-        out = np.empty([s.stop - s.start for s in region], movie.dtype)
-        for i, plane in enumerate(range(z.start, z.stop)):
-            number, place = int(movie.numbers[self._t, plane]), int(movie.places[self._t, plane])
-            path = movie.parts[number]
-            try:
-                file = self._file(number)
-                out[i] = self._rows(file, place, y, x) if movie.is_raw else self._page(number, place, plane, file, y, x)
-            except DatasetError:
-                raise
-            except MemoryError:
-                raise
-            except Exception as error:  # codecs raise errors of their own
-                raise DatasetError(self._damaged(path, plane, error)) from error
-        return out
-
-    def _damaged(self, path: Path, plane: int, error: Exception) -> str:
-        words = " ".join(str(error).split())[:200] or type(error).__name__
-        return (
-            f"expected every page of {path.name} to be readable, but timepoint {self._t} is damaged at plane Z = "
-            f"{plane} ({words}): copy the movie again, or export it again"
-        )
-
-    def _file(self, number: int) -> BinaryIO:
-        """Return a file that is open; just one is at a time."""
-        if self._open is None or self._open[0] != number:
-            self._files.close()
-            self._open = number, self._files.enter_context(self._movie.parts[number].open("rb"))
-        return self._open[1]
-
-    def _page(self, number: int, place: int, plane: int, file: BinaryIO, y: slice, x: slice) -> NDArray[Any]:
-        movie = self._movie
-        if (page := self._pages.get(plane)) is None:
-            with opened(movie.parts[number]) as tif:
-                page = _page_at(tif, place, movie.level)
-            expected, found = movie.page, facts_of(page)
-            if found != (expected.height, expected.width, expected.samples, expected.dtype, expected.is_planar):
-                raise ValueError(
-                    f"a page of {found[1]} x {found[0]} pixels of type {found[3]}, where the first has "
-                    f"{expected.width} x {expected.height} of {expected.dtype}"
-                )
-            self._pages[plane] = page
-        if page.is_contiguous:
-            return self._rows(file, page.dataoffsets[0], y, x)
-        return _segments(page, file, movie.sample, y, x)
-
-    def _rows(self, file: BinaryIO, start: int, y: slice, x: slice) -> NDArray[Any]:
-        """Return a part of a plane whose values follow each other."""
-        page, sample = self._movie.page, self._movie.sample
-        dtype = np.dtype(page.dtype)
-        if page.is_planar:
-            start += sample * page.height * page.width * dtype.itemsize
-        samples = 1 if page.is_planar else page.samples
-        line = page.width * samples * dtype.itemsize
-        data = _read(file, start + y.start * line, (y.stop - y.start) * line)
-        lines = np.frombuffer(data, dtype).reshape(y.stop - y.start, page.width, samples)
-        return lines[:, x, 0 if page.is_planar else sample]
-
-
-def _read(file: BinaryIO, start: int, n: int) -> bytes:
-    file.seek(start)
-    data = file.read(n)
-    if len(data) < n:
-        raise ValueError(f"the file ends {n - len(data)} bytes too early")
-    return data
-
-
-def _segments(page: TiffPage, file: BinaryIO, sample: int, y: slice, x: slice) -> NDArray[Any]:
-    """Return a part of a plane that is stored in strips or tiles; those that are not stored are 0."""
-    height, width = segment_shape(page)
-    down, across = math.ceil(page.imagelength / height), math.ceil(page.imagewidth / width)
-    is_planar = page.planarconfig == 2 and page.samplesperpixel > 1
-    out = np.zeros((y.stop - y.start, x.stop - x.start), page.dtype)
-    for row in range(y.start // height, (y.stop - 1) // height + 1):
-        for column in range(x.start // width, (x.stop - 1) // width + 1):
-            index = ((sample if is_planar else 0) * down + row) * across + column
-            values = _segment(page, file, index)
-            if values is None:
-                continue
-            top, left = row * height, column * width
-            into, part = _overlap(y, top, values.shape[0]), _overlap(x, left, values.shape[1])
-            out[into[0], part[0]] = values[into[1], part[1], 0 if is_planar else sample]
-    return out
-
-
-def _overlap(wanted: slice, start: int, length: int) -> tuple[slice, slice]:
-    """Return where a piece that starts somewhere overlaps what is wanted: within that, and within the piece."""
-    low, high = max(wanted.start, start), min(wanted.stop, start + length)
-    high = max(low, high)
-    return slice(low - wanted.start, high - wanted.start), slice(low - start, high - start)
-
-
-def _segment(page: TiffPage, file: BinaryIO, index: int) -> NDArray[Any] | None:
-    """Return a strip or tile, Y, X and colours; None if it is not stored."""
-    start, n = page.dataoffsets[index], page.databytecounts[index]
-    if not start or not n:
-        return None
-    data = _read(file, start, n)
-    check_expansion(data, page)
-    values, *_ = page.decode(data, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader)
-    return None if values is None else np.asarray(values)[0]

@@ -61,7 +61,7 @@ def opened(path: Path) -> Iterator[TiffFile]:
     """
     if not path.is_file():
         raise NotFoundError(f"the movie {path} does not exist: check its name, or copy it")
-    with _quiet():
+    with quiet():
         try:
             with TiffFile(path) as tif:
                 yield tif
@@ -74,7 +74,7 @@ def opened(path: Path) -> Iterator[TiffFile]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep back what tifffile logs in this thread: the errors here say it in the reader's words."""
     here = threading.get_ident()
 
