@@ -10,6 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 
 import elephant
+from core.dataset.bdv import ramp, write_movie
 from core.dataset.helpers import make
 from core.dataset.test_tiff import several_files
 from elephant.dataset import Dataset, DatasetSource, check_dataset, find_movie
@@ -176,6 +177,8 @@ def test_the_files_in_the_folder_of_a_dataset(tmp_path: Path) -> None:
     dataset = Dataset(folder)
     np.testing.assert_array_equal([dataset.read_image(t) for t in range(4)], MOVIE[:, 0])
     assert check_dataset(folder) == "ready"
+    save(folder, "mask000.tif", MOVIE[0, 0])
+    assert (find_movie(folder), check_dataset(folder)) == (movie, "ready")
     save(folder, "t02.tif", MOVIE[3, 0])
     assert check_dataset(folder).startswith("the movie t{t}.tif has changed since")
     source = DatasetSource.read(folder)
@@ -215,3 +218,14 @@ def test_files_are_read_in_place(tmp_path: Path) -> None:
     assert check_dataset(tmp_path / "m") == "ready"
     (tmp_path / "movie" / "t1.tif").unlink()
     assert "t{t}.tif is gone, and the dataset m reads its images from there" in check_dataset(tmp_path / "m")
+
+
+def test_files_that_were_there_before_are_no_new_movie(tmp_path: Path) -> None:
+    folder = tmp_path / "embryo"
+    for t in range(2):
+        save(folder, f"t{t}.tif", MOVIE[t, 0])
+    make(write_movie(folder / "m.h5", ramp()), folder)
+    (folder / "m.h5").unlink()
+    assert check_dataset(folder) == "ready"
+    save(folder, "t2.tif", MOVIE[2, 0])
+    assert "m.h5, which is missing, and its folder holds the movie t{t}.tif" in check_dataset(folder)

@@ -13,6 +13,7 @@ from elephant.dataset.changes import ANEW, describe_loss, describe_replacement
 from elephant.dataset.in_place import ImagesFound, find_images, source_in_place
 from elephant.dataset.layout import IMAGE_DTYPES, IMAGES, array_specs
 from elephant.dataset.readers import find_movie
+from elephant.dataset.readers.file_patterns import is_pattern, members_of_pattern
 from elephant.dataset.source import SOURCE_FILE, DatasetSource
 from elephant.dataset.transaction import is_swapping, recover
 from elephant.errors import DatasetError, ElephantError
@@ -94,7 +95,8 @@ def _describe_successor(folder: Path, source: DatasetSource) -> str:
     successor = _movie_in(folder, folder.stat().st_mtime_ns)
     if successor is None or successor.name == source.movie or (is_there and successor.stem != folder.name):
         return ""
-    if successor.exists() and successor.stat().st_ctime_ns < (folder / SOURCE_FILE).stat().st_ctime_ns:
+    files = members_of_pattern(successor).files.values() if is_pattern(successor.name) else (successor,)
+    if max(path.stat().st_ctime_ns for path in files) < (folder / SOURCE_FILE).stat().st_ctime_ns:
         return ""  # it was there already, and another one was chosen
     gone = "" if is_there else ", which is missing"
     return (

@@ -166,6 +166,7 @@ def check_upload(path: Path, folder: Path, longest_padding: int) -> None:
 BIGDATAVIEWER = InstalledReader(Plugin("reader", "bigdataviewer"), BigDataViewerReader)
 FILE_SERIES = "file-series"
 _OTHERS_OF_A_MOVIE = (".xml",)
+_MASK = re.compile(r"(mask|man_track|man_seg)\d+\.tif")  # exports for the Cell Tracking Challenge
 _OF_ADDRESSES = "ome-zarr"  # of all formats, only this one is made for reading over a network
 
 logger = logging.getLogger(__name__)
@@ -296,6 +297,7 @@ def _places(folder: Path) -> list[Path]:
         return []
     places = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in ARRAYS]
     places = [path for path in places if path.name != SOURCE_FILE and path.suffix.lower() not in _OTHERS_OF_A_MOVIE]
+    places = [path for path in places if not _MASK.fullmatch(path.name)]
     return sorted(places, key=lambda path: (not _is_named_as(folder, path), path.name))
 
 

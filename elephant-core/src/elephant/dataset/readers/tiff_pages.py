@@ -1,4 +1,4 @@
-"""Reading parts of the planes of a TIFF: lines, strips and tiles, none of them more often than it takes."""
+"""Reading parts of the planes of a TIFF: lines, strips and tiles."""
 
 import math
 from contextlib import ExitStack
