@@ -224,6 +224,7 @@ def bomb(folder: Path) -> Path:
     return path
 
 
+NOISE = np.random.default_rng(0).integers(0, 4000, SHAPE, dtype=np.uint16)
 SPECKLED = np.zeros(SHAPE, dtype=np.uint8)
 SPECKLED[4, ::6, ::6] = 255
 BROKEN: dict[str, tuple[Callable[[Path], Path], str]] = {
@@ -233,6 +234,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Path], str]] = {
     "negative": (save("l.tif", np.full(SHAPE, -1, np.int16)), "whole numbers of 0 to 4294967295, got -1"),
     "not a number": (save("l.tif", np.full(SHAPE, np.nan, np.float32)), "whole numbers of 0 to 4294967295, got nan"),
     "binary": (save("l.tif", SPECKLED), "l.tif to have a label for each nucleus, got 63 pieces of the value 255 and"),
+    "movie": (save("l.tif", NOISE), "l.tif to have a label for each nucleus, got values that change at nearly every"),
     "one number": (two_files("a_1.tif", "b_1.tif"), "in one number, that of the timepoint, got a_1.tif and b_1.tif"),
     "no number": (two_files("a.tif", "b_1.tif"), "in one number, that of the timepoint, got a.tif and b_1.tif"),
     "sizes": (two_files("a1.tif", "a2.tif", (10, 40, 51)), "as the movie has, got 10 x 40 x 51"),

@@ -7,6 +7,7 @@ Naming and file content conventions of the Cell Tracking Challenge, https://cell
 
 import logging
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -135,7 +136,7 @@ class _Tracks:
         Parameters
         ----------
         numbers
-            Numbers of the masks.
+            Numbers of the masks, ascending.
         """
         lacking = {n for n, track in self.table.tracks.items() if n not in self.latest and _is_in(track, numbers)}
         sentences = (
@@ -151,4 +152,5 @@ class _Tracks:
 
 
 def _is_in(track: Track, numbers: Sequence[int]) -> bool:
-    return any(track.first <= number <= track.last for number in numbers)
+    place = bisect_left(numbers, track.first)
+    return place < len(numbers) and numbers[place] <= track.last

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 KEY = "geff"
 _LARGEST_BLOCK_BYTES = 256 << 20
 _LARGEST_ITEM_BYTES = 1024  # of a string
+_MOST_BLOCKS = 100_000
 _MOST_FOLDERS = 1000
 
 
@@ -205,7 +206,14 @@ class GeffStore:
             raise InvalidInputError(
                 f"expected {key} of {self.name} to be numbers or short text, got {array.dtype}: export it again"
             )
-        block = math.prod(array.shards or array.chunks) * array.dtype.itemsize
+        edges = array.shards or array.chunks
+        block = math.prod(edges) * array.dtype.itemsize
+        n_blocks = math.prod(-(-size // max(edge, 1)) for size, edge in zip(array.shape, edges, strict=True))
+        if n_blocks > _MOST_BLOCKS:
+            raise InvalidInputError(
+                f"expected {key} of {self.name} to be stored in at most {_MOST_BLOCKS} blocks, got {n_blocks}: export "
+                "it again"
+            )
         if block > _LARGEST_BLOCK_BYTES:
             raise InvalidInputError(
                 f"expected {key} of {self.name} to be stored in blocks of at most {in_bytes(_LARGEST_BLOCK_BYTES)}, "

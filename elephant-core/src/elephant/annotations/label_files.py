@@ -20,11 +20,13 @@ from elephant.dataset.readers.tiff_files import SUFFIXES, is_tiff
 from elephant.errors import DatasetError, ElephantError, InvalidInputError
 from elephant.plugins import Plugin
 from elephant.progress import CancelToken
+from elephant.slabs import in_slabs
 from elephant.types import Shape
 
 _LARGEST = int(np.iinfo(np.uint32).max)
 _NUMBERS = re.compile(r"\d+")
 _MOST_FILES = 100_000
+_FEW_RUNS = 10_000
 _TIFF = Plugin("reader", "tiff")
 # What axes without a meaning are taken for, until the size fits; then what axes might be called wrongly.
 _GUESSES = (("", None), ("TZ", None), ("Z", None), ("T", None), ("", "TZYX"), ("", "ZYX"), ("", "TYX"))
@@ -118,7 +120,29 @@ def read_labels(movie: Movie, t: int, cancel: CancelToken) -> Labels:
         raise
     except ElephantError as error:
         raise InvalidInputError(str(error)) from error
+    _check_runs(labels, movie.path.name)
     return labels
+
+
+def _check_runs(labels: Labels, name: str) -> None:
+    """Refuse an image whose values change at nearly every voxel: a movie that was taken for labels.
+
+    Its pieces would be as many as its voxels, and take a hundred times its memory.
+    """
+
+    def count(slab: slice) -> tuple[int, int]:
+        part = labels[slab]
+        inside = part != 0
+        goes_on = (part[..., 1:] == part[..., :-1]) & inside[..., 1:]
+        n_inside = int(np.count_nonzero(inside))
+        return n_inside, n_inside - int(np.count_nonzero(goes_on))
+
+    n_inside, n_runs = np.sum(in_slabs(count, labels.shape), axis=0)
+    if n_runs > _FEW_RUNS and n_inside < 2 * n_runs:
+        raise InvalidInputError(
+            f"expected {name} to have a label for each nucleus, got values that change at nearly every voxel: choose "
+            "the label image, not the movie"
+        )
 
 
 def _check_whole(values: NDArray[Any], name: str) -> None:
