@@ -23,6 +23,7 @@ LARGEST_OBJECT_BYTES = (1 << 30) + (64 << 20)
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PAUSES_S = (0.2, 0.6, 1.5)  # before each further try
+_TO_CONNECT_S = 5.0
 _LONGEST_S = 30.0  # for an answer to begin and a small object to arrive
 _SLOWEST = 64 << 10  # bytes a second after that
 _WHOLE, _PART, _SAME, _MISSING = 200, 206, 304, 404
@@ -157,7 +158,7 @@ async def _answer_of(request: _Request, place: str) -> Answer | str:
     from yarl import URL  # noqa: PLC0415
 
     silence = request.rules.silence_s
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=silence, sock_read=silence)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(silence, _TO_CONNECT_S), sock_read=silence)
     session = connections().session(is_free=request.is_free(place))
     refused: list[str] = []
     token = refused_addresses.set(refused)
