@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 import elephant
 from elephant.dataset import Dataset
 from elephant.errors import DatasetError, InvalidInputError, ModelFileError, NotFoundError
+from elephant.evaluation import match_by_distance
 from elephant.simulation import Frame, preset, simulate
 from elephant.types import DetectedSpot, Spot
 
@@ -89,12 +89,8 @@ def model(kind: str, movie: Dataset, frames: list[Frame]) -> elephant.Model:
 
 def errors_of(found: Sequence[DetectedSpot], frame: Frame) -> tuple[int, int]:
     """Return the numbers of missed and of false nuclei; a match is at most a radius apart."""
-    truth = np.array([nucleus.spot.pos for nucleus in frame.nuclei])
-    positions = np.array([spot.pos for spot in found]).reshape(-1, 3)
-    distance = np.linalg.norm(truth[:, None] - positions[None], axis=2)
-    rows, columns = linear_sum_assignment(np.minimum(distance, 1e3))
-    n_right = int((distance[rows, columns] < RADIUS).sum())
-    return len(truth) - n_right, len(found) - n_right
+    counts = match_by_distance([nucleus.spot for nucleus in frame.nuclei], found, RADIUS).counts
+    return counts.n_missed, counts.n_wrong
 
 
 def test_the_nuclei_of_timepoints_that_were_not_annotated_are_found(

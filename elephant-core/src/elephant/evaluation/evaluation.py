@@ -139,10 +139,7 @@ def evaluate_nuclei(
         raise InvalidInputError(_no_truth(truth, timepoints))
     n_dims = n_dims or (2 if real_found.is_flat() and real_true.is_flat() else 3)
     distance = None if params.overlap else params.distance or _usual_distance(true, n_dims)
-    partner = _partners(there, true, params, distance, n_dims)
-    is_kept = _is_counted(there, true, partner, params.truth_covers)
-    new = np.append(np.cumsum(is_kept) - 1, -1)  # the last for those without a partner
-    kept, partner = there.kept(is_kept), new[partner]
+    kept, partner = _matched(there, true, params, distance, n_dims)
     has_links = bool((true.parents >= 0).any())
     return Evaluation(
         params,
@@ -157,6 +154,16 @@ def evaluate_nuclei(
             len(found) + len(truth) - len(real_found) - len(real_true),
         ),
     )
+
+
+def _matched(
+    found: Nuclei, true: Nuclei, params: EvaluationParams, distance: float | None, n_dims: int
+) -> tuple[Nuclei, Indices]:
+    """Return the found nuclei that count, and for each true one the index of the one of these that it is, or -1."""
+    partner = _partners(found, true, params, distance, n_dims)
+    is_kept = _is_counted(found, true, partner, params.truth_covers)
+    new = np.append(np.cumsum(is_kept) - 1, -1)  # the last for those without a partner
+    return found.kept(is_kept), new[partner]
 
 
 def _usual_distance(true: Nuclei, n_dims: int) -> float:
