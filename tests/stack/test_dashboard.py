@@ -523,6 +523,17 @@ def test_a_dataset_is_made_of_a_movie(visit: Visit, server: RunningServer) -> No
     assert "timepoints 1-2" in row
     made, original = (Dataset(server.workspace / "datasets" / name) for name in ("looked/again", NAME))
     assert (made.read_image(0) == original.read_image(1)).all()
+    page.click("#new-dataset")
+    visit.wait("document.querySelector('#make .main').disabled === false")
+    page.select_option("#make-which", "looked/again")
+    visit.wait("document.querySelector('#make-title').textContent === 'Make looked/again again'")
+    visit.wait("document.querySelector('#make .main').disabled === false")
+    assert page.input_value("#make-name") == "looked/again"
+    page.check("#make .replacing input")
+    page.click("#make .main")
+    row = """document.querySelector('#datasets .thing:has([data-dataset="looked/again"])')"""
+    visit.wait(f"/3 timepoints/.test({row}.textContent)")
+    assert page.is_hidden("#make")
     shutil.rmtree(made.folder)
     assert visit.complaints == []
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 from elephant.dataset.readers import reader_of_movie
 from elephant.dataset.readers.base import Reader
@@ -14,6 +15,7 @@ from elephant.dataset.readers.movie import InstalledReader
 from elephant.errors import InvalidInputError, NotFoundError
 from elephant.io.paths import resolve_inside
 from elephant.progress import CancelToken
+from elephant_server.settings import Settings
 
 _DEEPEST = 4
 _MOST_LOOKED_AT = 20_000
@@ -33,6 +35,11 @@ class MoviePlaces:
 
     datasets: Path
     folders: tuple[Path, ...] = ()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the places of a server."""
+        return cls(settings.datasets_dir, settings.movie_folders)
 
     def find(self, cancel: CancelToken) -> Iterator[tuple[str, str]]:
         """Yield the folder and the name in it of each movie, as :meth:`resolve` takes them."""
@@ -59,6 +66,14 @@ class MoviePlaces:
         elif path.is_dir():
             self._check(_links_below(path), path)
         return path
+
+    def place_of(self, path: Path) -> tuple[str, str] | None:
+        """Return the folder and the name of a movie, which may be gone; None if it is in none of these folders."""
+        for folder in ("", *map(str, self.folders)):
+            root = self._root(folder)
+            if path != root and path.is_relative_to(root):
+                return folder, path.relative_to(root).as_posix()
+        return None
 
     def inspect(
         self, path: Path, setup: int | None, cancel: CancelToken, *, fill_gaps: bool

@@ -49,6 +49,9 @@ def test_which_source_of_its_movie_a_dataset_holds_and_what_is_blank(page: Flask
     assert origin() == ["", []]
     DatasetSource(movie="m.h5", setup=1, setup_name="GFP", n_setups=2, blank_timepoints=(0, 2)).write(dataset.folder)
     assert origin() == ["m.h5, source 1 (GFP) of 2", [0, 2]]
+    found = page.get("/dashboard/api/dataset", query_string={"dataset": NAME}).json
+    assert found is not None
+    assert (found["movie"], found["setup"]) == ({"folder": "", "movie": f"{NAME}/m.h5"}, 1)
 
 
 def test_without_datasets_the_list_is_empty(page: FlaskClient) -> None:
@@ -65,6 +68,7 @@ def test_a_dataset_that_is_read_in_place_is_shown(page: FlaskClient, dataset: Da
     assert found is not None
     assert (found["n_timepoints"], found["dtype"], found["made_from"]) == (3, "uint16", "m.h5")
     assert found["notice"].startswith(f"the movie {movie} is gone")
+    assert (found["in_place"], found["movie"]) == (True, None), "it is in no folder that the page may read"
     assert page.post("/dataset/check", json={"dataset_name": NAME}).json == {"message": found["notice"]}
     answer = page.get("/dashboard/api/plane", query_string={"dataset": NAME, "t": 1, "axis": "xy", "index": 0})
     assert answer.status_code == 400

@@ -15,7 +15,8 @@ from elephant.io.paths import resolve_inside
 from elephant.types import Box
 from elephant_server.api.endpoint import endpoint
 from elephant_server.dashboard.views import admitted, asked_dataset, read_query
-from elephant_server.schemas.dashboard import Axis, DatasetAnswer, DatasetQuery, Names, PlaneQuery
+from elephant_server.movies import MoviePlaces
+from elephant_server.schemas.dashboard import Axis, DatasetAnswer, DatasetQuery, MoviePlace, Names, PlaneQuery
 from elephant_server.services import services
 
 blueprint = Blueprint("dashboard_datasets", __name__)
@@ -56,11 +57,18 @@ def get_dataset() -> Response:
         unit=unit,
         spots=said,
         made_from="" if source is None else source.title,
+        movie=None if source is None else _place(source.movie_path(folder)),
+        setup=None if source is None else source.setup,
         in_place=source is not None and source.in_place,
         notice=describe_change(folder),
         blank_timepoints=list(source.blank_timepoints) if source else [],
     )
     return jsonify(answer.model_dump())
+
+
+def _place(movie: Path) -> MoviePlace | None:
+    found = MoviePlaces.of(services().settings).place_of(movie)
+    return None if found is None else MoviePlace(folder=found[0], movie=found[1])
 
 
 def _voxel_size(

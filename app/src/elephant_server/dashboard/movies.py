@@ -72,8 +72,7 @@ def _limited(what: str) -> Iterator[TimeLimit]:
 
 
 def _places() -> MoviePlaces:
-    settings = services().settings
-    return MoviePlaces(settings.datasets_dir, settings.movie_folders)
+    return MoviePlaces.of(services().settings)
 
 
 @blueprint.get("/dashboard/api/movies")

@@ -155,6 +155,8 @@ class DatasetAnswer(BaseModel):
     blank_timepoints: list[int] = Field(description="timepoints without an image in the movie")
     version: str = Field(description="changes when the image is made again")
     made_from: str = Field(description="the movie and its source, in words; empty if unknown")
+    movie: "MoviePlace | None" = Field(description="the movie, where it may be listed; none if elsewhere or unknown")
+    setup: int | None = Field(description="number of the movie's source; none if unknown")
     in_place: bool = Field(description="images are read from the movie, of which the dataset holds no copy")
     notice: str = Field(description="how the dataset differs from its movie, in words; empty if it does not")
 

@@ -13,6 +13,8 @@ document.head.append(make('link', { rel: 'stylesheet', href: new URL('make.css',
 export class MakeDialog {
   #movies = [];
   #movie = null;
+  #wanted = null;
+  #opened = 0;
   #isNameOwn = false;
   #asking = new AbortController();
 
@@ -20,7 +22,8 @@ export class MakeDialog {
     this.datasets = datasets;
     this.made = made;
     this.dialog = byId('make');
-    this.select = make('select', { id: 'make-movie', onchange: () => this.#choose() });
+    this.select = make('select', { id: 'make-movie', onchange: () => this.#chooseMovie() });
+    this.which = make('select', { id: 'make-which', onchange: () => this.open(this.datasets().find((entry) => entry.name === this.which.value)) });
     this.note = make('p', { class: 'soft', role: 'status' });
     this.details = make('div', { class: 'details' });
     this.name = make('input', { id: 'make-name', type: 'text', required: true, maxlength: 200, autocomplete: 'off', spellcheck: 'false', 'aria-describedby': 'make-replaces', oninput: () => { this.#isNameOwn = true; this.#showReplacing(); } });
@@ -29,6 +32,7 @@ export class MakeDialog {
     this.go = make('button', { type: 'submit', class: 'main' }, 'Make dataset');
     const form = make('form', { onsubmit: (event) => { event.preventDefault(); this.#make(); } },
       make('h2', { id: 'make-title' }, 'New dataset'),
+      make('div', { class: 'field' }, make('label', { for: 'make-which' }, 'Dataset'), this.which),
       make('div', { class: 'field' }, make('label', { for: 'make-movie' }, 'Movie'), this.select), this.note, this.details,
       make('div', { class: 'field' }, make('label', { for: 'make-name' }, 'Name of the dataset'), this.name, this.replacing),
       this.problem,
@@ -37,8 +41,17 @@ export class MakeDialog {
     this.dialog.addEventListener('close', () => this.#asking.abort());
   }
 
-  async open() {
-    this.#isNameOwn = false;
+  /** Let a person choose; `before` is the dataset that is made again. */
+  async open(before = null) {
+    this.#opened += 1;
+    const again = this.datasets().filter((entry) => entry.movie);
+    this.which.replaceChildren(make('option', { value: '' }, 'A new one'), ...again.map(({ name }) => make('option', { value: name, selected: name === before?.name }, `${name}, again`)));
+    this.which.parentElement.hidden = !again.length;
+    this.before = before;
+    delete this.replacing.dataset.name; // what was confirmed before is not any more
+    this.#isNameOwn = before !== null;
+    if (before) this.name.value = before.name;
+    setText(byId('make-title'), before ? `Make ${before.name} again` : 'New dataset');
     setText(this.problem, '');
     this.#clear('Looking for movies …');
     this.select.disabled = true;
@@ -48,8 +61,10 @@ export class MakeDialog {
       this.#movies = movies;
       this.select.replaceChildren(...groups(movies));
       this.select.disabled = !movies.length;
-      if (movies.length && this.dialog.contains(document.activeElement) && !this.#isNameOwn) this.select.focus();
-      if (movies.length) await this.#choose(isComplete ? '' : 'There are more movies than are listed.');
+      const own = before ? movies.findIndex(({ folder, movie }) => folder === before.movie.folder && movie === before.movie.movie) : 0;
+      if (own > 0) this.select.value = own;
+      if (movies.length && document.activeElement === this.name && !this.#isNameOwn) this.select.focus();
+      if (movies.length) await this.#chooseMovie(own < 0 ? 'Its movie is not there any more: choose another one.' : isComplete ? '' : 'There are more movies than are listed.', before && own >= 0 ? before.setup : null);
       else this.#clear(`There is no movie in the folders of the datasets${folders.length ? `, nor in ${folders.join(', ')}` : ', and ELEPHANT_MOVIES names no other folders'}.`);
     } catch (error) {
       this.#clear('', error.message);
@@ -68,28 +83,47 @@ export class MakeDialog {
     return this.#movies[this.select.value];
   }
 
-  /** Show the chosen movie, or another source of it. */
-  async #choose(note = '', source = null) {
+  /** Show the chosen movie, and one of its sources: the first, if none is named. */
+  async #chooseMovie(note = '', source = null) {
     this.#asking.abort();
     this.#asking = new AbortController();
     const { signal } = this.#asking;
-    if (source === null) this.#clear('Looking into the movie …');
-    this.go.disabled = true;
+    this.#clear('Looking into the movie …');
     if (!this.#isNameOwn) this.name.value = this.#freeName();
     this.#showReplacing();
+    const movie = await this.#askFor(source, signal);
+    if (!movie) return;
+    setText(this.note, note);
+    this.details.replaceChildren(sourceChoice(this.#place, movie, (id) => this.#chooseSource(id, signal), signal), make('div', { class: 'part' }));
+    this.#showPart(movie);
+  }
+
+  async #chooseSource(id, signal) {
+    this.#wanted = id;
+    this.go.disabled = true;
+    const movie = await this.#askFor(id, signal);
+    if (movie && this.#wanted === id) this.#showPart(movie);
+  }
+
+  /** Return what is known of a source; null if it is not wanted any more, or cannot be read, which is said. */
+  async #askFor(source, signal) {
     try {
-      const movie = await ask('movie', source === null ? this.#place : { ...this.#place, source }, { signal });
-      this.#movie = movie;
-      setText(this.note, typeof note === 'string' ? note : '');
-      if (source === null) this.details.replaceChildren(sourceChoice(this.#place, movie, (id) => this.#choose('', id), signal), make('div', { class: 'part' }));
-      this.details.lastChild.replaceChildren(...this.#part(movie));
-      setText(this.problem, '');
-      this.go.disabled = false;
+      return await ask('movie', source === null ? this.#place : { ...this.#place, source }, { signal });
     } catch (error) {
-      if (signal.aborted) return;
-      if (source === null) this.#clear('', error.message);
-      else setText(this.problem, error.message);
+      if (!signal.aborted) {
+        setText(this.note, '');
+        setText(this.problem, error.message);
+      }
+      return null;
     }
+  }
+
+  #showPart(movie) {
+    this.#movie = movie;
+    this.#wanted = movie.source;
+    this.details.lastChild.replaceChildren(...this.#part(movie));
+    setText(this.problem, '');
+    this.go.disabled = false;
   }
 
   /** Return the controls for the part of the source, and how it is held. */
@@ -100,12 +134,13 @@ export class MakeDialog {
     this.first = time('make-start', 0);
     this.last = time('make-end', last);
     const canBe = movie.can_be_in_place;
-    this.inPlace = make('input', { type: 'radio', name: 'held', checked: canBe, disabled: !canBe });
+    const isIn = canBe && (this.before?.in_place ?? true);
+    this.inPlace = make('input', { type: 'radio', name: 'held', checked: isIn, disabled: !canBe });
     this.size = make('span');
     const isFlat = movie.levels[0].shape[0] === 1;
     this.flat = isFlat ? make('input', { type: 'checkbox', checked: true }) : null;
     this.fill = movie.needs_filling ? make('input', { type: 'checkbox' }) : null;
-    const copy = make('input', { type: 'radio', name: 'held', checked: !canBe });
+    const copy = make('input', { type: 'radio', name: 'held', checked: !isIn });
     this.#showSize();
     return [
       movie.levels.length > 1 ? make('div', { class: 'field' }, make('label', { for: 'make-level' }, 'Resolution'), this.level) : null,
@@ -131,8 +166,9 @@ export class MakeDialog {
   #freeName() {
     const { folder, movie } = this.#place;
     const parts = movie.split('/');
-    const stem = parts.pop().replace(ENDING, '').replace(/\{[^}]*\}|[*?]/g, '').replace(/[\s._-]+$/, '');
-    const base = folder === '' ? parts.join('/') : stem || parts.pop() || 'movie';
+    const stem = parts.pop().replace(ENDING, '');
+    const isPattern = /[{*?]/.test(stem); // of files with a timepoint each
+    const base = (folder === '' ? parts.join('/') : isPattern ? parts.pop() : stem) || stem.replace(/[{*?].*/, '') || 'movie';
     const isTaken = (name) => this.datasets().some((entry) => entry.name === name);
     let name = base;
     for (let n = 2; isTaken(name); n += 1) name = `${base}-${n}`;
@@ -164,19 +200,19 @@ export class MakeDialog {
       overwrite: Boolean(this.overwrite?.checked), is_2d: Boolean(this.flat?.checked), fill_gaps: Boolean(this.fill?.checked),
       ...(isWhole ? {} : { t_start: first, t_end: last }),
     };
+    const opened = this.#opened;
     this.go.disabled = true;
     setText(this.problem, '');
     setText(this.note, `Making ${name}. Its progress is shown under Now; this window may be closed.`);
     this.#tell(`Making ${name} …`);
-    const words = await post('dashboard/api/make', body).then((answer) => answer.error ?? (answer.completed ? '' : 'it was aborted'), (error) => error.message);
-    setText(this.note, '');
-    this.go.disabled = false;
+    const words = await post('dashboard/api/make', body).then((answer) => answer.error ?? (answer.completed ? '' : 'it was aborted'), (error) => (error.status ? error.message : 'the connection was lost. It may still be made: see Now and the log.'));
     this.#tell(words ? `${name} was not made: ${words}` : `${name} is ready.`, Boolean(words));
-    if (words) setText(this.problem, words);
-    else {
-      this.dialog.close();
-      this.made(name);
-    }
+    if (!words) this.made(name);
+    if (this.#opened !== opened) return; // it has been opened for another dataset since
+    setText(this.note, '');
+    setText(this.problem, words);
+    this.go.disabled = false;
+    if (!words) this.dialog.close();
   }
 
   /** Say it beside the datasets as well: the dialog may have been closed. */
