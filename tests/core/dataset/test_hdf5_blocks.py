@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from core.dataset.bdv import ramp, write_movie
 from core.dataset.test_bigdataviewer import read_all
 from elephant.dataset.layout import regions
-from elephant.dataset.readers import hdf5_blocks
+from elephant.dataset.readers import blocks, hdf5_blocks
 from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.dataset.readers.hdf5_blocks import Blocks, fastest
 
@@ -26,8 +26,8 @@ WHOLE = tuple(slice(0, s) for s in SHAPE)
 @pytest.fixture(params=[1, 3])
 def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read with as many threads, however few blocks there are."""
-    monkeypatch.setattr(hdf5_blocks, "_LEAST_BYTES", 1)
-    monkeypatch.setattr(hdf5_blocks, "cores_of_this_task", lambda: request.param)
+    monkeypatch.setattr(blocks, "_LEAST_BYTES", 1)
+    monkeypatch.setattr(blocks, "cores_of_this_task", lambda: request.param)
 
 
 def outcome(image: Any, region: tuple[slice, ...]) -> tuple[object, ...]:
@@ -93,7 +93,7 @@ def test_blocks_that_two_boxes_share_are_decompressed_once_if_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_kept: int
 ) -> None:
     values = ramp(1, SHAPE, 60_000)[0].view(np.int16)
-    monkeypatch.setattr(hdf5_blocks, "_MOST_KEPT_BYTES", most_kept * 256)
+    monkeypatch.setattr(blocks, "_MOST_KEPT_BYTES", most_kept * 256)
     with h5py.File(tmp_path / "image.h5", "w") as file:
         cells = file.create_dataset("cells", data=values, chunks=CHUNKS, compression="gzip")
         of_deflate(cells)  # skips without the package
