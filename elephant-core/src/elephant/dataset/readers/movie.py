@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from elephant.config import ConversionParams
 from elephant.dataset.readers.base import DTYPES, Level, Reader, Region, ViewSetup, Voxels, by, check_memory
 from elephant.dataset.readers.bdv_xml import MOST_TIMEPOINTS
-from elephant.dataset.readers.sources import choose, number_of_channel, timepoints_in_words
+from elephant.dataset.readers.sources import choose, number_of_channel, refuse_parts, timepoints_in_words
 from elephant.dataset.readers.weighted import WeightedSum, digest_of_all, weights_by_source
 from elephant.dataset.source import METHOD, Fingerprint, stamps_of
 from elephant.errors import DatasetError, InvalidInputError, NotFoundError
@@ -65,7 +65,8 @@ class InstalledReader:
         InvalidInputError
             There is no such source, level or timepoint.
         DatasetError
-            As for :meth:`open`; or sources that are added up differ in size or in their timepoints.
+            As for :meth:`open`; or sources that are added up differ in size or in their timepoints; or none was chosen
+            of several that each show a part of the specimen.
         NotFoundError, PluginError
             As for :meth:`open`.
         """
@@ -86,6 +87,8 @@ class InstalledReader:
         if weights:
             found = WeightedSum.of([part.reader for part in parts], [weight for _, weight in weights])
             movie = replace(movie, reader=found)
+        elif not given:
+            refuse_parts(movie.reader.setup, movie.reader.others, path)
         return movie.between(params.t_start, params.t_end)
 
     def open(

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from elephant.errors import InvalidInputError
+from elephant.errors import DatasetError, InvalidInputError
 from elephant.types import Shape, VoxelSize
 from elephant.words import in_ranges
 
 _MOST_NAMED = 8
+_IN_PARTS = ("angle", "tile", "illumination")
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,30 @@ def choose(setups: tuple[ViewSetup, ...], number: int | None, path: Path) -> Vie
             f"expected `setup` to be a source of {path.name}, got {number}: it has {listed(setups)}"
         )
     return chosen
+
+
+def refuse_parts(chosen: ViewSetup, others: Sequence[ViewSetup], path: Path) -> None:
+    """Refuse a source that nobody chose and that shows only a part of the specimen: one of several angles or tiles.
+
+    Parameters
+    ----------
+    chosen, others
+        The first source, and the other ones of the movie at `path`.
+
+    Raises
+    ------
+    DatasetError
+        There are other angles, tiles or illuminations of the same channel.
+    """
+    channel = chosen.attributes.get("channel")
+    same = [chosen, *(each for each in others if each.attributes.get("channel") == channel)]
+    counts = {kind: len({each.attributes[kind] for each in same if kind in each.attributes}) for kind in _IN_PARTS}
+    parts = [f"{count} {kind}s" for kind, count in counts.items() if count > 1]
+    if parts:
+        raise DatasetError(
+            f"{path.name} shows the specimen in {' and '.join(parts)}, which needs fusion to one image: fuse them in "
+            f"BigStitcher, or choose one source with `setup`: {listed(same)}"
+        )
 
 
 def number_of_channel(setups: Sequence[ViewSetup], channel: str, path: Path) -> int:
