@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.console import Bars
-from elephant.dataset.readers.bdv_xml import find_spim_data
+from elephant.dataset.readers.bdv_finding import find_spim_data
 from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.errors import InvalidInputError
 from elephant.io.atomic import replacing

@@ -7,7 +7,7 @@ import pytest
 from examples.demo.movie import background_threshold, given
 from examples.demo.run import DemoOptions, parse, radius_range
 
-from elephant.dataset.readers.bdv_xml import find_spim_data
+from elephant.dataset.readers.bdv_finding import find_spim_data
 from elephant.progress import NoReporter
 from elephant.simulation import preset, write_movie
 from elephant.types import Spot, VoxelSize

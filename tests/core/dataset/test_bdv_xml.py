@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elephant.dataset.readers.bdv_xml import SpimData, ViewSetup, find_spim_data, read_spim_data
+from elephant.dataset.readers.base import ViewSetup
+from elephant.dataset.readers.bdv_finding import find_spim_data
+from elephant.dataset.readers.bdv_xml import SpimData, read_spim_data
 from elephant.errors import DatasetError, NotFoundError
 from elephant.simulation import BigDataViewerWriter
 from elephant.types import VoxelSize

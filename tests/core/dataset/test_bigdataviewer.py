@@ -184,7 +184,13 @@ def damage(path: Path, name: str) -> None:
 
 def test_pieces_are_small_and_cover_a_region_once(tmp_path: Path) -> None:
     movie = BigDataViewerReader(
-        path=tmp_path, cells=("a",), shape=(40, 700, 900), dtype="float32", n_timepoints=1, chunks=(4, 64, 64)
+        path=tmp_path,
+        file=tmp_path,
+        cells=("a",),
+        shape=(40, 700, 900),
+        dtype="float32",
+        n_timepoints=1,
+        chunks=(4, 64, 64),
     )
     region = (slice(3, 33), slice(0, 650), slice(100, 900))
     seen = np.zeros(movie.shape, np.int8)

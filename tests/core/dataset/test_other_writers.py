@@ -13,7 +13,8 @@ import pytest
 from core.dataset.helpers import images_of
 from elephant.config import ConversionParams
 from elephant.dataset import DatasetSource, convert, find_movie
-from elephant.dataset.readers.bdv_xml import find_spim_data
+from elephant.dataset.readers.bdv_finding import find_spim_data
+from elephant.errors import DatasetError, InvalidInputError
 from elephant.progress import NeverCancelled, NoReporter
 
 SHAPE = (6, 24, 20)
@@ -115,14 +116,54 @@ def test_npy2bdv(tmp_path: Path, case: Written) -> None:
     check(tmp_path, case, "um")
 
 
+def test_angles_and_tiles_of_npy2bdv_need_fusion_unless_one_is_chosen(tmp_path: Path) -> None:
+    npy2bdv = pytest.importorskip("npy2bdv")
+    writer = npy2bdv.BdvWriter(str(tmp_path / "m.h5"), nchannels=2, nangles=2, ntiles=3)
+    for channel, angle, tile in np.ndindex(2, 2, 3):
+        writer.append_view(Written().image(0, 0), channel=channel, angle=angle, tile=tile)
+    writer.write_xml()
+    writer.close()
+    with pytest.raises(DatasetError, match=r"in 2 angles and 3 tiles, which needs fusion") as caught:
+        convert(tmp_path / "m.h5", tmp_path / "dataset", ConversionParams(), NoReporter(), NeverCancelled())
+    assert str(caught.value).count("(") == 6  # those of the first channel
+    convert(tmp_path / "m.h5", tmp_path / "dataset", ConversionParams(setup=7), NoReporter(), NeverCancelled())
+    np.testing.assert_array_equal(images_of(tmp_path / "dataset")[0], Written().image(0, 0))
+
+
+LEVEL_1 = {".h5": "t{t:05d}/s00/1/cells", ".n5": "setup0/timepoint{t}/s1"}
+
+
 @pytest.mark.filterwarnings("ignore:Setup .* is present:UserWarning")
-@pytest.mark.parametrize("case", PYBDV.values(), ids=PYBDV)
-def test_pybdv(tmp_path: Path, case: Written) -> None:
+@pytest.mark.parametrize("suffix", LEVEL_1)
+def test_a_level_of_pybdv(tmp_path: Path, suffix: str) -> None:
     pybdv = pytest.importorskip("pybdv")
+    path = tmp_path / f"m{suffix}"
+    for t in range(2):
+        image, how = Written(shape=(7, 23, 19)).image(t, 0), {"downscale_factors": [[1, 2, 2], [2, 2, 2]]}
+        pybdv.make_bdv(image, str(path), resolution=[2, 0.25, 0.5], setup_id=0, timepoint=t, chunks=(3, 8, 5), **how)
+    with pybdv.util.open_file(str(path)) as file:
+        truth = np.stack([file[LEVEL_1[suffix].format(t=t)][:].view(np.uint16) for t in range(2)])
+    convert(path, tmp_path / "dataset", ConversionParams(level=1), NoReporter(), NeverCancelled())
+    np.testing.assert_array_equal(images_of(tmp_path / "dataset"), truth)
+    source = DatasetSource.read(tmp_path / "dataset")
+    assert source is not None
+    assert source.voxel_size is not None
+    assert (source.level, source.voxel_size.zyx) == (1, (2, 0.5, 1))
+    with pytest.raises(InvalidInputError, match=r"got 3: it has 0 \(7 x 23 x 19\), 1 \(7 x 11 x 9\), 2 \(3 x 5 x 4\)"):
+        convert(path, tmp_path / "dataset", ConversionParams(level=3), NoReporter(), NeverCancelled())
+
+
+@pytest.mark.filterwarnings("ignore:Setup .* is present:UserWarning")
+@pytest.mark.parametrize("suffix", [".h5", ".n5"])
+@pytest.mark.parametrize("case", PYBDV.values(), ids=PYBDV)
+def test_pybdv(tmp_path: Path, case: Written, suffix: str) -> None:
+    pybdv = pytest.importorskip("pybdv")
+    if suffix == ".n5":
+        pytest.importorskip("z5py")
     for t, setup in case.views:
         pybdv.make_bdv(
             case.image(t, setup),
-            str(tmp_path / "m.h5"),
+            str(tmp_path / f"m{suffix}"),
             resolution=[2, 0.25, 0.5],
             unit="micrometer",
             setup_id=setup,
@@ -130,13 +171,13 @@ def test_pybdv(tmp_path: Path, case: Written) -> None:
             setup_name=f"channel {setup}",
             **case.options,
         )
-    check(tmp_path, case, "micrometer")
+    check(tmp_path, case, "micrometer", suffix)
 
 
-def check(folder: Path, case: Written, unit: str) -> None:
+def check(folder: Path, case: Written, unit: str, suffix: str = ".h5") -> None:
     """Convert the movie, and compare it with what was written."""
     movie = find_movie(folder)
-    assert movie == folder / "m.h5"
+    assert movie == folder / f"m{suffix}"
     params = ConversionParams.model_validate({"setup": case.taken, **case.how})
     convert(movie, folder / "dataset", params, NoReporter(), NeverCancelled())
     blank = np.zeros(case.shape, case.dtype)

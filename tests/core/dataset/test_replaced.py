@@ -12,7 +12,7 @@ import pytest
 from core.dataset.bdv import ramp, write_cells, write_movie, write_partitioned
 from core.dataset.helpers import CancelAfter, content_of, make, make_as_the_original_did
 from elephant.dataset import Dataset, changes, check_dataset, conversion
-from elephant.dataset.readers.bdv_views import digest_of
+from elephant.dataset.readers.bdv_hdf5 import digest_of
 from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.dataset.source import _MOST_BLOCKS, _spread
 from elephant.errors import Cancelled, DatasetError

@@ -10,7 +10,8 @@ from elephant.dataset import layout
 from elephant.dataset.arrays import open_array
 from elephant.dataset.in_place import find_images
 from elephant.dataset.readers import find_bdv_movie
-from elephant.dataset.readers.bdv_xml import SpimData, find_spim_data, read_spim_data
+from elephant.dataset.readers.bdv_finding import find_spim_data
+from elephant.dataset.readers.bdv_xml import SpimData, read_spim_data
 from elephant.errors import ElephantError
 from elephant.types import Shape, VoxelSize
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from elephant.dataset.layout import ARRAYS
 from elephant.dataset.readers.base import Reader
-from elephant.dataset.readers.bdv_views import no_movie
+from elephant.dataset.readers.bdv_hdf5 import no_movie
 from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.dataset.readers.file_patterns import is_pattern
 from elephant.dataset.readers.foreign import how_to_install

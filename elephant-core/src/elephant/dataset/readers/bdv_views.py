@@ -1,39 +1,43 @@
-"""Which images of a BigDataViewer movie become a dataset, and the digest by which the movie is recognised.
+"""Which images of a BigDataViewer movie become a dataset, whatever the format of the images.
 
 A dataset holds one source. With an ``.xml`` beside the movie, its sources and timepoints count, in BigDataViewer's
-order, and the views that it lists as missing are blank. Without one the sources are those of ``/sSS``, and the
-timepoints those of ``/tTTTTT``. Nothing that is not listed as missing is left blank unless the user asks for it.
+order, and the views that it lists as missing are blank. Without one the sources and timepoints are those of which there
+are images. Nothing that is not listed as missing is left blank unless the user asks for it.
 """
 
-import hashlib
 import logging
 import math
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import h5py
+from typing import Protocol
 
 from elephant.dataset.readers.base import ViewSetup, choose, listed, timepoints_in_words
 from elephant.dataset.readers.bdv_xml import MOST_TIMEPOINTS, SpimData
-from elephant.dataset.readers.formats import content_of_hdf5
-from elephant.dataset.readers.hdf5 import (
-    SETUP,
-    TIMEPOINT,
-    check_filters,
-    check_links,
-    external_links,
-    is_beside,
-    opened,
-)
-from elephant.dataset.readers.hdf5_blocks import fastest
-from elephant.dataset.source import LARGEST_BLOCK_BYTES, content, samples, unit_of
-from elephant.errors import DatasetError
+from elephant.errors import DatasetError, InvalidInputError
 from elephant.progress import CancelToken
+from elephant.types import VoxelSize
+
+MOST_LEVELS = 32  # of a pyramid that halves
 
 logger = logging.getLogger(__name__)
+
+
+class Images(Protocol):
+    """The images of a movie: of which views there are any."""
+
+    def timepoints(self) -> Collection[int]:
+        """Return the numbers of the timepoints of which there is something, at least one."""
+
+    def setups(self) -> Collection[int]:
+        """Return the numbers of the sources; none if they are not known."""
+
+    def name(self, timepoint: int, setup: int) -> str:
+        """Return the name of an image of full resolution, whether it exists or not."""
+
+    def has(self, timepoint: int, setup: int) -> bool:
+        """Return whether an image exists; a broken link counts as existing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +50,27 @@ class Views:
         The source.
     others
         The movie's other sources.
-    cells
-        For each timepoint, the name of its image in the file; None if there is none.
+    timepoints
+        For each timepoint of the dataset, its number in the movie; None if it has no image.
     """
 
     setup: ViewSetup
     others: tuple[ViewSetup, ...]
-    cells: tuple[str | None, ...]
+    timepoints: tuple[int | None, ...]
+
+    @property
+    def present(self) -> list[int]:
+        """Numbers of the timepoints that have an image, at least one."""
+        return [t for t in self.timepoints if t is not None]
+
+    @property
+    def blank(self) -> tuple[int, ...]:
+        """Timepoints of the dataset without an image."""
+        return tuple(t for t, number in enumerate(self.timepoints) if number is None)
 
 
 def choose_views(
-    file: h5py.File,
+    images: Images,
     path: Path,
     described: SpimData | None,
     setup: int | None,
@@ -68,10 +82,10 @@ def choose_views(
 
     Parameters
     ----------
-    file
-        The open movie.
+    images
+        The movie's images.
     path
-        Its path.
+        The movie.
     described
         The content of its ``.xml``, if there is one.
     setup
@@ -86,127 +100,117 @@ def choose_views(
     InvalidInputError
         There is no such source.
     DatasetError
-        It is not a movie, or images are missing.
+        Images are missing.
     """
-    groups = numbered(file, TIMEPOINT)
-    if not groups:
-        raise no_movie(file, path)
-    setups = _setups(file, path, groups, described)
+    setups = _setups(images, described)
     chosen = choose(setups, setup, path)
-    numbers = _numbers(groups, described, path)
-    search = _Search(file, path, groups, chosen, cancel)
+    numbers = _numbers(images, described, path)
     missing = {t for t, s in described.missing if s == chosen.id} if described else set()
-    cells = tuple(None if t in missing else search.cells(t) for t in numbers)
-    lacking = [t for t, name in zip(numbers, cells, strict=True) if name is None]
+    search = _Search(path, described, setups, chosen, numbers)
+    found = list[int | None]()
+    for t in numbers:
+        cancel.check()
+        found.append(t if t not in missing and images.has(t, chosen.id) else None)
+    lacking = [t for t, number in zip(numbers, found, strict=True) if number is None]
     if len(lacking) == len(numbers):
-        raise _without_images(chosen, setups, search, path)
+        raise search.without_images(images)
     if not fill_gaps and (unlisted := [t for t in lacking if t not in missing]):
-        raise _gaps(unlisted, numbers, chosen, setups, search, path, described)
-    _say_what_is_left_out(groups, numbers, path, described)
-    return Views(chosen, tuple(other for other in setups if other.id != chosen.id), cells)
+        raise search.gaps(unlisted, images)
+    _say_what_is_left_out(images.timepoints(), numbers, path, described)
+    return Views(chosen, search.others, tuple(found))
 
 
-def numbered(group: Iterable[str], pattern: re.Pattern[str]) -> dict[int, str]:
+def numbered(names: Iterable[str], pattern: re.Pattern[str]) -> dict[int, str]:
     """Return the names that match a pattern, by their number, in ascending order."""
-    matches = (pattern.fullmatch(name) for name in group)
+    matches = (pattern.fullmatch(name) for name in names)
     return dict(sorted((int(m[1]), m[0]) for m in matches if m))
 
 
-def no_movie(file: h5py.File, path: Path) -> DatasetError:
-    """Return the error for an HDF5 file that is not a movie."""
-    return DatasetError(
-        f"expected {path.name} to be an HDF5 file of BigDataViewer with the groups t00000, t00001, ..., got "
-        f"{content_of_hdf5(file)}: export the movie as HDF5 from BigDataViewer"
-    )
+def scaled(size: VoxelSize | None, factors: Sequence[Sequence[float]], level: int) -> VoxelSize | None:
+    """Return the size of a voxel at a level of the pyramid; None if it is not known.
+
+    Parameters
+    ----------
+    size
+        That of full resolution.
+    factors
+        For each level, by what it is reduced along Z, Y, X.
+    level
+        The level.
+    """
+    if size is None or level == 0:
+        return size
+    if level >= len(factors):
+        return None
+    pairs = zip(factors[level], factors[0], strict=True)
+    ratios = [a / b if math.isfinite(a) and math.isfinite(b) and b > 0 else 0.0 for a, b in pairs]
+    try:
+        return VoxelSize(*(edge * ratio for edge, ratio in zip(size.zyx, ratios, strict=True)))
+    except InvalidInputError:
+        return None
 
 
+@dataclass(frozen=True, slots=True)
 class _Search:
-    """Looks for the images of one source."""
+    """What is looked for in a movie, and the errors where it is not found."""
 
-    def __init__(
-        self, file: h5py.File, path: Path, groups: dict[int, str], setup: ViewSetup, cancel: CancelToken
-    ) -> None:
-        self._file = file
-        self._path = path
-        self._groups = groups
-        self._setup = setup.id
-        self._cancel = cancel
+    path: Path
+    described: SpimData | None
+    setups: tuple[ViewSetup, ...]
+    chosen: ViewSetup
+    numbers: Sequence[int]
 
-    def name(self, number: int) -> str:
-        """Return the name of a timepoint's image."""
-        return f"{self._groups.get(number, f't{number:05d}')}/s{self._setup:02d}/0/cells"
+    @property
+    def others(self) -> tuple[ViewSetup, ...]:
+        return tuple(setup for setup in self.setups if setup.id != self.chosen.id)
 
-    def cells(self, number: int) -> str | None:
-        """Return the name of a timepoint's image if it exists; a broken link counts as existing."""
-        self._cancel.check()
-        if number not in self._groups:
-            return None
-        name = self.name(number)
-        return name if check_links(self._file, name, self._path) else None
+    def without_images(self, images: Images) -> DatasetError:
+        return DatasetError(
+            f"{self.chosen.title} of {self.path.name} has no image at any timepoint "
+            f"({images.name(0, self.chosen.id)} and so on): export the movie again{self._other_sources()}"
+        )
+
+    def gaps(self, lacking: Sequence[int], images: Images) -> DatasetError:
+        xml = self.described
+        listing = f"list them as missing views in {xml.path.name}" if xml else "put the movie's .xml beside it"
+        where = images.name(lacking[0], self.chosen.id) + (" and so on" if len(lacking) > 1 else "")
+        return DatasetError(
+            f"expected an image of {self.chosen.title} at each of the {len(self.numbers)} timepoints of "
+            f"{self.path.name}, but there is none at {timepoints_in_words(lacking)} ({where}): {listing}, fill the "
+            f"gaps with blank images (fill_gaps in dataset/generate){self._other_sources()}"
+        )
+
+    def _other_sources(self) -> str:
+        return f", or choose another source with `setup`: {listed(self.others)}" if self.others else ""
 
 
-def _setups(file: h5py.File, path: Path, groups: dict[int, str], described: SpimData | None) -> tuple[ViewSetup, ...]:
-    """Return the sources in order: those of the ``.xml``, else of ``/sSS``, else of the timepoints."""
+def _setups(images: Images, described: SpimData | None) -> tuple[ViewSetup, ...]:
+    """Return the sources in order: those of the ``.xml``, else those of the images."""
     if described is not None and described.setups:
         return described.setups
-    found = set(numbered(file, SETUP))
-    if not found:
-        for name in groups.values():
-            check_links(file, name, path)
-            group = file.get(name)
-            found.update(numbered(group, SETUP) if isinstance(group, h5py.Group) else ())
-    return tuple(ViewSetup(number) for number in sorted(found or {0}))
+    return tuple(ViewSetup(number) for number in sorted(images.setups() or {0}))
 
 
-def _numbers(groups: dict[int, str], described: SpimData | None, path: Path) -> Sequence[int]:
+def _numbers(images: Images, described: SpimData | None, path: Path) -> Sequence[int]:
     """Return the numbers of the timepoints; check their range before it is iterated over."""
     if described is not None and described.timepoints:
         return described.timepoints
-    first, last = min(groups), max(groups)
+    there_are = images.timepoints()
+    first, last = min(there_are), max(there_are)
     count = last - first + 1
     if count > MOST_TIMEPOINTS:
         raise DatasetError(
             f"expected at most {MOST_TIMEPOINTS} timepoints, but {path.name}, which has no .xml beside it, has them "
-            f"from {first} to {last}, and {count - len(groups)} are missing: export the movie again, or put its .xml, "
-            "which lists its timepoints, beside it"
+            f"from {first} to {last}, and {count - len(there_are)} are missing: export the movie again, or put its "
+            ".xml, which lists its timepoints, beside it"
         )
     return range(first, last + 1)
 
 
-def _others(chosen: ViewSetup, setups: Sequence[ViewSetup]) -> str:
-    others = [setup for setup in setups if setup.id != chosen.id]
-    return f", or choose another source with `setup`: {listed(others)}" if others else ""
-
-
-def _without_images(chosen: ViewSetup, setups: Sequence[ViewSetup], search: _Search, path: Path) -> DatasetError:
-    return DatasetError(
-        f"{chosen.title} of {path.name} has no image at any timepoint ({search.name(0)} and so on): export the movie "
-        f"again{_others(chosen, setups)}"
-    )
-
-
-def _gaps(
-    lacking: Sequence[int],
-    numbers: Sequence[int],
-    chosen: ViewSetup,
-    setups: Sequence[ViewSetup],
-    search: _Search,
-    path: Path,
-    described: SpimData | None,
-) -> DatasetError:
-    listing = f"list them as missing views in {described.path.name}" if described else "put the movie's .xml beside it"
-    where = search.name(lacking[0]) + (" and so on" if len(lacking) > 1 else "")
-    return DatasetError(
-        f"expected an image of {chosen.title} at each of the {len(numbers)} timepoints of {path.name}, but there is "
-        f"none at {timepoints_in_words(lacking)} ({where}): {listing}, fill the gaps with blank images "
-        f"(fill_gaps in dataset/generate){_others(chosen, setups)}"
-    )
-
-
 def _say_what_is_left_out(
-    groups: dict[int, str], numbers: Sequence[int], path: Path, described: SpimData | None
+    there_are: Collection[int], numbers: Sequence[int], path: Path, described: SpimData | None
 ) -> None:
-    left_out = sorted(set(groups) - set(numbers))
+    left_out = sorted(set(there_are) - set(numbers))
     if left_out and described is not None:
         name = described.path.name
         logger.warning("%s of %s skipped: %s does not list them", timepoints_in_words(left_out), path.name, name)
@@ -216,82 +220,3 @@ def _say_what_is_left_out(
             path.name,
             numbers[0],
         )
-
-
-def files_of(path: Path) -> tuple[Path, ...]:
-    """Return the file of a movie, and those of its partitions that exist."""
-    with opened(path) as file:
-        return (path, *(path.parent / name for name in sorted(set(_partitions(file, path)))))
-
-
-def digest_of(path: Path, setup: int | None, cancel: CancelToken) -> str:
-    """Return a digest of sizes, type and values of a source's images.
-
-    Parameters
-    ----------
-    path
-        The ``.h5``, or the master file if the movie is split.
-    setup
-        Number of the source to read; None for the first of each timepoint.
-    cancel
-        Asked for every block.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such file.
-    DatasetError
-        It cannot be read.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    with opened(path) as file:
-        timepoints = numbered(file, TIMEPOINT)
-        names = list(timepoints.values())
-        digest.update(repr(list(timepoints)).encode())
-        first = next((cells for name in names if (cells := _cells(file, name, setup, path)) is not None), None)
-        if first is None:
-            return digest.hexdigest()
-        for place, blocks in samples(len(names), first.shape, _unit(first), first.dtype.itemsize):
-            cells = _cells(file, names[place], setup, path)
-            if cells is None:
-                digest.update(f"{place}: none".encode())
-                continue
-            digest.update(f"{place}: {cells.shape} {cells.dtype.name}".encode())
-            image = fastest(cells)
-            for block in blocks:
-                cancel.check()
-                digest.update(content(image, block))
-    return digest.hexdigest()
-
-
-def _partitions(file: h5py.File, path: Path) -> Iterator[str]:
-    """Yield the partitions that exist, relative to the movie's folder."""
-    for name in external_links(file):
-        # HDF5 looks beside the movie for a file that is not where the link says.
-        for candidate in (name, Path(name).name):
-            if is_beside(candidate, path) and (path.parent / candidate).is_file():
-                yield os.path.relpath(path.parent / candidate, path.parent)
-                break
-
-
-def _cells(file: h5py.File, timepoint: str, setup: int | None, path: Path) -> h5py.Dataset | None:
-    """Return the image of a source at a timepoint; None if there is none that can be read for a digest."""
-    check_links(file, timepoint, path)
-    group = file.get(timepoint)
-    setups = numbered(group, SETUP) if isinstance(group, h5py.Group) else {}
-    number = min(setups, default=None) if setup is None else setup
-    if number not in setups:
-        return None
-    name = f"{timepoint}/{setups[number]}/0/cells"
-    check_links(file, name, path)
-    cells = file.get(name)
-    if not isinstance(cells, h5py.Dataset) or cells.ndim != 3 or min(cells.shape) < 1:
-        return None
-    if cells.is_virtual or cells.external or math.prod(_unit(cells)) * cells.dtype.itemsize > LARGEST_BLOCK_BYTES:
-        return None
-    check_filters(cells, path.name)
-    return cells
-
-
-def _unit(cells: h5py.Dataset) -> tuple[int, ...]:
-    return unit_of(cells.chunks or (1, 1, cells.shape[2]), cells.shape, cells.dtype.itemsize)

@@ -5,33 +5,42 @@ in BigDataViewer, setups and timepoints are sorted by number. The format is that
 T. Pietzsch et al., *BigDataViewer*, Nature Methods 2015, doi:10.1038/nmeth.3392.
 """
 
-import logging
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
+from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree as ET
 
 from elephant.dataset.readers.base import ViewSetup
-from elephant.errors import DatasetError, InvalidInputError, NotFoundError, reason_of
+from elephant.dataset.readers.spim_xml import ROOT, SEQUENCE, read_description
+from elephant.errors import DatasetError, InvalidInputError
 from elephant.types import VoxelSize
 
 MOST_TIMEPOINTS = 100_000
 LARGEST_NUMBER = 2**31 - 1
-_MOST_BYTES = 8 << 20
-_MOST_ELEMENTS = 200_000
-_DEEPEST = 32
-_BLOCK = 1 << 20
-_ROOT, _SEQUENCE = "SpimData", "SequenceDescription"
-_IMAGE_TAGS = ("hdf5", "n5", "zarr")
-_HDF5_LOADERS = ("", "bdv.hdf5")
-_MOST_FILES = 50  # a movie's folder usually has one
-
-logger = logging.getLogger(__name__)
+_IMAGE_TAGS = ("hdf5", "n5", "zarr", "ome.zarr")
 
 
-class _OtherFormatError(DatasetError):
+class OtherFormatError(DatasetError):
     """An ``.xml`` that is not BigDataViewer's."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZarrGroup:
+    """Where the image of a view is in a folder of OME-Zarr.
+
+    Attributes
+    ----------
+    path
+        The image's folder within that of the movie.
+    indices
+        Along the axes before Z, Y, X, the last one first: the channel, then the timepoint; empty: 0.
+    """
+
+    path: str
+    indices: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,10 @@ class SpimData:
         The numbers of the timepoints in BigDataViewer's order, ascending.
     missing
         (timepoint, setup) of the views that are known to have no image.
+    groups
+        For each (timepoint, setup) where its image is, if the images are in one folder of OME-Zarr for each.
+    address
+        Where the images are, if that is not on this machine: ``s3://...``.
     """
 
     path: Path
@@ -60,6 +73,8 @@ class SpimData:
     setups: tuple[ViewSetup, ...]
     timepoints: tuple[int, ...]
     missing: frozenset[tuple[int, int]]
+    groups: Mapping[tuple[int, int], ZarrGroup] = field(default_factory=dict)
+    address: str = ""
 
     def setup(self, number: int) -> ViewSetup | None:
         """Return the source with a number, if there is one."""
@@ -87,21 +102,26 @@ def read_spim_data(path: Path) -> SpimData:
     DatasetError
         It is not an ``.xml`` of BigDataViewer, is damaged or too large, or declares entities.
     """
-    root = _parse(path)
-    sequence = root.find(_SEQUENCE)
-    if root.tag != _ROOT or sequence is None:
-        raise _OtherFormatError(
-            f"expected {path.name} to be a SpimData file of BigDataViewer with a {_SEQUENCE}, got <{root.tag}>: "
+    root = read_description(path)
+    sequence = root.find(SEQUENCE)
+    if root.tag != ROOT or sequence is None:
+        raise OtherFormatError(
+            f"expected {path.name} to be a SpimData file of BigDataViewer with a {SEQUENCE}, got <{root.tag}>: "
             "save the movie's .xml from BigDataViewer again"
         )
     try:
+        loader = _loader(sequence)
+        text, is_absolute = _place(loader)
+        address = _address(loader, text)
         return SpimData(
             path=path,
-            loader=_loader(sequence),
-            images=_images(root, sequence, path),
+            loader=loader.get("format", ""),
+            images=_images(root, text, path, is_absolute=is_absolute) if text and not address else None,
             setups=_setups(sequence),
             timepoints=_timepoints(sequence),
             missing=_missing(sequence),
+            groups=dict(_groups(loader)),
+            address=address,
         )
     except ValueError as error:
         raise DatasetError(
@@ -109,184 +129,57 @@ def read_spim_data(path: Path) -> SpimData:
         ) from error
 
 
-def find_spim_data(movie: Path) -> SpimData | None:
-    """Read the ``.xml`` beside a movie.
-
-    Parameters
-    ----------
-    movie
-        The ``.h5``, or a link to it.
-
-    Returns
-    -------
-    SpimData or None
-        Of the ``.xml`` files that refer to the movie, the one with the movie's name, otherwise the first by name.
-
-    Raises
-    ------
-    DatasetError
-        The ``.xml`` with the movie's name is damaged, so that its missing views are not known.
-    """
-    for place in dict.fromkeys((movie, movie.resolve())):
-        for path in _xmls_beside(place):
-            if (data := _described_by(path, place)) is not None:
-                return data
-    return None
-
-
-def locate(path: Path) -> tuple[Path, SpimData | None]:
-    """Return the path of a movie's images, and the content of its ``.xml``.
-
-    Parameters
-    ----------
-    path
-        The ``.h5``, whose ``.xml`` is looked for beside it, or an ``.xml``, which names its images.
-
-    Raises
-    ------
-    NotFoundError
-        The ``.xml`` does not exist, or the images that it names.
-    DatasetError
-        The ``.xml`` is damaged, or its images are of another format.
-    """
-    if path.suffix.lower() != ".xml":
-        return path, find_spim_data(path)
-    data = read_spim_data(path)
-    if data.images is None or data.loader not in _HDF5_LOADERS:
-        raise DatasetError(
-            f"expected the images of {path.name} to be HDF5, got the format {data.loader or 'of another program'}: "
-            "save the movie as HDF5 from BigDataViewer or BigStitcher"
-        )
-    if not data.images.exists():
-        raise NotFoundError(f"{path.name} names the images {data.images}, which do not exist: put them in that place")
-    return data.images, data
-
-
-def _xmls_beside(movie: Path) -> list[Path]:
-    own = movie.with_suffix(".xml")
-    others = sorted(p for p in movie.parent.glob("*.[xX][mM][lL]") if p != own and not p.name.startswith("."))
-    return [path for path in (own, *others[:_MOST_FILES]) if path.is_file()]
-
-
-def _described_by(path: Path, movie: Path) -> SpimData | None:
-    is_own = path.stem == movie.stem
-    try:
-        data = read_spim_data(path)
-    except DatasetError as error:
-        if is_own and not isinstance(error, _OtherFormatError):
-            raise
-        logger.info("%s is not used for %s: %s", path.name, movie.name, error)
-        return None
-    if data.describes(movie):
-        return data
-    if is_own:
-        named = "no images" if data.images is None else f"the images {data.images.name}"
-        logger.warning("%s names %s, not %s: it is not used", path.name, named, movie.name)
-    return None
-
-
-class _Builder:
-    """Keeps the elements of the description, and nothing after it."""
-
-    def __init__(self) -> None:
-        self._open: list[ET.Element] = []
-        self._text: list[str] = []
-        self._count = 0
-        self.root: ET.Element | None = None
-        self.is_done = False
-
-    def doctype(self, name: str, public: str | None, system: str | None) -> None:  # noqa: ARG002
-        """Refuse a document type, before it can declare entities."""
-        raise ValueError("it declares a document type, whose entities could be of any size")
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        """Begin an element."""
-        if self.is_done:
-            return
-        self._count += 1
-        if self._count > _MOST_ELEMENTS or len(self._open) == _DEEPEST:
-            raise ValueError(f"it has more than {_MOST_ELEMENTS} elements, or more than {_DEEPEST} inside one another")
-        element = ET.Element(tag, attributes)
-        if self._open:
-            self._open[-1].append(element)
-        else:
-            self.root = element
-            self.is_done = tag != _ROOT
-        self._open.append(element)
-        self._text.clear()
-
-    def data(self, text: str) -> None:
-        """Collect an element's text, which the parser may pass one character at a time."""
-        if not self.is_done:
-            self._text.append(text)
-
-    def end(self, tag: str) -> None:
-        """End an element; text beside other elements is ignored."""
-        if not self.is_done:
-            element = self._open.pop()
-            if not len(element):
-                element.text = "".join(self._text)
-            self._text.clear()
-            self.is_done = len(self._open) == 1 and tag == _SEQUENCE
-
-    def close(self) -> ET.Element | None:
-        """Return the root."""
-        return self.root
-
-
-def _parse(path: Path) -> ET.Element:
-    builder = _Builder()
-    parser = ET.XMLParser(target=builder)  # noqa: S314 - a document type, and with it any entity, is refused
-    try:
-        with path.open("rb") as file:
-            while not builder.is_done and (block := file.read(_BLOCK)):
-                if file.tell() > _MOST_BYTES:
-                    raise ValueError(f"its {_SEQUENCE} does not end within {_MOST_BYTES >> 20} MiB")
-                parser.feed(block)
-        if not builder.is_done:
-            parser.close()
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {path}: check its name") from error
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read ({reason_of(error)}): check who may read it") from error
-    except (ET.ParseError, ValueError, LookupError) as error:
-        if not builder.is_done:
-            raise _unreadable(path, error) from error
-    if builder.root is None:
-        raise _unreadable(path, "it is empty")
-    return builder.root
-
-
-def _unreadable(path: Path, why: object) -> DatasetError:
-    return DatasetError(
-        f"expected {path.name} to be an .xml of BigDataViewer, but it cannot be read ({why}): "
-        "save it again from BigDataViewer, or move it away"
-    )
-
-
-def _loader(sequence: ET.Element) -> str:
+def _loader(sequence: ET.Element) -> ET.Element:
+    """Return the image loader; an empty one if there is none. That of images which were split is within another."""
     loader = sequence.find("ImageLoader")
-    return "" if loader is None else loader.get("format", "")
+    return ET.Element("ImageLoader") if loader is None else loader
 
 
-def _images(root: ET.Element, sequence: ET.Element, path: Path) -> Path | None:
-    """Return the path of the images: that of the loader's first child with one, relative to the base path."""
-    loader = sequence.find("ImageLoader")
-    named = next((child for child in loader if child.tag in _IMAGE_TAGS), None) if loader is not None else None
-    text = _text(named)
-    if named is None or not text:
-        return None
+def _place(loader: ET.Element) -> tuple[str, bool]:
+    """Return where the images are, by the loader's first child that says so, and whether that is absolute."""
+    named = next((child for child in loader if child.tag in _IMAGE_TAGS), None)
+    return _text(named), named is not None and named.get("type") == "absolute"
+
+
+def _address(loader: ET.Element, text: str) -> str:
+    """Return where on other machines the images are; empty if they are on this one."""
+    if loader.find("s3bucket") is not None:
+        return f"s3://{_text(loader.find('s3bucket'))}/{text}"
+    return text if "://" in text and not text.startswith("file:") else ""
+
+
+def _images(root: ET.Element, text: str, path: Path, *, is_absolute: bool) -> Path:
+    """Return the path of the images, relative to the base path unless it is absolute."""
     base = path.parent / (_text(root.find("BasePath")) or ".")
     # A path that Windows wrote has its last part behind a backslash.
     place = PureWindowsPath(text).as_posix() if "\\" in text else text
-    return Path(place) if named.get("type") == "absolute" else base / place
+    if place.startswith("file:"):
+        return Path(unquote(urlsplit(place).path))
+    found = Path(place) if is_absolute else base / place
+    # Java's writers may have encoded a relative path, too.
+    return found.parent / unquote(found.name) if "%" in found.name and not found.exists() else found
+
+
+def _groups(loader: ET.Element) -> Iterator[tuple[tuple[int, int], ZarrGroup]]:
+    """Yield timepoint and setup of each view, and where its image is, as each version of BigStitcher writes them."""
+    what = "a zgroup"
+    for element in loader.iterfind("zgroups/zgroup"):
+        numbers = (
+            _number(element.get("tp", element.get("timepoint", "")), what),
+            _number(element.get("setup", ""), what),
+        )
+        place = element.get("path") or _text(element.find("path"))
+        listed = element.get("indicies", element.get("indices", "")).strip("[] ").replace(",", " ")
+        yield numbers, ZarrGroup(place, tuple(_number(each, what) for each in listed.split()))
 
 
 def _setups(sequence: ET.Element) -> tuple[ViewSetup, ...]:
     parent = sequence.find("ViewSetups")
     if parent is None:
         return ()
-    names = {(kind, number): name for kind, number, name in _attribute_names(parent)}
+    named = list(_attribute_names(parent))
+    shared = Counter((kind, name) for kind, _, name in named)
+    names = {(kind, number): name for kind, number, name in named if shared[kind, name] == 1}
     found: dict[int, ViewSetup] = {}
     for element in parent.iterfind("ViewSetup"):
         setup = _setup(element, names)
@@ -311,7 +204,7 @@ def _setup(element: ET.Element, names: Mapping[tuple[str, str], str]) -> ViewSet
 
 
 def _attribute_names(parent: ET.Element) -> Iterator[tuple[str, str, str]]:
-    """Yield the kind of each attribute, the number of each value, and its name, for values that have one."""
+    """Yield the kind of each attribute, the number of each value, and its name, if it has one."""
     for group in parent.iterfind("Attributes"):
         for value in group:
             if name := _text(value.find("name")):

@@ -9,9 +9,9 @@ doi:10.1038/nmeth.3392.
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.dataset.readers.base import Reader, ViewSetup, by, check_memory
-from elephant.dataset.readers.bdv_views import choose_views, digest_of, files_of
-from elephant.dataset.readers.bdv_xml import locate, read_spim_data
+from elephant.dataset.readers.base import Level, Reader, ViewSetup, by
+from elephant.dataset.readers.bdv_finding import HDF5_LOADERS, images_at, locate
+from elephant.dataset.readers.bdv_hdf5 import HDF5Images, at_level, digest_of, files_of, resolutions
+from elephant.dataset.readers.bdv_views import MOST_LEVELS, choose_views, scaled
+from elephant.dataset.readers.bdv_xml import read_spim_data
 from elephant.dataset.readers.hdf5 import (
     TIMEPOINT,
     check_filters,
@@ -36,6 +38,7 @@ from elephant.dataset.readers.hdf5 import (
 from elephant.dataset.readers.hdf5_blocks import Blocks, fastest
 from elephant.errors import DatasetError, NotFoundError
 from elephant.progress import CancelToken, NeverCancelled
+from elephant.types import Shape
 
 _LARGEST_BLOCK_BYTES = 2**30
 _VALUE_DTYPES = {
@@ -55,12 +58,15 @@ class BigDataViewerReader(Reader):
 
     Attributes
     ----------
+    file
+        The ``.h5``, or the master file; `path` is that, or the ``.xml`` if it is not beside it.
     cells
-        For each timepoint, the name of its full-resolution image in the file; None if it is blank.
+        For each timepoint, the name of its image in the file; None if it is blank.
     filters
         Numbers of the HDF5 filters that the blocks are compressed with.
     """
 
+    file: Path
     cells: tuple[str | None, ...]
     filters: tuple[int, ...] = ()
 
@@ -69,7 +75,7 @@ class BigDataViewerReader(Reader):
         """Return whether a file is an HDF5 file with timepoints, or an ``.xml`` that describes one."""
         try:
             if path.suffix.lower() == ".xml":
-                return bool(read_spim_data(path))
+                return read_spim_data(path).loader in HDF5_LOADERS
             if not is_hdf5_name(path.name):
                 return False
             with opened(path) as file:
@@ -109,33 +115,34 @@ class BigDataViewerReader(Reader):
             It is not a BigDataViewer file, an image is missing or cannot be decompressed, or timepoints differ in size
             or type.
         """
-        path, described = locate(path)
+        movie = locate(path, HDF5_LOADERS, "HDF5")
+        path = movie.images
         with opened(path) as file:
-            views = choose_views(file, path, described, setup, cancel, fill_gaps=fill_gaps)
-            names = [name for name in views.cells if name is not None]
-            first = _cells(file, names[0], path)
-            _check_first(first, path)
-            stored, filters = 0, set[int]()
-            for name in names:
-                cancel.check()
-                cells = _linked(file, name, path)
-                _check_alike(first, cells, path)
-                filters.update(check_filters(cells, path.name))
-                stored += cells.id.get_storage_size()
-            _warn_of_another_size(views.setup, first, path)
+            images = HDF5Images(file, path)
+            views = choose_views(images, path, movie.described, setup, cancel, fill_gaps=fill_gaps)
+            cells = tuple(None if t is None else images.name(t, views.setup.id) for t in views.timepoints)
+            seen = _look_at(file, cells, path, cancel)
+            _warn_of_another_size(views.setup, seen["shape"], path)
+            first = next(name for name in cells if name is not None)
             return cls(
-                path=path,
-                cells=views.cells,
-                n_timepoints=len(views.cells),
-                blank_timepoints=tuple(t for t, name in enumerate(views.cells) if name is None),
-                shape=tuple(first.shape),
-                dtype=_VALUE_DTYPES[first.dtype.name],
-                chunks=tuple(first.chunks or (1, 1, first.shape[2])),
-                stored_bytes=stored,
+                path=movie.path,
+                file=path,
+                cells=cells,
+                n_timepoints=len(cells),
+                blank_timepoints=views.blank,
                 setup=views.setup,
                 others=views.others,
-                filters=tuple(sorted(filters)),
+                levels=_levels(file, first, views.setup, path),
+                **seen,
             )
+
+    def at_level(self, level: int) -> "BigDataViewerReader":
+        """Return a reader of another level of the pyramid."""
+        cells = tuple(None if name is None else at_level(name, level) for name in self.cells)
+        setup = replace(self.setup, voxel_size=self.levels[level].voxel_size)
+        with opened(self.file) as file:
+            seen = _look_at(file, cells, self.file, NeverCancelled())
+        return replace(self, cells=cells, level=level, setup=setup, **seen)
 
     @contextmanager
     def timepoint(self, t: int) -> Iterator["Timepoint"]:
@@ -145,17 +152,17 @@ class BigDataViewerReader(Reader):
             yield Timepoint(self, t, None)
             return
         load_filters(self.filters)
-        with open_hdf5(self.path) as file:
-            yield Timepoint(self, t, fastest(_cells(file, name, self.path), is_read_once=True))
+        with open_hdf5(self.file) as file:
+            yield Timepoint(self, t, fastest(_cells(file, name, self.file), is_read_once=True))
 
     def files(self) -> tuple[Path, ...]:
-        """Return the file, and the partitions that exist."""
-        return files_of(self.path)
+        """Return the file, the partitions that exist, and the ``.xml`` if it is elsewhere."""
+        return files_of(self.file) + ((self.path,) if self.path != self.file else ())
 
     @classmethod
     def digest(cls, path: Path, setup: int | None, cancel: CancelToken) -> str:
         """Return a digest of sampled values, which does not depend on the ``.xml``."""
-        return digest_of(path, setup, cancel)
+        return digest_of(images_at(path, HDF5_LOADERS, "HDF5"), setup, cancel)
 
 
 class Timepoint:
@@ -190,6 +197,42 @@ class Timepoint:
         return values
 
 
+def _look_at(file: h5py.File, names: Sequence[str | None], path: Path, cancel: CancelToken) -> dict[str, Any]:
+    """Return what a reader notes of images; all of those that exist are alike."""
+    there_are = [name for name in names if name is not None]
+    first = _cells(file, there_are[0], path)
+    _check_first(first, path)
+    stored, filters = 0, set[int]()
+    for name in there_are:
+        cancel.check()
+        cells = _linked(file, name, path)
+        _check_alike(first, cells, path)
+        filters.update(check_filters(cells, path.name))
+        stored += cells.id.get_storage_size()
+    return {
+        "shape": tuple(first.shape),
+        "dtype": _VALUE_DTYPES[first.dtype.name],
+        "chunks": tuple(first.chunks or (1, 1, first.shape[2])),
+        "stored_bytes": stored,
+        "filters": tuple(sorted(filters)),
+    }
+
+
+def _levels(file: h5py.File, name: str, setup: ViewSetup, path: Path) -> tuple[Level, ...]:
+    """Return the levels of an image, by its name; a damaged one and those after it are left out."""
+    factors = resolutions(file, setup.id, path)
+    found: list[Level] = []
+    while len(found) < MOST_LEVELS and check_links(file, at := at_level(name, len(found)), path):
+        try:
+            cells = _linked(file, at, path)
+        except DatasetError:
+            break
+        if cells.ndim != 3 or min(cells.shape) < 1:
+            break
+        found.append(Level(tuple(cells.shape), scaled(setup.voxel_size, factors, len(found))))
+    return tuple(found)
+
+
 def _cells(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     check_links(file, name, path)
     return _linked(file, name, path)
@@ -214,7 +257,7 @@ def _linked(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
 
 
 def _check_first(cells: h5py.Dataset, path: Path) -> None:
-    """Check that the first image is a volume of a known type that fits into this machine's memory."""
+    """Check that the first image is a volume of a known type."""
     if cells.ndim != 3 or min(cells.shape) < 1:
         raise DatasetError(
             f"expected images of {path.name} to be volumes (Z, Y, X), got the shape {cells.shape}: "
@@ -225,7 +268,6 @@ def _check_first(cells: h5py.Dataset, path: Path) -> None:
             f"expected images of {path.name} to be {', '.join(_VALUE_DTYPES)}, got {cells.dtype.name}: "
             "convert the movie to 16 bits before exporting it"
         )
-    check_memory(tuple(cells.shape), path)
 
 
 def _check_alike(first: h5py.Dataset, cells: h5py.Dataset, path: Path) -> None:
@@ -244,14 +286,14 @@ def _check_alike(first: h5py.Dataset, cells: h5py.Dataset, path: Path) -> None:
         )
 
 
-def _warn_of_another_size(setup: ViewSetup, cells: h5py.Dataset, path: Path) -> None:
+def _warn_of_another_size(setup: ViewSetup, found: Shape, path: Path) -> None:
     """Warn if the ``.xml`` gives another size, as it does if it belongs to another movie."""
-    if setup.size is not None and setup.size != tuple(cells.shape):
+    if setup.size is not None and setup.size != found:
         logger.warning(
             "the .xml of %s says that %s has %s voxels (Z, Y, X), but its images have %s: check that it is the .xml of "
             "this movie",
             path.name,
             setup.title,
             by(setup.size),
-            by(cells.shape),
+            by(found),
         )
