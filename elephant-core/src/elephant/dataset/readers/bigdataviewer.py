@@ -7,8 +7,6 @@ doi:10.1038/nmeth.3392.
 """
 
 import logging
-import math
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
-from numpy.typing import NDArray
 
 from elephant.dataset.readers.base import Level, Reader, ViewSetup, by
 from elephant.dataset.readers.bdv_finding import HDF5_LOADERS, images_at, locate
@@ -28,19 +24,17 @@ from elephant.dataset.readers.hdf5 import (
     TIMEPOINT,
     check_filters,
     check_links,
-    is_beside,
     is_hdf5_name,
     load_filters,
     open_hdf5,
     opened,
-    outside,
 )
-from elephant.dataset.readers.hdf5_blocks import Blocks, fastest
+from elephant.dataset.readers.hdf5_blocks import fastest
+from elephant.dataset.readers.hdf5_images import Timepoint, check_block, image_at, linked_image
 from elephant.errors import DatasetError, NotFoundError
 from elephant.progress import CancelToken, NeverCancelled
 from elephant.types import Shape
 
-_LARGEST_BLOCK_BYTES = 2**30
 _VALUE_DTYPES = {
     "int16": "uint16",
     "uint16": "uint16",
@@ -141,6 +135,9 @@ class BigDataViewerReader(Reader):
         cells = tuple(None if name is None else at_level(name, level) for name in self.cells)
         setup = replace(self.setup, voxel_size=self.levels[level].voxel_size)
         with opened(self.file) as file:
+            for name in cells:
+                if name is not None:
+                    check_links(file, name, self.file)
             seen = _look_at(file, cells, self.file, NeverCancelled())
         return replace(self, cells=cells, level=level, setup=setup, **seen)
 
@@ -149,11 +146,12 @@ class BigDataViewerReader(Reader):
         """Open a timepoint for reading blocks of it; a blank one is all 0."""
         name = self.cells[t]
         if name is None:
-            yield Timepoint(self, t, None)
+            yield Timepoint(self.path, t, self.dtype, None)
             return
         load_filters(self.filters)
         with open_hdf5(self.file) as file:
-            yield Timepoint(self, t, fastest(_cells(file, name, self.file), is_read_once=True))
+            cells = fastest(image_at(file, name, self.file), is_read_once=True)
+            yield Timepoint(self.path, t, self.dtype, cells)
 
     def files(self) -> tuple[Path, ...]:
         """Return the file, the partitions that exist, and the ``.xml`` if it is elsewhere."""
@@ -165,47 +163,15 @@ class BigDataViewerReader(Reader):
         return digest_of(images_at(path, HDF5_LOADERS, "HDF5"), setup, cancel)
 
 
-class Timepoint:
-    """An open timepoint of a movie."""
-
-    def __init__(self, movie: BigDataViewerReader, t: int, cells: "h5py.Dataset | Blocks | None") -> None:
-        self._movie = movie
-        self._t = t
-        self._cells = cells
-
-    def __getitem__(self, region: tuple[slice, ...]) -> NDArray[Any]:
-        """Return a block of the values, (Z, Y, X), of the movie's type.
-
-        Raises
-        ------
-        DatasetError
-            The block is damaged.
-        """
-        if self._cells is None:
-            return np.zeros([s.stop - s.start for s in region], self._movie.dtype)
-        try:
-            stored = self._cells[region]
-        except (OSError, RuntimeError, ValueError) as error:
-            where = ", ".join(f"{s.start}-{s.stop - 1}" for s in region)
-            raise DatasetError(
-                f"expected every block of {self._movie.path.name} to be readable, but timepoint {self._t} is damaged "
-                f"within Z, Y, X = {where}: export the movie again, or upload it again"
-            ) from error
-        native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
-        # The same bits: signed storage holds unsigned values.
-        values: NDArray[Any] = native.view(self._movie.dtype)
-        return values
-
-
 def _look_at(file: h5py.File, names: Sequence[str | None], path: Path, cancel: CancelToken) -> dict[str, Any]:
     """Return what a reader notes of images; all of those that exist are alike."""
     there_are = [name for name in names if name is not None]
-    first = _cells(file, there_are[0], path)
+    first = image_at(file, there_are[0], path)
     _check_first(first, path)
     stored, filters = 0, set[int]()
     for name in there_are:
         cancel.check()
-        cells = _linked(file, name, path)
+        cells = linked_image(file, name, path)
         _check_alike(first, cells, path)
         filters.update(check_filters(cells, path.name))
         stored += cells.id.get_storage_size()
@@ -224,36 +190,13 @@ def _levels(file: h5py.File, name: str, setup: ViewSetup, path: Path) -> tuple[L
     found: list[Level] = []
     while len(found) < MOST_LEVELS and check_links(file, at := at_level(name, len(found)), path):
         try:
-            cells = _linked(file, at, path)
+            cells = linked_image(file, at, path)
         except DatasetError:
             break
         if cells.ndim != 3 or min(cells.shape) < 1:
             break
         found.append(Level(tuple(cells.shape), scaled(setup.voxel_size, factors, len(found))))
     return tuple(found)
-
-
-def _cells(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
-    check_links(file, name, path)
-    return _linked(file, name, path)
-
-
-def _linked(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
-    """Return an image whose links have been checked."""
-    try:
-        cells = file[name]
-    except (KeyError, OSError, RuntimeError, ValueError) as error:
-        raise DatasetError(
-            f"expected {path.name} to hold {name}, but the link's target is missing or damaged: if the movie is split, "
-            "put all its partitions beside it; otherwise export it again"
-        ) from error
-    if not isinstance(cells, h5py.Dataset):
-        raise DatasetError(f"expected {name} of {path.name} to be an image, got a group: export the movie again")
-    holder, own = (os.fsdecode(h5py.h5f.get_name(each.id)) for each in (cells, file))
-    is_own = holder == own or is_beside(os.path.abspath(holder), path)  # noqa: PTH100 - keeps links
-    if cells.is_virtual or cells.external or not is_own:
-        raise outside(name, path)
-    return cells
 
 
 def _check_first(cells: h5py.Dataset, path: Path) -> None:
@@ -276,14 +219,7 @@ def _check_alike(first: h5py.Dataset, cells: h5py.Dataset, path: Path) -> None:
             f"expected all timepoints of {path.name} to be alike, but {first.name} is {first.shape} {first.dtype} "
             f"and {cells.name} is {cells.shape} {cells.dtype}: export the movie again with one size and type"
         )
-    # A block is decompressed as a whole, and may be far larger than its image.
-    block = math.prod(cells.chunks or (0,)) * cells.dtype.itemsize
-    if block > _LARGEST_BLOCK_BYTES:
-        raise DatasetError(
-            f"expected {cells.name} of {path.name} to be stored in blocks of at most {_LARGEST_BLOCK_BYTES >> 30} GiB, "
-            f"got blocks of {by(cells.chunks)} voxels (Z, Y, X): store it in smaller ones, with "
-            f"`h5repack -l CHUNK=16x64x64 {path.name} smaller.h5`"
-        )
+    check_block(cells, path)
 
 
 def _warn_of_another_size(setup: ViewSetup, found: Shape, path: Path) -> None:

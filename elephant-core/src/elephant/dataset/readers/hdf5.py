@@ -105,7 +105,11 @@ _END_AT = {0: 40, 1: 44, 2: 28, 3: 28}
 _USUAL_LENGTH = 8
 _LATEST_START = 1 << 20
 
-_EXPORT = "export the movie as HDF5 from BigDataViewer or Mastodon"
+# What a file should be, and what to do if it is something else.
+BIGDATAVIEWER_FILE = (
+    "an HDF5 file of BigDataViewer",
+    "export the movie as HDF5 from BigDataViewer or Mastodon, and give the .h5 file",
+)
 
 
 def is_hdf5_name(name: str) -> bool:
@@ -114,8 +118,15 @@ def is_hdf5_name(name: str) -> bool:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
+def opened(path: Path, kind: tuple[str, str] = BIGDATAVIEWER_FILE) -> Iterator[h5py.File]:
     """Open an HDF5 file to inspect it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        What it should be, and what to do if it is something else.
 
     Raises
     ------
@@ -124,17 +135,17 @@ def opened(path: Path) -> Iterator[h5py.File]:
     DatasetError
         It is not an HDF5 file, or a damaged one.
     """
-    with open_hdf5(path) as file:
+    with open_hdf5(path, kind) as file:
         try:
             yield file
         except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:
             raise DatasetError(
-                f"expected {path.name} to be an HDF5 file of BigDataViewer, but its table of contents is damaged: "
-                "export the movie again, or upload it again"
+                f"expected {path.name} to be {kind[0]}, but its table of contents is damaged: export the movie again, "
+                "or upload it again"
             ) from error
 
 
-def open_hdf5(path: Path) -> h5py.File:
+def open_hdf5(path: Path, kind: tuple[str, str] = BIGDATAVIEWER_FILE) -> h5py.File:
     """Return an open file, to be used in a ``with`` statement.
 
     Raises
@@ -151,7 +162,7 @@ def open_hdf5(path: Path) -> h5py.File:
     except FileNotFoundError as error:
         raise NotFoundError(f"the movie {path} does not exist: check its name, or upload it") from error
     except OSError as error:
-        raise DatasetError(_why_not(path, error)) from error
+        raise DatasetError(_why_not(path, error, kind)) from error
 
 
 def stated_end(path: Path) -> int | None:
@@ -165,17 +176,18 @@ def stated_end(path: Path) -> int | None:
     return int.from_bytes(head[at : at + _USUAL_LENGTH], "little")
 
 
-def _why_not(path: Path, error: OSError) -> str:
+def _why_not(path: Path, error: OSError, kind: tuple[str, str]) -> str:
     """Explain why a file could not be opened; HDF5's own messages mean nothing to most users."""
-    expected = f"expected {path.name} to be an HDF5 file of BigDataViewer"
+    what, remedy = kind
+    expected = f"expected {path.name} to be {what}"
     if path.is_dir():
-        return f"{expected}, got {format_of(path)}: {_EXPORT}, and give the .h5 file"
+        return f"{expected}, got {format_of(path)}: {remedy}"
     try:
         is_hdf5, end, size = _begins_as_hdf5(path), stated_end(path), path.stat().st_size
     except OSError:
         return f"{path} cannot be read ({reason_of(error)}): check who may read it"
     if not is_hdf5:
-        return f"{expected}, got {format_of(path)}: {_EXPORT}, or upload it again"
+        return f"{expected}, got {format_of(path)}: {remedy}, or upload it again"
     if end is not None and size < end:
         return f"{expected} of {end} bytes, but it is truncated: it has {size} bytes. Copy or upload it again"
     return f"{expected}, but it is damaged: export the movie again, or upload it again"
