@@ -7,6 +7,7 @@ from pathlib import Path
 
 from elephant.dataset.layout import ARRAYS
 from elephant.dataset.readers.base import Reader
+from elephant.dataset.readers.bdv_finding import lists_within
 from elephant.dataset.readers.bdv_hdf5 import no_movie
 from elephant.dataset.readers.bigdataviewer import BigDataViewerReader
 from elephant.dataset.readers.file_patterns import is_pattern
@@ -237,9 +238,9 @@ def find_movie(folder: Path) -> Path | None:
     Returns
     -------
     Path or None
-        What :func:`find_bdv_movie` finds. If that is nothing, a file that another reader claims: the one with the
-        folder's name, else the only one, or a pattern of names if there is a file for each timepoint. None if there is
-        no such file either.
+        What :func:`find_bdv_movie` finds. If that is nothing, an ``.xml`` of BigDataViewer that lists images of
+        OME-Zarr in this folder. Otherwise a file that another reader claims: the one with the folder's name, else the
+        only one, or a pattern of names if there is a file for each timepoint. None if there is no such file either.
 
     Raises
     ------
@@ -292,13 +293,16 @@ def _is_named_as(folder: Path, path: Path) -> bool:
 
 
 def _places(folder: Path) -> list[Path]:
-    """Return the possible movies in a dataset's folder, the one with the folder's name first."""
+    """Return the possible movies in a dataset's folder, the one with the folder's name first.
+
+    If an ``.xml`` lists images of OME-Zarr in this folder, that alone: each of them may be just a view of the movie.
+    """
     if not folder.is_dir():
         return []
     places = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in ARRAYS]
-    places = [path for path in places if path.name != SOURCE_FILE and path.suffix.lower() not in _OTHERS_OF_A_MOVIE]
-    places = [path for path in places if not _MASK.fullmatch(path.name)]
-    return sorted(places, key=lambda path: (not _is_named_as(folder, path), path.name))
+    others = [path for path in places if path.name != SOURCE_FILE and path.suffix.lower() not in _OTHERS_OF_A_MOVIE]
+    others = [path for path in others if not _MASK.fullmatch(path.name)]
+    return sorted(lists_within(folder) or others, key=lambda path: (not _is_named_as(folder, path), path.name))
 
 
 def _claimants(path: Path, found: list[InstalledReader], broken: list[PluginError]) -> list[InstalledReader]:

@@ -1,6 +1,7 @@
 """Finding the images that an ``.xml`` of BigDataViewer names, and the ``.xml`` that names images."""
 
 import logging
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,28 @@ def images_of(data: SpimData, loaders: Collection[str], what: str) -> Path:
     if not data.images.exists():
         raise NotFoundError(f"{name} names the images {data.images}, which do not exist: put them in that place")
     return data.images
+
+
+def lists_within(folder: Path) -> list[Path]:
+    """Return the ``.xml`` files in a folder that list images of OME-Zarr which are in the same folder."""
+    return [path for path in _xmls_in(folder) if _is_list_within(path, folder)]
+
+
+def _is_list_within(path: Path, folder: Path) -> bool:
+    try:
+        data = read_spim_data(path)
+    except (DatasetError, NotFoundError):
+        return False
+    if data.images is None or data.loader not in ZARR_LOADERS:
+        return False
+    # Only the names count: an .xml cannot create symbolic links, so those in the folder can be trusted.
+    place, root = (os.path.abspath(each) for each in (data.images, folder))  # noqa: PTH100 - keeps links
+    return place == root or place.startswith(root + os.sep)
+
+
+def _xmls_in(folder: Path) -> list[Path]:
+    found = sorted(p for p in folder.glob("*.[xX][mM][lL]") if not p.name.startswith("."))
+    return [path for path in found[:_MOST_FILES] if path.is_file()]
 
 
 def _xmls_beside(movie: Path) -> list[Path]:
