@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,10 @@ import requests
 from client.movies import Movie
 from client.released import ReleasedClient
 from client.wire import get, post, read
+from core.dataset.n5 import write_n5
+from core.dataset.test_bdv_zarr import NEW, write_xml
+from core.dataset.test_imaris import write_ims
+from core.dataset.test_ome_zarr import write as write_zarr
 from elephant.annotations import read_annotations
 from elephant.models.ensemble import Ensemble
 from elephant.models.lock import writing
@@ -28,6 +32,27 @@ from stack.player import Player, masks_of
 from stack.running import STACK, RunningServer, require_programs, settings_of, wait_until
 
 ENDLESS = 10_000
+
+
+def as_n5(folder: Path, values: np.ndarray) -> None:
+    """Write a movie, T, Z, Y, X, as BigStitcher does into N5."""
+    write_n5(folder / "movie.n5", values)
+    images = '<n5 type="relative">movie.n5</n5>'
+    write_xml(folder / "movie.xml", images, "bdv.n5", timepoints=f"0-{len(values) - 1}")
+
+
+def as_ome_zarr(folder: Path, values: np.ndarray) -> None:
+    """Write it as BigStitcher does into OME-Zarr, an image for each timepoint."""
+    for t, volume in enumerate(values):
+        write_zarr(folder / "movie.ome.zarr" / f"s0-t{t}.zarr", volume, "zyx")
+    listed = "".join(NEW.format(t=t, s=0, i="[]") for t in range(len(values)))
+    images = f'<zarr type="relative">movie.ome.zarr</zarr><zgroups>{listed}</zgroups>'
+    write_xml(folder / "movie.xml", images, timepoints=f"0-{len(values) - 1}")
+
+
+def as_imaris(folder: Path, values: np.ndarray) -> None:
+    """Write it as Imaris does."""
+    write_ims(folder / "movie.ims", [values[:, None]])
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +218,22 @@ def test_another_movie_of_the_same_name_is_told_until_it_is_converted(client: Re
     assert (shown["notice"], shown["labelled"], shown["dtype"]) == ("", [], "uint16")
     assert shown["made_from"].startswith("replaced.h5")
     wait_until(lambda: "scaled to 16 bits" in get(own.server.base_url, "dashboard/api/log").text, 60, "the warning")
+
+
+@pytest.mark.parametrize("write", [as_n5, as_ome_zarr, as_imaris])
+def test_a_movie_of_another_format_in_the_folder_of_a_dataset(
+    client: ReleasedClient, write: Callable[[Path, np.ndarray], object]
+) -> None:
+    own = replace(client, dataset=write.__name__)
+    folder = client.server.workspace / "datasets" / write.__name__
+    assert "does not exist" in own.check()
+    folder.mkdir()
+    with h5py.File(client.movie.file) as file:
+        values = np.stack([file[f"t{t:05d}/s00/0/cells"][()].view(np.uint16) for t in range(own.movie.n_timepoints)])
+    write(folder, values)
+    assert own.generate().status_code == 200
+    assert own.check() == "ready"
+    assert own.label(own.annotated(0, own.movie.drawn(0)))
 
 
 def test_bad_input_is_explained(client: ReleasedClient) -> None:

@@ -75,15 +75,15 @@ def test_the_old_script_takes_the_same_options(movie: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "expected", "words"),
     [
-        ("m.oib", "an OIB, LSM or other compound file"),
-        ("m.ims", "an Imaris file (.ims)"),
-        ("m.ome.zarr", "a Zarr folder"),
-        ("m.n5", "an N5 folder"),
+        ("m.oib", "an HDF5 file of BigDataViewer", "an OIB, LSM or other compound file"),
+        ("m.ims", "an Imaris file", "an Imaris file (.ims)"),
+        ("m.ome.zarr", "an HDF5 file of BigDataViewer", "a Zarr folder"),
+        ("m.n5", "an N5 folder of BigDataViewer", "an N5 folder"),
     ],
 )
-def test_other_formats_are_named(shell: Shell, tmp_path: Path, name: str, words: str) -> None:
+def test_other_formats_are_named(shell: Shell, tmp_path: Path, name: str, expected: str, words: str) -> None:
     path = tmp_path / name
     if name == "m.ims":
         with h5py.File(path, "w") as file:
@@ -96,7 +96,7 @@ def test_other_formats_are_named(shell: Shell, tmp_path: Path, name: str, words:
     done = shell("convert", path, "d")
     assert done.status == 1
     assert done.err.count("\n") == 1
-    assert f"expected {name} to be an HDF5 file of BigDataViewer" in done.err
+    assert f"expected {name} to be {expected}" in done.err
     assert f"got {words}" in done.err
 
 
