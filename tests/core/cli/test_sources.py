@@ -77,7 +77,7 @@ def test_the_old_script_takes_the_same_options(movie: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "expected", "words"),
     [
-        ("m.oib", "an HDF5 file of BigDataViewer", "an OIB, LSM or other compound file"),
+        ("m.png", "an HDF5 file of BigDataViewer", "a PNG"),
         ("m.ims", "an Imaris file", "an Imaris file (.ims)"),
         ("m.ome.zarr", "an HDF5 file of BigDataViewer", "a Zarr folder"),
         ("m.n5", "an N5 folder of BigDataViewer", "an N5 folder"),
@@ -89,8 +89,8 @@ def test_other_formats_are_named(shell: Shell, tmp_path: Path, name: str, expect
         with h5py.File(path, "w") as file:
             file.create_group("DataSet")
             file.create_group("DataSetInfo")
-    elif name == "m.oib":
-        path.write_bytes(b"\xd0\xcf\x11\xe0" + bytes(99))
+    elif name == "m.png":
+        path.write_bytes(b"\x89PNG" + bytes(99))
     else:
         path.mkdir()
     done = shell("convert", path, "d")
