@@ -353,6 +353,10 @@ def test_what_a_prediction_found_can_be_looked_at_though_nothing_is_kept(visit: 
     words = f"{n} nucleus found" if n == 1 else f"{n} nuclei found"
     visit.wait(f"document.querySelector('#results button')?.textContent === '{NAME}, timepoint 2'")
     assert f"{words.removesuffix(' found')}" in visit.text("#results")
+    with visit.page.expect_download() as download:
+        visit.page.click("#results a >> text=JSON")
+    sent = json.loads(Path(download.value.path()).read_text())["spots"]
+    assert len([spot for spot in sent if spot["t"] == 2]) == n
     visit.page.click("#results button >> nth=0")
     visit.wait(f"document.querySelector('#viewer-note').textContent.includes('Timepoint 2: no labels, {words}')")
     assert "looked.pth" in visit.page.inner_text("#found-from option:checked")
@@ -557,7 +561,7 @@ def test_everybody_can_use_it(browser: Any, server: RunningServer, player: Playe
         assert serious == []
         page.click("#new-dataset")
         visit.wait("document.querySelectorAll('.source canvas[width=\"1\"]').length === 0")
-        visit.wait("document.querySelector('#make .main').disabled === false")
+        visit.wait("document.querySelector('#make .main')?.disabled === false")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         found = page.evaluate("axe.run('#make', { resultTypes: ['violations'] })")["violations"]
         assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
