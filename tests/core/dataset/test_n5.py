@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core.dataset.bdv import ramp
+from core.dataset.bdv import ramp, write_movie
 from core.dataset.helpers import CancelAfter, images_of, make
 from core.dataset.n5 import ENCODERS, block, write_image, write_n5
 from elephant.config import ConversionParams
@@ -188,6 +188,14 @@ def test_a_dataset_notices_that_its_movie_was_replaced(tmp_path: Path) -> None:
     assert check_dataset(folder) == "ready"
     write_n5(path, ramp(2)[:, ::-1])
     assert "has changed since" in check_dataset(folder)
+
+
+def test_a_folder_that_was_chosen_is_not_missed_when_another_movie_is_added(tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    folder.mkdir()
+    make(write_n5(folder / "m.n5", ramp(2)), folder)
+    write_movie(folder / "other.h5", ramp(2))
+    assert check_dataset(folder) == "ready"
 
 
 def damage(path: Path, content: bytes | Callable[[bytes], bytes]) -> None:

@@ -89,7 +89,7 @@ def _describe_successor(folder: Path, source: DatasetSource) -> str:
     """Return a sentence if a movie that was added to the dataset's folder later would be used now."""
     if source.folder is not None:
         return ""
-    is_there = source.movie_path(folder).is_file()
+    is_there = source.movie_path(folder).exists()
     if is_there and Path(source.movie).stem == folder.name:
         return ""
     successor = _movie_in(folder, folder.stat().st_mtime_ns)
