@@ -72,6 +72,13 @@ def test_one_that_begins_early_comes_whole(client: ReleasedClient) -> None:
     assert [int(mask.max()) for mask in masks_of(answer.content).values()] == [7, 0, 0, 0]
 
 
+def test_a_dataset_that_is_not_there_is_refused_before_the_answer_begins(client: ReleasedClient) -> None:
+    body = client.export_body([], 0, LAST) | {"begin_after": 0, "dataset_name": "absent"}
+    answer = requests.post(client.server.base_url + "download/ctc", json=body, timeout=60)
+    assert answer.status_code == 404
+    assert "absent is not there" in answer.json()["error"]
+
+
 def test_old_http_in_which_no_break_is_seen_waits_for_the_end(client: ReleasedClient) -> None:
     with asked(client, "1.0", t_end=3, begin_after=0) as connection:
         whole = received(connection)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from flask import Blueprint, Response, request, send_file
 
+from elephant.dataset.dataset import check_is_there
 from elephant.export import beginning_of_archive
-from elephant.io.paths import open_inside
+from elephant.io.paths import open_inside, resolve_inside
 from elephant.models.inspect import possible_names
 from elephant_server.api.endpoint import BodySize, endpoint
 from elephant_server.api.parsing import read_body
@@ -51,6 +52,8 @@ def model() -> Response:
 def ctc() -> Response:
     """Send a .zip with one mask per timepoint; 204 where it is aborted before the answer began."""
     body = read_body(CtcBody)
+    # Here too: once an answer has begun, an error can only break it off.
+    check_is_there(resolve_inside(services().settings.datasets_dir, body.dataset_name))
     with growing_file(services().settings.exports_dir, beginning_of_archive(body.first_name)) as file:
         job = services().dispatcher.submit(CTC_EXPORT, body, file.path.name)
         begin_after = body.begin_after if can_break(request.environ) else math.inf

@@ -47,8 +47,7 @@ class Dataset:
     """
 
     def __init__(self, folder: Path, name: str | None = None) -> None:
-        if not folder.is_dir():
-            raise NotFoundError(f"the dataset {folder} is not there: generate it, or check its name")
+        check_is_there(folder)
         message = check_arrays(folder)
         if message != READY:
             raise DatasetError(message)
@@ -305,6 +304,18 @@ class Dataset:
 
     def _series(self, name: str) -> TimeSeries:
         return TimeSeries(self._folder / name, self._specs[name])
+
+
+def check_is_there(folder: Path) -> None:
+    """Check that there is a folder of a dataset, whatever is in it.
+
+    Raises
+    ------
+    NotFoundError
+        There is none.
+    """
+    if not folder.is_dir():
+        raise NotFoundError(f"the dataset {folder} is not there: generate it, or check its name")
 
 
 def _read_settled(series: TimeSeries, journal: Journal, t: int, box: Box | None) -> NDArray[Any]:
