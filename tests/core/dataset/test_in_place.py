@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from numpy.typing import NDArray
 
@@ -186,6 +187,19 @@ def test_a_movie_that_changed_is_refused_and_one_that_was_touched_is_not(movie: 
     assert "cannot be read now" in check_dataset(folder)
 
 
+def test_the_same_movie_that_is_saved_anew_with_its_values_elsewhere_is_read_from_there(tmp_path: Path) -> None:
+    movie, planes = tmp_path / "m.tif", values("tzyx")
+
+    def save(info: str) -> None:
+        tifffile.imwrite(movie, planes, imagej=True, metadata={"axes": "TZYX", "Info": info})
+
+    save("")
+    dataset = add_in_place(movie, tmp_path / "d")
+    np.testing.assert_array_equal(dataset.read_image(1), planes[1])
+    save("a note about the movie " * 20)
+    np.testing.assert_array_equal(dataset.read_image(1), planes[1])
+
+
 def test_images_that_are_deleted_while_it_is_used_are_not_taken_for_black_ones(tmp_path: Path) -> None:
     path = write(tmp_path / "m.zarr", values(), chunks=(1, 1, 4, 20, 30))
     dataset = add_in_place(path, tmp_path / "d")
@@ -280,6 +294,17 @@ def test_what_only_a_look_at_all_values_could_tell_is_refused(
     with pytest.raises(InvalidInputError, match=words):
         add_in_place(path, tmp_path / "d", **params)
     assert not (tmp_path / "d").exists()
+
+
+def test_values_from_which_nothing_can_be_guessed(tmp_path: Path) -> None:
+    black = write(tmp_path / "black.zarr", np.zeros((2, 4, 20, 30), np.float32), "tzyx")
+    with pytest.raises(DatasetError, match=r"all values in \d+ sampled blocks of black\.zarr are 0, .* `value_range`"):
+        add_in_place(black, tmp_path / "d")
+    add_in_place(black, tmp_path / "d", value_range=(0, 1))
+    image = values("tzyx", "float32")
+    image[2, 0, 0, 0] = np.inf
+    with pytest.raises(DatasetError, match=r"timepoint 2 of m\.zarr has infinite values"):
+        add_in_place(write(tmp_path / "m.zarr", image, "tzyx"), tmp_path / "e", t_start=1)
 
 
 READER = """

@@ -154,11 +154,17 @@ def _sampled(movie: Movie, cancel: CancelToken) -> tuple[ValueRange, int]:
         with movie.timepoint(t) as timepoint:
             for block in blocks:
                 cancel.check()
-                found = found.joined(range_of(timepoint.read(block), f"timepoint {t} of {movie.path.name}"))
+                where = f"timepoint {timepoint.number} of {movie.path.name}"
+                found = found.joined(range_of(timepoint.read(block), where))
                 n_blocks += 1
     if found.high < found.low:
         raise DatasetError(
             f"expected finite values in {movie.path.name}, but all of {n_blocks} sampled blocks are NaN: give the "
             "smallest and the largest value with `value_range`"
+        )
+    if found.low == found.high:
+        raise DatasetError(
+            f"all values in {n_blocks} sampled blocks of {movie.path.name} are {found.low:g}, from which nobody can "
+            "tell how bright the rest is: give the smallest and the largest value with `value_range`"
         )
     return found, n_blocks

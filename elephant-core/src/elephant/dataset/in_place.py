@@ -8,8 +8,9 @@ names the movie, and says how its values are scaled.
 import json
 import logging
 import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from elephant.types import Box, Shape
 _CODEC = "elephant.in_place"
 _MOVIES_KEPT = 16
 _MOST_WATCHED = 16
+_MOST_TRIES = 3  # to read from a movie that changes
 _AGAIN = "add the movie again"
 
 logger = logging.getLogger(__name__)
@@ -141,7 +143,8 @@ class MovieImages:
         self._source = source
         self._path = source.movie_path(folder)
         step = -(-len(source.files) // _MOST_WATCHED) or 1
-        self._watched = source.files[::step]
+        self._as_added = source.files[::step]
+        self._inspected: tuple[Stamps, Movie] | None = None
 
     def read(self, t: int, box: Box | None = None) -> NDArray[Any]:
         """Return a timepoint, or a box of it, ((Z), Y, X).
@@ -156,20 +159,45 @@ class MovieImages:
         check_place(self._spec, t, box)
         region = (Box.whole(self._spec.spatial) if box is None else box).slices
         is_2d = len(region) == 2
-        try:
-            values = self._values(t, (slice(0, 1), *region) if is_2d else region)
-        except (ElephantError, OSError) as error:
-            self.check_unchanged()
-            if isinstance(error, ElephantError):
-                raise
-            raise DatasetError(
-                f"timepoint {t} of {self._folder.name} cannot be read from {self._path} ({reason_of(error)}): check "
-                "that the disk is there, and who may read it"
-            ) from error
-        # What is deleted while it is read looks empty in some formats.
-        if any(stamp_of(self._path.parent, stamp.name) != stamp for stamp in self._watched):
-            self.check_unchanged()
+        values = self._steady_values(t, (slice(0, 1), *region) if is_2d else region)
         return values[0] if is_2d else values
+
+    def _steady_values(self, t: int, region: Region) -> NDArray[Any]:
+        """Return the values of a box, (Z, Y, X), of a movie whose files stayed as they were while they were read."""
+        for _ in range(_MOST_TRIES):
+            try:
+                before = self._seen()
+                values = self._values(self._movie_at(before), t, region)
+            except (ElephantError, OSError) as error:
+                self.check_unchanged()
+                if isinstance(error, ElephantError):
+                    raise
+                raise DatasetError(
+                    f"timepoint {t} of {self._folder.name} cannot be read from {self._path} ({reason_of(error)}): "
+                    "check that the disk is there, and who may read it"
+                ) from error
+            # What is deleted while it is read looks empty in some formats.
+            if (now := self._seen()) != self._as_added:
+                self.check_unchanged()
+            if now == before:
+                return values
+        raise DatasetError(
+            f"the movie {self._path} is being written while {self._folder.name} reads its images from there: wait "
+            "until that is done, and try again"
+        )
+
+    def _seen(self) -> Stamps:
+        """Return the present stamps of some of the movie's files."""
+        return tuple(stamp_of(self._path.parent, stamp.name) for stamp in self._as_added)
+
+    def _movie_at(self, stamps: Stamps) -> Movie:
+        """Return the movie as it was inspected when some of its files had these stamps.
+
+        The same movie that was saved anew may have its values in other places.
+        """
+        if self._inspected is None or self._inspected[0] != stamps:
+            self._inspected = stamps, self._inspect()
+        return self._inspected[1]
 
     def check_unchanged(self) -> None:
         """Check that the movie is still the one that was added.
@@ -183,20 +211,20 @@ class MovieImages:
         if lost:
             raise DatasetError(lost)
 
-    def _values(self, t: int, region: Region) -> NDArray[Any]:
+    def _values(self, movie: Movie, t: int, region: Region) -> NDArray[Any]:
         """Return the values of a box, (Z, Y, X), as the dataset has them."""
-        movie, scaling = self._movie, self._scaling
+        scaling = self._scaling
         size = [part.stop - part.start for part in region]
         if t in movie.blank:
             return np.zeros(size, self._spec.dtype)
         with movie.timepoint(t) as timepoint:
             if scaling.keeps(movie.reader.dtype):
                 return _own(timepoint.read(region)).astype(self._spec.dtype, copy=False)
-            return self._scaled(timepoint, region, np.empty(size, self._spec.dtype))
+            return self._scaled(timepoint, region, movie.pieces(region))
 
-    def _scaled(self, timepoint: Timepoint, region: Region, values: NDArray[Any]) -> NDArray[Any]:
-        n_clipped = 0
-        for piece in self._movie.pieces(region):
+    def _scaled(self, timepoint: Timepoint, region: Region, pieces: Sequence[Region]) -> NDArray[Any]:
+        values, n_clipped = np.empty([part.stop - part.start for part in region], self._spec.dtype), 0
+        for piece in pieces:
             place = tuple(slice(p.start - r.start, p.stop - r.start) for p, r in zip(piece, region, strict=True))
             values[place], clipped = self._scaling.apply_counting(timepoint.read(piece))
             n_clipped += clipped
@@ -220,8 +248,7 @@ class MovieImages:
             is_clipped=True,
         )
 
-    @cached_property
-    def _movie(self) -> Movie:
+    def _inspect(self) -> Movie:
         movie = _opened(self._path, self._source, stamps_now(self._folder, self._source))
         found = (movie.n_timepoints, *movie.reader.shape[-len(self._spec.spatial) :])
         if found != self._spec.shape:
