@@ -106,6 +106,9 @@ def test_what_ome_says_of_channels_and_scale(tmp_path: Path) -> None:
     nm = {"PhysicalSizeZ": 2000.0, "PhysicalSizeZUnit": "nm"}
     tifffile.imwrite(path, values(), metadata={"axes": "TZCYX"} | OME | nm)
     assert TiffReader.open(path).setup.voxel_size == VoxelSize(2.0, 0.5, 0.4)
+    pixels = {f"PhysicalSize{axis}Unit": "pixel" for axis in "XYZ"}
+    tifffile.imwrite(path, values(), metadata={"axes": "TZCYX"} | OME | pixels)
+    assert TiffReader.open(path).setup.voxel_size is None
     with pytest.raises(InvalidInputError, match=r"expected `setup` to be a source of m\.ome\.tif, got 2: it has 0, 1"):
         TiffReader.open(path, 2)
 
@@ -121,6 +124,31 @@ def test_hyperstacks_of_imagej(tmp_path: Path, axes: str, dtype: str) -> None:
     assert movie.setup.voxel_size is not None
     assert movie.setup.voxel_size.zyx == pytest.approx((2.0, 0.5, 0.4), rel=1e-6)
     assert (movie.setup.unit, movie.interval) == ("um", 60.0)
+
+
+@pytest.mark.parametrize(
+    ("scale", "more", "z"),
+    [
+        (1, {"zunit": "nm", "spacing": 2000.0}, 2.0),
+        (1, {"zunit": "sec"}, None),
+        (1, {"unit": "pixel"}, None),
+        (1e4, {}, 2.0),  # pixels per centimetre
+    ],
+)
+def test_units_that_differ_between_axes(tmp_path: Path, scale: float, more: dict[str, Any], z: float | None) -> None:
+    meta = {"axes": "TZYX", "spacing": 2.0, "unit": "um"} | more
+    unit = "CENTIMETER" if scale > 1 else None
+    pixels = (scale / 0.4, scale / 0.5)
+    tifffile.imwrite(
+        tmp_path / "m.tif", values("TZYX"), imagej=True, resolution=pixels, resolutionunit=unit, metadata=meta
+    )
+    found = TiffReader.open(tmp_path / "m.tif").setup
+    if z is None:
+        assert (found.voxel_size, found.unit) == (None, "")
+    else:
+        assert found.voxel_size is not None
+        assert found.voxel_size.zyx == pytest.approx((z, 0.5, 0.4), rel=1e-6)
+        assert found.unit == "um"
 
 
 def virtual(path: Path, first: NDArray[Any], n: int, axes: str) -> Path:

@@ -19,6 +19,7 @@ from elephant.dataset.readers.base import ViewSetup, by
 from elephant.dataset.readers.zarr_places import LARGEST_BLOCK_BYTES, METADATA, ZarrPlace
 from elephant.errors import Cancelled, DatasetError, InvalidInputError
 from elephant.types import Shape, VoxelSize
+from elephant.units import factor_between
 
 if TYPE_CHECKING:
     import zarr
@@ -30,10 +31,6 @@ _MOST_LEVELS = 100
 # Other numbers become floats that hold them exactly; the conversion says how it scales those.
 DTYPES = {name: name for name in ("uint8", "uint16", "float32", "float64")}
 DTYPES |= {"int8": "float32", "int16": "float32", "float16": "float32", "int32": "float64", "uint32": "float64"}
-_METRES = {
-    "angstrom": 1e-10, "nanometer": 1e-9, "micrometer": 1e-6, "micron": 1e-6, "millimeter": 1e-3, "centimeter": 1e-2,
-    "meter": 1.0,
-}  # fmt: skip
 _SECONDS = {"nanosecond": 1e-9, "microsecond": 1e-6, "millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0,
             "day": 86400.0}  # fmt: skip
 
@@ -293,12 +290,11 @@ def _voxel_size(image: OmeImage) -> tuple[VoxelSize | None, str]:
     edges = {axis.name: edge for axis, edge in zip(image.axes, image.scale, strict=True) if axis.name in SPACE}
     unit = units["x"]
     for name in edges:
-        if units[name] == unit:
-            continue
-        if not {units[name], unit} <= set(_METRES):
+        factor = factor_between(units[name], unit)
+        if factor is None:
             logger.warning("The voxel size is not used: its units are %s", ", ".join(units[n] or "none" for n in edges))
             return None, ""
-        edges[name] *= _METRES[units[name]] / _METRES[unit]
+        edges[name] *= factor
     lengths = [edges.get(name, 1.0) for name in SPACE]
     is_set = bool(unit) or set(lengths) != {1.0}  # without a unit, what is written where nothing is known
     is_possible = all(math.isfinite(edge) and edge > 0 for edge in lengths)

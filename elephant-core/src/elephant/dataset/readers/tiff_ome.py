@@ -15,13 +15,15 @@ from xml.etree import ElementTree as ET
 
 from elephant.errors import DatasetError
 from elephant.types import VoxelSize
+from elephant.units import factor_between, unit_named
 
 COMPANION = ".companion.ome"
 MOST_XML_BYTES = 256 << 20
 _MOST_IMAGES = 10_000
 _ORDERS = {f"XY{a}{b}{c}" for a, b, c in ("ZCT", "ZTC", "CTZ", "CZT", "TCZ", "TZC")}
+# What programs write where nobody said how large a pixel is.
+UNCALIBRATED = ("", "pixel", "reference frame", "null", "none")
 _KEPT = {"OME", "Image", "Pixels", "Channel", "TiffData", "UUID", "BinaryOnly"}
-_PICOMETRES = {"Å": 1e2, "nm": 1e3, "µm": 1e6, "um": 1e6, "micron": 1e6, "mm": 1e9, "cm": 1e10, "m": 1e12}
 _SECONDS = {"ns": 1e-9, "µs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -215,13 +217,19 @@ def _voxel_size(pixels: ET.Element, n_z: int) -> tuple[VoxelSize | None, str]:
         units[axis] = pixels.get(f"PhysicalSize{axis}Unit", "µm")
     if n_z == 1 and not edges["Z"] > 0:
         edges["Z"], units["Z"] = 1.0, units["X"]
-    if not all(math.isfinite(edge) and edge > 0 for edge in edges.values()):
+    if unit_named(units["X"]) in UNCALIBRATED or not all(math.isfinite(edge) and edge > 0 for edge in edges.values()):
         return None, ""
-    if len(set(units.values())) > 1:
-        if not set(units.values()) <= set(_PICOMETRES):
-            return None, ""
-        edges = {axis: edge * _PICOMETRES[units[axis]] / _PICOMETRES[units["X"]] for axis, edge in edges.items()}
-    return VoxelSize(edges["Z"], edges["Y"], edges["X"]), units["X"]
+    found = [in_unit(edges[axis], units[axis], units["X"]) for axis in "ZYX"]
+    if any(edge is None for edge in found):
+        return None, ""
+    z, y, x = (edge for edge in found if edge is not None)
+    return VoxelSize(z, y, x), units["X"]
+
+
+def in_unit(length: float | None, unit: str, wanted: str) -> float | None:
+    """Return a length in another unit; None if it is not known, or the units are not those of lengths."""
+    factor = factor_between(unit, wanted)
+    return None if length is None or factor is None else length * factor
 
 
 def _interval(pixels: ET.Element) -> float | None:

@@ -18,12 +18,15 @@ from elephant.dataset.readers.tiff_files import (
     segment_shape,
     truncated,
 )
+from elephant.dataset.readers.tiff_ome import UNCALIBRATED, in_unit
 from elephant.errors import DatasetError
 from elephant.progress import CancelToken
 from elephant.types import VoxelSize
+from elephant.units import unit_named
 
 MISSING = -1
 _PAGE_AXES = "SYX"
+_PER_CENTIMETRE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,15 +242,29 @@ def _labels(meta: dict[str, Any], n_channels: int) -> tuple[str, ...]:
 
 
 def _voxel_size(page: TiffPage, meta: dict[str, Any], n_z: int) -> tuple[VoxelSize | None, str]:
-    """Return the size of a voxel that ImageJ wrote: Y and X as pixels per unit, Z as the spacing of planes."""
-    unit = str(meta.get("unit", "")).replace("\\u00B5", "µ").strip()
-    if unit.lower() in ("", "pixel", "pixels", "null", "none"):
+    """Return the size of a voxel that ImageJ wrote: Y and X as pixels per unit, Z as the spacing of planes.
+
+    ImageJ names the units of Y and Z only where they differ from that of X. tifffile may have written pixels per
+    centimetre beside a spacing in another unit.
+    """
+    unit = _unit(meta.get("unit"))
+    if unit_named(unit) in UNCALIBRATED:
         return None, ""
-    edges = [_positive(meta.get("spacing", None if n_z > 1 else 1.0)), _per_pixel(page, 283), _per_pixel(page, 282)]
-    if any(edge is None for edge in edges):
+    units = [_unit(meta.get(f"{axis}unit")) or unit for axis in ("z", "y")] + [unit]
+    if page.tags.valueof(296) == _PER_CENTIMETRE:
+        units[1:] = ["cm", "cm"]
+    edges = [_positive(meta.get("spacing")), _per_pixel(page, 283), _per_pixel(page, 282)]
+    found = [in_unit(edge, own, unit) for edge, own in zip(edges, units, strict=True)]
+    if n_z == 1 and found[0] is None:
+        found[0] = 1.0
+    if any(edge is None for edge in found):
         return None, ""
-    z, y, x = (edge for edge in edges if edge is not None)
+    z, y, x = (edge for edge in found if edge is not None)
     return VoxelSize(z, y, x), unit
+
+
+def _unit(text: object) -> str:
+    return str(text or "").replace("\\u00B5", "µ").strip()
 
 
 def _per_pixel(page: TiffPage, tag: int) -> float | None:
