@@ -300,6 +300,10 @@ def test_a_size_that_no_machine_holds_is_refused(tmp_path: Path) -> None:
     (path / "0" / ".zarray").write_text(json.dumps(described | {"chunks": [3, 2, 10**4, 10**4, 10**4]}))
     with pytest.raises(DatasetError, match="in blocks of at most 1 GiB"):
         OmeZarrReader.open(path)
+    tiny = {"shape": [3, 2, 100, 100, 100], "chunks": [1, 1, 1, 1, 1]}
+    (path / "0" / ".zarray").write_text(json.dumps(described | tiny))
+    with pytest.raises(DatasetError, match=r"got 1000000 for each timepoint, of 1 x 1 x 1 voxels \(Z, Y, X\)"):
+        OmeZarrReader.open(path)
 
 
 def test_a_change_is_noticed(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ SPACE = "zyx"
 _ORDER = "tczyx"
 _MOST_CHANNELS = 1000
 _MOST_LEVELS = 100
+_LEAST_BLOCK_BYTES = 1 << 10  # of a timepoint that is cut into many
+_MANY_BLOCKS = 1 << 16
 # Other numbers become floats that hold them exactly; the conversion says how it scales those.
 DTYPES = {name: name for name in ("uint8", "uint16", "float32", "float64")}
 DTYPES |= {"int8": "float32", "int16": "float32", "float16": "float32", "int32": "float64", "uint32": "float64"}
@@ -256,6 +258,13 @@ def _check(image: OmeImage, movie: str) -> None:
         raise DatasetError(
             f"expected {movie} to be stored in blocks of at most {LARGEST_BLOCK_BYTES >> 30} GiB, got blocks of "
             f"{by(array.chunks)}: export it with smaller chunks"
+        )
+    shape, chunks = image.of_space(array.shape), image.of_space(array.chunks)
+    count = math.prod(-(-size // step) for size, step in zip(shape, chunks, strict=True))
+    if count > _MANY_BLOCKS and block < _LEAST_BLOCK_BYTES:  # each of them takes as long as a larger one
+        raise DatasetError(
+            f"expected {movie} to be stored in blocks of at least {_LEAST_BLOCK_BYTES} bytes, got {count} for each "
+            f"timepoint, of {by(chunks)} voxels (Z, Y, X): reading would never end; export it with larger chunks"
         )
 
 
