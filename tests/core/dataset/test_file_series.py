@@ -141,11 +141,18 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         FileSeriesReader.open(folder)
 
 
+_WRONG = {
+    "t{x}.tif": "with a number of digits",
+    "t{t}{time}.tif": r"got \{time\}",
+    "t{t:09999999999d}.tif": "numbers of at most 18 digits",
+}
+
+
 def test_patterns_that_do_not_work_are_explained(tmp_path: Path) -> None:
     folder = save(save(tmp_path / "movie", "t1.tif", MOVIE[0, 0]), "t01.tif", MOVIE[0, 0])
     with pytest.raises(DatasetError, match=r"got t1\.tif and t01\.tif for the same"):
         FileSeriesReader.open(folder)
-    for name, words in {"t{x}.tif": "with a number of digits", "t{t}{time}.tif": r"got \{time\}"}.items():
+    for name, words in _WRONG.items():
         with pytest.raises(InvalidInputError, match=words):
             members_of_pattern(folder / f"{{t}}{name}")
     with pytest.raises(InvalidInputError, match="names of files alone"):

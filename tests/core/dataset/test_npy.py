@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from core.dataset.helpers import make
-from elephant.dataset import Dataset, check_dataset
+from elephant.dataset import Dataset, check_dataset, describe_change
 from elephant.dataset.readers.npy import NpyReader
 from elephant.errors import DatasetError, InvalidInputError
 
@@ -49,6 +49,15 @@ def test_axes_are_what_the_person_says(tmp_path: Path, axes: str) -> None:
     image = image.transpose([names.index(name) for name in "TCZYX"])
     for channel in range(image.shape[1]):
         np.testing.assert_array_equal(read(path, channel, axes), image[:, channel])
+
+
+def test_a_change_of_the_channel_that_is_used_is_noticed(tmp_path: Path) -> None:
+    path, image = tmp_path / "m.npy", values(shape=(2, 4, 3, 20, 30))
+    np.save(path, image)
+    make(path, tmp_path / "d", axes="TZCYX", setup=1)
+    image[:, :, 1] += 1
+    np.save(path, image)
+    assert "has changed since" in describe_change(tmp_path / "d")
 
 
 def test_three_axes_are_not_guessed(tmp_path: Path) -> None:

@@ -196,13 +196,15 @@ def _regex(pattern: str) -> re.Pattern[str]:
     out, end, seen = "", 0, set[str]()
     for match in _PLACEHOLDER.finditer(pattern):
         letter, digits = match[1], match[2]
+        if len(digits or "") > 2 or int(digits or 0) > _MOST_DIGITS:
+            raise InvalidInputError(f"expected numbers of at most {_MOST_DIGITS} digits in a pattern, got {match[0]}")
         out += re.escape(pattern[end : match.start()])
         if letter in seen:
             out += f"(?P={letter})"
         elif letter == "c" and digits is None:
             out += "(?P<c>.+?)"
         else:
-            out += rf"(?P<{letter}>\d{{{int(digits or 1)},{max(_MOST_DIGITS, int(digits or 1))}}})"
+            out += rf"(?P<{letter}>\d{{{int(digits or 1)},{_MOST_DIGITS}}})"
         seen.add(letter)
         end = match.end()
     return re.compile(out + re.escape(pattern[end:]))

@@ -19,7 +19,7 @@ from elephant.dataset.readers.base import Reader, Region, ViewSetup, choose
 from elephant.dataset.readers.bdv_xml import MOST_TIMEPOINTS
 from elephant.dataset.readers.formats import format_of
 from elephant.dataset.readers.tiff import DTYPES
-from elephant.errors import DatasetError, NotFoundError
+from elephant.errors import DatasetError, InvalidInputError, NotFoundError
 from elephant.progress import CancelToken, NeverCancelled
 
 _MAGIC = b"\x93NUMPY"
@@ -115,8 +115,10 @@ class NpyReader(Reader):
     @classmethod
     def digest(cls, path: Path, setup: int | None, cancel: CancelToken) -> str:
         """Return a digest of sampled values, whatever axes a person gave."""
-        del setup  # with other axes there is no such source: values of all axes are sampled
-        found = cls.inspect(path, None, fill_gaps=True, cancel=cancel, unknown="ZTC")
+        try:
+            found = cls.inspect(path, setup, fill_gaps=True, cancel=cancel, unknown="ZTC")
+        except InvalidInputError:  # with the given axes there is such a source
+            found = cls.inspect(path, None, fill_gaps=True, cancel=cancel, unknown="ZTC")
         return found.digest_of_values(cancel)
 
     @contextmanager
