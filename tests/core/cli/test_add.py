@@ -42,6 +42,10 @@ def test_a_part_is_taken(shell: Shell, tmp_path: Path) -> None:
     ):
         assert words in done.out
     np.testing.assert_array_equal(images_of(tmp_path / "d"), values()[1:, 1, ..., ::2])
+    moved = path.rename(tmp_path / "moved.ome.zarr")
+    assert shell("add", moved, tmp_path / "d").status == 0
+    np.testing.assert_array_equal(images_of(tmp_path / "d"), values()[1:, 1, ..., ::2])
+    assert shell("add", moved, tmp_path / "d", "--level", 0).status == 1
 
 
 def test_a_movie_that_was_moved_is_found_again(shell: Shell, movie: Path, tmp_path: Path) -> None:

@@ -160,6 +160,31 @@ def test_a_movie_that_is_gone_is_said_so_and_found_again(movie: Path, tmp_path: 
     assert source_of(folder).movie_path(folder) == elsewhere
 
 
+@pytest.mark.parametrize("params", [{"setup": 1, "t_start": 1}, {"weights": (1, 2)}, {"level": 1, "channel": "1"}])
+def test_a_part_of_a_movie_is_found_again_by_its_new_place_alone(params: dict[str, Any], tmp_path: Path) -> None:
+    folder, movie = tmp_path / "d", write(tmp_path / "m.zarr", values())
+    dataset = add_in_place(movie, folder, **params)
+    labels, image = labelled(dataset), dataset.read_image(1)
+    elsewhere = movie.rename(tmp_path / "elsewhere.zarr")
+    found = add_movie(elsewhere, folder, ConversionParams(), Console(quiet=True))
+    np.testing.assert_array_equal(found.read_labels(0), labels)
+    np.testing.assert_array_equal(found.read_image(1), image)
+    other = write(tmp_path / "other.zarr", values("zyx"), "zyx")
+    with pytest.raises(InvalidInputError, match="there is already a dataset"):
+        add_movie(elsewhere, folder, ConversionParams(setup=0, level=0), Console(quiet=True))
+    with pytest.raises(InvalidInputError, match="there is already a dataset"):
+        add_movie(other, folder, ConversionParams(), Console(quiet=True))
+
+
+def test_planes_of_given_axes_are_found_again_by_their_new_place_alone(tmp_path: Path) -> None:
+    movie = tmp_path / "m.npy"
+    np.save(movie, values("tyx"))
+    labels = labelled(add_in_place(movie, tmp_path / "d", axes="TYX", is_2d=True))
+    found = add_movie(movie.rename(tmp_path / "o.npy"), tmp_path / "d", ConversionParams(), Console(quiet=True))
+    np.testing.assert_array_equal(found.read_labels(0), labels)
+    np.testing.assert_array_equal(found.read_image(1), values("tyx")[1])
+
+
 def test_another_movie_or_part_does_not_take_its_labels(movie: Path, tmp_path: Path) -> None:
     folder = tmp_path / "d"
     labelled(add_in_place(movie, folder))

@@ -62,7 +62,10 @@ def make(how: Callable[..., "Dataset"], movie: Path, dataset: str, workspace: Pa
     """
     overwrite, as_json = rest.pop("overwrite"), rest.pop("as_json")
     uint16, as_path = rest.pop("uint16"), rest.pop("as_path")
-    params = build(ConversionParams, rest | ({"dtype": "uint16"} if uint16 else {}), 3)
+    # A dataset whose movie was moved keeps what nobody gives: a default must not look as if it were given.
+    source_of, default = click.get_current_context().get_parameter_source, click.core.ParameterSource.DEFAULT
+    given = {name: value for name, value in rest.items() if source_of(name) is not default}
+    params = build(ConversionParams, given | ({"dtype": "uint16"} if uint16 else {}), 3)
     folder = place(DATASETS, str(Path(dataset).absolute()) if as_path else dataset, workspace)
     other = None if overwrite else _other_than_movies(folder, movie)
     if other is not None:

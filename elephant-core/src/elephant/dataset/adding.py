@@ -28,6 +28,8 @@ from elephant.errors import DatasetError, InvalidInputError
 from elephant.io.atomic import explained_storage, new_folder, replacing
 from elephant.progress import CancelToken
 
+_Weights = tuple[tuple[int, float], ...]
+
 logger = logging.getLogger(__name__)
 
 
@@ -76,6 +78,8 @@ def add(source: Path, destination: Path, params: ConversionParams, cancel: Cance
 def relink(source: Path, destination: Path, params: ConversionParams, cancel: CancelToken) -> bool:
     """Tell a dataset that reads its images in place where its movie is now; labels and predictions stay.
 
+    What `params` leaves open (source, axes, level, timepoints), since nobody set it, is as the dataset has it.
+
     Returns
     -------
     bool
@@ -86,11 +90,16 @@ def relink(source: Path, destination: Path, params: ConversionParams, cancel: Ca
     is_scaling_asked = params.divisor is not None or params.value_range is not None or params.dtype != "auto"
     if before is None or not before.in_place or is_scaling_asked or not (destination / IMAGES).exists():
         return False
-    chosen = params.model_copy(update={"fill_gaps": True})
-    movie = _inspected(source, chosen, cancel)
     found = find_images(destination)
+    chosen, weights = _as_before(params, before, n_dims=len(found.shape) - 1)
+    try:
+        movie = _inspected(source, chosen, cancel, weights)
+    except InvalidInputError:  # another movie may have no such part
+        _inspected(source, params, cancel)  # says so if the given parameters are at fault
+        return False
     now = locate_source(movie, destination, movie.fingerprint(cancel))
-    if (movie.n_timepoints, *spatial_shape(movie, params)) != found.shape or _identity(now) != _identity(before):
+    shape = movie.reader.shape[1:] if chosen.is_2d and movie.reader.shape[0] == 1 else movie.reader.shape
+    if (movie.n_timepoints, *shape) != found.shape or _identity(now) != _identity(before):
         return False
     update: dict[str, Any] = {name: getattr(now, name) for name in ("movie", "folder", "reader", "fingerprint")}
     if params.voxel_size is not None:
@@ -101,6 +110,19 @@ def relink(source: Path, destination: Path, params: ConversionParams, cancel: Ca
     return True
 
 
+def _as_before(params: ConversionParams, before: DatasetSource, n_dims: int) -> tuple[ConversionParams, _Weights]:
+    """Return parameters in which a dataset's own say what the given ones leave open, and the weights of sources."""
+    given = params.model_fields_set
+    kept: dict[str, Any] = {"is_2d": n_dims == 2, "axes": before.axes, "level": before.level}
+    if not given & {"t_start", "t_end"}:
+        kept |= {"t_start": before.t_start, "t_end": before.t_end}
+    is_chosen = bool(given & {"setup", "channel", "weights"})
+    if not is_chosen:
+        kept["setup"] = before.setup
+    update = {name: value for name, value in kept.items() if name not in given} | {"fill_gaps": True}
+    return params.model_copy(update=update), () if is_chosen else before.weights
+
+
 def _identity(source: DatasetSource) -> tuple[object, ...]:
     """Return what has to be the same for a dataset to keep its labels."""
     known = source.fingerprint
@@ -109,8 +131,8 @@ def _identity(source: DatasetSource) -> tuple[object, ...]:
     return (digest, source.setup, source.weights, source.axes, *part)
 
 
-def _inspected(source: Path, params: ConversionParams, cancel: CancelToken) -> Movie:
-    movie = reader_of_movie(source, params.reader).open_chosen(source, params, cancel)
+def _inspected(source: Path, params: ConversionParams, cancel: CancelToken, weights: _Weights = ()) -> Movie:
+    movie = reader_of_movie(source, params.reader).open_chosen(source, params, cancel, weights)
     if not movie.reader.in_place:
         raise InvalidInputError(
             f"{movie.path.name} cannot be read in place, since each small part of it would take as long as a whole "
