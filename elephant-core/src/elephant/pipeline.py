@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.annotations import MovieFacts, links_of, nucleus_of, read_annotations, spot_of
+from elephant.annotations import MovieFacts, links_of, nuclei_of, read_annotations, spot_of
 from elephant.annotations.scripts import NAMES, AnnotationFile, records_in, split
 from elephant.config import (
     DEFAULT_CROP_SIZE,
@@ -42,7 +42,7 @@ from elephant.methods.trained_model import Model, load_model
 from elephant.methods.training import TrainingRun, prepare_training
 from elephant.methods.work import ModelWork
 from elephant.tracking import Tracks, join_spots
-from elephant.types import Link, Spot, VoxelSize
+from elephant.types import Link, Spot, Tag, VoxelSize
 
 __all__ = [
     "Evaluation", "Model", "Tracks", "TrainingInterrupted", "detect", "evaluate", "export_ctc", "export_tracks", "link",
@@ -115,7 +115,8 @@ def train(
     about, params = split(spots, params)
     dataset = _dataset(images, voxel_size, quiet, DetectionTrainingParams, params)
     if isinstance(spots, Path | str):
-        spots = [spot_of(record) for record in records_in(spots, about, dataset, _voxel(voxel_size, dataset))]
+        records = records_in(spots, about, dataset, _voxel(voxel_size, dataset))
+        spots = [spot_of(record, Tag.TP) for record in records]
     annotated = annotated_spots(spots, dataset.n_dims)
     wanted = _params(DetectionTrainingParams, dataset, voxel_size, params)
     return _trained(
@@ -218,7 +219,7 @@ def link(
     about, params = split(spots, params)
     if isinstance(spots, Path | str):
         dataset = None if images is None else open_dataset(images, quiet=quiet)
-        spots = [spot_of(record) for record in records_in(spots, about, dataset, None)]
+        spots = [spot_of(record, Tag.TP) for record in records_in(spots, about, dataset, None)]
     found = found_spots(spots)
     if model is None:
         if images is not None or params:
@@ -274,8 +275,7 @@ def evaluate(
 
 def _compared(nuclei: Compared, movie: MovieFacts | None) -> list[TrackedNucleus]:
     if isinstance(nuclei, Path | str):
-        records = read_annotations(Path(nuclei), movie=movie)
-        return [nucleus_of(record) for record in records if record.displacement is None]
+        return nuclei_of(read_annotations(Path(nuclei), movie=movie))
     if isinstance(nuclei, Tracks):
         return _tracked(nuclei)
     if isinstance(nuclei, np.ndarray):
@@ -363,10 +363,7 @@ def export_tracks(
     check_name(target, exporter)
     check_output(target, exporter, overwrite=overwrite)
     voxel = chosen_voxel_size(voxel_size, dataset) if exporter.kind.needs_voxel_size else _voxel(voxel_size, dataset)
-    if isinstance(tracks, Tracks):
-        nuclei = _tracked(tracks)
-    else:
-        nuclei = [nucleus_of(record) for record in records_in(tracks, about, dataset, voxel)]
+    nuclei = _tracked(tracks) if isinstance(tracks, Tracks) else nuclei_of(records_in(tracks, about, dataset, voxel))
     for nucleus in nuclei:
         dataset.check_timepoint(nucleus.t)
     wanted = ExportParams(voxel_size=voxel, t_end=dataset.n_timepoints - 1)

@@ -36,8 +36,8 @@ def test_the_table_is_data_and_graph_of_a_layer(movie: Dataset, tmp_path: Path) 
     assert [row["parent_track_id"] for row in rows] == ["-1", "-1", "1", "1", "-1"]
     assert [row["parent_id"] for row in rows] == ["-1", "1", "2", "2", "-1"]
     found = [nucleus_of(record) for record in read_annotations(tmp_path / "n.csv", movie=MovieFacts.of(movie))]
-    assert [(n.t, n.id, n.parent, n.spot.tag) for n in found] == [
-        (0, 1, None, Tag.TP), (2, 2, 1, Tag.TP), (3, 3, 2, Tag.TP), (3, 4, 2, Tag.FN), (3, 5, None, Tag.TP),
+    assert [(n.t, n.id, n.parent, n.tag) for n in found] == [
+        (0, 1, None, Tag.TP), (2, 2, 1, None), (3, 3, 2, None), (3, 4, 2, Tag.FN), (3, 5, None, None),
     ]  # fmt: skip
     assert [n.spot.covariance[0, 0] for n in found] == pytest.approx([4, 4, 4, 4, 1])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from flask import Blueprint, Response, jsonify
 
-from elephant.annotations import MovieFacts, nucleus_of, read_annotations
+from elephant.annotations import MovieFacts, nuclei_of, read_annotations
 from elephant.config import EvaluationParams
 from elephant.dataset import Dataset
 from elephant.dataset.source import SOURCE_FILE
@@ -92,9 +92,8 @@ def _evaluate(result: Result, dataset: Dataset, name: str, voxel_size: VoxelSize
 
 @lru_cache(maxsize=2)  # of what one or two people look at
 def _truth(path: Path, movie: MovieFacts, _version: tuple[int, int]) -> Sequence[TrackedNucleus]:
-    records = read_annotations(path, movie=movie)
     # What belongs to a track is compared by its place alone.
-    return [TrackedNucleus(nucleus_of(record).spot) for record in records if record.displacement is None]
+    return [TrackedNucleus(nucleus.spot) for nucleus in nuclei_of(read_annotations(path, movie=movie))]
 
 
 def _where_predicted(true: Sequence[TrackedNucleus], result: Result, voxel_size: VoxelSize) -> Sequence[TrackedNucleus]:

@@ -49,10 +49,10 @@ def tracks_export(context: WorkerContext, body: TracksBody, control: JobControl,
 
 def _uploaded(path: Path, body: TracksBody, dataset: Dataset, control: JobControl) -> list[TrackedNucleus]:
     """Return the nuclei of the file that came with the request."""
-    from elephant.annotations import MovieFacts, nucleus_of, read_annotations  # noqa: PLC0415 - as above
+    from elephant.annotations import MovieFacts, nuclei_of, read_annotations  # noqa: PLC0415 - as above
 
     movie = MovieFacts.of(dataset, body.stated_voxel_size)
-    return [nucleus_of(record) for record in read_annotations(path, body.about_file(), movie, control)]
+    return nuclei_of(read_annotations(path, body.about_file(), movie, control))
 
 
 def _copy(written: Path, place: Path) -> int:

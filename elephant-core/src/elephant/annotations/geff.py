@@ -22,7 +22,6 @@ from elephant.progress import CancelToken
 from elephant.types import FloatArray, Tag
 from elephant.words import counted
 
-_OURS = "elephant"
 _ASK_EVERY = 10_000
 
 Integers = NDArray[np.int64]
@@ -91,7 +90,7 @@ class _Found:
 
     def records(self, nodes: Nodes, cancel: CancelToken) -> list[SpotRecord]:
         """Return them as records, with what else is known of them."""
-        is_ours = _OURS in nodes.store.metadata.extra
+        is_ours = nodes.store.metadata.is_ours
         values = _optional(nodes, "seg_id" if is_ours else None, whole=True)
         tracks, tags = _tracks(nodes, is_ours), _tags(nodes)
         qualities = _optional(nodes, "quality") or _optional(nodes, "probability")

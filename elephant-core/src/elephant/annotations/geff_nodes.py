@@ -137,7 +137,7 @@ class Nodes:
                 f"{self.store.name} has nodes at different {axes.space[0].name}, but the movie is 2D: choose another "
                 "movie, or export the graph without this axis"
             )
-        factors = _factors(self.store.name, units, values, params, movie)
+        factors = _factors(self.store, units, values, params, movie)
         return values * factors, scaled * factors
 
     def covariances(self, axes: Axes, scale: FloatArray, ids: Integers, params: AnnotationParams) -> FloatArray:
@@ -204,12 +204,14 @@ class Nodes:
 
 
 def _factors(
-    name: str, units: Sequence[str | None], values: FloatArray, params: AnnotationParams, movie: MovieFacts
+    store: GeffStore, units: Sequence[str | None], values: FloatArray, params: AnnotationParams, movie: MovieFacts
 ) -> FloatArray:
     """Return by what positions are multiplied to be in the unit of the movie, (n,), (Z), Y, X."""
-    n, names = len(units), [unit_named(unit) for unit in units]
+    name, n, names = store.name, len(units), [unit_named(unit) for unit in units]
     if params.spots_unit != "auto" or all(each in ("", "pixel") for each in names):
-        stated = "pixel" if params.spots_unit == "auto" and "pixel" in names else None
+        stated = "pixel" if "pixel" in names else None
+        if store.metadata.is_ours:  # always physical, also if the movie calls its unit so
+            stated = "physical"
         full = np.zeros((len(values), 3))
         full[:, :n] = values[:, ::-1]
         return scale_of(name, stated, full, params, movie)[:n][::-1]

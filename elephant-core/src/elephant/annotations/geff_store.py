@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import zarr
 
 KEY = "geff"
+_OURS = "elephant"
 _LARGEST_BLOCK_BYTES = 256 << 20
 _LARGEST_ITEM_BYTES = 1024  # of a string
 _MOST_BLOCKS = 100_000
@@ -68,6 +69,11 @@ class Metadata(_Part):
     track_node_props: dict[str, str] | None = None
     node_props_metadata: dict[str, _Described] = Field(default_factory=dict)
     extra: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether an export of this program wrote it."""
+        return _OURS in self.extra
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def fitted(part: Sequence[SpotRecord], before: Sequence[SpotRecord], name: str) 
         Of the file, for warnings about what was left out or numbered anew.
     """
     known = {_key(record): record for record in before}
-    twins = {record.id: known[_key(record)].id for record in part if _key(record) in known}
+    twins = {r.id: known[_key(r)].id for r in part if r.id is not None and _key(r) in known}
     new = [record for record in part if _key(record) not in known]
     if len(new) < len(part):
         logger.warning(
@@ -68,6 +68,13 @@ def fitted(part: Sequence[SpotRecord], before: Sequence[SpotRecord], name: str) 
             counted(len(part) - len(new), "spot"),
         )
     own = {record.id for record in new if record.id is not None}
+    nameless = {i for i, earlier in twins.items() if earlier is None} - own
+    if n := sum(record.parent in nameless for record in new):
+        logger.warning(
+            "%s: %s left out, since the parents are in earlier files that give them no id: name this file first",
+            name,
+            counted(n, "link"),
+        )
     used = {record.id for record in before if record.id is not None}
     collide = own & used
     shift = _shift(own, used) if collide else 0

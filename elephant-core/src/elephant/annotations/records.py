@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,22 @@ def nucleus_of(record: SpotRecord) -> TrackedNucleus:
     """Return a record as exports and scores know it, in the order Z, Y, X."""
     earlier = None if record.earlier is None else np.array(record.earlier[::-1])
     numbers = (record.id, record.parent, record.track, record.value)
-    return TrackedNucleus(spot_of(record), *numbers, record.quality, earlier)
+    return TrackedNucleus(spot_of(record), *numbers, record.quality, earlier, record.tag is not None)
+
+
+def nuclei_of(records: Sequence[SpotRecord]) -> list[TrackedNucleus]:
+    """Return the nuclei among records, as exports and scores know them.
+
+    A record with a ``displacement`` is a link as the server is sent it, whose ``t`` is not the nucleus': it is left
+    out, with a warning.
+    """
+    nuclei = [nucleus_of(record) for record in records if record.displacement is None]
+    if len(nuclei) < len(records):
+        logger.warning(
+            "%s with a displacement left out, which the server is sent to learn from: they are no nuclei",
+            counted(len(records) - len(nuclei), "link"),
+        )
+    return nuclei
 
 
 def record_of(t: int, i: int, spot: DetectedSpot) -> SpotRecord:
@@ -140,6 +156,7 @@ def links_of(records: Sequence[SpotRecord]) -> list[Link]:
         A parent is not in the file or not earlier, or it is ambiguous which nucleus of a track it is.
     """
     by_id = {record.id: record for record in records if record.id is not None}
+    repeated = {i for i, n in Counter(record.id for record in records).items() if n > 1}
     by_track = _parents_by_track(records)
     links, n_gaps = [], 0
     for i, record in enumerate(records):
@@ -147,7 +164,7 @@ def links_of(records: Sequence[SpotRecord]) -> list[Link]:
             pos, covariance = _turned(record)
             links.append(Link(record.t, pos, covariance, np.array(record.displacement[::-1])))
         elif i in by_track or record.parent is not None:
-            parent = by_track[i] if i in by_track else _parent(record, by_id)
+            parent = by_track[i] if i in by_track else _parent(record, by_id, repeated)
             if parent.t < record.t - 1:
                 n_gaps += 1
                 continue
@@ -173,10 +190,11 @@ def _track(record: SpotRecord) -> int | None:
     return record.track if record.track is not None and record.track >= 0 else None
 
 
-def _parent(record: SpotRecord, by_id: Mapping[int, SpotRecord]) -> SpotRecord:
+def _parent(record: SpotRecord, by_id: Mapping[int, SpotRecord], repeated: Collection[int | None]) -> SpotRecord:
     parent = None if record.parent is None else by_id.get(record.parent)
-    if parent is None or parent.t >= record.t:
+    if parent is None or parent.t >= record.t or parent.id in repeated:
         found = "is not in the file" if parent is None else f"is at timepoint {parent.t}"
+        found = found if parent is None or parent.id not in repeated else "several spots have as id"
         raise InvalidInputError(
             f"the spot {record.id} at timepoint {record.t} has the parent {record.parent}, which {found}: expected a "
             f"spot at timepoint {record.t - 1}; ids must be unique in a file"

@@ -11,6 +11,7 @@ from elephant.annotations.columns import PARENT_TRACK, Columns
 from elephant.annotations.records import COVARIANCE, VECTORS, SpotRecord
 from elephant.annotations.units import scale_of, timepoints_of
 from elephant.config import AnnotationParams
+from elephant.errors import InvalidInputError
 from elephant.types import FloatArray
 
 # Where the six stand in the 3 x 3 matrix.
@@ -40,6 +41,7 @@ def records_of(
     if not n:
         return []
     pos = _vector(values, "pos", n)
+    _check_depth(name, values, pos[:, 2], movie.n_dims)
     pos[:, 2] = np.nan_to_num(pos[:, 2])
     scale = scale_of(name, columns.unit(name), pos, params, movie)
     frames = timepoints_of(name, values["t"], params, movie, columns.first_frame())
@@ -58,6 +60,23 @@ def records_of(
         fields["tag"] = values["tag"].tolist()
     given = {field: column for field, column in fields.items() if column}
     return [SpotRecord(**dict(zip(given, row, strict=True))) for row in zip(*given.values(), strict=True)]
+
+
+def _check_depth(name: str, values: Mapping[str, Values], z: FloatArray, n_dims: int | None) -> None:
+    """Refuse nuclei of a 3D movie without a z where others have one, and ellipsoids without a czz."""
+    is_empty = np.isnan(z)
+    if n_dims == 2 or (n_dims is None and not np.nan_to_num(z).any()):
+        return
+    has_shape = np.zeros(len(z), dtype=bool)
+    for column in COVARIANCE:
+        has_shape |= ~np.isnan(values.get(column, np.full(len(z), np.nan)))
+    is_flat = has_shape & np.isnan(values.get("czz", np.full(len(z), np.nan)))
+    for lacking, column in ((is_empty & (not is_empty.all()), "z"), (is_flat, "czz")):
+        if lacking.any():
+            raise InvalidInputError(
+                f"{name}, nucleus {int(np.argmax(lacking)) + 1} below the header: {column}: expected a number, since "
+                "the nuclei are 3D, got an empty cell: fill it in, or leave the nucleus out"
+            )
 
 
 def _vector(values: Mapping[str, Values], field: str, n: int) -> FloatArray:

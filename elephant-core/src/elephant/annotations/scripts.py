@@ -1,7 +1,6 @@
 """Files of annotations where a script may give spots, links or tracks."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from elephant.annotations.records import SpotRecord
 from elephant.config import AnnotationParams
 from elephant.dataset import Dataset
 from elephant.keywords import params_of
-from elephant.types import Tag, VoxelSize
+from elephant.types import VoxelSize
 
 AnnotationFile = Path | str
 NAMES = frozenset(AnnotationParams.model_fields)
@@ -34,7 +33,7 @@ def split(given: object, params: Mapping[str, Any]) -> tuple[dict[str, Any], dic
 def records_in(
     file: AnnotationFile, about: Mapping[str, Any], dataset: Dataset | None, voxel_size: VoxelSize | None
 ) -> list[SpotRecord]:
-    """Return the spots of a file; those without a tag are true positives.
+    """Return the spots of a file.
 
     Raises
     ------
@@ -42,5 +41,4 @@ def records_in(
         The file is not there, or something in it or in the keywords is wrong.
     """
     movie = MovieFacts(voxel_size=voxel_size) if dataset is None else MovieFacts.of(dataset, voxel_size)
-    found = read_annotations(Path(file), params_of(AnnotationParams, about, movie.n_dims or 3), movie)
-    return [replace(record, tag=record.tag or Tag.TP) for record in found]
+    return read_annotations(Path(file), params_of(AnnotationParams, about, movie.n_dims or 3), movie)

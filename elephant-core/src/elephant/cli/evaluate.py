@@ -89,15 +89,13 @@ def _check_ctc(files: tuple[Path, ...], dataset: str | None, values: Mapping[str
 
 
 def _nuclei(path: Path, values: Mapping[str, Any], dataset: "Dataset | None") -> "list[TrackedNucleus]":
-    from elephant.annotations import MovieFacts, nucleus_of, read_all
+    from elephant.annotations import MovieFacts, nuclei_of, read_all
     from elephant.cli.parameters import as_voxel_size
 
     n_dims = 3 if dataset is None else dataset.n_dims
     voxel = None if values["voxel_size"] is None else as_voxel_size(values["voxel_size"], n_dims)
     movie = MovieFacts(voxel_size=voxel) if dataset is None else MovieFacts.of(dataset, voxel)
-    records = read_all([path], build(AnnotationParams, values, n_dims), movie)
-    # With a displacement it is a link as the server is sent it, not a nucleus.
-    return [nucleus_of(record) for record in records if record.displacement is None]
+    return nuclei_of(read_all([path], build(AnnotationParams, values, n_dims), movie))
 
 
 def _timepoints(

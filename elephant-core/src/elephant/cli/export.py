@@ -62,7 +62,7 @@ _FORMAT = (
 
 def export(dataset: str, spots: tuple[Path, ...], output: Path, **values: Any) -> int:
     """Write the nuclei of files of spots, whole or not at all."""
-    from elephant.annotations.records import nucleus_of
+    from elephant.annotations.records import nuclei_of
     from elephant.cli.inputs import open_dataset, read_spots
     from elephant.export.base import TrackedMovie
     from elephant.export.output import check_name, check_output, export_to, exporter_named
@@ -77,7 +77,7 @@ def export(dataset: str, spots: tuple[Path, ...], output: Path, **values: Any) -
     records = read_spots(spots, values, opened)
     params = _params(values, opened, needs_voxel_size=exporter.kind.needs_voxel_size)
     _say_what_is_beyond(records, opened)
-    movie = TrackedMovie(opened, [nucleus_of(record) for record in records], params)
+    movie = TrackedMovie(opened, nuclei_of(records), params)
     report = export_to(output, exporter, movie, console(), overwrite=values["overwrite"])
     if values["as_json"]:
         print_json({"output": str(output), **report.counts})

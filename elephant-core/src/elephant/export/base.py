@@ -14,7 +14,7 @@ from elephant.config import TimeRange, Voxel
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
 from elephant.progress import CancelToken, ProgressReporter
-from elephant.types import FloatArray, Spot, VoxelSize
+from elephant.types import FloatArray, Spot, Tag, VoxelSize
 
 A_FOLDER = ""
 
@@ -39,6 +39,9 @@ class TrackedNucleus:
         How sure its detection is, 0 to 1, if the file says so.
     earlier
         Its position at the timepoint before, as a flow model or another tracker expected it: physical, (3,), Z, Y, X.
+    is_tagged
+        Whether the file gives it a tag, which may be ``unlabeled``: training ignores such a nucleus, but takes one
+        without a tag for a true positive.
     """
 
     spot: Spot
@@ -48,6 +51,12 @@ class TrackedNucleus:
     value: int | None = None
     quality: float | None = None
     earlier: FloatArray | None = None
+    is_tagged: bool = False
+
+    @property
+    def tag(self) -> Tag | None:
+        """The verdict of a person, which may be that it is unlabeled; None if none is known."""
+        return self.spot.tag if self.is_tagged or self.spot.tag is not Tag.UNLABELED else None
 
     @property
     def t(self) -> int:

@@ -21,7 +21,6 @@ from elephant.export.base import A_FOLDER, Exporter, Report, TrackedMovie, Track
 from elephant.export.graph import TrackGraph
 from elephant.geometry import Ellipsoid
 from elephant.progress import CancelToken, ProgressReporter
-from elephant.types import Tag
 from elephant.units import unit_named
 from elephant.words import counted
 
@@ -143,7 +142,7 @@ def _nodes(graph: TrackGraph, ellipsoids: list[Ellipsoid], movie: TrackedMovie) 
     found["tracklet_id"], found["lineage_id"] = _all(graph.tracklets, np.int64), _all(graph.lineages, np.int64)
     some: dict[str, tuple[Callable[[TrackedNucleus], Any], type[Any]]] = {
         "quality": (lambda nucleus: nucleus.quality, np.float64),
-        "tag": (lambda nucleus: None if nucleus.spot.tag is Tag.UNLABELED else nucleus.spot.tag.value, np.str_),
+        "tag": (lambda nucleus: None if nucleus.tag is None else nucleus.tag.value, np.str_),
         "track": (lambda nucleus: nucleus.track, np.int64),
         "seg_id": (lambda nucleus: nucleus.value, np.int64),
     }
@@ -193,7 +192,7 @@ _MEANINGS = {
     RADIUS: _Meaning("radius of the sphere of the same volume", is_length=True),
     ELLIPSOID: _Meaning("covariance; the surface of the nucleus is its one-sigma level set"),
     "quality": _Meaning("mean centre probability, or how sure the detection is"),
-    "tag": _Meaning("verdict of a person: tp, fp, tn, fn, tb, fb"),
+    "tag": _Meaning("verdict of a person: tp, fp, tn, fn, tb, fb, unlabeled"),
     "tracklet_id": _Meaning("path without a division"),
     "lineage_id": _Meaning("tree of all descendants of a nucleus"),
     "track": _Meaning("number of the track in the table that was exported"),

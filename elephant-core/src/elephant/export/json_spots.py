@@ -7,7 +7,6 @@ from typing import Any
 
 from elephant.export.base import Exporter, Report, TrackedMovie, TrackedNucleus
 from elephant.progress import CancelToken, ProgressReporter
-from elephant.types import Tag
 from elephant.words import counted
 
 _EVERY = 10_000
@@ -44,7 +43,7 @@ def _fields(nucleus: TrackedNucleus, shift: int) -> Mapping[str, Any]:
         "id": nucleus.id,
         "pos": spot.pos[::-1].tolist(),
         "covariance": spot.covariance[::-1, ::-1].ravel().tolist(),
-        "tag": None if spot.tag is Tag.UNLABELED else spot.tag.value,
+        "tag": None if nucleus.tag is None else nucleus.tag.value,
         "quality": nucleus.quality,
         "earlier": None if nucleus.earlier is None else nucleus.earlier[::-1].tolist(),
         "parent": nucleus.parent,

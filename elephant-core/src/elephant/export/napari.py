@@ -60,7 +60,7 @@ def _rows(movie: TrackedMovie, graph: TrackGraph, *, has_quality: bool) -> Itera
             parent_tracks.get(tracks[i], NONE),
             NONE if parent < 0 else ids[parent],
             Ellipsoid.from_spot(nucleus.spot, n_dims).mean_radius,
-            nucleus.spot.tag.value,
+            None if nucleus.tag is None else nucleus.tag.value,
             *([nucleus.quality] if has_quality else []),
         ]
 

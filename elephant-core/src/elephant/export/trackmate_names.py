@@ -20,10 +20,8 @@ class TagFeature:
         return self.order.index(tag)
 
     def tag_of(self, number: float) -> Tag | None:
-        """Return the tag of a number; None for a number that is none, and for 0."""
-        if not (number == number and number == int(number) and 0 < number < len(self.order)):  # noqa: PLR0124 - NaN
-            return None
-        return self.order[int(number)]
+        """Return the tag of a number; None for a number that is none."""
+        return self.order[int(number)] if number in range(len(self.order)) else None
 
 
 TAGS = TagFeature()
