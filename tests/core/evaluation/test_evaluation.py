@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import elephant
-from core.evaluation.nuclei import balls
+from core.evaluation.nuclei import balls, spot
 from elephant.errors import InvalidInputError
-from elephant.evaluation import Evaluation, EvaluationParams, evaluate_nuclei
+from elephant.evaluation import Counts, Evaluation, EvaluationParams, evaluate_nuclei
 from elephant.evaluation.report import table_of, values_of
 from elephant.export.base import TrackedNucleus
 from elephant.types import DetectedSpot, Spot, Tag
@@ -99,6 +99,11 @@ class TestDistance:
     def test_in_2d_the_variance_along_z_says_nothing(self) -> None:
         flat = [TrackedNucleus(Spot(0, np.zeros(3), np.diag([1.0, 9.0, 9.0])))]
         assert evaluated(flat, flat).distance == pytest.approx(3.0)
+
+    def test_in_2d_a_z_says_nothing(self) -> None:
+        found, true = ([TrackedNucleus(spot(z, 5, 5))] for z in (0, 40))
+        for params in (EvaluationParams(), EvaluationParams(overlap=0.9), EvaluationParams(truth_covers="box")):
+            assert evaluate_nuclei(found, true, params, n_dims=2).spots == Counts(1, 1, 1)
 
     def test_a_nucleus_without_size_asks_for_one(self) -> None:
         point = [TrackedNucleus(Spot(0, np.ones(3), np.zeros((3, 3))))]

@@ -65,6 +65,19 @@ class TestLinks:
         assert links is not None
         assert (links.n_true, links.n_found, links.n_matched) == (1, 2, 0)
 
+    def test_links_over_timepoints_without_truth(self) -> None:
+        # Every second timepoint is annotated; two nuclei were linked from one to the next, the third was not.
+        true = nuclei(
+            ("a0", 0, 0, None), ("b0", 0, 9, None), ("a2", 2, 0, "a0"), ("b2", 2, 9, "b0"), ("c4", 4, 0, None)
+        )
+        found = nuclei(
+            ("a0", 0, 0, None), ("a1", 1, 0, "a0"), ("a2", 2, 0, "a1"), ("a3", 3, 0, "a2"), ("a4", 4, 0, "a3"),
+            ("b0", 0, 9, None), ("b1", 1, 9, None), ("b2", 2, 9, "b1"),
+        )  # fmt: skip
+        links = evaluate_nuclei(found, true, EvaluationParams(distance=1)).links
+        assert links is not None
+        assert (links.n_true, links.n_found, links.n_matched) == (2, 1, 1)
+
     def test_tracks_are_links_too(self) -> None:
         rows = [TrackedNucleus(Spot(t, np.zeros(3), np.eye(3)), track=3) for t in range(4)]
         links = evaluated(rows, rows).links

@@ -134,10 +134,13 @@ def evaluate_nuclei(
     all_found, all_true = Nuclei.of(found), Nuclei.of(truth)
     real_found, real_true = all_found.real(), all_true.real()
     counted = _counted(real_found, real_true, params, timepoints)
-    there, true = real_found.at(counted), real_true.at(counted)
+    true = real_true.at(counted)
+    there = real_found.at(counted, true.steps())  # a truth of every fifth timepoint has links from one to the next
     if not len(true):
         raise InvalidInputError(_no_truth(truth, timepoints))
     n_dims = n_dims or (2 if real_found.is_flat() and real_true.is_flat() else 3)
+    if n_dims == 2 and not (there.is_flat() and true.is_flat()):
+        there, true = there.flat(), true.flat()
     distance = None if params.overlap else params.distance or _usual_distance(true, n_dims)
     kept, partner = _matched(there, true, params, distance, n_dims)
     has_links = bool((true.parents >= 0).any())

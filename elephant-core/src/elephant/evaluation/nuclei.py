@@ -1,7 +1,7 @@
 """Nuclei and their parents as a comparison needs them."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,9 +62,33 @@ class Nuclei:
         """Return those that a person has not tagged as something else than a nucleus."""
         return self.kept(np.array([spot.tag not in NO_NUCLEI for spot in self.spots], dtype=bool))
 
-    def at(self, timepoints: Iterable[int]) -> "Nuclei":
-        """Return those at some timepoints."""
-        return self.kept(np.isin(self.times, list(timepoints)))
+    def at(self, timepoints: Iterable[int], steps: Collection[tuple[int, int]] = ()) -> "Nuclei":
+        """Return those at some timepoints.
+
+        Parameters
+        ----------
+        steps
+            Pairs of these timepoints between which nuclei stay linked, over those left out between them.
+        """
+        is_there = np.isin(self.times, list(timepoints))
+        parents = self.parents.copy()
+        is_cut = is_there & (parents >= 0) & ~is_there[parents]
+        for i in np.flatnonzero(is_cut).tolist() if steps else ():
+            ancestor = int(parents[i])
+            while ancestor >= 0 and not is_there[ancestor]:
+                ancestor = int(self.parents[ancestor])
+            if ancestor >= 0 and (int(self.times[ancestor]), int(self.times[i])) in steps:
+                parents[i] = ancestor
+        return Nuclei(self.spots, parents).kept(is_there)
+
+    def steps(self) -> set[tuple[int, int]]:
+        """Return between which timepoints there are links: of a parent and of its child."""
+        child = np.flatnonzero(self.parents >= 0)
+        return set(zip(self.times[self.parents[child]].tolist(), self.times[child].tolist(), strict=True))
+
+    def flat(self) -> "Nuclei":
+        """Return them at Z = 0, as in a 2D movie."""
+        return Nuclei([replace(spot, pos=spot.pos * (0, 1, 1)) for spot in self.spots], self.parents)
 
     def by_timepoint(self) -> Mapping[int, Indices]:
         """Return the indices of the nuclei of each timepoint that has any, in their order."""
