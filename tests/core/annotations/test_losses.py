@@ -9,8 +9,12 @@ import pytest
 
 import elephant
 from elephant.annotations import MovieFacts, SpotRecord, links_of, nuclei_of, read_all, read_annotations
+from elephant.config import AnnotationParams
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
+from elephant.export.base import ExportParams, TrackedMovie
+from elephant.export.geff import GeffExporter
+from elephant.progress import NeverCancelled, NoReporter
 from elephant.types import Tag, VoxelSize
 
 MOVIE = MovieFacts(shape=(10, 50, 50), n_timepoints=5, voxel_size=VoxelSize(2, 1, 1), unit="micrometer")
@@ -101,3 +105,45 @@ def test_a_graph_of_ours_is_physical_whatever_the_movie_calls_its_unit(tmp_path:
     elephant.export_tracks(file, movie.folder, tmp_path / "o.geff", format="geff", quiet=True)
     (record,) = read_annotations(tmp_path / "o.geff", movie=MovieFacts.of(elephant.open_dataset(movie.folder)))
     assert record.pos == (4, 4, 4)
+
+
+def test_a_radius_in_another_unit_than_the_positions_is_refused(tmp_path: Path) -> None:
+    file = _file(tmp_path, "a.csv", "t,x (um),y (um),z (um),radius (pixel)", "0,1,1,1,2")
+    with pytest.raises(InvalidInputError, match="the radius in the unit of the positions, got pixel and um"):
+        read_annotations(file, movie=MOVIE)
+    same = _file(tmp_path, "b.csv", "t,x (um),y (um),z (um),radius (micron)", "0,1,1,1,2")
+    assert read_annotations(same, movie=MOVIE)
+
+
+def test_what_is_said_of_json_and_has_no_effect_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = _file(tmp_path, "a.json", '{"spots": [{"t": 1, "pos": [1, 1, 1], "radius": 1}]}')
+    with caplog.at_level(logging.WARNING):
+        read_annotations(file, AnnotationParams(spots_unit="physical", first_frame=0), MOVIE)
+        assert not caplog.text
+        read_annotations(file, AnnotationParams(spots_unit="pixel", first_frame=1), MOVIE)
+    assert "`spots_unit` is ignored" in caplog.text
+    assert "`first_frame` is ignored" in caplog.text
+
+
+def test_a_property_that_would_fill_the_memory_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    movie = elephant.open_dataset(np.zeros((1, 10, 20, 20), np.uint8), tmp_path / "m", voxel_size=(2, 1, 1), quiet=True)
+    elephant.export_tracks(
+        _file(tmp_path, "s.csv", "t,x,y,z,radius", "0,4,4,4,1"), movie, tmp_path / "o.geff", format="geff", quiet=True
+    )
+    array = tmp_path / "o.geff/nodes/props/radius/values/.zarray"
+    array.write_text(json.dumps(json.loads(array.read_text()) | {"shape": [10**9], "chunks": [10**6]}))
+    with pytest.raises(InvalidInputError, match=r"nodes/props/radius/values of o\.geff to take at most 2"):
+        read_annotations(tmp_path / "o.geff", movie=MOVIE)
+
+
+def test_a_part_of_a_movie_as_a_graph_gets_no_link_that_the_whole_has_not(tmp_path: Path) -> None:
+    movie = elephant.open_dataset(np.zeros((6, 9, 20, 20), np.uint8), tmp_path / "m", voxel_size=(2, 1, 1), quiet=True)
+    # One track of two daughters, of which one is not seen at timepoint 3.
+    rows = ("0,1,8,,7", "1,2,8,1,7", "2,3,8,2,7", "2,4,12,2,7", "4,5,8,3,7", "3,6,12,4,7")
+    file = _file(tmp_path, "s.csv", "t,id,x,parent,track,y,z,radius", *(f"{row},8,8,2" for row in rows))
+    part = ExportParams(voxel_size=VoxelSize(2, 1, 1), t_start=3, t_end=5)
+    nuclei = nuclei_of(read_annotations(file, movie=MovieFacts.of(movie)))
+    GeffExporter().export(TrackedMovie(movie, nuclei, part), tmp_path / "o.geff", NoReporter(), NeverCancelled())
+    again = read_annotations(tmp_path / "o.geff", movie=MovieFacts.of(movie))
+    assert {(r.t, r.id) for r in again} == {(3, 6), (4, 5)}
+    assert not links_of(again)

@@ -1,12 +1,13 @@
 """What the columns of a table mean: our names, and those of TrackMate, Mastodon, napari, ultrack, btrack and Imaris."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from elephant.annotations.records import HEADER, KNOWN
 from elephant.errors import InvalidInputError
+from elephant.units import unit_named
 
 PARENT_TRACK = "parent_track"
 _NAMES_SHOWN = 8
@@ -139,7 +140,17 @@ def columns_of(header: Sequence[str], n_dims: int | None = None) -> Columns | No
         return None
     origin = _origin_of(names, {names[place] for place in places.values()})
     units = {unit_in(header[places[axis]]) or "" for axis in "xyz" if axis in places}
+    _check_radius([unit_in(header[places["radius"]])] if "radius" in places else [], units)
     return Columns(places, [name.strip() for name in header], origin, units)
+
+
+def _check_radius(of_radius: Sequence[str | None], of_positions: Collection[str]) -> None:
+    for unit in filter(None, of_radius):
+        others = {each for each in of_positions if each and unit_named(each) != unit_named(unit)}
+        if others:
+            raise InvalidInputError(
+                f"expected the radius in the unit of the positions, got {unit} and {min(others)}: convert it"
+            )
 
 
 def _meanings(names: Sequence[str], n_dims: int | None) -> dict[str, tuple[str, ...]]:

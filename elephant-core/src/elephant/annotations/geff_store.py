@@ -28,6 +28,7 @@ _OURS = "elephant"
 _LARGEST_BLOCK_BYTES = 256 << 20
 _LARGEST_ITEM_BYTES = 1024  # of a string
 _MOST_BLOCKS = 100_000
+_LARGEST_ARRAY_BYTES = 2 << 30  # the ellipsoids of the most nodes take 1.4 GB
 _MOST_FOLDERS = 1000
 
 
@@ -211,6 +212,12 @@ class GeffStore:
         if array.dtype.kind not in "iufbUT" or (array.dtype.kind == "U" and array.dtype.itemsize > _LARGEST_ITEM_BYTES):
             raise InvalidInputError(
                 f"expected {key} of {self.name} to be numbers or short text, got {array.dtype}: export it again"
+            )
+        size = math.prod(array.shape) * array.dtype.itemsize
+        if size > _LARGEST_ARRAY_BYTES:
+            raise InvalidInputError(
+                f"expected {key} of {self.name} to take at most {in_bytes(_LARGEST_ARRAY_BYTES)}, got "
+                f"{in_bytes(size)}: export it again"
             )
         edges = array.shards or array.chunks
         block = math.prod(edges) * array.dtype.itemsize

@@ -1,6 +1,7 @@
 """Spots as JSON: what the server is sent and answers."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from elephant.progress import CancelToken
 
 _LONGEST_SHOWN = 80
 _EVERY = 10_000
+
+logger = logging.getLogger(__name__)
 
 
 class JsonReader(AnnotationReader):
@@ -52,6 +55,11 @@ class JsonReader(AnnotationReader):
             if i % _EVERY == 0:
                 cancel.check()
             found.append(_record(f"{name}, spots[{i}]", spot, params.radius))
+        for option, is_given in (("spots_unit", params.spots_unit == "pixel"), ("first_frame", params.first_frame)):
+            if is_given:
+                logger.warning(
+                    "%s: `%s` is ignored: spots in JSON are always physical, and timepoints from 0", name, option
+                )
         return found
 
 
