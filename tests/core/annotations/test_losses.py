@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 import elephant
 from elephant.annotations import MovieFacts, SpotRecord, links_of, nuclei_of, read_all, read_annotations
@@ -147,3 +148,15 @@ def test_a_part_of_a_movie_as_a_graph_gets_no_link_that_the_whole_has_not(tmp_pa
     again = read_annotations(tmp_path / "o.geff", movie=MovieFacts.of(movie))
     assert {(r.t, r.id) for r in again} == {(3, 6), (4, 5)}
     assert not links_of(again)
+
+
+def test_files_that_count_from_1_begin_at_timepoint_0(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "labels").mkdir()
+    for number in (1, 2):
+        image = np.zeros((6, 16, 16), np.uint16)
+        image[2:4, 4:8, 4:8] = number
+        tifffile.imwrite(tmp_path / f"labels/t{number:03d}.tif", image, metadata={"axes": "ZYX"})
+    for n_timepoints, expected in ((2, [0, 1]), (3, [1, 2])):
+        movie = MovieFacts((6, 16, 16), n_timepoints, VoxelSize(2, 1, 1))
+        assert [record.t for record in read_annotations(tmp_path / "labels", movie=movie)] == expected
+    assert "frames are counted from 1" in caplog.text

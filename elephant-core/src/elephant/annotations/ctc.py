@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from elephant.annotations.base import A_FOLDER, AnnotationReader, MovieFacts
 from elephant.annotations.ctc_archive import is_archive, unpacked
 from elephant.annotations.ctc_shapes import MARKERS, Shapes
@@ -24,7 +22,7 @@ from elephant.annotations.ellipsoids import LabelledNuclei
 from elephant.annotations.label_files import NumberedFiles, numbered
 from elephant.annotations.label_images import is_flat, record_of_label, voxel_size_of
 from elephant.annotations.records import SpotRecord
-from elephant.annotations.units import timepoints_of
+from elephant.annotations.units import timepoints_of_files
 from elephant.config import AnnotationParams
 from elephant.errors import InvalidInputError
 from elephant.progress import CancelToken
@@ -69,7 +67,7 @@ class CtcReader(AnnotationReader):
                     "none: copy them too"
                 )
             numbers = list(files.files)
-            times = timepoints_of(path.name, np.array(numbers, dtype=np.int64), params, movie, 0).tolist()
+            times = timepoints_of_files(path.name, numbers, params, movie).tolist()
             tracks, shapes = _Tracks(path.name, table), Shapes.of(masks, voxel, params)
             found = list[SpotRecord]()
             for t, (number, labels) in zip(times, files.images(movie, cancel), strict=True):

@@ -13,7 +13,7 @@ from elephant.annotations.ctc_table import TABLES
 from elephant.annotations.ellipsoids import LabelledNuclei, Peculiarities, nuclei_of_labels
 from elephant.annotations.label_files import Labels, NumberedFiles, open_labels, read_labels
 from elephant.annotations.records import Covariance, SpotRecord, Vector
-from elephant.annotations.units import timepoints_of
+from elephant.annotations.units import timepoints_of_files
 from elephant.config import AnnotationParams
 from elephant.dataset.readers.tiff_files import SUFFIXES, is_tiff
 from elephant.dataset.readers.zarr_places import METADATA, place_of
@@ -57,7 +57,7 @@ class LabelImageReader(AnnotationReader):
             _check_labelled(path.name, number, nuclei, noted)
             found.append((number, nuclei))
         noted.say(path.name)
-        times = timepoints_of(path.name, np.array([number for number, _ in found], dtype=np.int64), params, movie, 0)
+        times = timepoints_of_files(path.name, [number for number, _ in found], params, movie)
         ids = iter(range(sum(len(nuclei.labels) for _, nuclei in found)))
         return [
             record_of_label(t, next(ids), nuclei, i)

@@ -129,7 +129,7 @@ class _Collected:
             except KeyError as error:
                 self._fail(tag, attributes, f"expected {error.args[0]}, got none")
             except (ValueError, OverflowError) as error:
-                self._fail(tag, attributes, f"expected numbers ({error})")
+                self._fail(tag, attributes, f"expected numbers ({str(error)[:100]})")
 
     def _fail(self, tag: str, attributes: Attributes, words: str) -> NoReturn:
         which = f" {attributes['ID'][:40]}" if tag == "Spot" and "ID" in attributes else ""

@@ -1,6 +1,7 @@
 """From pixels to the unit of the voxel size, and from the numbers of frames to timepoints."""
 
 import logging
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -135,6 +136,20 @@ def timepoints_of(name: str, frames: Frames, params: AnnotationParams, movie: Mo
             f"{name} has frame {low}: expected frames from {first} on: give `first_frame`, the number of the first one"
         )
     return frames - first
+
+
+def timepoints_of_files(name: str, numbers: Sequence[int], params: AnnotationParams, movie: MovieFacts) -> Frames:
+    """Return the timepoints of numbered files, from 0; the number of one is that of its timepoint.
+
+    They count from 1 where the last would be beyond the movie otherwise.
+
+    Raises
+    ------
+    InvalidInputError
+        As for :func:`timepoints_of`.
+    """
+    is_from_1 = bool(numbers) and min(numbers) >= 1 and max(numbers) == movie.n_timepoints
+    return timepoints_of(name, np.array(numbers, dtype=np.int64), params, movie, int(is_from_1))
 
 
 def _first(name: str, low: int, high: int, movie: MovieFacts) -> int:
