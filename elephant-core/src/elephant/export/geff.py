@@ -140,7 +140,7 @@ def _nodes(graph: TrackGraph, ellipsoids: list[Ellipsoid], movie: TrackedMovie) 
     found[RADIUS] = _all(radii, np.float64)
     found[ELLIPSOID] = _all((covariances + covariances.swapaxes(1, 2)) / 2, np.float64)
     found["tracklet_id"], found["lineage_id"] = _all(graph.tracklets, np.int64), _all(graph.lineages, np.int64)
-    tracks = _own_tracks(graph)
+    tracks = graph.own_tracks()
     if any(track is not None for track in tracks):
         found["track"] = _some(tracks, np.int64)
     some: dict[str, tuple[Callable[[TrackedNucleus], Any], type[Any]]] = {
@@ -153,23 +153,6 @@ def _nodes(graph: TrackGraph, ellipsoids: list[Ellipsoid], movie: TrackedMovie) 
         if any(each is not None for each in values):
             found[name] = _some(values, dtype)
     return found
-
-
-def _own_tracks(graph: TrackGraph) -> list[int | None]:
-    """Return the number of each track in the user's file, where it links no nuclei that the graph does not.
-
-    A nucleus whose parent is not exported has none if others of its track are before it: those are not its parents.
-    """
-    first: dict[int, int] = {}
-    for nucleus in graph.nuclei:
-        if nucleus.track is not None:
-            first[nucleus.track] = min(nucleus.t, first.get(nucleus.track, nucleus.t))
-    return [
-        None
-        if nucleus.track is None or (parent < 0 <= nucleus.track and nucleus.t > first[nucleus.track])
-        else nucleus.track
-        for nucleus, parent in zip(graph.nuclei, graph.parents.tolist(), strict=True)
-    ]
 
 
 def _edges(graph: TrackGraph) -> Properties:

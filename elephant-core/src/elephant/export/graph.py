@@ -76,6 +76,23 @@ class TrackGraph:
         children = np.flatnonzero(self.parents != NONE)
         return np.stack([self.parents[children], children], axis=1)
 
+    def own_tracks(self) -> list[int | None]:
+        """Return the number of each track in the user's file, where it links no nuclei that the graph does not.
+
+        A nucleus whose parent is not exported has none if others of its track are before it: they are not its parents.
+        """
+        first: dict[int, int] = {}
+        for nucleus in self.nuclei:
+            if nucleus.track is not None:
+                first[nucleus.track] = min(nucleus.t, first.get(nucleus.track, nucleus.t))
+
+        def is_cut(nucleus: TrackedNucleus, parent: int) -> bool:
+            track = _natural(nucleus.track)
+            return track is not None and parent == NONE and nucleus.t > first[track]
+
+        pairs = zip(self.nuclei, self.parents.tolist(), strict=True)
+        return [None if is_cut(nucleus, parent) else nucleus.track for nucleus, parent in pairs]
+
 
 def _natural(number: int | None) -> int | None:
     """Return a number of at least 0; negative ones mean "none" in other programs' tables."""
