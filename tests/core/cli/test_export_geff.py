@@ -69,7 +69,8 @@ def test_networkx_reads_the_nuclei_and_their_links(deep: Path, shell: Shell) -> 
     np.testing.assert_allclose(mother["ellipsoid"], np.reshape(COVARIANCE, (3, 3))[::-1, ::-1])
     assert mother["radius"] == pytest.approx(np.linalg.det(np.reshape(COVARIANCE, (3, 3))) ** (1 / 6))
     assert graph.nodes[12]["radius"] == pytest.approx(2)
-    assert "tag" not in graph.nodes[3]
+    assert graph.nodes[3]["tag"] == "unlabeled"
+    assert "tag" not in graph.nodes[12]
     assert "quality" not in graph.nodes[11]
     assert graph.nodes[14]["seg_id"] == 5
     assert graph.edges[10, 11] == {"distance": 1.0, "link_cost": 2.0}

@@ -88,7 +88,9 @@ def fitted(part: Sequence[SpotRecord], before: Sequence[SpotRecord], name: str) 
         )
 
     def renamed(old: int | None) -> int | None:
-        return old + shift if old is not None and old in own else twins.get(old, old)
+        if old is None:
+            return None
+        return old + shift if old in own else twins.get(old, old)
 
     track = _numbers("track", new, before, name, apart=bool(collide))
     value = _numbers("value", new, before, name, apart=bool(collide))

@@ -64,9 +64,9 @@ def records_of(
 
 def _check_depth(name: str, values: Mapping[str, Values], z: FloatArray, n_dims: int | None) -> None:
     """Refuse nuclei of a 3D movie without a z where others have one, and ellipsoids without a czz."""
-    is_empty = np.isnan(z)
-    if n_dims == 2 or (n_dims is None and not np.nan_to_num(z).any()):
+    if n_dims != 3:
         return
+    is_empty = np.isnan(z)
     has_shape = np.zeros(len(z), dtype=bool)
     for column in COVARIANCE:
         has_shape |= ~np.isnan(values.get(column, np.full(len(z), np.nan)))
