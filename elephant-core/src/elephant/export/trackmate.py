@@ -35,7 +35,7 @@ _SPOT_FEATURES = (
     ("FRAME", "Frame", "Frame", "NONE", True),
     ("RADIUS", "Radius", "R", "LENGTH", False),
     ("VISIBILITY", "Visibility", "Visibility", "NONE", True),
-    (TAGS.feature, "Tag (0 unlabeled, 1 tp, 2 fp, 3 tn, 4 fn, 5 tb, 6 fb)", "Tag", "NONE", True),
+    (TAGS.feature, "Tag (-1 none, 0 unlabeled, 1 tp, 2 fp, 3 tn, 4 fn, 5 tb, 6 fb)", "Tag", "NONE", True),
     *((name, f"Covariance {name[-2:]}", name[-3:], "NONE", False) for name in COVARIANCE),
 )
 _EDGE_FEATURES = (
@@ -147,12 +147,11 @@ def _spot(nucleus: TrackedNucleus, number: int, frame: int, radius: float) -> st
     ((czz, cyz, cxz), (_, cyy, cxy), (_, _, cxx)) = ((spot.covariance + spot.covariance.T) / 2).tolist()
     values = zip(COVARIANCE, (cxx, cxy, cxz, cyy, cyz, czz), strict=True)
     six = " ".join(f'{name}="{value!r}"' for name, value in values)
-    tag = "" if nucleus.tag is None else f'{TAGS.feature}="{TAGS.number_of(nucleus.tag)}" '
     quality = UNKNOWN_QUALITY if nucleus.quality is None else nucleus.quality
     return (
         f'        <Spot ID="{number}" name="ID{number}" QUALITY="{quality!r}" POSITION_X="{x!r}" POSITION_Y="{y!r}" '
         f'POSITION_Z="{z!r}" POSITION_T="{float(frame)!r}" FRAME="{frame}" RADIUS="{radius!r}" VISIBILITY="1" '
-        f"{tag}{six} />\n"
+        f'{TAGS.feature}="{TAGS.number_of(nucleus.tag)}" {six} />\n'
     )
 
 
