@@ -129,7 +129,7 @@ def test_what_is_put_in_other_words_is_what_the_core_says(phrase: str) -> None:
     ("args", "words"),
     [
         (["convert", "nowhere.h5", "d"], "error: the movie nowhere.h5 does not exist: check the path"),
-        (["convert", "s.csv", "d"], "Mastodon, or copy it again"),
+        (["convert", "s.csv", "d"], "and give the .h5 file, or copy it again"),
         (["convert", ".", "d"], "error: "),
         (["convert", "s.csv", ""], "expected the name of a dataset, or its path, got nothing"),
         (["check", "s.csv"], "expected a dataset, which is a folder, got the file s.csv"),
