@@ -8,6 +8,7 @@ import pytest
 
 from elephant.annotations import MovieFacts, SpotRecord, links_of, nucleus_of, read_annotations
 from elephant.config import AnnotationParams
+from elephant.dataset import Dataset, DatasetSource
 from elephant.dataset.opening import open_dataset
 from elephant.errors import InvalidInputError
 from elephant.export.base import ExportParams, Report, TrackedMovie, TrackedNucleus
@@ -168,6 +169,19 @@ def test_what_is_exported_is_read_again(exported: tuple[Path, Report], caplog: p
     assert [again.track for again in found] == [0, 0, 0, None]
     assert exported[1].words == "4 spots, 2 links, 1 track"
     assert caplog.messages == []
+
+
+def test_times_are_in_seconds_where_the_movie_says_how_long_a_timepoint_takes(tmp_path: Path) -> None:
+    folder = tmp_path / "movie"
+    open_dataset(np.zeros((3, 10, 40, 40), np.uint8), folder, voxel_size=VOXEL.zyx, quiet=True)
+    DatasetSource(movie="m.tif", voxel_size=VOXEL, interval=30).write(folder)
+    movie = TrackedMovie(Dataset(folder), nuclei(), ExportParams(voxel_size=VOXEL, t_end=2))
+    TrackMateExporter().export(movie, tmp_path / "out.xml", NoReporter(), NeverCancelled())
+    text = (tmp_path / "out.xml").read_text()
+    assert 'timeunits="sec"' in text
+    assert 'timeinterval="30.0"' in text
+    assert 'POSITION_T="60.0" FRAME="2"' in text
+    assert 'TRACK_START="0.0" TRACK_STOP="30.0" TRACK_DURATION="30.0"' in text
 
 
 def test_a_radius_that_was_changed_in_trackmate_counts(exported: tuple[Path, Report], tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """A dataset of a part of a movie: a source by its channel's name, a level of the pyramid, some timepoints."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from core.dataset.bdv import ramp, write_movie
 from core.dataset.helpers import make
 from core.packages import install
+from elephant.cli.main import elephant
 from elephant.dataset import Dataset, DatasetSource, check_dataset
 from elephant.errors import InvalidInputError, PluginError
 from elephant.types import VoxelSize
@@ -36,7 +39,7 @@ class Pyramid(Reader):
         chosen = choose(SETUPS, setup, path)
         others = tuple(each for each in SETUPS if each != chosen)
         return cls(path=path, shape=(2, 8, 8), dtype="uint8", n_timepoints=6, blank_timepoints=(0, 4), levels=LEVELS,
-            setup=chosen, others=others, stored_bytes=600)
+            setup=chosen, others=others, stored_bytes=600, interval=12.5)
 
     def at_level(self, level):
         at = LEVELS[level]
@@ -77,6 +80,23 @@ def test_a_level_has_its_size_and_voxel_size(movie: Path, tmp_path: Path) -> Non
     assert source.title == "a.pyramid, source 1 (mCherry) of 4, level 1"
     assert "(level 1 of a.pyramid)" in check_dataset(folder, (6, 2, 8, 8))
     assert check_dataset(folder, (6, 2, 4, 4)) == "ready"
+
+
+@pytest.mark.parametrize("weights", [None, (0.5, 0.5, 0, 0)])
+def test_the_time_between_timepoints_is_that_of_the_movie(
+    weights: tuple[float, ...] | None, movie: Path, tmp_path: Path
+) -> None:
+    make(movie, tmp_path / "dataset", weights=weights)
+    assert source_of(tmp_path / "dataset").interval == 12.5
+    shown = CliRunner().invoke(elephant, ["check", str(tmp_path / "dataset")]).output
+    assert re.search(r"interval +12\.5 s\n", shown)
+
+
+def test_an_interval_of_nothing_is_the_fault_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, READER.replace("interval=12.5", "interval=0"), ENTRY, monkeypatch, "parts")
+    (tmp_path / "a.pyramid").touch()
+    with pytest.raises(PluginError, match="seconds above 0"):
+        make(tmp_path / "a.pyramid", tmp_path / "dataset")
 
 
 def test_timepoints_count_from_0_in_the_dataset(movie: Path, tmp_path: Path) -> None:

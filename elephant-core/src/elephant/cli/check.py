@@ -71,6 +71,7 @@ def _origin(source: "DatasetSource | None") -> dict[str, Any]:
         "t_start",
         "t_end",
         "blank_timepoints",
+        "interval",
         "unit",
     )
     voxel = None if source is None else source.voxel_size
@@ -110,6 +111,11 @@ def voxel_row(found: dict[str, Any]) -> dict[str, str]:
     return {"voxel size": voxel_size_in_words(VoxelSize(*edges[::-1]), found["n_dims"], found["unit"])}
 
 
+def interval_row(found: dict[str, Any]) -> dict[str, str]:
+    """Return a row for the time between timepoints, where the movie says it."""
+    return {"interval": f"{found['interval']:.6g} s"} if found["interval"] else {}
+
+
 def _print_content(found: dict[str, Any]) -> None:
     if not found["ready"]:
         return
@@ -122,7 +128,7 @@ def _print_content(found: dict[str, Any]) -> None:
         "links from": in_ranges(found["flow_labelled_timepoints"]) or "none",
         "on disk": in_bytes(found["bytes"]),
     }
-    print_rows(rows | voxel_row(found) | blank_row(found))
+    print_rows(rows | voxel_row(found) | interval_row(found) | blank_row(found))
 
 
 def print_rows(rows: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from elephant.cli import options
-from elephant.cli.check import blank_row, content_of, print_rows, size_of, source_row, voxel_row
+from elephant.cli.check import blank_row, content_of, interval_row, print_rows, size_of, source_row, voxel_row
 from elephant.cli.options import Command, Option
 from elephant.cli.parameters import build, options_of
 from elephant.cli.running import DONE, console, print_json
@@ -79,7 +79,7 @@ def make(how: Callable[..., "Dataset"], movie: Path, dataset: str, workspace: Pa
         print_json(found)
     else:
         click.echo(f"{folder}: {counted(found['n_timepoints'], 'timepoint')} of {size_of(found)}, {found['dtype']}")
-        print_rows(source_row(found) | voxel_row(found) | blank_row(found))
+        print_rows(source_row(found) | voxel_row(found) | interval_row(found) | blank_row(found))
     return DONE
 
 

@@ -88,6 +88,7 @@ def locate_source(movie: Movie, destination: Path, known: Fingerprint) -> Datase
         t_start=None if is_all else movie.timepoints[0],
         t_end=None if is_all else movie.timepoints[-1],
         blank_timepoints=tuple(sorted(movie.blank)),
+        interval=movie.reader.interval,
         fingerprint=known,
     )
 

@@ -108,6 +108,8 @@ class DatasetSource(_Stored):
         Whether the images are read from the movie, of which the dataset holds no copy.
     blank_timepoints
         Timepoints of the dataset that the movie lacks, which are black.
+    interval
+        Seconds between timepoints; None if not known.
     voxel_size, unit
         Physical size of a voxel, Z, Y, X, and its unit, such as ``micrometer``.
     divisor
@@ -134,6 +136,7 @@ class DatasetSource(_Stored):
     t_end: int | None = None
     in_place: bool = False
     blank_timepoints: tuple[int, ...] = ()
+    interval: _Factor | None = None
     voxel_size: _StoredVoxel | None = None
     unit: str | None = None
     divisor: _Factor = 1.0

@@ -239,7 +239,9 @@ def _unit(movie: TrackedMovie) -> str | None:
 def _origin(movie: TrackedMovie) -> Mapping[str, Any]:
     voxel = movie.params.voxel_size
     size = {} if voxel is None else {"voxel_size": dict(zip("zyx", voxel.zyx, strict=True))}
-    return {"version": version("elephant-core"), "dataset": movie.dataset.name, **size}
+    source = movie.dataset.source
+    time = {} if source is None or source.interval is None else {"interval_s": source.interval}
+    return {"version": version("elephant-core"), "dataset": movie.dataset.name, **size, **time}
 
 
 def _described(properties: Properties, unit: str | None) -> Mapping[str, Any]:

@@ -110,9 +110,15 @@ def _beginning(movie: TrackedMovie) -> str:
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<TrackMate version="{_VERSION}">\n'
         f"  <Log>{_MARK} {version('elephant-core')}</Log>\n"
-        f'  <Model spatialunits={quoteattr(_UNITS.get(unit, unit) or _NO_UNIT)} timeunits="frame">\n'
+        f'  <Model spatialunits={quoteattr(_UNITS.get(unit, unit) or _NO_UNIT)} timeunits="{_time(movie)[1]}">\n'
         f"    <FeatureDeclarations>\n{declared}    </FeatureDeclarations>\n"
     )
+
+
+def _time(movie: TrackedMovie) -> tuple[float, str]:
+    """Return the time between timepoints and its unit: frames, where the movie does not say it."""
+    source = movie.dataset.source
+    return (source.interval, "sec") if source is not None and source.interval is not None else (1.0, "frame")
 
 
 def _declared(feature: tuple[str, str, str, str, bool]) -> str:
@@ -126,7 +132,7 @@ def _declared(feature: tuple[str, str, str, str, bool]) -> str:
 def _spots(
     movie: TrackedMovie, graph: TrackGraph, radii: list[float], reporter: ProgressReporter, cancel: CancelToken
 ) -> Iterator[str]:
-    shift = movie.first_number - movie.params.t_start
+    shift, (seconds, _) = movie.first_number - movie.params.t_start, _time(movie)
     order = sorted(range(len(graph.nuclei)), key=lambda i: graph.nuclei[i].t)
     yield f'    <AllSpots nspots="{len(order)}">\n'
     done = 0
@@ -134,14 +140,14 @@ def _spots(
         cancel.check()
         yield f'      <SpotsInFrame frame="{t + shift}">\n'
         for i in members:
-            yield _spot(graph.nuclei[i], int(graph.ids[i]), t + shift, radii[i])
+            yield _spot(graph.nuclei[i], int(graph.ids[i]), t + shift, radii[i], seconds)
             done += 1
         yield "      </SpotsInFrame>\n"
         reporter.progress("nucleus", done, len(order))
     yield "    </AllSpots>\n    <AllTracks>\n"
 
 
-def _spot(nucleus: TrackedNucleus, number: int, frame: int, radius: float) -> str:
+def _spot(nucleus: TrackedNucleus, number: int, frame: int, radius: float, seconds: float) -> str:
     spot = nucleus.spot
     z, y, x = spot.pos.tolist()
     ((czz, cyz, cxz), (_, cyy, cxy), (_, _, cxx)) = ((spot.covariance + spot.covariance.T) / 2).tolist()
@@ -150,24 +156,24 @@ def _spot(nucleus: TrackedNucleus, number: int, frame: int, radius: float) -> st
     quality = UNKNOWN_QUALITY if nucleus.quality is None else nucleus.quality
     return (
         f'        <Spot ID="{number}" name="ID{number}" QUALITY="{quality!r}" POSITION_X="{x!r}" POSITION_Y="{y!r}" '
-        f'POSITION_Z="{z!r}" POSITION_T="{float(frame)!r}" FRAME="{frame}" RADIUS="{radius!r}" VISIBILITY="1" '
+        f'POSITION_Z="{z!r}" POSITION_T="{frame * seconds!r}" FRAME="{frame}" RADIUS="{radius!r}" VISIBILITY="1" '
         f'{TAGS.feature}="{TAGS.number_of(nucleus.tag)}" {six} />\n'
     )
 
 
 def _tracks(movie: TrackedMovie, graph: TrackGraph, cancel: CancelToken) -> Iterator[list[str]]:
     """Yield the lines of each track that has a link."""
-    shift = movie.first_number - movie.params.t_start
+    shift, (seconds, _) = movie.first_number - movie.params.t_start, _time(movie)
     links = sorted(graph.edges.tolist(), key=lambda link: (graph.lineages[link[1]], graph.nuclei[link[1]].t))
     for number, (_, members) in enumerate(groupby(links, key=lambda link: graph.lineages[link[1]])):
         cancel.check()
         edges = list(members)
-        frames = [graph.nuclei[i].t + shift for edge in edges for i in edge]
-        first, last = min(frames), max(frames)
+        times = [(graph.nuclei[i].t + shift) * seconds for edge in edges for i in edge]
+        first, last = min(times), max(times)
         yield [
             f'      <Track name="Track_{number}" TRACK_INDEX="{number}" TRACK_ID="{number}" '
-            f'NUMBER_SPOTS="{len(edges) + 1}" TRACK_START="{first}.0" TRACK_STOP="{last}.0" '
-            f'TRACK_DURATION="{last - first}.0">\n',
+            f'NUMBER_SPOTS="{len(edges) + 1}" TRACK_START="{first!r}" TRACK_STOP="{last!r}" '
+            f'TRACK_DURATION="{last - first!r}">\n',
             *(_edge(graph, parent, child) for parent, child in edges),
             "      </Track>\n",
         ]
@@ -191,7 +197,7 @@ def _settings(movie: TrackedMovie) -> str:
     return f"""  <Settings>
     <ImageData filename={name} folder="" width="{width}" height="{height}" nslices="{depth}" \
 nframes="{dataset.n_timepoints}" pixelwidth="{voxel.x!r}" pixelheight="{voxel.y!r}" voxeldepth="{voxel.z!r}" \
-timeinterval="1.0" />
+timeinterval="{_time(movie)[0]!r}" />
     <BasicSettings xstart="0" xend="{width - 1}" ystart="0" yend="{height - 1}" zstart="0" zend="{depth - 1}" \
 tstart="0" tend="{dataset.n_timepoints - 1}" />
     <DetectorSettings DETECTOR_NAME="MANUAL_DETECTOR" RADIUS="5.0" />

@@ -120,6 +120,8 @@ class Reader(ABC):
         Which of them is read; 0 is full resolution.
     given_axes
         The axes that a person gave; None: what the movie says.
+    interval
+        Seconds between timepoints; None if not known.
     in_place
         Whether small boxes can be read without reading much more, so that a dataset can do without a copy.
     """
@@ -139,6 +141,7 @@ class Reader(ABC):
     levels: tuple[Level, ...] = ()
     level: int = 0
     given_axes: str | None = None
+    interval: float | None = None
     in_place: bool = True
 
     @classmethod

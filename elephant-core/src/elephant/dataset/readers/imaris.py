@@ -51,14 +51,11 @@ class ImarisReader(Reader):
     ----------
     filters
         Numbers of the HDF5 filters that the blocks are compressed with.
-    interval
-        Seconds between timepoints; None if not known.
     """
 
     suffixes = (".ims",)
 
     filters: tuple[int, ...] = ()
-    interval: float | None = None
 
     @classmethod
     def open(

@@ -3,6 +3,7 @@
 What a reader of another package returns is checked here, once, and its errors name the package.
 """
 
+import math
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -330,6 +331,8 @@ def _check(reader: object, kind: type[Reader], level: int) -> None:
         raise TypeError("expected `path` to be a Path and `setup` to be a ViewSetup")
     if not set(reader.blank_timepoints) < set(range(n_timepoints)):
         raise ValueError("expected `blank_timepoints` to be some of the timepoints, and not all of them")
+    if reader.interval is not None and not 0 < reader.interval < math.inf:
+        raise ValueError(f"expected `interval` to be a number of seconds above 0, or None, got {reader.interval}")
     _check_levels(reader, level)
     pickle.loads(pickle.dumps(reader))  # noqa: S301 - what was made here
 

@@ -51,15 +51,12 @@ class OmeZarrReader(Reader):
         The keys of the array that is read, and of that of full resolution, within the movie.
     array_axes
         Names of the array's axes in their order, of t, c, z, y and x.
-    interval
-        Seconds between timepoints; None if not known.
     """
 
     place: ZarrPlace
     image: str
     full: str
     array_axes: str
-    interval: float | None = None
 
     @classmethod
     def claims(cls, path: Path) -> bool:

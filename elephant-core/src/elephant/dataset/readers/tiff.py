@@ -57,8 +57,6 @@ class TiffReader(Reader):
         What the pages are like.
     sample
         Which of the colours of a pixel is read.
-    interval
-        Seconds between timepoints; None if not known.
     doubt
         What a person may want to know about the axes; empty if they are certain.
     """
@@ -71,7 +69,6 @@ class TiffReader(Reader):
     is_raw: bool
     page: Page
     sample: int = 0
-    interval: float | None = None
     doubt: str = ""
 
     @classmethod

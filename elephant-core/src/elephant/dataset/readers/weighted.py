@@ -62,6 +62,7 @@ class WeightedSum(Reader):
             levels=first.levels,
             level=first.level,
             given_axes=first.given_axes,
+            interval=first.interval,
             in_place=all(part.in_place for part in parts),
             parts=tuple(parts),
             weights=tuple(weights),
