@@ -17,6 +17,7 @@ from elephant_server.settings import Settings
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
+    use_rules(RemoteRules())  # those of a server of another test may still hold
     with serving(tmp_path / "site") as found:
         yield found
     use_rules(RemoteRules())

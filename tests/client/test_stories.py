@@ -53,12 +53,12 @@ def test_what_a_movie_is_taken_for_is_said(start: Start, ears: Ears) -> None:
     client = start("volume", "stories/sources")
     folder = client.server.workspace / "datasets" / client.dataset
     folder.mkdir(parents=True)
-    (folder / "movie.tif").touch()
+    (folder / "movie.klb").touch()
     assert client.generate().status_code == 204
-    ears.wait_for(lambda e: "got movie.tif" in e.said("WARNING"))
-    (folder / "other.h5").write_bytes(b"II*\0" * 99)
+    ears.wait_for(lambda e: "got movie.klb" in e.said("WARNING"))
+    (folder / "other.h5").write_bytes(b"\x89PNG" * 99)
     refused = client.generate()
-    assert "expected other.h5 to be an HDF5 file of BigDataViewer, got a TIFF" in read(refused, 400)["error"]
+    assert "expected other.h5 to be an HDF5 file of BigDataViewer, got a PNG" in read(refused, 400)["error"]
     with h5py.File(folder / "movie.H5", "w") as file:
         for t, setup in ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1)):
             file[f"t{t:05d}/s{setup:02d}/0/cells"] = np.full((1, 4, 4), 10 * setup + t + 1, np.int16)
