@@ -1,4 +1,4 @@
-"""Units of length, as files of other programs write them."""
+"""Units of length and time, as files of other programs write them."""
 
 METRES = {
     "angstrom": 1e-10, "nanometer": 1e-9, "micrometer": 1e-6, "millimeter": 1e-3, "centimeter": 1e-2, "meter": 1.0,
@@ -7,6 +7,12 @@ _NAMES = {
     "å": "angstrom", "nm": "nanometer", "um": "micrometer", "micron": "micrometer", "mm": "millimeter",
     "cm": "centimeter", "m": "meter", "px": "pixel", "voxel": "pixel",
 }  # fmt: skip
+_SECONDS = {
+    "nanosecond": 1e-9, "microsecond": 1e-6, "millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0,
+    "day": 86400.0,
+    "ns": 1e-9, "\u00b5s": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0,
+}  # fmt: skip
+_SYMBOL = 3  # letters at most; there, capitals mean another unit
 
 
 def unit_named(text: str | None) -> str:
@@ -39,3 +45,9 @@ def factor_between(unit: str | None, other: str | None) -> float | None:
     if given in METRES and wanted in METRES:
         return METRES[given] / METRES[wanted]
     return None
+
+
+def seconds_in(unit: str | None) -> float | None:
+    """Return how many seconds a unit of time is, as OME writes it; None if that is not known."""
+    name = unit or ""
+    return _SECONDS.get(name if len(name) <= _SYMBOL else name.lower())

@@ -58,7 +58,7 @@ def find_bdv_movie(folder: Path) -> Path | None:
         return min(own, key=_preference, default=None)
     # Links matter only if there may be partitions.
     linked = {name for path in files for name in _linked_files(path)} if len(files) > 1 else set()
-    candidates = [path for path in files if path.name not in linked and not _is_named_as_partition(path)]
+    candidates = [path for path in files if path.name not in linked and not is_named_as_partition(path)]
     if not candidates:
         raise DatasetError(
             f"expected a movie in {folder.name}, got only partitions, such as {files[0].name}: put the master file "
@@ -86,7 +86,8 @@ def _preference(path: Path) -> tuple[int, str]:
     return (SUFFIXES.index(path.suffix) if path.suffix in SUFFIXES else len(SUFFIXES), path.name)
 
 
-def _is_named_as_partition(path: Path) -> bool:
+def is_named_as_partition(path: Path) -> bool:
+    """Return whether a file is one of those into which BigDataViewer splits a movie."""
     # Partitions are numbered from -00-00; a date at the end of a name looks alike otherwise.
     match = _PARTITION.fullmatch(path.name)
     return match is not None and path.with_name(f"{match[1]}-00-00{match[2]}").exists()

@@ -54,6 +54,10 @@ __all__ = [
 ]
 
 DTYPES = ("uint8", "uint16", "float32", "float64")
+# Types of files, and those that hold their values exactly; the conversion says how it scales floats.
+EXACT_DTYPES = {name: name for name in DTYPES} | {
+    "int8": "float32", "int16": "float32", "float16": "float32", "int32": "float64", "uint32": "float64",
+}  # fmt: skip
 
 _PIECE_BYTES = 8 * 2**20
 _WORKING_BYTES = 4  # of a voxel in a network's input

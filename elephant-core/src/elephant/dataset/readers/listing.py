@@ -1,14 +1,13 @@
 """Which movies lie in a folder and in those below it, found by names and beginnings of files within a time limit."""
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from elephant.dataset.layout import ARRAYS
-from elephant.dataset.readers import FILE_SERIES, installed_readers
+from elephant.dataset.readers import FILE_SERIES, installed_readers, is_named_as_partition
 from elephant.dataset.readers.hdf5 import is_hdf5_name
 from elephant.dataset.readers.movie import InstalledReader
 from elephant.dataset.source import SOURCE_FILE
@@ -17,7 +16,6 @@ from elephant.progress import CancelToken
 
 _MOST_IN_A_FOLDER = 20_000
 _MOST_ALONE = 50  # of TIFF or NumPy files in a folder that are no movie together
-_PARTITION = re.compile(r"(.+)-\d{2,}-\d{2,}(\.[^.]+)")
 _TOGETHER = (".tif", ".tiff", ".npy")
 
 
@@ -95,8 +93,7 @@ def _is_part(path: Path, movies: list[Path]) -> bool:
         return any(other.stem == path.stem and is_hdf5_name(other.name) for other in movies)
     if path.suffix.lower() == ".n5":
         return path.with_suffix(".xml") in movies
-    match = _PARTITION.fullmatch(path.name)
-    return match is not None and path.with_name(f"{match[1]}-00-00{match[2]}").exists()
+    return is_named_as_partition(path)
 
 
 def _joined(folder: Path, movies: list[Path]) -> list[Path]:

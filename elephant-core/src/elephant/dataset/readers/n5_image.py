@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from elephant.dataset.readers.base import by
+from elephant.dataset.readers.base import EXACT_DTYPES, by
 from elephant.dataset.readers.blocks import BlockImage
 from elephant.dataset.readers.n5_blocks import codec_of, decode_block, most_stored_bytes
 from elephant.errors import DatasetError, reason_of
@@ -24,8 +24,7 @@ from elephant.types import Shape
 
 ATTRIBUTES = "attributes.json"
 # Other numbers become floats that hold them exactly; the conversion says how it scales those.
-DTYPES = {name: name for name in ("uint8", "uint16", "float32", "float64")}
-DTYPES |= {"int8": "float32", "int16": "float32", "int32": "float64", "uint32": "float64"}
+DTYPES = {name: held for name, held in EXACT_DTYPES.items() if name != "float16"}  # which N5 does not have
 _LARGEST_METADATA_BYTES = 16 << 20
 _LARGEST_BLOCK_BYTES = 2**30
 _MOST_BLOCKS = 1 << 22  # of an image: each is a file

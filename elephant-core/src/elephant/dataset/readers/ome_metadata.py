@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from elephant.dataset.readers.base import ViewSetup, by
+from elephant.dataset.readers.base import EXACT_DTYPES, ViewSetup, by
 from elephant.dataset.readers.zarr_places import LARGEST_BLOCK_BYTES, METADATA, ZarrPlace
 from elephant.errors import Cancelled, DatasetError, InvalidInputError
 from elephant.types import Shape, VoxelSize
-from elephant.units import factor_between
+from elephant.units import factor_between, seconds_in
 
 if TYPE_CHECKING:
     import zarr
@@ -31,10 +31,6 @@ _MOST_LEVELS = 100
 _LEAST_BLOCK_BYTES = 1 << 10  # of a timepoint that is cut into many
 _MANY_BLOCKS = 1 << 16
 # Other numbers become floats that hold them exactly; the conversion says how it scales those.
-DTYPES = {name: name for name in ("uint8", "uint16", "float32", "float64")}
-DTYPES |= {"int8": "float32", "int16": "float32", "float16": "float32", "int32": "float64", "uint32": "float64"}
-_SECONDS = {"nanosecond": 1e-9, "microsecond": 1e-6, "millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0,
-            "day": 86400.0}  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -244,9 +240,10 @@ def _scale(given: Sequence[_Transformation], n: int) -> tuple[float, ...] | None
 
 def _check(image: OmeImage, movie: str) -> None:
     array = image.array
-    if array.dtype.name not in DTYPES:
+    if array.dtype.name not in EXACT_DTYPES:
         raise DatasetError(
-            f"expected images of {movie} to be {', '.join(DTYPES)}, got {array.dtype}: convert the movie to uint16"
+            f"expected images of {movie} to be {', '.join(EXACT_DTYPES)}, got {array.dtype}: convert the movie to "
+            "uint16"
         )
     if min(array.shape) < 1 or image.size("c") > _MOST_CHANNELS:
         raise DatasetError(
@@ -314,7 +311,7 @@ def interval_of(image: OmeImage) -> float | None:
     """Return the seconds between timepoints; None if they are not known."""
     for n, axis in enumerate(image.axes):
         if axis.name == "t" and image.scale is not None:
-            seconds = image.scale[n] * _SECONDS.get((axis.unit or "").lower(), math.nan)
+            seconds = image.scale[n] * (seconds_in(axis.unit) or math.nan)
             return seconds if math.isfinite(seconds) and seconds > 0 else None
     return None
 

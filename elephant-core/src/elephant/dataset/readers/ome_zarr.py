@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.dataset.readers.base import Level, Reader, Region, choose
+from elephant.dataset.readers.base import EXACT_DTYPES, Level, Reader, Region, choose
 from elephant.dataset.readers.ome_metadata import (
-    DTYPES,
     SPACE,
     attributes_of,
     image_of,
@@ -137,7 +136,7 @@ class OmeZarrReader(Reader):
             full=images[0].key,
             array_axes="".join(axis.name for axis in image.axes),
             shape=shape,
-            dtype=DTYPES[image.array.dtype.name],
+            dtype=EXACT_DTYPES[image.array.dtype.name],
             n_timepoints=image.size("t"),
             setup=chosen,
             others=tuple(each for each in setups if each != chosen),

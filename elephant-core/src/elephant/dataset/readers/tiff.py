@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.dataset.readers.base import (
+    EXACT_DTYPES,
     Level,
     Reader,
     ViewSetup,
@@ -32,9 +33,7 @@ from elephant.progress import CancelToken, NeverCancelled
 from elephant.types import Shape, VoxelSize
 
 # Other numbers become floats that hold them exactly; the conversion says how it scales those.
-DTYPES = {name: name for name in ("uint8", "uint16", "float32", "float64")}
-DTYPES |= {"bool": "uint8", "int8": "float32", "int16": "float32", "float16": "float32"}
-DTYPES |= {"int32": "float64", "uint32": "float64"}
+DTYPES = EXACT_DTYPES | {"bool": "uint8"}
 _IN_DOUBT = "ZTC"
 _COLOURS = ("red", "green", "blue", "alpha")
 

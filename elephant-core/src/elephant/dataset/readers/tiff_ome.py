@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 
 from elephant.errors import DatasetError
 from elephant.types import VoxelSize
-from elephant.units import factor_between, unit_named
+from elephant.units import factor_between, seconds_in, unit_named
 
 COMPANION = ".companion.ome"
 MOST_XML_BYTES = 256 << 20
@@ -24,7 +24,6 @@ _ORDERS = {f"XY{a}{b}{c}" for a, b, c in ("ZCT", "ZTC", "CTZ", "CZT", "TCZ", "TZ
 # What programs write where nobody said how large a pixel is.
 UNCALIBRATED = ("", "pixel", "reference frame", "null", "none")
 _KEPT = {"OME", "Image", "Pixels", "Channel", "TiffData", "UUID", "BinaryOnly"}
-_SECONDS = {"ns": 1e-9, "µs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +233,7 @@ def in_unit(length: float | None, unit: str, wanted: str) -> float | None:
 
 def _interval(pixels: ET.Element) -> float | None:
     given, unit = float(pixels.get("TimeIncrement", "nan")), pixels.get("TimeIncrementUnit", "s")
-    seconds = given * _SECONDS.get(unit, math.nan)
+    seconds = given * (seconds_in(unit) or math.nan)
     return seconds if math.isfinite(seconds) and seconds > 0 else None
 
 
