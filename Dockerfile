@@ -17,6 +17,7 @@ ENV PATH=/opt/elephant/.venv/bin:$PATH
 # The packages alone: this layer holds some GB, and stays as long as the pins do.
 COPY constraints.txt ./
 COPY script/requirements.py script/
+COPY elephant-models/pyproject.toml elephant-models/
 COPY elephant-core/pyproject.toml elephant-core/
 COPY app/pyproject.toml app/
 ARG TORCH=cuda
@@ -24,17 +25,17 @@ RUN if [ "$TORCH" = cpu ]; then \
         export PIP_EXTRA_INDEX_URL="https://download.pytorch.org/whl/cpu $PIP_EXTRA_INDEX_URL"; \
     fi \
     && python3 -m venv .venv \
-    && python script/requirements.py elephant-core app > /tmp/requirements.txt \
+    && python script/requirements.py elephant-models elephant-core app > /tmp/requirements.txt \
     && pip install -q --no-cache-dir -c constraints.txt -r /tmp/requirements.txt \
     && rm /tmp/requirements.txt
 
 COPY . ./
 # The documentation is made of the code, too; of what makes it nothing stays in the layer.
-RUN pip install -q --no-cache-dir --no-deps ./elephant-core ./app \
+RUN pip install -q --no-cache-dir --no-deps ./elephant-models ./elephant-core ./app \
     && pip install -q --no-cache-dir -c constraints.txt --target /tmp/documenting \
         furo myst-parser sphinx sphinx-copybutton \
     && PYTHONPATH=/tmp/documenting python -m sphinx -q -b html -d /tmp/doctrees docs build/docs \
-    && rm -rf elephant-core app docs *.md /tmp/documenting /tmp/doctrees \
+    && rm -rf elephant-models elephant-core app docs *.md /tmp/documenting /tmp/doctrees \
     && mkdir /workspace
 
 ENV ELEPHANT_HOME=/opt/elephant \

@@ -141,7 +141,7 @@ install_packages() {
     [ -z "$DEV" ] || more+=(-r requirements-dev.txt)
     [ -t 1 ] || more+=(-q) # the progress is for a person
     "$VENV/bin/python" -m pip install --disable-pip-version-check --no-compile -c constraints.txt \
-        -e ./elephant-core -e ./app "${more[@]}" || fail "pip could not install the packages; its last lines say why"
+        -e ./elephant-models -e ./elephant-core -e ./app "${more[@]}" || fail "pip could not install the packages; its last lines say why"
     # pip compiles on one core. What is hardly ever imported, a third, is compiled when it is. Some packages bring files
     # for other versions of Python, which cannot be compiled.
     "$VENV/bin/python" -m compileall -qq -j 0 -x "$HARDLY_IMPORTED" "$VENV/lib" || true
@@ -150,7 +150,7 @@ install_packages() {
 # What the environment was made from; another Python, a moved checkout or a changed pin makes it anew.
 fingerprint() {
     { pwd; readlink -f "$VENV/bin/python" || true
-      cat constraints.txt elephant-core/pyproject.toml app/pyproject.toml requirements-dev.txt; } | cksum
+      cat constraints.txt elephant-models/pyproject.toml elephant-core/pyproject.toml app/pyproject.toml requirements-dev.txt; } | cksum
 }
 
 set_up_packages() {
