@@ -176,6 +176,25 @@ def test_a_live_session_hears_of_labels_and_predictions_are_served(client: Relea
     assert session.result(60) is False
 
 
+def test_a_second_training_waits_where_it_says_so(client: ReleasedClient, server: RunningServer) -> None:
+    spots = client.annotated(0, client.movie.drawn(0))
+    body = client.seg_train_body(spots, n_epochs=2, n_crops=1)
+    first = client.later("seg/train", body)
+    wait_until(lambda: client.state() == 1, 60, "the first training")
+    assert client.set_state(2) == 2  # held, so that it is still there
+    second = client.later("seg/train", {**body, "wait": True})
+
+    def phases() -> list[str]:
+        return sorted(job["phase"] for job in read(get(server.base_url, "dashboard/api/status"))["jobs"])
+
+    wait_until(lambda: phases() == ["queued", "running"], 60, "the second training")
+    refused = client.act("seg/train", body)
+    assert "a process is running" in read(refused, 500)["error"]
+    client.set_state(1)
+    assert [first.result(120), second.result(120)] == [True, True]
+    assert client.state() == 0
+
+
 def test_a_model_that_another_program_trains_is_left_alone(client: ReleasedClient) -> None:
     spots = client.annotated(0, client.movie.drawn(0))
     assert client.label(spots)

@@ -12,9 +12,10 @@ import pytest
 from flask import Flask, Response
 from werkzeug.test import TestResponse
 
+from elephant_server.api.endpoint import PERSON
 from elephant_server.api.limits import BodyLimits
 from elephant_server.auth.middleware import AuthMiddleware
-from elephant_server.auth.tokens import TokenFile, is_good
+from elephant_server.auth.tokens import Holder, TokenFile, holder_of, read_tokens
 from elephant_server.deploy import rendering
 from elephant_server.main import create_app
 from elephant_server.settings import Settings
@@ -137,17 +138,12 @@ def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
     tokens = TokenFile(file)
-    assert tokens.current() == (TOKEN,)
+    assert tokens.current() == (Holder(TOKEN),)
     (tmp_path / "new").write_text(f"{OTHER}\n\n  {TOKEN}  \n")
     (tmp_path / "new").replace(file)
-    assert tokens.current() == (OTHER, TOKEN)
-    assert [is_good(given, tokens.current()) for given in (TOKEN, OTHER, "", "é", TOKEN + OTHER)] == [
-        True,
-        True,
-        False,
-        False,
-        False,
-    ]
+    assert tokens.current() == (Holder(OTHER), Holder(TOKEN))
+    found = [holder_of(given, tokens.current()) for given in (TOKEN, OTHER, "", "é", TOKEN + OTHER)]
+    assert found == [Holder(TOKEN), Holder(OTHER), None, None, None]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +155,7 @@ def test_a_file_that_cannot_be_used_lets_nobody_in(
     file = tmp_path / "token"
     file.write_text(TOKEN)
     tokens = TokenFile(file)
-    assert tokens.current() == (TOKEN,)
+    assert tokens.current() == (Holder(TOKEN),)
     if content is None:
         file.unlink()
     else:
@@ -170,6 +166,29 @@ def test_a_file_that_cannot_be_used_lets_nobody_in(
     [record] = caplog.records
     assert "nobody gets in" in record.message
     assert TOKEN not in record.message
+
+
+def test_a_name_beside_the_token_says_who_asks(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        seen.append(environ.get(PERSON, ""))
+        return Response("fine")(environ, start_response)  # type: ignore[return-value]
+
+    (tmp_path / "tokens").write_text(f"# ours\n{TOKEN}   Ana Sílva\n{OTHER}\n")
+    guarded = AuthMiddleware.of(application, Settings(token_file=tmp_path / "tokens"))
+    for token in (TOKEN, OTHER, TOKEN + "x"):
+        # No header is taken for a name.
+        environ = {"PATH_INFO": f"/t/{token}/", "HTTP_ELEPHANT_PERSON": "Eve", "HTTP_ELEPHANT.PERSON": "Eve"}
+        list(guarded({**environ, "REQUEST_METHOD": "GET", "wsgi.input": io.BytesIO()}, lambda *_: None))
+    assert seen == ["Ana Sílva", ""]
+
+
+@pytest.mark.parametrize("name", ["\x1b[31m", "a\x00b", "-rf", "x" * 65, "<b>", "a/b"])
+def test_a_name_that_could_harm_a_log_or_a_page_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "tokens").write_text(f"{TOKEN} {name}\n")
+    with pytest.raises(ValueError, match="line 1: expected a name of 1 to 64 letters"):
+        read_tokens(tmp_path / "tokens")
 
 
 def test_what_answers_knows_nothing_of_the_token() -> None:

@@ -69,6 +69,54 @@ def test_of_many_that_ask_at_once_one_gets_the_training(job_store: JobStore) -> 
     assert len(granted) == 1
 
 
+def test_trainings_that_may_wait_take_turns_by_person(job_store: JobStore) -> None:
+    def ask(name: str, person: str) -> None:
+        assert job_store.open(name, JobKind.TRAINING, person=person, may_wait=True)
+
+    def do_next() -> tuple[str, str]:
+        lease = job_store.take("training", "me")
+        assert lease is not None
+        assert job_store.take("training", "me") is None  # one at a time
+        job_store.finish(lease.id, Outcome(result={}))
+        return lease.id, lease.person
+
+    for name, person in (("a1", "Ana"), ("a2", "Ana"), ("a3", "Ana"), ("b1", "Bo"), ("c1", ""), ("b2", "Bo")):
+        ask(name, person)
+    assert not job_store.open("impatient", JobKind.TRAINING)
+    assert [do_next() for _ in range(3)] == [("a1", "Ana"), ("b1", "Bo"), ("c1", "")]
+    ask("a4", "Ana")
+    ask("d1", "Di")  # who had no turn yet
+    assert [do_next()[0] for _ in range(5)] == ["d1", "a2", "b2", "a3", "a4"]
+    assert job_store.take("training", "me") is None
+    assert job_store.open("later", JobKind.TRAINING)
+
+
+def test_a_training_that_waits_is_known_by_its_person_and_can_be_aborted(job_store: JobStore) -> None:
+    job_store.open("one", JobKind.TRAINING, person="Ana")
+    job_store.take("training", "me")
+    job_store.open("two", JobKind.TRAINING, person="Bo", may_wait=True)
+    assert [(entry.id, entry.phase, entry.person) for entry in job_store.entries()] == [
+        ("one", "running", "Ana"),
+        ("two", "queued", "Bo"),
+    ]
+    assert not job_store.has_ready("training")
+    job_store.hold(True)  # what runs, not what waits
+    assert [job_store.look(name).must_wait for name in ("one", "two")] == [True, False]
+    job_store.cancel("two")
+    assert job_store.wait_for_outcome("two", 1) == Outcome(cancelled=True)
+    assert job_store.is_alive("one")
+
+
+def test_a_live_session_that_waits_hears_of_labels_too(job_store: JobStore) -> None:
+    job_store.open("one", JobKind.TRAINING)
+    job_store.take("training", "me")
+    job_store.open("two", JobKind.TRAINING, may_wait=True)
+    job_store.open_live("two")
+    job_store.tell_live("labels")
+    assert job_store.wait_for_live("two", 1) == ["labels"]
+    assert job_store.wait_for_live("one", 0.01) == []
+
+
 def test_interactive_jobs_hold_a_training_and_are_all_let_in(job_store: JobStore) -> None:
     job_store.open("training", JobKind.TRAINING)
     job_store.take("training")
@@ -162,8 +210,22 @@ def test_a_training_does_not_come_back_beside_another(redis_jobs: JobStore, redi
     assert lease is not None
     redis.Redis.from_url(redis_url).flushdb()
     redis_jobs.open("b", JobKind.TRAINING)
+    redis_jobs.take("training")
     assert not redis_jobs.renew(lease)
     assert [entry.id for entry in redis_jobs.entries()] == ["b"]
+
+
+def test_a_training_comes_back_before_one_that_only_waits(redis_jobs: JobStore, redis_url: str) -> None:
+    redis_jobs.open("a", JobKind.TRAINING, person="Ana")
+    lease = redis_jobs.take("training")
+    assert lease is not None
+    redis.Redis.from_url(redis_url).flushdb()
+    redis_jobs.open("b", JobKind.TRAINING, person="Bo")
+    assert redis_jobs.renew(lease)
+    assert [(entry.id, entry.person) for entry in redis_jobs.entries()] == [("a", "Ana"), ("b", "Bo")]
+    assert redis_jobs.take("training") is None
+    redis_jobs.finish("a", Outcome(result={}))
+    assert redis_jobs.has_ready("training")
 
 
 def test_to_open_a_training_twice_is_to_open_it_once(job_store: JobStore) -> None:

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, jsonify
 from elephant.dataset import check_dataset, find_movie
 from elephant.dataset.readers import movies_of_other_formats
 from elephant.io.paths import resolve_inside
-from elephant_server.api.endpoint import BodySize, endpoint, respond
+from elephant_server.api.endpoint import BodySize, endpoint, respond, submit
 from elephant_server.api.parsing import one_part, read_body, read_form
 from elephant_server.jobs.submit import DATASET_GENERATE
 from elephant_server.schemas.answers import Completed, Message
@@ -46,7 +46,7 @@ def generate() -> Response:
     if find_movie(folder) is None:
         _say_what_is_there_instead(folder, body.dataset_name)
         return Response(status=204)
-    job = services().dispatcher.submit(DATASET_GENERATE, body)
+    job = submit(DATASET_GENERATE, body)
     return respond(job, lambda o: {"completed": not o.cancelled})
 
 

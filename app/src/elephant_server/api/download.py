@@ -10,7 +10,7 @@ from elephant.dataset.dataset import check_is_there
 from elephant.export import beginning_of_archive
 from elephant.io.paths import open_inside, resolve_inside
 from elephant.models.inspect import possible_names
-from elephant_server.api.endpoint import BodySize, endpoint
+from elephant_server.api.endpoint import BodySize, endpoint, submit
 from elephant_server.api.parsing import read_body
 from elephant_server.jobs.streaming import breakable, can_break, growing_file
 from elephant_server.jobs.submit import CTC_EXPORT
@@ -55,7 +55,7 @@ def ctc() -> Response:
     # Here too: once an answer has begun, an error can only break it off.
     check_is_there(resolve_inside(services().settings.datasets_dir, body.dataset_name))
     with growing_file(services().settings.exports_dir, beginning_of_archive(body.first_name)) as file:
-        job = services().dispatcher.submit(CTC_EXPORT, body, file.path.name)
+        job = submit(CTC_EXPORT, body, file.path.name)
         begin_after = body.begin_after if can_break(request.environ) else math.inf
         answer = services().follower.respond(job, file, "application/zip", begin_after)
         return breakable(answer, request.environ)

@@ -14,13 +14,16 @@ from pydantic import BaseModel
 from werkzeug.routing import Rule
 
 from elephant_server.jobs.responses import FIRST_BYTE_AFTER_S, Answer
-from elephant_server.jobs.submit import Job
+from elephant_server.jobs.submit import B, Job, Task
 from elephant_server.schemas.dataset import LATE_FIRST_BYTE_AFTER_S
 from elephant_server.services import services
 from elephant_server.settings import Settings
 
 View = TypeVar("View", bound=Callable[..., Any])
 _ATTRIBUTE = "elephant_endpoint"
+# Who asks, by the name beside the token, in the environment of a request. It is set for every request whose token was
+# checked, and no header can set it.
+PERSON = "elephant.person"
 
 
 class BodySize(Enum):
@@ -104,6 +107,11 @@ def asked_endpoint() -> Endpoint | None:
     """Return the facts of the current request's view; None if it has none."""
     view = current_app.view_functions.get(request.endpoint or "")
     return getattr(view, _ATTRIBUTE, None)
+
+
+def submit(task: Task[B], body: B, file: str | None = None) -> Job:
+    """Hand work over in the name of the person who asks; see :meth:`.Dispatcher.submit`."""
+    return services().dispatcher.submit(task, body, file, request.environ.get(PERSON, ""))
 
 
 def respond(job: Job, answer: Answer, *, drop_if_alone: bool = False) -> Response:

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, Response
 from pydantic import BaseModel
 
-from elephant_server.api.endpoint import BodySize, Endpoint, respond
+from elephant_server.api.endpoint import BodySize, Endpoint, respond, submit
 from elephant_server.api.parsing import read_body, read_reset
 from elephant_server.jobs.records import Outcome
 from elephant_server.jobs.submit import (
@@ -35,7 +35,7 @@ View = Callable[[], Response]
 def _predict(task: Task[Any]) -> View:
     def view() -> Response:
         body = read_body(task.body)
-        job = services().dispatcher.submit(task, body)
+        job = submit(task, body)
         return respond(job, lambda outcome: answer_of(body, outcome), drop_if_alone=True)
 
     return view
@@ -49,7 +49,7 @@ def answer_of(body: SegPredictBody | FlowPredictBody, outcome: Outcome) -> dict[
 def _train(task: Task[Any]) -> View:
     def view() -> Response:
         body = read_body(task.body)
-        job = services().dispatcher.submit(task, body)
+        job = submit(task, body)
         if body.is_live:
             # From now on, not from when a worker begins: no update between is lost.
             services().job_store.open_live(job.id)
@@ -59,7 +59,7 @@ def _train(task: Task[Any]) -> View:
 
 
 def _update(task: Task[Any]) -> View:
-    return lambda: respond(services().dispatcher.submit(task, read_body(task.body)), _completed)
+    return lambda: respond(submit(task, read_body(task.body)), _completed)
 
 
 def _reset(task: Task[Any]) -> View:
@@ -72,7 +72,7 @@ def _reset(task: Task[Any]) -> View:
             return _completed(outcome)
 
         with read_reset(task.body) as (body, file):
-            return respond(services().dispatcher.submit(task, body, file), completed)
+            return respond(submit(task, body, file), completed)
 
     return view
 

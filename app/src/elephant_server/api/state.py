@@ -1,17 +1,20 @@
 """``state/*``: what runs, and the machine's memory; ``params``: settings of the running training."""
 
+import logging
 import time
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
-from elephant_server.api.endpoint import endpoint
+from elephant_server.api.endpoint import PERSON, endpoint
 from elephant_server.api.parsing import read_body
 from elephant_server.jobs.records import LiveParams
 from elephant_server.jobs.store import JobStore
 from elephant_server.schemas.answers import Device, Params, State
 from elephant_server.schemas.state import ParamsBody, ProcessBody, ProcessState
 from elephant_server.services import services
+
+logger = logging.getLogger(__name__)
 
 blueprint = Blueprint("state", __name__)
 params = Blueprint("params", __name__)
@@ -44,14 +47,16 @@ def post_process() -> Response:
     asked = ProcessState(read_body(ProcessBody).state)
     job_store = services().job_store
     if asked is ProcessState.IDLE:
-        _abort(job_store)
+        _abort(job_store, request.environ.get(PERSON, ""))
     else:
         job_store.hold(asked is ProcessState.WAITING)
     return jsonify(_answer(job_store))
 
 
-def _abort(job_store: JobStore) -> None:
+def _abort(job_store: JobStore, person: str) -> None:
     """End all jobs, and wait a moment for them so that the answer tells the new state."""
+    if person:
+        logger.info("%s aborted everything", person)
     end = time.monotonic() + ABORT_WAIT_S
     with job_store.watch() as wait:
         job_store.cancel_all()

@@ -11,7 +11,7 @@ from elephant.dataset import Dataset
 from elephant.dataset.summary import image_version
 from elephant.errors import InvalidInputError, NotFoundError
 from elephant.types import VoxelSize
-from elephant_server.api.endpoint import BodySize, endpoint
+from elephant_server.api.endpoint import BodySize, endpoint, submit
 from elephant_server.api.parsing import load_parts, one_part, parse, read_body
 from elephant_server.jobs.records import Nuclei, Result
 from elephant_server.jobs.streaming import growing_file
@@ -70,7 +70,7 @@ def _asked() -> tuple[TracksBody, FileStorage | None]:
 def _send(body: TracksBody, upload: FileStorage | None = None) -> Response:
     exports = services().settings.exports_dir
     with growing_file(exports) as file, kept_annotations(upload, file.path) as remove:
-        job = services().dispatcher.submit(TRACKS_EXPORT, body, file.path.name)
+        job = submit(TRACKS_EXPORT, body, file.path.name)
         # Nothing of the file is known before all of it is.
         answer = services().follower.respond(job, file, "application/octet-stream", math.inf)
         answer.call_on_close(remove)

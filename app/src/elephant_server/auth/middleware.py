@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from elephant_server.api.endpoint import PERSON
 from elephant_server.api.errors import reason_phrase
 from elephant_server.api.limits import count_body, drain_body
 from elephant_server.auth.login_page import entrance, is_for_person
-from elephant_server.auth.tokens import Tokens, is_good, tokens_of
+from elephant_server.auth.tokens import Tokens, holder_of, tokens_of
 from elephant_server.settings import Settings, is_loopback
 
 # A page loads scripts, pictures and data from this server only, and is shown in no frame.
@@ -156,8 +157,11 @@ class AuthMiddleware:
         return self._application(environ, start)
 
     def _refusal(self, environ: dict[str, Any], token: str) -> _Refusal | None:
-        if self._tokens is not None and not is_good(token, self._tokens.current()):
-            return _Refusal(401, WRONG_ONE_GIVEN if token else NOTHING_GIVEN)
+        if self._tokens is not None:
+            holder = holder_of(token, self._tokens.current())
+            if holder is None:
+                return _Refusal(401, WRONG_ONE_GIVEN if token else NOTHING_GIVEN)
+            environ[PERSON] = holder.name
         if self._asks_for_host and not is_known_host(environ, self._hosts):
             return _Refusal(403, WRONG_HOST.format(host=environ.get("HTTP_HOST")))
         if is_from_elsewhere(environ):

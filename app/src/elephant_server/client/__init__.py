@@ -22,7 +22,7 @@ from elephant_server.schemas.answers import Device, Params, State
 from elephant_server.schemas.dashboard import DatasetAnswer, ModelAnswer, Names, Status
 from elephant_server.schemas.dataset import DatasetGenerateBody
 from elephant_server.schemas.flow import FlowResetBody
-from elephant_server.schemas.requests import Json, sent_params
+from elephant_server.schemas.requests import WAITING, Json, sent_params
 from elephant_server.schemas.state import ProcessState
 
 __all__ = ["AbortedError", "Client", "RemoteDataset", "ServerError", "UnreachableError"]
@@ -219,7 +219,8 @@ class Client:
             Such as ``url="Versatile"`` for the pretrained model, and ``seed``.
         """
         own = {"model_name": model, "is_3d": n_dims == 3}
-        self._follower.reset("flow/reset", own | sent_params(FlowResetBody, params, n_dims, own), file)
+        given = WAITING | params
+        self._follower.reset("flow/reset", own | sent_params(FlowResetBody, given, n_dims, own), file)
 
     def download_model(self, model: str, path: Path | str) -> None:
         """Write a model into a file, which :func:`elephant.load_model` reads.

@@ -101,6 +101,8 @@ class RemoteDataset:
     def train(self, spots: Annotations, *, model: str = DETECTION, **params: Any) -> None:
         """Label the timepoints of the spots and train a detection model on them; one that is not there is started.
 
+        While another training runs, it waits for its turn; with ``wait=False`` it is refused.
+
         Parameters
         ----------
         spots
@@ -137,7 +139,8 @@ class RemoteDataset:
         The session is ended by an abort, which at the end of the block ends everything else that the server does, too.
         """
         annotated = self._annotated(spots) if len(spots) else []
-        body = self._requests.train(model, annotated, **params) | {"is_livemode": True}
+        # It does not wait: the block would not begin before others have done with their trainings.
+        body = self._requests.train(model, annotated, **({"wait": False} | params)) | {"is_livemode": True}
         session = in_thread(lambda: self._transport.post("seg/train", body))
         try:
             while not (session.done() or self._has_begun(body)):

@@ -16,7 +16,7 @@ from elephant.dataset.readers.movie import Movie
 from elephant.errors import Cancelled, ElephantError, InvalidInputError
 from elephant.io.paths import resolve_inside
 from elephant.types import VoxelSize
-from elephant_server.api.endpoint import endpoint, respond
+from elephant_server.api.endpoint import endpoint, respond, submit
 from elephant_server.api.parsing import read_body
 from elephant_server.dashboard.datasets import answer_plane
 from elephant_server.dashboard.views import admitted, read_query
@@ -206,4 +206,4 @@ def make() -> Response:
     body, parts = read_body(DatasetMakeBody), services()
     resolve_inside(parts.settings.datasets_dir, body.dataset_name)
     _places().resolve(body.folder, body.movie)
-    return respond(parts.dispatcher.submit(DATASET_MAKE, body), lambda outcome: {"completed": not outcome.cancelled})
+    return respond(submit(DATASET_MAKE, body), lambda outcome: {"completed": not outcome.cancelled})

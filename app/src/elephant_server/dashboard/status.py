@@ -57,7 +57,7 @@ def status_of(parts: Services) -> Status:
 
 
 def _job(entry: JobEntry, fields: dict[str, object]) -> JobStatus:
-    own = {"id": entry.id, "kind": entry.kind.value, "phase": entry.phase, "task": entry.task}
+    own = {"id": entry.id, "kind": entry.kind.value, "phase": entry.phase, "task": entry.task, "person": entry.person}
     return JobStatus.model_validate({**fields, **own})
 
 

@@ -36,7 +36,7 @@ class JobControl:
     """
 
     def __init__(self, job_store: JobStore, lease: Lease) -> None:
-        self.job_id, self.task = lease.id, lease.task
+        self.job_id, self.task, self.person = lease.id, lease.task, lease.person
         self._job_store = job_store
         self._lease = lease
         self._seen: Checkpoint | None = None

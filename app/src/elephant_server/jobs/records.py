@@ -103,6 +103,8 @@ class JobEntry:
         What it does, by the name of its task.
     is_cancelled
         Whether it was asked to end.
+    person
+        Who asked for it; empty where nobody knows.
     """
 
     id: str
@@ -112,6 +114,7 @@ class JobEntry:
     owner: str
     task: str
     is_cancelled: bool = False
+    person: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,8 @@ class Lease:
         The process that runs it.
     claim
         What it needs of a dataset; see :func:`claim`.
+    person
+        Who asked for it; empty where nobody knows.
     """
 
     id: str
@@ -133,6 +138,7 @@ class Lease:
     task: str
     owner: str
     claim: str = ""
+    person: str = ""
 
 
 class Access(StrEnum):

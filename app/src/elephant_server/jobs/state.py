@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from elephant_server.jobs.records import Checkpoint, JobKind, LiveParams, Outcome, clash
+from elephant_server.jobs.records import Checkpoint, JobKind, Lease, LiveParams, Outcome, clash
 from elephant_server.jobs.store_memory import Document, Effects
 from elephant_server.schemas.state import ProcessState
 
@@ -37,7 +37,7 @@ class State:
         return LiveParams(**self.document.get("params", {}))
 
     def remembered(self, name: str) -> list[str]:
-        """Return a list of the document: ids of ``dropped`` jobs, or ``silent`` workers."""
+        """Return a list of the document: ids of ``dropped`` jobs, ``silent`` workers, or whose ``turns`` there were."""
         found: list[str] = self.document.setdefault(name, [])
         return found
 
@@ -51,7 +51,12 @@ class State:
         return job if job is not None and job["phase"] == phase else None
 
     def ready(self, queue: str) -> list[str]:
-        """Return the queued jobs of a queue that may begin, in order: those that clash with no earlier one."""
+        """Return the queued jobs of a queue that may begin, in order: those that clash with no earlier one.
+
+        Of trainings one may begin, where none runs: that of the person whose last one began longest ago.
+        """
+        if queue == JobKind.TRAINING.queue:
+            return self._next_training()
         found: list[str] = []
         claims: list[str] = []
         for job_id, job in self.jobs.items():
@@ -65,9 +70,26 @@ class State:
         """Return the first job of a kind."""
         return next((job_id for job_id, job in self.jobs.items() if job["kind"] == kind), None)
 
+    def trainings(self, phase: str | None = None) -> list[str]:
+        """Return the trainings and resets, or those in a phase, in the order in which they were entered."""
+        return [
+            job_id
+            for job_id, job in self.jobs.items()
+            if job["kind"] == JobKind.TRAINING and phase in (None, job["phase"])
+        ]
+
     def training(self) -> dict[str, Any]:
-        """Return the training that is there; an empty entry where there is none."""
-        return self.jobs.get(self.any(JobKind.TRAINING) or "", {})
+        """Return the training that runs, else the first that waits; an empty entry where there is none."""
+        first = next(iter([*self.trainings(RUNNING), *self.trainings()]), "")
+        return self.jobs.get(first, {})
+
+    def _next_training(self) -> list[str]:
+        if self.trainings(RUNNING):
+            return []
+        turns = self.remembered("turns")
+        last_turn = {person: turn for turn, person in enumerate(turns)}
+        queued = self.trainings(QUEUED)
+        return sorted(queued, key=lambda job_id: last_turn.get(self.jobs[job_id]["person"], -1))[:1]
 
     def wake(self) -> None:
         """Wake those who watch for changes."""
@@ -112,15 +134,16 @@ def message_name(job_id: str) -> str:
     return f"message:{job_id}"
 
 
-def new_job(kind: JobKind, phase: str, owner: str, task: str, claim: str) -> dict[str, Any]:
+def new_job(lease: Lease, phase: str) -> dict[str, Any]:
     """Return the entry of a job."""
     return {
-        "kind": kind.value,
+        "kind": lease.kind.value,
         "phase": phase,
         "beat": 0,
-        "owner": owner,
-        "task": task,
-        "claim": claim,
+        "owner": lease.owner,
+        "task": lease.task,
+        "claim": lease.claim,
+        "person": lease.person,
         "cancelled": False,
         "held": False,
         "live": False,

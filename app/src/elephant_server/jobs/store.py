@@ -49,8 +49,18 @@ class JobStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def open(self, job_id: str, kind: JobKind, task: str = "", claim: str = "", message: str = "") -> bool:
-        """Enter a queued job; False, and nothing changed, where it is a training and another one is there.
+    def open(
+        self,
+        job_id: str,
+        kind: JobKind,
+        task: str = "",
+        claim: str = "",
+        message: str = "",
+        *,
+        person: str = "",
+        may_wait: bool = False,
+    ) -> bool:
+        """Enter a queued job; False, and nothing changed, where it is a training and may not wait for another one.
 
         Parameters
         ----------
@@ -60,14 +70,18 @@ class JobStore:
             What it needs of a dataset.
         message
             What its worker has to know; see :meth:`message`.
+        person
+            Who asked for it; empty where nobody knows.
+        may_wait
+            Whether a training is entered although another one is there, and begins when it is its person's turn.
         """
 
         def change(state: State) -> bool:
-            if kind is JobKind.TRAINING and state.any(kind) not in (None, job_id):
+            if kind is JobKind.TRAINING and not may_wait and set(state.trainings()) - {job_id}:
                 return False
             # To ask twice is to ask once: an answer may be lost on its way.
             if job_id not in state.jobs:
-                state.jobs[job_id] = new_job(kind, QUEUED, "", task, claim)
+                state.jobs[job_id] = new_job(Lease(job_id, kind, task, "", claim, person), QUEUED)
                 state.effects.writes[message_name(job_id)] = {"text": message}
             state.wake()
             return True
@@ -81,7 +95,7 @@ class JobStore:
     def take(self, queue: str, owner: str = "") -> Lease | None:
         """Start the first job of a queue that may begin; None where there is none.
 
-        A job waits for those that were entered before it and that it clashes with.
+        A job waits for those that were entered before it and that it clashes with, a training for its person's turn.
         """
         asked = uuid.uuid4().hex
 
@@ -92,8 +106,10 @@ class JobStore:
             if job_id is None:
                 return None
             job = state.jobs[job_id]
+            if job["phase"] == QUEUED and job["kind"] == JobKind.TRAINING:
+                state.remember("turns", job["person"])
             job.update(phase=RUNNING, beat=0, owner=owner, asked=asked)
-            return Lease(job_id, JobKind(job["kind"]), job["task"], owner, job["claim"])
+            return Lease(job_id, JobKind(job["kind"]), job["task"], owner, job["claim"], job["person"])
 
         return self._change(change)
 
@@ -114,10 +130,10 @@ class JobStore:
         def change(state: State) -> bool:
             if lease.id in state.jobs:
                 return beat(state.in_phase(lease.id, RUNNING))
-            if lease.id in state.remembered("dropped") or (lease.kind is JobKind.TRAINING and state.training()):
+            if lease.id in state.remembered("dropped") or (lease.kind is JobKind.TRAINING and state.trainings(RUNNING)):
                 return False
             # It began before all that are there.
-            again = {lease.id: new_job(lease.kind, RUNNING, lease.owner, lease.task, lease.claim)}
+            again = {lease.id: new_job(lease, RUNNING)}
             state.document["jobs"] = {**again, **state.jobs}
             if params is not None:
                 state.document.setdefault("params", asdict(params))
@@ -129,7 +145,10 @@ class JobStore:
     def entries(self) -> list[JobEntry]:
         """Return the jobs that are there, in the order in which they were entered."""
         return [
-            JobEntry(job_id, JobKind(it["kind"]), it["phase"], it["beat"], it["owner"], it["task"], it["cancelled"])
+            JobEntry(
+                job_id,
+                *(JobKind(it["kind"]), it["phase"], it["beat"], it["owner"], it["task"], it["cancelled"], it["person"]),
+            )
             for job_id, it in self._read().jobs.items()
         ]
 
@@ -207,11 +226,12 @@ class JobStore:
         self._change(change)
 
     def tell_live(self, update: str) -> None:
-        """Tell the live training, where there is one, that labels were written."""
+        """Tell the live trainings, one that runs and those that wait, that labels were written."""
 
         def change(state: State) -> None:
-            if state.training().get("live"):
-                state.effects.pushes.append((f"live:{state.any(JobKind.TRAINING)}", update))
+            for job_id in state.trainings():
+                if state.jobs[job_id]["live"]:
+                    state.effects.pushes.append((f"live:{job_id}", update))
 
         self._change(change)
 

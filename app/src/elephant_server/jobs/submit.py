@@ -136,19 +136,32 @@ class Dispatcher:
         self._workers = workers
         self._keeper = QueuedJobsKeeper(job_store)
 
-    def submit(self, task: Task[B], body: B, file: str | None = None) -> Job:
-        """Enter a job, with the name of a file where it has one, and call a worker.
+    def submit(self, task: Task[B], body: B, file: str | None = None, person: str = "") -> Job:
+        """Enter a job and call a worker.
+
+        Parameters
+        ----------
+        task, body
+            What is asked for.
+        file
+            Name of the file that comes with it, or is to be made.
+        person
+            Who asks; empty where nobody knows.
 
         Raises
         ------
         AlreadyRunningError
-            It is a training or reset, and another one is there.
+            It is a training or reset, another one is there, and its body does not say that it waits.
         UnavailableError
             No worker could be called.
         """
         job = Job(uuid.uuid4().hex, task.kind, task.name)
         try:
-            is_entered = self._job_store.open(job.id, job.kind, job.task, task.claim(body), task.write(body, file))
+            is_entered = self._job_store.open(
+                *(job.id, job.kind, job.task, task.claim(body), task.write(body, file)),
+                person=person,
+                may_wait=getattr(body, "wait", False),
+            )
         except RedisError:
             # It may have been entered, and must not begin after the request was refused.
             self._keeper.cancel(job.id)

@@ -268,6 +268,8 @@ def perform(context: WorkerContext, control: JobControl) -> dict[str, Any]:
         )
     handler, message = _read(control.task, text)
     show_begin(context.feed_publisher, control.job_id, message.body)
+    if control.person:
+        logger.info("%s asked for the following", control.person)
     named = {} if message.file is None else {"file": message.file}
     with cancelled_by(control):
         return handler.work(context, message.body, control, **named)

@@ -169,6 +169,14 @@ class ModelBody(MovieBody):
         return self.derived_keep_axials() if self.n_keep_axials is None else self.n_keep_axials
 
 
+class TurnBody(Body):
+    """What trainings and model resets have, of which one runs at a time."""
+
+    wait: bool = Field(
+        False, description="wait while another training or model reset is there, instead of being refused"
+    )
+
+
 class RunningBody(ModelBody):
     """What predictions and trainings have: the voxel size is not left to a default."""
 
@@ -229,7 +237,7 @@ class PredictionBody(RunningBody):
         return Box(origin, size)
 
 
-class TrainingBody(RunningBody):
+class TrainingBody(RunningBody, TurnBody):
     """What trainings have."""
 
     crop_size: Sizes = parameter(DetectionTrainingParams, "crop_size")

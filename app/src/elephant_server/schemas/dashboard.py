@@ -92,6 +92,7 @@ class JobStatus(BaseModel):
     kind: str = Field(description="`training` or `interactive`")
     phase: str = Field(description="`queued` or `running`")
     task: str
+    person: str = Field("", description="who asked for it, by the name beside the token; empty where nobody knows")
     dataset_name: str | None = None
     model_name: str | None = None
     timepoint: int | None = None

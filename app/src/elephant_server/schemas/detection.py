@@ -18,7 +18,7 @@ from elephant.config import (
 from elephant.progress import CancelToken
 from elephant.types import DetectedSpot, Spot, VoxelSize
 from elephant_server.schemas.answers import found_spots
-from elephant_server.schemas.common import ModelBody, PredictionBody, SpotsBody, TrainingBody, UpdateBody
+from elephant_server.schemas.common import ModelBody, PredictionBody, SpotsBody, TrainingBody, TurnBody, UpdateBody
 from elephant_server.schemas.fields import (
     FARTHEST,
     LARGEST_CROPS,
@@ -172,7 +172,7 @@ class SegTrainBody(TrainingBody, LabelsBody):
         return {name: value for name, value in super().about().items() if name != "timepoint"}
 
 
-class SegResetBody(ModelBody):
+class SegResetBody(ModelBody, TurnBody):
     """``seg/reset``: start a model anew."""
 
     crop_size: Sizes = parameter(StartParams, "crop_size", START_CROP)

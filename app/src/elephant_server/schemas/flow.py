@@ -11,7 +11,14 @@ from elephant.config import DisplacementParams, FlowParams, FlowTrainingParams, 
 from elephant.progress import CancelToken
 from elephant.types import EarlierSpot, Link, Spot
 from elephant_server.schemas.answers import earlier_spots
-from elephant_server.schemas.common import Body, MovieBody, PredictionBody, SpotsBody, TrainingBody, UpdateBody
+from elephant_server.schemas.common import (
+    MovieBody,
+    PredictionBody,
+    SpotsBody,
+    TrainingBody,
+    TurnBody,
+    UpdateBody,
+)
 from elephant_server.schemas.fields import (
     FARTHEST,
     LARGEST_LONG,
@@ -151,7 +158,7 @@ class FlowTrainBody(TrainingBody, LinksBody):
         )
 
 
-class FlowResetBody(Body):
+class FlowResetBody(TurnBody):
     """``flow/reset``: start a flow model anew."""
 
     model_name: Name = Field(description="model, below workspace/models")

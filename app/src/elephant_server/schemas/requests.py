@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+# A second training waits for its turn, which the requests of Mastodon do not.
+WAITING: Json = {"wait": True}
+
 
 @dataclass(frozen=True, slots=True)
 class MovieRequests:
@@ -73,7 +76,7 @@ class MovieRequests:
 
     def reset(self, model: str, **params: Any) -> Json:
         """``seg/reset``."""
-        return self._filled(SegResetBody, params, model_name=model)
+        return self._filled(SegResetBody, WAITING | params, model_name=model)
 
     def predict_flow(self, model: str, timepoint: int, spots: Mapping[int, Spot], **params: Any) -> Json:
         """``flow/predict``, for spots of a timepoint by the number under which each is answered."""
@@ -107,7 +110,7 @@ class MovieRequests:
         return {**self._about(), "spots": spots, "format": chosen}
 
     def _of_training(self) -> Json:
-        return {"crop_size": DEFAULT_CROP_SIZE[-self.n_dims :], "n_epochs": DEFAULT_N_EPOCHS}
+        return {"crop_size": DEFAULT_CROP_SIZE[-self.n_dims :], "n_epochs": DEFAULT_N_EPOCHS} | WAITING
 
     def _filled(self, model: type[BaseModel], params: Mapping[str, Any], **own: Any) -> Json:
         own = {**self._about(), **own}

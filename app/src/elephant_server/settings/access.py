@@ -31,8 +31,9 @@ class AccessSettings(SettingsGroup):
     )
     token_file: Path | None = Field(
         None,
-        description="File with one or more tokens, one per line; read again when it changes. If a token is required "
-        "and none is set, one is generated in the run folder.",
+        description="File with one or more tokens, one per line, each with a name after it where it has one (`elephant "
+        "users`); read again when it changes. If a token is required and none is set, one is generated in the run "
+        "folder.",
     )
     allowed_hosts: str = Field(
         "",

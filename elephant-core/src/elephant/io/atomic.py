@@ -35,16 +35,17 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
     """Open a file that replaces another one when the block ends without an error.
 
-    A reader of `path` sees either the old or the new content, even after a power cut. The file gets the default
-    permissions of a new file.
+    A reader of `path` sees either the old or the new content, even after a power cut.
 
     Parameters
     ----------
     path
         The path; its folder is created if it does not exist.
+    mode
+        Its permissions; by default those of a new file.
 
     Raises
     ------
@@ -60,7 +61,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(handle)
             if IS_POSIX:
-                os.fchmod(handle, 0o666 & ~_umask())  # mkstemp made it private
+                os.fchmod(handle, 0o666 & ~_umask() if mode is None else mode)  # mkstemp made it private
                 temporary.replace(path)  # while it is still locked
         if not IS_POSIX:
             temporary.replace(path)

@@ -124,6 +124,7 @@ function about(job) {
   if (job.dataset_name) found.push(job.dataset_name);
   if (job.timepoint !== null) found.push(`timepoint ${job.timepoint}`);
   if (job.model_name) found.push(job.model_name);
+  if (job.person) found.push(job.person);
   return found;
 }
 
