@@ -15,6 +15,7 @@ import pytest
 from elephant.errors import Cancelled, InvalidInputError, NotFoundError
 from elephant.io.download import DownloadRules, fetch, is_public
 from elephant.models.pretrained import ModelSource, Pretrained
+from elephant.models.provenance_text import summary
 
 FREE = DownloadRules(allow_private=True, longest_s=20)
 CONTENT = bytes(range(256)) * 100
@@ -258,7 +259,7 @@ def test_an_abort_ends_a_slow_fetch(tmp_path: Path) -> None:
 
     with served(drip("body")) as url:
         pretrained = Pretrained(tmp_path, rules=FREE)
-        with pytest.raises(Cancelled), ModelSource(url).weights(pretrained, "x.pth", Aborted()):
+        with pytest.raises(Cancelled), ModelSource(url).weights(pretrained, Aborted()):
             pass
     assert list(tmp_path.iterdir()) == []
 
@@ -285,7 +286,7 @@ def test_the_administrators_address_may_be_private_but_not_where_it_leads(tmp_pa
 def test_a_users_address_may_not_be_private(tmp_path: Path) -> None:
     with served(send()) as url:
         pretrained = Pretrained(tmp_path, url)
-        with pytest.raises(InvalidInputError), ModelSource(url + "x.pth").weights(pretrained, "x.pth"):
+        with pytest.raises(InvalidInputError), ModelSource(url + "x.pth").weights(pretrained):
             pass
 
 
@@ -293,7 +294,8 @@ def test_what_may_be_secret_in_an_address_is_not_logged(tmp_path: Path, caplog: 
     caplog.set_level("INFO")
     with served(send()) as url:
         source = ModelSource(url + "x.pth?signature=secret")
-        with source.weights(Pretrained(tmp_path, rules=FREE), "x.pth") as path:
-            assert path.read_bytes() == CONTENT
+        with source.weights(Pretrained(tmp_path, rules=FREE)) as weights:
+            assert weights.path.read_bytes() == CONTENT
+            assert summary(weights.entry) == f"started from {url}x.pth"
     assert "SHA-256" in caplog.text
     assert "secret" not in caplog.text

@@ -168,7 +168,7 @@ def test_a_model_from_an_address(disk: Path) -> None:
     try:
         source = ModelSource(f"http://127.0.0.1:{server.server_port}/x.pth")
         pretrained = Pretrained(disk / "pretrained", rules=DownloadRules(allow_private=True))
-        with pytest.raises(StorageError, match="room"), source.weights(pretrained, "x.pth"):
+        with pytest.raises(StorageError, match="room"), source.weights(pretrained):
             pass
         assert list((disk / "pretrained").iterdir()) == []
     finally:

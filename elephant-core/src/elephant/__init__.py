@@ -3,6 +3,7 @@
 From an array to nuclei::
 
     movie = elephant.open_dataset(array, voxel_size=(2, 0.5, 0.5))
+    nuclei = elephant.pretrained().predict(movie, timepoint=3)     # before anything is annotated
     model = elephant.train(movie, spots)
     nuclei = model.predict(movie, timepoint=3)
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         link,
         load_model,
         open_dataset,
+        pretrained,
         train,
         train_flow,
     )
@@ -43,6 +45,7 @@ __all__ = [
     "link",
     "load_model",
     "open_dataset",
+    "pretrained",
     "train",
     "train_flow",
 ]

@@ -37,8 +37,8 @@ from elephant.methods.detection import DETECTION
 from elephant.methods.flow import FLOW
 from elephant.methods.outcome import Outcome
 from elephant.methods.registry import detect
-from elephant.methods.starting import start_model
-from elephant.methods.trained_model import Model, load_model
+from elephant.methods.starting import start_model, start_unnamed
+from elephant.methods.trained_model import Model, load_model, pretrained
 from elephant.methods.training import TrainingRun, prepare_training
 from elephant.methods.work import ModelWork
 from elephant.tracking import Tracks, join_spots
@@ -46,7 +46,7 @@ from elephant.types import Link, Spot, Tag, VoxelSize
 
 __all__ = [
     "Evaluation", "Model", "Tracks", "TrainingInterrupted", "detect", "evaluate", "export_ctc", "export_tracks", "link",
-    "load_model", "open_dataset", "train", "train_flow",
+    "load_model", "open_dataset", "pretrained", "train", "train_flow",
 ]  # fmt: skip
 
 P = TypeVar("P", bound=Params)
@@ -91,7 +91,8 @@ def train(
         need be there.
     model
         A model, or a file (``.pth``), to train on; a file that is not there is made. By default a new model, in a
-        temporary file that goes with it: see :meth:`Model.save`.
+        temporary file that goes with it: see :meth:`Model.save`. A new model starts from the network of
+        :func:`pretrained`, where there is one, or else from the intensities of the images.
     voxel_size
         Physical size of a voxel, (Z), Y, X; by default the dataset's.
     device
@@ -406,14 +407,16 @@ def _trained(
     quiet: bool,
 ) -> Model:
     """Train a model in its place, or a new one in a temporary file."""
-    if isinstance(model, Model):
+    if isinstance(model, Model) and not model.is_shipped:
         _run(dataset, model.path, prepare, device, quiet)
         return model
-    if model is not None:
+    if isinstance(model, Path | str):
         return _run(dataset, Path(model).absolute(), prepare, device, quiet)
     with TemporaryFolder() as temporary:
         try:
             path = temporary.path / "model.pth"
+            if model is not None:
+                model.save(path)
             return temporary.keep_for(_run(dataset, path, prepare, device, quiet, is_named=False))
         except TrainingInterrupted as stop:
             if stop.model is not None:
@@ -434,8 +437,7 @@ def _run(
         if is_named:
             start_model(training.work, training.start())
         else:
-            entry, untrained = training.start().untrained(None)
-            untrained.save(path, entry)
+            start_unnamed(path, training.start())
 
     outcome = Outcome(path)
     try:

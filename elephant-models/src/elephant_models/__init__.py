@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+__version__ = "0.1.0"
+
 FOLDER = Path(__file__).parent
 CARD = FOLDER / "card.md"
 """What the networks were made from, what they can do and what they cannot."""
@@ -52,6 +54,11 @@ class ShippedNetwork:
     def name(self) -> str:
         """Name of the network: ``detection3d``."""
         return f"{self.kind}{self.n_dims}d"
+
+    @property
+    def version(self) -> str:
+        """Version of this package."""
+        return __version__
 
 
 @cache

@@ -217,8 +217,10 @@ def address() -> Iterator[str]:
 
 def test_a_file_wins_over_an_address(tmp_path: Path) -> None:
     file = tmp_path / "sent.pth"
-    with ModelSource("Versatile", file).weights(Pretrained(tmp_path), "x.pth") as path:
-        assert path == file
+    source = ModelSource("Versatile", file)
+    assert not source.is_pretrained
+    with source.weights(Pretrained(tmp_path)) as weights:
+        assert weights.path == file
     assert ModelSource().is_empty
     assert not ModelSource(file=file).is_empty
 
@@ -229,8 +231,7 @@ def test_the_pretrained_model_is_looked_for_in_its_folder(tmp_path: Path) -> Non
         pretrained.get("versatile2d.pth")
     pretrained.folder.mkdir()
     (pretrained.folder / "versatile3d.pth").touch()
-    with ModelSource("Versatile").weights(pretrained, "versatile3d.pth") as path:
-        assert path == pretrained.folder / "versatile3d.pth"
+    assert pretrained.get("versatile3d.pth") == pretrained.folder / "versatile3d.pth"
 
 
 def test_a_pretrained_model_is_fetched_once_and_kept(
@@ -263,20 +264,20 @@ def test_a_model_that_is_not_at_the_address_is_reported_as_missing(tmp_path: Pat
 def test_a_file_fetched_from_an_address_is_removed_afterwards(tmp_path: Path, address: str) -> None:
     pretrained = Pretrained(tmp_path / "pretrained")
     pretrained = replace(pretrained, rules=DownloadRules(allow_private=True))
-    with ModelSource(address + "versatile3d.pth").weights(pretrained, "x.pth") as path:
-        assert path.read_bytes() == CONTENT
+    with ModelSource(address + "versatile3d.pth").weights(pretrained) as weights:
+        assert weights.path.read_bytes() == CONTENT
     assert list(pretrained.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x/y.pth", "nonsense", ""])
 def test_addresses_are_http(tmp_path: Path, url: str) -> None:
-    with pytest.raises(InvalidInputError, match="http"), ModelSource(url).weights(Pretrained(tmp_path), "x.pth"):
+    with pytest.raises(InvalidInputError, match="http"), ModelSource(url).weights(Pretrained(tmp_path)):
         pass
 
 
 def test_an_address_that_cannot_be_reached_leaves_nothing(tmp_path: Path) -> None:
     source = ModelSource("http://127.0.0.1:1/x.pth")
     pretrained = Pretrained(tmp_path, rules=DownloadRules(allow_private=True))
-    with pytest.raises(NotFoundError, match="could not be fetched"), source.weights(pretrained, "x.pth"):
+    with pytest.raises(NotFoundError, match="could not be fetched"), source.weights(pretrained):
         pass
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from elephant.models.pretrained import ModelSource
+from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.provenance import (
     N_KEPT,
     ProvenanceEntry,
@@ -174,11 +174,12 @@ def test_names_that_are_not_text_are_kept_as_far_as_possible(path: Path) -> None
 
 def test_addresses_lose_their_secrets() -> None:
     assert without_secrets("https://me:secret@host.org:8443/a/b.pth?token=1#x") == "https://host.org:8443/a/b.pth"
-    entry = ModelSource("https://me:secret@host.org/b.pth?token=1").entry("versatile3d.pth")
-    assert summary(entry) == "started from https://host.org/b.pth"
-    assert summary(ModelSource("Versatile").entry("v.pth")) == "started from the pretrained model v.pth"
-    assert summary(ModelSource("Versatile", Path("x")).entry("v.pth")) == "started from an uploaded file"
     assert without_secrets("http://[") == "an address"
+
+
+def test_uploads_are_told_from_other_starts(tmp_path: Path) -> None:
+    with ModelSource("Versatile", tmp_path / "x").weights(Pretrained(tmp_path)) as weights:
+        assert summary(weights.entry) == "started from an uploaded file"
 
 
 def test_it_is_summarised_in_a_line() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.shipping import uninstall
 from core.workflows.methods import detect, ensure_model, reset_model, train, update_labels
 from elephant.config import (
     AugmentationParams,
@@ -269,9 +270,10 @@ def test_a_cancelled_reset_leaves_the_model(made: tuple[ModelWork, list[Spot]], 
 
 
 def test_an_implicit_start_falls_back_with_a_warning(
-    made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture
+    made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work, _ = made
+    uninstall(monkeypatch)
     with pytest.raises(NotFoundError):
         reset(work, ModelSource("Versatile"))
     assert not work.model_path.exists()
@@ -303,8 +305,11 @@ def test_an_implicit_start_is_reported_with_a_model_of_a_similar_name(
     assert "nuclei.pth: if you meant" in words
 
 
-def test_a_model_that_somebody_else_has_started_meanwhile_stays(made: tuple[ModelWork, list[Spot]]) -> None:
+def test_a_model_that_somebody_else_has_started_meanwhile_stays(
+    made: tuple[ModelWork, list[Spot]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     work, _ = made
+    uninstall(monkeypatch)  # the start from intensities takes a while
     theirs = Ensemble([DetectionNet(work.dataset.n_dims, 0)])
 
     class Meanwhile(NoReporter):

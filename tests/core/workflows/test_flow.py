@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.shipping import uninstall
 from core.workflows.methods import displace, ensure_flow_model, reset_flow_model, train_flow, update_flow_labels
 from elephant.config import (
     AugmentationParams,
@@ -434,9 +435,10 @@ def test_a_ruined_model_is_reported_as_ruined(made: tuple[ModelWork, list[Spot]]
 
 
 def test_a_start_without_pretrained_weights(
-    made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture
+    made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work, _ = made
+    uninstall(monkeypatch)
     models = work.model_path.parent
     versatile = ModelSource("Versatile")
     if work.dataset.is_3d:

@@ -237,6 +237,9 @@ class Method(ABC, Generic[A, L, P, S, Q, F]):
     def trained_with(self, params: P | Q, shape: Shape) -> TrainedWith:
         """Return on what a training, or a prediction, depends; the image is stored in a shape, (Z), Y, X."""
 
+    def adapt(self, model: Ensemble, work: ModelWork, params: P) -> None:
+        """Make a model that was just loaded give what a training expects, where its file means something else by it."""
+
     # Prediction.
 
     @abstractmethod

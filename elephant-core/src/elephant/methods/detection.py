@@ -1,6 +1,7 @@
 """Detection: a network that is trained on labels of nuclei, how one begins, and the nuclei that it finds."""
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +23,7 @@ from elephant.images import normalise, prepare, rescale, rescale_labels
 from elephant.labels import detection_labels
 from elephant.methods.base import Method
 from elephant.methods.compatibility import of_detection, warn_of_differences
-from elephant.methods.starting import ModelStart, Untrained
+from elephant.methods.starting import ModelStart, Started
 from elephant.methods.work import (
     PREDICTION_REMEDY,
     START_REMEDY,
@@ -36,6 +37,7 @@ from elephant.models.ensemble import Ensemble
 from elephant.models.losses import CENTRE_CHANNEL, DetectionLoss
 from elephant.models.pretrained import DETECTION_FILES
 from elephant.models.provenance import ProvenanceEntry, TrainedWith
+from elephant.models.shipped import pretrained_with
 from elephant.models.unet import DetectionNet
 from elephant.prediction import predict_probabilities
 from elephant.progress import CancelToken, cancelled_by
@@ -70,7 +72,7 @@ class DetectionMethod(
         begin, wanted = work, _start_params(params, work.dataset.n_dims)
 
         @needs_memory("the start of the model", START_REMEDY)
-        def untrained(why: str | None) -> Untrained:
+        def untrained(why: str | None) -> Started:
             if why is not None:
                 logger.warning("%s. Starting it from the intensities of the dataset instead.", why)
             with begin.dataset.in_use():
@@ -159,7 +161,7 @@ class DetectionMethod(
     ) -> list[DetectedSpot]:
         """Find the nuclei of a timepoint."""
         with work.dataset.in_use():
-            _compare(work, params)
+            params = _compared(work, params)
             seen = _seen(work, t, params)
             return _found(work, t, params, _probabilities(work, seen, params), _warn_of_none(params))
 
@@ -183,7 +185,7 @@ def _start_params(params: DetectionTrainingParams | DetectionParams | StartParam
     )
 
 
-def _from_intensities(work: ModelWork, params: StartParams) -> Untrained:
+def _from_intensities(work: ModelWork, params: StartParams) -> Started:
     """Make a network from the intensities of the dataset, or, where it is to see no crop of it, from random weights."""
     if params.seed is not None:
         torch.manual_seed(params.seed)
@@ -244,7 +246,7 @@ def detect_all(
     """
     n_read, n_extracted = _beside(work.model_cache.device)
     with work.dataset.in_use(), ThreadPoolExecutor(n_read + n_extracted, thread_name_prefix="detection") as others:
-        _compare(work, params)
+        params = _compared(work, params)
         following = iter(timepoints)
         reading: deque[tuple[int, Future[_Image]]] = deque()
         extracting: deque[tuple[int, Future[list[DetectedSpot]]]] = deque()
@@ -287,8 +289,12 @@ def _beside(device: torch.device) -> tuple[int, int]:
     return 2, max(min(n_cores() // 2, _MOST_EXTRACTED), 1)
 
 
-def _compare(work: ModelWork, params: DetectionParams) -> None:
-    """Warn of what is most often a mistake: another use of the model than in its training, and radii in disorder."""
+def _compared(work: ModelWork, params: DetectionParams) -> DetectionParams:
+    """Return the parameters as the model needs them, and warn of what is most often a mistake.
+
+    That is another use of the model than in its training, and radii in disorder. The centres of shipped weights have
+    the size of their training, whatever the request says.
+    """
     least, most = params.spots.r_min, params.spots.r_max
     if least > most:
         logger.warning(
@@ -297,6 +303,12 @@ def _compare(work: ModelWork, params: DetectionParams) -> None:
             *(least, most, least, most),
         )
     warn_of_differences(work.model_path, of_detection(params, work.dataset.shape), "this prediction")
+    facts, asked = pretrained_with(work.model_path), params.spots.c_ratio
+    if facts is None or facts.c_ratio is None or math.isclose(facts.c_ratio, asked, rel_tol=1e-6):
+        return params
+    words = "%s has the c_ratio %g of its pretrained weights, in place of %g"
+    logger.info(words, work.model_path.name, facts.c_ratio, asked)
+    return params.model_copy(update={"spots": params.spots.model_copy(update={"c_ratio": facts.c_ratio})})
 
 
 @_needs_memory

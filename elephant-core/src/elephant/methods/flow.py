@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from elephant.labels import flow_labels
 from elephant.methods.annotations import by_timepoint, warn_of_outside
 from elephant.methods.base import Method
 from elephant.methods.compatibility import of_flow, warn_of_differences
-from elephant.methods.starting import ModelStart, Untrained
+from elephant.methods.starting import ModelStart, Started
 from elephant.methods.work import (
     PREDICTION_REMEDY,
     ModelWork,
@@ -35,6 +36,7 @@ from elephant.models.ensemble import Ensemble
 from elephant.models.losses import FlowLoss
 from elephant.models.pretrained import FLOW_FILES
 from elephant.models.provenance import ProvenanceEntry, TrainedWith
+from elephant.models.shipped import pretrained_with
 from elephant.models.unet import FlowNet
 from elephant.prediction import predict_flow
 from elephant.progress import CancelToken, NeverCancelled
@@ -68,7 +70,7 @@ class FlowMethod(Method[Link, DisplacementParams, FlowTrainingParams, LabelledPa
         """Return how a model begins: without trained weights from random ones."""
         wanted = params if isinstance(params, StartParams) else _start_params(params, work)
 
-        def untrained(why: str | None) -> Untrained:
+        def untrained(why: str | None) -> Started:
             if why is None:
                 logger.info("Starting the flow model from random weights")
             else:
@@ -152,6 +154,24 @@ class FlowMethod(Method[Link, DisplacementParams, FlowTrainingParams, LabelledPa
         return of_flow(params, shape)
 
     @override
+    def adapt(self, model: Ensemble, work: ModelWork, params: FlowTrainingParams) -> None:
+        """Scale the last layer where shipped weights mean another displacement by an output of 1 than the labels do.
+
+        That is exact for small displacements, where tanh is straight; the training does the rest.
+        """
+        ratio = _output_ratio(work, params.displacement, params.image.input_size)
+        if ratio is None:
+            return
+        logger.info("%s is adapted to max_displacement %g", work.model_path.name, params.displacement.max_displacement)
+        with torch.no_grad():
+            for member in model.members:
+                layer = cast("FlowNet", member).out_conv
+                factor = torch.tensor(ratio, dtype=layer.weight.dtype, device=layer.weight.device)
+                layer.weight.mul_(factor.view(-1, *[1] * (layer.weight.ndim - 1)))
+                if layer.bias is not None:
+                    layer.bias.mul_(factor)
+
+    @override
     def n_outputs(self, n_dims: int) -> int:
         return n_dims
 
@@ -191,6 +211,25 @@ def _seen_norm(dataset: Dataset, params: FlowTrainingParams) -> tuple[float, ...
     norm = params.displacement.norm(dataset.n_dims)
     per_stored = seen_per_stored(dataset.shape, params.image.input_size or dataset.shape)
     return tuple(n * r for n, r in zip(norm, reversed(per_stored), strict=True))
+
+
+def _output_ratio(work: ModelWork, asked: DisplacementParams, input_size: Shape | None) -> tuple[float, ...] | None:
+    """Return what the outputs X, Y(, Z) of shipped weights are multiplied by to mean what was asked for.
+
+    Shipped weights give a displacement in voxels of what they see, over the norm that they were trained with; what is
+    asked for are voxels of the stored image over the norm of the request. None where both are the same, and for models
+    that were trained, which learnt the norm of their training.
+    """
+    facts = pretrained_with(work.model_path)
+    if facts is None or facts.max_displacement is None:
+        return None
+    dataset, n_dims = work.dataset, work.dataset.n_dims
+    poolings = kept_poolings(asked.n_keep_axials)
+    learnt = asked.model_copy(update={"max_displacement": facts.max_displacement, "n_keep_axials": poolings})
+    per_stored = seen_per_stored(dataset.shape, input_size or dataset.shape)[::-1]
+    norms = zip(learnt.norm(n_dims), asked.norm(n_dims), per_stored, strict=True)
+    ratio = tuple(of_network / (of_request * seen) for of_network, of_request, seen in norms)
+    return None if all(math.isclose(r, 1) for r in ratio) else ratio
 
 
 def regions_around(blocks: Sequence[Block], least: Shape, shape: Shape, cancel: CancelToken | None = None) -> list[Box]:
@@ -240,14 +279,26 @@ class _Flow:
         n_dims = len(box.size)
         size = seen_size(work.dataset.shape, prediction.image.input_size, box)
         images = np.stack([rescale(image[box.slices], size) for image in self._images])
-        model = work.model_cache.get(work.model_path, FlowNet, n_dims, prediction.n_keep_axials)
+        model, ratio = self._loaded()
         seen = predict_flow(model, images, prediction, work.reporter, work.cancel)
         check_output(seen, work.model_path)
+        if ratio is not None:
+            seen *= np.array(ratio, np.float32).reshape(-1, *[1] * n_dims)
         flow = _stored(seen, box.size)
         norm = self.params.displacement.norm(n_dims)
         if keep:
             work.dataset.write_flow(self._t - 1, flow, box, _steps(norm))
         return FlowField(box, flow, norm)
+
+    def _loaded(self) -> tuple[Ensemble, tuple[float, ...] | None]:
+        """Return the model, and what its outputs are multiplied by; a training may replace both at any time."""
+        work, params = self.work, self.params
+        while True:
+            ratio = _output_ratio(work, params.displacement, params.prediction.image.input_size)
+            keep = params.prediction.n_keep_axials
+            model = work.model_cache.get(work.model_path, FlowNet, work.dataset.n_dims, keep)
+            if _output_ratio(work, params.displacement, params.prediction.image.input_size) == ratio:
+                return model, ratio
 
 
 def _steps(norm: Sequence[float]) -> list[float]:

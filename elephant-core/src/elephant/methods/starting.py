@@ -14,16 +14,18 @@ from elephant.errors import ModelFileError, NotFoundError
 from elephant.io.atomic import explained_storage
 from elephant.methods.work import START_REMEDY, ModelWork
 from elephant.models.ensemble import Ensemble, ModelCache, Network, load_ensemble
-from elephant.models.inspect import nearest_model, shown_name
+from elephant.models.inspect import NetworkKind, nearest_model, shown_name
 from elephant.models.lock import writing
-from elephant.models.pretrained import VERSATILE, ModelSource, Pretrained
+from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.provenance import ProvenanceEntry, read_provenance
 from elephant.models.provenance_text import summary
+from elephant.models.shipped import StartingWeights, shipped_weights
+from elephant.models.unet import FlowNet
 from elephant.progress import CancelToken
 
 logger = logging.getLogger(__name__)
 
-Untrained = tuple[ProvenanceEntry, Ensemble]
+Started = tuple[ProvenanceEntry, Ensemble]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class ModelStart:
     network, n_dims, n_keep_axials
         The architecture.
     file
-        Name of the pretrained file; None where there is no pretrained model of this kind.
+        Name of the published pretrained file; None where there is none of this kind.
     kind
         What such a model is called: ``flow model for 2D``.
     untrained
@@ -47,11 +49,15 @@ class ModelStart:
     n_keep_axials: int
     file: str | None
     kind: str
-    untrained: Callable[[str | None], Untrained]
+    untrained: Callable[[str | None], Started]
 
-    def load(self, path: Path) -> Ensemble:
+    def load(self, weights: StartingWeights) -> Started:
         """Load weights from a model file."""
-        return load_ensemble(path, self.network, self.n_dims, self.n_keep_axials)
+        return weights.entry, load_ensemble(weights.path, self.network, self.n_dims, self.n_keep_axials)
+
+    def shipped(self) -> StartingWeights | None:
+        """Return the shipped weights; None where there are none."""
+        return shipped_weights(NetworkKind("flow" if self.network is FlowNet else "detection", self.n_dims))
 
     @property
     def no_file(self) -> str:
@@ -94,18 +100,53 @@ def reset_model(
         The work was ended.
     """
     with writing(path, "a reset"):
-        if start.file is None and source.file is None and source.url in (None, VERSATILE):
-            entry, model = start.untrained(start.no_file)
-        elif source.is_empty:
-            entry, model = start.untrained(None)
-        else:
-            name = start.file or ""
-            entry = source.entry(name)
-            with source.weights(pretrained, name, cancel) as file:
-                model = start.load(file)
+        entry, model = _requested(start, source, pretrained, cancel)
         cancel.check()
         model.save(path, entry)
         model_cache.forget(path)
+        logger.info("The model %s was %s", path.name, summary(entry))
+
+
+def _requested(start: ModelStart, source: ModelSource, pretrained: Pretrained, cancel: CancelToken) -> Started:
+    if source.is_empty:
+        return start.untrained(None if start.file else _none_wanted(start))
+    if source.is_pretrained:
+        try:
+            return _from_pretrained(start, pretrained, NotFoundError)
+        except NotFoundError:
+            if start.file is not None:
+                raise
+            return start.untrained(start.no_file)
+    with source.weights(pretrained, cancel) as weights:
+        return start.load(weights)
+
+
+def _none_wanted(start: ModelStart) -> str:
+    return start.no_file if start.shipped() is None else "no pretrained weights were asked for"
+
+
+def _from_pretrained(
+    start: ModelStart, pretrained: Pretrained, *forgiven: type[NotFoundError | ModelFileError]
+) -> Started:
+    """Load the published weights: from the workspace, or from their address; or else the shipped ones.
+
+    Parameters
+    ----------
+    forgiven
+        Errors of the published weights after which the shipped ones are tried.
+    """
+    try:
+        if start.file is None:
+            raise NotFoundError(start.no_file)
+        source = ProvenanceEntry(what="pretrained", source=start.file)
+        return start.load(StartingWeights(pretrained.get(start.file), source))
+    except forgiven as error:
+        shipped = start.shipped()
+        if shipped is None:
+            raise
+        if isinstance(error, ModelFileError) or (pretrained.address and start.file):
+            logger.warning("%s. Using %s instead.", error, shipped.entry.source)
+        return start.load(shipped)
 
 
 @needs_memory("the start of the model", START_REMEDY)
@@ -117,15 +158,22 @@ def ensure_model(path: Path, start: ModelStart, pretrained: Pretrained) -> None:
     if path.is_file():
         return
     try:
-        if start.file is None:
-            raise NotFoundError(start.no_file)
-        model = start.load(pretrained.get(start.file))
-        entry = ProvenanceEntry(what="pretrained", source=start.file)
+        entry, model = _from_pretrained(start, pretrained, NotFoundError, ModelFileError)
     except (NotFoundError, ModelFileError) as error:
         entry, model = start.untrained(str(error))
     if not path.is_file():  # somebody else's, who was faster, stays
         model.save(path, entry)
         warn_of_start(path, entry, pretrained.folder.parent)
+
+
+def start_unnamed(path: Path, start: ModelStart) -> None:
+    """Start a model without a name of its own where its file is not there: from shipped weights, or else untrained."""
+    if path.is_file():
+        return
+    weights = start.shipped()
+    entry, model = start.untrained(None) if weights is None else start.load(weights)
+    model.save(path, entry)
+    logger.info("The new model was %s", summary(entry))
 
 
 def start_model(work: ModelWork, start: ModelStart, source: ModelSource | None = None, *, anew: bool = False) -> None:

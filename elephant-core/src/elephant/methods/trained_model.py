@@ -11,7 +11,7 @@ from elephant.dataset import Dataset
 from elephant.dataset.from_array import ArrayLike
 from elephant.dataset.opening import Edges, MovieLike, chosen_voxel_size, open_dataset
 from elephant.device import choose_device
-from elephant.errors import InvalidInputError, ModelFileError
+from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
 from elephant.keywords import check_names, leaves, params_of
 from elephant.methods.annotations import by_timepoint
 from elephant.methods.compatibility import as_trained
@@ -20,10 +20,11 @@ from elephant.methods.flow import FLOW
 from elephant.methods.work import ModelWork
 from elephant.models.checkpoint import load_state_dicts
 from elephant.models.ensemble import ModelCache
-from elephant.models.inspect import recognise
+from elephant.models.inspect import NetworkKind, recognise
 from elephant.models.lock import writing
-from elephant.models.provenance import ProvenanceEntry, TrainedWith
-from elephant.models.provenance_text import provenance_of
+from elephant.models.provenance import TrainedWith
+from elephant.models.provenance_text import provenance_of, summary
+from elephant.models.shipped import PACKAGE, is_shipped, origin_of, shipped_weights
 from elephant.models.versions import ModelFile
 from elephant.progress import ProgressReporter
 from elephant.types import DetectedSpot, EarlierSpot, Spot
@@ -82,7 +83,12 @@ class Model:
         self._cache = ModelCache(choose_device(device))
 
     def __repr__(self) -> str:
-        return f"<{self.kind} model for {self.n_dims}D, {self.path}>"
+        return f"<{self.kind} model for {self.n_dims}D, {self.path}, {summary(origin_of(self.path))}>"
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the file is one of the package elephant-models, which stays as it is: training makes a new one."""
+        return is_shipped(self.path)
 
     @property
     def trained_with(self) -> TrainedWith | None:
@@ -238,7 +244,7 @@ class Model:
         target = Path(path).absolute()
         if target.suffix != ".pth":
             raise InvalidInputError(f"expected a model's name that ends with .pth, got {target.name!r}")
-        entry = provenance_of(self.path).held() or ProvenanceEntry(what="import", source=self.path.name)
+        entry = origin_of(self.path)
         with writing(target, "a copy"):
             ModelFile(target).save(load_state_dicts(self.path), entry)
 
@@ -339,6 +345,37 @@ def load_model(path: Path | str, device: str = "auto") -> Model:
         The file is not there, is damaged, or holds something else.
     """
     return Model(path, device)
+
+
+def pretrained(kind: Literal["detection", "flow"] = "detection", n_dims: int = 3, device: str = "auto") -> Model:
+    """Load a network that was trained on simulated movies, to use before anything is annotated, or to train further.
+
+    Parameters
+    ----------
+    kind
+        ``detection``, which finds nuclei, or ``flow``, which finds where they were.
+    n_dims
+        3 for volumes, 2 for planes.
+    device
+        What computes: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for the best.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such kind.
+    elephant.errors.NotFoundError
+        The package elephant-models is not installed.
+    elephant.errors.ModelFileError
+        Its file is damaged.
+    """
+    if kind not in ("detection", "flow") or n_dims not in (2, 3):
+        raise InvalidInputError(f'expected "detection" or "flow", and 2 or 3 axes, got {kind!r} and {n_dims!r}')
+    weights = shipped_weights(NetworkKind(kind, n_dims))
+    if weights is None:
+        raise NotFoundError(
+            f"there is no pretrained {kind} network for {n_dims}D: install {PACKAGE}, which is beside elephant-core"
+        )
+    return Model(weights.path, device)
 
 
 def _axes(images: MovieLike, is_volume: bool) -> str | None:

@@ -187,6 +187,7 @@ class TrainingRun:
         warn_of_differences(work.model_path, used, f"this {what}")
         entry = ProvenanceEntry(what=what, dataset=work.dataset.name, annotated=method.annotated, trained_with=used)
         try:
+            method.adapt(model, work, self.params)
             yield EpochRecorder(work, model, control, entry, on_saved)
         finally:
             work.model_cache.forget(work.model_path)

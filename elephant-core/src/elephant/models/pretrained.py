@@ -15,6 +15,7 @@ from elephant.io.atomic import DOWNLOAD_SUFFIX, explained_storage, sync_files, s
 from elephant.io.download import DownloadRules, fetch
 from elephant.io.locks import IS_POSIX
 from elephant.models.provenance import ProvenanceEntry, without_secrets
+from elephant.models.shipped import PACKAGE, StartingWeights
 from elephant.progress import CancelToken
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ FLOW_FILES = MappingProxyType({3: "Fluo-N3DH-CE_flow.pth"})
 
 @dataclass(frozen=True, slots=True)
 class Pretrained:
-    """The pretrained models: files of a folder, or fetched from an address and kept there.
+    """The pretrained models: files of a folder, or fetched from an address and kept there, or else the shipped ones.
 
     Attributes
     ----------
@@ -58,7 +59,7 @@ class Pretrained:
         path = self.folder / name
         if path.is_file():
             return path
-        place = f"put the file into the workspace as models/{self.folder.name}/{name}"
+        place = f"put the file into the workspace as models/{self.folder.name}/{name}, install {PACKAGE}"
         if not self.address:
             raise NotFoundError(f"the pretrained model {name} is missing: {place}, or start the model without it")
         try:
@@ -95,41 +96,34 @@ class ModelSource:
         """Whether neither a file nor an address is given."""
         return self.url is None and self.file is None
 
-    def entry(self, name: str) -> ProvenanceEntry:
-        """Return the provenance of a model started from here; `name` is that of the pretrained file."""
-        if self.file is not None:
-            return ProvenanceEntry(what="upload")
-        if self.url == VERSATILE:
-            return ProvenanceEntry(what="pretrained", source=name)
-        return ProvenanceEntry(what="address", source=without_secrets(str(self.url)))
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the pretrained model is asked for."""
+        return self.url == VERSATILE and self.file is None
 
     @contextmanager
-    def weights(self, pretrained: Pretrained, name: str, cancel: CancelToken | None = None) -> Iterator[Path]:
-        """Yield the requested model file; one fetched from an address exists only inside the block.
+    def weights(self, pretrained: Pretrained, cancel: CancelToken | None = None) -> Iterator[StartingWeights]:
+        """Yield the uploaded file, or that of the address, which exists only inside the block.
 
         Parameters
         ----------
         pretrained
-            The pretrained models.
-        name
-            Name of the pretrained file for this kind of model.
+            The folder to fetch into, and what may be fetched.
         cancel
-            Asked while a file is fetched from an address.
+            Asked while a file is fetched.
 
         Raises
         ------
         NotFoundError
-            The pretrained model, or the address, is not available.
+            The address is not available.
         InvalidInputError
             The address is not allowed, or its file is too large.
         """
         if self.file is not None:
-            yield self.file
-        elif self.url == VERSATILE:
-            yield pretrained.get(name)
+            yield StartingWeights(self.file, ProvenanceEntry(what="upload"))
         else:
             with fetched(str(self.url), pretrained.folder, pretrained.rules, cancel=cancel) as file:
-                yield file
+                yield StartingWeights(file, ProvenanceEntry(what="address", source=without_secrets(str(self.url))))
 
 
 @contextmanager

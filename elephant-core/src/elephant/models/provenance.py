@@ -135,6 +135,27 @@ Moment = Annotated[float, Field(ge=0, lt=1e11)]
 Text = Annotated[str, BeforeValidator(_readable)]
 
 
+class PretrainedWith(BaseModel):
+    """What the weights of a pretrained network mean, which sees voxels and knows no physical size.
+
+    Attributes
+    ----------
+    radii
+        Smallest and largest radius of the nuclei that it was trained on, voxels of Y and X of what it sees.
+    c_ratio
+        Of detection: semi-axes of a nucleus' centre divided by those of the nucleus.
+    max_displacement
+        Of flow: the displacement, in voxels of Y and X of what it sees, for which the output is 1; along Z divided by
+        2^n_keep_axials.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    radii: tuple[_Edge, _Edge]
+    c_ratio: _Edge | None = None
+    max_displacement: _Edge | None = None
+
+
 class ProvenanceEntry(BaseModel):
     """A piece of work that changed a model.
 
@@ -168,6 +189,8 @@ class ProvenanceEntry(BaseModel):
         The version that was restored.
     trained_with
         The settings that a prediction should use, too.
+    pretrained_with
+        What the weights mean that it was started from, where they are those of the package elephant-models.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -191,6 +214,7 @@ class ProvenanceEntry(BaseModel):
     within_epochs: int = 0
     restored: int | None = None
     trained_with: TrainedWith | None = None
+    pretrained_with: PretrainedWith | None = None
 
 
 def read_provenance(path: Path) -> list[ProvenanceEntry]:
