@@ -144,8 +144,10 @@ class ModelSettings(SettingsGroup):
         "until then makes the next prediction or training faster. 0 keeps none.",
     )
     pretrained_url: str = Field(
-        "https://github.com/elephant-track/elephant-server/releases/download/data/",
-        description="Base address of pretrained models that are not in `models/pretrained`; empty for none.",
+        "",
+        description="Base address of pretrained models that are not in `models/pretrained`, asked before the shipped "
+        "networks are taken; empty for none. Those of the original server are at "
+        "`https://github.com/elephant-track/elephant-server/releases/download/data/`.",
     )
     pretrained_checksums: str = Field(
         "",
