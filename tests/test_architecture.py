@@ -26,10 +26,11 @@ CORE_ORDER: list[set[str]] = [
     {"labels", "tracking"},
     {"export"},
     {"annotations", "evaluation"},
-    {"crops", "spots"},
+    {"crops", "spots", "quality"},
     {"models"},
     {"training", "prediction"},
     {"methods"},
+    {"review"},
     {"pipeline"},
     {"cli"},
 ]

@@ -191,6 +191,11 @@ class DetectionParams(Params):
     prediction: PredictionParams
     spots: SpotParams
     output_prediction: bool = Field(False, description="store the probabilities in the dataset")
+    raw_quality: bool = Field(
+        False,
+        description="give each spot its mean centre probability as quality, in place of the calibrated probability "
+        "that it is a nucleus",
+    )
 
 
 Positive = Annotated[int, Field(ge=1)]

@@ -177,7 +177,8 @@ class DetectedSpot:
     covariance
         (3, 3), physical, Z, Y, X; its one-sigma surface is the nucleus'; ZZ is 1 in 2D.
     quality
-        Mean centre probability, or how sure a detector of another kind is, 0 to 1.
+        How probable it is that it is a nucleus, 0 to 1: of a prediction the calibrated probability, or as extracted
+        the mean centre probability; of a detector of another kind how sure that is.
     """
 
     pos: FloatArray

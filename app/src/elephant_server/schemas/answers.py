@@ -24,7 +24,10 @@ class FoundSpot(BaseModel):
     covariance: list[float] = Field(
         min_length=9, max_length=9, description="3 x 3 covariance, row-major over X, Y, Z, physical"
     )
-    quality: float = Field(description="mean centre probability, 0 to 1")
+    quality: float = Field(
+        description="calibrated probability that it is a nucleus, 0 to 1; with `raw_quality` its mean centre "
+        "probability"
+    )
 
     def detected(self) -> core.DetectedSpot:
         """Return it as the core knows it, Z, Y, X."""

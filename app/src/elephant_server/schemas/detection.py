@@ -50,6 +50,7 @@ class SegPredictBody(PredictionBody):
     use_median: bool = parameter(ImageParams, "use_median")
     is_pad: bool = parameter(PredictionParams, "is_pad")
     use_2d: bool = parameter(PredictionParams, "use_2d")
+    raw_quality: bool = parameter(DetectionParams, "raw_quality")
     method: str | None = Field(
         None,
         min_length=1,
@@ -79,6 +80,7 @@ class SegPredictBody(PredictionBody):
                 r_max=self.r_max,
             ),
             output_prediction=self.output_prediction,
+            raw_quality=self.raw_quality,
         )
 
     def answer(self, found: Sequence[DetectedSpot]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class SpotRecord:
     covariance: Covariance = Field(description="3 x 3, row-major over X, Y, Z, physical; the surface is at one sigma")
     id: int | None = Field(default=None, description="its id, to which `parent` refers")
     tag: Tag | None = Field(default=None, description="a person's verdict on it")
-    quality: float | None = Field(default=None, description="mean centre probability, 0 to 1")
+    quality: float | None = Field(default=None, description="probability that it is a nucleus, 0 to 1")
     displacement: Vector | None = Field(default=None, description="of a link: where it was before, minus `pos`")
     earlier: Vector | None = Field(default=None, description="its position at the previous timepoint, X, Y, Z")
     sqdisp: float | None = Field(default=None, description="squared distance to that position")

@@ -197,6 +197,7 @@ command = Command(
         *options_of(PredictionParams, section=options.IMAGE_SECTION, leave_out=_LEFT_OUT),
         keep_axials(),
         option_of(DetectionParams, "output_prediction", section=options.IMAGE_SECTION),
+        option_of(DetectionParams, "raw_quality", section="Spots"),
         options.workspace(),
         options.device(),
     ],

@@ -193,7 +193,7 @@ class _Meaning:
 _MEANINGS = {
     RADIUS: _Meaning("radius of the sphere of the same volume", is_length=True),
     ELLIPSOID: _Meaning("covariance; the surface of the nucleus is its one-sigma level set"),
-    "quality": _Meaning("mean centre probability, or how sure the detection is"),
+    "quality": _Meaning("probability that it is a nucleus, or how sure the detection is"),
     "tag": _Meaning("verdict of a person: tp, fp, tn, fn, tb, fb, unlabeled"),
     "tracklet_id": _Meaning("path without a division"),
     "lineage_id": _Meaning("tree of all descendants of a nucleus"),

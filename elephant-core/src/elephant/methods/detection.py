@@ -41,9 +41,11 @@ from elephant.models.shipped import pretrained_with
 from elephant.models.unet import DetectionNet
 from elephant.prediction import predict_probabilities
 from elephant.progress import CancelToken, cancelled_by
+from elephant.quality import Scene, calibrated
+from elephant.quality.calibration import read_correction
 from elephant.spots import find_spots
 from elephant.training.networks import CropTrainer, train_on_intensities
-from elephant.types import N_CLASSES, Box, DetectedSpot, FloatArray, Shape, Spot, Tag
+from elephant.types import N_CLASSES, Box, DetectedSpot, FloatArray, Label, Shape, Spot, Tag
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +165,7 @@ class DetectionMethod(
         with work.dataset.in_use():
             params = _compared(work, params)
             seen = _seen(work, t, params)
-            return _found(work, t, params, _probabilities(work, seen, params), _warn_of_none(params))
+            return _found(work, t, params, Seen(seen, _probabilities(work, seen, params)), _warn_of_none(params))
 
 
 DETECTION = DetectionMethod()
@@ -265,11 +267,28 @@ def detect_all(
             except BaseException:
                 yield from _results(extracting)  # what is done is given, also where this one fails
                 raise
-            found = others.submit(_found, work, t, params, probabilities, on_none or _warn_of_none(params))
+            found = others.submit(_found, work, t, params, Seen(seen, probabilities), on_none or _warn_of_none(params))
             extracting.append((t, found))
             if len(extracting) > n_extracted:
                 yield from _results(extracting, 1)
         yield from _results(extracting)
+
+
+def look_at(work: ModelWork, t: int, params: DetectionParams) -> tuple[Scene, list[DetectedSpot]]:
+    """Find the nuclei of a timepoint, and return what the network saw and said, too, with the border probability.
+
+    The quality of the nuclei is their mean centre probability.
+
+    Raises
+    ------
+    InvalidInputError, elephant.errors.ModelFileError, elephant.errors.Cancelled
+        As for :meth:`DetectionMethod.predict`.
+    """
+    with work.dataset.in_use():
+        image = _seen(work, t, params)
+        seen = Seen(image, _probabilities(work, image, params, Label.BORDER.channel))
+        raw = params.model_copy(update={"raw_quality": True})
+        return seen.scene(params, work.dataset.shape), _found(work, t, raw, seen, lambda *_: None)
 
 
 def _results(futures: deque[tuple[int, "Future[T]"]], n: int | None = None) -> Iterator[tuple[int, T]]:
@@ -324,33 +343,54 @@ def _seen(work: ModelWork, t: int, params: DetectionParams) -> _Image:
 
 
 @_needs_memory
-def _probabilities(work: ModelWork, seen: _Image, params: DetectionParams) -> _Image:
-    """Return the probabilities of the centre, (1, (Z), Y, X), or where all are kept of each class, the centre last."""
+def _probabilities(work: ModelWork, seen: _Image, params: DetectionParams, first: int = CENTRE_CHANNEL) -> _Image:
+    """Return the probabilities from a class on, (n, (Z), Y, X), the centre last; of all classes where they are kept."""
     prediction = params.prediction
     n_dims = 2 if prediction.use_2d else work.dataset.n_dims
     model = work.model_cache.get(work.model_path, DetectionNet, n_dims, prediction.n_keep_axials)
-    classes = slice(None) if params.output_prediction else slice(CENTRE_CHANNEL, None)
+    classes = slice(None) if params.output_prediction else slice(first, None)
     probabilities = predict_probabilities(model, seen, prediction, work.reporter, work.cancel, classes)
     check_output(probabilities, work.model_path)
     return probabilities
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A timepoint as the network saw it, (Z), Y, X, and its probabilities, as of :func:`_probabilities`."""
+
+    image: _Image
+    probabilities: _Image
+
+    def scene(self, params: DetectionParams, shape: Shape) -> Scene:
+        """Return it with its place in the stored image, which has a shape, (Z), Y, X."""
+        box, ratio = self.place(params, shape)
+        stored = np.array(params.spots.voxel_size.last(len(shape)))
+        zoom = np.array(ratio)
+        origin = (np.array(box.origin) + (zoom - 1) / 2) * stored
+        border = self.probabilities[-2] if len(self.probabilities) > 1 else None
+        return Scene(self.image, self.probabilities[-1], stored * zoom, origin, border)
+
+    def place(self, params: DetectionParams, shape: Shape) -> tuple[Box, tuple[float, ...]]:
+        """Return the box in the stored image, and its size divided by that of what the network saw, per axis."""
+        box = chosen_box(params.prediction.crop_box, shape)
+        return box, tuple(b / s for b, s in zip(box.size, self.image.shape, strict=True))
+
+
 @_needs_memory
-def _found(
-    work: ModelWork, t: int, params: DetectionParams, probabilities: _Image, on_none: OnNone
-) -> list[DetectedSpot]:
+def _found(work: ModelWork, t: int, params: DetectionParams, seen: Seen, on_none: OnNone) -> list[DetectedSpot]:
     """Return the nuclei, and keep the probabilities where that is wanted."""
     dataset = work.dataset
-    box = chosen_box(params.prediction.crop_box, dataset.shape)
+    box, ratio = seen.place(params, dataset.shape)
     if params.output_prediction:
-        _keep(dataset, t, box, probabilities)
-    ratio = tuple(b / s for b, s in zip(box.size, probabilities.shape[1:], strict=True))
+        _keep(dataset, t, box, seen.probabilities)
     stretch = params.prediction.use_2d and dataset.is_3d
-    centre = probabilities[-1]
+    centre = seen.probabilities[-1]
     spots = find_spots(centre, params.spots, box.origin, ratio, stretch)
     if not spots:
         on_none(t, float(centre.max()))
-    return spots
+    if params.raw_quality:
+        return spots
+    return calibrated(seen.scene(params, dataset.shape), spots, read_correction(work.model_path))
 
 
 def why_none(highest: float, params: DetectionParams) -> str:
