@@ -1,6 +1,7 @@
 """A dataset to read from and write to."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +15,12 @@ from elephant.dataset.arrays import TimeSeries
 from elephant.dataset.check import READY, check_arrays
 from elephant.dataset.in_place import MovieImages, find_images, open_images
 from elephant.dataset.layout import labels_as_rgb, steady
+from elephant.dataset.record.log import AnnotationLog, Event, LabelsOf, Taught
+from elephant.dataset.record.packing import Method
 from elephant.dataset.source import DatasetSource
 from elephant.dataset.transaction import Journal, labels_journal, outputs_journal, reading
 from elephant.errors import DatasetError, InvalidInputError, NotFoundError
-from elephant.io.atomic import explained_storage
+from elephant.io.atomic import explained_storage, sync_files
 from elephant.io.paths import resolve_inside
 from elephant.types import Box, Label, Shape
 
@@ -212,18 +215,25 @@ class Dataset:
         """Return the labels of a timepoint, or of a box of it, ((Z), Y, X), 0 to 6."""
         return _read_settled(self._labels, self._labels_journal, t, box)
 
-    def write_labels(self, t: int, labels: NDArray[np.uint8]) -> None:
-        """Replace the labels of a timepoint, ((Z), Y, X), 0 to 6, and their colours."""
+    def write_labels(self, t: int, labels: NDArray[np.uint8], source: LabelsOf | None = None) -> None:
+        """Replace the labels of a timepoint, ((Z), Y, X), 0 to 6, and their colours.
+
+        Parameters
+        ----------
+        source
+            The annotations that they come from, for the record; without them, labels cannot be repeated from it.
+        """
         if labels.dtype != np.uint8 or labels.max(initial=0) > max(Label):
             raise InvalidInputError(
                 f"expected labels of type uint8 from 0 to {max(Label)}, got {labels.dtype} up to "
                 f"{labels.max(initial=0)}: give labels as they are stored"
             )
-        self._write(self._labels_journal, t, {self._labels: labels, self._labels_rgb: labels_as_rgb(labels)})
+        arrays = {self._labels: labels, self._labels_rgb: labels_as_rgb(labels)}
+        self._write(self._labels_journal, t, arrays, news=_labels_news("detection", t, labels, source))
 
     def clear_labels(self) -> None:
         """Set the labels of all timepoints to 0."""
-        self._clear(self._labels, self._labels_rgb)
+        self._clear("detection", self._labels, self._labels_rgb)
 
     def labelled_timepoints(self) -> list[int]:
         """Return the timepoints that have labels, in order."""
@@ -233,13 +243,14 @@ class Dataset:
         """Return the flow labels of the earlier timepoint `t`, (n + 1, (Z), Y, X): X, Y(, Z), weight."""
         return _read_settled(self._flow_labels, self._labels_journal, t, box)
 
-    def write_flow_labels(self, t: int, labels: NDArray[np.float32]) -> None:
-        """Replace the flow labels of the earlier timepoint `t`, (n + 1, (Z), Y, X)."""
-        self._write(self._labels_journal, t, {self._flow_labels: labels})
+    def write_flow_labels(self, t: int, labels: NDArray[np.float32], source: LabelsOf | None = None) -> None:
+        """Replace the flow labels of the earlier timepoint `t`, (n + 1, (Z), Y, X); `source` as for labels."""
+        news = _labels_news("flow", t, labels, source)
+        self._write(self._labels_journal, t, {self._flow_labels: labels}, news=news)
 
     def clear_flow_labels(self) -> None:
         """Set the flow labels of all timepoints to 0."""
-        self._clear(self._flow_labels)
+        self._clear("flow", self._flow_labels)
 
     def flow_labelled_timepoints(self) -> list[int]:
         """Return the earlier timepoints that have flow labels, in order."""
@@ -251,19 +262,60 @@ class Dataset:
         with self._labels_journal.lock():
             yield
 
+    @property
+    def record(self) -> AnnotationLog:
+        """The record of what it was taught, to append to with its lock held."""
+        return AnnotationLog(self._folder, self._labelled)
+
+    def record_event(self, event: Event) -> int:
+        """Append something to the record; return the number of its entry.
+
+        Raises
+        ------
+        elephant.errors.StorageError
+            It cannot be written.
+        DatasetError
+            The file in its place is no record of annotations.
+        """
+        record = self.record
+        with explained_storage("the record of annotations", self._folder, 0), self.labels_lock():
+            number = record.append(event)
+            sync_files([record.path])
+        return number
+
+    def _labelled(self) -> dict[str, list[int]]:
+        return {"detection": self.labelled_timepoints(), "flow": self.flow_labelled_timepoints()}
+
+    def _recorder(self, news: Taught | Event) -> Callable[[Path], Path]:
+        """Return what a transaction of labels appends to the record."""
+        record = self.record
+
+        def append(undo_in: Path) -> Path:
+            record.append(news, undo_in)
+            return record.path
+
+        return append
+
     def _write(
-        self, journal: Journal, t: int, values: Mapping[TimeSeries, NDArray[Any]], box: Box | None = None
+        self,
+        journal: Journal,
+        t: int,
+        values: Mapping[TimeSeries, NDArray[Any]],
+        box: Box | None = None,
+        news: Taught | Event | None = None,
     ) -> None:
         """Replace a timepoint, or a box of it, in all of some arrays or in none."""
         what = f"timepoint {t} of {' and '.join(series.name for series in values)}"
         needed = sum(array.nbytes for array in values.values())
         with explained_storage(what, self._folder, needed), journal.transaction() as changes:
+            changes.record = None if news is None else self._recorder(news)
             for series, array in values.items():
                 series.stage(changes, t, array, box)
 
-    def _clear(self, *arrays: TimeSeries) -> None:
+    def _clear(self, method: str, *arrays: TimeSeries) -> None:
         what = f"cleared {' and '.join(series.name for series in arrays)}"
         with explained_storage(what, self._folder, 0), self._labels_journal.transaction() as changes:
+            changes.record = self._recorder(Event("cleared", {"method": method}))
             for series in arrays:
                 series.stage_clear(changes)
 
@@ -304,6 +356,15 @@ class Dataset:
 
     def _series(self, name: str) -> TimeSeries:
         return TimeSeries(self._folder / name, self._specs[name])
+
+
+def _labels_news(method: Method, t: int, labels: NDArray[Any], source: LabelsOf | None) -> Taught | Event:
+    """Return what the record says of labels that are written."""
+    checksum = zlib.crc32(np.ascontiguousarray(labels).data)
+    if source is None:
+        return Event("written", {"method": method, "t": t, "checksum": checksum})
+    shape = labels.shape if method == "detection" else labels.shape[1:]
+    return Taught(method, t, source.annotations, source.params, shape, checksum)
 
 
 def check_is_there(folder: Path) -> None:

@@ -4,7 +4,7 @@ New files are written into a hidden folder beside the dataset's. Then a marker i
 which files are moved into place and which are removed, or, for whole arrays, that the old ones are moved aside and the
 new ones into place. Then that is done, one rename at a time, and the marker is removed. The next process that finds the
 hidden folder without an owner (a lock tells) looks for the marker. With it, the moves are carried on to their end.
-Without it, the new files are incomplete and are thrown away.
+Without it, the new files are incomplete and are thrown away, and so is what the record says of them.
 
 A shared lock on ``.in-use.lock`` keeps arrays from being replaced while they are read. The file is never removed, since
 processes that share it would then lock different files. Windows has no such locks, but does not allow open files to be
@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,6 +26,7 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
+from elephant.dataset.record.log import AnnotationLog, Event, forget_undo, undo
 from elephant.errors import DatasetError, InUseError
 from elephant.io.atomic import replacing, sync_files, sync_folder, sync_tree
 from elephant.io.locks import IS_POSIX, give_back, take
@@ -37,7 +38,7 @@ _CHUNK = re.compile(r"\w+\.zarr/(c[./])?\d+([./]\d+)*")
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Changes:
     """What a transaction will do.
 
@@ -48,10 +49,14 @@ class Changes:
     names
         The files, relative to the dataset's folder, that are replaced by the file of the same name in `folder`, or
         removed if there is none.
+    record
+        Appends what is done to the dataset's record: is given the folder in which it says how to undo that, and returns
+        the file to sync.
     """
 
     folder: Path
     names: list[str] = field(default_factory=list)
+    record: Callable[[Path], Path] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +144,11 @@ class Journal:
     def _commit(self, changes: Changes) -> None:
         moved = [name for name in changes.names if (changes.folder / name).exists()]
         removed = [name for name in changes.names if name not in set(moved) and (self._folder / name).exists()]
+        recorded = [] if changes.record is None else [changes.record(self._work)]
         if self._is_durable:
             # For the names, syncing the marker's folder is enough: file systems keep changes of names in their order,
             # so the marker is never there without the files that were put beside it before.
-            sync_files([changes.folder / name for name in moved])
+            sync_files([*(changes.folder / name for name in moved), *recorded])
         with replacing(self._work / _MARKER) as marker:
             marker.write(json.dumps({"moved": moved, "removed": removed}).encode())
 
@@ -152,8 +158,11 @@ class Journal:
             return
         marker = self._work / _MARKER
         plan = _Plan.read(marker)
-        if plan is not None:
+        if plan is None:
+            undo(self._folder, self._work)
+        else:
             self._follow(plan)
+            forget_undo(self._work)  # before the marker, without which it would be undone
             marker.unlink()
         shutil.rmtree(self._work, ignore_errors=True)
 
@@ -261,8 +270,21 @@ def _finish_or_discard(folder: Path) -> None:
         # Pending writes were meant for the old arrays, and must not reach the new ones.
         with labels_journal(folder).lock(), outputs_journal(folder).lock():
             _swap(folder, work / marker.read_text(encoding="ascii"))
+            _record_swap(folder)
         marker.unlink()
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _record_swap(folder: Path) -> None:
+    """Say in the record of a dataset, where it has one, that its labels are gone; twice does no harm."""
+    log = AnnotationLog(folder)
+    if not log.path.exists():
+        return
+    try:
+        log.append(Event("cleared"))
+        sync_files([log.path])
+    except (OSError, DatasetError) as error:
+        logger.warning("That the labels of %s are gone cannot be recorded: %s", folder, error)
 
 
 def _swap(folder: Path, staged: Path) -> None:

@@ -17,6 +17,7 @@ from typing_extensions import override
 from elephant.config import DetectionParams, DetectionTrainingParams, LabelParams, StartParams
 from elephant.crops.sample import LabelledVolume, TimepointCache, anchors_of
 from elephant.dataset import Dataset
+from elephant.dataset.record import LabelsOf
 from elephant.device import needs_memory
 from elephant.hardware import n_cores
 from elephant.images import normalise, prepare, rescale, rescale_labels
@@ -98,7 +99,7 @@ class DetectionMethod(
         image = dataset.read_image(t) if params.auto_bg_thresh > 0 else None
         labels = detection_labels(dataset.shape, annotations, params, image, cancel)
         cancel.check()
-        dataset.write_labels(t, labels)
+        dataset.write_labels(t, labels, LabelsOf(annotations, params.model_dump(mode="json")))
 
     @override
     def clear_labels(self, dataset: Dataset) -> None:

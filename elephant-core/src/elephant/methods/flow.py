@@ -14,6 +14,7 @@ from elephant.config import DisplacementParams, FlowParams, FlowTrainingParams, 
 from elephant.crops import LabelledPair
 from elephant.crops.sample import anchors_of
 from elephant.dataset import Dataset
+from elephant.dataset.record import LabelsOf
 from elephant.device import needs_memory
 from elephant.errors import InvalidInputError
 from elephant.geometry import Block, Ellipsoid, blocks_of, rasterise
@@ -100,7 +101,7 @@ class FlowMethod(Method[Link, DisplacementParams, FlowTrainingParams, LabelledPa
     ) -> None:
         labels = flow_labels(dataset.shape, annotations, params, cancel)
         cancel.check()
-        dataset.write_flow_labels(t, labels)
+        dataset.write_flow_labels(t, labels, LabelsOf(annotations, params.model_dump(mode="json")))
 
     @override
     def clear_labels(self, dataset: Dataset) -> None:
