@@ -25,6 +25,7 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
         "check": "Check that a dataset is complete, and show what is in it.",
         "train": "Train a detection model on spots, or a flow model on links.",
         "predict": "Find the nuclei of a dataset.",
+        "review": "List where errors are expected, worst first: spots that may be wrong, nuclei that may be missing.",
         "link": "Find where nuclei were at the previous timepoint, and join them to tracks.",
         "export": "Write tracked nuclei for other programs.",
         "evaluate": "Compare found nuclei and tracks with true ones.",

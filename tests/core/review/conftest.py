@@ -1,0 +1,3 @@
+from core.cli.conftest import shell
+
+__all__ = ["shell"]
