@@ -84,6 +84,11 @@ class ImageParams(Params):
     input_size: Size | None = Field(
         None, description="voxels, (Z), Y, X, size to which the whole image is rescaled; none: as stored"
     )
+    auto_scale: bool = Field(
+        True,
+        description="see the image at the scale that was chosen for the model and this dataset, unless `input_size` "
+        "asks for another; only detection models that start from the shipped weights have one",
+    )
 
 
 class LabelParams(Params):

@@ -39,6 +39,7 @@ class WorkerContext:
     messages: Messages
     feed_publisher: JobFeed
     movie_folders: tuple[Path, ...] = ()
+    auto_scale: bool = True
 
 
 def make_context(settings: Settings, job_store: JobStore, messages: Messages, feed_publisher: JobFeed) -> WorkerContext:
@@ -65,6 +66,7 @@ def make_context(settings: Settings, job_store: JobStore, messages: Messages, fe
         messages=messages,
         feed_publisher=feed_publisher,
         movie_folders=settings.movie_folders,
+        auto_scale=settings.auto_scale,
     )
 
 

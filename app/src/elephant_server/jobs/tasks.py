@@ -105,7 +105,7 @@ def train(
         # Only now, when nothing can be refused any more, is it the last training that there was.
         control.write_settings(LiveSettings(params.loop.lr, params.loop.n_crops))
         progress = DashboardProgress(context.feed_publisher, control.job_id, reporter)
-        training = replace(training, work=replace(work, reporter=progress))
+        training = replace(training, work=replace(work, reporter=progress)).at_scale()
         if body.is_live:
             updates = LiveUpdates(context.job_store, control, control.job_id, body.dataset_name)
             training.run_live(updates, control, context.messages.model_updated)
@@ -215,6 +215,7 @@ def _work(context: WorkerContext, body: ModelBody, control: JobControl) -> Model
         DashboardProgress(context.feed_publisher, control.job_id, TileReporter()),
         control,
         cache_bytes(body.cache_maxbytes),
+        context.auto_scale,
     )
 
 

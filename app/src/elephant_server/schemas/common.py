@@ -191,6 +191,16 @@ class RunningBody(ModelBody):
         return ImageParams(use_median=use_median, input_size=size)
 
 
+class ScaledBody(RunningBody):
+    """What predictions and trainings have of models that see a dataset at a scale of their own."""
+
+    auto_scale: bool = parameter(ImageParams, "auto_scale")
+
+    def image(self, *, use_median: bool = False) -> ImageParams:
+        """Return what happens to a timepoint before the network sees it."""
+        return super().image(use_median=use_median).model_copy(update={"auto_scale": self.auto_scale})
+
+
 class PredictionBody(RunningBody):
     """What predictions have."""
 

@@ -18,7 +18,15 @@ from elephant.config import (
 from elephant.progress import CancelToken
 from elephant.types import DetectedSpot, Spot, VoxelSize
 from elephant_server.schemas.answers import found_spots
-from elephant_server.schemas.common import ModelBody, PredictionBody, SpotsBody, TrainingBody, TurnBody, UpdateBody
+from elephant_server.schemas.common import (
+    ModelBody,
+    PredictionBody,
+    ScaledBody,
+    SpotsBody,
+    TrainingBody,
+    TurnBody,
+    UpdateBody,
+)
 from elephant_server.schemas.fields import (
     FARTHEST,
     LARGEST_CROPS,
@@ -40,7 +48,7 @@ from elephant_server.schemas.fields import (
 START_CROP = (96, 96, 16)
 
 
-class SegPredictBody(PredictionBody):
+class SegPredictBody(ScaledBody, PredictionBody):
     """``seg/predict``: find the nuclei of a timepoint."""
 
     c_ratio: Finite = parameter(SpotParams, "c_ratio", ge=LEAST_RATIO)
@@ -134,7 +142,7 @@ class SegUpdateBody(LabelsBody, UpdateBody):
         return super().about() | {"is_livemode": self.is_for_live_session}
 
 
-class SegTrainBody(TrainingBody, LabelsBody):
+class SegTrainBody(ScaledBody, TrainingBody, LabelsBody):
     """``seg/train``: write the labels of the spots, then train on their timepoints."""
 
     is_livemode: bool = Field(
@@ -183,6 +191,7 @@ class SegResetBody(ModelBody, TurnBody):
         None, description='"Versatile" (pretrained), an address of a .pth, or null: from the dataset\'s intensities'
     )
     seed: int | None = parameter(StartParams, "seed", le=LARGEST_LONG)
+    auto_scale: bool = parameter(ImageParams, "auto_scale")
 
     @model_validator(mode="after")
     def _check_crops(self) -> Self:
@@ -201,5 +210,6 @@ class SegResetBody(ModelBody, TurnBody):
             n_keep_axials=self.keep_axials(),
             crop_size=self.sizes("crop_size", self.crop_size),
             n_crops=self.n_crops,
+            image=ImageParams(auto_scale=self.auto_scale),
             seed=self.seed,
         )

@@ -154,6 +154,11 @@ class ModelSettings(SettingsGroup):
         description="SHA-256 of fetched pretrained models, as `name=checksum`, separated by commas.",
     )
 
+    auto_scale: bool = Field(
+        True,
+        description="Whether a detection model that starts from the shipped weights sees the images of a dataset at "
+        "the scale that suits these weights, where a request asks for no other size. Off: as they are stored.",
+    )
     allow_private_addresses: bool = Field(
         False,
         description="Whether a model may be fetched from, or a movie read at, an address of this machine or its "

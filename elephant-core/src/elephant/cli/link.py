@@ -44,7 +44,7 @@ Examples:
   elephant link movie --spots a.json --spots b.json --join 5 -o tracked.json
 """
 
-_LEFT_OUT = ("voxel_size", "n_keep_axials", "is_pad", "use_2d", "use_median")
+_LEFT_OUT = ("voxel_size", "n_keep_axials", "is_pad", "use_2d", "use_median", "auto_scale")
 
 _of_flow = [
     *options_of(

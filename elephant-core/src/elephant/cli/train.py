@@ -67,7 +67,7 @@ def _options(params: list[click.Parameter]) -> set[str]:
 
 
 _of_detection = options_of(DetectionTrainingParams, section="Training", leave_out=_LEFT_OUT, defaults=_DEFAULTS)
-_of_flow = options_of(FlowTrainingParams, section="Training", leave_out=_LEFT_OUT, defaults=_DEFAULTS)
+_of_flow = options_of(FlowTrainingParams, section="Training", leave_out=(*_LEFT_OUT, "auto_scale"), defaults=_DEFAULTS)
 _shared = _options(_of_detection) & _options(_of_flow)
 _detection_only, _flow_only = _options(_of_detection) - _shared, _options(_of_flow) - _shared
 

@@ -229,6 +229,14 @@ class Method(ABC, Generic[A, L, P, S, Q, F]):
     def trainer(self, model: Ensemble, samples: Callable[[int], S], params: P, dataset: Dataset) -> Trainer:
         """Return what trains a model on crops of samples."""
 
+    def training_at_scale(self, params: P, work: ModelWork, annotations: Sequence[A]) -> P:
+        """Return parameters of a training at the scale at which its model sees the dataset; here as they are.
+
+        The scale of a model that was not trained yet is chosen by the annotations.
+        """
+        del work, annotations
+        return params
+
     @abstractmethod
     def n_keep_axials(self, params: P) -> int:
         """Return how many of the network's poolings leave Z alone."""

@@ -24,6 +24,7 @@ from elephant.images import normalise, prepare, rescale, rescale_labels
 from elephant.labels import detection_labels
 from elephant.methods.base import Method
 from elephant.methods.compatibility import of_detection, warn_of_differences
+from elephant.methods.scale import prediction_at_scale, training_at_scale
 from elephant.methods.starting import ModelStart, Started
 from elephant.methods.work import (
     PREDICTION_REMEDY,
@@ -147,6 +148,13 @@ class DetectionMethod(
         return CropTrainer(model, samples, params, loss)
 
     @override
+    def training_at_scale(
+        self, params: DetectionTrainingParams, work: ModelWork, annotations: Sequence[Spot]
+    ) -> DetectionTrainingParams:
+        """Return the parameters with which a training sees the dataset as its model does."""
+        return training_at_scale(params, work, [spot for spot in annotations if spot.tag in _NUCLEI])
+
+    @override
     def n_keep_axials(self, params: DetectionTrainingParams) -> int:
         return params.n_keep_axials
 
@@ -164,12 +172,13 @@ class DetectionMethod(
     ) -> list[DetectedSpot]:
         """Find the nuclei of a timepoint."""
         with work.dataset.in_use():
-            params = _compared(work, params)
+            params = _compared(work, prediction_at_scale(params, work))
             seen = _seen(work, t, params)
             return _found(work, t, params, Seen(seen, _probabilities(work, seen, params)), _warn_of_none(params))
 
 
 DETECTION = DetectionMethod()
+_NUCLEI = (Tag.TP, Tag.FN)
 
 
 def _start_params(params: DetectionTrainingParams | DetectionParams | StartParams, n_dims: int) -> StartParams:
@@ -249,7 +258,7 @@ def detect_all(
     """
     n_read, n_extracted = _beside(work.model_cache.device)
     with work.dataset.in_use(), ThreadPoolExecutor(n_read + n_extracted, thread_name_prefix="detection") as others:
-        params = _compared(work, params)
+        params = _compared(work, prediction_at_scale(params, work))
         following = iter(timepoints)
         reading: deque[tuple[int, Future[_Image]]] = deque()
         extracting: deque[tuple[int, Future[list[DetectedSpot]]]] = deque()

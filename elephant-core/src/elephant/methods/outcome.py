@@ -101,7 +101,7 @@ class Outcome:
             was_there = self.path.exists()
             start(training)
             self.made = None if was_there else self._changed()
-            training.run(InterruptibleControl(training.params.loop, cancel), self.saved)
+            training.at_scale().run(InterruptibleControl(training.params.loop, cancel), self.saved)
 
     @contextmanager
     def _leaving_no_start(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from elephant.device import needs_memory
 from elephant.errors import InvalidInputError
 from elephant.methods.base import A, AnyMethod, Method, P
 from elephant.methods.compatibility import warn_of_differences
+from elephant.methods.scale import still_valid
 from elephant.methods.starting import ModelStart
 from elephant.methods.work import TRAINING_REMEDY, ModelWork, check_batches, check_images
 from elephant.models.ensemble import Ensemble
@@ -72,6 +73,10 @@ class TrainingRun:
     def start(self) -> ModelStart:
         """Return how the model begins where its file is not there yet."""
         return self.method.start(self.params, self.work)
+
+    def at_scale(self) -> "TrainingRun":
+        """Return the training at the scale at which its model, which is there by now, sees the dataset."""
+        return replace(self, params=self.method.training_at_scale(self.params, self.work, self.annotations))
 
     def load(self) -> Ensemble:
         """Return the model.
@@ -185,7 +190,13 @@ class TrainingRun:
         work, method = self.work, self.method
         used = method.trained_with(self.params, work.dataset.shape)
         warn_of_differences(work.model_path, used, f"this {what}")
-        entry = ProvenanceEntry(what=what, dataset=work.dataset.name, annotated=method.annotated, trained_with=used)
+        entry = ProvenanceEntry(
+            what=what,
+            dataset=work.dataset.name,
+            annotated=method.annotated,
+            trained_with=used,
+            scales=still_valid(work, used),
+        )
         try:
             method.adapt(model, work, self.params)
             yield EpochRecorder(work, model, control, entry, on_saved)

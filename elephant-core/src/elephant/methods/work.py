@@ -44,6 +44,8 @@ class ModelWork:
         Who hears how far the work is and who may end it.
     cache_bytes
         Limit for the prepared timepoints that are kept in memory meanwhile.
+    auto_scale
+        Whether models see images at a scale that is chosen for them, where nothing else is asked for.
     """
 
     dataset: Dataset
@@ -52,6 +54,7 @@ class ModelWork:
     reporter: ProgressReporter
     cancel: CancelToken
     cache_bytes: int = DEFAULT_CACHE_BYTES
+    auto_scale: bool = True
 
 
 def chosen_box(crop_box: Box | None, shape: Shape) -> Box:

@@ -101,6 +101,40 @@ class TrainedWith(BaseModel):
         return kept_poolings(self.n_keep_axials) if self.max_displacement is None else self.n_keep_axials
 
 
+class SeenScale(BaseModel):
+    """The scale, chosen by the program, at which a model sees the images of a dataset.
+
+    Attributes
+    ----------
+    rescaling
+        Size of the network's input image divided by that of the stored one, (Z), Y, X.
+    n_keep_axials
+        How many of the four poolings leave Z unchanged at this scale.
+    basis
+        What it was chosen by: the ``spots`` that a person annotated, or the ``image`` alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    rescaling: tuple[Annotated[float, Field(ge=0.01, le=100)], ...] = Field(min_length=2, max_length=3)
+    n_keep_axials: int = Field(0, ge=0, le=4)
+    basis: Literal["image", "spots"] = "image"
+
+    def input_size(self, shape: Shape) -> Shape | None:
+        """Return the size, (Z), Y, X, to which an image is rescaled; None if it is seen as stored."""
+        if len(self.rescaling) != len(shape):
+            return None
+        size = tuple(max(1, round(n * ratio)) for n, ratio in zip(shape, self.rescaling, strict=True))
+        return None if size == tuple(shape) else size
+
+    def words(self) -> str:
+        """Return the scale in words, for people."""
+        why = "the image" if self.basis == "image" else "annotated nuclei"
+        is_rescaled = not all(_is_same(ratio, 1.0) for ratio in self.rescaling)
+        seen = f"{in_xyz(self.rescaling)} times as large as stored" if is_rescaled else "as stored"
+        return f"seen {seen} (chosen by {why})"
+
+
 _NAMES = {"voxel_size": "voxel size", "rescaling": "rescaling"}
 
 
@@ -117,6 +151,7 @@ logger = logging.getLogger(__name__)
 
 FOLDER = ".history"
 N_KEPT = 50
+N_SCALES = 50
 _LARGEST_BYTES = 8 << 20
 _LONGEST_TEXT = 1000
 _SAME_S = 2.0  # some file systems keep times no finer
@@ -191,6 +226,10 @@ class ProvenanceEntry(BaseModel):
         The settings that a prediction should use, too.
     pretrained_with
         What the weights mean that it was started from, where they are those of the package elephant-models.
+    scales
+        The scale at which the model sees each dataset, by its name, where the program chose one.
+    remark
+        Why the model began as it did, where there was a choice.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -215,6 +254,8 @@ class ProvenanceEntry(BaseModel):
     restored: int | None = None
     trained_with: TrainedWith | None = None
     pretrained_with: PretrainedWith | None = None
+    scales: dict[Text, SeenScale] = {}
+    remark: Text | None = None
 
 
 def read_provenance(path: Path) -> list[ProvenanceEntry]:
@@ -239,15 +280,37 @@ def record(path: Path, entry: ProvenanceEntry, level: int = logging.WARNING) -> 
     """
     try:
         now = entry.model_copy(update={"saved": time.time(), "changed": path.stat().st_mtime})
-        others = [other for other in read_provenance(path) if (other.began, other.what) != (entry.began, entry.what)]
-        content = {"entries": [kept.model_dump(exclude_defaults=True) for kept in [*others, now][-N_KEPT:]]}
-        with replacing(provenance_file(path)) as file:
-            file.write(to_json(content, indent=1))
+        others = [other for other in read_provenance(path) if not _is_same_work(other, entry)]
+        _write(path, [*others, now][-N_KEPT:])
     except (OSError, ValueError) as error:
         said = "The provenance of the model %s cannot be written (%s); the model itself is saved"
         logger.log(level, said, path.name, _short(error))
         return False
     return True
+
+
+def remember_scale(path: Path, entry: ProvenanceEntry, dataset: str, scale: SeenScale) -> None:
+    """Add the scale of a dataset to an entry of a model, which is unchanged else; a warning where that fails."""
+    try:
+        entries = read_provenance(path)
+        scales = dict([*entry.scales.items(), (dataset, scale)][-N_SCALES:])
+        amended = [
+            one.model_copy(update={"scales": {**one.scales, **scales}}) if _is_same_work(one, entry) else one
+            for one in entries
+        ]
+        _write(path, amended)
+    except (OSError, ValueError) as error:
+        logger.warning("The scale at which %s sees %s cannot be kept (%s)", path.name, dataset, _short(error))
+
+
+def _write(path: Path, entries: Sequence[ProvenanceEntry]) -> None:
+    content = {"entries": [kept.model_dump(exclude_defaults=True) for kept in entries]}
+    with replacing(provenance_file(path)) as file:
+        file.write(to_json(content, indent=1))
+
+
+def _is_same_work(one: ProvenanceEntry, other: ProvenanceEntry) -> bool:
+    return (one.began, one.what) == (other.began, other.what)
 
 
 def is_current(path: Path, entries: Sequence[ProvenanceEntry]) -> bool:

@@ -1,10 +1,10 @@
 """A model's provenance in words: which work is part of its current weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from elephant.models.provenance import ProvenanceEntry, TrainedWith, Work, is_current, read_provenance
+from elephant.models.provenance import ProvenanceEntry, SeenScale, TrainedWith, Work, is_current, read_provenance
 
 # Of what the model held before them, nothing is left.
 STARTS: frozenset[Work] = frozenset({"intensities", "random", "pretrained", "address", "upload", "import"})
@@ -36,6 +36,20 @@ class ModelProvenance:
         """Return the settings of the model's last training; none if unknown, or if it was not trained."""
         made = lineage(self.entries) if self.is_current else []
         return next((entry.trained_with for entry in reversed(made) if entry.trained_with is not None), None)
+
+    def scaled(self) -> ProvenanceEntry | None:
+        """Return the work that holds the scales at which the model sees datasets; none if the program chose none.
+
+        There are none any more once the model was trained at a scale that a person chose.
+        """
+        made = lineage(self.entries) if self.is_current else []
+        last = next((one for one in reversed(made) if one.scales or one.trained_with is not None), None)
+        return last if last is not None and last.scales else None
+
+    def scales(self) -> Mapping[str, SeenScale]:
+        """Return the scale at which the model sees each dataset, where the program chose one."""
+        entry = self.scaled()
+        return {} if entry is None else entry.scales
 
     def is_in(self, entry: ProvenanceEntry) -> bool:
         """Return whether a piece of work is part of the current model, as far as is known."""
@@ -83,6 +97,8 @@ def details(entry: ProvenanceEntry) -> str:
         _counted(entry.steps, "step"),
         "" if entry.lr is None else f"learning rate {entry.lr:g}",
         *([] if entry.trained_with is None else entry.trained_with.words()),
+        *(f"{name}: {scale.words()}" for name, scale in entry.scales.items()),
+        entry.remark or "",
         "" if entry.before is None else f"previous version: {entry.before}",
         "" if entry.within is None else f"saved during it: version {entry.within}",
     )
