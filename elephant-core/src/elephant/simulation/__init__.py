@@ -198,17 +198,20 @@ def write_movie(parameters: SimulationParameters, path: Path, reporter: Progress
 
 def _frame(t: int, population: Population, microscope: Microscope, parameters: SimulationParameters) -> Frame:
     bodies, nuclei = [], []
-    hidden = []
+    hidden, centres = [], []
     for cell in population.cells:
         body = cell.body(parameters, population.offset)
+        centres.append(body.centre)
+        if not cell.is_stained(parameters):
+            continue
         spot = _spot(t, cell.id, body)
         if _in_view(spot, parameters):
             bodies.append(body)
             nuclei.append(TrueNucleus(spot, cell.parent if cell.age == 0 else None))
         else:
             hidden.append(body)
-    drawing = draw(bodies + hidden, parameters.plane, parameters.edges)
-    image = microscope.record(drawing.light, population.offset, t)
+    drawing = draw(bodies + hidden, parameters.plane, parameters.edges, pressed=parameters.pressed)
+    image = microscope.record(drawing.light, np.array(centres), population.offset, t)
     labels = np.where(drawing.labels <= len(nuclei), drawing.labels, 0)
     return Frame(t, image.reshape(parameters.shape), labels.reshape(parameters.shape), tuple(nuclei))
 

@@ -7,8 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from elephant.simulation.camera import Camera
+from elephant.simulation.fields import Image, grid, stretched
 from elephant.simulation.nucleus import Body, RandomField
 from elephant.simulation.parameters import SimulationParameters
+from elephant.simulation.surroundings import Surroundings
 from elephant.types import FloatArray, Shape
 
 MAX_SAMPLES = 4  # per voxel and axis
@@ -30,16 +33,19 @@ class Drawing:
     labels: NDArray[np.int32]
 
 
-def draw(bodies: Sequence[Body], shape: Shape, edges: Sequence[float]) -> Drawing:
+def draw(bodies: Sequence[Body], shape: Shape, edges: Sequence[float], *, pressed: bool = False) -> Drawing:
     """Draw `bodies` into an image of `shape` with voxels of physical size `edges`, both ((Z), Y, X).
 
-    If two overlap, the brighter one is visible: nuclei displace each other, so their light does not add up.
+    If two overlap, the brighter one is visible: nuclei displace each other, so their light does not add up. Where they
+    are `pressed`, a voxel belongs to the one of which it is deeper inside, as a share of its size.
     """
+    if pressed:
+        return _draw_pressed(bodies, shape, edges)
     light = np.zeros(shape, np.float32)
     labels = np.zeros(shape, np.int32)
     covered = np.full(shape, 0.5, np.float32)
     for index, body in enumerate(bodies):
-        for where, cover, glow in _stamp(body, shape, edges):
+        for where, cover, glow, _ in _stamp(body, shape, edges):
             np.maximum(light[where], glow, out=light[where])
             wins = cover > covered[where]
             labels[where][wins] = index + 1
@@ -47,10 +53,24 @@ def draw(bodies: Sequence[Body], shape: Shape, edges: Sequence[float]) -> Drawin
     return Drawing(light, labels)
 
 
-def _stamp(
-    body: Body, shape: Shape, edges: Sequence[float]
-) -> Iterator[tuple[tuple[slice, ...], NDArray[np.float32], NDArray[np.float32]]]:
-    """Yield the box of one nucleus, its coverage of each voxel and its light there, if it is in view."""
+def _draw_pressed(bodies: Sequence[Body], shape: Shape, edges: Sequence[float]) -> Drawing:
+    light = np.zeros(shape, np.float32)
+    labels = np.zeros(shape, np.int32)
+    nearest = np.full(shape, np.inf, np.float32)
+    for index, body in enumerate(bodies):
+        for where, cover, glow, radius in _stamp(body, shape, edges):
+            wins = (cover > 0) & (radius < nearest[where])
+            nearest[where][wins] = radius[wins]
+            light[where][wins] = glow[wins]
+            labels[where][wins] = np.where(cover[wins] > 0.5, index + 1, 0)
+    return Drawing(light, labels)
+
+
+Stamp = tuple[tuple[slice, ...], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
+
+def _stamp(body: Body, shape: Shape, edges: Sequence[float]) -> Iterator[Stamp]:
+    """Yield the box of one nucleus, if it is in view, and for each voxel its coverage, light and relative radius."""
     edge = np.array(edges)
     low = np.maximum(np.floor((body.centre - body.reach) / edge).astype(int), 0)
     high = np.minimum(np.ceil((body.centre + body.reach) / edge).astype(int) + 1, shape)
@@ -63,7 +83,8 @@ def _stamp(
     inside = cover > 0
     glow[inside] = cover[inside] * body.signal(own[inside])
     where = tuple(slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))
-    yield where, _mean_of_samples(cover, samples), _mean_of_samples(glow, samples)
+    radius = np.linalg.norm(own, axis=-1)
+    yield where, _mean_of_samples(cover, samples), _mean_of_samples(glow, samples), _mean_of_samples(radius, samples)
 
 
 def _sample_points(
@@ -95,8 +116,7 @@ def _mean_of_samples(fine: FloatArray, samples: NDArray[np.intp]) -> NDArray[np.
     return mean.astype(np.float32)
 
 
-Image = NDArray[np.float32]
-TISSUE, NOISE = 3, 4  # ids of independent random streams
+TISSUE, NOISE, GHOST = 3, 4, 9  # ids of independent random streams
 HAZE_REACH = 8.0  # times the radius of a nucleus
 
 
@@ -108,35 +128,47 @@ class Microscope:
 
     def __init__(self, parameters: SimulationParameters) -> None:
         self._parameters = parameters
+        self._camera = Camera(parameters)
+        self._surroundings = Surroundings(parameters)
         rng = np.random.default_rng([parameters.seed, TISSUE])
         self._tissue = RandomField.draw(rng, parameters.n_dims, 16 * parameters.radius, 12)
         planes = parameters.shape[0]
         self._depth = (np.arange(planes, dtype=np.float32) / max(planes - 1, 1)).reshape(-1, 1, 1)
 
-    def record(self, light: Image, offset: FloatArray, t: int) -> NDArray[np.uint16]:
+    def record(self, light: Image, centres: FloatArray, offset: FloatArray, t: int) -> NDArray[np.uint16]:
         """Return the image of `light` ((Z), Y, X) at timepoint `t`, with the sample shifted by `offset`.
 
-        The noise depends only on the seed and `t`, not on what was recorded before.
+        Cells lie around `centres`, (N, n). The noise depends only on the seed and `t`, not on what was recorded before.
         """
         parameters = self._parameters
         rng = np.random.default_rng([parameters.seed, NOISE, t])
-        seen = self._scatter(self._blur(light + self._glow(offset)))
+        around = self._surroundings.light(centres, offset)
+        seen = light + self._glow(offset) if around is None else light + self._glow(offset) + around
+        seen = self._scatter(self._blur(seen))
         if parameters.n_dims == 3:
             seen = seen * np.exp(-parameters.attenuation * self._depth)
+        seen = self._with_ghost(seen) * self._camera.light(t)
         photons = rng.poisson((seen + parameters.background) / parameters.gain)
-        counts = photons * parameters.gain + rng.normal(scale=parameters.read_noise, size=light.shape)
-        return np.clip(np.rint(counts), 0, np.iinfo(np.uint16).max).astype(np.uint16)
+        return self._camera.record(
+            photons * parameters.gain + rng.normal(scale=parameters.read_noise, size=light.shape)
+        )
+
+    def _with_ghost(self, image: Image) -> Image:
+        """Add a reflection: the image once more, in another place."""
+        parameters = self._parameters
+        if not parameters.ghosts:
+            return image
+        away = np.random.default_rng([parameters.seed, GHOST]).normal(size=parameters.n_dims) * 4 * parameters.radius
+        shift = np.rint(away / np.array(parameters.edges)).astype(int)
+        return image + parameters.ghosts * np.roll(image, shift, tuple(range(image.ndim)))
 
     def _glow(self, offset: FloatArray) -> Image:
         """Return the uneven light of the tissue between the nuclei; it drifts with the sample."""
         parameters = self._parameters
-        coarse = [np.arange(0, n + 8, 8) for n in parameters.plane]  # the glow is far smoother than this grid
-        index = np.stack(np.meshgrid(*coarse, indexing="ij"), axis=-1)
-        field = 1 + 0.5 * self._tissue.at(index * np.array(parameters.edges) - offset)
-        glow = parameters.autofluorescence * np.clip(field, 0, None)
-        for axis, size in enumerate(parameters.plane):
-            glow = _stretched(glow, axis, size)
-        return glow.astype(np.float32)
+        steps = [8] * parameters.n_dims  # the glow is far smoother than this grid
+        points = grid(parameters.plane, steps) * np.array(parameters.edges)
+        field = 1 + 0.5 * self._tissue.at(points - offset)
+        return stretched(parameters.autofluorescence * np.clip(field, 0, None), parameters.plane, steps)
 
     def _blur(self, image: Image) -> Image:
         """Blur with a point spread that widens with depth, interpolating between the sharpest and the widest."""
@@ -156,13 +188,3 @@ class Microscope:
         reach = HAZE_REACH * parameters.radius / 2 / np.array(parameters.edges)
         wide: Image = gaussian_filter(image, reach, mode="nearest", truncate=2.0)
         return (1 - parameters.haze) * image + parameters.haze * wide
-
-
-def _stretched(coarse: FloatArray, axis: int, size: int) -> FloatArray:
-    """Interpolate values at every eighth voxel of `axis` linearly to all of its `size` voxels."""
-    place = np.arange(size) / 8
-    low = place.astype(int)
-    share = (place - low).reshape([-1 if i == axis else 1 for i in range(coarse.ndim)])
-    first, second = np.take(coarse, low, axis), np.take(coarse, low + 1, axis)
-    blended: FloatArray = first + share * (second - first)
-    return blended

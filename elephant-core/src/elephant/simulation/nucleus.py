@@ -54,6 +54,7 @@ class RandomField:
 
 
 SHARPNESS = 3.0  # of a dent: about 45 degrees wide
+NUCLEOLUS = 0.3  # radius, as a share of that of its nucleus
 MEAN_LOBE = 0.2  # approximate mean of a lobe over all directions, subtracted to keep the size
 
 
@@ -75,6 +76,10 @@ class Body:
         Standard deviation of the texture over its mean.
     brightness
         Mean signal in counts.
+    hollow
+        Share of the light that is missing in the middle.
+    nucleoli
+        Centres of dark nucleoli in its own coordinates, (K, n).
     """
 
     centre: FloatArray
@@ -84,6 +89,8 @@ class Body:
     chromatin: RandomField
     contrast: float
     brightness: float
+    hollow: float = 0.0
+    nucleoli: FloatArray | None = None
 
     @property
     def reach(self) -> FloatArray:
@@ -103,6 +110,10 @@ class Body:
         """Return the light, in counts, from points in its own coordinates (..., n)."""
         texture = 1 + self.contrast * self.chromatin.at(own)
         light: FloatArray = self.brightness * np.clip(texture, 0.15, None)
+        if self.hollow:
+            light *= 1 - self.hollow * np.exp(-4 * np.square(own).sum(-1) ** 2)
+        for nucleolus in () if self.nucleoli is None else self.nucleoli:
+            light *= 1 - 0.8 * np.exp(-np.square(own - nucleolus).sum(-1) / NUCLEOLUS**2)
         return light
 
     def moments(self) -> tuple[FloatArray, FloatArray]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from elephant.errors import InvalidInputError
 
 MAX_FILL = 0.4  # of the volume; above this, nuclei cannot avoid overlaps
+LOOSE_PACKING = 0.92  # nuclei that may come closer than that fill more
 
 
 class SimulationParameters(BaseModel):
@@ -47,6 +48,18 @@ class SimulationParameters(BaseModel):
         description="least distance of neighbours, as a share of the sum of their reaches",
     )
 
+    height: float = Field(
+        1.0, ge=0.1, le=8, description="size of nuclei along Z, as a share of what it is across; no effect in 2D"
+    )
+    pressed: bool = Field(
+        False, description="whether nuclei that overlap flatten each other, in place of the brighter one being seen"
+    )
+    hollow: float = Field(0.0, ge=0, le=1, description="share of the light that is missing in the middle of nuclei")
+    nucleoli: float = Field(0.0, ge=0, le=10, description="typical number of dark nucleoli in a nucleus")
+    dying: float = Field(0.0, ge=0, le=1, description="share of nuclei that are dying: small, smooth and bright")
+    unstained: float = Field(0.0, ge=0, le=1, description="share of nuclei that are not stained, and not in the truth")
+    metaphase: float = Field(0.0, ge=0, le=1, description="how far a condensed mother becomes a flat plate")
+
     speed: float = Field(0.8, ge=0, description="root mean square of a nucleus' own motion, physical per timepoint")
     persistence: float = Field(0.8, ge=0, lt=1, description="correlation of that motion between timepoints")
     flow: float = Field(0.4, ge=0, description="speed of the common motion of the tissue, physical per timepoint")
@@ -75,6 +88,20 @@ class SimulationParameters(BaseModel):
     gain: float = Field(0.6, gt=0, description="counts per photon: the larger, the noisier")
     read_noise: float = Field(5.0, ge=0, description="standard deviation of the camera's own noise, counts")
 
+    membranes: float = Field(0.0, ge=0, description="light of the membranes between cells, counts")
+    cytoplasm: float = Field(0.0, ge=0, description="light of the cells outside of their nuclei, counts")
+    structures: float = Field(0.0, ge=0, description="light of sheets and fibres in the background, counts")
+    debris: float = Field(0.0, ge=0, description="number of bright fragments that are no nuclei, per nucleus")
+    ghosts: float = Field(0.0, ge=0, le=1, description="share of the light that is seen again in another place")
+    flicker: float = Field(0.0, ge=0, le=1, description="standard deviation of the log of light, plane to plane")
+    flash: float = Field(0.0, ge=0, le=3, description="standard deviation of its log from timepoint to timepoint")
+    dead_pixels: float = Field(0.0, ge=0, le=0.1, description="share of the camera's pixels that see nothing")
+    hot_pixels: float = Field(0.0, ge=0, le=0.1, description="share of the camera's pixels that see too much")
+    saturation: float = Field(0.0, ge=0, description="counts above which the camera sees no difference; 0: 65535")
+    gamma: float = Field(1.0, gt=0, le=5, description="exponent that is applied to what is recorded")
+    smoothing: float = Field(0.0, ge=0, le=3, description="standard deviation of a blur after the camera, voxels")
+    bits: int = Field(16, ge=4, le=16, description="bits that the recorded values are reduced to; 16: as they are")
+
     @property
     def n_dims(self) -> int:
         """3, or 2 for a movie of one plane."""
@@ -95,16 +122,27 @@ class SimulationParameters(BaseModel):
         """Physical size of a timepoint along the axes of `plane`."""
         return tuple(n * edge for n, edge in zip(self.plane, self.edges, strict=True))
 
+    @property
+    def stretch(self) -> tuple[float, ...]:
+        """Factors of the size of nuclei along the axes of `plane`."""
+        return (self.height, 1.0, 1.0)[3 - self.n_dims :]
+
+    @property
+    def nucleus_volume(self) -> float:
+        """Volume of a typical nucleus, in 2D its area."""
+        unit = (4 / 3 * pi, pi)[3 - self.n_dims]
+        return unit * self.radius**self.n_dims * prod(self.stretch)
+
     @model_validator(mode="after")
     def _geometry(self) -> Self:
         if min(self.shape) < 1 or min(self.voxel) <= 0 or min(self.blur) < 0:
             raise ValueError("expected sizes of at least 1, voxel edges above 0 and a blur of at least 0")
-        nucleus = (4 / 3 * pi, pi)[3 - self.n_dims] * self.radius**self.n_dims
-        fill = self.nuclei * nucleus / prod(self.extent)
-        if fill > MAX_FILL:
+        fill = self.nuclei * self.nucleus_volume / prod(self.extent)
+        most = MAX_FILL * max(1.0, LOOSE_PACKING / self.packing) ** self.n_dims
+        if fill > most:
             raise ValueError(
                 f"{self.nuclei} nuclei of radius {self.radius} would fill {fill:.0%} of a volume of "
-                f"{self.extent}, but at most {MAX_FILL:.0%} can be filled: choose fewer or smaller nuclei, "
+                f"{self.extent}, but at most {most:.0%} can be filled: choose fewer or smaller nuclei, "
                 "or a larger shape"
             )
         return self

@@ -15,6 +15,8 @@ LOBES = 7
 WOBBLE = 0.35  # radians per timepoint by which dents and bulges come and go
 NEWBORN_GLOW = 0.5  # extra brightness of a chromatin that is still condensed
 MOTHER_GLOW = 0.8
+PYKNOTIC_SIZE, PYKNOTIC_GLOW = 0.6, 2.0  # of a dying nucleus, as a share of what it was
+LIFE, SAMPLE, DETAIL = 1, 2, 5  # ids of independent random streams
 
 
 @dataclass(eq=False)
@@ -71,21 +73,47 @@ class Nucleus:
         mitosis = self.condensed(parameters)
         stretch = np.full(len(self.semi_axes), 1 - 0.18 * mitosis)
         stretch[0] = 1 + 0.3 * mitosis
+        stretch[-1] *= 1 - 0.55 * parameters.metaphase * mitosis
         frame: FloatArray = self.axes * (self.semi_axes * stretch * self.grown(parameters))
-        return frame
+        if self.is_dying(parameters):
+            frame = frame * PYKNOTIC_SIZE
+        return frame if parameters.height == 1 else frame * np.array(parameters.stretch)[:, None]
+
+    def is_dying(self, parameters: SimulationParameters) -> bool:
+        """Return whether it is small and bright."""
+        return bool(parameters.dying and self._detail(parameters, 0).uniform() < parameters.dying)
+
+    def is_stained(self, parameters: SimulationParameters) -> bool:
+        """Return whether it is seen."""
+        return not parameters.unstained or bool(self._detail(parameters, 1).uniform() >= parameters.unstained)
+
+    def _detail(self, parameters: SimulationParameters, what: int) -> np.random.Generator:
+        """Return random numbers of its own, so that details change nothing else in the movie."""
+        return np.random.default_rng([parameters.seed, DETAIL, self.id, what])
+
+    def _nucleoli(self, parameters: SimulationParameters) -> FloatArray | None:
+        if not parameters.nucleoli:
+            return None
+        rng = self._detail(parameters, 2)
+        n_dims = len(self.semi_axes)
+        return rng.uniform(-0.5, 0.5, size=(int(rng.poisson(parameters.nucleoli)), n_dims))
 
     def body(self, parameters: SimulationParameters, offset: FloatArray) -> Body:
         """Return its current appearance, with the sample shifted by `offset`, (n,)."""
         mitosis = self.condensed(parameters)
         newborn = 0.0 if self.parent is None else float(np.exp(-self.age / 1.5))
+        glow = 1 + MOTHER_GLOW * mitosis + NEWBORN_GLOW * newborn
+        dying = self.is_dying(parameters)
         return Body(
             centre=self.position + offset,
             frame=self.frame(parameters),
             lobes=self.lobes,
             depths=self.depths * np.cos(self.phases + WOBBLE * self.age),
             chromatin=self.chromatin,
-            contrast=parameters.texture * (1 - 0.6 * mitosis),
-            brightness=self.brightness * (1 + MOTHER_GLOW * mitosis + NEWBORN_GLOW * newborn),
+            contrast=0.0 if dying else parameters.texture * (1 - 0.6 * mitosis),
+            brightness=self.brightness * glow * (PYKNOTIC_GLOW if dying else 1),
+            hollow=0.0 if dying else parameters.hollow * (1 - mitosis),
+            nucleoli=None if dying else self._nucleoli(parameters),
         )
 
     def move(self, parameters: SimulationParameters, current: FloatArray, rng: np.random.Generator) -> None:
@@ -187,7 +215,6 @@ def new_semi_axes(parameters: SimulationParameters, rng: np.random.Generator) ->
 START_ROUNDS = 200  # of pushing nuclei apart after a random start
 ROUNDS = 40
 BESIDE_TRIES = 20
-LIFE, SAMPLE = 1, 2  # ids of independent random streams
 
 
 class Population:
@@ -261,7 +288,8 @@ def _start(others: list[FloatArray], parameters: SimulationParameters, rng: np.r
         for _ in range(BESIDE_TRIES):
             away = rng.normal(size=parameters.n_dims)
             neighbour = others[int(rng.integers(len(others)))]
-            position: FloatArray = neighbour + 2 * parameters.radius * away / np.linalg.norm(away)
+            step = 2 * parameters.radius * away / np.linalg.norm(away)
+            position: FloatArray = neighbour + step * np.array(parameters.stretch)
             if np.all(position >= low) and np.all(position <= high):
                 return position
     return rng.uniform(low, high)
@@ -270,7 +298,7 @@ def _start(others: list[FloatArray], parameters: SimulationParameters, rng: np.r
 def walls(parameters: SimulationParameters) -> tuple[FloatArray, FloatArray]:
     """Return the lowest and the highest position of a centre, physical, (n,) each."""
     extent = np.array(parameters.extent) - np.array(parameters.edges)  # voxel i lies at i times its edge
-    margin = np.minimum(1.1 * parameters.radius, 0.45 * extent)
+    margin = np.minimum(1.1 * parameters.radius * np.array(parameters.stretch), 0.45 * extent)
     return margin, extent - margin
 
 
