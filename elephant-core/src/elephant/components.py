@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import scipy  # its parts are loaded where they are first used: a server that answers requests rarely needs them
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from elephant.slabs import SINGLE_PASS_VOXELS, in_slabs
 from elephant.types import FloatArray, Shape
@@ -223,8 +222,8 @@ def _joined(runs: _Runs, *, is_labelled: bool = False) -> tuple[int, NDArray[np.
     one, other = tree[run], tree[touched]
     differ = np.flatnonzero(one != other)
     pairs = (one[differ], other[differ])
-    graph = coo_array((np.ones(len(differ), dtype=np.int8), pairs), shape=(n_trees, n_trees))
-    n, component = connected_components(graph, directed=False)
+    graph = scipy.sparse.coo_array((np.ones(len(differ), dtype=np.int8), pairs), shape=(n_trees, n_trees))
+    n, component = scipy.sparse.csgraph.connected_components(graph, directed=False)
     return int(n), component[tree]
 
 

@@ -8,13 +8,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from elephant.config import TimeRange, Voxel
-from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.types import FloatArray, Spot, Tag, VoxelSize
+
+if TYPE_CHECKING:  # what only hands on tracks needs no library of arrays on disk
+    import elephant.dataset
 
 A_FOLDER = ""
 
@@ -86,7 +88,7 @@ class TrackedMovie:
         first is a later one.
     """
 
-    dataset: Dataset
+    dataset: "elephant.dataset.Dataset"
     nuclei: Sequence[TrackedNucleus]
     params: ExportParams
 

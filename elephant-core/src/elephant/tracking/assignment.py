@@ -1,11 +1,8 @@
 """Pairing rows with columns one to one, as many as possible and as cheaply as possible."""
 
 import numpy as np
+import scipy  # its parts are loaded where they are first used: a server that answers requests rarely needs them
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
-from scipy.spatial import cKDTree
 
 from elephant.errors import InvalidInputError
 from elephant.types import FloatArray
@@ -39,7 +36,7 @@ def near_pairs(
     """
     if not len(first) or not len(second):
         return np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0)
-    one, other = cKDTree(first), cKDTree(second)
+    one, other = scipy.spatial.cKDTree(first), scipy.spatial.cKDTree(second)
     n_pairs = int(one.count_neighbors(other, largest))
     if n_pairs > _MOST_PAIRS:
         raise InvalidInputError(
@@ -88,7 +85,7 @@ def _cheapest(i: Indices, j: Indices, cost: FloatArray, largest: float) -> tuple
     if n_rows * n_columns <= _DENSE:
         table = np.full((n_rows, n_columns), none)
         table[i, j] = cost
-        rows, columns = linear_sum_assignment(table)
+        rows, columns = scipy.optimize.linear_sum_assignment(table)
         is_near = table[rows, columns] <= largest
         return rows[is_near], columns[is_near]
     # Each row also has a column of its own, which means no partner. A sparse 0 would be no pair, so 1 is added to
@@ -96,8 +93,8 @@ def _cheapest(i: Indices, j: Indices, cost: FloatArray, largest: float) -> tuple
     own = np.arange(n_rows)
     places = (np.concatenate([i, own]), np.concatenate([j, n_columns + own]))
     weights = np.concatenate([cost + 1.0, np.full(n_rows, none + 1.0)])
-    graph = csr_array((weights, places), shape=(n_rows, n_columns + n_rows))
-    rows, columns = min_weight_full_bipartite_matching(graph)
+    graph = scipy.sparse.csr_array((weights, places), shape=(n_rows, n_columns + n_rows))
+    rows, columns = scipy.sparse.csgraph.min_weight_full_bipartite_matching(graph)
     is_pair = columns < n_columns
     return rows[is_pair], columns[is_pair]
 
@@ -107,7 +104,7 @@ def _groups(i: Indices, j: Indices) -> list[Indices]:
     if not len(i):
         return []
     n_rows, n_columns = int(i.max()) + 1, int(j.max()) + 1
-    graph = coo_array((np.ones(len(i), dtype=bool), (i, j + n_rows)), shape=(n_rows + n_columns,) * 2)
-    _, group = connected_components(graph, directed=False)
+    graph = scipy.sparse.coo_array((np.ones(len(i), dtype=bool), (i, j + n_rows)), shape=(n_rows + n_columns,) * 2)
+    _, group = scipy.sparse.csgraph.connected_components(graph, directed=False)
     order = np.argsort(group[i], kind="stable")
     return np.split(order, np.flatnonzero(np.diff(group[i][order])) + 1)
