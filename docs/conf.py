@@ -30,6 +30,7 @@ nb_execution_show_tb = True
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
+autodoc_use_type_comments = False  # there are none, and looking for them takes a tenth of the time
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
