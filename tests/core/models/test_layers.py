@@ -300,7 +300,7 @@ def gradients(network: type[UNet], n_dims: int, n_keep_axials: int, dtype: torch
     for seed in range(5):
         torch.manual_seed(seed)
         made = network(n_dims, n_keep_axials).to(dtype)
-        x = torch.rand(1, 2 if network is FlowNet else 1, *(8, 32, 48)[-n_dims:]).to(dtype)
+        x = torch.rand(1, 2 if network is FlowNet else 1, *(8, 16, 32)[-n_dims:]).to(dtype)
         parts = torch.autograd.grad(made(x).square().mean(), list(made.parameters()))
         found.append(torch.cat([part.flatten() for part in parts]))
     return found
