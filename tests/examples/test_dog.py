@@ -84,7 +84,7 @@ def test_python_finds_them_and_links_them() -> None:
         (("--method", "dog", "--output-prediction"), "--output-prediction: it has no effect with --method dog"),
         (("--method", "dog", "--model", "m.pth"), "for another package: leave out one"),
         (("--model", "m.pth", "--param", "radius=1"), "--param: expected --method"),
-        ((), "expected --model FILE, or --method NAME"),
+        (("--param", "radius=1"), "--param: expected --method"),
     ],
 )
 def test_what_makes_no_sense_is_refused(args: tuple[str, ...], words: str, predict: Callable[..., Done]) -> None:

@@ -14,6 +14,8 @@ from client.wire import get, read, written
 from stack.player import Player
 from stack.running import RunningServer, wait_until
 
+# In the folder of pretrained models.
+DAMAGED = ("versatile3d.pth", "Fluo-N3DH-CE_flow.pth")
 WATCHED = ("datasets", "models", "logs", ".exports")
 # What may come and go by itself below them: locks, and why an upload was given up.
 PASSING_SUFFIX, PASSING_NAME = ".lock", ".reason"
@@ -59,6 +61,9 @@ class Ground:
     def prepared(cls, server: RunningServer, folder: Path) -> "Ground":
         """Prepare a server that runs; what is there already is kept."""
         clients = [_settled(server, kind, folder) for kind in KINDS]
+        for name in DAMAGED:
+            (server.workspace / "models" / "pretrained").mkdir(exist_ok=True)
+            (server.workspace / "models" / "pretrained" / name).write_bytes(b"damaged")
         ground = cls(server, Player(server), *clients, folder)
         ground.wait_until_idle()
         return ground

@@ -9,6 +9,7 @@ import requests
 import torch
 import zarr
 
+import elephant_models
 from stack.player import Ears, Player, blobs, filled, reset_body
 from stack.running import RunningServer
 
@@ -153,6 +154,18 @@ def test_a_model_is_made_on_first_use_and_can_be_uploaded(player: Player, nuclei
     assert all(torch.equal(sent[key], kept[key]) for key in sent)
 
 
+@pytest.mark.parametrize("name", ["flow3d", "flow2d"])
+def test_versatile_is_the_shipped_network(player: Player, name: str) -> None:
+    shipped = elephant_models.networks().get(name)
+    if shipped is None:
+        pytest.skip(f"there is no {name} in elephant-models yet")
+    body = {"model_name": f"{name}.pth", "url": "Versatile", "is_3d": name == "flow3d"}
+    assert player.post("flow/reset", body).json() == {"completed": True}
+    found = torch.load(player.server.workspace / "models" / f"{name}.pth", weights_only=True)
+    expected = torch.load(shipped.path, weights_only=True)
+    assert all(torch.equal(found[key], value.float()) for key, value in expected.items())
+
+
 NOWHERE = np.zeros((0, 3))
 SOMEWHERE = np.full((1, 3), 4.0)
 
@@ -170,7 +183,6 @@ SOMEWHERE = np.full((1, 3), 4.0)
         ("flow/train", train_body(SOMEWHERE, model_name="../../x.pth"), 400, "x.pth"),
         ("flow/update", update_body(NOWHERE), 400, "nothing to update"),
         ("flow/update", update_body(SOMEWHERE, t=2), 400, "timepoint"),
-        ("flow/reset", {"model_name": "a.pth", "url": "Versatile", "is_3d": True}, 404, "Fluo-N3DH-CE_flow.pth"),
     ],
 )
 def test_what_cannot_be_done_is_explained(

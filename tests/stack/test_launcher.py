@@ -82,7 +82,7 @@ def test_both_pairs_answer(own_server: RunningServer) -> None:
     assert min(predictions(own_server, name) for name in ANSWERING) > 0
     assert sum(predictions(own_server, name) for name in ANSWERING) == 4
     logs = "".join((own_server.service_logs / f"{name}.log").read_text() for name in ANSWERING)
-    assert logs.count("Starting the model detection.pth from the intensities") == 1
+    assert logs.count("detection.pth did not exist: started anew from") == 1
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -16,6 +16,7 @@ import requests
 import torch
 import zarr
 
+import elephant_models
 from stack.player import Ears, Player, blobs, predict_body, reset_body, spot, train_body, update_body, write_movie
 from stack.running import RunningServer, wait_until
 
@@ -269,6 +270,21 @@ def test_a_long_answer_stays_alive(player: Player, nuclei: np.ndarray) -> None:
             assert json.loads(b"".join(chunks)) == {"completed": False}
 
 
+@pytest.mark.usefixtures("nuclei")
+def test_versatile_is_the_shipped_network(player: Player) -> None:
+    shipped = elephant_models.networks().get("detection3d")
+    if shipped is None:
+        pytest.skip("there is no detection3d in elephant-models yet")
+    with Ears(player.server) as ears:
+        answer = player.post("seg/reset", {"dataset_name": "small", "model_name": "versatile.pth", "url": "Versatile"})
+        assert answer.json() == {"completed": True}
+        said = "The model versatile.pth was started from the pretrained model detection3d.pth of elephant-models"
+        ears.wait_for(lambda e: any(m["message"].startswith(said) for m in e.bodies("log")))
+    found = torch.load(player.server.workspace / "models" / "versatile.pth", weights_only=True)
+    expected = torch.load(shipped.path, weights_only=True)
+    assert all(torch.equal(found[key], value.float()) for key, value in expected.items())
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "words"),
     [
@@ -282,7 +298,6 @@ def test_a_long_answer_stays_alive(player: Player, nuclei: np.ndarray) -> None:
         ("seg/train", train_body("small", [spot(0, np.full(3, 8.0))], log_dir="../../x"), 400, "../../x"),
         ("seg/train", train_body("small", [spot(7, np.full(3, 8.0))]), 400, "timepoint"),
         ("seg/update", {"dataset_name": "small", "spots": []}, 400, "nothing to update"),
-        ("seg/reset", {"dataset_name": "small", "model_name": "a.pth", "url": "Versatile"}, 404, "versatile3d.pth"),
         ("seg/reset", {"dataset_name": "small", "model_name": "a.pth", "url": "file:///etc/passwd"}, 400, "http"),
         ("state/process", {"state": 3}, 400, "state"),
         ("params", {"lr": -1}, 400, "lr"),

@@ -45,7 +45,7 @@ def test_parts_that_were_predicted_apart_are_joined(dataset: Path, shell: Shell)
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ([], "expected --model (a flow model), --join"),
+        ([], "expected --model (a flow model) or --pretrained, --join"),
         (["--join", "3", "--patch", "8", "8", "8"], "--patch only applies with --model"),
         (["--join", "3", "--output-prediction"], "--output-prediction only applies with --model"),
     ],

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from core.cli.shell import Shell
+from core.shipping import ship, uninstall
 from elephant.models.checkpoint import load_state_dicts
 from elephant.models.inspect import NetworkKind, recognise
 from elephant.models.provenance import ProvenanceEntry
@@ -43,6 +44,22 @@ def test_others_are_not() -> None:
     assert recognise({**weights, "more": torch.zeros(1)}) is None
     weights.popitem()
     assert recognise(weights) is None
+
+
+def test_the_shipped_networks_are_listed(
+    models: Path, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = ship(monkeypatch, tmp_path, FlowNet, 2)
+    (found,) = shell("models", "list", "--json").json["pretrained"]
+    assert found["model"] == str(network.path)
+    assert {"kind": "flow", "n_dims": 2, "steps": 1, "seed": 0, "max_displacement": 80.0}.items() <= found.items()
+    table = shell("models", "list").out.partition("\n\n")[2]
+    heading, row = table.splitlines()
+    assert heading.split()[:3] == ["pretrained", "kind", "axes"]
+    assert row.startswith("flow2d      flow  2D    1 crops of simulated movies  radius 3 to 15, max_displacement 80  ")
+    assert row.endswith(network.sha256[:12])
+    uninstall(monkeypatch)
+    assert shell("models", "list", "--json").json["pretrained"] == []
 
 
 def test_list(models: Path, shell: Shell) -> None:

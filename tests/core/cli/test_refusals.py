@@ -7,6 +7,7 @@ import pytest
 
 import elephant
 from core.cli.shell import Shell
+from core.shipping import uninstall
 from elephant.cli.running import REMEDIES, Session
 from elephant.dataset import Dataset
 from elephant.models.ensemble import Ensemble
@@ -29,8 +30,15 @@ LINK = "t,x,y,z,radius,dx,dy,dz"
     ],
 )
 def test_a_refused_training_leaves_no_model(
-    kind: str, table: str, args: list[str], words: str, dataset: Path, shell: Shell
+    kind: str,
+    table: str,
+    args: list[str],
+    words: str,
+    dataset: Path,
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    uninstall(monkeypatch)  # else pretrained weights could be had
     (shell.folder / "s.csv").write_text(table)
     done = shell("train", dataset, kind, "s.csv", "--model", "./new.pth", *SCALES, "--device", "cpu", *args)
     assert done.status == 1

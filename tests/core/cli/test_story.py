@@ -18,6 +18,7 @@ import torch
 
 from core.cli.shell import Shell
 from core.ctc_rules import check_result
+from core.shipping import uninstall
 from elephant.annotations.reading import read_annotations as read_spots
 from elephant.cli.main import main
 from elephant.models.checkpoint import load_state_dicts
@@ -46,7 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "ws").mkdir()
     ws = ["--workspace", str(folder / "ws"), "-q"]
     assert main(["convert", str(folder / "m.h5"), "lab/sim", *ws]) == 0
-    steps = ["--n-epochs", "4", "--n-crops", "8", "--lr", "0.005"]
+    steps = ["--n-epochs", "4", "--n-crops", "8", "--lr", "0.005", "--start", "scratch"]
     spots = ["--spots", str(folder / "annotated.csv")]
     assert main(["train", "lab/sim", *spots, "--model", "nuclei.pth", *SCALES, *QUICK, *steps, *ws]) == 0
     yield folder
@@ -281,7 +282,8 @@ def test_bad_values_leave_no_file(args: list[str], words: str, story: Path, shel
     assert list(shell.folder.iterdir()) == []
 
 
-def test_training_asks_for_something_to_train_on(story: Path, shell: Shell) -> None:
+def test_training_asks_for_something_to_train_on(story: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    uninstall(monkeypatch)
     (shell.folder / "none.json").write_text("[]")
     train = ["train", "lab/sim", "--model", "new.pth", *SCALES]
     assert "has no spots" in shell(*train, "--spots", "none.json").err

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.shipping import uninstall
 from core.workflows.methods import ensure_flow_model, ensure_model, reset_flow_model, train, train_flow, train_live
 from core.workflows.test_detection import (
     CancelAfter,
@@ -55,8 +56,9 @@ def last(work: ModelWork | ModelWork) -> ProvenanceEntry:
     return entries[-1]
 
 
-def test_starts(made: tuple[ModelWork, list[Spot]], tmp_path: Path) -> None:
+def test_starts(made: tuple[ModelWork, list[Spot]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work, _ = made
+    uninstall(monkeypatch)
     reset(work)
     assert (last(work).what, last(work).dataset) == ("intensities", "movie-a")
     reset(work, n_crops=0)
@@ -122,8 +124,9 @@ def test_a_live_session(made: tuple[ModelWork, list[Spot]]) -> None:
     assert (entry.epochs, entry.steps, entry.lr) == (3, 6, 1e-3)
 
 
-def test_flow(made: tuple[ModelWork, list[Spot]], tmp_path: Path) -> None:
+def test_flow(made: tuple[ModelWork, list[Spot]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work, spots = made
+    uninstall(monkeypatch)
     flow = ModelWork(work.dataset, tmp_path / "models" / "flow.pth", work.model_cache, NoReporter(), NeverCancelled())
     start, pretrained = StartParams(n_dims=2, n_keep_axials=0), pretrained_of(work)
     ensure_flow_model(flow.model_path, pretrained, start)

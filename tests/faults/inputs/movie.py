@@ -68,8 +68,8 @@ CASES: list[Case] = [
     changed("flow/update", {"dataset_name": "nobody/nothing", "reset": True}, "nobody/nothing", status=404),
     changed("download/ctc", {"dataset_name": "nobody/nothing"}, "nobody/nothing", status=404),
     changed("seg/predict", {"dataset_name": "ground"}, "imgs.zarr", name="a folder that is no dataset"),
-    changed("seg/reset", {"url": "Versatile"}, "versatile3d.pth", "models/pretrained", status=404),
-    changed("flow/reset", {"url": "Versatile"}, "Fluo-N3DH-CE_flow.pth", "models/pretrained", status=404),
+    changed("seg/reset", {"url": "Versatile"}, "versatile3d.pth", "damaged"),
+    changed("flow/reset", {"url": "Versatile"}, "Fluo-N3DH-CE_flow.pth", "damaged"),
     # Planes and volumes
     *[
         changed(path, {"is_3d": False}, "3D", "2D", is_short=path == "seg/predict")

@@ -102,6 +102,17 @@ def check_software(_workspace: Path | None) -> Iterator[Finding]:
     else:
         yield ok("python", text)
     yield from check_packages(_PACKAGES)
+    yield _check_pretrained()
+
+
+def _check_pretrained() -> Finding:
+    from elephant.models.shipped import PACKAGE, shipped_networks
+
+    names = ", ".join(network.name for network in shipped_networks())
+    if names:
+        return ok("pretrained", f"{names} of {PACKAGE}")
+    remedy = f"pip install ./{PACKAGE} in the checkout: without it new models start from the images' intensities."
+    return warning("pretrained", f"there are no networks of {PACKAGE}", remedy)
 
 
 def check_packages(packages: dict[str, str], heading: str = "packages") -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -86,6 +86,23 @@ def as_trained(values: Mapping[str, Any], path: Path, dataset: Dataset) -> dict[
     if found and not current().quiet:
         click.echo(f"as {path.name} was trained: {', '.join(map(_in_words, found, found.values()))}", err=True)
     return {**values, **found}
+
+
+def pretrained(kind: Literal["detection", "flow"], n_dims: int) -> Path:
+    """Return the model file of the pretrained network, and say that it is used.
+
+    Raises
+    ------
+    elephant.errors.NotFoundError
+        It is not installed.
+    """
+    from elephant.methods.trained_model import pretrained_file
+    from elephant.models.shipped import origin_of
+
+    path = pretrained_file(kind, n_dims)
+    if not current().quiet:
+        click.echo(f"with the pretrained network {origin_of(path).source}", err=True)
+    return path
 
 
 def check_of_no_effect(models: Iterable[type[Params]], counted: Container[str], where: str) -> None:

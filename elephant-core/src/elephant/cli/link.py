@@ -35,11 +35,13 @@ DATASET is a folder, or a name below the workspace; the spots are those of --spo
 input. The output adds `earlier`, the earlier position of each (X, Y, Z), and `sqdisp`, the squared distance.
 With --join each also gets `parent`, the id of the spot at the previous timepoint that is nearest to `earlier`, one to
 one, and `track`. A division begins two tracks. Without a flow model, spots are joined by the `earlier` that they
-already have, or else by their own positions: to their nearest neighbours.
+already have, or else by their own positions: to their nearest neighbours. --pretrained takes the flow network of the
+package elephant-models.
 
 \b
 Examples:
   elephant link movie --spots found.json --model flow.pth --join 3 -o tracked.json
+  elephant link movie --spots found.json --pretrained --join 3 -o tracked.json
   elephant link movie --spots found.json --join 5 -o tracked.json
   elephant link movie --spots a.json --spots b.json --join 5 -o tracked.json
 """
@@ -73,7 +75,7 @@ def link(dataset: str, spots: tuple[Path, ...], model: str | None, **values: Any
     if largest is not None and not 0 < largest < math.inf:
         raise click.UsageError(f"--join: expected a distance above 0, got {largest}")
     opened = open_dataset(dataset, values["workspace"])
-    path = None if model is None else find(MODELS, model, values["workspace"])
+    path = _model_file(model, opened, values)
     groups = _numbered(read_spots(spots, values, opened), opened)
     timepoints = parse_timepoints(values["timepoints"], opened.n_timepoints)
     chosen = {t: groups[t] for t in timepoints if t in groups}
@@ -92,10 +94,22 @@ def link(dataset: str, spots: tuple[Path, ...], model: str | None, **values: Any
     return DONE
 
 
+def _model_file(model: str | None, dataset: "Dataset", values: Mapping[str, Any]) -> Path | None:
+    from elephant.cli.inputs import pretrained
+
+    if values["pretrained"]:
+        return pretrained("flow", dataset.n_dims)
+    return None if model is None else find(MODELS, model, values["workspace"])
+
+
 def _check_usage(model: str | None, values: Mapping[str, Any]) -> None:
-    if model is None:
+    if model is not None and values["pretrained"]:
+        raise click.UsageError("--model and --pretrained each name a flow model: leave out one")
+    if model is None and not values["pretrained"]:
         if values["join"] is None:
-            raise click.UsageError("expected --model (a flow model), --join (how far to join spots), or both")
+            raise click.UsageError(
+                "expected --model (a flow model) or --pretrained, --join (how far to join spots), or both"
+            )
         refuse_given(_OF_FLOW, "--model")
     if values["output"] is None and not values["as_json"]:
         raise click.UsageError("expected -o FILE, or --json for standard output")
@@ -193,6 +207,7 @@ command = Command(
         options.spots("The nuclei."),
         *options_of(AnnotationParams, section=options.SPOTS_SECTION),
         options.model("Flow model: a path, or a name below the workspace.", required=False),
+        Option(["--pretrained"], is_flag=True, help="Use the pretrained flow network in place of --model."),
         options.voxel_size("that of the dataset, or else that of the model's training"),
         options.timepoints(),
         options.output("Output file for the spots, .json or .csv."),

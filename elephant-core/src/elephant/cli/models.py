@@ -26,7 +26,9 @@ _HELP = """List, inspect, import and restore models.
 
 A model is a .pth file: a path, or a name below the workspace's folder models.
 """
-_LIST = """List the models of the workspace.
+_LIST = """List the models of the workspace, and the pretrained networks of the package elephant-models.
+
+Those are what new models start from. They were trained on simulated nuclei of the radii shown, in voxels.
 
 \b
 Example:
@@ -62,18 +64,54 @@ Examples:
 
 
 def list_models(workspace: Path | None, as_json: bool) -> int:
-    """List the models of a workspace; those that cannot be read too."""
-    folder = folder_of(MODELS, workspace)
+    """List the models of a workspace, those that cannot be read too, and the shipped networks."""
+    folder, shipped = folder_of(MODELS, workspace), _shipped()
     files = sorted(path for path in folder.rglob("*.pth") if not _is_hidden(path.relative_to(folder)))
     found = [_summary(path) | {"name": path.relative_to(folder).as_posix()} for path in files]
     if as_json:
-        print_json({"folder": str(folder), "models": found})
-    elif found:
+        print_json({"folder": str(folder), "models": found, "pretrained": shipped})
+        return DONE
+    if found:
         headings = ("model", "kind", "axes", "members", "size", "changed", "versions")
         _print_table(headings, [_row(model) for model in found])
     else:
         click.echo(f"no models in {folder}")
+    if shipped:
+        click.echo()
+        headings = ("pretrained", "kind", "axes", "trained on", "of nuclei with", "size", "SHA-256")
+        _print_table(headings, [_pretrained_row(network) for network in shipped])
     return DONE
+
+
+def _shipped() -> list[dict[str, Any]]:
+    from elephant.models.shipped import shipped_networks
+
+    return [
+        {
+            "name": network.name,
+            "model": str(network.path),
+            "kind": network.kind,
+            "n_dims": network.n_dims,
+            "package": network.version,
+            "steps": network.steps,
+            "seed": network.seed,
+            "radii": network.radii,
+            "c_ratio": network.c_ratio,
+            "max_displacement": network.max_displacement,
+            "bytes": network.path.stat().st_size,
+            "sha256": network.sha256,
+        }
+        for network in shipped_networks()
+    ]
+
+
+def _pretrained_row(network: dict[str, Any]) -> tuple[object, ...]:
+    least, largest = network["radii"]
+    means = ("c_ratio", "max_displacement")
+    facts = [f"radius {least:g} to {largest:g}", *(f"{m} {network[m]:g}" for m in means if network[m] is not None)]
+    trained = f"{network['steps']:,} crops of simulated movies"
+    size, digest = in_bytes(network["bytes"]), network["sha256"][:12]
+    return network["name"], network["kind"], _axes(network), trained, ", ".join(facts), size, digest
 
 
 def info(model: str, workspace: Path | None, as_json: bool) -> int:

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +15,7 @@ from elephant.cli.parameters import build, keep_axials, option_of, options_of
 from elephant.cli.running import DONE, console, prepare_to_compute
 from elephant.cli.workspace import MODELS, find
 from elephant.config import DetectionParams, PredictionParams, SpotParams
-from elephant.errors import InvalidInputError
+from elephant.errors import InvalidInputError, NotFoundError
 from elephant.words import counted, in_ranges
 
 if TYPE_CHECKING:
@@ -32,12 +33,14 @@ _COUNTED = ("use_median", "crop_box")
 
 _HELP = """Find the nuclei of a dataset.
 
-DATASET is a folder, or a name below the workspace. Spots are written with t, id, pos (X, Y, Z), covariance and quality,
+DATASET is a folder, or a name below the workspace. Without --model, the pretrained network of elephant-models finds the
+nuclei, before anything was annotated. Spots are written with t, id, pos (X, Y, Z), covariance and quality,
 as JSON or CSV: other commands read both. An interrupted prediction writes the finished timepoints; the JSON then
 has "completed": false.
 
 \b
 Examples:
+  elephant predict movie -o found.json
   elephant predict movie --model nuclei.pth -o found.json
   elephant predict movie --model nuclei.pth -t 10-19 --json | jq '.spots | length'
   elephant predict movie --method dog --param radius=4 -o found.json
@@ -64,7 +67,7 @@ def predict(dataset: str, model: str | None, **values: Any) -> int:
 
     output = SpotOutput(values)
     opened = open_dataset(dataset, values["workspace"])
-    search = _by_method(opened, values) if model is None else _by_model(opened, model, values)
+    search = _by_model(opened, model, values) if values["method"] is None else _by_method(opened, values)
     timepoints = parse_timepoints(values["timepoints"], opened.n_timepoints)
     found: dict[int, list[SpotRecord]] = {}
 
@@ -89,24 +92,25 @@ def predict(dataset: str, model: str | None, **values: Any) -> int:
 def _check_choice(model: str | None, values: Mapping[str, Any]) -> None:
     if model is not None and values["method"] is not None:
         raise click.UsageError("--model is for the networks of elephant, --method for another package: leave out one")
-    if model is None and values["method"] is None:
-        raise click.UsageError("expected --model FILE, or --method NAME for a method of another package")
     if values["method"] is None and values["param"]:
         raise click.UsageError("--param: expected --method, whose parameters they are, got none")
     if values["output"] is None and not values["as_json"]:
         raise click.UsageError("expected -o FILE, or --json for standard output")
 
 
-def _by_model(dataset: "Dataset", model: str, values: Mapping[str, Any]) -> _Search:
-    """Return the search by the network of a model."""
-    from elephant.cli.inputs import as_trained, seen_voxels
+def _by_model(dataset: "Dataset", model: str | None, values: Mapping[str, Any]) -> _Search:
+    """Return the search by the network of a model, or else by the pretrained one."""
+    from elephant.cli.inputs import as_trained, pretrained, seen_voxels
     from elephant.device import choose_device
     from elephant.methods.detection import detect_all, why_none
     from elephant.methods.work import ModelWork
     from elephant.models.ensemble import ModelCache
 
     prepare_to_compute()
-    path = find(MODELS, model, values["workspace"])
+    if model is None:
+        path = pretrained("detection", 2 if values["use_2d"] else dataset.n_dims)
+    else:
+        path = _model_of(model, values)
     values = as_trained(values, path, dataset)
     _check_radii(values)
     params = build(DetectionParams, {**values, **seen_voxels(values, dataset)}, dataset.n_dims)
@@ -119,6 +123,13 @@ def _by_model(dataset: "Dataset", model: str, values: Mapping[str, Any]) -> _Sea
         return detect_all(ModelWork(dataset, path, model_cache, bars, cancel), timepoints, params, none.__setitem__)
 
     return _Search(search, lambda: why_none(max(none.values()), params))
+
+
+def _model_of(model: str, values: Mapping[str, Any]) -> Path:
+    try:
+        return find(MODELS, model, values["workspace"])
+    except NotFoundError as error:
+        raise NotFoundError(f"{error}; without --model, the pretrained network finds the nuclei") from error
 
 
 def _by_method(dataset: "Dataset", values: Mapping[str, Any]) -> _Search:
@@ -176,7 +187,9 @@ command = Command(
     help=_HELP,
     params=[
         options.dataset_argument(),
-        options.model("Detection model: a path, or a name below the workspace.", required=False),
+        options.model(
+            "Detection model: a path, or a name below the workspace; by default the pretrained network.", required=False
+        ),
         Option(
             ["--method"],
             metavar="NAME",

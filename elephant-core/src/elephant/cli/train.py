@@ -192,8 +192,9 @@ command = Command(
             type=click.Choice(["auto", "pretrained", "scratch"]),
             default="auto",
             show_default=True,
-            help="How to start a new model: from the pretrained one in the folder pretrained beside it, from scratch "
-            "(detection: from the movie's intensities), or auto: the first of these that is available.",
+            help="How to start a new model: pretrained (from the file in the folder pretrained beside it, or else from "
+            "the shipped network), from scratch (detection: from the movie's intensities), or auto: the first of these "
+            "that is available.",
         ),
         Option(["--anew"], is_flag=True, help="Start anew as --start says, even if the model exists."),
         Option(

@@ -368,6 +368,11 @@ def pretrained(kind: Literal["detection", "flow"] = "detection", n_dims: int = 3
     elephant.errors.ModelFileError
         Its file is damaged.
     """
+    return Model(pretrained_file(kind, n_dims), device)
+
+
+def pretrained_file(kind: Literal["detection", "flow"], n_dims: int) -> Path:
+    """Return the model file of :func:`pretrained`, with the same errors."""
     if kind not in ("detection", "flow") or n_dims not in (2, 3):
         raise InvalidInputError(f'expected "detection" or "flow", and 2 or 3 axes, got {kind!r} and {n_dims!r}')
     weights = shipped_weights(NetworkKind(kind, n_dims))
@@ -375,7 +380,7 @@ def pretrained(kind: Literal["detection", "flow"] = "detection", n_dims: int = 3
         raise NotFoundError(
             f"there is no pretrained {kind} network for {n_dims}D: install {PACKAGE}, which is beside elephant-core"
         )
-    return Model(weights.path, device)
+    return weights.path
 
 
 def _axes(images: MovieLike, is_volume: bool) -> str | None:

@@ -48,6 +48,11 @@ def shipped_weights(kind: NetworkKind) -> StartingWeights | None:
     return StartingWeights(network.path, _entry(network))
 
 
+def shipped_networks() -> "list[ShippedNetwork]":
+    """Return the networks of the package; none where it is not installed."""
+    return list(_networks().values())
+
+
 def pretrained_with(path: Path) -> PretrainedWith | None:
     """Return what the weights of a model file mean; None unless they are shipped ones, untrained since."""
     held = _held(path)
