@@ -109,6 +109,26 @@ def labelled_components(labels: NDArray[np.integer]) -> tuple[Integers, Componen
     return found, _statistics(runs, n, component, found.astype(np.float64))
 
 
+def components_of_voxels(index: Integers, shape: Shape) -> ComponentStatistics:
+    """Measure the components of a few voxels of an image, which is not looked at.
+
+    Parameters
+    ----------
+    index
+        Of the voxels, in the order of the image, (N, n).
+    shape
+        Of the image, (Z), Y, X.
+
+    Returns
+    -------
+    ComponentStatistics
+        The components, with full connectivity; `mean_value` is 0.
+    """
+    runs = _Runs.of_voxels(index, shape)
+    n, component = _joined(runs)
+    return _statistics(runs, n, component, np.zeros(n))
+
+
 # Writes which voxels of a slab are inside of the mask, into an array of its shape.
 WriteMask = Callable[[slice, NDArray[np.bool_]], None]
 
@@ -172,6 +192,15 @@ class _Runs:
 
         found = zip(*in_slabs(find, values.shape, SINGLE_PASS_VOXELS), strict=True)
         return cls(shape, *(np.concatenate(parts, axis=-1) for parts in found))
+
+    @classmethod
+    def of_voxels(cls, index: Integers, image_shape: Shape) -> Self:
+        """Find the runs of voxels that are given in the order of an image, (N, n)."""
+        shape = (image_shape[0], *(size + 1 for size in image_shape[1:]))
+        flat = np.ravel_multi_index(tuple(index.T), shape).astype(np.int64)
+        begins = np.flatnonzero(np.diff(flat, prepend=-2) > 1)
+        stops = flat[np.append(begins[1:], len(flat)) - 1] + 1 if len(flat) else flat
+        return cls(shape, flat[begins], stops, index[begins].T, np.zeros(len(begins)))
 
     @classmethod
     def of_labels(cls, labels: NDArray[np.integer]) -> Self:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from elephant.config import ImageParams
+from elephant.intensities import log_once, range_of
 from elephant.slabs import extremes, in_slabs
 from elephant.types import Shape
 
@@ -52,8 +53,11 @@ Image = NDArray[np.float32]
 L = TypeVar("L", np.uint8, np.float32)
 
 
-def normalise(image: NDArray[np.generic], use_median: bool = False) -> Image:
+def normalise(image: NDArray[np.generic], use_median: bool = False, name: str = "") -> Image:
     """Bring the intensities of a whole timepoint to 0..1: ``(v - min) / (max - min)``.
+
+    Outliers of uint8 and uint16, as :func:`elephant.intensities.range_of` finds them, are first clipped to the range of
+    the other voxels.
 
     Parameters
     ----------
@@ -61,6 +65,8 @@ def normalise(image: NDArray[np.generic], use_median: bool = False) -> Image:
         As stored, (Z), Y, X.
     use_median
         Whether to first shift each slice along Z to the volume's median; slices with median 0 are unchanged.
+    name
+        Of the timepoint, to say once in the log what was clipped; nothing is said without it.
 
     Returns
     -------
@@ -68,10 +74,13 @@ def normalise(image: NDArray[np.generic], use_median: bool = False) -> Image:
         float32, of the same shape; all 0 if all intensities are equal.
     """
     normal = np.empty(image.shape, dtype=np.float32)
+    image, (low, high), are_outliers = _without_outliers(image, name)
     if use_median and image.ndim == 3:
         _align(image, normal)
         image = normal
-    low, high = map(np.float32, extremes(image))
+        low, high = map(np.float32, extremes(image if are_outliers is None else image[~are_outliers][None]))
+        if are_outliers is not None:
+            np.clip(image, low, high, out=image)
     if high <= low:
         normal.fill(0)
         return normal
@@ -86,6 +95,23 @@ def normalise(image: NDArray[np.generic], use_median: bool = False) -> Image:
 
     in_slabs(bring, image.shape)
     return normal
+
+
+def _without_outliers(
+    image: NDArray[np.generic], name: str = ""
+) -> tuple[NDArray[np.generic], tuple[np.float32, np.float32], NDArray[np.bool_] | None]:
+    """Return an image whose outliers are clipped, its least and largest intensity, and, if there are any, where."""
+    if not _has_few_values(image):
+        low, high = extremes(image)
+        return image, (np.float32(low), np.float32(high)), None
+    found = range_of(image)
+    limits = np.float32(found.low), np.float32(found.high)
+    if not found.has_outliers:
+        return image, limits, None
+    if name:
+        log_once(name, found)
+    clipped = found.clip(image)
+    return clipped, limits, clipped != image
 
 
 def darker_than(image: NDArray[np.generic], threshold: float) -> NDArray[np.bool_]:
@@ -105,10 +131,11 @@ def darker_than(image: NDArray[np.generic], threshold: float) -> NDArray[np.bool
     """
     if not _has_few_values(image):
         return np.asarray(normalise(image) < threshold)
+    image, (low, high), _ = _without_outliers(image)
     # Each possible integer is normalised once; normalised values are ascending.
-    low, high = int(image.min()), int(image.max())
-    n_below = np.count_nonzero(normalise(np.arange(low, high + 1, dtype=image.dtype)) < threshold)
-    return np.asarray(image < low + n_below)
+    values = np.arange(int(low), int(high) + 1, dtype=np.float32) - low
+    n_below = np.count_nonzero(values / max(high - low, np.float32(1)) < threshold)
+    return np.asarray(image < int(low) + n_below)
 
 
 def _align(volume: NDArray[np.generic], aligned: Image) -> None:
@@ -168,6 +195,6 @@ def rescale_labels(labels: NDArray[L], size: Shape | None) -> NDArray[L]:
     return np.asarray(out[0, 0].numpy(), dtype=labels.dtype)
 
 
-def prepare(image: NDArray[np.generic], params: ImageParams) -> Image:
-    """Normalise a whole timepoint, (Z), Y, X, and rescale it to the network's input size."""
-    return rescale(normalise(image, params.use_median), params.input_size)
+def prepare(image: NDArray[np.generic], params: ImageParams, name: str = "") -> Image:
+    """Normalise a whole timepoint, (Z), Y, X, called `name` in the log, and rescale it to the network's input size."""
+    return rescale(normalise(image, params.use_median, name), params.input_size)

@@ -32,6 +32,7 @@ from elephant.methods.work import (
     ModelWork,
     check_output,
     chosen_box,
+    name_of,
     seen_size,
     seen_voxel_size,
 )
@@ -120,7 +121,7 @@ class DetectionMethod(
 
     @override
     def images(self, dataset: Dataset, t: int, params: DetectionTrainingParams) -> NDArray[np.float32]:
-        return prepare(dataset.read_image(t), params.image)
+        return prepare(dataset.read_image(t), params.image, name_of(dataset, t))
 
     @override
     def sample(
@@ -209,7 +210,11 @@ def _from_intensities(work: ModelWork, params: StartParams) -> Started:
         )
         return ProvenanceEntry(what="random"), model
     dataset = work.dataset
-    images = TimepointCache(lambda t: PreparedImage(prepare(dataset.read_image(t), params.image)), work.cache_bytes)
+
+    def read(t: int) -> PreparedImage:
+        return PreparedImage(prepare(dataset.read_image(t), params.image, name_of(dataset, t)))
+
+    images = TimepointCache(read, work.cache_bytes)
 
     def image(t: int) -> NDArray[np.float32]:
         volume = images(t).image
@@ -349,7 +354,7 @@ def _seen(work: ModelWork, t: int, params: DetectionParams) -> _Image:
     box = chosen_box(params.prediction.crop_box, dataset.shape)
     work.cancel.check()
     size = seen_size(dataset.shape, image.input_size, box)
-    return rescale(normalise(stored, image.use_median)[box.slices], size)
+    return rescale(normalise(stored, image.use_median, name_of(dataset, t))[box.slices], size)
 
 
 @_needs_memory

@@ -29,6 +29,7 @@ from elephant.methods.work import (
     ModelWork,
     check_output,
     chosen_box,
+    name_of,
     seen_per_stored,
     seen_size,
     seen_voxel_size,
@@ -121,7 +122,7 @@ class FlowMethod(Method[Link, DisplacementParams, FlowTrainingParams, LabelledPa
 
     @override
     def images(self, dataset: Dataset, t: int, params: FlowTrainingParams) -> NDArray[np.float32]:
-        return np.stack([prepare(dataset.read_image(at), params.image) for at in (t, t + 1)])
+        return np.stack([prepare(dataset.read_image(at), params.image, name_of(dataset, at)) for at in (t, t + 1)])
 
     @override
     def sample(
@@ -271,7 +272,8 @@ class _Flow:
         self.work = work
         self.params = params
         self._t = t
-        self._images = [normalise(work.dataset.read_image(at)) for at in (t - 1, t)]
+        dataset = work.dataset
+        self._images = [normalise(dataset.read_image(at), name=name_of(dataset, at)) for at in (t - 1, t)]
 
     def over(self, box: Box, keep: bool = False) -> FlowField:
         """Return the flow in a box of the stored image, and keep it in the dataset where asked."""

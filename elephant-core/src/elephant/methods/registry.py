@@ -16,7 +16,7 @@ from elephant.images import normalise
 from elephant.keywords import params_of
 from elephant.methods.base import Detector
 from elephant.methods.trained_model import keep_each
-from elephant.methods.work import chosen_box
+from elephant.methods.work import chosen_box, name_of
 from elephant.plugins import Plugin, installed_class
 from elephant.progress import CancelToken
 from elephant.types import DetectedSpot, Spot, VoxelSize
@@ -59,7 +59,7 @@ class InstalledDetector:
         dataset.check_timepoint(t)
         box = chosen_box(params.crop_box, dataset.shape)
         with dataset.in_use():
-            image = normalise(dataset.read_image(t), params.image.use_median)[box.slices]
+            image = normalise(dataset.read_image(t), params.image.use_median, name_of(dataset, t))[box.slices]
         edges = voxel_size.last(dataset.n_dims)
         with self.plugin.blamed():
             found = [_checked(spot) for spot in self.detector.detect(np.ascontiguousarray(image), edges)]

@@ -57,6 +57,11 @@ class ModelWork:
     auto_scale: bool = True
 
 
+def name_of(dataset: Dataset, t: int) -> str:
+    """Return what a timepoint is called in the log."""
+    return f"timepoint {t} of {dataset.name}"
+
+
 def chosen_box(crop_box: Box | None, shape: Shape) -> Box:
     """Return the box, or the one that covers the image where none was given.
 
