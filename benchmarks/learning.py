@@ -9,10 +9,14 @@ least 8 timepoints; printed is a table as it grows.
 - detection, sparse: 250 steps on 10 nuclei of timepoint 0; F1 at timepoint 6. Both with an automatic background.
 - flow: at most 500 steps on the links that begin at timepoints 0 to 3; at timepoints 5 to 7 the mean distance between
   the predicted and the true earlier position, over that between the position now and the true earlier one.
+
+``python -m benchmarks.learning figures`` tells what a model knows before it is taught, and what it learns of little:
+see ``benchmarks/teaching.py``.
 """
 
 import argparse
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import teaching
 from benchmarks.precision import BFLOAT16, PRECISIONS, environment, has_both
 from benchmarks.serving import serve
 from elephant.config import keep_axials_of
@@ -198,4 +203,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["figures"]:
+        teaching.main(sys.argv[2:])
+    else:
+        main()
