@@ -1,0 +1,70 @@
+"""Making the shipped networks: what they learn from, and that an interruption changes nothing."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from benchmarks.pretraining import PLANS, Plan, Pretraining, publish
+from benchmarks.pretraining_movies import FLATTEST, RADII, VERSION, draw
+from benchmarks.pretraining_samples import MAX_DISPLACEMENT, detection_sample, flow_sample
+
+from elephant.models.checkpoint import fill, load_state_dicts
+from elephant.models.unet import FlowNet
+from elephant.types import Label
+
+TINY = {"sizes": ((32, 32),), "batch": 2, "steps": 2}
+
+
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_drawn_movies_are_valid_and_of_sizes_that_are_promised(n_dims: int) -> None:
+    for number in range(60):
+        scene = draw(np.random.default_rng(number), n_dims)
+        radius = scene.parameters.radius
+        assert RADII[0] <= radius <= RADII[1]
+        if n_dims == 3:
+            assert radius * scene.parameters.height / scene.parameters.voxel[0] >= 0.99 * FLATTEST
+        assert len(scene.margin) == n_dims
+
+
+def test_all_of_a_timepoint_is_labelled() -> None:
+    sample = detection_sample(draw(np.random.default_rng(1), 2))
+    found = set(np.unique(sample.volume.labels).tolist())
+    assert found == {Label.BACKGROUND, Label.BORDER, Label.CENTRE}
+    assert sample.volume.image.min() == 0
+    assert sample.volume.image.max() == 1
+
+
+def test_a_pair_is_labelled_with_what_moved() -> None:
+    sample = flow_sample(draw(np.random.default_rng(1), 2, timepoints=2))
+    labels = sample.volume.labels
+    moved = np.abs(labels[:-1, labels[-1] > 0]) * MAX_DISPLACEMENT
+    assert 0 < moved.mean() < 15
+    assert not labels[:, labels[-1] == 0].any()
+
+
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    plan: Plan = replace(PLANS["detection2d"], **TINY)
+    whole = Pretraining(plan, 3, tmp_path / "whole.state")
+    whole.run(2, lambda *_: True)
+    begun = Pretraining(plan, 3, tmp_path / "begun.state", threads=2)
+    begun.run(2, lambda step, _: step < 1)
+    begun.save()
+    resumed = Pretraining(plan, 3, tmp_path / "begun.state")
+    assert resumed.step == 1
+    resumed.run(2, lambda *_: True)
+    for key, value in whole.average.items():
+        torch.testing.assert_close(resumed.average[key], value, rtol=0, atol=0)
+
+
+def test_what_is_published_is_described(tmp_path: Path) -> None:
+    training = Pretraining(replace(PLANS["flow2d"], **TINY), 0, tmp_path / "a.state")
+    publish(training, "flow2d", tmp_path)
+    (weights,) = load_state_dicts(tmp_path / "flow2d.pth")
+    fill(FlowNet(2, 0), weights, "flow2d.pth")
+    assert {value.dtype for value in weights.values()} == {torch.float16}
+    facts = json.loads((tmp_path / "weights.json").read_text())["flow2d"]
+    assert facts["max_displacement"] == MAX_DISPLACEMENT
+    assert facts["recipe"] == VERSION
