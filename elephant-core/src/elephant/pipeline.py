@@ -26,6 +26,7 @@ from elephant.config import (
 from elephant.console import Console
 from elephant.dataset import Dataset
 from elephant.dataset.opening import Edges, MovieLike, chosen_voxel_size, open_dataset
+from elephant.dataset.record import recorded_as
 from elephant.errors import InvalidInputError
 from elephant.evaluation import Evaluation, evaluate_nuclei
 from elephant.export.base import ExportParams, TrackedMovie, TrackedNucleus
@@ -441,7 +442,8 @@ def _run(
 
     outcome = Outcome(path)
     try:
-        outcome.run(dataset, prepare, start, device, Console(quiet))
+        with recorded_as("Python"):
+            outcome.run(dataset, prepare, start, device, Console(quiet))
     except KeyboardInterrupt as stop:
         raise TrainingInterrupted(str(stop), Model(path, device) if outcome.n_epochs else None) from None
     return Model(path, device)

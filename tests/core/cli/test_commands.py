@@ -13,6 +13,7 @@ from core.packages import install
 from elephant.cli.main import BUILT_IN, elephant
 
 ALL = [*BUILT_IN, "models list", "models info", "models import", "models restore"]
+ALL += [f"record {name}" for name in ("list", "show", "replay", "train")]
 
 
 def test_the_command_is_installed_under_its_name() -> None:
@@ -41,7 +42,7 @@ def test_the_help_says_what_quiet_leaves(shell: Shell) -> None:
     ("name", "needed"),
     [
         *((name, ["numpy", "pydantic"]) for name in ("convert", "train", "predict", "link", "export")),
-        *((name, []) for name in ("check", "models", "doctor")),
+        *((name, []) for name in ("check", "models", "record", "doctor")),
     ],
 )
 def test_help_of_a_command_loads_what_its_options_need_and_no_more(name: str, needed: list[str]) -> None:
@@ -64,7 +65,7 @@ def test_the_list_says_of_a_command_what_its_own_help_says(name: str) -> None:
 def test_every_help_has_an_example(name: str, shell: Shell) -> None:
     shown = shell(*name.split(), "--help")
     assert (shown.status, shown.err) == (0, "")
-    assert f"elephant {name} " in shown.out or name == "models"
+    assert f"elephant {name} " in shown.out or name in ("models", "record")
 
 
 @pytest.mark.parametrize("name", ["convert", "train", "predict", "link", "export"])

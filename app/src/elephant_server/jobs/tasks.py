@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from elephant.dataset import Dataset, add, convert, find_movie
 from elephant.dataset.adding import relink
 from elephant.dataset.layout import IMAGES
+from elephant.dataset.record import recorded_as
 from elephant.dataset.summary import image_version
 from elephant.errors import Cancelled, InvalidInputError, NotFoundError, reason_of
 from elephant.io.paths import resolve_inside
@@ -272,7 +273,8 @@ def perform(context: WorkerContext, control: JobControl) -> dict[str, Any]:
     if control.person:
         logger.info("%s asked for the following", control.person)
     named = {} if message.file is None else {"file": message.file}
-    with cancelled_by(control):
+    request = control.task.removeprefix("elephant.").replace("_", "/", 1)
+    with cancelled_by(control), recorded_as(request, control.person or None):
         return handler.work(context, message.body, control, **named)
 
 

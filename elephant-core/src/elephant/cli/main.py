@@ -30,6 +30,7 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
         "export": "Write tracked nuclei for other programs.",
         "evaluate": "Compare found nuclei and tracks with true ones.",
         "models": "List, inspect, import and restore models.",
+        "record": "Show what a dataset was taught, and repeat it.",
         "doctor": "Show what is installed, what is wrong, and how to fix it.",
     }
 )

@@ -86,6 +86,7 @@ def train(dataset: str, spots: tuple[Path, ...], links: tuple[Path, ...], model:
         raise click.UsageError("expected one of --spots (to train detection) and --links (to train flow)")
     refuse_given(_detection_only if links else _flow_only, "--spots" if links else "--links")
     from elephant.cli.inputs import open_dataset, seen_voxels
+    from elephant.dataset.record import recorded_as
     from elephant.methods.outcome import Outcome
     from elephant.methods.starting import start_model
 
@@ -99,7 +100,7 @@ def train(dataset: str, spots: tuple[Path, ...], links: tuple[Path, ...], model:
     def start(training: "TrainingRun") -> None:
         start_model(training.work, training.start(), _source(values), anew=values["anew"])
 
-    with _curves(values["workspace"], path) as curves:
+    with _curves(values["workspace"], path) as curves, recorded_as("elephant train"):
         outcome = Outcome(path, curves)
         outcome.run(opened, prepare, start, values["device"], console())
     return _report(outcome, as_json=values["as_json"])

@@ -215,8 +215,8 @@ class Dataset:
         """Return the labels of a timepoint, or of a box of it, ((Z), Y, X), 0 to 6."""
         return _read_settled(self._labels, self._labels_journal, t, box)
 
-    def write_labels(self, t: int, labels: NDArray[np.uint8], source: LabelsOf | None = None) -> None:
-        """Replace the labels of a timepoint, ((Z), Y, X), 0 to 6, and their colours.
+    def write_labels(self, t: int, labels: NDArray[np.uint8], source: LabelsOf | None = None) -> int:
+        """Replace the labels of a timepoint, ((Z), Y, X), 0 to 6, and their colours; return their CRC-32.
 
         Parameters
         ----------
@@ -229,7 +229,10 @@ class Dataset:
                 f"{labels.max(initial=0)}: give labels as they are stored"
             )
         arrays = {self._labels: labels, self._labels_rgb: labels_as_rgb(labels)}
-        self._write(self._labels_journal, t, arrays, news=_labels_news("detection", t, labels, source))
+        checksum = zlib.crc32(np.ascontiguousarray(labels).data)
+        news = _labels_news("detection", t, self.shape, source, checksum)
+        self._write(self._labels_journal, t, arrays, news=news)
+        return checksum
 
     def clear_labels(self) -> None:
         """Set the labels of all timepoints to 0."""
@@ -243,10 +246,12 @@ class Dataset:
         """Return the flow labels of the earlier timepoint `t`, (n + 1, (Z), Y, X): X, Y(, Z), weight."""
         return _read_settled(self._flow_labels, self._labels_journal, t, box)
 
-    def write_flow_labels(self, t: int, labels: NDArray[np.float32], source: LabelsOf | None = None) -> None:
+    def write_flow_labels(self, t: int, labels: NDArray[np.float32], source: LabelsOf | None = None) -> int:
         """Replace the flow labels of the earlier timepoint `t`, (n + 1, (Z), Y, X); `source` as for labels."""
-        news = _labels_news("flow", t, labels, source)
+        checksum = zlib.crc32(np.ascontiguousarray(labels).data)
+        news = _labels_news("flow", t, self.shape, source, checksum)
         self._write(self._labels_journal, t, {self._flow_labels: labels}, news=news)
+        return checksum
 
     def clear_flow_labels(self) -> None:
         """Set the flow labels of all timepoints to 0."""
@@ -267,8 +272,8 @@ class Dataset:
         """The record of what it was taught, to append to with its lock held."""
         return AnnotationLog(self._folder, self._labelled)
 
-    def record_event(self, event: Event) -> int:
-        """Append something to the record; return the number of its entry.
+    def record_event(self, event: Event) -> tuple[int, str]:
+        """Append something to the record; return the number of its entry, and the digest of all up to it.
 
         Raises
         ------
@@ -279,9 +284,9 @@ class Dataset:
         """
         record = self.record
         with explained_storage("the record of annotations", self._folder, 0), self.labels_lock():
-            number = record.append(event)
+            record.append(event)
             sync_files([record.path])
-        return number
+            return record.position()
 
     def _labelled(self) -> dict[str, list[int]]:
         return {"detection": self.labelled_timepoints(), "flow": self.flow_labelled_timepoints()}
@@ -358,12 +363,10 @@ class Dataset:
         return TimeSeries(self._folder / name, self._specs[name])
 
 
-def _labels_news(method: Method, t: int, labels: NDArray[Any], source: LabelsOf | None) -> Taught | Event:
+def _labels_news(method: Method, t: int, shape: Shape, source: LabelsOf | None, checksum: int) -> Taught | Event:
     """Return what the record says of labels that are written."""
-    checksum = zlib.crc32(np.ascontiguousarray(labels).data)
     if source is None:
         return Event("written", {"method": method, "t": t, "checksum": checksum})
-    shape = labels.shape if method == "detection" else labels.shape[1:]
     return Taught(method, t, source.annotations, source.params, shape, checksum)
 
 

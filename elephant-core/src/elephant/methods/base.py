@@ -113,7 +113,7 @@ class Method(ABC, Generic[A, L, P, S, Q, F]):
         What to say where no annotation labels a voxel.
     """
 
-    name: ClassVar[str]
+    name: ClassVar[Literal["detection", "flow"]]
     annotated: ClassVar[Literal["spots", "links"]]
     network: ClassVar[Network]
     n_seen: ClassVar[int]
@@ -184,8 +184,8 @@ class Method(ABC, Generic[A, L, P, S, Q, F]):
         return list(groups)
 
     @abstractmethod
-    def write_labels(self, dataset: Dataset, t: int, annotations: Sequence[A], params: L, cancel: CancelToken) -> None:
-        """Replace the labels of a timepoint by those of its annotations."""
+    def write_labels(self, dataset: Dataset, t: int, annotations: Sequence[A], params: L, cancel: CancelToken) -> int:
+        """Replace the labels of a timepoint by those of its annotations; return their CRC-32."""
 
     @abstractmethod
     def clear_labels(self, dataset: Dataset) -> None:

@@ -97,11 +97,11 @@ class DetectionMethod(
     @override
     def write_labels(
         self, dataset: Dataset, t: int, annotations: Sequence[Spot], params: LabelParams, cancel: CancelToken
-    ) -> None:
+    ) -> int:
         image = dataset.read_image(t) if params.auto_bg_thresh > 0 else None
         labels = detection_labels(dataset.shape, annotations, params, image, cancel)
         cancel.check()
-        dataset.write_labels(t, labels, LabelsOf(annotations, params.model_dump(mode="json")))
+        return dataset.write_labels(t, labels, LabelsOf(annotations, params.model_dump(mode="json")))
 
     @override
     def clear_labels(self, dataset: Dataset) -> None:

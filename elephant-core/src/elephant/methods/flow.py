@@ -99,10 +99,10 @@ class FlowMethod(Method[Link, DisplacementParams, FlowTrainingParams, LabelledPa
     @override
     def write_labels(
         self, dataset: Dataset, t: int, annotations: Sequence[Link], params: DisplacementParams, cancel: CancelToken
-    ) -> None:
+    ) -> int:
         labels = flow_labels(dataset.shape, annotations, params, cancel)
         cancel.check()
-        dataset.write_flow_labels(t, labels, LabelsOf(annotations, params.model_dump(mode="json")))
+        return dataset.write_flow_labels(t, labels, LabelsOf(annotations, params.model_dump(mode="json")))
 
     @override
     def clear_labels(self, dataset: Dataset) -> None:

@@ -15,6 +15,7 @@ from elephant.device import needs_memory
 from elephant.errors import InvalidInputError
 from elephant.methods.base import A, AnyMethod, Method, P
 from elephant.methods.compatibility import warn_of_differences
+from elephant.methods.recording import RecordedTraining, with_seed
 from elephant.methods.scale import still_valid
 from elephant.methods.starting import ModelStart
 from elephant.methods.work import TRAINING_REMEDY, ModelWork, check_batches, check_images
@@ -197,10 +198,14 @@ class TrainingRun:
             trained_with=used,
             scales=still_valid(work, used),
         )
+        timepoints = sorted({one.t for one in self.annotations})
+        record = RecordedTraining(work, method.name, self.params, what, timepoints, model.state_dicts(), control)
+        entry = entry.model_copy(update={"record": record.position})
         try:
             method.adapt(model, work, self.params)
-            yield EpochRecorder(work, model, control, entry, on_saved)
+            yield EpochRecorder(work, model, record, entry, record.after_epoch(on_saved))
         finally:
+            record.end()
             work.model_cache.forget(work.model_path)
 
 
@@ -231,7 +236,7 @@ def prepare_training(
     check_images(dataset, params.image, method.n_images(dataset.n_dims))
     seen = params.image.input_size or dataset.shape
     check_batches(params.crop_size, seen, params.loop, len(groups), work.model_cache.device)
-    return TrainingRun(method, work, annotations, params)
+    return TrainingRun(method, work, annotations, with_seed(params))
 
 
 class EpochRecorder:
@@ -246,7 +251,7 @@ class EpochRecorder:
     model
         What is trained.
     control
-        May end the training.
+        May end the training, and takes note of what it needs to be repeated.
     entry
         What is known of the training before it begins.
     on_saved
@@ -257,7 +262,7 @@ class EpochRecorder:
         self,
         work: ModelWork,
         model: Ensemble,
-        control: TrainingControl,
+        control: RecordedTraining,
         entry: ProvenanceEntry,
         on_saved: Callable[[], None],
     ) -> None:
@@ -272,6 +277,7 @@ class EpochRecorder:
     def trains_on(self, annotations: Mapping[int, int]) -> None:
         """Take note of the timepoints of the next epochs, with the number of their annotations."""
         self._annotations.update(annotations)
+        self._control.trains_on(annotations)
 
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
         """Keep the loss, and pass on the progress."""

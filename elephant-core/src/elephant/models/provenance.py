@@ -191,6 +191,23 @@ class PretrainedWith(BaseModel):
     max_displacement: _Edge | None = None
 
 
+class RecordPosition(BaseModel):
+    """A place in the record of what a dataset was taught; see :mod:`elephant.dataset.record`.
+
+    Attributes
+    ----------
+    entry
+        Number of the entry of a training.
+    digest
+        Digest of the record up to it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    entry: int
+    digest: str
+
+
 class ProvenanceEntry(BaseModel):
     """A piece of work that changed a model.
 
@@ -230,6 +247,8 @@ class ProvenanceEntry(BaseModel):
         The scale at which the model sees each dataset, by its name, where the program chose one.
     remark
         Why the model began as it did, where there was a choice.
+    record
+        Where the training is in the record of the dataset, from which it can be repeated.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -256,6 +275,7 @@ class ProvenanceEntry(BaseModel):
     pretrained_with: PretrainedWith | None = None
     scales: dict[Text, SeenScale] = {}
     remark: Text | None = None
+    record: RecordPosition | None = None
 
 
 def read_provenance(path: Path) -> list[ProvenanceEntry]:

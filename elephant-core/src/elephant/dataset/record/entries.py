@@ -189,16 +189,18 @@ class EpochEntry(Entry):
         The entry of its training.
     epoch
         Its number, from 1.
-    timepoints
-        What was trained on.
+    timepoints, labels
+        What was trained on, and the entries of its labels.
     settings
-        The settings that changed: step of the epoch, from 0, learning rate, and crops per timepoint.
+        The settings that changed: how often they had been asked for in the epoch, the learning rate, and the number of
+        crops per timepoint.
     """
 
     what: Literal["epoch"]
     training: Number
     epoch: Number
     timepoints: list[Number] = Field(default_factory=list)
+    labels: list[Number] = Field(default_factory=list)
     settings: list[tuple[Number, float, Number]] = Field(default_factory=list)
 
 

@@ -4,7 +4,8 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,9 +154,12 @@ class AnnotationLog:
         return tail.chain.number
 
     def newest(self, method: Method, t: int) -> int | None:
-        """Return the number of the newest entry with labels of a timepoint, as far as this process remembers it."""
-        tail = _tails.get(self.path)
-        known = None if tail is None else tail.bases.get((method, t))
+        """Return the number of the newest entry with labels of a timepoint; None if it is not near the end."""
+        try:
+            with self._reading() as tail:
+                known = tail.bases.get((method, t))
+        except FileNotFoundError:
+            return None
         return None if known is None else known[0]
 
     def position(self) -> tuple[int, str]:
@@ -166,12 +170,16 @@ class AnnotationLog:
         OSError, DatasetError
             There is no record, or the file is none.
         """
+        with self._reading() as tail:
+            return tail.chain.number, (tail.chain.digest or b"").decode("ascii")
+
+    @contextmanager
+    def _reading(self) -> Iterator[_Tail]:
         handle = os.open(self.path, os.O_RDONLY | _O_SAFE)
         try:
-            chain = self._tail(handle).chain
+            yield self._tail(handle)
         finally:
             os.close(handle)
-        return chain.number, (chain.digest or b"").decode("ascii")
 
     def _begun(self, tail: _Tail) -> bytes:
         """Return what is written before the entry: the first line, or the end of an incomplete one."""
