@@ -150,7 +150,7 @@ def test_a_model_tells_what_it_was_trained_on_and_opens_with_the_keyboard(visit:
     assert visit.page.is_hidden("#models small")
     visit.page.focus("#models summary")
     visit.page.keyboard.press("Enter")
-    visit.wait("document.querySelector('#models details').open")
+    visit.wait("document.querySelector('#models details[open] small') !== null")
     assert "400 steps · learning rate 5e-05 · previous version: 1" in visit.text("#models")
     assert visit.text("#models").count("started from the pretrained model versatile3d.pth") == 2
     visit.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # the list is made anew

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from flask import Blueprint, Response, jsonify
@@ -64,14 +65,13 @@ _lock = threading.Lock()
 def get_models() -> Response:
     """List the model files, the newest first."""
     root = services().settings.models_dir
-    found = [
-        answer for path in islice(_model_files(root), MOST_MODELS) if (answer := _describe(root, path)) is not None
-    ]
+    found = [answer for path in islice(model_files(root), MOST_MODELS) if (answer := _describe(root, path)) is not None]
     found.sort(key=lambda model: model.saved, reverse=True)
     return jsonify([model.model_dump() for model in found])
 
 
-def _model_files(root: Path) -> Iterator[Path]:
+def model_files(root: Path) -> Iterator[Path]:
+    """Yield the model files below a folder, in order."""
     for folder, folders, names in os.walk(root):
         depth = len(Path(folder).relative_to(root).parts)
         folders[:] = sorted(f for f in folders if not f.startswith(".")) if depth < DEEPEST else []
@@ -84,7 +84,7 @@ def _describe(root: Path, path: Path) -> ModelAnswer | None:
     except FileNotFoundError:  # gone meanwhile
         return None
     kind = _kind(path, status.st_mtime_ns, status.st_size)
-    provenance = _provenance(path)
+    provenance = provenance_known(path)
     held = provenance.held()
     return ModelAnswer(
         name=path.relative_to(root).as_posix(),
@@ -105,7 +105,8 @@ def _kind(path: Path, changed: int, size: int) -> ModelKind | None:
     return inspect_model(path)
 
 
-def _provenance(path: Path) -> ModelProvenance:
+def provenance_known(path: Path) -> ModelProvenance:
+    """Return the provenance of a model's file, read once for each change."""
     try:
         status = provenance_file(path).stat()
     except OSError:  # it has none
@@ -121,8 +122,14 @@ def _entries(path: Path, changed: int, size: int) -> tuple[ProvenanceEntry, ...]
 
 
 def _work(entry: ProvenanceEntry, provenance: ModelProvenance) -> WorkAnswer:
-    known = entry.model_dump(include=set(WorkAnswer.model_fields))
+    known = entry.model_dump(include=set(WorkAnswer.model_fields)) | held_out(entry)
     return WorkAnswer(**known, text=summary(entry), details=details(entry), is_in=provenance.is_in(entry))
+
+
+def held_out(entry: ProvenanceEntry) -> dict[str, Any]:
+    """Return the F1 of a training on what was held out of it, and how many nuclei that were, where it is known."""
+    found = getattr(entry, "held_out", None)
+    return {"f1": None, "n_held_out": 0} if found is None else {"f1": found.f1, "n_held_out": found.n_nuclei}
 
 
 def _versions(path: Path, provenance: ModelProvenance) -> list[VersionAnswer]:
@@ -140,6 +147,8 @@ def _versions(path: Path, provenance: ModelProvenance) -> list[VersionAnswer]:
                     n_bytes=status.st_size,
                     is_interim=match[2] is not None,
                     text=None if held is None else summary(held),
+                    **({} if held is None else held.model_dump(include={"n_annotations", "epochs", "loss"})),
+                    **({} if held is None else held_out(held)),
                 )
             )
     return sorted(found, key=lambda version: version.number, reverse=True)

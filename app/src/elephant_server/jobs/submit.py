@@ -17,6 +17,7 @@ from elephant_server.schemas.common import CHECKED, Body
 from elephant_server.schemas.dataset import CtcBody, DatasetGenerateBody, DatasetMakeBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
+from elephant_server.schemas.models import ModelRestoreBody
 from elephant_server.schemas.tracks import TracksBody
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ FLOW_UPDATE = Task("elephant.flow_update", FlowUpdateBody, access=Access.LABELS)
 FLOW_RESET = Task("elephant.flow_reset", FlowResetBody, JobKind.TRAINING)
 DATASET_GENERATE = Task("elephant.dataset_generate", DatasetGenerateBody, access=Access.ALL)
 DATASET_MAKE = Task("elephant.dataset_make", DatasetMakeBody, access=Access.ALL)
+MODEL_RESTORE = Task("elephant.model_restore", ModelRestoreBody)
 CTC_EXPORT = Task("elephant.ctc_export", CtcBody)
 TRACKS_EXPORT = Task("elephant.tracks_export", TracksBody)
 

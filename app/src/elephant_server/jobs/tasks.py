@@ -26,6 +26,8 @@ from elephant.methods.training import prepare_training
 from elephant.methods.work import ModelWork
 from elephant.models.lock import writing
 from elephant.models.pretrained import ModelSource
+from elephant.models.provenance import read_provenance
+from elephant.models.versions import restore
 from elephant.progress import NoReporter, cancelled_by
 from elephant.training.loop import LiveSettings
 from elephant.types import DetectedSpot
@@ -49,6 +51,7 @@ from elephant_server.schemas.common import ModelBody
 from elephant_server.schemas.dataset import CtcBody, DatasetGenerateBody, DatasetMakeBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
+from elephant_server.schemas.models import ModelRestoreBody
 from elephant_server.uploads import discard_upload, passing_place, uploaded_model
 
 logger = logging.getLogger(__name__)
@@ -185,6 +188,17 @@ def dataset_make(context: WorkerContext, body: DatasetMakeBody, control: JobCont
     return {}
 
 
+def model_restore(context: WorkerContext, body: ModelRestoreBody, control: JobControl) -> dict[str, Any]:
+    """Go back to an earlier version of a model; what it held is kept as a version, too."""
+    control.check()
+    path = model_file(context, body.model_name)
+    restored = restore(path, body.version)
+    context.model_cache.forget(path)
+    context.messages.model_updated()
+    entries = read_provenance(path)
+    return {"restored": restored.number, "before": entries[-1].before if entries else None}
+
+
 def ctc_export(context: WorkerContext, body: CtcBody, control: JobControl, file: str) -> dict[str, Any]:
     """Write masks into the file that is there for them, and tell after each one how much of it there is."""
     from elephant.export.ctc import export_ctc  # noqa: PLC0415 - its import takes as long as that of half the server
@@ -246,6 +260,7 @@ TASKS = MappingProxyType(
             Handler(submit.FLOW_RESET, partial(reset, FLOW)),
             Handler(submit.DATASET_GENERATE, dataset_generate),
             Handler(submit.DATASET_MAKE, dataset_make),
+            Handler(submit.MODEL_RESTORE, model_restore),
             Handler(submit.CTC_EXPORT, ctc_export),
             Handler(submit.TRACKS_EXPORT, tracks_export),
         )

@@ -215,6 +215,11 @@ class VersionAnswer(BaseModel):
     n_bytes: int
     is_interim: bool = Field(description="saved during a long training rather than before one")
     text: str | None = Field(description="the work that produced it, in words; none if unknown")
+    n_annotations: int = Field(0, description="annotations that it was trained on last")
+    epochs: int = Field(0, description="epochs of the last training")
+    loss: float | None = Field(None, description="mean loss of its last epoch")
+    f1: float | None = Field(None, description="F1 on nuclei that were held out of it; none if none were")
+    n_held_out: int = Field(0, description="how many were held out")
 
 
 class WorkAnswer(BaseModel):
@@ -232,6 +237,8 @@ class WorkAnswer(BaseModel):
     n_annotations: int
     epochs: int
     steps: int
+    f1: float | None = Field(None, description="F1 on nuclei that were held out; none if none were")
+    n_held_out: int = Field(0, description="how many were held out")
     lr: float | None
     loss: float | None = Field(description="mean of the last epoch")
     before: int | None = Field(description="number of the version that holds the previous weights")

@@ -27,6 +27,11 @@ byId('new-dataset').addEventListener('click', async () => {
   dialog.open();
 });
 
+document.addEventListener('click', async ({ target }) => {
+  const { later, name } = target.closest('[data-later]')?.dataset ?? {};
+  if (later) (await import(`./later/${later}.js`)).open(name, look);
+});
+
 live.addEventListener('connection', (event) => status.connection(event.detail));
 live.addEventListener('log', (event) => log.add(event.detail));
 live.addEventListener('status', (event) => {

@@ -8,7 +8,7 @@ const TASKS = {
   'elephant.seg_update': 'Writing labels', 'elephant.seg_reset': 'Resetting the detection model',
   'elephant.flow_predict': 'Linking nuclei', 'elephant.flow_train': 'Training the flow model',
   'elephant.flow_update': 'Writing flow labels', 'elephant.flow_reset': 'Resetting the flow model',
-  'elephant.dataset_generate': 'Converting a movie', 'elephant.dataset_make': 'Making a dataset', 'elephant.ctc_export': 'Exporting masks',
+  'elephant.dataset_generate': 'Converting a movie', 'elephant.dataset_make': 'Making a dataset', 'elephant.ctc_export': 'Exporting masks', 'elephant.model_restore': 'Restoring a model',
 };
 const IDLE = 0;
 const CONNECTIONS = { live: 'Live', polling: 'Connected', lost: 'Connection lost' };

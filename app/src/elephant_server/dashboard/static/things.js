@@ -51,7 +51,7 @@ export class DatasetsView {
         'Kept predictions': held(entry.predicted, entry.flow_predicted),
         'Voxel size': entry.voxel_size ? voxelSize(entry) : 'unknown',
         ...(entry.made_from ? { 'Made from': entry.made_from } : {}),
-      }), entry.notice ? make('p', { class: 'notice', role: 'alert' }, entry.notice) : null, strip);
+      }), make('button', { type: 'button', class: 'link', 'data-later': 'growth', 'data-name': entry.name }, 'How it grew'), entry.notice ? make('p', { class: 'notice', role: 'alert' }, entry.notice) : null, strip);
   }
 
   #drawStrips() {
@@ -128,17 +128,9 @@ function modelRow(model, isOpen) {
 function past(model, isOpen) {
   const unknown = model.history.length ? 'Replaced by a file from elsewhere: what it was trained on is unknown' : 'What it was trained on is unknown';
   const line = model.held ? `${model.held.text} · ${ago(model.held.saved)}` : unknown;
-  return make('details', { class: 'past', 'data-model': model.name, open: isOpen }, make('summary', {}, line),
-    section('Provenance', model.history.map((work) => [
-      `${when(work.saved)}: ${work.text}`, work.details, work.is_in || work.what === 'restored' ? '' : 'no longer part of the model'])),
-    section('Earlier versions', model.generations.map((g) => [
-      `version ${g.number}, ${when(g.saved)}${g.is_interim ? ' (during a training)' : ''}`, g.text ?? ''])));
-}
-
-function section(title, items) {
-  if (!items.length) return null;
-  return make('div', {}, make('h4', {}, title),
-    make('ol', {}, ...items.map((texts) => make('li', {}, ...texts.filter(Boolean).map((text, i) => make(i ? 'small' : 'span', {}, text))))));
+  const all = make('div');
+  const fill = async () => all.replaceChildren(...(await import('./later/past.js')).past(model));
+  return make('details', { class: 'past', 'data-model': model.name, open: isOpen, ontoggle: fill }, make('summary', {}, line), all);
 }
 
 /** The voxel size as a person reads it: X × Y × Z and its unit. */

@@ -93,8 +93,8 @@ class LabelsEntry(Entry):
         :class:`elephant.config.DisplacementParams` of flow.
     shape
         Size of the image, (Z), Y, X.
-    n
-        How many annotations there are.
+    n, n_labelling
+        How many annotations there are, and how many of them have a tag, without which a spot labels nothing.
     base, kept
         The entry before of the same timepoint and method, and which of its annotations are among these: runs of the
         first there, the end there, and the place of the first here.
@@ -112,6 +112,7 @@ class LabelsEntry(Entry):
     params: dict[str, Any]
     shape: Annotated[tuple[Number, ...], Field(min_length=2, max_length=3)]
     n: Annotated[int, Field(ge=0, le=MOST_ANNOTATIONS)]
+    n_labelling: Number | None = None
     base: Number | None = None
     kept: Annotated[list[tuple[Number, Number, Number]], Field(max_length=MOST_RUNS)] = Field(default_factory=list)
     parts: list[Number] = Field(default_factory=list)

@@ -21,7 +21,7 @@ from elephant.dataset.record.entries import (
     BeginEntry,
 )
 from elephant.dataset.record.lines import Chain
-from elephant.dataset.record.packing import Method, Rows, kept_runs, pack, squeeze
+from elephant.dataset.record.packing import Method, Rows, kept_runs, n_labelling, pack, squeeze
 from elephant.errors import DatasetError
 from elephant.io.atomic import sync_folder
 from elephant.types import Link, Shape, Spot
@@ -322,7 +322,7 @@ def _labels_lines(tail: _Tail, news: Taught, rows: Rows) -> tuple[bytes, dict[st
         "params": news.params,
         "shape": news.shape,
     }
-    body |= {"n": len(rows), "checksum": news.checksum}
+    body |= {"n": len(rows), "n_labelling": n_labelling(rows), "checksum": news.checksum}
     body |= {"base": base[0], "kept": runs} if runs and base is not None else {}
     body |= {"parts": parts} if parts else {}
     body |= {"n_packed": len(new), "packed": squeeze(new)} if len(new) else {}

@@ -61,6 +61,12 @@ def unpack(method: Method, t: int, rows: Rows) -> list[Any]:
     ]
 
 
+def n_labelling(rows: Rows) -> int:
+    """Return how many annotations label something: all links, and spots with a tag."""
+    names = rows.dtype.names or ()
+    return int((rows["tag"] != _NUMBERS[Tag.UNLABELED]).sum()) if "tag" in names else len(rows)
+
+
 def squeeze(rows: Rows) -> str:
     """Return rows as a short text: columns of bytes, compressed."""
     columns = [_mirrored(rows)[name].tobytes() for name in rows.dtype.names or ()]

@@ -1,0 +1,56 @@
+"""Models and their versions: going back to one."""
+
+from pydantic import BaseModel, Field
+
+from elephant_server.schemas.answers import Completed
+from elephant_server.schemas.common import Body
+from elephant_server.schemas.fields import LARGEST_INT, Name
+
+
+class ModelRestoreBody(Body):
+    """``models/restore``: go back to an earlier version of a model."""
+
+    model_name: Name = Field(description="model, below workspace/models")
+    version: int | None = Field(
+        None, ge=1, le=LARGEST_INT, description="number of the version; by default the newest that is not damaged"
+    )
+
+
+class Restored(Completed):
+    """The version that a model went back to."""
+
+    restored: int | None = Field(None, description="number of the version that the model holds now")
+    before: int | None = Field(
+        None, description="number of the version that keeps what it held before: restoring that undoes it"
+    )
+
+
+class GrowthPoint(BaseModel):
+    """A training on a dataset."""
+
+    model: str = Field(description="model, below workspace/models")
+    saved: float = Field(description="when it saved the model last, seconds since 1970")
+    method: str = Field(description="`detection` or `flow`")
+    n_annotations: int = Field(description="annotations that it was trained on")
+    epochs: int
+    loss: float | None = Field(description="mean loss of the last epoch")
+    f1: float | None = Field(description="F1 on nuclei that were held out of it; null where none were")
+    n_held_out: int = Field(description="how many were held out")
+
+
+class LabelsPoint(BaseModel):
+    """A moment at which the annotations of a dataset changed."""
+
+    at: float = Field(description="seconds since 1970")
+    n_annotations: int = Field(description="annotations that label something then, at all timepoints")
+    who: str = Field("", description="who changed them last; empty where nobody knows")
+
+
+class GrowthAnswer(BaseModel):
+    """How a dataset's annotations and the models trained on it grew."""
+
+    trainings: list[GrowthPoint] = Field(description="the oldest first")
+    detection: list[LabelsPoint] = Field(description="annotated nuclei over time, thinned out")
+    flow: list[LabelsPoint] = Field(description="annotated links over time, thinned out")
+    people: dict[str, int] = Field(description="how many updates each person gave")
+    note: str = Field("", description="what is wrong with the record, in words; may be empty")
