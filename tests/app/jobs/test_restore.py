@@ -15,6 +15,7 @@ from app.jobs.test_threads import outcome_of
 from elephant.models.checkpoint import load_state_dicts
 from elephant.models.ensemble import Ensemble
 from elephant.models.unet import DetectionNet
+from elephant.models.versions import versions
 from elephant_server.feed import ActivityFeed, FeedPublisher
 from elephant_server.jobs.context import make_context
 from elephant_server.jobs.records import JobKind, Outcome
@@ -71,6 +72,13 @@ def test_a_version_is_restored_and_that_is_undone(lab: Lab) -> None:
     assert done["restored"] == 1
     lab.restore(version=done["before"])
     assert lab.held() == 2
+
+
+def test_going_to_and_fro_displaces_no_version(lab: Lab) -> None:
+    for version, value in ((1, 0), (3, 2), (2, 1), (1, 0), (3, 2)):
+        lab.restore(version=version)
+        assert lab.held() == value
+        assert [kept.number for kept in versions(lab.path)] == [3, 2, 1]
 
 
 def test_while_the_model_is_trained_it_is_refused(lab: Lab) -> None:

@@ -143,11 +143,20 @@ def _restore(path: Path, number: int | None) -> ModelVersion:
     with explained_storage(f"the model {path.name}", path.parent, needed), replacing(path) as file:
         with chosen.path.open("rb") as source:
             shutil.copyfileobj(source, file)
-        follows = is_current(path, read_provenance(path))
-        before = keep_version(path) if _is_sound(path, load_state_dicts) else None
+        entries = read_provenance(path)
+        follows = is_current(path, entries)
+        before = _copied_from(entries, kept) if follows else None
+        if before is None and _is_sound(path, load_state_dicts):
+            before = keep_version(path)
     record(path, ProvenanceEntry(what="restored", restored=chosen.number, before=before, follows=follows))
     logger.info("The model %s was restored to its %s", path.name, chosen)
     return chosen
+
+
+def _copied_from(entries: Sequence[ProvenanceEntry], kept: Sequence[ModelVersion]) -> int | None:
+    """Return the kept version of which the file is a copy, so that going to and fro displaces no other version."""
+    number = entries[-1].restored if entries else None
+    return number if any(version.number == number for version in kept) else None
 
 
 def discard(path: Path) -> None:

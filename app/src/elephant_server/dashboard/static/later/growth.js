@@ -4,7 +4,7 @@ import { ask } from '../api.js';
 import { make, number, when } from '../dom.js';
 import { openDialog } from './dialog.js';
 
-const WIDTH = 640, HEIGHT = 260, LEFT = 48, RIGHT = 40, TOP = 14, BOTTOM = 28;
+const HEIGHT = 260, LEFT = 48, RIGHT = 40, TOP = 14, BOTTOM = 28;
 const METHODS = { detection: 'nuclei', flow: 'links' };
 
 /** Show how a dataset grew. */
@@ -30,11 +30,13 @@ function figure(found, method) {
 }
 
 function chart(labels, trainings, what) {
+  const WIDTH = Math.max(280, Math.min(640, window.innerWidth - 60)); // its texts stay as large as others
   const times = [...labels.map((one) => one.at), ...trainings.map((one) => one.saved)];
   const first = Math.min(...times), last = Math.max(...times, first + 60);
   const most = Math.max(1, ...labels.map((one) => one.n_annotations));
   const x = (at) => LEFT + ((at - first) / (last - first)) * (WIDTH - LEFT - RIGHT);
   const y = (share) => HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM);
+  const at = (seconds) => (WIDTH < 480 ? new Date(seconds * 1000).toLocaleDateString() : when(seconds));
   const steps = labels.map((one, i) => `${i ? `H${x(one.at)}V` : `M${x(one.at)} `}${y(one.n_annotations / most)}`).join('');
   const judged = trainings.filter((one) => one.f1 !== null);
   const line = judged.map((one, i) => `${i ? 'L' : 'M'}${x(one.saved)} ${y(one.f1)}`).join('');
@@ -43,14 +45,14 @@ function chart(labels, trainings, what) {
     svg('path', { class: 'axis', d: `M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${WIDTH - RIGHT}V${TOP}` }),
     ...[0, 1].map((share) => text(LEFT - 6, y(share) + 4, Math.round(share * most), 'end')),
     ...[0, 0.5, 1].map((share) => text(WIDTH - RIGHT + 6, y(share) + 4, share, 'start')),
-    text(LEFT, HEIGHT - 8, when(first), 'start'), text(WIDTH - RIGHT, HEIGHT - 8, when(last), 'end'),
+    text(LEFT, HEIGHT - 8, at(first), 'start'), text(WIDTH - RIGHT, HEIGHT - 8, at(last), 'end'),
     labels.length ? svg('path', { class: 'annotations', d: `${steps}H${x(last)}` }) : null,
     svg('path', { class: 'f1', d: line || 'M0 0' }),
     ...judged.map((one) => svg('circle', { cx: x(one.saved), cy: y(one.f1), r: 4 }, svg('title', {}, `${one.model}, ${when(one.saved)}: F1 ${number(one.f1)} on ${one.n_held_out} held-out nuclei`))));
 }
 
 function legend(what) {
-  const key = (drawn) => svg('svg', { width: 22, height: 10, class: 'key', 'aria-hidden': 'true' }, ...drawn);
+  const key = (drawn) => svg('svg', { width: 22, height: 10, class: 'mark', 'aria-hidden': 'true' }, ...drawn);
   return make('p', { class: 'legend' },
     make('span', {}, key([svg('path', { class: 'annotations', d: 'M0 5H22' })]), `annotated ${what} (left)`),
     make('span', {}, key([svg('path', { class: 'f1', d: 'M0 5H22' }), svg('circle', { cx: 11, cy: 5, r: 4 })]), 'F1 on held-out nuclei after a training (right)'));

@@ -34,7 +34,7 @@ function row(name, version, again, changed) {
   function confirm() {
     const yes = make('button', { type: 'button', class: 'danger', onclick: go }, 'Go back');
     const no = make('button', { type: 'button', onclick: () => { asked.hidden = true; back.hidden = false; back.focus(); } }, 'Keep the model');
-    asked.replaceChildren(make('span', {}, `Replace what ${name} holds by version ${version.number}? It becomes a version, too, so this can be undone.`), yes, no);
+    asked.replaceChildren(make('span', {}, `Replace what ${name} holds by version ${version.number}? What it holds now is kept as a version, so this can be undone.`), yes, no);
     asked.hidden = false;
     back.hidden = true;
     yes.focus();
