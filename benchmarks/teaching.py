@@ -58,7 +58,7 @@ DETECTION: Mapping[str, Any] = {
     **LABELS,
 }
 # What a request says in addition where a part is switched off.
-PARTS: Mapping[str, Mapping[str, Any]] = {"weights": {}}
+PARTS: Mapping[str, Mapping[str, Any]] = {"weights": {}, "keeping": {"keep_known": 0}}
 
 
 @dataclass(frozen=True)

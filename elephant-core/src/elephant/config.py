@@ -248,6 +248,11 @@ class DetectionTrainingParams(Params):
         (1.0, 10.0, 10.0), description="weights of background, border and centre in the NLL"
     )
     false_weight: Weight = Field(10.0, description="weight of a voxel labelled by a false annotation")
+    keep_known: Weight | None = Field(
+        None,
+        description="weight of predicting as before the training where nothing is annotated, so that what the model "
+        "knows is kept; 0: none; by default 1 for a model that began with trained weights, and 0 for others",
+    )
 
 
 class StartParams(Params):

@@ -152,6 +152,7 @@ class SegTrainBody(ScaledBody, TrainingBody, LabelsBody):
     timepoint: Index = Field(0, description="where the user looks; has no effect")
     class_weights: tuple[Weight, Weight, Weight] = parameter(DetectionTrainingParams, "class_weights")
     false_weight: Weight = parameter(DetectionTrainingParams, "false_weight")
+    keep_known: Weight | None = parameter(DetectionTrainingParams, "keep_known")
 
     @model_validator(mode="after")
     def _check_weights(self) -> Self:
@@ -175,6 +176,7 @@ class SegTrainBody(ScaledBody, TrainingBody, LabelsBody):
             n_keep_axials=self.keep_axials(),
             class_weights=self.class_weights,
             false_weight=self.false_weight,
+            keep_known=self.keep_known,
         )
 
     def about(self) -> dict[str, Any]:

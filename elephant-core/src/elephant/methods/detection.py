@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from typing_extensions import override
 
 from elephant.config import DetectionParams, DetectionTrainingParams, LabelParams, StartParams
@@ -47,6 +48,7 @@ from elephant.progress import CancelToken, cancelled_by
 from elephant.quality import Scene, calibrated
 from elephant.quality.calibration import read_correction
 from elephant.spots import find_spots
+from elephant.training.distillation import DistillationLoss
 from elephant.training.networks import CropTrainer, train_on_intensities
 from elephant.types import N_CLASSES, Box, DetectedSpot, FloatArray, Label, Shape, Spot, Tag
 
@@ -145,7 +147,11 @@ class DetectionMethod(
         params: DetectionTrainingParams,
         dataset: Dataset,
     ) -> CropTrainer:
-        loss = DetectionLoss(dataset.n_dims, params.class_weights, params.false_weight)
+        loss: nn.Module = DetectionLoss(dataset.n_dims, params.class_weights, params.false_weight)
+        keep = float(model.began_trained) if params.keep_known is None else params.keep_known
+        if keep > 0:
+            logger.info("Where nothing is annotated, the model is kept near to what it was (`keep_known` %g)", keep)
+            loss = DistillationLoss(loss, model, keep)
         return CropTrainer(model, samples, params, loss)
 
     @override

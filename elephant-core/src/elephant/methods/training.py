@@ -22,6 +22,7 @@ from elephant.methods.work import TRAINING_REMEDY, ModelWork, check_batches, che
 from elephant.models.ensemble import Ensemble
 from elephant.models.lock import writing
 from elephant.models.provenance import ProvenanceEntry, finite
+from elephant.models.provenance_text import provenance_of
 from elephant.models.versions import ModelFile
 from elephant.training.loop import LiveSettings, TrainingControl
 from elephant.types import FloatArray, Link, Spot
@@ -89,7 +90,9 @@ class TrainingRun:
         """
         work, method = self.work, self.method
         keep = method.n_keep_axials(self.params)
-        return work.model_cache.get(work.model_path, method.network, work.dataset.n_dims, keep)
+        model = work.model_cache.get(work.model_path, method.network, work.dataset.n_dims, keep)
+        model.began_trained = provenance_of(work.model_path).began_trained
+        return model
 
     @needs_memory("the training", TRAINING_REMEDY)
     def run(self, control: TrainingControl, on_saved: Callable[[], None]) -> None:

@@ -31,11 +31,17 @@ class Ensemble(nn.Module):
     ----------
     members
         Networks of the same class, axes and `n_keep_axials`.
+
+    Attributes
+    ----------
+    began_trained
+        Whether it is known to have begun with trained weights, which are worth keeping.
     """
 
     def __init__(self, members: Sequence[DetectionNet | FlowNet]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
+        self.began_trained = False
 
     def forward(self, x: Tensor, is_pad: bool = False) -> Tensor:
         """Run every member on (N, inputs, (Z), Y, X) and average the outputs."""

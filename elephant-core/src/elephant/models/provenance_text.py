@@ -8,6 +8,7 @@ from elephant.models.provenance import ProvenanceEntry, SeenScale, TrainedWith, 
 
 # Of what the model held before them, nothing is left.
 STARTS: frozenset[Work] = frozenset({"intensities", "random", "pretrained", "address", "upload", "import"})
+TRAINED_STARTS: frozenset[Work] = frozenset({"pretrained", "address", "upload", "import"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,12 @@ class ModelProvenance:
             return None
         made = lineage(self.entries, version)
         return made[-1] if made else None
+
+    @property
+    def began_trained(self) -> bool:
+        """Whether the model is known to have begun with trained weights."""
+        made = lineage(self.entries) if self.is_current else []
+        return bool(made) and made[0].what in TRAINED_STARTS
 
     def trained_with(self) -> TrainedWith | None:
         """Return the settings of the model's last training; none if unknown, or if it was not trained."""
