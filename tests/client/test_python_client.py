@@ -82,6 +82,24 @@ def _downloaded(client: Client, folder: Path) -> Path:
     return folder / "model.pth"
 
 
+def test_a_review_is_listed_answered_and_learnt_from(client: Client, movie: RemoteDataset) -> None:
+    found = movie.review((0, 1), model=DETECTION, r_min=1, n_places=3)
+    assert sorted(one.t for one in found.timepoints) == [0, 1]
+    assert 0 < len(found.places) <= 3
+    assert found.n_places >= len(found.places)
+    errors = [place.errors for place in found.places]
+    assert errors[0] == max(errors)
+    movie.clear_labels()
+    movie.answer_review([(place, False) for place in found.places], model=DETECTION)
+    assert set(movie.describe().labelled) == {place.t for place in found.places}
+    with pytest.raises(ServerError, match="no model") as caught:
+        movie.review((0, 0), model="python/absent.pth")
+    assert caught.value.status == 404
+    with pytest.raises(ServerError, match="t_end"):
+        movie.review((1, 0), model=DETECTION)
+    movie.clear_labels()
+
+
 def test_labels_are_written_and_cleared(movie: RemoteDataset) -> None:
     movie.annotate([(1, 20.0, 20.0, 4.0)])
     assert movie.describe().labelled == [0, 1]

@@ -15,8 +15,9 @@ from elephant.methods.work import ModelWork
 from elephant.models.ensemble import ModelCache
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.quality import Scene, Sites
-from elephant.review import Place, Review, ranked, review
 from elephant.review.files import COLUMNS, UnfinishedReview, as_document
+from elephant.review.ranking import Place, Review, ranked
+from elephant.review.reviewing import review
 from elephant.review.suspects import find_suspects
 from elephant.types import DetectedSpot, Spot, VoxelSize
 

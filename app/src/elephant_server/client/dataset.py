@@ -19,6 +19,7 @@ from elephant_server.client.transport import AbortedError, Transport
 from elephant_server.schemas.answers import EarlierSpots, FoundSpots, Message
 from elephant_server.schemas.dashboard import DatasetAnswer
 from elephant_server.schemas.requests import MovieRequests
+from elephant_server.schemas.review import ReviewAnswer, ReviewPlace
 
 DETECTION, FLOW = "detection.pth", "flow.pth"
 
@@ -183,6 +184,36 @@ class RemoteDataset:
         """Find the nuclei of many timepoints, by default of all; parameters as for :meth:`predict`."""
         chosen = range(self.describe().n_timepoints) if timepoints is None else timepoints
         return {t: self.predict(t, model=model, **params) for t in chosen}
+
+    def review(
+        self, timepoints: tuple[int, int] | None = None, *, model: str = DETECTION, **params: Any
+    ) -> ReviewAnswer:
+        """Return the places where errors are expected, worst first, and what is expected of each timepoint.
+
+        Parameters
+        ----------
+        timepoints
+            The first and the last; by default all.
+        **params
+            As for :meth:`predict`, and ``n_places`` (200 by default).
+        """
+        first, last = (0, self.describe().n_timepoints - 1) if timepoints is None else timepoints
+        found = self._follower.post("review", self._requests.review(model, first, last, **params))
+        return self._transport.parsed("review", found, ReviewAnswer)
+
+    def answer_review(
+        self, answers: Sequence[tuple[ReviewPlace, bool]], *, model: str = DETECTION, **params: Any
+    ) -> None:
+        """Say of places whether a nucleus is there: it is written into the labels, and joined to the next trainings.
+
+        Parameters
+        ----------
+        answers
+            Places of :meth:`review`, each with what is seen there.
+        **params
+            ``c_ratio``.
+        """
+        self._follower.post("review/answers", self._requests.answer(model, answers, **params))
 
     def displace(self, spots: Sequence[Spot], *, model: str = FLOW, **params: Any) -> list[EarlierSpot]:
         """Find where spots of any timepoints were at the timepoint before.

@@ -18,6 +18,7 @@ from elephant_server.schemas.dataset import CtcBody, DatasetGenerateBody, Datase
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.schemas.models import ModelRestoreBody
+from elephant_server.schemas.review import ReviewAnswersBody, ReviewBody
 from elephant_server.schemas.tracks import TracksBody
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,8 @@ class Task(Generic[B]):
 
 
 SEG_PREDICT = Task("elephant.seg_predict", SegPredictBody)
+REVIEW = Task("elephant.review", ReviewBody)
+REVIEW_ANSWERS = Task("elephant.review_answers", ReviewAnswersBody, access=Access.LABELS)
 SEG_TRAIN = Task("elephant.seg_train", SegTrainBody, JobKind.TRAINING)
 SEG_UPDATE = Task("elephant.seg_update", SegUpdateBody, access=Access.LABELS)
 SEG_RESET = Task("elephant.seg_reset", SegResetBody, JobKind.TRAINING)

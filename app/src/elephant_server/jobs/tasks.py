@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -29,6 +29,8 @@ from elephant.models.pretrained import ModelSource
 from elephant.models.provenance import read_provenance
 from elephant.models.versions import restore
 from elephant.progress import NoReporter, cancelled_by
+from elephant.review.answers import forget_answers
+from elephant.review.marking import with_answers
 from elephant.training.loop import LiveSettings
 from elephant.types import DetectedSpot
 from elephant_server.errors import StorageError, UnavailableError, UnexpectedError
@@ -45,6 +47,7 @@ from elephant_server.jobs.progress import (
     show_found,
     training_reporter,
 )
+from elephant_server.jobs.reviewing import review, review_answers
 from elephant_server.jobs.submit import Message, Task
 from elephant_server.movies import MoviePlaces
 from elephant_server.schemas.common import ModelBody
@@ -99,7 +102,7 @@ def train(
 ) -> dict[str, Any]:
     """Write the labels of annotations, and train on their timepoints."""
     work, params = _work(context, body, control), body.params()
-    training = prepare_training(method, work, body.annotations(control), params, may_wait=body.is_live)
+    training = prepare_training(method, work, _annotations(work, body, control), params, may_wait=body.is_live)
     # From here on, so that nothing is changed for a training that is refused.
     what = "a live session" if body.is_live else "a training"
     curves = training_reporter(context, control.job_id, body.log_dir, work.model_path)
@@ -118,12 +121,22 @@ def train(
     return {}
 
 
+def _annotations(work: ModelWork, body: SegTrainBody | FlowTrainBody, control: JobControl) -> Sequence[Any]:
+    """Return what a training is given; of detection together with what a person said in a review."""
+    if isinstance(body, SegTrainBody):
+        return with_answers(work.dataset, body.annotations(control))
+    return body.annotations(control)
+
+
 def update(
     method: AnyMethod, context: WorkerContext, body: SegUpdateBody | FlowUpdateBody, control: JobControl
 ) -> dict[str, Any]:
     """Replace or clear labels."""
     if body.reset:
-        method.clear_labels(Dataset.open(context.datasets, body.dataset_name))
+        dataset = Dataset.open(context.datasets, body.dataset_name)
+        method.clear_labels(dataset)
+        if isinstance(body, SegUpdateBody):
+            forget_answers(dataset)
         logger.info("Labels of %s cleared, %s", body.dataset_name, method.name)
         return {}
     dataset = open_dataset(context, body.dataset_name, body.is_3d, body.voxel_size)
@@ -251,6 +264,8 @@ TASKS = MappingProxyType(
         handler.task.name: handler
         for handler in (
             Handler(submit.SEG_PREDICT, seg_predict),
+            Handler(submit.REVIEW, review),
+            Handler(submit.REVIEW_ANSWERS, review_answers),
             Handler(submit.SEG_TRAIN, partial(train, DETECTION)),
             Handler(submit.SEG_UPDATE, partial(update, DETECTION)),
             Handler(submit.SEG_RESET, partial(reset, DETECTION)),

@@ -201,12 +201,10 @@ class ScaledBody(RunningBody):
         return super().image(use_median=use_median).model_copy(update={"auto_scale": self.auto_scale})
 
 
-class PredictionBody(RunningBody):
-    """What predictions have."""
+class NetworkBody(RunningBody):
+    """What requests have that run a network over an image."""
 
-    timepoint: Index = Field(description="timepoint, counted from 0")
     batch_size: int = parameter(PredictionParams, "batch_size", le=LARGEST_BATCH)
-    output_prediction: bool = parameter(DetectionParams, "output_prediction")
     patch: Sizes | None = parameter(PredictionParams, "patch")
     crop_box: CropBox | None = Field(
         None, description="part to predict: origin X, Y, Z, then size X, Y, Z, voxels of the stored image"
@@ -229,11 +227,6 @@ class PredictionBody(RunningBody):
             crop_box=self._box(),
         )
 
-    def asked(self, cancel: CancelToken) -> Sequence[Spot]:
-        """Return the spots that are asked about, as the core knows them."""
-        del cancel
-        return ()
-
     def _box(self) -> Box | None:
         if self.crop_box is None:
             return None
@@ -245,6 +238,18 @@ class PredictionBody(RunningBody):
                 "then size X, Y, Z): choose a box inside the image"
             )
         return Box(origin, size)
+
+
+class PredictionBody(NetworkBody):
+    """What predictions have."""
+
+    timepoint: Index = Field(description="timepoint, counted from 0")
+    output_prediction: bool = parameter(DetectionParams, "output_prediction")
+
+    def asked(self, cancel: CancelToken) -> Sequence[Spot]:
+        """Return the spots that are asked about, as the core knows them."""
+        del cancel
+        return ()
 
 
 class TrainingBody(RunningBody, TurnBody):

@@ -20,6 +20,7 @@ from elephant.types import DetectedSpot, Spot, VoxelSize
 from elephant_server.schemas.answers import found_spots
 from elephant_server.schemas.common import (
     ModelBody,
+    NetworkBody,
     PredictionBody,
     ScaledBody,
     SpotsBody,
@@ -48,8 +49,8 @@ from elephant_server.schemas.fields import (
 START_CROP = (96, 96, 16)
 
 
-class SegPredictBody(ScaledBody, PredictionBody):
-    """``seg/predict``: find the nuclei of a timepoint."""
+class DetectingBody(ScaledBody, NetworkBody):
+    """What requests have that find nuclei."""
 
     c_ratio: Finite = parameter(SpotParams, "c_ratio", ge=LEAST_RATIO)
     p_thresh: Finite = parameter(SpotParams, "p_thresh")
@@ -58,6 +59,30 @@ class SegPredictBody(ScaledBody, PredictionBody):
     use_median: bool = parameter(ImageParams, "use_median")
     is_pad: bool = parameter(PredictionParams, "is_pad")
     use_2d: bool = parameter(PredictionParams, "use_2d")
+
+    def detection(self, *, output_prediction: bool = False, raw_quality: bool = False) -> DetectionParams:
+        """Return how the nuclei are found."""
+        return DetectionParams(
+            prediction=self.prediction(use_median=self.use_median, is_pad=self.is_pad, use_2d=self.use_2d),
+            spots=SpotParams(
+                voxel_size=self.voxel_size,
+                c_ratio=self.c_ratio,
+                p_thresh=self.p_thresh,
+                r_min=self.r_min,
+                r_max=self.r_max,
+            ),
+            output_prediction=output_prediction,
+            raw_quality=raw_quality,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Return the voxel size, and how spots are asked for."""
+        return super().facts() | self.model_dump(include={"p_thresh", "c_ratio", "r_min", "r_max"})
+
+
+class SegPredictBody(DetectingBody, PredictionBody):
+    """``seg/predict``: find the nuclei of a timepoint."""
+
     raw_quality: bool = parameter(DetectionParams, "raw_quality")
     method: str | None = Field(
         None,
@@ -78,18 +103,7 @@ class SegPredictBody(ScaledBody, PredictionBody):
 
     def params(self) -> DetectionParams:
         """Return how the nuclei are found."""
-        return DetectionParams(
-            prediction=self.prediction(use_median=self.use_median, is_pad=self.is_pad, use_2d=self.use_2d),
-            spots=SpotParams(
-                voxel_size=self.voxel_size,
-                c_ratio=self.c_ratio,
-                p_thresh=self.p_thresh,
-                r_min=self.r_min,
-                r_max=self.r_max,
-            ),
-            output_prediction=self.output_prediction,
-            raw_quality=self.raw_quality,
-        )
+        return self.detection(output_prediction=self.output_prediction, raw_quality=self.raw_quality)
 
     def answer(self, found: Sequence[DetectedSpot]) -> dict[str, Any]:
         """Return the nuclei that were found as they are answered."""
@@ -98,10 +112,6 @@ class SegPredictBody(ScaledBody, PredictionBody):
     def no_answer(self) -> dict[str, Any]:
         """Return what is answered where the work was aborted."""
         return {"spots": []}
-
-    def facts(self) -> dict[str, Any]:
-        """Return the voxel size, and how spots are asked for."""
-        return super().facts() | self.model_dump(include={"p_thresh", "c_ratio", "r_min", "r_max"})
 
 
 class LabelsBody(SpotsBody):

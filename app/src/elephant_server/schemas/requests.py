@@ -15,6 +15,7 @@ from elephant.types import Box, Link, Spot
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.fields import CropBox, Sizes, covariance_xyz, xyz
 from elephant_server.schemas.flow import FlowPredictBody, FlowTrainBody, FlowUpdateBody
+from elephant_server.schemas.review import ReviewAnswersBody, ReviewBody, ReviewPlace
 
 if TYPE_CHECKING:
     from elephant.tracking import Tracks
@@ -65,9 +66,21 @@ class MovieRequests:
         """``seg/predict``."""
         return self._filled(SegPredictBody, params, model_name=model, timepoint=timepoint)
 
+    def review(self, model: str, t_start: int, t_end: int, **params: Any) -> Json:
+        """``review``."""
+        return self._filled(ReviewBody, params, model_name=model, t_start=t_start, t_end=t_end)
+
     def update(self, spots: Iterable[Spot], **params: Any) -> Json:
         """``seg/update``."""
         return self._filled(SegUpdateBody, params, spots=[*map(_annotation, spots)], reset=False)
+
+    def answer(self, model: str, answers: Iterable[tuple[ReviewPlace, bool]], **params: Any) -> Json:
+        """``review/answers``."""
+        spots = [
+            place.model_dump(include={"t", "pos", "covariance", "kind", "log_odds"}) | {"is_nucleus": is_nucleus}
+            for place, is_nucleus in answers
+        ]
+        return self._filled(ReviewAnswersBody, params, model_name=model, spots=spots)
 
     def train(self, model: str, spots: Iterable[Spot], **params: Any) -> Json:
         """``seg/train``; without a size of crops and a number of epochs with those of :func:`elephant.train`."""

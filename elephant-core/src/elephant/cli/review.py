@@ -17,7 +17,7 @@ from elephant.words import counted
 
 if TYPE_CHECKING:
     from elephant.methods.work import ModelWork
-    from elephant.review import Review
+    from elephant.review.ranking import Review
 
 _HELP = """List where errors are expected, worst first: spots that may be wrong, nuclei that may be missing.
 
@@ -70,8 +70,8 @@ def review(dataset: str, model: str, **values: Any) -> int:
 def _reviewed(
     work: "ModelWork", timepoints: Any, params: DetectionParams, n_places: int, output: Path | None, count: Any
 ) -> "Review":
-    from elephant.review import review as run
     from elephant.review.files import UnfinishedReview, fingerprint
+    from elephant.review.reviewing import review as run
 
     if output is None:
         return run(work, timepoints, params, n_places, on_timepoint=lambda *_: count(_[0]))

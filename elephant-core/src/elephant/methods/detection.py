@@ -306,6 +306,7 @@ def look_at(work: ModelWork, t: int, params: DetectionParams) -> tuple[Scene, li
         As for :meth:`DetectionMethod.predict`.
     """
     with work.dataset.in_use():
+        params = prediction_at_scale(params, work)
         image = _seen(work, t, params)
         seen = Seen(image, _probabilities(work, image, params, Label.BORDER.channel))
         raw = params.model_copy(update={"raw_quality": True})

@@ -14,6 +14,8 @@ NAMES = MappingProxyType(
     {
         "centre": "mean centre probability inside of the centre, log odds",
         "peak": "highest centre probability near the middle, log odds",
+        "unsure": "by how much the log odds of its centre are below those of the median spot of the timepoint",
+        "unpeaked": "by how much the log odds of its peak are below those of the median spot of the timepoint",
         "rim": "mean centre probability where the nucleus ends",
         "contrast": "intensity inside minus that around it, over their sum",
         "clarity": "intensity inside minus that around it, over their spread",
@@ -124,6 +126,7 @@ class _Crowd:
         some = others.take(np.linspace(0, len(others) - 1, min(len(others), _AT_ONCE)).astype(np.intp))
         contrast, clarity = _contrasts(scene, some)
         semi_axes = some.radii()
+        self._peak = _median(logit(_peak(scene, some)), 0.0) if len(some) else 0.0
         self._radius = _median(self._radii, 1.0)
         self._elongation = _median(np.log(semi_axes[:, -1] / semi_axes[:, 0]), 0.3)
         self._contrast, self._clarity = _median(contrast, 0.0), _median(clarity, 0.0)
@@ -140,7 +143,9 @@ class _Crowd:
         relative = np.log(radii / self._radius)
         columns = [
             logit(quality),
-            logit(np.maximum(_peak(scene, sites), _LEAST)),
+            peaks := logit(_peak(scene, sites)),
+            np.maximum(self._typical[0] - logit(quality), 0),
+            np.maximum(self._peak - peaks, 0),
             scene.around(scene.centre, sites, 1.0).mean(axis=1),
             contrast,
             clarity,

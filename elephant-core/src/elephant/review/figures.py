@@ -20,6 +20,8 @@ SUSPECT_NAMES = (*SPOT_NAMES, "foreground", "blob")
 _AGAINST = {
     "centre": "the network is not sure",
     "peak": "the network is not sure",
+    "unsure": "the network is less sure than elsewhere",
+    "unpeaked": "the network is less sure than elsewhere",
     "rim": "no end of the nucleus",
     "contrast": "hardly brighter than around",
     "clarity": "hardly brighter than around",

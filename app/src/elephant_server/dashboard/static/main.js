@@ -1,4 +1,4 @@
-// Where the page is put together.
+// Puts the page together.
 
 import { ask } from './api.js';
 import { CurvesView } from './curves.js';
@@ -22,10 +22,11 @@ let jobs = '', running = null, isBusy = false, isLooking = false, isWanted = fal
 
 let dialog = null;
 byId('new-dataset').addEventListener('click', async () => {
-  const { MakeDialog } = await import('./later/make.js'); // most visits need it not
+  const { MakeDialog } = await import('./later/make.js');
   dialog ??= new MakeDialog(() => datasets.entries, (name) => lookAtData().then(() => viewer.choose(name)));
   dialog.open();
 });
+byId('look').onclick = async () => (await import('./later/review.js')).open(datasets.entries);
 
 document.addEventListener('click', async ({ target }) => {
   const { later, name } = target.closest('[data-later]')?.dataset ?? {};
@@ -40,7 +41,7 @@ live.addEventListener('status', (event) => {
   const now = [latest, result, ...event.detail.jobs.map((job) => job.id)].join(' ');
   running = event.detail.jobs.find((job) => job.kind === 'training')?.log_dir ?? null;
   isBusy = event.detail.jobs.length > 0;
-  if (now !== jobs) look(); // a job has come or gone: files may have changed
+  if (now !== jobs) look(); // files may have changed
   jobs = now;
 });
 

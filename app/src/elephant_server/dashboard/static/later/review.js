@@ -1,0 +1,222 @@
+// The dialog in which a person looks at the places where errors are expected; loaded when it is opened for the first time.
+
+import { ask, post } from '../api.js';
+import { fit } from '../canvas.js';
+import { make, setText } from '../dom.js';
+import { cut, drawCuts, PLANES } from '../viewer/ellipses.js';
+import { goodLimits, paint } from '../viewer/paint.js';
+import { loadPlane } from '../viewer/source.js';
+
+const AXES = ['xy', 'xz', 'yz'];
+const NAMES = ['Z', 'Y', 'X'];
+const RADII = 4.5; // that are seen around a place
+const MOST = 2048;
+const KEYS = { y: 'yes', n: 'no', s: 'skip', z: 'undo' };
+const DEFAULTS = { c_ratio: 0.4, p_thresh: 0.5, r_min: 0, r_max: 1e6 };
+
+document.head.append(make('link', { rel: 'stylesheet', href: new URL('review.css', import.meta.url) }));
+
+let dialog = null;
+
+/** Open the dialog; `datasets` are those that there are. */
+export async function open(datasets) {
+  dialog ??= new ReviewDialog();
+  await dialog.open(datasets);
+}
+
+class ReviewDialog {
+  #places = [];
+  #answers = new Map(); // by the number of the place
+  #at = 0;
+  #asking = null;
+  #drawn = 0;
+
+  constructor() {
+    this.dataset = make('select', { id: 'review-dataset', onchange: () => this.#chooseDataset() });
+    this.model = make('select', { id: 'review-model' });
+    this.first = make('input', { id: 'review-first', type: 'number', min: 0, required: true });
+    this.last = make('input', { id: 'review-last', type: 'number', min: 0, required: true });
+    this.start = make('button', { type: 'submit', class: 'main' }, 'List the places');
+    this.note = make('p', { class: 'soft', role: 'status', 'aria-live': 'polite' });
+    this.problem = make('p', { class: 'problem', role: 'alert' });
+    this.planes = AXES.map((axis) => make('canvas', { class: axis, role: 'img', 'aria-label': `${axis.toUpperCase()} plane` }));
+    this.facts = make('p', { class: 'facts', role: 'status', 'aria-live': 'polite' });
+    const button = (name, words, key) => make('button', { type: 'button', 'data-do': name, onclick: () => this.#act(name) }, words, ' ', make('kbd', {}, key));
+    this.buttons = make('div', { class: 'actions' }, button('undo', 'Back', 'Z'), button('skip', 'Skip', 'S'), button('no', 'No nucleus', 'N'), button('yes', 'Nucleus', 'Y'));
+    this.keep = make('button', { type: 'button', class: 'main', onclick: () => this.#keep() }, 'Keep the answers');
+    this.look = make('div', { class: 'look', tabindex: -1, hidden: true },
+      make('div', { class: 'planes' }, ...this.planes.map((canvas, i) => make('figure', {}, canvas, make('figcaption', {}, AXES[i].toUpperCase())))), this.facts, this.buttons);
+    const label = (words, field) => make('label', { for: field.id }, words, field);
+    this.form = make('form', { onsubmit: (event) => { event.preventDefault(); this.#list(); } },
+      label('Dataset', this.dataset), label('Model', this.model), label('Timepoints from', this.first), label('to', this.last), this.start);
+    this.element = make('dialog', { id: 'review', 'aria-labelledby': 'review-title' },
+      make('h2', { id: 'review-title' }, 'Look here next'), this.form, this.note, this.problem, this.look,
+      make('div', { class: 'actions' }, make('button', { type: 'button', onclick: () => this.element.close() }, 'Close'), this.keep));
+    this.element.addEventListener('keydown', (event) => this.#key(event));
+    this.element.addEventListener('close', () => this.#asking?.abort());
+    window.addEventListener('resize', () => { if (this.element.open) this.#draw(); });
+    document.body.append(this.element);
+  }
+
+  async open(datasets) {
+    this.datasets = datasets.filter((entry) => entry.voxel_size);
+    const chosen = this.dataset.value;
+    this.dataset.replaceChildren(...this.datasets.map(({ name }) => make('option', { value: name, selected: name === chosen }, name)));
+    this.start.disabled = !this.datasets.length;
+    setText(this.problem, this.datasets.length ? '' : 'There is no dataset whose voxel size is known: make one, or predict in the client first.');
+    if (!this.element.open) this.element.showModal();
+    const models = await ask('models').catch(() => []);
+    const wanted = this.model.value;
+    this.model.replaceChildren(...models.filter(({ kind }) => kind === 'detection').map(({ name }) => make('option', { value: name, selected: name === wanted }, name)));
+    if (this.datasets.length && !this.model.options.length) setText(this.problem, 'There is no detection model yet: train one first.');
+    this.start.disabled ||= !this.model.options.length;
+    if (!this.#places.length) this.#chooseDataset();
+    this.#show();
+  }
+
+  get #entry() { return this.datasets.find(({ name }) => name === this.dataset.value); }
+
+  #chooseDataset() {
+    const entry = this.#entry;
+    if (!entry) return;
+    this.first.value = 0;
+    this.first.max = this.last.max = entry.n_timepoints - 1;
+    this.last.value = Math.min(entry.n_timepoints - 1, 9); // a start: some timepoints are soon reviewed
+  }
+
+  /** What requests about the dataset have in common. */
+  get #about() {
+    const { name, shape, voxel_size: size, spots } = this.reviewed ?? this.#entry;
+    const known = Object.fromEntries(Object.entries(DEFAULTS).map(([key, value]) => [key, spots?.[key] ?? value]));
+    return { dataset_name: name, model_name: this.reviewedModel ?? this.model.value, is_3d: shape.length === 3, scales: [...size].reverse(), ...known };
+  }
+
+  async #list() {
+    if (this.#unkept && !window.confirm(`${this.#unkept} answers are not kept yet. Drop them?`)) return;
+    this.reviewed = null;
+    this.reviewedModel = null;
+    const entry = this.#entry, model = this.model.value, about = this.#about;
+    this.#asking = new AbortController();
+    this.start.disabled = true;
+    setText(this.problem, '');
+    setText(this.note, 'The model looks at the timepoints …');
+    try {
+      const found = await post('review', { ...about, t_start: Number(this.first.value), t_end: Number(this.last.value) }, this.#asking.signal);
+      if (found.error) throw new Error(found.error);
+      Object.assign(this, { reviewed: entry, reviewedModel: model, limits: null });
+      this.#places = found.places;
+      this.#answers.clear();
+      this.#at = 0;
+      const sum = (name) => Math.round(found.timepoints.reduce((total, one) => total + one[name], 0));
+      setText(this.note, `${sum('n_spots')} spots: about ${sum('wrong')} wrong, ${sum('missed')} missed nuclei expected. The worst ${found.places.length} of ${found.n_places} places are listed.`);
+    } catch (error) {
+      setText(this.note, '');
+      if (error.name !== 'AbortError') setText(this.problem, error.message);
+    }
+    this.start.disabled = false;
+    this.#show();
+    this.look.focus(); // where the keys count
+  }
+
+  get #unkept() { return this.#answers.size; }
+
+  #key(event) {
+    if (event.target.matches('input, select') || event.ctrlKey || event.metaKey || event.altKey || this.look.hidden) return;
+    const name = KEYS[event.key.toLowerCase()];
+    if (!name) return;
+    event.preventDefault();
+    this.#act(name);
+  }
+
+  #act(name) {
+    if (name === 'undo') this.#at = Math.max(0, this.#at - 1);
+    else if (this.#at < this.#places.length) {
+      if (name === 'skip') this.#answers.delete(this.#at);
+      else this.#answers.set(this.#at, name === 'yes');
+      this.#at += 1;
+    }
+    this.#show();
+  }
+
+  #show() {
+    const place = this.#places[this.#at];
+    this.look.hidden = !this.#places.length;
+    this.keep.hidden = !this.#unkept;
+    setText(this.keep, `Keep ${this.#unkept} ${this.#unkept === 1 ? 'answer' : 'answers'}`);
+    for (const button of this.buttons.children) button.disabled = button.dataset.do === 'undo' ? !this.#at : !place;
+    if (!place) {
+      setText(this.facts, this.#places.length ? 'That was the last place.' : '');
+      return;
+    }
+    const said = this.#answers.has(this.#at) ? ` You said: ${this.#answers.get(this.#at) ? 'nucleus' : 'no nucleus'}.` : '';
+    const what = place.kind === 'spot' ? 'A spot' : 'No spot, but perhaps a nucleus';
+    setText(this.facts, `${this.#at + 1} of ${this.#places.length}, timepoint ${place.t}. ${what}: ${place.why}. A nucleus with ${Math.round(100 * place.probability)}%.${said}`);
+    this.#draw();
+  }
+
+  /** Draw the planes through the place; of what is asked for meanwhile only the last counts. */
+  async #draw() {
+    const place = this.#places[this.#at];
+    if (!place || !this.reviewed) return;
+    const drawn = this.#drawn += 1;
+    const { name, version, shape, voxel_size: size } = this.reviewed;
+    const n = shape.length, extent = n === 2 ? [1, ...shape] : shape;
+    const own = { ...inVoxels(place, size), kind: place.kind === 'spot' ? 'wrong' : 'missed' }; // colours of what is suspected
+    const beside = this.#places.filter((other) => other.t === place.t && other !== place && other.kind === 'spot').map((other) => inVoxels(other, size));
+    const reach = RADII * Math.sqrt(Math.max(...[0, 4, 8].map((i) => place.covariance[i]).slice(0, n))); // X, Y, Z
+    try {
+      await Promise.all(AXES.map(async (axis, i) => {
+        const canvas = this.planes[i];
+        canvas.parentElement.hidden = n === 2 && axis !== 'xy';
+        if (canvas.parentElement.hidden) return;
+        const { across, row, column } = PLANES[axis];
+        const index = n === 2 ? 0 : Math.min(extent[across] - 1, Math.max(0, Math.round(own.pos[across])));
+        const plane = await loadPlane(name, version, 'image', place.t, axis, index, MOST);
+        if (drawn !== this.#drawn) return;
+        this.limits ??= goodLimits(plane);
+        const buffer = make('canvas', { width: plane.columns, height: plane.rows });
+        buffer.getContext('2d').putImageData(paint(plane, null, null, this.limits), 0, 0);
+        const { context, width, height } = fit(canvas);
+        const scale = Math.min(width, height) / (2 * reach); // CSS pixels for a unit
+        const sx = scale * size[column], sy = scale * size[row];
+        const left = own.pos[column] + 0.5 - width / 2 / sx, top = own.pos[row] + 0.5 - height / 2 / sy;
+        context.imageSmoothingEnabled = false;
+        context.drawImage(buffer, -left * sx, -top * sy, plane.columns * plane.step * sx, plane.rows * plane.step * sy);
+        const cuts = [...beside, own].map((spot) => cut(spot, axis, index, n)).filter(Boolean);
+        drawCuts(context, cuts, { left, top, sx, sy });
+        canvas.dataset.cuts = cuts.length;
+        canvas.setAttribute('aria-label', `${axis.toUpperCase()} plane around the place${n === 3 ? `, ${NAMES[across]} ${index}` : ''}`);
+      }));
+    } catch (error) {
+      setText(this.problem, error.message);
+    }
+  }
+
+  /** Send the answers: they are written into the labels, and joined to the next trainings. */
+  async #keep() {
+    const answered = [...this.#answers].map(([i, isNucleus]) => ({ ...this.#places[i], is_nucleus: isNucleus }));
+    this.keep.disabled = true;
+    setText(this.problem, '');
+    try {
+      await post('review/answers', { ...this.#about, spots: answered });
+      const left = this.#places.filter((_, i) => !this.#answers.has(i));
+      this.#at = this.#places.slice(0, this.#at).filter((_, i) => !this.#answers.has(i)).length;
+      this.#places = left;
+      this.#answers.clear();
+      setText(this.note, `${answered.length} answers are in the labels of ${this.reviewed.name}; the next trainings on these timepoints use them.`);
+    } catch (error) {
+      setText(this.problem, error.message);
+    }
+    this.keep.disabled = false;
+    this.#show();
+  }
+}
+
+/** Return a place in voxels, Z, Y, X; the answer has it physical, X, Y, Z. */
+function inVoxels(place, size) {
+  const pos = [...place.pos].reverse(), covariance = [...place.covariance].reverse();
+  return {
+    pos: pos.map((x, i) => x / size[i]),
+    covariance: covariance.map((c, k) => c / (size[Math.floor(k / 3)] * size[k % 3])),
+  };
+}

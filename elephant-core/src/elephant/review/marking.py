@@ -1,0 +1,66 @@
+"""Answers of a review as labels, and as annotations of a training."""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from elephant.config import LabelParams
+from elephant.dataset import Dataset
+from elephant.labels import detection_labels
+from elephant.progress import CancelToken
+from elephant.review.answers import Answer, read_answers
+from elephant.types import FloatArray, Spot
+
+logger = logging.getLogger(__name__)
+
+
+def mark(dataset: Dataset, answers: Sequence[Answer], params: LabelParams, cancel: CancelToken) -> list[int]:
+    """Paint answers over the labels that are there, and return the timepoints, in order.
+
+    Raises
+    ------
+    elephant.errors.Cancelled
+        `cancel` asked for the end: each timepoint has its old or its new labels.
+    """
+    timepoints = sorted({answer.t for answer in answers})
+    for t in timepoints:
+        dataset.check_timepoint(t)
+    plain = params.model_copy(update={"auto_bg_thresh": 0.0})
+    for t in timepoints:
+        spots = [answer.spot() for answer in answers if answer.t == t]
+        painted = detection_labels(dataset.shape, spots, plain, None, cancel)
+        with dataset.labels_lock():
+            dataset.write_labels(t, np.where(painted > 0, painted, dataset.read_labels(t)))
+    return timepoints
+
+
+def with_answers(dataset: Dataset, spots: Sequence[Spot]) -> list[Spot]:
+    """Return annotations together with the answers at their timepoints, which their labels would otherwise replace.
+
+    An answer is left out where an annotation has its centre within its radius, or it within that of the annotation: the
+    annotation is what the person sees in the client. The log says how many are joined.
+    """
+    timepoints = {spot.t for spot in spots}
+    answers = [answer for answer in read_answers(dataset) if answer.t in timepoints]
+    joined = [answer.spot() for answer in answers]
+    kept = [one for t in sorted(timepoints) for one in _free(joined, spots, t)]
+    if kept:
+        logger.info("%d answers of the review are joined to %d annotated spots", len(kept), len(spots))
+    return [*kept, *spots]
+
+
+def _free(answers: Sequence[Spot], spots: Sequence[Spot], t: int) -> list[Spot]:
+    asked = [answer for answer in answers if answer.t == t]
+    there = [spot for spot in spots if spot.t == t]
+    if not asked or not there:
+        return asked
+    apart, which = cKDTree(np.array([spot.pos for spot in there])).query(np.array([one.pos for one in asked]))
+    reach = np.maximum(_reaches(asked), _reaches(there)[which])
+    return [one for one, distance, far in zip(asked, apart, reach, strict=True) if distance > far]
+
+
+def _reaches(spots: Sequence[Spot]) -> FloatArray:
+    """Return the longest semi-axis of each spot, (N,)."""
+    return np.array([np.sqrt(max(float(np.linalg.eigvalsh(spot.covariance)[-1]), 0)) for spot in spots])
