@@ -72,3 +72,15 @@ def test_looking_for_networks_loads_neither_pytorch_nor_the_core() -> None:
     code = "import elephant_models as m, sys; m.networks(); print('torch' in sys.modules, 'elephant' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_what_the_image_installs_first_comes_from_elsewhere() -> None:
+    root = PACKAGE.parent
+    script, folders = (
+        root / "script" / "requirements.py",
+        [root / name for name in ("elephant-models", "elephant-core", "app")],
+    )
+    done = subprocess.run([sys.executable, script, *folders], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert {"flask>=3.1", "torch>=2.6", "aiohttp>=3.12"} <= set(lines)
+    assert not [line for line in lines if line.startswith("elephant")]
