@@ -265,6 +265,7 @@ class StartParams(Params):
     crop_size: Size = Field((16, 96, 96), description="voxels, (Z), Y, X; at most the size of the image")
     n_crops: NotNegative = Field(5, description="crops per epoch; 0: the weights stay random")
     image: ImageParams = ImageParams()
+    voxel_size: Voxel | None = Field(None, description="physical voxel size, Z, Y, X; none: not known")
     learning_rates: tuple[float, ...] = Field((1e-2, 1e-3, 1e-4), description="learning rate of each epoch")
     seed: int | None = Field(None, ge=0, description="random seed; none: different each time")
 
@@ -346,6 +347,7 @@ class CtcParams(TimeRange):
     voxel_size: Voxel = Field(description="physical voxel size, Z, Y, X")
 
 
+DEFAULT_C_RATIO = 0.4
 # Defaults at a terminal or in a notebook; sizes in the order Z, Y, X.
 DEFAULT_CROP_SIZE = (16, 96, 96)
 DEFAULT_N_EPOCHS = 10

@@ -13,7 +13,8 @@ from elephant.config import (
     PredictionParams,
     SpotParams,
 )
-from elephant.methods.scale import BEST_RADIUS, GOOD_RADII, LARGEST_GROWTH, at_scale, radii_of, scale_for
+from elephant.methods.first_look import BEST_RADIUS, GOOD_RADII, extents
+from elephant.methods.scale import LARGEST_GROWTH, at_scale, scale_for
 from elephant.models.provenance import ProvenanceEntry, SeenScale, TrainedWith, read_provenance, record, remember_scale
 from elephant.models.provenance_text import ModelProvenance, details
 from elephant.types import Spot, VoxelSize
@@ -55,7 +56,7 @@ def test_nuclei_that_are_tall_in_voxels_are_seen_as_round() -> None:
 
 def test_typical_radii_are_medians_in_voxels() -> None:
     spots = [Spot(0, np.zeros(3), np.diag([4.0**2, 3.0**2, r**2])) for r in (2.0, 3.0, 50.0)]
-    np.testing.assert_allclose(radii_of(spots, VoxelSize(2.0, 1.0, 0.5), 3), [2.0, 3.0, 6.0])
+    np.testing.assert_allclose(extents(spots, (2.0, 1.0, 0.5)), [2.0, 3.0, 6.0])
 
 
 def test_the_image_is_rescaled_and_the_poolings_follow() -> None:

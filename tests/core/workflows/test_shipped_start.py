@@ -131,8 +131,7 @@ def test_flow_for_planes_starts_from_shipped_weights_too(
 def test_centres_have_the_size_of_the_shipped_weights(
     plane: ModelWork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ship(monkeypatch, tmp_path, DetectionNet, 2, c_ratio=0.8)
-    nuclei.reset(plane, VERSATILE)
+    plane = replace(plane, model_path=ship(monkeypatch, tmp_path, DetectionNet, 2, c_ratio=0.8).path)
     params = nuclei.detection_params(2)
     wide = params.model_copy(update={"spots": params.spots.model_copy(update={"c_ratio": 0.8, "p_thresh": 0.3})})
     narrow = wide.model_copy(update={"spots": wide.spots.model_copy(update={"c_ratio": 0.4})})

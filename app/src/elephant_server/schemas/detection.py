@@ -223,5 +223,6 @@ class SegResetBody(ModelBody, TurnBody):
             crop_size=self.sizes("crop_size", self.crop_size),
             n_crops=self.n_crops,
             image=ImageParams(auto_scale=self.auto_scale),
+            voxel_size=self.voxel_size,
             seed=self.seed,
         )

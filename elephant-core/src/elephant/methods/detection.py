@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 from typing_extensions import override
 
-from elephant.config import DetectionParams, DetectionTrainingParams, LabelParams, StartParams
+from elephant.config import DEFAULT_C_RATIO, DetectionParams, DetectionTrainingParams, LabelParams, StartParams
 from elephant.crops.sample import LabelledVolume, TimepointCache, anchors_of
 from elephant.dataset import Dataset
 from elephant.dataset.record import LabelsOf
@@ -24,6 +24,7 @@ from elephant.hardware import n_cores
 from elephant.images import normalise, prepare, rescale, rescale_labels
 from elephant.labels import detection_labels
 from elephant.methods.base import Method
+from elephant.methods.choosing import LookParams, better_start
 from elephant.methods.compatibility import of_detection, warn_of_differences
 from elephant.methods.scale import prediction_at_scale, training_at_scale
 from elephant.methods.starting import ModelStart, Started
@@ -50,7 +51,7 @@ from elephant.quality.calibration import read_correction
 from elephant.spots import find_spots
 from elephant.training.distillation import DistillationLoss
 from elephant.training.networks import CropTrainer, train_on_intensities
-from elephant.types import N_CLASSES, Box, DetectedSpot, FloatArray, Label, Shape, Spot, Tag
+from elephant.types import N_CLASSES, Box, DetectedSpot, FloatArray, Label, Shape, Spot, Tag, VoxelSize
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,16 @@ class DetectionMethod(
                 return _from_intensities(begin, wanted)
 
         file = DETECTION_FILES[wanted.n_dims]
-        return ModelStart(DetectionNet, wanted.n_dims, wanted.n_keep_axials, file, "detection model", untrained)
+
+        @needs_memory("the start of the model", START_REMEDY)
+        def judged(shipped: Started) -> Started:
+            if isinstance(params, DetectionTrainingParams):  # nuclei are annotated
+                return shipped
+            look = _look_params(params, wanted, shipped[0])
+            with begin.dataset.in_use():
+                return better_start(begin, shipped, lambda: _from_intensities(begin, wanted), look)
+
+        return ModelStart(DetectionNet, wanted.n_dims, wanted.n_keep_axials, file, "detection model", untrained, judged)
 
     @override
     def counted(self, annotations: Sequence[Spot]) -> Sequence[Spot]:
@@ -202,6 +212,16 @@ def _start_params(params: DetectionTrainingParams | DetectionParams | StartParam
         image=params.image,
         seed=params.loop.seed,
     )
+
+
+def _look_params(params: DetectionParams | StartParams, wanted: StartParams, shipped: ProvenanceEntry) -> LookParams:
+    """Return how a dataset is looked at to judge shipped weights."""
+    facts = shipped.pretrained_with
+    c_ratio = DEFAULT_C_RATIO if facts is None or facts.c_ratio is None else facts.c_ratio
+    if isinstance(params, StartParams):
+        voxel = params.voxel_size or VoxelSize(2.0**params.n_keep_axials, 1.0, 1.0)
+        return LookParams(wanted.n_dims, voxel, c_ratio, params.image)
+    return LookParams(wanted.n_dims, params.spots.voxel_size, c_ratio, params.prediction.image)
 
 
 def _from_intensities(work: ModelWork, params: StartParams) -> Started:

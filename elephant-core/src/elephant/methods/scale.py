@@ -19,19 +19,20 @@ from elephant.config import (
     keep_axials_of,
     kept_poolings,
 )
-from elephant.geometry import Ellipsoid
+from elephant.methods.choosing import LookParams, scale_by_image
+from elephant.methods.first_look import BEST_RADIUS, GOOD_RADII, extents, within
 from elephant.methods.work import ModelWork
+from elephant.models.ensemble import Ensemble
 from elephant.models.provenance import ProvenanceEntry, SeenScale, TrainedWith, remember_scale
 from elephant.models.provenance_text import provenance_of
+from elephant.models.shipped import is_shipped, scaled_by
+from elephant.models.unet import DetectionNet
 from elephant.types import FloatArray, Shape, Spot, VoxelSize
 
 logger = logging.getLogger(__name__)
 
 P = TypeVar("P", DetectionParams, DetectionTrainingParams)
 
-# Radii along Y and X, in voxels of the network's input; measured on simulated movies, see docs/explanation/method.md.
-BEST_RADIUS = 7.0
-GOOD_RADII = (5.0, 11.0)
 # How many times as many voxels as stored the network may see, which is how much longer it takes.
 LARGEST_GROWTH = 3.0
 # How flat nuclei may be in voxels, and how tall: radius along Z divided by that along Y and X.
@@ -39,16 +40,6 @@ _FLATTEST, _TALLEST = 1 / 8, 1.6
 _LEAST = 0.01
 FEWEST_NUCLEI = 3
 _NEAR = 0.25  # of the logarithm of a scale: not worth another one
-
-
-def radii_of(spots: Sequence[Spot], voxel_size: VoxelSize, n_dims: int) -> FloatArray:
-    """Return the median half-extents of spots along the axes, in stored voxels, (n,), (Z), Y, X."""
-    extents = [
-        np.sqrt(((ellipsoid.axes * ellipsoid.radii[:, None]) ** 2).sum(axis=0))
-        for ellipsoid in Ellipsoid.from_spots(spots, n_dims)
-    ]
-    radii: FloatArray = np.median(extents, axis=0) / np.array(voxel_size.last(n_dims))
-    return radii
 
 
 def scale_for(radii: FloatArray, voxel_size: VoxelSize, shape: Shape) -> tuple[tuple[float, ...], int]:
@@ -71,12 +62,12 @@ def scale_for(radii: FloatArray, voxel_size: VoxelSize, shape: Shape) -> tuple[t
     int
         From 0 to 4; 0 in 2D.
     """
-    within = float(np.sqrt(radii[-1] * radii[-2]))
-    plane = 1.0 if GOOD_RADII[0] <= within <= GOOD_RADII[1] else BEST_RADIUS / within
+    radius = within(radii)
+    plane = 1.0 if GOOD_RADII[0] <= radius <= GOOD_RADII[1] else BEST_RADIUS / radius
     if len(radii) == 2:
         plane = float(np.clip(plane, _LEAST, np.sqrt(LARGEST_GROWTH)))
         return (round(plane, 3),) * 2, 0
-    depth, wanted = 1.0, radii[0] / within
+    depth, wanted = 1.0, radii[0] / radius
     plane = float(np.clip(plane, _LEAST, np.sqrt(LARGEST_GROWTH)))
     is_tall = wanted / plane > _TALLEST
     if is_tall:
@@ -160,26 +151,47 @@ def _as_model_sees(params: P, work: ModelWork, nuclei: Sequence[Spot]) -> P:
     dataset, path = work.dataset, work.model_path
     if not work.auto_scale or not follows(_image_of(params), dataset.shape):
         return params
-    provenance = provenance_of(path)
-    scales = provenance.scales()
-    held = provenance.scaled()
+    held = scaled_by(path)
     if held is None:
         return params
-    scale = scales.get(dataset.name)
-    if len(nuclei) >= FEWEST_NUCLEI and (scale is None or provenance.trained_with() is None):
+    scale = held.scales.get(dataset.name) or _unwritten.get((path, dataset.folder))
+    if len(nuclei) >= FEWEST_NUCLEI and (scale is None or held.trained_with is None):
         known = by_nuclei(nuclei, _voxel_size_of(params), dataset.shape)
         if scale is None or not _is_near(known, scale):
-            scale = known
-            remember_scale(path, held, dataset.name, scale)
+            scale = _remembered(work, held, known)
     if scale is None:
-        return params
+        scale = _remembered(work, held, _by_image(params, work, held))
     _say(path, dataset.name, scale)
     return at_scale(params, scale, dataset.shape)
 
 
+def _by_image(params: DetectionParams | DetectionTrainingParams, work: ModelWork, held: ProvenanceEntry) -> SeenScale:
+    is_2d = isinstance(params, DetectionParams) and params.prediction.use_2d
+    n_dims = 2 if is_2d else work.dataset.n_dims
+    facts = held.pretrained_with
+    c_ratio = params.spots.c_ratio if isinstance(params, DetectionParams) else params.labels.c_ratio
+    look = LookParams(n_dims, _voxel_size_of(params), (facts and facts.c_ratio) or c_ratio, _image_of(params))
+
+    def network(keep: int) -> Ensemble:
+        return work.model_cache.get(work.model_path, DetectionNet, n_dims, keep)
+
+    return scale_by_image(work, look, network)
+
+
+_unwritten: dict[tuple[Path, Path], SeenScale] = {}  # of files that stay as they are
+
+
+def _remembered(work: ModelWork, held: ProvenanceEntry, scale: SeenScale) -> SeenScale:
+    if is_shipped(work.model_path):
+        _unwritten[work.model_path, work.dataset.folder] = scale
+    else:
+        remember_scale(work.model_path, held, work.dataset.name, scale)
+    return scale
+
+
 def by_nuclei(nuclei: Sequence[Spot], voxel_size: VoxelSize, shape: Shape) -> SeenScale:
     """Return the scale that suits annotated nuclei."""
-    rescaling, keep = scale_for(radii_of(nuclei, voxel_size, len(shape)), voxel_size, shape)
+    rescaling, keep = scale_for(extents(nuclei, voxel_size.last(len(shape))), voxel_size, shape)
     return SeenScale(rescaling=rescaling, n_keep_axials=keep, basis="spots")
 
 
@@ -196,11 +208,6 @@ def _say(path: Path, dataset: str, scale: SeenScale) -> None:
     if _said.get((path, dataset)) != scale:
         _said[path, dataset] = scale
         logger.info("%s: %s %s", path.name, dataset, scale.words())
-
-
-def with_scale(entry: ProvenanceEntry, dataset: str, scale: SeenScale) -> ProvenanceEntry:
-    """Return what is known of a model, with the scale at which it sees a dataset."""
-    return entry.model_copy(update={"scales": {**entry.scales, dataset: scale}})
 
 
 def _image_of(params: DetectionParams | DetectionTrainingParams) -> ImageParams:

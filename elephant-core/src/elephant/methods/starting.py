@@ -42,6 +42,8 @@ class ModelStart:
         What such a model is called: ``flow model for 2D``.
     untrained
         Makes a model without any trained weights; is given the reason where trained weights were wanted.
+    judged
+        Judges the shipped weights on the dataset, and returns them or what is better; by default they are taken.
     """
 
     network: Network
@@ -50,6 +52,7 @@ class ModelStart:
     file: str | None
     kind: str
     untrained: Callable[[str | None], Started]
+    judged: Callable[[Started], Started] = lambda started: started
 
     def load(self, weights: StartingWeights) -> Started:
         """Load weights from a model file."""
@@ -146,7 +149,7 @@ def _from_pretrained(
             raise
         if isinstance(error, ModelFileError) or (pretrained.address and start.file):
             logger.warning("%s. Using %s instead.", error, shipped.entry.source)
-        return start.load(shipped)
+        return start.judged(start.load(shipped))
 
 
 @needs_memory("the start of the model", START_REMEDY)

@@ -45,13 +45,13 @@ class ModelProvenance:
         return next((entry.trained_with for entry in reversed(made) if entry.trained_with is not None), None)
 
     def scaled(self) -> ProvenanceEntry | None:
-        """Return the work that holds the scales at which the model sees datasets; none if the program chose none.
+        """Return the work that holds the scales at which the model sees datasets; none if the program chooses none.
 
         There are none any more once the model was trained at a scale that a person chose.
         """
         made = lineage(self.entries) if self.is_current else []
-        last = next((one for one in reversed(made) if one.scales or one.trained_with is not None), None)
-        return last if last is not None and last.scales else None
+        last = next((one for one in reversed(made) if one.scales or one.trained_with or one.pretrained_with), None)
+        return last if last is not None and (last.scales or last.pretrained_with) else None
 
     def scales(self) -> Mapping[str, SeenScale]:
         """Return the scale at which the model sees each dataset, where the program chose one."""

@@ -69,6 +69,12 @@ def is_shipped(path: Path) -> bool:
     return any(network.path == path for network in _networks().values())
 
 
+def scaled_by(path: Path) -> ProvenanceEntry | None:
+    """Return the work that holds the scales at which a model sees datasets; none if the program chooses none."""
+    held = _held(path) if is_shipped(path) else None
+    return provenance_of(path).scaled() if held is None else held
+
+
 def _held(path: Path) -> ProvenanceEntry | None:
     shipped = next((network for network in _networks().values() if network.path == path), None)
     return provenance_of(path).held() if shipped is None else _entry(shipped)
