@@ -27,13 +27,14 @@ Image = NDArray[np.float32]
 NetworkFor = Callable[[int], Ensemble]  # a network that leaves Z alone in so many poolings
 
 # Along Y and X; small ones are looked for in a larger part of the image.
-COARSE, FINE = (0.125, 0.18, 0.25, 0.35, 0.5), (0.35, 0.5, 0.7, 1.0, 1.4, 1.73)
+COARSE, FINE = (0.125, 0.18, 0.25, 0.35, 0.5), (0.5, 0.7, 1.0, 1.4, 1.73)
 _COARSE_PART, _FINE_PART = (64, 256, 256), (32, 112, 112)
 _PATCH = (32, 256, 256)
 # How much better another scale has to be than the stored one: a larger one takes longer.
 _MARGIN_SMALLER, _MARGIN_LARGER = 0.02, 0.03
 # An image is not made smaller where that makes nuclei smaller than this radius, in voxels of what the network sees.
 _LEAST_SHRUNK = 5.0
+_FEWEST = 3  # nuclei, of which one can say how large they are
 _TALL = 1.6
 # Radii along Y and X, in voxels of what the network sees, that it knows best; and what they are worth in a score.
 BEST_RADIUS, GOOD_RADII, _WELL_KNOWN = 7.0, (5.5, 10.0), 0.05
@@ -138,14 +139,17 @@ def best_scale(view: View, networks: NetworkFor) -> Candidate:
 
     The stored one, where no other is better by a margin.
     """
-    coarse = view.part(_COARSE_PART)
-    looked = [coarse.candidate(networks, rescaling) for rescaling in _rescalings(coarse, COARSE)]
-    found = _best(iter([one for one in looked if one.radius >= _LEAST_SHRUNK] or looked))
-    if found.radius < _LEAST_SHRUNK or found.rescaling[-1] >= COARSE[-2]:
-        fine = view.fine()
-        found = _climbed(fine, networks)
-        coarse = fine
-    return _less_tall(coarse, networks, found)
+    coarse, fine = view.part(_COARSE_PART), view.fine()
+    *looked, halved = [coarse.candidate(networks, rescaling) for rescaling in _rescalings(coarse, COARSE)]
+    found = _climbed(fine, networks)
+    large = [one for one in looked if one.radius >= _LEAST_SHRUNK and len(one.spots) >= _FEWEST]
+    smaller = _best(iter(large)) if large else halved
+    if smaller.score > halved.score and smaller.rescaling[-1] < found.rescaling[-1]:
+        # Clumps of small nuclei look like large ones: judged where small ones are looked for, unless few are there.
+        there = fine.candidate(networks, smaller.rescaling)
+        if len(there.spots) < _FEWEST or there.score > found.score + _MARGIN_SMALLER:
+            return _less_tall(coarse, networks, smaller)
+    return _less_tall(fine, networks, found)
 
 
 def _climbed(view: View, networks: NetworkFor) -> Candidate:
