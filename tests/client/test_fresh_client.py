@@ -2,7 +2,7 @@
 
 A volume of 31 x 512 x 512 takes minutes on a few cores: requests about one are played here with another size of the
 movie and what lies within it (`fresh_client.SMALL`), and byte for byte by ``make test-client``. Those about planes are
-played byte for byte in any case.
+played byte for byte in any case, but for their ten epochs, which are two here.
 """
 
 import os
