@@ -11,7 +11,7 @@ from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from elephant.device import choose_precision
-from stack.running import RunningServer, settings_of
+from stack.running import ENDING_WITH_THEIR_SET, RunningServer, settings_of
 
 # Nothing goes of what is loaded before the first test: to look for it would take a sixth of the time, then and later.
 gc.disable()
@@ -34,9 +34,10 @@ LONG = ("client", "stack", "docs", "faults", "bench", "embedded", "core/workflow
 # set share one, in one process; all in one would be at it when everything else is done.
 ON_A_STACK = (
     ("story", "endurance", "dashboard", "data_story", "flow_story", "live_story", "description"),
-    ("launcher", "auth", "users"),
+    ("auth", "launcher", "tls", "users"),
 )
 SETS = {f"stack/test_{name}.py": number for number, names in enumerate(ON_A_STACK) for name in names}
+SETS["faults/test_short.py"] = 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,12 +53,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+def set_of(nodeid: str) -> str:
+    """Return the name of the set of files that share servers; a file that is in none is one by itself."""
+    name = nodeid.partition("::")[0].removeprefix("tests/")
+    return "client" if name.startswith("client/") else f"stack {SETS[name]}" if name in SETS else name
+
+
 class ByServer(LoadScopeScheduling):
     """Gives each file to one of several processes, and files that share a server to the same one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        name = nodeid.partition("::")[0].removeprefix("tests/")
-        return "client" if name.startswith("client/") else f"stack {SETS[name]}" if name in SETS else name
+        return set_of(nodeid)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the servers of a set, and what stands on them, with its last test: an idle one takes some % of a core."""
+    if nextitem is None or set_of(nextitem.nodeid) != set_of(item.nodeid):
+        while ENDING_WITH_THEIR_SET:
+            request = ENDING_WITH_THEIR_SET.pop()
+            request._fixturedef.finish(request)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer | None:
@@ -79,8 +94,9 @@ def float32() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Give a server that runs until the tests end; leave it running and idle."""
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Give a server that runs until the tests of a set end; leave it running and idle."""
+    ENDING_WITH_THEIR_SET.append(request)
     folder = tmp_path_factory.mktemp("server")
     running = RunningServer.start(folder, settings_of(folder))
     try:

@@ -16,7 +16,7 @@ UID, GID = 65534, 65534
 SOURCES = ("elephant-core/src", "app/src")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def readable() -> Iterator[Path]:
     """Give a folder that every user can read; pytest's own are for who runs it."""
     with tempfile.TemporaryDirectory(prefix="elephant-users-") as folder:
@@ -24,16 +24,24 @@ def readable() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture(scope="module")
-def python(readable: Path) -> str:
-    """Give a Python with the server's packages that an ordinary user can run: this one, or one beside it."""
+@pytest.fixture(scope="session")
+def python_of_user(readable: Path) -> str | None:
+    """Give a Python with the server's packages that an ordinary user can run, if there is one: this or another."""
     command = [sys.executable, "-c", "import elephant_server.deploy.launcher, torch"]
     if _as_user(command) == 0:
         return sys.executable
     system = f"/usr/bin/python3.{sys.version_info.minor}"
     if not Path(system).exists() or not os.access(checkout_root(), os.R_OK) or _as_user([system, "-c", ""]) != 0:
-        pytest.skip(f"user {UID} can run neither {sys.executable} nor {system}")
+        return None
     return _make_environment(readable / "venv", system)
+
+
+@pytest.fixture(scope="session")
+def python(python_of_user: str | None) -> str:
+    """Give the same, and skip what needs it where there is none."""
+    if python_of_user is None:
+        pytest.skip(f"user {UID} can run neither {sys.executable} nor that of the system")
+    return python_of_user
 
 
 def _as_user(command: list[str]) -> int:

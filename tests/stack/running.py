@@ -28,6 +28,8 @@ START_SECONDS = 180.0
 STOP_SECONDS = 60.0
 ADDRESS_LINE = "press Ctrl-C to stop"
 STACK = "elephant_server.deploy"
+# Fixtures that give servers to a set of files that run one after the other; in another set they are made anew.
+ENDING_WITH_THEIR_SET: list[Any] = []
 
 
 def require_programs() -> None:

@@ -31,102 +31,91 @@ def open_settings(folder: Path) -> dict[str, str]:
     return settings_of(folder) | {"ELEPHANT_BIND_ADDRESS": "0.0.0.0"}  # noqa: S104
 
 
-@pytest.fixture(scope="module")
-def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Give a server that is opened by one variable, and nothing else."""
-    folder = tmp_path_factory.mktemp("open")
-    running = RunningServer.start(folder, open_settings(folder))
-    try:
-        yield running.wait_until_serving()
-    finally:
-        running.stop()
-
-
 def plain_url(server: RunningServer) -> str:
     return f"http://localhost:{server.http_port}/"
 
 
-def test_a_token_and_a_password_are_made_and_stay_out_of_what_is_printed(open_server: RunningServer) -> None:
-    run = open_server.workspace / ".run"
+def test_a_token_and_a_password_are_made_and_stay_out_of_what_is_printed(own_server: RunningServer) -> None:
+    run = own_server.workspace / ".run"
     assert {(run / name).stat().st_mode & 0o777 for name in ("token", "rabbitmq.password")} == {0o600}
-    assert len(open_server.token) >= 43
-    assert len(open_server.rabbitmq_password) >= 43
-    printed = open_server.output()
-    assert open_server.token not in printed
-    assert open_server.rabbitmq_password not in printed
+    assert len(own_server.token) >= 43
+    assert len(own_server.rabbitmq_password) >= 43
+    printed = own_server.output()
+    assert own_server.token not in printed
+    assert own_server.rabbitmq_password not in printed
     assert "make access" in printed
     assert str(run / "token") in printed
 
 
-def test_a_person_and_a_health_check_ask_for_what_they_need(open_server: RunningServer) -> None:
-    access = open_server.ask("--access")
-    assert f":{open_server.http_port}/t/{open_server.token}/" in access
-    assert open_server.rabbitmq_password in access
-    assert open_server.ask("--url").strip() == open_server.base_url
-    assert "answers (" in open_server.ask("--health")
+def test_a_person_and_a_health_check_ask_for_what_they_need(own_server: RunningServer) -> None:
+    access = own_server.ask("--access")
+    assert f":{own_server.http_port}/t/{own_server.token}/" in access
+    assert own_server.rabbitmq_password in access
+    assert own_server.ask("--url").strip() == own_server.base_url
+    assert "answers (" in own_server.ask("--health")
 
 
-def test_only_http_and_rabbitmq_listen_beyond_this_machine(open_server: RunningServer) -> None:
-    beyond = {port for ip, port in open_server.listening() if ip not in ("127.0.0.1", "::1")}
-    assert beyond == {open_server.http_port, open_server.rabbitmq_port}
+def test_only_http_and_rabbitmq_listen_beyond_this_machine(own_server: RunningServer) -> None:
+    beyond = {port for ip, port in own_server.listening() if ip not in ("127.0.0.1", "::1")}
+    assert beyond == {own_server.http_port, own_server.rabbitmq_port}
 
 
 @pytest.mark.parametrize("path", ["state/gpus", "gpus/", "state/process", "docs", "nowhere", "t/wrong/state/gpus", ""])
-def test_nobody_gets_in_without_the_token(open_server: RunningServer, path: str) -> None:
-    answer = requests.get(plain_url(open_server) + path, timeout=60)
+def test_nobody_gets_in_without_the_token(own_server: RunningServer, path: str) -> None:
+    answer = requests.get(plain_url(own_server) + path, timeout=60)
     assert answer.status_code == 401
     assert "token" in answer.json()["error"]
     assert "token" in answer.reason
 
 
 @pytest.mark.parametrize("path", sorted({*OLD_PATHS, *OLD_PATHS.values(), "params", "dataset/check"} - {"gpus"}))
-def test_with_the_token_every_path_is_what_it_is_without(open_server: RunningServer, path: str) -> None:
-    for url in (f"{open_server.base_url}{path}", f"{open_server.base_url}{path}/"):
+def test_with_the_token_every_path_is_what_it_is_without(own_server: RunningServer, path: str) -> None:
+    for url in (f"{own_server.base_url}{path}", f"{own_server.base_url}{path}/"):
         answer = requests.get(url, timeout=60) if "gpus" in url else requests.post(url, json=[], timeout=60)
         assert answer.status_code == (200 if "gpus" in url else 400), url
-    header = {"Authorization": f"Bearer {open_server.token}"}
-    assert requests.get(plain_url(open_server) + "state/gpus/", headers=header, timeout=60).status_code == 200
+    header = {"Authorization": f"Bearer {own_server.token}"}
+    assert requests.get(plain_url(own_server) + "state/gpus/", headers=header, timeout=60).status_code == 200
 
 
-def test_who_may_not_even_poll_is_logged(open_server: RunningServer) -> None:
-    log = open_server.service_logs / "nginx.log"
-    assert requests.get(plain_url(open_server) + "t/wrong/gpus", timeout=60).status_code == 401
-    assert open_server.answers()
+def test_who_may_not_even_poll_is_logged(own_server: RunningServer) -> None:
+    log = own_server.service_logs / "nginx.log"
+    assert requests.get(plain_url(own_server) + "t/wrong/gpus", timeout=60).status_code == 401
+    assert own_server.answers()
     wait_until(lambda: '"GET /t/***/gpus HTTP/1.1" 401' in log.read_text(), 60, "the line of a request")
     assert 'gpus HTTP/1.1" 200' not in log.read_text()
 
 
 @pytest.mark.parametrize("page", ["", "docs"])
-def test_all_of_a_page_comes_through_the_token(open_server: RunningServer, page: str) -> None:
-    text = requests.get(open_server.base_url + page, timeout=60).text
+def test_all_of_a_page_comes_through_the_token(own_server: RunningServer, page: str) -> None:
+    text = requests.get(own_server.base_url + page, timeout=60).text
     links = set(re.findall(r'(?:href|src)="(?!data:)([^"#:]+)', text))
     assert links
-    assert open_server.token not in text
+    assert own_server.token not in text
     for link in links:
-        found = requests.get(urljoin(open_server.base_url + page, link), timeout=60).status_code
+        found = requests.get(urljoin(own_server.base_url + page, link), timeout=60).status_code
         # The documentation's link is hidden where it was not made.
         assert found == 200 or (found == 404 and link == "manual/"), link
-        assert requests.get(plain_url(open_server) + link, timeout=60).status_code == 401, link
+        assert requests.get(plain_url(own_server) + link, timeout=60).status_code == 401, link
 
 
-def test_rabbitmq_lets_nobody_in_with_the_password_that_everybody_knows(open_server: RunningServer) -> None:
+def test_rabbitmq_lets_nobody_in_with_the_password_that_everybody_knows(own_server: RunningServer) -> None:
     for user, password in (("user", "user"), ("guest", "guest")):
         credentials = pika.PlainCredentials(user, password)
-        parameters = pika.ConnectionParameters("127.0.0.1", open_server.rabbitmq_port, "/", credentials)
+        parameters = pika.ConnectionParameters("127.0.0.1", own_server.rabbitmq_port, "/", credentials)
         with pytest.raises(pika.exceptions.AMQPConnectionError):
             pika.BlockingConnection(parameters)
-    with Ears(open_server) as ears:
-        Player(open_server).post("dataset/generate", {"dataset_name": "../out"})
+    with Ears(own_server) as ears:
+        Player(own_server).post("dataset/generate", {"dataset_name": "../out"})
         ears.wait_for(lambda e: e.bodies("log"))
-        assert open_server.token not in str(ears.heard)
+        assert own_server.token not in str(ears.heard)
 
 
 @pytest.mark.parametrize("is_old", [False, True], ids=["new", "old"])
-def test_a_story_through_the_token(open_server: RunningServer, tmp_path: Path, is_old: bool) -> None:
-    dataset, token = f"token/{is_old}", open_server.token
+def test_a_story_through_the_token(own_server: RunningServer, tmp_path: Path, is_old: bool) -> None:
+    dataset, token = f"token/{is_old}", own_server.token
     movie = Movie.of_kind("volume", tmp_path / "movie.h5")
-    client = ReleasedClient(open_server, movie, dataset, f"{dataset}/d.pth", f"{dataset}/f.pth", is_old)
-    with Ears(open_server, ("update", "dataset", "log")) as ears, Pulse(open_server) as pulse:
+    client = ReleasedClient(own_server, movie, dataset, f"{dataset}/d.pth", f"{dataset}/f.pth", is_old)
+    with Ears(own_server, ("update", "dataset", "log")) as ears, Pulse(own_server) as pulse:
         assert set(client.upload()) == {200}
         assert client.generate().status_code == 200
         assert client.check() == "ready"
@@ -149,77 +138,77 @@ def test_a_story_through_the_token(open_server: RunningServer, tmp_path: Path, i
     assert token not in str(ears.heard)
 
 
-def test_the_token_is_in_no_log_whatever_goes_wrong(open_server: RunningServer) -> None:
-    base, token = open_server.base_url, open_server.token
-    player = Player(open_server)
+def test_the_token_is_in_no_log_whatever_goes_wrong(own_server: RunningServer) -> None:
+    base, token = own_server.base_url, own_server.token
+    player = Player(own_server)
     assert player.make_dataset("logs", np.ones((1, 4, 16, 16), np.uint16)).status_code == 200
     assert requests.post(base + "seg/train", data=b"x" * 12_000_000, timeout=30).status_code == 400
     assert requests.post(base + "state/process", data=b"x" * 100_000, timeout=30).status_code == 413
     assert requests.get(f"{base}nowhere/{token}", timeout=60).status_code == 404
-    assert requests.get(f"{plain_url(open_server)}{token}/gpus", timeout=60).status_code == 401
+    assert requests.get(f"{plain_url(own_server)}{token}/gpus", timeout=60).status_code == 401
     assert requests.get(f"{base}state/process?token={token}", timeout=60).status_code == 200
-    assert requests.get(f"{plain_url(open_server)}%74/{token}/state/process", timeout=60).status_code == 200
+    assert requests.get(f"{plain_url(own_server)}%74/{token}/state/process", timeout=60).status_code == 200
     assert requests.get(base + "a" * 70_000, timeout=60).status_code in (400, 414)
-    _say(open_server, f"GET /t/{token}/ x\r\n\r\n")
-    _say(open_server, f"POST /t/{token}/upload HTTP/1.1\r\nHost: a\r\nContent-Length: 999\r\n\r\nthe client is gone")
+    _say(own_server, f"GET /t/{token}/ x\r\n\r\n")
+    _say(own_server, f"POST /t/{token}/upload HTTP/1.1\r\nHost: a\r\nContent-Length: 999\r\n\r\nthe client is gone")
     export = export_body("logs", [], t_end=50_000, begin_after=0)
     requests.post(base + "export/ctc", json=export, stream=True, timeout=30).close()
-    os.kill(open_server.pid("answering"), signal.SIGKILL)
+    os.kill(own_server.pid("answering"), signal.SIGKILL)
     player.post("dataset/check", {"dataset_name": "logs", "shape": [1, 1, 1, 1]})
-    stopped = open_server.pid("uwsgi")
+    stopped = own_server.pid("uwsgi")
     os.kill(stopped, signal.SIGKILL)
     statuses = [requests.post(base + "seg/train", json={}, timeout=30).status_code for _ in range(20)]
     assert 502 in statuses or 500 in statuses
-    wait_until(open_server.answers, 60, "uWSGI")
+    wait_until(own_server.answers, 60, "uWSGI")
     assert requests.get(base + "state/process?last", timeout=60).status_code == 200
-    log = open_server.service_logs / "nginx.log"
+    log = own_server.service_logs / "nginx.log"
     wait_until(lambda: "/t/***/state/process?last" in log.read_text(), 60, "the line of a request")
-    found = {path.name for path in (open_server.workspace / ".run").rglob("*") if _holds(path, token)}
+    found = {path.name for path in (own_server.workspace / ".run").rglob("*") if _holds(path, token)}
     assert found == {"token"}
-    password = open_server.rabbitmq_password
-    commands = [" ".join(process.cmdline()) for process in open_server.processes()]
+    password = own_server.rabbitmq_password
+    commands = [" ".join(process.cmdline()) for process in own_server.processes()]
     assert not [command for command in commands if token in command or password in command]
-    assert not [path for path in open_server.service_logs.iterdir() if _holds(path, password)]
+    assert not [path for path in own_server.service_logs.iterdir() if _holds(path, password)]
 
 
-def test_bodies_are_as_long_as_makes_sense(open_server: RunningServer) -> None:
+def test_bodies_are_as_long_as_makes_sense(own_server: RunningServer) -> None:
     limits = {"params": 64 << 10, "dataset/check": 64 << 10, "seg/update": 256 << 20, "upload": 256 << 20}
     for path, limit in (limits | {"seg/reset": 1 << 30, "reset/flow/": 1 << 30}).items():
-        head = f"POST /t/{open_server.token}/{path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-        answer = _say(open_server, f"{head}Content-Length: {limit + 1}\r\n\r\n")
+        head = f"POST /t/{own_server.token}/{path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        answer = _say(own_server, f"{head}Content-Length: {limit + 1}\r\n\r\n")
         assert answer.startswith("HTTP/1.1 413"), path
         assert "ELEPHANT_MAX_BODY_MIB" in answer
         assert "Server: nginx\r\n" in answer
     chunk = {"file": ("a.h5", bytes(10 << 20))}
     fields = {"dataset_name": "large", "filename": "a.h5", "action": "init"}
-    assert requests.post(f"{open_server.base_url}upload/image", fields, files=chunk, timeout=60).status_code == 200
+    assert requests.post(f"{own_server.base_url}upload/image", fields, files=chunk, timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize(
     ("sizes", "status"),
     [([7_500] * 3, 200), ([30] * 500, 200), ([9_000], 400), ([7_500] * 6, 400)],
 )
-def test_what_uwsgi_would_not_take_is_refused_before(open_server: RunningServer, sizes: list[int], status: int) -> None:
+def test_what_uwsgi_would_not_take_is_refused_before(own_server: RunningServer, sizes: list[int], status: int) -> None:
     headers = {f"X-Long-{i}": "x" * size for i, size in enumerate(sizes)}
-    answer = requests.get(open_server.base_url + "state/process", headers=headers, timeout=60)
+    answer = requests.get(own_server.base_url + "state/process", headers=headers, timeout=60)
     assert answer.status_code == status
     assert status == 200 or "malformed" in answer.json()["error"]
 
 
-def test_a_stranger_sends_nothing_large(open_server: RunningServer) -> None:
+def test_a_stranger_sends_nothing_large(own_server: RunningServer) -> None:
     """Who is unknown is refused before the body is taken, and learns why."""
     for path in ("seg/reset", "t/wrong-wrong-wrong-wrong/upload/image", "t/wrong-wrong-wrong-wrong/export/ctc"):
         head = f"POST /{path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-        answer = _say(open_server, f"{head}Content-Length: 1000000\r\n\r\n")
+        answer = _say(own_server, f"{head}Content-Length: 1000000\r\n\r\n")
         assert answer.startswith("HTTP/1.1 401"), answer
         assert "WWW-Authenticate: Bearer" in answer
         assert "The token is missing, wrong or was changed" in answer
     elsewhere = {"Origin": "http://evil.example"}
-    refused = requests.post(open_server.base_url + "seg/reset", data=bytes(1_000_000), headers=elsewhere, timeout=60)
+    refused = requests.post(own_server.base_url + "seg/reset", data=bytes(1_000_000), headers=elsewhere, timeout=60)
     assert refused.status_code == 403
     assert "another site" in refused.json()["error"]
-    bearer = {"Authorization": f"Bearer {open_server.token}"}
-    let_in = requests.post(plain_url(open_server) + "seg/reset", data=bytes(1_000_000), headers=bearer, timeout=60)
+    bearer = {"Authorization": f"Bearer {own_server.token}"}
+    let_in = requests.post(plain_url(own_server) + "seg/reset", data=bytes(1_000_000), headers=bearer, timeout=60)
     assert let_in.status_code == 400
 
 
@@ -257,17 +246,17 @@ def test_others_get_in_however_many_connections_one_holds(server: RunningServer)
         assert requests.get(server.base_url + "state/process", timeout=30).status_code == 200
 
 
-def test_a_token_is_changed_without_a_restart(open_server: RunningServer) -> None:
-    before, file = open_server.base_url, open_server.workspace / ".run" / "token"
+def test_a_token_is_changed_without_a_restart(own_server: RunningServer) -> None:
+    before, file = own_server.base_url, own_server.workspace / ".run" / "token"
     old = file.read_text()
     try:
         file.write_text(OTHER)
         # Each of the processes is asked: none may still know the old one.
         assert {requests.get(before + "state/gpus", timeout=60).status_code for _ in range(20)} == {401}
-        assert {requests.get(open_server.base_url + "state/gpus", timeout=60).status_code for _ in range(20)} == {200}
+        assert {requests.get(own_server.base_url + "state/gpus", timeout=60).status_code for _ in range(20)} == {200}
     finally:
         file.write_text(old)
-    assert open_server.answers()
+    assert own_server.answers()
 
 
 @pytest.mark.parametrize(

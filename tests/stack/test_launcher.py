@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,33 +21,26 @@ ANSWERING = ("answering", "answering-2")
 PROGRAMS = ["redis", "rabbitmq", "training", "answering", "uwsgi", "nginx"]
 
 
-@pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Give a server of two pairs of workers, to be killed; a ``.env`` file where it is started holds its settings."""
-    folder = tmp_path_factory.mktemp("own server")
-    lines = [f"{name}={value}" for name, value in settings_of(folder).items()]
-    lines += ["ELEPHANT_WORKSPACE='./work space'", "ELEPHANT_NEVER_HEARD_OF=1", "ELEPHANT_WORKER_PAIRS=2"]
-    (folder / ".env").write_text("\n".join(lines))
-    values = dict(line.split("=") for line in lines) | {"ELEPHANT_WORKSPACE": str(folder / "work space")}
-    running = RunningServer.start(folder, values, variables={})
-    try:
-        yield running.wait_until_serving()
-    finally:
-        running.stop()
+def test_says_where_it_serves(stack: RunningServer) -> None:
+    lines = stack.output().splitlines()
+    assert f"Serving on http://localhost:{stack.http_port}/ - press Ctrl-C to stop" in lines
+    assert [line.split(maxsplit=1)[0] for line in lines if line.startswith("    ")] == ["device", "workspace", "logs"]
+    assert lines[-2] == f"    workspace  {stack.workspace}"
+    assert stack.answers()
 
 
-def test_says_where_it_serves(own_server: RunningServer) -> None:
+def test_a_file_where_it_is_started_holds_its_settings(own_server: RunningServer) -> None:
     lines = own_server.output().splitlines()
     assert f"Serving on http://localhost:{own_server.http_port}/ - press Ctrl-C to stop" in lines
-    assert [line.split(maxsplit=1)[0] for line in lines if line.startswith("    ")] == ["device", "workspace", "logs"]
-    assert lines[-2] == f"    workspace  {own_server.workspace}"
+    assert f"    workspace  {own_server.workspace}" in lines
+    assert own_server.workspace.name == "work space"
     assert own_server.answers()
 
 
-def test_listens_on_this_machine_only(own_server: RunningServer) -> None:
-    listening = own_server.listening()
+def test_listens_on_this_machine_only(stack: RunningServer) -> None:
+    listening = stack.listening()
     assert {ip for ip, _ in listening} <= {"127.0.0.1", "::1"}
-    assert {own_server.http_port, own_server.redis_port, own_server.rabbitmq_port} <= {port for _, port in listening}
+    assert {stack.http_port, stack.redis_port, stack.rabbitmq_port} <= {port for _, port in listening}
 
 
 def test_everything_runs_as_who_has_started_it(own_server: RunningServer) -> None:
@@ -76,11 +68,13 @@ def test_both_pairs_answer(own_server: RunningServer) -> None:
     player = Player(own_server)
     image, _ = blobs((12, 48, 48), 4)
     assert player.make_dataset("movie", np.stack([image] * 4)).status_code == 200
+    before = [predictions(own_server, name) for name in ANSWERING]
     # None of them has a model yet: one makes it, and the others wait for it.
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(lambda t: predict(player, t), range(4)))
-    assert min(predictions(own_server, name) for name in ANSWERING) > 0
-    assert sum(predictions(own_server, name) for name in ANSWERING) == 4
+    answered = [predictions(own_server, name) - n for name, n in zip(ANSWERING, before, strict=True)]
+    assert min(answered) > 0
+    assert sum(answered) == 4
     logs = "".join((own_server.service_logs / f"{name}.log").read_text() for name in ANSWERING)
     assert logs.count("detection.pth did not exist: started anew from") == 1
 

@@ -4,7 +4,6 @@ import socket
 import ssl
 import time
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,30 +14,16 @@ import requests
 
 from elephant_server.auth.tokens import trust_only
 from elephant_server.client import Client, ServerError
-from stack.certificates import make_certificate
-from stack.player import write_movie
-from stack.running import RunningServer, settings_of
+from stack.player import Uploader, write_movie
+from stack.running import RunningServer
 
 pytestmark = pytest.mark.stack
-TOKEN = "lab-7~token_that.nobody-guesses"
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return make_certificate(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(scope="module")
-def tls_server(tmp_path_factory: pytest.TempPathFactory, certificate: tuple[Path, Path]) -> Iterator[RunningServer]:
-    """Give a server that is open to the network, and encrypted, with a token that its owner has chosen."""
-    folder = tmp_path_factory.mktemp("tls server")
-    tls = {"ELEPHANT_TLS_CERT": str(certificate[0]), "ELEPHANT_TLS_KEY": str(certificate[1])}
-    values = settings_of(folder) | tls | {"ELEPHANT_BIND_ADDRESS": "0.0.0.0", "ELEPHANT_TOKEN": TOKEN}  # noqa: S104
-    running = RunningServer.start(folder, values)
-    try:
-        yield running.wait_until_serving()
-    finally:
-        running.stop()
+@pytest.fixture
+def trusted(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the library for requests trust the certificate."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
 
 
 def test_http_is_encrypted(tls_server: RunningServer, certificate: tuple[Path, Path]) -> None:
@@ -89,8 +74,10 @@ def test_no_suite_with_cbc_is_spoken(
                 _greet(context, port)
 
 
-def test_messages_come_encrypted(tls_server: RunningServer, certificate: tuple[Path, Path]) -> None:
-    write_movie(tls_server.workspace / "datasets" / "d" / "d.h5", np.ones((2, 4, 16, 16)))
+@pytest.mark.usefixtures("trusted")
+def test_messages_come_encrypted(tls_server: RunningServer, certificate: tuple[Path, Path], tmp_path: Path) -> None:
+    write_movie(tmp_path / "d.h5", np.ones((2, 4, 16, 16)))
+    assert set(Uploader(tls_server, "d").send(tmp_path / "d.h5")) == {200}
     options = pika.SSLOptions(ssl.create_default_context(cafile=certificate[0]), "localhost")
     connection = pika.BlockingConnection(_parameters(tls_server, options))
     channel = connection.channel()
@@ -98,7 +85,7 @@ def test_messages_come_encrypted(tls_server: RunningServer, certificate: tuple[P
     heard: list[bytes] = []
     channel.basic_consume("log", lambda *message: heard.append(message[3]), auto_ack=True)
     url, body = tls_server.base_url + "dataset/generate", {"dataset_name": "d", "is_2d": False}
-    assert requests.post(url, json=body, verify=certificate[0], timeout=60).status_code == 200
+    assert requests.post(url, json=body, timeout=60).status_code == 200
     end = time.monotonic() + 20
     while not heard and time.monotonic() < end:
         connection.process_data_events(0.2)
@@ -130,11 +117,12 @@ def test_a_person_and_a_health_check_are_told(tls_server: RunningServer) -> None
 def test_a_token_of_ones_own_is_asked_for_and_in_no_log(
     tls_server: RunningServer, certificate: tuple[Path, Path]
 ) -> None:
-    assert tls_server.base_url.endswith(f"/t/{TOKEN}/")
+    token = tls_server.values["ELEPHANT_TOKEN"]
+    assert tls_server.base_url.endswith(f"/t/{token}/")
     answer = requests.get(f"https://localhost:{tls_server.http_port}/state/gpus", verify=certificate[0], timeout=60)
     assert answer.status_code == 401
     logs = [*tls_server.service_logs.iterdir(), tls_server.folder / "output.txt", *tls_server.workspace.rglob("*.json")]
-    assert [path for path in logs if TOKEN.encode() in path.read_bytes()] == []
+    assert [path for path in logs if token.encode() in path.read_bytes()] == []
 
 
 def _greet(context: ssl.SSLContext, port: int) -> str | None:

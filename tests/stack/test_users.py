@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +18,13 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def handed_over(readable: Path, python: str) -> Iterator[RunningServer]:
+@pytest.fixture
+def handed_over(
+    python: str, tls_server: RunningServer, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> RunningServer:
     """Give a server that root has started for another user, in a workspace with files of root's."""
-    folder = readable / "server"
-    left = folder / "workspace" / "datasets" / "old" / "imgs.zarr"
-    left.mkdir(parents=True)
-    (left / "zarr.json").write_text("{}")
-    (folder / "secret").write_text("root's")
-    (left / "link").symlink_to(folder / "secret")
-    os.link(folder / "secret", left / "other name")
-    values = settings_of(folder) | {"ELEPHANT_BIND_ADDRESS": "0.0.0.0"}  # noqa: S104
-    running = RunningServer.start(folder, values | {"LOCAL_UID": str(UID), "LOCAL_GID": str(GID)}, python=python)
-    try:
-        yield running.wait_until_serving()
-    finally:
-        running.stop()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    return tls_server
 
 
 def test_all_of_it_runs_as_the_user(handed_over: RunningServer) -> None:
@@ -45,8 +35,8 @@ def test_all_of_it_runs_as_the_user(handed_over: RunningServer) -> None:
     assert "Warning: everything runs as root" not in handed_over.output()
 
 
-def test_what_is_in_the_workspace_is_the_users(handed_over: RunningServer) -> None:
-    movie = handed_over.folder / "new.h5"
+def test_what_is_in_the_workspace_is_the_users(handed_over: RunningServer, tmp_path: Path) -> None:
+    movie = tmp_path / "new.h5"
     write_movie(movie, np.ones((1, 4, 16, 16)))
     assert set(Uploader(handed_over, "new").send(movie)) == {200}
     body = {"dataset_name": "new", "is_2d": False}
