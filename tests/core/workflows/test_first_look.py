@@ -193,8 +193,8 @@ def test_predictions_and_trainings_see_the_scale_of_the_model(work: ModelWork) -
 
 def test_annotated_nuclei_choose_until_the_model_is_trained(work: ModelWork) -> None:
     begin(work, scales={work.dataset.name: LARGER})
-    assert training_at_scale(TRAINING, work, annotated(4.6)).image.input_size == (144, 144)  # near enough
-    assert training_at_scale(TRAINING, work, annotated(14.0)).image.input_size == (48, 48)
+    assert training_at_scale(TRAINING, work, annotated(3.7)).image.input_size == (144, 144)  # near enough
+    assert training_at_scale(TRAINING, work, annotated(12.0)).image.input_size == (48, 48)
     assert prediction_at_scale(PARAMS, work).prediction.image.input_size == (48, 48)
     used = TrainedWith(voxel_size=(1.0, 1.0), rescaling=(0.5, 0.5), n_keep_axials=0)
     trained = ProvenanceEntry(what="training", trained_with=used, scales=still_valid(work, used), before=1)

@@ -33,11 +33,11 @@ _PATCH = (32, 256, 256)
 # How much better another scale has to be than the stored one: a larger one takes longer.
 _MARGIN_SMALLER, _MARGIN_LARGER = 0.02, 0.03
 # An image is not made smaller where that makes nuclei smaller than this radius, in voxels of what the network sees.
-_LEAST_SHRUNK = 5.0
+_LEAST_SHRUNK = 4.3
 _FEWEST = 3  # nuclei, of which one can say how large they are
 _TALL = 1.6
 # Radii along Y and X, in voxels of what the network sees, that it knows best; and what they are worth in a score.
-BEST_RADIUS, GOOD_RADII, _WELL_KNOWN = 7.0, (5.5, 10.0), 0.05
+BEST_RADIUS, GOOD_RADII, _WELL_KNOWN = 6.0, (4.5, 9.0), 0.05
 _MOST_NUCLEI = 3000
 
 
