@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.components import components_of_voxels
+from elephant.components import ComponentStatistics, component_statistics, components_of_voxels
 from elephant.slabs import extremes, in_slabs
 from elephant.types import Shape
 
@@ -28,6 +28,7 @@ COLUMN_WIDTH, COLUMN_SHARE = 2, 0.75  # of a pixel that is hot in this share of 
 LEAST_LEVELS = 8  # grey levels of the rest: fewer do not tell what is far
 LEAST_LIKENESS = 0.05  # correlation of neighbouring voxels
 LARGEST_PATCH = 0.5  # saturated share of a timepoint
+MOST_PATCHES = 3  # saturated, and not tiny: more of them are overexposed nuclei
 SATURATED = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))  # largest values of cameras
 _EVERY_ROW = 8  # so many rows are enough to see that most images have no outliers
 _LIKENESS_VOXELS = 1 << 20
@@ -70,7 +71,8 @@ def range_of(image: Stored) -> IntensityRange:
     - They are *few*, at most 64 or a thousandth of the timepoint, and *isolated*: at most 8 of them touch (4 in a
       plane), or they are a pixel, at most 2 wide, that is hot in three quarters of the planes.
     - Instead, they may have the largest value of a camera (255, 1023, 4095, 16383 or 65535) in patches of any size, up
-      to half of the timepoint, if what lies between them and the rest is few and isolated: saturated dirt.
+      to half of the timepoint, if what lies between them and the rest is few and isolated, and there are at most 3 that
+      are not isolated: saturated dirt. More than 3 are overexposed nuclei.
     - The rest is an image: it has at least 8 grey levels, and neighbours along X are alike. Their correlation is at
       least 0.05, and four times what noise has by chance.
 
@@ -132,6 +134,8 @@ class _End:
         n_saturated = 0 if self.saturated is None else _count(image, lambda block: block == self.saturated)
         if n_found > few or n_saturated > LARGEST_PATCH * image.size or not self._are_isolated(image):
             return 0
+        if n_saturated and _n_large(component_statistics(image == self.saturated, image), image.shape) > MOST_PATCHES:
+            return 0
         return n_found + n_saturated
 
     def rest(self, image: Stored) -> int:
@@ -157,7 +161,8 @@ class _End:
             return found
 
         flat = np.concatenate(in_slabs(of_slab, image.shape))
-        return _isolated(np.stack(np.unravel_index(flat, image.shape), axis=-1), image.shape)
+        voxels = np.stack(np.unravel_index(flat, image.shape), axis=-1)
+        return _n_large(components_of_voxels(voxels, image.shape), image.shape) == 0
 
 
 def _count(image: Stored, which: Callable[[Stored], NDArray[np.bool_]]) -> int:
@@ -165,14 +170,13 @@ def _count(image: Stored, which: Callable[[Stored], NDArray[np.bool_]]) -> int:
     return sum(in_slabs(lambda slab: int(np.count_nonzero(which(image[slab]))), image.shape))
 
 
-def _isolated(voxels: NDArray[np.int64], shape: Shape) -> bool:
-    """Return whether some voxels, (N, n), do not make up anything of the size of a nucleus."""
-    pieces = components_of_voxels(voxels, shape)
+def _n_large(pieces: ComponentStatistics, shape: Shape) -> int:
+    """Return how many pieces are neither tiny nor columns of a hot pixel: they may be nuclei."""
     is_tiny = pieces.count <= TINY[len(shape)]
     if len(shape) == 3:
         is_column = pieces.box_size[:, 0] >= max(COLUMN_SHARE * shape[0], 2)
         is_tiny |= is_column & (pieces.box_size[:, 1:] <= COLUMN_WIDTH).all(axis=1)
-    return bool(is_tiny.all())
+    return int(np.count_nonzero(~is_tiny))
 
 
 def _is_image(image: Stored, found: IntensityRange) -> bool:

@@ -126,6 +126,12 @@ def half_saturated(image: Image) -> None:
     image[..., : image.shape[-1] // 2 + 1] = 65535
 
 
+def overexposed_nuclei(image: Image) -> None:
+    image[...] = gaussian_filter(image.astype(float), 1)
+    for z, y, x in ((3, 8, 8), (3, 8, 38), (8, 30, 10), (8, 30, 38)):
+        image[z - 2 : z + 2, y : y + 5, x : x + 5] = 4095
+
+
 def many_hot(image: Image) -> None:
     image[np.random.default_rng(2).random(image.shape) < 0.004] = 65535 - 1
 
@@ -134,7 +140,9 @@ def hardly_brighter(image: Image) -> None:
     image[ten(image.shape)] = image.max() + 50
 
 
-@pytest.mark.parametrize("change", [small_bright_nucleus, half_saturated, many_hot, hardly_brighter])
+@pytest.mark.parametrize(
+    "change", [small_bright_nucleus, half_saturated, overexposed_nuclei, many_hot, hardly_brighter]
+)
 def test_what_is_large_or_common_or_near_is_no_outlier(change: Callable[[Image], None]) -> None:
     image = nuclei()
     change(image)
