@@ -1,6 +1,7 @@
 """The scale at which a model sees a dataset: how it is chosen by nuclei, kept, and followed."""
 
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -15,7 +16,15 @@ from elephant.config import (
 )
 from elephant.methods.first_look import BEST_RADIUS, GOOD_RADII, extents
 from elephant.methods.scale import LARGEST_GROWTH, at_scale, scale_for
-from elephant.models.provenance import ProvenanceEntry, SeenScale, TrainedWith, read_provenance, record, remember_scale
+from elephant.models.provenance import (
+    N_SCALES,
+    ProvenanceEntry,
+    SeenScale,
+    TrainedWith,
+    read_provenance,
+    record,
+    remember_scale,
+)
 from elephant.models.provenance_text import ModelProvenance, details
 from elephant.types import Spot, VoxelSize
 
@@ -101,6 +110,42 @@ def test_it_goes_where_a_person_trains_at_another_scale() -> None:
     training = ProvenanceEntry(what="training", before=1, trained_with=_trained((1.0, 1.0, 1.0)))
     assert ModelProvenance([start, training], is_current=True).scales() == {}
     assert ModelProvenance([start], is_current=False).scales() == {}
+
+
+def test_scales_that_predictions_add_during_a_training_stay(tmp_path: Path) -> None:
+    path = tmp_path / "m.pth"
+    path.touch()
+    start = ProvenanceEntry(what="pretrained", began=1, scales={"a": LARGER})
+    training = ProvenanceEntry(what="training", began=2, before=1, scales={"a": LARGER}, trained_with=_trained((1.0,)))
+    record(path, start)
+
+    def train() -> None:
+        for epoch in range(1, 31):
+            record(path, training.model_copy(update={"epochs": epoch}))
+
+    def predict() -> None:
+        for i in range(30):
+            remember_scale(path, training, f"b{i % 3}", LARGER)
+
+    others = [Thread(target=work) for work in (train, predict)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join()
+    assert [(one.what, one.epochs) for one in read_provenance(path)] == [("pretrained", 0), ("training", 30)]
+    predict()
+    record(path, training.model_copy(update={"epochs": 31}))
+    assert sorted(read_provenance(path)[-1].scales) == ["a", "b0", "b1", "b2"]
+
+
+def test_scales_of_more_datasets_than_are_kept_displace_the_oldest(tmp_path: Path) -> None:
+    path = tmp_path / "m.pth"
+    path.touch()
+    start = ProvenanceEntry(what="pretrained")
+    record(path, start)
+    for i in range(N_SCALES + 2):
+        remember_scale(path, start, f"b{i}", LARGER)
+    assert list(read_provenance(path)[0].scales) == [f"b{i}" for i in range(2, N_SCALES + 2)]
 
 
 def _trained(rescaling: tuple[float, ...]) -> TrainedWith:

@@ -216,3 +216,9 @@ def test_models_without_shipped_weights_see_images_as_they_are_stored(work: Mode
     begin(work)
     assert prediction_at_scale(PARAMS, work) == PARAMS
     assert training_at_scale(TRAINING, work, annotated(3.0)) == TRAINING
+
+
+def test_a_dataset_that_was_made_again_is_looked_at_again(work: ModelWork) -> None:
+    begin(work, scales={work.dataset.name: LARGER.model_copy(update={"shape": (200, 200)})})
+    assert prediction_at_scale(PARAMS, work).prediction.image.input_size != (144, 144)
+    assert read_provenance(work.model_path)[-1].scales[work.dataset.name].shape == work.dataset.shape

@@ -124,7 +124,7 @@ def _scale_of(found: Candidate, dataset: Dataset) -> SeenScale:
     """Return a scale for the whole dataset: the stored one where memory would not hold another."""
     n_more = dataset.n_dims - len(found.rescaling)  # of a network that sees a volume slice by slice
     rescaling = (1.0,) * n_more + tuple(round(ratio, 3) for ratio in found.rescaling)
-    scale = SeenScale(rescaling=rescaling, n_keep_axials=found.n_keep_axials)
+    scale = SeenScale(rescaling=rescaling, n_keep_axials=found.n_keep_axials, shape=dataset.shape)
     try:
         check_images(dataset, ImageParams(input_size=scale.input_size(dataset.shape)), _PREDICTED)
     except InvalidInputError as error:
@@ -134,7 +134,7 @@ def _scale_of(found: Candidate, dataset: Dataset) -> SeenScale:
 
 
 def _stored(dataset: Dataset) -> SeenScale:
-    return SeenScale(rescaling=(1.0,) * dataset.n_dims)
+    return SeenScale(rescaling=(1.0,) * dataset.n_dims, shape=dataset.shape)
 
 
 def _switched(model: Ensemble) -> NetworkFor:

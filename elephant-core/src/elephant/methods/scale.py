@@ -155,6 +155,8 @@ def _as_model_sees(params: P, work: ModelWork, nuclei: Sequence[Spot]) -> P:
     if held is None:
         return params
     scale = held.scales.get(dataset.name) or _unwritten.get((path, dataset.folder))
+    if scale is not None and scale.shape not in (None, dataset.shape):  # the dataset was made again
+        scale = None
     if len(nuclei) >= FEWEST_NUCLEI and (scale is None or held.trained_with is None):
         known = by_nuclei(nuclei, _voxel_size_of(params), dataset.shape)
         if scale is None or not _is_near(known, scale):
@@ -182,10 +184,10 @@ _unwritten: dict[tuple[Path, Path], SeenScale] = {}  # of files that stay as the
 
 
 def _remembered(work: ModelWork, held: ProvenanceEntry, scale: SeenScale) -> SeenScale:
-    if is_shipped(work.model_path):
-        _unwritten[work.model_path, work.dataset.folder] = scale
-    else:
-        remember_scale(work.model_path, held, work.dataset.name, scale)
+    path, dataset = work.model_path, work.dataset
+    scale = scale.model_copy(update={"shape": dataset.shape})
+    if is_shipped(path) or not remember_scale(path, held, dataset.name, scale):
+        _unwritten[path, dataset.folder] = scale
     return scale
 
 

@@ -8,7 +8,8 @@ model is saved and used all the same. Reading it does not need PyTorch.
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from pydantic_core import from_json, to_json
 
 from elephant.config import kept_poolings, n_keep_axials
 from elephant.io.atomic import replacing
+from elephant.io.locks import give_back, take
 from elephant.types import Shape, VoxelSize
 
 _SAME = 0.01  # voxel sizes are given with few digits, and sizes of images are rounded
@@ -112,6 +114,8 @@ class SeenScale(BaseModel):
         How many of the four poolings leave Z unchanged at this scale.
     basis
         What it was chosen by: the ``spots`` that a person annotated, or the ``image`` alone.
+    shape
+        Size of the stored images for which it was chosen, (Z), Y, X; those of another size are other images.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -119,6 +123,7 @@ class SeenScale(BaseModel):
     rescaling: tuple[Annotated[float, Field(ge=0.01, le=100)], ...] = Field(min_length=2, max_length=3)
     n_keep_axials: int = Field(0, ge=0, le=4)
     basis: Literal["image", "spots"] = "image"
+    shape: tuple[int, ...] | None = None
 
     def input_size(self, shape: Shape) -> Shape | None:
         """Return the size, (Z), Y, X, to which an image is rescaled; None if it is seen as stored."""
@@ -154,6 +159,7 @@ N_KEPT = 50
 N_SCALES = 50
 _LARGEST_BYTES = 8 << 20
 _LONGEST_TEXT = 1000
+_WAIT_S, _LONGEST_WAIT_S = 0.002, 10.0  # a change takes milliseconds
 _SAME_S = 2.0  # some file systems keep times no finer
 
 Work = Literal[
@@ -299,9 +305,13 @@ def record(path: Path, entry: ProvenanceEntry, level: int = logging.WARNING) -> 
     Returns whether it succeeded; raises nothing, but logs what is wrong.
     """
     try:
-        now = entry.model_copy(update={"saved": time.time(), "changed": path.stat().st_mtime})
-        others = [other for other in read_provenance(path) if not _is_same_work(other, entry)]
-        _write(path, [*others, now][-N_KEPT:])
+        with _changing(path):
+            now = entry.model_copy(update={"saved": time.time(), "changed": path.stat().st_mtime})
+            before = read_provenance(path)
+            for same in (one for one in before if _is_same_work(one, entry)):
+                now = _with_scales(now, same.scales)  # those that predictions have added meanwhile
+            others = [other for other in before if not _is_same_work(other, entry)]
+            _write(path, [*others, now][-N_KEPT:])
     except (OSError, ValueError) as error:
         said = "The provenance of the model %s cannot be written (%s); the model itself is saved"
         logger.log(level, said, path.name, _short(error))
@@ -309,18 +319,45 @@ def record(path: Path, entry: ProvenanceEntry, level: int = logging.WARNING) -> 
     return True
 
 
-def remember_scale(path: Path, entry: ProvenanceEntry, dataset: str, scale: SeenScale) -> None:
-    """Add the scale of a dataset to an entry of a model, which is unchanged else; a warning where that fails."""
+def remember_scale(path: Path, entry: ProvenanceEntry, dataset: str, scale: SeenScale) -> bool:
+    """Add the scale of a dataset to an entry of a model, which is unchanged else.
+
+    Returns whether it succeeded; raises nothing, but warns of what is wrong.
+    """
     try:
-        entries = read_provenance(path)
-        scales = dict([*entry.scales.items(), (dataset, scale)][-N_SCALES:])
-        amended = [
-            one.model_copy(update={"scales": {**one.scales, **scales}}) if _is_same_work(one, entry) else one
-            for one in entries
-        ]
-        _write(path, amended)
+        with _changing(path):
+            amended = [
+                _with_scales(one, {**entry.scales, dataset: scale}) if _is_same_work(one, entry) else one
+                for one in read_provenance(path)
+            ]
+            _write(path, amended)
     except (OSError, ValueError) as error:
         logger.warning("The scale at which %s sees %s cannot be kept (%s)", path.name, dataset, _short(error))
+        return False
+    return True
+
+
+def _with_scales(entry: ProvenanceEntry, scales: Mapping[str, SeenScale]) -> ProvenanceEntry:
+    others = [item for item in entry.scales.items() if item[0] not in scales]
+    return entry.model_copy(update={"scales": dict([*others, *scales.items()][-N_SCALES:])})
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """Let others wait who change the entries of a model: a prediction adds a scale while a training goes on."""
+    lock = lock_file(path)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    until, handle = time.monotonic() + _LONGEST_WAIT_S, None
+    try:
+        while (handle := take(lock)) is None and time.monotonic() < until:
+            time.sleep(_WAIT_S)
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        if handle is not None:
+            give_back(handle)
 
 
 def _write(path: Path, entries: Sequence[ProvenanceEntry]) -> None:
@@ -344,6 +381,11 @@ def is_current(path: Path, entries: Sequence[ProvenanceEntry]) -> bool:
 def provenance_file(path: Path) -> Path:
     """Return the path of the entries of a model file."""
     return path.parent / FOLDER / f"{path.name}.json"
+
+
+def lock_file(path: Path) -> Path:
+    """Return the path of the lock on the entries of a model file."""
+    return path.parent / FOLDER / f".{path.name}.lock"
 
 
 def finite(value: float) -> float | None:

@@ -24,7 +24,7 @@ from elephant.errors import ModelFileError, NotFoundError
 from elephant.io.atomic import explained_storage, replacing, sync_folder
 from elephant.models.checkpoint import StateDict, load_state_dicts, save_state_dicts
 from elephant.models.lock import writing
-from elephant.models.provenance import ProvenanceEntry, is_current, provenance_file, read_provenance, record
+from elephant.models.provenance import ProvenanceEntry, is_current, lock_file, provenance_file, read_provenance, record
 
 logger = logging.getLogger(__name__)
 
@@ -163,6 +163,7 @@ def discard(path: Path) -> None:
     """Remove a new model and its provenance, and their folders if these are then empty."""
     path.unlink(missing_ok=True)
     provenance_file(path).unlink(missing_ok=True)
+    lock_file(path).unlink(missing_ok=True)
     for folder in (provenance_file(path).parent, _folder_of(path), _folder_of(path).parent):
         with suppress(OSError):  # it is not empty, or does not exist
             folder.rmdir()
