@@ -11,7 +11,7 @@ from core.workflows.methods import reset_model, train, train_live, update_labels
 from core.workflows.test_detection import make_dataset, start_params, training_params, weights
 from elephant.config import DisplacementParams
 from elephant.dataset import Dataset
-from elephant.dataset.record import TrainingEntry, read_record
+from elephant.dataset.record import FILE, Event, TrainingEntry, read_record
 from elephant.errors import Cancelled, InvalidInputError, NotFoundError
 from elephant.methods.flow import FLOW
 from elephant.methods.repeating import make_like, repeat_training, replay_labels
@@ -74,6 +74,21 @@ def test_what_cannot_be_repeated_is_said(made: tuple[ModelWork, list[Spot]], tmp
     other, _ = make_dataset(tmp_path / "other", (38, 44))
     with pytest.raises(InvalidInputError, match="choose a dataset of the same movie"):
         replay_labels(work.dataset.folder, other, NoReporter(), FREE)
+
+
+def test_what_was_taught_before_a_dataset_was_made_again_is_passed_over(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    for folder, shape in ((before, (38, 44)), (after, (40, 44))):
+        dataset, spots = make_dataset(folder, shape)
+        work = ModelWork(dataset, tmp_path / "m.pth", ModelCache(torch.device("cpu")), NoReporter(), FREE)
+        if folder == after:
+            (before / FILE).rename(after / FILE)
+            dataset.record_event(Event("cleared"))
+        update_labels(dataset, spots, training_params(work).labels, NoReporter(), FREE)
+    target = make_like(dataset, tmp_path / "new")
+    done = replay_labels(after, target, NoReporter(), FREE)
+    assert (done.n_updates, done.sentences()) == (1, [])
+    np.testing.assert_array_equal(target.read_labels(0), dataset.read_labels(0))
 
 
 class Changing(FixedControl):

@@ -150,9 +150,12 @@ def replay_labels(
         `cancel` asked for the end.
     """
     done, recorded = Replayed(), read_record(record, cancel)
+    begin = _last_made(record, cancel, before)
     for entry, annotations in recorded.taught():
         if before is not None and entry.entry >= before:
             break
+        if entry.entry < begin:  # its images may have been of another size
+            continue
         if isinstance(entry, LabelsEntry):
             _write_again(entry, annotations, target, done, cancel)
             reporter.progress("update", done.n_updates, done.n_updates)
@@ -167,6 +170,17 @@ def replay_labels(
                 done.unknown[method].update(timepoints)
     done.damage = recorded.damage
     return done
+
+
+def _last_made(record: Path, cancel: CancelToken, before: int | None) -> int:
+    """Return the entry by which the dataset was made last, after which nothing was left of its labels; else 0."""
+    made = 0
+    for entry in read_record(record, cancel).entries():
+        if before is not None and entry.entry >= before:
+            break
+        if isinstance(entry, ClearedEntry) and entry.method is None:
+            made = entry.entry
+    return made
 
 
 def _write_again(
