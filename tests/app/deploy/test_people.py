@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from elephant.errors import InvalidInputError
 from elephant_server.auth.tokens import holder_of, read_tokens
 from elephant_server.deploy.people import command
 
@@ -45,6 +46,16 @@ def test_what_a_person_wrote_into_the_file_stays(file: Path) -> None:
     assert lines[3].endswith(" Di")
     assert users("list").splitlines() == ["Cy", "Di", "and 1 without a name"]
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+def test_nobody_is_locked_out_by_a_file_that_is_too_long(file: Path) -> None:
+    file.write_text("".join(f"{i:020d} Somebody {i}\n" for i in range(1900)))
+    before = file.read_text() + "#" * ((1 << 16) - 20 - len(file.read_text())) + "\n"
+    file.write_text(before)
+    assert read_tokens(file)
+    with pytest.raises(InvalidInputError, match="nobody could get in"):
+        users("add", "One Too Many")
+    assert file.read_text() == before
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a file away")

@@ -18,7 +18,7 @@ from elephant_server.settings.access import EXPECTED_TOKEN, TOKEN
 
 logger = logging.getLogger(__name__)
 
-_LARGEST_BYTES = 1 << 16  # hundreds of tokens
+LARGEST_BYTES = 1 << 16  # hundreds of tokens
 # One line of what a person can read: any letters, but nothing that would break a line of a log.
 NAME = re.compile(r"[^\W_](?:[\w .'@+-]{0,62}[\w.'@+-])?")
 EXPECTED_NAME = (
@@ -115,9 +115,9 @@ def read_tokens(path: Path) -> tuple[Holder, ...]:
         It has no token, or an invalid line; the message does not repeat it.
     """
     with path.open("rb") as file:
-        content = file.read(_LARGEST_BYTES + 1)
-    if len(content) > _LARGEST_BYTES:
-        raise ValueError(f"{path}: expected a file of at most {_LARGEST_BYTES // 1024} KiB, one token per line")
+        content = file.read(LARGEST_BYTES + 1)
+    if len(content) > LARGEST_BYTES:
+        raise ValueError(f"{path}: expected a file of at most {LARGEST_BYTES // 1024} KiB, one token per line")
     found = []
     for number, line in enumerate(content.decode().splitlines(), start=1):
         try:

@@ -138,7 +138,9 @@ def _change(path: Path, change: Callable[[list[str]], list[str]]) -> None:
     """Change the lines of the file of tokens, whole or not at all; others who change it wait."""
     from filelock import FileLock
 
+    from elephant.errors import InvalidInputError
     from elephant.io.atomic import explained_storage, replacing
+    from elephant_server.auth.tokens import LARGEST_BYTES
 
     with explained_storage("the file of tokens", path.parent, 1 << 16):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,8 +148,14 @@ def _change(path: Path, change: Callable[[list[str]], list[str]]) -> None:
             _read(path)  # what cannot be understood is not changed
             before = path.stat() if path.exists() else None
             lines = change(path.read_text(encoding="utf-8").splitlines() if before else [_HEAD])
+            content = "".join(f"{line}\n" for line in lines).encode()
+            if len(content) > LARGEST_BYTES:
+                raise InvalidInputError(
+                    f"{path} would take more than {LARGEST_BYTES // 1024} KiB, and then nobody could get in: remove "
+                    "people first"
+                )
             with replacing(path, mode=(before.st_mode & 0o660) if before else 0o600) as file:
-                file.write("".join(f"{line}\n" for line in lines).encode())
+                file.write(content)
             _keep_owner(path, before or path.parent.stat())
 
 
