@@ -90,9 +90,18 @@ def test_a_review_goes_on_where_it_was_interrupted(folder: Path, tmp_path: Path)
     rest = review(work_on(folder), range(3), PARAMS, finished=again, on_timepoint=lambda t, *_: done.append(t))
     assert done == [2]
     assert as_document(rest) == as_document(whole)
+    assert sorted(again.spots) == [1, 2]  # no more are held than are needed
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b'{"review": "digest"}\n{"t": 1', b'{"review": "other"}\n', b"[1]\n"])
+SHORT = (
+    b'{"review": "digest"}\n{"t": 0, "n_spots": 1, "wrong": 0, "missed": 0, "n_places": 0, "places": [], '
+    b'"spots": [[[1, 2], [1, 0, 0, 0, 1, 0, 0, 0, 1], 0.5]]}\n'
+)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b'{"review": "digest"}\n{"t": 1', b'{"review": "other"}\n', b"[1]\n", SHORT]
+)
 def test_a_damaged_unfinished_review_is_begun_anew(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "look.json.unfinished").write_bytes(damage)
     kept = UnfinishedReview(tmp_path / "look.json", "digest")

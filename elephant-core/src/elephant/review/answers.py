@@ -128,7 +128,7 @@ def _ends_a_line(path: Path) -> bool:
 def read_answers(dataset: Dataset) -> list[Answer]:
     """Return what was answered, of each place the last answer, the oldest first; damaged lines are left out.
 
-    Of more than 100,000 lines the first are read.
+    Of more than 100,000 lines the first are read, and a warning says so.
     """
     by_t: dict[int, list[tuple[int, Answer]]] = {}
     for i, answer in enumerate(_lines(dataset)):
@@ -149,12 +149,16 @@ def _last(answers: Sequence[tuple[int, Answer]]) -> Iterator[tuple[int, Answer]]
 def _lines(dataset: Dataset) -> Iterator[Answer]:
     """Yield the answers since the labels were cleared last."""
     found: list[Answer] = []
-    damaged = 0
+    damaged = n_lines = 0
     try:
         with (dataset.folder / FILE).open("rb") as file:
-            for _ in range(MOST_ANSWERS):
-                line = file.readline(_LONGEST_LINE)
-                if not line:
+            while line := file.readline(_LONGEST_LINE):
+                n_lines += 1
+                if n_lines > MOST_ANSWERS:
+                    logger.warning(
+                        "%s of %s has more than %d lines: the newest answers are not read; move it away to begin anew",
+                        *(FILE, dataset.name, MOST_ANSWERS),
+                    )
                     break
                 try:
                     read = _LINE.validate_json(line)

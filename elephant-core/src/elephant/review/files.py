@@ -10,10 +10,10 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from elephant.config import DetectionParams
 from elephant.dataset.summary import image_version
@@ -29,7 +29,8 @@ COLUMNS = ("look", "t", "x", "y", "z", "radius", "kind", "probability", "errors"
 _LONGEST_LINE = 64 << 20
 _ENDING = ".unfinished"
 
-Numbers = tuple[float, ...]
+_Vector = tuple[float, float, float]
+_Matrix = Annotated[tuple[float, ...], Field(min_length=9, max_length=9)]
 
 
 def place_fields(place: Place, look: int) -> dict[str, Any]:
@@ -102,8 +103,8 @@ class _Line(BaseModel):
     wrong: float
     missed: float
     n_places: int
-    places: tuple[tuple[Kind, Numbers, Numbers, float, float, str, float], ...]
-    spots: tuple[tuple[Numbers, Numbers, float], ...]
+    places: tuple[tuple[Kind, _Vector, _Matrix, float, float, str, float], ...]
+    spots: tuple[tuple[_Vector, _Matrix, float], ...]
 
     @classmethod
     def of(cls, reviewed: Reviewed, spots: list[DetectedSpot]) -> "_Line":

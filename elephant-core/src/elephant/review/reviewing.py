@@ -37,7 +37,7 @@ class Reviewed:
 
 @dataclass(slots=True)
 class Finished:
-    """What an interrupted review had done: timepoints, and the spots of each that was predicted."""
+    """What an interrupted review had done: timepoints, and the spots of each, which are forgotten when passed."""
 
     reviewed: dict[int, Reviewed] = field(default_factory=dict)
     spots: dict[int, list[DetectedSpot]] = field(default_factory=dict)
@@ -110,6 +110,8 @@ def _each(
 
     asked = set(chosen)
     for t in chosen:
+        for passed in [u for u in done.spots if u < t - 1]:  # no neighbour of what follows
+            del done.spots[passed]
         if t in done.reviewed:
             yield t, done.reviewed[t], None
             continue
