@@ -88,7 +88,9 @@ class BodyLimits:
 
     def __init__(self, app: Flask, settings: Settings) -> None:
         self._settings = settings
-        self._most = {rule.rule: facts.size.most_bytes(settings) for rule, facts in endpoints(app)}
+        self._most: dict[str, int] = {}
+        for rule, facts in endpoints(app):  # a path may have several, for other methods
+            self._most[rule.rule] = max(facts.size.most_bytes(settings), self._most.get(rule.rule, 0))
         self.small = BodySize.SMALL.most_bytes(settings)
 
     def of(self, path: str) -> int:
