@@ -36,9 +36,12 @@ def test_a_pretrained_network_is_a_model_that_stays_as_it_is(tmp_path: Path, mon
     assert network.path.read_bytes() == before
 
 
-def test_what_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match='expected "detection" or "flow"'):
         elephant.pretrained("nuclei")  # type: ignore[arg-type]
+    ship(monkeypatch, tmp_path, DetectionNet, 2)
+    with pytest.raises(NotFoundError, match="no pretrained flow network for 2D: elephant-models holds detection2d"):
+        elephant.pretrained("flow", n_dims=2)
     uninstall(monkeypatch)
     with pytest.raises(NotFoundError, match="no pretrained flow network for 2D: install elephant-models"):
         elephant.pretrained("flow", n_dims=2)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.shipping import ship, uninstall
 from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
 from elephant.io.download import DownloadRules
 from elephant.models.checkpoint import load_state_dicts, save_state_dicts
@@ -232,6 +233,17 @@ def test_the_pretrained_model_is_looked_for_in_its_folder(tmp_path: Path) -> Non
     pretrained.folder.mkdir()
     (pretrained.folder / "versatile3d.pth").touch()
     assert pretrained.get("versatile3d.pth") == pretrained.folder / "versatile3d.pth"
+
+
+def test_nobody_is_told_to_install_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretrained = Pretrained(tmp_path / "pretrained")
+    ship(monkeypatch, tmp_path, DetectionNet, 3)
+    with pytest.raises(NotFoundError) as without_flow:
+        pretrained.get("Fluo-N3DH-CE_flow.pth")
+    assert "install" not in str(without_flow.value)
+    uninstall(monkeypatch)
+    with pytest.raises(NotFoundError, match="install elephant-models"):
+        pretrained.get("versatile3d.pth")
 
 
 def test_a_pretrained_model_is_fetched_once_and_kept(

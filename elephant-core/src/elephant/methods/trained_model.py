@@ -24,7 +24,7 @@ from elephant.models.inspect import NetworkKind, recognise
 from elephant.models.lock import writing
 from elephant.models.provenance import TrainedWith
 from elephant.models.provenance_text import provenance_of, summary
-from elephant.models.shipped import PACKAGE, is_shipped, origin_of, shipped_weights
+from elephant.models.shipped import PACKAGE, is_shipped, origin_of, shipped_networks, shipped_weights
 from elephant.models.versions import ModelFile
 from elephant.progress import ProgressReporter
 from elephant.types import DetectedSpot, EarlierSpot, Spot
@@ -364,7 +364,7 @@ def pretrained(kind: Literal["detection", "flow"] = "detection", n_dims: int = 3
     InvalidInputError
         There is no such kind.
     elephant.errors.NotFoundError
-        The package elephant-models is not installed.
+        The package elephant-models is not installed, or holds no such network.
     elephant.errors.ModelFileError
         Its file is damaged.
     """
@@ -377,9 +377,9 @@ def pretrained_file(kind: Literal["detection", "flow"], n_dims: int) -> Path:
         raise InvalidInputError(f'expected "detection" or "flow", and 2 or 3 axes, got {kind!r} and {n_dims!r}')
     weights = shipped_weights(NetworkKind(kind, n_dims))
     if weights is None:
-        raise NotFoundError(
-            f"there is no pretrained {kind} network for {n_dims}D: install {PACKAGE}, which is beside elephant-core"
-        )
+        others = ", ".join(network.name for network in shipped_networks())
+        remedy = f"{PACKAGE} holds {others}" if others else f"install {PACKAGE}, which is beside elephant-core"
+        raise NotFoundError(f"there is no pretrained {kind} network for {n_dims}D: {remedy}")
     return weights.path
 
 

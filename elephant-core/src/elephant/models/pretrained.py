@@ -15,7 +15,7 @@ from elephant.io.atomic import DOWNLOAD_SUFFIX, explained_storage, sync_files, s
 from elephant.io.download import DownloadRules, fetch
 from elephant.io.locks import IS_POSIX
 from elephant.models.provenance import ProvenanceEntry, without_secrets
-from elephant.models.shipped import PACKAGE, StartingWeights
+from elephant.models.shipped import PACKAGE, StartingWeights, shipped_networks
 from elephant.progress import CancelToken
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,9 @@ class Pretrained:
         path = self.folder / name
         if path.is_file():
             return path
-        place = f"put the file into the workspace as models/{self.folder.name}/{name}, install {PACKAGE}"
+        # Where it is installed, it holds no network of this kind.
+        install = "" if shipped_networks() else f", install {PACKAGE}"
+        place = f"put the file into the workspace as models/{self.folder.name}/{name}{install}"
         if not self.address:
             raise NotFoundError(f"the pretrained model {name} is missing: {place}, or start the model without it")
         try:
