@@ -157,6 +157,30 @@ def test_intensities_are_taken_where_they_explain_the_image_better(
     assert [r.getMessage() for r in caplog.records if "starts from the intensities of" in r.getMessage()]
 
 
+class SeesNucleiInNoise(KnowsOneSize):
+    """Finds a nucleus wherever a small part of the image happens to be brighter."""
+
+    def forward(self, x: Tensor, is_pad: bool = False) -> Tensor:
+        del is_pad
+        smooth = _blurred(x, _gaussian(2.0))
+        centre = (smooth > smooth.mean() + smooth.std()).float()
+        return torch.cat([1 - centre, torch.zeros_like(centre), centre], dim=1).clamp(min=1e-6).log()
+
+
+def test_what_is_found_in_noise_is_doubted(work: ModelWork, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    noise = np.random.default_rng(0).integers(0, 255, (3, 96, 96), np.uint8)
+    dataset = open_dataset(noise, axes="TYX", voxel_size=(1.0, 1.0), quiet=True)
+    blind = INTENSITIES, network(is_blind=True)
+    better_start(replace(work, dataset=dataset), (SHIPPED, cast("Ensemble", SeesNucleiInNoise())), lambda: blind, LOOK)
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0].startswith("Looking at how ")  # it takes a while
+    assert any("as little as in noise" in message for message in said)
+    caplog.clear()
+    better_start(work, (SHIPPED, network()), lambda: blind, LOOK)
+    assert not any("noise" in record.getMessage() for record in caplog.records)
+
+
 def test_the_shipped_weights_are_taken_where_they_do_and_nothing_else_is_tried(work: ModelWork) -> None:
     def untrained() -> tuple[ProvenanceEntry, Ensemble]:
         raise AssertionError("a start from intensities, which takes time, was tried")

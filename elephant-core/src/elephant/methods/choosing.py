@@ -30,6 +30,7 @@ Started = tuple[ProvenanceEntry, Ensemble]
 _HEAD_START = 0.05
 # A start from intensities takes seconds; it is not tried where bright spots explain much less than the shipped weights.
 _HOPELESS = 0.15
+_LIKE_NOISE = 0.1  # the share of an image that nuclei explain; what is found in noise alone explains up to 0.08
 _LARGER_THAN_NOISE = 1.0  # standard deviation, voxels, of the image whose bright spots are looked at
 _PREDICTED = 2 * N_CLASSES  # images of the size that the network sees, which memory has to hold
 
@@ -85,6 +86,7 @@ def better_start(work: ModelWork, shipped: Started, untrained: Callable[[], Star
         return shipped
     entry, model = shipped
     networks = _switched(model)
+    logger.info("Looking at how %s starts best on %s", work.model_path.name, work.dataset.name)
     best = best_scale(view, networks) if look.image.auto_scale and work.auto_scale else None
     words = "the shipped weights"
     part = view.fine()
@@ -92,6 +94,7 @@ def better_start(work: ModelWork, shipped: Started, untrained: Callable[[], Star
     bright = _bright_spots(part)
     score = of_shipped.explanation.score + _HEAD_START
     if bright > score - _HOPELESS:
+        logger.info("Bright spots explain %s, too: comparing with a start from its intensities", work.dataset.name)
         other, rival = untrained()
         of_rival = part.stored(_switched(rival)).explanation.score
         reason = f"nuclei explain the image: {words} {score:.2f}, the start from intensities {of_rival:.2f}"
@@ -100,10 +103,20 @@ def better_start(work: ModelWork, shipped: Started, untrained: Callable[[], Star
             return other.model_copy(update={"remark": reason}), rival
     else:
         reason = f"nuclei explain the image: {words} {score:.2f}, bright spots {bright:.2f}"
+    _warn_of_noise(work, of_shipped)
     scales = {} if best is None else {work.dataset.name: _scale_of(best, work.dataset)}
     for scale in scales.values():
         logger.info("%s: %s %s", work.model_path.name, work.dataset.name, scale.words())
     return entry.model_copy(update={"remark": reason, "scales": scales}), model
+
+
+def _warn_of_noise(work: ModelWork, found: Candidate) -> None:
+    share = found.explanation.share
+    if found.spots and share < _LIKE_NOISE:
+        words = (
+            "What %s finds in %s explains %.0f%% of the image, as little as in noise: annotate some nuclei and train"
+        )
+        logger.warning(words, work.model_path.name, work.dataset.name, 100 * max(share, 0.0))
 
 
 def _view(work: ModelWork, look: LookParams) -> View | None:
