@@ -231,6 +231,13 @@ class LoopParams(Params):
     batch_size: Positive = Field(1, description="crops per step")
     n_crops: Positive = Field(5, description="crops per labelled timepoint and epoch")
     n_epochs: NotNegative = Field(1, description="passes over the labelled timepoints; 0: only write the labels")
+    replay: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="crops of timepoints that were labelled before, and are not trained on now, for each crop of those "
+        "that are, so that they are not forgotten; 0: none",
+    )
     log_interval: int = Field(0, ge=0, description="steps between two lines in the log; 0: one per epoch")
     seed: int | None = Field(None, ge=0, description="random seed; none: different each time")
 
@@ -252,6 +259,13 @@ class DetectionTrainingParams(Params):
         None,
         description="weight of predicting as before the training where nothing is annotated, so that what the model "
         "knows is kept; 0: none; by default 1 for a model that began with trained weights, and 0 for others",
+    )
+    held_out: float = Field(
+        0.2,
+        ge=0,
+        le=0.5,
+        description="share of the nuclei, where there are at least 8, that is held out: the model is judged by them "
+        "after each epoch, and its best epoch is kept; 0: none, and the last epoch is kept",
     )
 
 

@@ -40,7 +40,7 @@ MOST_MODELS = 200
 DEEPEST = 3
 # As elephant.models.versions names them, which only workers import: it loads weights.
 GENERATIONS = ".generations"
-_GENERATION = re.compile(r"(\d{6,})(-interim)?\.pth")
+_GENERATION = re.compile(r"(\d{6,})(-interim|-last)?\.pth")
 
 
 _DETECTION, _FLOW = "detection", "flow"
@@ -145,7 +145,8 @@ def _versions(path: Path, provenance: ModelProvenance) -> list[VersionAnswer]:
                     number=number,
                     saved=status.st_mtime,
                     n_bytes=status.st_size,
-                    is_interim=match[2] is not None,
+                    is_interim=match[2] == "-interim",
+                    is_last=match[2] == "-last",
                     text=None if held is None else summary(held),
                     **({} if held is None else held.model_dump(include={"n_annotations", "epochs", "loss"})),
                     **({} if held is None else held_out(held)),

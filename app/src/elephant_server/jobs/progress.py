@@ -13,7 +13,7 @@ import numpy as np
 
 from elephant.io.paths import resolve_inside
 from elephant.progress import ProgressReporter
-from elephant.training.scalars import UNNAMED, curves, unnamed_curves
+from elephant.training.scalars import JUDGEMENT, UNNAMED, curves, unnamed_curves
 from elephant.types import DetectedSpot, VoxelSize
 from elephant_server.jobs.records import MOST_NUCLEI, JobFeed, Nuclei, Result
 from elephant_server.rabbitmq import Messages
@@ -163,6 +163,9 @@ class DashboardProgress:
 
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
         """See :meth:`elephant.progress.ProgressReporter.progress`."""
+        if stage == JUDGEMENT:  # its values come with the next steps
+            self._inner.progress(stage, done, total, **values)
+            return
         left = self._pace.remaining_s(stage, done, total)
         # What is not finite is no JSON.
         numbers = {name: float(value) for name, value in values.items() if math.isfinite(value)}

@@ -265,6 +265,7 @@ class TrainingBody(RunningBody, TurnBody):
     log_interval: int = parameter(LoopParams, "log_interval", le=LARGEST_INT)
     log_dir: str | None = Field(None, description="folder below workspace/logs for TensorBoard scalars")
     seed: int | None = parameter(LoopParams, "seed", le=LARGEST_LONG)
+    replay: Finite = parameter(LoopParams, "replay")
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
@@ -294,6 +295,7 @@ class TrainingBody(RunningBody, TurnBody):
             n_epochs=self.n_epochs,
             log_interval=self.log_interval,
             seed=self.seed,
+            replay=self.replay,
         )
 
     def augmentation(self, aug_contrast: float = 0.0) -> AugmentationParams:

@@ -214,6 +214,7 @@ class VersionAnswer(BaseModel):
     saved: float = Field(description="seconds since 1970")
     n_bytes: int
     is_interim: bool = Field(description="saved during a long training rather than before one")
+    is_last: bool = Field(False, description="the last epoch of a training of which an earlier one was better")
     text: str | None = Field(description="the work that produced it, in words; none if unknown")
     n_annotations: int = Field(0, description="annotations that it was trained on last")
     epochs: int = Field(0, description="epochs of the last training")

@@ -163,6 +163,7 @@ class SegTrainBody(ScaledBody, TrainingBody, LabelsBody):
     class_weights: tuple[Weight, Weight, Weight] = parameter(DetectionTrainingParams, "class_weights")
     false_weight: Weight = parameter(DetectionTrainingParams, "false_weight")
     keep_known: Weight | None = parameter(DetectionTrainingParams, "keep_known")
+    held_out: Finite = parameter(DetectionTrainingParams, "held_out")
 
     @model_validator(mode="after")
     def _check_weights(self) -> Self:
@@ -187,6 +188,7 @@ class SegTrainBody(ScaledBody, TrainingBody, LabelsBody):
             class_weights=self.class_weights,
             false_weight=self.false_weight,
             keep_known=self.keep_known,
+            held_out=self.held_out,
         )
 
     def about(self) -> dict[str, Any]:

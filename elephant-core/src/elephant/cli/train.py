@@ -165,15 +165,24 @@ def _curves(given: Path | None, path: Path) -> "Iterator[ProgressReporter]":
 
 def _report(outcome: "Outcome", *, as_json: bool) -> int:
     """Print the result of a finished training."""
+    from elephant.models.provenance_text import provenance_of
+
     path, n_epochs, loss = outcome.path, outcome.n_epochs, outcome.loss_of_last_epoch()
+    held = provenance_of(path).held()
+    score = None if held is None else held.held_out
     if as_json:
-        print_json({"model": str(path), "completed": True, "epochs": n_epochs, "loss": loss})
+        found = {"model": str(path), "completed": True, "epochs": n_epochs, "loss": loss}
+        if held is not None and score is not None:
+            found |= {"held_out": score.model_dump(), "best_epoch": held.epochs}
+        print_json(found)
     elif loss is None:
         state = "was made, but not trained" if outcome.made else "was not trained"
         click.echo(f"{path} {state}: the labels are written, and no epochs were requested")
     else:
         is_new = "made, and trained for " if outcome.made else ""
         click.echo(f"{path}: {is_new}{counted(n_epochs, 'epoch')}, mean loss of the last one {loss:.4g}")
+        if held is not None and score is not None:
+            click.echo(f"it holds epoch {held.epochs}, the best: {score}")
     return DONE
 
 

@@ -16,6 +16,7 @@ from elephant.config import ImageParams, Params, PredictionParams, StartParams
 from elephant.dataset import Dataset
 from elephant.geometry import Ellipsoid, blocks_of
 from elephant.methods.annotations import by_timepoint, in_words, warn_of_outside
+from elephant.methods.held_out import HeldOut
 from elephant.methods.starting import ModelStart
 from elephant.methods.work import ModelWork, check_prediction
 from elephant.models.ensemble import Ensemble, Network
@@ -195,7 +196,19 @@ class Method(ABC, Generic[A, L, P, S, Q, F]):
     def is_labelled(self, dataset: Dataset, t: int) -> bool:
         """Tell whether a timepoint has labels."""
 
+    @abstractmethod
+    def labelled_timepoints(self, dataset: Dataset) -> list[int]:
+        """Return the timepoints that have labels, or may have, in order."""
+
+    @abstractmethod
+    def labelled_positions(self, dataset: Dataset, t: int, params: P) -> FloatArray:
+        """Return where a timepoint is labelled, physical, (N, 3), Z, Y, X, as its labels say."""
+
     # Training.
+
+    def held_out(self, dataset: Dataset, params: P) -> HeldOut | None:  # noqa: ARG002 - for those that have one
+        """Return what chooses the part of the annotations that is held out of a training; None where none is."""
+        return None
 
     @abstractmethod
     def labels_of(self, params: P) -> L:

@@ -26,6 +26,8 @@ from elephant.labels import detection_labels
 from elephant.methods.base import Method
 from elephant.methods.choosing import LookParams, better_start
 from elephant.methods.compatibility import of_detection, warn_of_differences
+from elephant.methods.held_out import HeldOut
+from elephant.methods.pieces import labelled_pieces
 from elephant.methods.scale import prediction_at_scale, training_at_scale
 from elephant.methods.starting import ModelStart, Started
 from elephant.methods.work import (
@@ -122,6 +124,19 @@ class DetectionMethod(
     @override
     def is_labelled(self, dataset: Dataset, t: int) -> bool:
         return bool(dataset.read_labels(t).any())
+
+    @override
+    def labelled_timepoints(self, dataset: Dataset) -> list[int]:
+        return dataset.labelled_timepoints()
+
+    @override
+    def labelled_positions(self, dataset: Dataset, t: int, params: DetectionTrainingParams) -> FloatArray:
+        pieces = labelled_pieces(dataset.read_labels(t), params.labels)
+        return pieces.positions(params.labels.voxel_size.last(dataset.n_dims))
+
+    @override
+    def held_out(self, dataset: Dataset, params: DetectionTrainingParams) -> HeldOut | None:
+        return HeldOut(dataset, params) if params.held_out else None
 
     @override
     def labels_of(self, params: DetectionTrainingParams) -> LabelParams:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from elephant.components import component_statistics
 from elephant.config import DisplacementParams, FlowParams, FlowTrainingParams, StartParams, kept_poolings
 from elephant.crops import LabelledPair
 from elephant.crops.sample import anchors_of
@@ -111,6 +112,17 @@ class FlowMethod(Method[Link, DisplacementParams, FlowTrainingParams, LabelledPa
     @override
     def is_labelled(self, dataset: Dataset, t: int) -> bool:
         return bool(dataset.read_flow_labels(t)[-1].any())
+
+    @override
+    def labelled_timepoints(self, dataset: Dataset) -> list[int]:
+        return dataset.flow_labelled_timepoints()
+
+    @override
+    def labelled_positions(self, dataset: Dataset, t: int, params: FlowTrainingParams) -> FloatArray:
+        weight = dataset.read_flow_labels(t)[-1]
+        n = weight.ndim
+        found = component_statistics(weight > 0, weight).mean_index * params.displacement.voxel_size.last(n)
+        return np.pad(found, ((0, 0), (3 - n, 0)))
 
     @override
     def labels_of(self, params: FlowTrainingParams) -> DisplacementParams:

@@ -14,9 +14,11 @@ from elephant.methods.training import TrainingRun
 from elephant.methods.work import ModelWork
 from elephant.models.ensemble import ModelCache
 from elephant.models.lock import writing
+from elephant.models.provenance_text import provenance_of
 from elephant.models.versions import discard
 from elephant.progress import CancelToken, NoReporter, ProgressReporter
 from elephant.training.loop import FixedControl
+from elephant.training.scalars import JUDGEMENT
 from elephant.words import counted
 
 
@@ -52,6 +54,9 @@ class Outcome:
 
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
         """Remember the loss, and pass the progress on."""
+        if stage == JUDGEMENT:  # its values come with the next steps
+            self.curves.progress(stage, done, total, **values)
+            return
         if "loss" in values and "epoch" in values:
             self.losses.append(values["loss"])
             self.curves.progress(stage, done, total, **values)
@@ -64,7 +69,11 @@ class Outcome:
     def promise(self) -> str:
         """Say what an interrupted training leaves."""
         if self.n_epochs:
-            return f"{self.path} holds {counted(self.n_epochs, 'finished epoch')}"
+            held = provenance_of(self.path).held()
+            score = None if held is None else held.held_out
+            if held is None or score is None:
+                return f"{self.path} holds {counted(self.n_epochs, 'finished epoch')}"
+            return f"{self.path} holds the best of {counted(self.n_epochs, 'finished epoch')}, {held.epochs}: {score}"
         if self._changed() != self._before:
             return f"{self.path} was started anew, but not trained; elephant models restore brings its old version back"
         return f"{self.path} is unchanged by the training"

@@ -22,7 +22,7 @@ from elephant.models.checkpoint import load_state_dicts
 from elephant.models.ensemble import ModelCache
 from elephant.models.inspect import NetworkKind, recognise
 from elephant.models.lock import writing
-from elephant.models.provenance import TrainedWith
+from elephant.models.provenance import HeldOutScore, TrainedWith
 from elephant.models.provenance_text import provenance_of, summary
 from elephant.models.shipped import PACKAGE, is_shipped, origin_of, shipped_networks, shipped_weights
 from elephant.models.versions import ModelFile
@@ -94,6 +94,12 @@ class Model:
     def trained_with(self) -> TrainedWith | None:
         """What it was trained with; None where nobody knows."""
         return provenance_of(self.path).trained_with()
+
+    @property
+    def held_out(self) -> HeldOutScore | None:
+        """How good it is on nuclei that were held out of its training; None where nothing was."""
+        held = provenance_of(self.path).held()
+        return None if held is None else held.held_out
 
     def predict(
         self,

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from elephant.crops.sample import TimepointCache
 from elephant.device import needs_memory
-from elephant.errors import InvalidInputError
+from elephant.errors import Cancelled, DivergedError, InvalidInputError, MemoryLimitError
 from elephant.methods.base import A, AnyMethod, Method, P
+from elephant.methods.best_epoch import BestEpoch
 from elephant.methods.compatibility import warn_of_differences
+from elephant.methods.judging import Judge
+from elephant.methods.lesson import Lesson
 from elephant.methods.recording import RecordedTraining, with_seed
 from elephant.methods.scale import still_valid
 from elephant.methods.starting import ModelStart
@@ -25,6 +24,7 @@ from elephant.models.provenance import ProvenanceEntry, finite
 from elephant.models.provenance_text import provenance_of
 from elephant.models.versions import ModelFile
 from elephant.training.loop import LiveSettings, TrainingControl
+from elephant.training.scalars import JUDGEMENT
 from elephant.types import FloatArray, Link, Spot
 
 logger = logging.getLogger(__name__)
@@ -98,6 +98,9 @@ class TrainingRun:
     def run(self, control: TrainingControl, on_saved: Callable[[], None]) -> None:
         """Label the timepoints of the annotations, then train the model on them; it is saved after each epoch.
 
+        Where a part of the annotations is held out, the epoch that did best on it is in the file at the end, and the
+        last one is a version beside it. Timepoints that were labelled before are replayed.
+
         Parameters
         ----------
         control
@@ -112,24 +115,24 @@ class TrainingRun:
         elephant.errors.InUseError
             Somebody else is changing the model.
         elephant.errors.DivergedError
-            The loss exploded; the file holds the last good epoch.
+            The loss exploded; the file holds the best epoch, or the last good one.
         elephant.errors.Cancelled
-            The training was ended; the file holds the last finished epoch.
+            The training was ended; the file holds the best of the finished epochs, where that is known.
         """
         method, dataset, params = self.method, self.work.dataset, self.params
         with self._changing("a training"):
             model = self.load()  # what is wrong with it is found before the first label is written
+            lesson = Lesson(method, self.work, params, self._timepoints())
             positions = self._write_labels()
             positions = {t: found for t, found in positions.items() if method.is_labelled(dataset, t)}
             if not positions:
                 raise InvalidInputError(method.nothing_to_train)
-
-            def sample(t: int) -> Any:
-                return method.sample(dataset, t, positions[t], method.images(dataset, t, params), params)
-
-            trainer = method.trainer(model, TimepointCache(sample, self.work.cache_bytes), params, dataset)
+            lesson.prepare(positions)
+            trainer = method.trainer(model, lesson, params, dataset)
+            trainer.replay(lesson.replayed)
             with self._recording("training", model, control, on_saved) as recorder:
                 recorder.trains_on({t: len(found) for t, found in positions.items()})
+                recorder.judge_by(lesson.judge() if params.loop.n_epochs else None, params.loop.n_epochs)
                 trainer.run(list(positions), recorder, recorder, recorder.save)
 
     @needs_memory("the live training", TRAINING_REMEDY)
@@ -149,22 +152,27 @@ class TrainingRun:
         Raises
         ------
         elephant.errors.Cancelled
-            The session was ended, as every one is; the file holds the last finished epoch.
+            The session was ended, as every one is; the file holds the last finished epoch, or an earlier one that did
+            better on the same held-out nuclei.
         """
         with self._changing("a live session"):
             model = self.load()
+            lesson = Lesson(self.method, self.work, self.params, self._timepoints())
             pending = self._write_labels()
-            newest = _NewestSample(self)
-            trainer = self.method.trainer(model, newest, self.params, self.work.dataset)
+            trainer = self.method.trainer(model, lesson, self.params, self.work.dataset)
             epoch = 0
             with self._recording("live session", model, control, on_saved) as recorder:
                 while True:
                     for t, positions in pending.items():
-                        if not newest.renew(t, positions):
+                        if not self.method.is_labelled(self.work.dataset, t):
                             logger.info("Live training: timepoint %d has no labels, nothing to learn", t)
                             continue
                         epoch += 1
+                        lesson.prepare({t: positions})
+                        lesson.stay_at(t)
+                        trainer.replay(lesson.replayed)
                         recorder.trains_on({t: len(positions)})
+                        recorder.judge_by(lesson.judge())
                         trainer.run_epoch([t], recorder, recorder, epoch)
                         recorder.save()
                     pending = updates.wait()
@@ -174,6 +182,9 @@ class TrainingRun:
         """Be the only one that changes the model, whatever process others run in, and keep the dataset in place."""
         with writing(self.work.model_path, what), self.work.dataset.in_use():
             yield
+
+    def _timepoints(self) -> list[int]:
+        return sorted({one.t for one in self.annotations})
 
     def _write_labels(self) -> Positions:
         """Write the labels, and return where crops are cut."""
@@ -204,9 +215,15 @@ class TrainingRun:
         timepoints = sorted({one.t for one in self.annotations})
         record = RecordedTraining(work, method.name, self.params, what, timepoints, model.state_dicts(), control)
         entry = entry.model_copy(update={"record": record.position})
+        recorder = EpochRecorder(work, model, record, entry, record.after_epoch(on_saved))
         try:
             method.adapt(model, work, self.params)
-            yield EpochRecorder(work, model, record, entry, record.after_epoch(on_saved))
+            yield recorder
+        except (Cancelled, DivergedError, MemoryLimitError):
+            recorder.finish()
+            raise
+        else:
+            recorder.finish()
         finally:
             record.end()
             work.model_cache.forget(work.model_path)
@@ -243,7 +260,7 @@ def prepare_training(
 
 
 class EpochRecorder:
-    """Saves the model after each epoch, with its provenance.
+    """Saves the model after each epoch, with its provenance, and judges it; at the end the best epoch is in the file.
 
     It is the reporter and the control of the training, so that it sees the losses and the settings of each epoch.
 
@@ -276,17 +293,34 @@ class EpochRecorder:
         self._annotations: dict[int, int] = {}
         self._losses: list[float] = []
         self._lr: float | None = None
+        self._best: BestEpoch | None = None
+        self._n_epochs: int | None = None
+        self._shown: dict[str, float] = {}
 
     def trains_on(self, annotations: Mapping[int, int]) -> None:
         """Take note of the timepoints of the next epochs, with the number of their annotations."""
         self._annotations.update(annotations)
         self._control.trains_on(annotations)
 
+    def judge_by(self, judge: Judge | None, n_epochs: int | None = None) -> None:
+        """Judge the model as it is now, and after each epoch from now on.
+
+        Parameters
+        ----------
+        judge
+            Judges it; None for no judgement. One that judges the same as the one before takes its place.
+        n_epochs
+            The number of epochs, where that is known.
+        """
+        self._n_epochs = n_epochs
+        if judge is None or self._best is None or not self._best.judge.is_like(judge):
+            self._best = None if judge is None else BestEpoch(judge, self._model, self._entry, self)
+
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
         """Keep the loss, and pass on the progress."""
         if "loss" in values:
             self._losses.append(values["loss"])
-        self._reporter.progress(stage, done, total, **values)
+        self._reporter.progress(stage, done, total, **values, **self._shown)
 
     def check(self) -> None:
         """Raise where the training has to end."""
@@ -315,40 +349,37 @@ class EpochRecorder:
                 "steps": self._entry.steps + len(self._losses),
                 "lr": self._lr,
                 "loss": finite(fmean(self._losses)) if self._losses else None,
+                "held_out": None,
             }
         )
         self._losses.clear()
         self._file.save(self._model.state_dicts(), self._entry)
         self._on_saved()
+        if self._best is not None:
+            self._judge(self._best)
 
+    def finish(self) -> None:
+        """Put the best epoch into the file, where the last one is worse; that one is a version then."""
+        kept = None if self._best is None else self._best.kept()
+        if self._best is None or kept is None or not self._entry.epochs:
+            return
+        known = {name: getattr(kept.entry, name) for name in ("epochs", "steps", "lr", "loss", "held_out")}
+        entry = self._entry.model_copy(update=known | {"curve": self._best.curve})
+        number = self._file.go_back(kept.members, entry, self._entry)
+        logger.info(
+            "%s is kept: %s. The last epoch, %d, is version %s of the model%s.",
+            f"Epoch {kept.epoch}" if kept.epoch else "The model as it was before this training",
+            *(kept.entry.held_out, self._entry.epochs, number),
+            "" if self._entry.held_out is None else f": {self._entry.held_out}",
+        )
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Images:
-    """What the network sees of a timepoint, for a cache."""
-
-    values: NDArray[np.float32]
-
-    @property
-    def n_bytes(self) -> int:
-        return self.values.nbytes
-
-
-class _NewestSample:
-    """The sample of the epoch: images are kept in memory, labels are read when they were written."""
-
-    def __init__(self, run: TrainingRun) -> None:
-        self._run = run
-        self._images = TimepointCache(self._read, run.work.cache_bytes)
-        self._current: dict[int, Any] = {}
-
-    def renew(self, t: int, positions: FloatArray) -> bool:
-        """Take the newest labels of a timepoint; False where it has none."""
-        method, dataset = self._run.method, self._run.work.dataset
-        self._current = {t: method.sample(dataset, t, positions, self._images(t).values, self._run.params)}
-        return method.is_labelled(dataset, t)
-
-    def __call__(self, t: int) -> Any:
-        return self._current[t]
-
-    def _read(self, t: int) -> _Images:
-        return _Images(self._run.method.images(self._run.work.dataset, t, self._run.params))
+    def _judge(self, best: BestEpoch) -> None:
+        score = best.after(self._entry, is_final=self._entry.epochs == self._n_epochs)
+        if score is None:
+            return
+        self._entry = self._entry.model_copy(update={"held_out": score, "curve": best.curve})
+        self._file.note(self._entry)
+        shares = {"f1": score.f1, "precision": score.precision, "recall": score.recall}
+        values = {f"held_out_{name}": value for name, value in shares.items() if value is not None}
+        self._shown = {name: value for name, value in values.items() if name == "held_out_f1"}
+        self._reporter.progress(JUDGEMENT, self._entry.epochs, self._n_epochs or self._entry.epochs, **values)

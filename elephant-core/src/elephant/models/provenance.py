@@ -214,6 +214,29 @@ class RecordPosition(BaseModel):
     digest: str
 
 
+class HeldOutScore(BaseModel):
+    """How good a model was on nuclei that were held out of its training.
+
+    Attributes
+    ----------
+    n_nuclei
+        How many there were.
+    f1, precision, recall
+        None where nothing was found and nothing is true.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    n_nuclei: int
+    f1: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+
+    def __str__(self) -> str:
+        f1 = "-" if self.f1 is None else f"{math.floor(self.f1 * 100 + 1e-6) / 100:.2f}"
+        return f"F1 {f1} on {self.n_nuclei} held-out {'nucleus' if self.n_nuclei == 1 else 'nuclei'}"
+
+
 class ProvenanceEntry(BaseModel):
     """A piece of work that changed a model.
 
@@ -255,6 +278,13 @@ class ProvenanceEntry(BaseModel):
         Why the model began as it did, where there was a choice.
     record
         Where the training is in the record of the dataset, from which it can be repeated.
+    held_out
+        How good the model in the file was on what was held out; none if nothing was.
+    curve
+        The F1 after some of the epochs: their number, 0 before the first, and the F1.
+    last, last_epochs, last_held_out
+        The version that holds the last epoch, where an earlier one is in the file, its number of epochs, and how good
+        it was.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -282,6 +312,11 @@ class ProvenanceEntry(BaseModel):
     scales: dict[Text, SeenScale] = {}
     remark: Text | None = None
     record: RecordPosition | None = None
+    held_out: HeldOutScore | None = None
+    curve: tuple[tuple[int, float], ...] = ()
+    last: int | None = None
+    last_epochs: int = 0
+    last_held_out: HeldOutScore | None = None
 
 
 def read_provenance(path: Path) -> list[ProvenanceEntry]:

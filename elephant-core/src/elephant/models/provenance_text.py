@@ -94,6 +94,7 @@ def summary(entry: ProvenanceEntry) -> str:
         _counted(entry.n_annotations, (entry.annotated or "spots").removesuffix("s")),
         _counted(entry.epochs, "epoch"),
         "" if entry.loss is None else f"loss {entry.loss:.3g}",
+        "" if entry.held_out is None else str(entry.held_out),
     )
     return f"{words} {_dataset(entry)}: {' · '.join(filter(None, facts))}"
 
@@ -108,6 +109,7 @@ def details(entry: ProvenanceEntry) -> str:
         entry.remark or "",
         "" if entry.before is None else f"previous version: {entry.before}",
         "" if entry.within is None else f"saved during it: version {entry.within}",
+        "" if entry.last is None else _last(entry),
     )
     return " · ".join(filter(None, facts))
 
@@ -118,9 +120,17 @@ def _until(entries: Sequence[ProvenanceEntry], version: int) -> list[ProvenanceE
         entry = entries[i]
         if entry.within == version:
             return [*entries[:i], entry.model_copy(update={"epochs": entry.within_epochs, "steps": 0, "loss": None})]
+        if entry.last == version:
+            update = {"epochs": entry.last_epochs, "steps": 0, "loss": None, "held_out": entry.last_held_out}
+            return [*entries[:i], entry.model_copy(update=update)]
         if entry.before == version:
             return list(entries[:i]) if entry.follows else []
     return []
+
+
+def _last(entry: ProvenanceEntry) -> str:
+    score = "" if entry.last_held_out is None else f", {entry.last_held_out}"
+    return f"last epoch, {entry.last_epochs}: version {entry.last}{score}"
 
 
 def _of_start(entry: ProvenanceEntry) -> str:

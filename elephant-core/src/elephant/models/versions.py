@@ -3,7 +3,7 @@
 A version is the model before a training or a reset, not before an epoch: a training saves after each epoch, and
 hundreds of them would soon displace everything worth going back to. In addition, a long training, such as a live
 session, keeps one version that is at most an hour old, so that an evening's work is not lost if the model is spoilt at
-its end.
+its end; and where an earlier epoch than the last is the best, the last one is kept beside it.
 
 Versions are numbered files in ``.generations/<name of the model>/`` in the model's folder. Keeping one gives the model
 file a second name: that takes no space until the file is replaced, and the model exists at every moment.
@@ -24,14 +24,23 @@ from elephant.errors import ModelFileError, NotFoundError
 from elephant.io.atomic import explained_storage, replacing, sync_folder
 from elephant.models.checkpoint import StateDict, load_state_dicts, save_state_dicts
 from elephant.models.lock import writing
-from elephant.models.provenance import ProvenanceEntry, is_current, lock_file, provenance_file, read_provenance, record
+from elephant.models.provenance import (
+    HeldOutScore,
+    ProvenanceEntry,
+    is_current,
+    lock_file,
+    provenance_file,
+    read_provenance,
+    record,
+)
 
 logger = logging.getLogger(__name__)
 
 N_KEPT = 3
 INTERIM_S = 3600.0
 FOLDER = ".generations"
-_NAME = re.compile(r"(\d{6,})(-interim)?\.pth")
+_NAME = re.compile(r"(\d{6,})(-interim|-last)?\.pth")
+_INTERIM, _LAST = "-interim", "-last"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +57,15 @@ class ModelVersion:
         When its weights were saved.
     is_interim
         Whether it was saved during a training rather than before one.
+    is_last
+        Whether it is the last epoch of a training of which an earlier one was better.
     """
 
     number: int
     path: Path
     saved: datetime
     is_interim: bool
+    is_last: bool = False
 
     def __str__(self) -> str:
         return f"version {self.number}, saved {self.saved:%Y-%m-%d %H:%M} UTC"
@@ -67,11 +79,11 @@ def versions(path: Path) -> list[ModelVersion]:
         with suppress(FileNotFoundError):  # removed meanwhile
             if match and file.is_file():
                 saved = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-                found.append(ModelVersion(int(match[1]), file, saved, match[2] is not None))
+                found.append(ModelVersion(int(match[1]), file, saved, match[2] == _INTERIM, match[2] == _LAST))
     return sorted(found, key=lambda version: version.number, reverse=True)
 
 
-def keep_version(path: Path, *, is_interim: bool = False) -> int | None:
+def keep_version(path: Path, *, is_interim: bool = False, is_last: bool = False) -> int | None:
     """Keep the current version of a model file before it is replaced; remove versions that are too old.
 
     Does nothing if the file does not exist or has been kept already.
@@ -94,7 +106,8 @@ def keep_version(path: Path, *, is_interim: bool = False) -> int | None:
     folder = _folder_of(path)
     with explained_storage(f"a version of {path.name}", path.parent, path.stat().st_size):
         folder.mkdir(parents=True, exist_ok=True)
-        number = _name_again(path, folder, kept[0].number + 1 if kept else 1, "-interim" if is_interim else "")
+        suffix = _LAST if is_last else _INTERIM if is_interim else ""
+        number = _name_again(path, folder, kept[0].number + 1 if kept else 1, suffix)
         sync_folder(folder)
     _remove_surplus(path)
     return number
@@ -196,7 +209,7 @@ class ModelFile:
         self._kept_at: float | None = None
         self._epochs = 0  # in the file
         self._is_recorded = True
-        self._kept: dict[str, int | bool | None] = {}  # the versions that its entry names
+        self._kept: dict[str, int | bool | HeldOutScore | None] = {}  # the versions that its entry names
 
     def save(self, members: Sequence[StateDict], entry: ProvenanceEntry | None = None) -> None:
         """Replace the file; before the first time, keep its previous content as a version.
@@ -231,6 +244,36 @@ class ModelFile:
             level = logging.WARNING if self._is_recorded else logging.DEBUG
             self._is_recorded = record(self._path, entry.model_copy(update=self._kept), level)
 
+    def note(self, entry: ProvenanceEntry) -> None:
+        """Record more of the work that saved the file last."""
+        self._is_recorded = record(self._path, entry.model_copy(update=self._kept), logging.DEBUG)
+
+    def go_back(self, members: Sequence[StateDict], entry: ProvenanceEntry, last: ProvenanceEntry) -> int | None:
+        """Replace the file, which this work saved, by an earlier state of it; what it holds stays as a version.
+
+        Parameters
+        ----------
+        members
+            The weights of its networks.
+        entry, last
+            The provenance of the work as of these weights, and as of those in the file.
+
+        Returns
+        -------
+        int, optional
+            The number of the version.
+
+        Raises
+        ------
+        StorageError
+            The file cannot be written, or its content cannot be kept: the file stays.
+        """
+        number = keep_version(self._path, is_last=True)
+        self._kept |= {"last": number, "last_epochs": last.epochs, "last_held_out": last.held_out}
+        save_state_dicts(self._path, members)
+        self.note(entry)
+        return number
+
 
 def _folder_of(path: Path) -> Path:
     return path.parent / FOLDER / path.name
@@ -254,8 +297,9 @@ def _name_again(path: Path, folder: Path, number: int, suffix: str) -> int:
 def _remove_surplus(path: Path) -> None:
     kept = versions(path)
     interim = [version for version in kept if version.is_interim]
-    before = [version for version in kept if not version.is_interim]
-    for version in (*interim[1:], *before[N_KEPT:]):
+    last = [version for version in kept if version.is_last]
+    before = [version for version in kept if not version.is_interim and not version.is_last]
+    for version in (*interim[1:], *last[1:], *before[N_KEPT:]):
         version.path.unlink(missing_ok=True)
 
 

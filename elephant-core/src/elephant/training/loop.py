@@ -130,11 +130,17 @@ class Trainer(ABC):
         self._optimiser = torch.optim.Adam(model.parameters(), lr=loop.lr, fused=True)
         self._rng = np.random.default_rng(loop.seed)
         self._logged_at = -LINE_INTERVAL_S
+        self._replayed: Sequence[int] = ()
+        self._owed = 0.0  # crops of these
         self._divergence = Divergence()
 
     @abstractmethod
     def _batch_loss(self, timepoints: Sequence[int], cancel: CancelToken) -> LossParts:
         """Cut a crop of each timepoint, run the model on them and return the loss."""
+
+    def replay(self, timepoints: Sequence[int]) -> None:
+        """Let further steps also learn from crops of other timepoints, as many as the parameters say."""
+        self._replayed = timepoints
 
     def run(
         self,
@@ -211,12 +217,27 @@ class Trainer(ABC):
         self._optimiser.zero_grad(set_to_none=True)
         loss = self._batch_loss(timepoints, control)
         loss.total.backward()  # type: ignore[no-untyped-call]
+        self._replay(len(timepoints), control)
         self._limit_gradients()
         self._optimiser.step()
         return {
             "loss": float(loss.total.detach()),
             **{name: float(value) for name, value in loss.parts.items()},
         }
+
+    def _replay(self, n_crops: int, cancel: CancelToken) -> None:
+        """Add the gradients of crops that are replayed, each of which counts as much as one of the step's own.
+
+        They go through the network by themselves, so that a step needs no more memory.
+        """
+        if not self._replayed:
+            return
+        self._owed += self._loop.replay * n_crops
+        n = int(self._owed)
+        self._owed -= n
+        if n:
+            loss = self._batch_loss(self._rng.choice(self._replayed, n).tolist(), cancel)
+            (loss.total * (n / n_crops)).backward()  # type: ignore[no-untyped-call]
 
     def _limit_gradients(self) -> None:
         """Clip the gradient of each member to `max_gradient`, if set; members learn independently."""

@@ -18,8 +18,11 @@ SCALAR_NAMES: Mapping[str, str] = MappingProxyType(
         "instance": "instance_loss",
         "ssim": "SSIM_loss",
         "smooth": "smooth_loss",
+        **{name: name for name in ("held_out_f1", "held_out_precision", "held_out_recall")},
     }
 )
+# The stage of values that belong to a finished epoch, rather than to a step.
+JUDGEMENT = "judgement"
 
 
 logger = logging.getLogger(__name__)
@@ -57,8 +60,12 @@ class ScalarReporter:
         self._since: list[dict[str, float]] = []
 
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
-        """Write the values of a step; other stages are ignored."""
+        """Write the values of a step, or of a judgement of the last one; other stages are ignored."""
         del done, total
+        if stage == JUDGEMENT and self._writer is not None and not self._has_failed:
+            with self._said():
+                self._writer.add(self._step, {SCALAR_NAMES[name]: value for name, value in values.items()})
+            return
         if stage != "step" or self._has_failed:
             return
         with self._said():
