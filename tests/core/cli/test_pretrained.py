@@ -16,13 +16,13 @@ def test_nuclei_are_found_before_anything_is_annotated(
     dataset: Path, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = ship(monkeypatch, tmp_path, DetectionNet, 3)
-    found = shell("predict", dataset, *SCALES, "-t", "0", "-o", "found.json", "--p-thresh", "0.3", "--device", "cpu")
+    args = ["-t", "0", "--p-thresh", "0.3", "--device", "cpu", "--no-auto-scale"]
+    found = shell("predict", dataset, *SCALES, *args, "-o", "found.json")
     assert found.status == 0
     assert "with the pretrained network detection3d.pth of elephant-models" in found.err
     assert {path.name for path in network.path.parent.iterdir()} == {"detection3d.pth", "found.json"}
     shell("models", "import", network.path, "./copy.pth")
-    args = ["--model", "./copy.pth", "-t", "0", "-o", "same.json", "--p-thresh", "0.3", "--device", "cpu"]
-    shell("predict", dataset, *SCALES, *args)
+    shell("predict", dataset, *SCALES, *args, "--model", "./copy.pth", "-o", "same.json")
     assert (shell.folder / "same.json").read_bytes() == (shell.folder / "found.json").read_bytes()
     missing = shell("predict", dataset, *SCALES, "--model", "./none.pth", "-o", "x.json")
     assert missing.status == 1
