@@ -16,6 +16,7 @@ root_doc = "index"
 exclude_patterns = ["_documenting", "_static", "_templates"]
 templates_path = ["_templates"]
 nitpicky = True  # a reference that leads nowhere is an error
+nitpick_ignore = [("py:class", "ShippedNetwork")]  # of elephant-models, which has no reference of its own
 
 myst_enable_extensions = ["colon_fence", "attrs_block", "attrs_inline"]
 myst_heading_anchors = 4

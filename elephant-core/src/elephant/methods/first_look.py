@@ -68,7 +68,7 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """What candidates are compared by: nuclei of a size that the network knows well are worth something."""
+        """What candidates are compared by; nuclei of a size that the network knows well are worth something."""
         return self.explanation.score + (_WELL_KNOWN if GOOD_RADII[0] <= self.radius <= GOOD_RADII[1] else 0.0)
 
 

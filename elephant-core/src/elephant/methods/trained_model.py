@@ -87,7 +87,7 @@ class Model:
 
     @property
     def is_shipped(self) -> bool:
-        """Whether the file is one of the package elephant-models, which stays as it is: training makes a new one."""
+        """Whether the file is one of the package elephant-models, which training leaves as it is."""
         return is_shipped(self.path)
 
     @property

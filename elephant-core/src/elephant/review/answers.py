@@ -62,7 +62,7 @@ class Answer(BaseModel):
 
     @property
     def tag(self) -> Tag:
-        """What it is as an annotation: true or false positive, false or true negative."""
+        """Its tag as an annotation, which is one of TP, FP, FN and TN."""
         return _TAGS[self.kind, self.is_nucleus]
 
     def spot(self) -> Spot:
