@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+import zarr
 
 from core.shipping import uninstall
 from core.workflows.methods import detect, ensure_model, reset_model, train, update_labels
@@ -387,6 +388,19 @@ def test_where_nothing_is_found_the_log_says_how_high_probabilities_are(
     (said,) = (record for record in caplog.records if "No nuclei found at timepoint 1" in record.message)
     assert said.levelname == "WARNING"
     assert "the highest centre probability is " in said.message
+
+
+def test_a_blank_image_has_no_nuclei_whatever_the_network_says(
+    made: tuple[ModelWork, list[Spot]], caplog: pytest.LogCaptureFixture
+) -> None:
+    work, _ = made
+    start(work)
+    params = detection_params(work.dataset.n_dims)
+    certain = params.model_copy(update={"spots": params.spots.model_copy(update={"p_thresh": 0.0, "r_min": 0.0})})
+    assert detect(work, 1, certain)
+    zarr.open_array(work.dataset.folder / "imgs.zarr", mode="r+")[1] = 7
+    assert detect(work, 1, certain) == []
+    assert "No nuclei found at timepoint 1: the image is blank there" in caplog.messages
 
 
 @pytest.mark.usefixtures("_beside")

@@ -440,6 +440,9 @@ def _found(work: ModelWork, t: int, params: DetectionParams, seen: Seen, on_none
     box, ratio = seen.place(params, dataset.shape)
     if params.output_prediction:
         _keep(dataset, t, box, seen.probabilities)
+    if seen.image.min() == seen.image.max():  # whatever the network makes of it
+        logger.warning("No nuclei found at timepoint %d: the image is blank there", t)
+        return []
     stretch = params.prediction.use_2d and dataset.is_3d
     centre = seen.probabilities[-1]
     spots = find_spots(centre, params.spots, box.origin, ratio, stretch)
