@@ -20,6 +20,7 @@ from elephant.config import (
     SpotParams,
 )
 from elephant.dataset.opening import open_dataset
+from elephant.methods import choosing
 from elephant.methods.choosing import LookParams, better_start
 from elephant.methods.explained import explain
 from elephant.methods.first_look import View, best_scale
@@ -192,6 +193,24 @@ def test_the_shipped_weights_are_taken_where_they_do_and_nothing_else_is_tried(w
     assert entry.remark is not None
     off = better_start(replace(work, auto_scale=False), shipped, untrained, LOOK)
     assert (off[0].what, off[0].scales) == ("pretrained", {})
+
+
+def test_nothing_else_is_tried_where_the_shipped_weights_leave_little_to_explain(
+    work: ModelWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choosing, "_bright_spots", lambda _: 5.0)  # bright spots alone would make a rival
+    monkeypatch.setattr(choosing, "_ENOUGH", 0.4)  # the network of these tests explains about half
+    rival = INTENSITIES, network(is_blind=True)
+    tried: list[int] = []
+
+    def untrained() -> tuple[ProvenanceEntry, Ensemble]:
+        tried.append(1)
+        return rival
+
+    entry, _ = better_start(work, (SHIPPED, network()), untrained, LOOK)
+    assert not tried, entry.remark
+    better_start(work, (SHIPPED, network(is_blind=True)), untrained, LOOK)
+    assert tried
 
 
 def begin(work: ModelWork, **facts: Any) -> ProvenanceEntry:

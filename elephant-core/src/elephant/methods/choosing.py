@@ -30,6 +30,8 @@ Started = tuple[ProvenanceEntry, Ensemble]
 _HEAD_START = 0.05
 # A start from intensities takes seconds; it is not tried where bright spots explain much less than the shipped weights.
 _HOPELESS = 0.15
+# Nor where the shipped weights explain so much of the image that hardly anything is left to be better at.
+_ENOUGH = 0.9  # of a score
 _LIKE_NOISE = 0.1  # the share of an image that nuclei explain; what is found in noise alone explains up to 0.08
 _LARGER_THAN_NOISE = 1.0  # standard deviation, voxels, of the image whose bright spots are looked at
 _PREDICTED = 2 * N_CLASSES  # images of the size that the network sees, which memory has to hold
@@ -93,7 +95,7 @@ def better_start(work: ModelWork, shipped: Started, untrained: Callable[[], Star
     of_shipped = part.stored(networks) if best is None else part.candidate(networks, best.rescaling, best.n_keep_axials)
     bright = _bright_spots(part)
     score = of_shipped.explanation.score + _HEAD_START
-    if bright > score - _HOPELESS:
+    if bright > score - _HOPELESS and of_shipped.explanation.score < _ENOUGH:
         logger.info("Bright spots explain %s, too: comparing with a start from its intensities", work.dataset.name)
         other, rival = untrained()
         of_rival = part.stored(_switched(rival)).explanation.score
