@@ -10,7 +10,9 @@ import elephant
 from elephant.config import LabelParams
 from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
-from elephant.progress import NeverCancelled
+from elephant.methods.detection import DETECTION
+from elephant.methods.repeating import make_like, replay_labels
+from elephant.progress import NeverCancelled, NoReporter
 from elephant.review.answers import FILE, Answer, forget_answers, keep_answers, read_answers
 from elephant.review.marking import mark, with_answers
 from elephant.types import Spot, Tag, VoxelSize
@@ -82,6 +84,17 @@ def test_answers_are_painted_over_what_is_labelled(dataset: Dataset) -> None:
     assert dataset.read_labels(1)[6, 6, 6] == 4
     with pytest.raises(InvalidInputError):
         mark(dataset, [answer(3)], LABELS, NeverCancelled())
+
+
+def test_labels_of_answers_are_repeated_from_the_record(dataset: Dataset, tmp_path: Path) -> None:
+    DETECTION.update_labels(dataset, [spot(0, (6, 18, 18)), spot(0, (6, 7, 6))], LABELS, NoReporter(), NeverCancelled())
+    mark(dataset, [answer(yes=False), answer(1)], LABELS, NeverCancelled())
+    target = make_like(dataset, tmp_path / "again")
+    done = replay_labels(dataset.folder, target, NoReporter(), NeverCancelled())
+    assert (done.n_updates, done.sentences()) == (3, [])
+    for t in range(2):
+        assert target.read_labels(t).any()
+        np.testing.assert_array_equal(target.read_labels(t), dataset.read_labels(t))
 
 
 def test_answers_are_joined_to_a_training_where_no_spot_is(dataset: Dataset, caplog: pytest.LogCaptureFixture) -> None:

@@ -101,7 +101,8 @@ def _read(folder: Path, changed: int, size: int) -> Taught:
 def _add(taught: Taught, there: dict[str, dict[int, int]], entry: AnyEntry) -> None:
     """Take note of an entry; `there` has the number of annotations of each method and timepoint."""
     if isinstance(entry, LabelsEntry):
-        there[entry.method][entry.t] = entry.n if entry.n_labelling is None else entry.n_labelling
+        n_new = entry.n if entry.n_labelling is None else entry.n_labelling
+        there[entry.method][entry.t] = n_new + (there[entry.method].get(entry.t, 0) if entry.over else 0)
         if entry.who:
             taught.people[entry.who] += 1
         methods: Sequence[str] = [entry.method]

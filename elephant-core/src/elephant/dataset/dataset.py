@@ -367,7 +367,7 @@ def _labels_news(method: Method, t: int, shape: Shape, source: LabelsOf | None, 
     """Return what the record says of labels that are written."""
     if source is None:
         return Event("written", {"method": method, "t": t, "checksum": checksum})
-    return Taught(method, t, source.annotations, source.params, shape, checksum)
+    return Taught(method, t, source, shape, checksum)
 
 
 def check_is_there(folder: Path) -> None:

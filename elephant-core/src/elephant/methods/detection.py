@@ -210,6 +210,27 @@ class DetectionMethod(
 
 
 DETECTION = DetectionMethod()
+
+
+def paint_labels(
+    dataset: Dataset, t: int, annotations: Sequence[Spot], params: LabelParams, cancel: CancelToken
+) -> int:
+    """Paint annotations over the labels of a timepoint that are there; return the CRC-32 of the labels.
+
+    The record of the dataset says what was painted.
+
+    Raises
+    ------
+    elephant.errors.Cancelled
+        `cancel` asked for the end, and the labels are as they were.
+    """
+    plain = params.model_copy(update={"auto_bg_thresh": 0.0})
+    painted = detection_labels(dataset.shape, annotations, plain, None, cancel)
+    with dataset.labels_lock():
+        labels = np.where(painted > 0, painted, dataset.read_labels(t))
+        return dataset.write_labels(t, labels, LabelsOf(annotations, plain.model_dump(mode="json"), is_over=True))
+
+
 _NUCLEI = (Tag.TP, Tag.FN)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pydantic import ValidationError
@@ -20,7 +20,7 @@ from elephant.dataset.record.entries import AnyEntry, ClearedEntry, EpochEntry, 
 from elephant.errors import Cancelled, DatasetError, InvalidInputError, NotFoundError
 from elephant.io.atomic import TemporaryFolder
 from elephant.methods.base import AnyMethod
-from elephant.methods.detection import DETECTION
+from elephant.methods.detection import DETECTION, paint_labels
 from elephant.methods.flow import FLOW
 from elephant.methods.recording import software, weights_digest
 from elephant.methods.starting import start_model
@@ -194,9 +194,13 @@ def _write_again(
         )
     params = _validated(_LABELS[entry.method], entry.params, entry)
     with recorded_as(f"entry {entry.entry} again", entry.who):
-        checksum = _METHODS[entry.method].write_labels(target, entry.t, annotations, params, cancel)
+        if entry.over and entry.method == DETECTION.name:
+            checksum = paint_labels(target, entry.t, cast("Sequence[Spot]", annotations), params, cancel)
+        else:
+            checksum = _METHODS[entry.method].write_labels(target, entry.t, annotations, params, cancel)
     done.n_updates += 1
-    done.unknown[entry.method].discard(entry.t)
+    if not entry.over:
+        done.unknown[entry.method].discard(entry.t)
     if checksum != entry.checksum:
         done.unlike.append(entry.entry)
 

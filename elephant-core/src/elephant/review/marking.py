@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 from elephant.config import LabelParams
 from elephant.dataset import Dataset
-from elephant.labels import detection_labels
+from elephant.methods.detection import paint_labels
 from elephant.progress import CancelToken
 from elephant.review.answers import Answer, read_answers
 from elephant.types import FloatArray, Spot
@@ -27,12 +27,8 @@ def mark(dataset: Dataset, answers: Sequence[Answer], params: LabelParams, cance
     timepoints = sorted({answer.t for answer in answers})
     for t in timepoints:
         dataset.check_timepoint(t)
-    plain = params.model_copy(update={"auto_bg_thresh": 0.0})
     for t in timepoints:
-        spots = [answer.spot() for answer in answers if answer.t == t]
-        painted = detection_labels(dataset.shape, spots, plain, None, cancel)
-        with dataset.labels_lock():
-            dataset.write_labels(t, np.where(painted > 0, painted, dataset.read_labels(t)))
+        paint_labels(dataset, t, [answer.spot() for answer in answers if answer.t == t], params, cancel)
     return timepoints
 
 

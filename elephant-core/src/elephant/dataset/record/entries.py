@@ -80,7 +80,7 @@ class PartEntry(Entry):
 
 
 class LabelsEntry(Entry):
-    """The labels of a timepoint were replaced by those of annotations.
+    """The labels of a timepoint were replaced by those of annotations, or these were painted over them.
 
     Attributes
     ----------
@@ -93,6 +93,8 @@ class LabelsEntry(Entry):
         :class:`elephant.config.DisplacementParams` of flow.
     shape
         Size of the image, (Z), Y, X.
+    over
+        Whether they were painted over the labels that were there, as the answers of a review are.
     n, n_labelling
         How many annotations there are, and how many of them have a tag, without which a spot labels nothing.
     base, kept
@@ -111,6 +113,7 @@ class LabelsEntry(Entry):
     t: Number
     params: dict[str, Any]
     shape: Annotated[tuple[Number, ...], Field(min_length=2, max_length=3)]
+    over: bool = False
     n: Annotated[int, Field(ge=0, le=MOST_ANNOTATIONS)]
     n_labelling: Number | None = None
     base: Number | None = None

@@ -47,10 +47,13 @@ class LabelsOf:
         Spots or links, in the order in which they were painted.
     params
         How they became labels, as JSON knows it.
+    is_over
+        Whether they were painted over the labels that were there, instead of replacing them.
     """
 
     annotations: Sequence[Spot] | Sequence[Link]
     params: Mapping[str, Any]
+    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,8 @@ class Taught:
         Whose labels.
     t
         The timepoint.
-    annotations, params
-        As of :class:`LabelsOf`.
+    source
+        What they come from.
     shape
         Size of the image, (Z), Y, X.
     checksum
@@ -73,8 +76,7 @@ class Taught:
 
     method: Method
     t: int
-    annotations: Sequence[Spot] | Sequence[Link]
-    params: Mapping[str, Any]
+    source: LabelsOf
     shape: Shape
     checksum: int
 
@@ -192,7 +194,7 @@ class AnnotationLog:
     def _lines(self, tail: _Tail, news: Taught | Event) -> bytes:
         if isinstance(news, Event):
             return tail.chain.line(_signed({"what": news.what, **news.values}))
-        rows = pack(news.method, news.annotations)
+        rows = pack(news.method, news.source.annotations)
         lines, body = _labels_lines(tail, news, rows)
         lines += tail.chain.line(_signed(body))
         tail.bases.keep((news.method, news.t), tail.chain.number, rows)
@@ -319,9 +321,10 @@ def _labels_lines(tail: _Tail, news: Taught, rows: Rows) -> tuple[bytes, dict[st
         "what": "labels",
         "method": news.method,
         "t": news.t,
-        "params": news.params,
+        "params": news.source.params,
         "shape": news.shape,
     }
+    body |= {"over": True} if news.source.is_over else {}
     body |= {"n": len(rows), "n_labelling": n_labelling(rows), "checksum": news.checksum}
     body |= {"base": base[0], "kept": runs} if runs and base is not None else {}
     body |= {"parts": parts} if parts else {}
