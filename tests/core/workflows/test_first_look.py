@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional
 
+from core.workflows.methods import update_labels
 from elephant.config import (
     DetectionParams,
     DetectionTrainingParams,
@@ -24,11 +25,11 @@ from elephant.methods import choosing
 from elephant.methods.choosing import LookParams, better_start
 from elephant.methods.explained import explain
 from elephant.methods.first_look import View, best_scale
-from elephant.methods.scale import prediction_at_scale, still_valid, training_at_scale
+from elephant.methods.scale import by_labels, prediction_at_scale, still_valid, training_at_scale
 from elephant.methods.work import ModelWork
 from elephant.models.ensemble import Ensemble, ModelCache
 from elephant.models.provenance import ProvenanceEntry, SeenScale, TrainedWith, read_provenance, record
-from elephant.models.provenance_text import details
+from elephant.models.provenance_text import details, provenance_of
 from elephant.models.unet import DetectionNet
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.types import DetectedSpot, FloatArray, Spot, Tag, VoxelSize
@@ -232,6 +233,19 @@ def test_predictions_and_trainings_see_the_scale_of_the_model(work: ModelWork) -
     off = replace(work, auto_scale=False)
     assert prediction_at_scale(PARAMS, off) == PARAMS
     assert training_at_scale(TRAINING, off, annotated(3.5)) == TRAINING
+
+
+def test_nuclei_that_were_annotated_before_choose_too(work: ModelWork) -> None:
+    labels = LabelParams(voxel_size=UNIT, c_ratio=PARAMS.spots.c_ratio)
+    corners = np.array([(0, 24, 24), (0, 24, 72), (0, 72, 24), (0, 72, 72)], dtype=float)
+    nuclei = [replace(spot, pos=pos) for spot, pos in zip(annotated(12.0), corners, strict=True)]
+    update_labels(work.dataset, nuclei[:2], labels, NoReporter(), NeverCancelled())
+    assert by_labels(work.dataset, labels) is None  # two are too few
+    update_labels(work.dataset, nuclei, labels, NoReporter(), NeverCancelled())
+    begin(work, scales={"another": LARGER})
+    # Labels are whole voxels: the radius is 11.8 there, and 6 is what the network knows best.
+    assert prediction_at_scale(PARAMS, work).prediction.image.input_size == (49, 49)
+    assert provenance_of(work.model_path).scales()[work.dataset.name].basis == "spots"
 
 
 def test_annotated_nuclei_choose_until_the_model_is_trained(work: ModelWork) -> None:

@@ -28,7 +28,7 @@ from elephant.methods.choosing import LookParams, better_start
 from elephant.methods.compatibility import of_detection, warn_of_differences
 from elephant.methods.held_out import HeldOut
 from elephant.methods.pieces import labelled_pieces
-from elephant.methods.scale import prediction_at_scale, training_at_scale
+from elephant.methods.scale import by_labels, prediction_at_scale, training_at_scale
 from elephant.methods.starting import ModelStart, Started
 from elephant.methods.work import (
     PREDICTION_REMEDY,
@@ -43,7 +43,7 @@ from elephant.methods.work import (
 from elephant.models.ensemble import Ensemble
 from elephant.models.losses import CENTRE_CHANNEL, DetectionLoss
 from elephant.models.pretrained import DETECTION_FILES
-from elephant.models.provenance import ProvenanceEntry, TrainedWith
+from elephant.models.provenance import ProvenanceEntry, SeenScale, TrainedWith
 from elephant.models.shipped import pretrained_with
 from elephant.models.unet import DetectionNet
 from elephant.prediction import predict_probabilities
@@ -95,6 +95,9 @@ class DetectionMethod(
             if isinstance(params, DetectionTrainingParams):  # nuclei are annotated
                 return shipped
             look = _look_params(params, wanted, shipped[0])
+            known = _known_scale(begin, look)
+            if known is not None:
+                return shipped[0].model_copy(update={"scales": {begin.dataset.name: known}}), shipped[1]
             with begin.dataset.in_use():
                 return better_start(begin, shipped, lambda: _from_intensities(begin, wanted), look)
 
@@ -258,6 +261,13 @@ def _look_params(params: DetectionParams | StartParams, wanted: StartParams, shi
         voxel = params.voxel_size or VoxelSize(2.0**params.n_keep_axials, 1.0, 1.0)
         return LookParams(wanted.n_dims, voxel, c_ratio, params.image)
     return LookParams(wanted.n_dims, params.spots.voxel_size, c_ratio, params.prediction.image)
+
+
+def _known_scale(work: ModelWork, look: LookParams) -> SeenScale | None:
+    """Return the scale that suits the nuclei that were annotated before the model begins; None where it is not used."""
+    if not (work.auto_scale and look.image.auto_scale and look.n_dims == work.dataset.n_dims):
+        return None
+    return by_labels(work.dataset, LabelParams(voxel_size=look.voxel_size, c_ratio=look.c_ratio))
 
 
 def _from_intensities(work: ModelWork, params: StartParams) -> Started:

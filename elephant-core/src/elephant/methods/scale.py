@@ -16,11 +16,14 @@ from elephant.config import (
     DetectionParams,
     DetectionTrainingParams,
     ImageParams,
+    LabelParams,
     keep_axials_of,
     kept_poolings,
 )
+from elephant.dataset import Dataset
 from elephant.methods.choosing import LookParams, scale_by_image
 from elephant.methods.first_look import BEST_RADIUS, GOOD_RADII, extents, within
+from elephant.methods.pieces import labelled_pieces
 from elephant.methods.work import ModelWork
 from elephant.models.ensemble import Ensemble
 from elephant.models.provenance import ProvenanceEntry, SeenScale, TrainedWith, remember_scale
@@ -39,6 +42,7 @@ LARGEST_GROWTH = 3.0
 _FLATTEST, _TALLEST = 1 / 8, 1.6
 _LEAST = 0.01
 FEWEST_NUCLEI = 3
+_MOST_LABELLED = 3  # timepoints whose labels are looked at
 _NEAR = 0.25  # of the logarithm of a scale: not worth another one
 
 
@@ -162,9 +166,15 @@ def _as_model_sees(params: P, work: ModelWork, nuclei: Sequence[Spot]) -> P:
         if scale is None or not _is_near(known, scale):
             scale = _remembered(work, held, known)
     if scale is None:
-        scale = _remembered(work, held, _by_image(params, work, held))
+        scale = _remembered(work, held, _by_labels(params, work) or _by_image(params, work, held))
     _say(path, dataset.name, scale)
     return at_scale(params, scale, dataset.shape)
+
+
+def _by_labels(params: DetectionParams | DetectionTrainingParams, work: ModelWork) -> SeenScale | None:
+    is_2d = isinstance(params, DetectionParams) and params.prediction.use_2d
+    c_ratio = params.spots.c_ratio if isinstance(params, DetectionParams) else params.labels.c_ratio
+    return None if is_2d else by_labels(work.dataset, LabelParams(voxel_size=_voxel_size_of(params), c_ratio=c_ratio))
 
 
 def _by_image(params: DetectionParams | DetectionTrainingParams, work: ModelWork, held: ProvenanceEntry) -> SeenScale:
@@ -194,6 +204,23 @@ def _remembered(work: ModelWork, held: ProvenanceEntry, scale: SeenScale) -> See
 def by_nuclei(nuclei: Sequence[Spot], voxel_size: VoxelSize, shape: Shape) -> SeenScale:
     """Return the scale that suits annotated nuclei."""
     rescaling, keep = scale_for(extents(nuclei, voxel_size.last(len(shape))), voxel_size, shape)
+    return SeenScale(rescaling=rescaling, n_keep_axials=keep, basis="spots")
+
+
+def by_labels(dataset: Dataset, params: LabelParams) -> SeenScale | None:
+    """Return the scale that suits the nuclei that were annotated in a dataset; None where there are too few.
+
+    Parameters
+    ----------
+    params
+        How annotations became labels.
+    """
+    found = [labelled_pieces(dataset.read_labels(t), params) for t in dataset.labelled_timepoints()[-_MOST_LABELLED:]]
+    squared = [np.diagonal(pieces.spread[pieces.is_nucleus], axis1=1, axis2=2) for pieces in found]
+    if sum(map(len, squared)) < FEWEST_NUCLEI:
+        return None
+    radii = np.sqrt(np.median(np.concatenate(squared), axis=0))
+    rescaling, keep = scale_for(radii, params.voxel_size, dataset.shape)
     return SeenScale(rescaling=rescaling, n_keep_axials=keep, basis="spots")
 
 
