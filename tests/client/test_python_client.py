@@ -101,7 +101,7 @@ def test_a_review_is_listed_answered_and_learnt_from(client: Client, movie: Remo
 
 
 def test_labels_are_written_and_cleared(movie: RemoteDataset) -> None:
-    movie.annotate([(1, 20.0, 20.0, 4.0)])
+    movie.annotate([(0, 20.0, 20.0, 4.0), (1, 20.0, 20.0, 4.0)])
     assert movie.describe().labelled == [0, 1]
     movie.clear_labels()
     assert movie.describe().labelled == []

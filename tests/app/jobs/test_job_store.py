@@ -115,6 +115,8 @@ def test_a_live_session_that_waits_hears_of_labels_too(job_store: JobStore) -> N
     job_store.tell_live("labels")
     assert job_store.wait_for_live("two", 1) == ["labels"]
     assert job_store.wait_for_live("one", 0.01) == []
+    # It goes on until somebody ends it.
+    assert not job_store.open("three", JobKind.TRAINING, may_wait=True)
 
 
 def test_interactive_jobs_hold_a_training_and_are_all_let_in(job_store: JobStore) -> None:

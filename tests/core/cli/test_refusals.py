@@ -40,6 +40,7 @@ def test_a_refused_training_leaves_no_model(
 ) -> None:
     uninstall(monkeypatch)  # else pretrained weights could be had
     (shell.folder / "s.csv").write_text(table)
+    Dataset(dataset).clear_labels()  # others use it, too
     done = shell("train", dataset, kind, "s.csv", "--model", "./new.pth", *SCALES, "--device", "cpu", *args)
     assert done.status == 1
     assert words in done.err.splitlines()[-1]

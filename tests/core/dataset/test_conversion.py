@@ -16,6 +16,7 @@ from core.dataset.helpers import CancelAfter, Recorder, content_of, images_of, m
 from core.dataset.test_bigdataviewer import damage
 from elephant.config import ConversionParams
 from elephant.dataset import Dataset, check_dataset, conversion
+from elephant.dataset.record import FILE
 from elephant.errors import Cancelled, DatasetError, NotFoundError
 
 
@@ -192,6 +193,8 @@ def test_a_new_conversion_replaces_arrays_and_nothing_else(old: Path, tmp_path: 
     np.testing.assert_array_equal(images_of(old), values)
     assert Dataset(old).labelled_timepoints() == []
     after = content_of(old)
+    # The record of what was taught goes on: it says that the labels are gone.
+    assert after.pop(FILE).startswith(before.pop(FILE))
     assert others(after) == others(before)
 
 

@@ -73,11 +73,14 @@ class JobStore:
         person
             Who asked for it; empty where nobody knows.
         may_wait
-            Whether a training is entered although another one is there, and begins when it is its person's turn.
+            Whether a training is entered although another one is there, unless that is a live session, and begins when
+            it is its person's turn.
         """
 
         def change(state: State) -> bool:
-            if kind is JobKind.TRAINING and not may_wait and set(state.trainings()) - {job_id}:
+            others = [state.jobs[other] for other in state.trainings() if other != job_id]
+            # A live session goes on until somebody ends it: to wait for it could be to wait for oneself.
+            if kind is JobKind.TRAINING and (any(it["live"] for it in others) or (others and not may_wait)):
                 return False
             # To ask twice is to ask once: an answer may be lost on its way.
             if job_id not in state.jobs:

@@ -173,7 +173,9 @@ class TurnBody(Body):
     """What trainings and model resets have, of which one runs at a time."""
 
     wait: bool = Field(
-        False, description="wait while another training or model reset is there, instead of being refused"
+        False,
+        description="wait while another training or model reset is there, instead of being refused; not for a live "
+        "session, which goes on until it is aborted",
     )
 
 

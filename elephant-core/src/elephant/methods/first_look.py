@@ -30,8 +30,8 @@ NetworkFor = Callable[[int], Ensemble]  # a network that leaves Z alone in so ma
 COARSE, FINE = (0.125, 0.18, 0.25, 0.35, 0.5), (0.5, 0.7, 1.0, 1.4, 1.73)
 _COARSE_PART, _FINE_PART = (64, 256, 256), (32, 112, 112)
 _PATCH = (32, 256, 256)
-# How much better another scale has to be than the stored one: less may be otherwise at the next timepoint, and the bonus
-# for a size that is known well is no reason by itself. A larger one takes longer, and is judged by what it separates.
+# How much better another scale has to be than the stored one: less may be otherwise at the next timepoint, and the
+# bonus for a well-known size is no reason by itself. A larger one takes longer, and is judged by what it separates.
 _MARGIN_SMALLER, _MARGIN_LARGER = 0.05, 0.03
 # An image is not made smaller where that makes nuclei smaller than this radius, in voxels of what the network sees.
 _LEAST_SHRUNK = 4.3
