@@ -40,12 +40,12 @@ if __name__ == "__main__":
         return future
     workers.ProcessPoolExecutor.submit = told
 """
-# Nothing is cleaned up meanwhile: what interrupts that is passed over, as Python says.
+# What a shell starts in the background ignores Ctrl-C, and so would this.
 BEFORE_THE_COMMAND = """
 if __name__ == "__main__":
-    import gc
+    import signal
     import time
-    gc.disable()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     Path("ready").touch()
     time.sleep(60)
 """
