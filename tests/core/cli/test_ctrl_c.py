@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -40,12 +41,9 @@ if __name__ == "__main__":
         return future
     workers.ProcessPoolExecutor.submit = told
 """
-# What a shell starts in the background ignores Ctrl-C, and so would this.
 BEFORE_THE_COMMAND = """
 if __name__ == "__main__":
-    import signal
     import time
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     Path("ready").touch()
     time.sleep(60)
 """
@@ -82,7 +80,14 @@ def test_ctrl_c_leaves_no_traceback_and_nothing_else(
     before = {path.name for path in tmp_path.iterdir()} | {"ready"}
     command = [sys.executable, "program.py", "convert", "m.h5", "lab/d", "--as-path"]
     with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # What a shell starts in the background ignores Ctrl-C, and so would this.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - on POSIX alone
     ) as running:
         try:
             wait_for((tmp_path / "ready").exists, running)
