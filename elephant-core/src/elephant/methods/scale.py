@@ -203,8 +203,7 @@ def _remembered(work: ModelWork, held: ProvenanceEntry, scale: SeenScale) -> See
 
 def by_nuclei(nuclei: Sequence[Spot], voxel_size: VoxelSize, shape: Shape) -> SeenScale:
     """Return the scale that suits annotated nuclei."""
-    rescaling, keep = scale_for(extents(nuclei, voxel_size.last(len(shape))), voxel_size, shape)
-    return SeenScale(rescaling=rescaling, n_keep_axials=keep, basis="spots")
+    return _suiting(extents(nuclei, voxel_size.last(len(shape))), voxel_size, shape)
 
 
 def by_labels(dataset: Dataset, params: LabelParams) -> SeenScale | None:
@@ -219,8 +218,11 @@ def by_labels(dataset: Dataset, params: LabelParams) -> SeenScale | None:
     squared = [np.diagonal(pieces.spread[pieces.is_nucleus], axis1=1, axis2=2) for pieces in found]
     if sum(map(len, squared)) < FEWEST_NUCLEI:
         return None
-    radii = np.sqrt(np.median(np.concatenate(squared), axis=0))
-    rescaling, keep = scale_for(radii, params.voxel_size, dataset.shape)
+    return _suiting(np.sqrt(np.median(np.concatenate(squared), axis=0)), params.voxel_size, dataset.shape)
+
+
+def _suiting(radii: FloatArray, voxel_size: VoxelSize, shape: Shape) -> SeenScale:
+    rescaling, keep = scale_for(radii, voxel_size, shape)
     return SeenScale(rescaling=rescaling, n_keep_axials=keep, basis="spots")
 
 
