@@ -9,16 +9,19 @@ when the same command is given again. It uses a GPU if there is one. What it wri
 
 The shipped weights are an average of those of the last steps. The learning rate is constant, and falls to 0 over the
 last part of the steps: ``--steps`` may be given anew to end a training earlier or later.
+
+Flow learns from many small crops, each of another pair of timepoints: of the same number of voxels, crops of a quarter
+of the pairs taught it half as much. The one in 3D begins with what the one in 2D learnt of motion along X and Y: 2D
+comes first.
 """
 
 import argparse
-import copy
 import hashlib
 import json
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,20 +31,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.pretraining_movies import RADII, VERSION, between
-from benchmarks.pretraining_samples import C_RATIO, MAX_DISPLACEMENT, Kind, Sample, Samples
-from elephant.config import AugmentationParams
-from elephant.crops import LabelledPair, cut_crop
-from elephant.device import best_device, mixed_precision
+from benchmarks.pretraining_learning import FLOW_OUTPUT, Crop, Learner, alike, cut, new_network
+from benchmarks.pretraining_movies import RADII, VERSION
+from benchmarks.pretraining_samples import C_RATIO, MAX_DISPLACEMENT, Kind, Samples
+from elephant.device import best_device
 from elephant.io.atomic import replacing
-from elephant.models.losses import DetectionLoss, FlowLoss
-from elephant.models.unet import DetectionNet, FlowNet
+from elephant.models.checkpoint import load_state_dicts
 
 PACKAGE = Path(__file__).parents[1] / "elephant-models" / "src" / "elephant_models"
 SAVE_EVERY_S = 120
 REPORT_EVERY = 25  # steps
 WARM_UP = 50  # steps
-FLOW_OUTPUT = 0.05  # of the last layer of flow: its weights at first, and its learning rate
+STEEPEST, JUDGED_OVER = 2.0, 100  # a gradient is cut at so many times the median of so many steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,13 @@ class Plan:
     kind, n_dims
         Which network it is.
     sizes
-        Of crops, of which one is chosen at random, voxels, (Z), Y, X.
+        Of crops, of which one is chosen at random, voxels, (Z), Y, X; Z is as many as the poolings need, at least.
     steps, batch
         How many steps, of how many crops.
+    together
+        Crops that are computed at a time, if they are alike.
+    begins_with
+        The network in 2D whose weights a network in 3D begins with.
     lr
         Learning rate of Adam.
     falling
@@ -69,19 +74,22 @@ class Plan:
     sizes: tuple[tuple[int, ...], ...]
     steps: int
     batch: int = 4
+    together: int = 1
+    begins_with: str | None = None
     lr: float = 2.5e-3
     falling: float = 0.3
     averaged: float = 0.99
 
 
 SIZES_3D = ((16, 96, 96), (16, 64, 64), (16, 64, 64), (24, 64, 64), (32, 48, 48))
-SIZES_OF_PAIRS = ((16, 64, 64), (16, 48, 48))
+SIZES_OF_PAIRS_3D = ((8, 32, 32), (8, 32, 32), (8, 48, 48))
+SIZES_OF_PAIRS_2D = ((32, 32), (32, 32), (48, 48))
 SIZES_2D = ((192, 192), (144, 144), (128, 128))
 PLANS = {
     "detection3d": Plan("detection", 3, SIZES_3D, 6000),
     "detection2d": Plan("detection", 2, SIZES_2D, 6000),
-    "flow3d": Plan("flow", 3, SIZES_OF_PAIRS, 12000, batch=2, lr=7e-4),
-    "flow2d": Plan("flow", 2, SIZES_2D, 6000, lr=7e-4),
+    "flow2d": Plan("flow", 2, SIZES_OF_PAIRS_2D, 10000, batch=32, together=16, lr=1e-3),
+    "flow3d": Plan("flow", 3, SIZES_OF_PAIRS_3D, 6000, batch=16, together=8, lr=2e-4, begins_with="flow2d"),
 }
 
 
@@ -97,24 +105,30 @@ class Pretraining:
     state
         The file to go on from; it need not exist.
     threads, workers
-        Crops that are computed at a time, and processes that make samples. Neither changes the result.
+        Groups of crops that are computed at a time, and processes that make samples. Neither changes the result.
+    flat
+        Weights in 2D that a network in 3D begins with; see :func:`benchmarks.pretraining_learning.new_network`.
     """
 
-    def __init__(self, plan: Plan, seed: int, state: Path, threads: int = 1, workers: int = 0) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        seed: int,
+        state: Path,
+        threads: int = 1,
+        workers: int = 0,
+        flat: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.plan, self.seed, self._state = plan, seed, state
         self.device = best_device()
         self.step = 0
-        torch.manual_seed(seed)
-        kind = FlowNet if plan.kind == "flow" else DetectionNet
-        self.network = kind(plan.n_dims, 0).to(self.device).train()
-        if plan.kind == "flow":  # hardly any nucleus moves by what random weights say
-            with torch.no_grad():
-                self.network.out_conv.weight *= FLOW_OUTPUT
+        self.network = new_network(plan.kind, plan.n_dims, seed, flat).to(self.device)
         self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
         self._optimiser = torch.optim.Adam(self._groups(), fused=True)
+        self._steepness: list[float] = []
         if state.exists():
             self._load()
-        self._learners = [_Learner(self.network, plan) for _ in range(plan.batch)]
+        self._learners: list[Learner] = []
         self._threads = ThreadPoolExecutor(threads)
         self._samples = Samples(seed, plan.kind, plan.n_dims, workers)
 
@@ -134,6 +148,7 @@ class Pretraining:
             "average": self.average,
             "optimiser": self._optimiser.state_dict(),
             "step": self.step,
+            "steepness": self._steepness,
         }
         self._state.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self._state) as file:
@@ -145,6 +160,7 @@ class Pretraining:
         self.average = found["average"]
         self._optimiser.load_state_dict(found["optimiser"])
         self.step = found["step"]
+        self._steepness = found.get("steepness", [])
 
     def _groups(self) -> list[dict[str, Any]]:
         """Return the parameters with their learning rates.
@@ -165,15 +181,15 @@ class Pretraining:
 
     def _advance(self) -> dict[str, float]:
         """Take a step on a batch of crops."""
-        chosen = []
-        for number in range(self.step * self.plan.batch, (self.step + 1) * self.plan.batch):
-            rng = np.random.default_rng([self.seed, self.plan.n_dims, number, 1])
-            chosen.append((self._samples.of(number, rng), rng))
-        values = list(self._threads.map(lambda learner, given: learner.learn(*given), self._learners, chosen))
-        gradients = zip(*(learner.gradients() for learner in self._learners), strict=True)
+        groups = alike(self._crops(), self.plan.together)
+        while len(self._learners) < len(groups):
+            self._learners.append(Learner(self.network, self.plan.n_dims))
+        learners = self._learners[: len(groups)]
+        values = list(self._threads.map(lambda learner, group: learner.learn(group), learners, groups))
+        gradients = zip(*(learner.gradients() for learner in learners), strict=True)
         for own, others in zip(self.network.parameters(), gradients, strict=True):
-            own.grad = torch.stack(others).mean(0)
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            own.grad = torch.stack(others).sum(0) / self.plan.batch
+        self._limit_gradient()
         for group, initial in zip(self._optimiser.param_groups, self._groups(), strict=True):
             group["lr"] = initial["lr"] * self._rate()
         self._optimiser.step()
@@ -181,64 +197,24 @@ class Pretraining:
         with torch.no_grad():
             for name, value in self.network.state_dict().items():
                 self.average[name].lerp_(value, 1 - kept)
-        return {name: float(np.mean([value[name] for value in values])) for name in values[0]}
+        return {name: sum(value[name] for value in values) / self.plan.batch for name in values[0]}
 
+    def _crops(self) -> list[Crop]:
+        chosen = []
+        for number in range(self.step * self.plan.batch, (self.step + 1) * self.plan.batch):
+            rng = np.random.default_rng([self.seed, self.plan.n_dims, number, 1])
+            chosen.append((self._samples.of(number, rng), rng))
+        return list(self._threads.map(lambda given: cut(given[0], self.plan.sizes, self.device, given[1]), chosen))
 
-class _Learner:
-    """A network that shares the weights of another, but has gradients of its own: those of one crop."""
-
-    def __init__(self, network: DetectionNet | FlowNet, plan: Plan) -> None:
-        self._plan, self._device = plan, next(network.parameters()).device
-        self._network = copy.deepcopy(network)
-        for own, shared in zip(self._network.parameters(), network.parameters(), strict=True):
-            own.data = shared.data
-        weights = (1.0,) * plan.n_dims
-        is_flow = plan.kind == "flow"
-        self._loss: FlowLoss | DetectionLoss = (
-            FlowLoss(weights, weights) if is_flow else DetectionLoss(plan.n_dims, (1, 10, 10), 10)
-        ).to(self._device)
-
-    def learn(self, sample: Sample, rng: np.random.Generator) -> dict[str, float]:
-        """Compute the gradients of a random crop of a sample; returns the values of its loss."""
-        size = self._plan.sizes[int(rng.integers(len(self._plan.sizes)))]
-        angle = 180 if rng.uniform() < 0.7 else 0
-        params = AugmentationParams(aug_scale_factor_base=0.2, aug_rotation_angle=angle)
-        crop = cut_crop(sample.volume, size, params, self._device, rng)
-        if isinstance(sample.volume, LabelledPair) and isinstance(self._loss, FlowLoss):
-            self._loss.norm.copy_(torch.tensor(sample.volume.norm))
-            images = crop.images.clamp(0, 1) * between(rng, 0.4, 1)
-        else:
-            images = _changed(crop.images, rng)
-        self._network.n_keep_axials = sample.keep_axials
-        self._network.zero_grad(set_to_none=True)
-        with mixed_precision(self._device, trains=True):
-            output = self._network(images[None])
-        loss = self._loss(output, crop.labels[None], images[None])
-        loss.total.backward()
-        values = {"loss": float(loss.total.detach())}
-        if self._plan.kind == "flow":
-            labels = crop.labels[:-1, crop.labels[-1] > 0]
-            values["instance"], values["motion"] = float(loss.parts["instance"]), float(labels.abs().mean())
-        return values
-
-    def gradients(self) -> list[Tensor]:
-        """Return the gradient of each parameter."""
-        return [parameter.grad for parameter in self._network.parameters() if parameter.grad is not None]
-
-
-def _changed(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Change the gamma, the brightness (as if there were something brighter elsewhere), the offset and the noise."""
-    images = images.clamp(0, 1)
-    if rng.uniform() < 0.7:
-        images = images ** float(np.exp(0.35 * rng.normal()))
-    if rng.uniform() < 0.5:
-        images = images * between(rng, 0.25, 1)
-    if rng.uniform() < 0.3:
-        images = images + float(rng.uniform(0, 0.2)) * (1 - images.max())
-    if rng.uniform() < 0.3:
-        width = between(rng, 0.003, 0.06) * float(images.max())
-        images = images + torch.from_numpy(rng.normal(scale=width, size=images.shape)).to(images)
-    return images.clamp(0, 1)
+    def _limit_gradient(self) -> None:
+        """Cut a gradient that is far steeper than those before: of detection at 1, of flow by their median."""
+        limit = 1.0
+        if self.plan.kind == "flow":
+            found = [value.grad for value in self.network.parameters() if value.grad is not None]
+            steepness = float(torch.nn.utils.get_total_norm(found))
+            self._steepness = [*self._steepness, steepness][-JUDGED_OVER:]
+            limit = STEEPEST * float(np.median(self._steepness))
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit)
 
 
 def publish(training: Pretraining, name: str, folder: Path) -> None:
@@ -293,6 +269,23 @@ class _Progress:
             publish(self._training, self._name, self._options.to)
 
 
+def _flat_weights(plan: Plan, folder: Path) -> dict[str, Tensor] | None:
+    """Return the published weights in 2D that a network in 3D begins with.
+
+    Raises
+    ------
+    SystemExit
+        They have not been made yet.
+    """
+    if plan.begins_with is None:
+        return None
+    path = folder / f"{plan.begins_with}.pth"
+    if not path.exists():
+        raise SystemExit(f"flow in 3D begins with {path}: make {plan.begins_with} first")
+    (weights,) = load_state_dicts(path)
+    return {name: value.float() for name, value in weights.items()}
+
+
 class _Stop:
     asked = False
 
@@ -325,7 +318,8 @@ def main() -> int:
     for name in options.networks:
         plan = replace(PLANS[name], steps=options.steps or PLANS[name].steps)
         state = options.state / f"{name}.state"
-        training = Pretraining(plan, options.seed, state, options.threads, options.workers)
+        flat = _flat_weights(plan, options.to)
+        training = Pretraining(plan, options.seed, state, options.threads, options.workers, flat)
         progress = _Progress(name, training, options)
         training.run(plan.steps, progress)
         progress.keep()

@@ -22,9 +22,20 @@ Kind = Literal["detection", "flow"]
 C_RATIO = 0.4
 MAX_DISPLACEMENT = 80.0  # voxels
 SHARE_OF_LATER = 0.25  # of timepoints that are not the first, so that some nuclei have just divided
-CROPS_OF_EACH = 8  # that are cut of a sample, on average
-WINDOW, BEGIN, AHEAD = 32, 4, 8  # samples that crops are cut from at a time, at first, and that are made ahead
+AHEAD = 8  # samples that are made ahead
 TRIES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How many crops are cut of a sample, on average, and from how many samples at a time and at first."""
+
+    crops: int
+    samples: int
+    begin: int
+
+
+WINDOWS = {"detection": Window(8, 32, 4), "flow": Window(96, 256, 64)}  # crops of flow are small
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,8 +129,9 @@ class Samples:
         RuntimeError
             None of many has a label.
         """
-        front = crop // CROPS_OF_EACH + BEGIN
-        first = max(0, front - WINDOW)
+        window = WINDOWS[self._given[1]]
+        front = crop // window.crops + window.begin
+        first = max(0, front - window.samples)
         for old in [number for number in self._kept if number < first]:
             del self._kept[old]
         for _ in range(TRIES):

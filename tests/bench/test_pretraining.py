@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.pretraining import PLANS, Plan, Pretraining, publish
+from benchmarks.pretraining_learning import Crop, alike, cut, errors_of_flow, new_network
 from benchmarks.pretraining_movies import FLATTEST, RADII, VERSION, draw
 from benchmarks.pretraining_samples import MAX_DISPLACEMENT, detection_sample, flow_sample
 
@@ -16,6 +17,7 @@ from elephant.models.unet import FlowNet
 from elephant.types import Label
 
 TINY = {"sizes": ((32, 32),), "batch": 2, "steps": 2}
+PAIRS = ((-2.0, 3.0), (0.5, 0.0))  # displacements along X and Y, voxels
 
 
 @pytest.mark.parametrize("n_dims", [2, 3])
@@ -45,8 +47,45 @@ def test_a_pair_is_labelled_with_what_moved() -> None:
     assert not labels[:, labels[-1] == 0].any()
 
 
-def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
-    plan: Plan = replace(PLANS["detection2d"], **TINY)
+def test_errors_of_flow_are_voxels_where_there_are_labels() -> None:
+    labels = torch.zeros(2, 3, 4, 4)
+    for item, (x, y) in enumerate(PAIRS):
+        labels[item, :, 1:3, 1:3] = torch.tensor([x / 80, y / 40, 1])[:, None, None]
+    flow = torch.zeros(2, 2, 4, 4)
+    flow[:, 0] = 1 / 80  # 1 voxel along X, also where nothing is labelled
+    errors, motions = errors_of_flow(flow, labels, torch.tensor([(80.0, 40.0), (80.0, 40.0)]))
+    torch.testing.assert_close(motions, torch.tensor([5.0, 0.5]))
+    torch.testing.assert_close(errors, torch.tensor([6.0, 0.5]))
+
+
+def test_crops_are_computed_together_only_if_they_are_alike() -> None:
+    shapes = [((1, 8, 8), 0), ((1, 8, 8), 1), ((1, 4, 8), 0), ((1, 8, 8), 0), ((1, 8, 8), 0)]
+    crops = [Crop(torch.zeros(shape), torch.zeros(shape), keep, ()) for shape, keep in shapes]
+    groups = alike(crops, 2)
+    assert sorted(len(group) for group in groups) == [1, 1, 1, 2]
+    assert all(len({(crop.images.shape, crop.keep_axials) for crop in group}) == 1 for group in groups)
+
+
+def test_a_crop_has_the_planes_that_the_poolings_need() -> None:
+    rng = np.random.default_rng(3)
+    sample = replace(flow_sample(draw(rng, 3, timepoints=2)), keep_axials=0)
+    assert cut(sample, ((4, 16, 16),), torch.device("cpu"), rng).images.shape == (2, 16, 16, 16)
+
+
+def test_flow_in_3d_begins_with_what_flow_in_2d_knows() -> None:
+    flat = new_network("flow", 2, 1).eval()
+    deep = new_network("flow", 3, 2, flat.state_dict()).eval()
+    deep.n_keep_axials = 4
+    images = torch.rand(1, 2, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected, found = flat(images), deep(images[:, :, None])
+    torch.testing.assert_close(found[:, :2, 0], expected, rtol=1e-4, atol=1e-6)
+    assert found[:, 2].any()
+
+
+@pytest.mark.parametrize("name", ["detection2d", "flow2d"])
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path, name: str) -> None:
+    plan: Plan = replace(PLANS[name], **TINY)
     whole = Pretraining(plan, 3, tmp_path / "whole.state")
     whole.run(2, lambda *_: True)
     begun = Pretraining(plan, 3, tmp_path / "begun.state", threads=2)
