@@ -167,6 +167,19 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class AnsweredSpot(Spot):
+    """A place of a review as the annotation that a person's answer makes of it.
+
+    Attributes
+    ----------
+    log_odds
+        What the model said, before any correction; none if it is not known.
+    """
+
+    log_odds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class DetectedSpot:
     """A nucleus found by a prediction.
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from flask import Blueprint, Response, jsonify
 
-from elephant.dataset.record import FILE, LabelsEntry, read_record
-from elephant.dataset.record.entries import AnyEntry, ClearedEntry, WrittenEntry
+from elephant.dataset.record import FILE, ClearedEntry, read_record
+from elephant.dataset.record.entries import AnyEntry, TaughtEntry, WrittenEntry
 from elephant.errors import ElephantError, NotFoundError
 from elephant.io.paths import resolve_inside
 from elephant_server.api.endpoint import endpoint
@@ -100,7 +100,7 @@ def _read(folder: Path, changed: int, size: int) -> Taught:
 
 def _add(taught: Taught, there: dict[str, dict[int, int]], entry: AnyEntry) -> None:
     """Take note of an entry; `there` has the number of annotations of each method and timepoint."""
-    if isinstance(entry, LabelsEntry):
+    if isinstance(entry, TaughtEntry):
         n_new = entry.n if entry.n_labelling is None else entry.n_labelling
         there[entry.method][entry.t] = n_new + (there[entry.method].get(entry.t, 0) if entry.over else 0)
         if entry.who:

@@ -8,7 +8,7 @@ from elephant.methods.detection import DETECTION
 from elephant.methods.work import ModelWork
 from elephant.progress import NoReporter
 from elephant.quality.calibration import keep_judged
-from elephant.review.answers import Answer, keep_answers
+from elephant.review.answers import Answer
 from elephant.review.files import as_document
 from elephant.review.marking import mark
 from elephant.review.reviewing import review as run_review
@@ -40,12 +40,9 @@ def review(context: WorkerContext, body: ReviewBody, control: JobControl) -> dic
 def review_answers(context: WorkerContext, body: ReviewAnswersBody, control: JobControl) -> dict[str, Any]:
     """Keep what a person says with the dataset, and write it into the labels."""
     dataset = open_dataset(context, body.dataset_name, body.is_3d, body.voxel_size)
-    answers = body.answers(control, control.person)
-    for answer in answers:
-        dataset.check_timepoint(answer.t)
-    keep_answers(dataset, answers)
+    answers = body.answers(control)
     mark(dataset, answers, body.labels(), control)
-    logger.info("%d answers of a review of %s written into the labels", len(answers), body.dataset_name)
+    logger.info("%d answers of a review of %s written into the record and the labels", len(answers), body.dataset_name)
     if body.model_name is not None:
         _keep_judged(context, body.model_name, body.dataset_name, answers)
     return {}

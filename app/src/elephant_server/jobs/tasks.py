@@ -29,7 +29,6 @@ from elephant.models.pretrained import ModelSource
 from elephant.models.provenance import read_provenance
 from elephant.models.versions import restore
 from elephant.progress import NoReporter, cancelled_by
-from elephant.review.answers import forget_answers
 from elephant.review.marking import with_answers
 from elephant.training.loop import LiveSettings
 from elephant.types import DetectedSpot
@@ -124,7 +123,7 @@ def train(
 def _annotations(work: ModelWork, body: SegTrainBody | FlowTrainBody, control: JobControl) -> Sequence[Any]:
     """Return what a training is given; of detection together with what a person said in a review."""
     if isinstance(body, SegTrainBody):
-        return with_answers(work.dataset, body.annotations(control))
+        return with_answers(work.dataset, body.annotations(control), control)
     return body.annotations(control)
 
 
@@ -135,8 +134,6 @@ def update(
     if body.reset:
         dataset = Dataset.open(context.datasets, body.dataset_name)
         method.clear_labels(dataset)
-        if isinstance(body, SegUpdateBody):
-            forget_answers(dataset)
         logger.info("Labels of %s cleared, %s", body.dataset_name, method.name)
         return {}
     dataset = open_dataset(context, body.dataset_name, body.is_3d, body.voxel_size)

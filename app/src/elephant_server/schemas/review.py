@@ -106,7 +106,7 @@ class ReviewAnswersBody(SpotsBody):
         """Return how the answers become labels."""
         return LabelParams(voxel_size=self.voxel_size, c_ratio=self.c_ratio)
 
-    def answers(self, cancel: CancelToken, person: str) -> list[Answer]:
+    def answers(self, cancel: CancelToken) -> list[Answer]:
         """Return the answers as the core knows them."""
         return [
             Answer(
@@ -117,7 +117,6 @@ class ReviewAnswersBody(SpotsBody):
                 is_nucleus=spot.is_nucleus,
                 log_odds=spot.log_odds,
                 model=self.model_name or "",
-                person=person,
             )
             for spot, centre, covariance in turned(self.spots, self.is_3d, cancel)
         ]

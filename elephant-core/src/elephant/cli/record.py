@@ -186,6 +186,7 @@ def _in_words(entry: dict[str, Any]) -> str:
     words: dict[str, Callable[[], str]] = {
         "begin": lambda: "the record begins",
         "labels": lambda: f"{method} labels of timepoint {entry['t']}: {counted(entry['n'], kind)}",
+        "answers": lambda: f"answers to a review of timepoint {entry['t']}: {counted(entry['n'], 'place')}",
         "written": lambda: f"{method} labels of timepoint {entry['t']} written by a program",
         "cleared": lambda: f"{method} labels cleared",
         "training": lambda: f"{entry['kind']} of {entry['model']}, {method}, {_seed(entry)}",
@@ -204,7 +205,8 @@ def _as_json(one: Any) -> dict[str, Any]:
     found["covariance"] = one.covariance[::-1, ::-1].ravel().tolist()
     if hasattr(one, "displacement"):
         return found | {"displacement": one.displacement[::-1].tolist()}
-    return found | {"tag": str(one.tag), "id": one.id}
+    found |= {"tag": str(one.tag), "id": one.id}
+    return found | ({"log_odds": one.log_odds} if hasattr(one, "log_odds") else {})
 
 
 def _at(seconds: float) -> str:

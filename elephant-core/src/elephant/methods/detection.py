@@ -18,7 +18,7 @@ from typing_extensions import override
 from elephant.config import DEFAULT_C_RATIO, DetectionParams, DetectionTrainingParams, LabelParams, StartParams
 from elephant.crops.sample import LabelledVolume, TimepointCache, anchors_of
 from elephant.dataset import Dataset
-from elephant.dataset.record import LabelsOf
+from elephant.dataset.record import AnswersOf, LabelsOf
 from elephant.device import needs_memory
 from elephant.hardware import n_cores
 from elephant.images import normalise, prepare, rescale, rescale_labels
@@ -215,12 +215,19 @@ class DetectionMethod(
 DETECTION = DetectionMethod()
 
 
-def paint_labels(
-    dataset: Dataset, t: int, annotations: Sequence[Spot], params: LabelParams, cancel: CancelToken
+def paint_answers(
+    dataset: Dataset, t: int, answers: Sequence[Spot], params: LabelParams, cancel: CancelToken, model: str = ""
 ) -> int:
-    """Paint annotations over the labels of a timepoint that are there; return the CRC-32 of the labels.
+    """Paint answers of a review over the labels of a timepoint that are there; return the CRC-32 of the labels.
 
-    The record of the dataset says what was painted.
+    The record of the dataset holds the answers.
+
+    Parameters
+    ----------
+    answers
+        As :class:`elephant.types.AnsweredSpot`, where it is known what the model said.
+    model
+        File name of the model that was reviewed, where it is known.
 
     Raises
     ------
@@ -228,10 +235,10 @@ def paint_labels(
         `cancel` asked for the end, and the labels are as they were.
     """
     plain = params.model_copy(update={"auto_bg_thresh": 0.0})
-    painted = detection_labels(dataset.shape, annotations, plain, None, cancel)
+    painted = detection_labels(dataset.shape, answers, plain, None, cancel)
     with dataset.labels_lock():
         labels = np.where(painted > 0, painted, dataset.read_labels(t))
-        return dataset.write_labels(t, labels, LabelsOf(annotations, plain.model_dump(mode="json"), is_over=True))
+        return dataset.write_labels(t, labels, AnswersOf(answers, plain.model_dump(mode="json"), model))
 
 
 _NUCLEI = (Tag.TP, Tag.FN)

@@ -15,12 +15,20 @@ from elephant.config import DetectionTrainingParams, DisplacementParams, FlowTra
 from elephant.dataset import Dataset
 from elephant.dataset.arrays import create_array
 from elephant.dataset.layout import IMAGES, array_specs
-from elephant.dataset.record import LabelsEntry, TrainedEntry, TrainingEntry, read_record, recorded_as
-from elephant.dataset.record.entries import AnyEntry, ClearedEntry, EpochEntry, WrittenEntry
+from elephant.dataset.record import (
+    AnswersEntry,
+    ClearedEntry,
+    Entry,
+    TrainedEntry,
+    TrainingEntry,
+    read_record,
+    recorded_as,
+)
+from elephant.dataset.record.entries import EpochEntry, TaughtEntry, WrittenEntry
 from elephant.errors import Cancelled, DatasetError, InvalidInputError, NotFoundError
 from elephant.io.atomic import TemporaryFolder
 from elephant.methods.base import AnyMethod
-from elephant.methods.detection import DETECTION, paint_labels
+from elephant.methods.detection import DETECTION, paint_answers
 from elephant.methods.flow import FLOW
 from elephant.methods.recording import software, weights_digest
 from elephant.methods.starting import start_model
@@ -156,7 +164,7 @@ def replay_labels(
             break
         if entry.entry < begin:  # its images may have been of another size
             continue
-        if isinstance(entry, LabelsEntry):
+        if isinstance(entry, TaughtEntry):
             _write_again(entry, annotations, target, done, cancel)
             reporter.progress("update", done.n_updates, done.n_updates)
         elif isinstance(entry, ClearedEntry):
@@ -184,7 +192,7 @@ def _last_made(record: Path, cancel: CancelToken, before: int | None) -> int:
 
 
 def _write_again(
-    entry: LabelsEntry, annotations: Annotations, target: Dataset, done: Replayed, cancel: CancelToken
+    entry: TaughtEntry, annotations: Annotations, target: Dataset, done: Replayed, cancel: CancelToken
 ) -> None:
     if entry.shape != target.shape or entry.t >= target.n_timepoints:
         raise InvalidInputError(
@@ -195,7 +203,8 @@ def _write_again(
     params = _validated(_LABELS[entry.method], entry.params, entry)
     with recorded_as(f"entry {entry.entry} again", entry.who):
         if entry.over and entry.method == DETECTION.name:
-            checksum = paint_labels(target, entry.t, cast("Sequence[Spot]", annotations), params, cancel)
+            model = entry.model if isinstance(entry, AnswersEntry) else ""
+            checksum = paint_answers(target, entry.t, cast("Sequence[Spot]", annotations), params, cancel, model)
         else:
             checksum = _METHODS[entry.method].write_labels(target, entry.t, annotations, params, cancel)
     done.n_updates += 1
@@ -205,7 +214,7 @@ def _write_again(
         done.unlike.append(entry.entry)
 
 
-def _validated(model: Any, values: Any, entry: AnyEntry) -> Any:
+def _validated(model: Any, values: Any, entry: Entry) -> Any:
     try:
         return model.model_validate(values)
     except ValidationError as error:

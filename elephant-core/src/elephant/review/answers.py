@@ -1,30 +1,42 @@
-"""What a person says of the places of a review, kept with the dataset.
+"""What a person says of the places of a review: entries of the record of a dataset.
 
-Answers are lines of JSON in ``review.jsonl`` in the dataset's folder, to which lines are only added. A later answer to
-a place counts, not an earlier one, and none from before the labels were cleared.
+A later answer to a place counts, not an earlier one, and none from before the labels were cleared. Answers that an
+earlier version kept in ``review.jsonl`` in the dataset's folder are read from there, and never written.
 """
 
 import logging
-import os
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 from elephant.dataset import Dataset
-from elephant.io.atomic import explained_storage
-from elephant.types import Spot, Tag
+from elephant.dataset.record import AnswersEntry, ClearedEntry, read_record
+from elephant.errors import NotFoundError
+from elephant.progress import CancelToken
+from elephant.types import AnsweredSpot, FloatArray, Spot, Tag
 
 logger = logging.getLogger(__name__)
 
-FILE = "review.jsonl"
+OLD_FILE = "review.jsonl"
 MOST_ANSWERS = 100_000
 _LONGEST_LINE = 10_000
 _TAGS = {("spot", True): Tag.TP, ("spot", False): Tag.FP, ("missed", True): Tag.FN, ("missed", False): Tag.TN}
 _SAME = 0.5  # radii: answers so near are to the same place
+_FEW = 64
+
+Kind = Literal["spot", "missed"]
+_MEANINGS = MappingProxyType[Tag, tuple[Kind, bool]](
+    {Tag.TP: ("spot", True), Tag.FP: ("spot", False), Tag.FN: ("missed", True), Tag.TN: ("missed", False)}
+)
 
 
 class Answer(BaseModel):
@@ -43,7 +55,7 @@ class Answer(BaseModel):
     model
         The name of the model.
     person
-        Who said it, where that is known.
+        Who said it, where that is known: the record names who asked for what is written.
     at
         When, seconds since 1970.
     """
@@ -53,7 +65,7 @@ class Answer(BaseModel):
     t: int = Field(ge=0)
     pos: tuple[float, float, float]
     covariance: tuple[float, ...] = Field(min_length=9, max_length=9)
-    kind: Literal["spot", "missed"]
+    kind: Kind
     is_nucleus: bool
     log_odds: float | None = None
     model: str = Field("", max_length=1000)
@@ -65,13 +77,117 @@ class Answer(BaseModel):
         """Its tag as an annotation, which is one of TP, FP, FN and TN."""
         return _TAGS[self.kind, self.is_nucleus]
 
-    def spot(self) -> Spot:
+    def spot(self) -> AnsweredSpot:
         """Return it as an annotation."""
-        return Spot(self.t, np.array(self.pos), np.array(self.covariance).reshape(3, 3), self.tag)
+        covariance = np.array(self.covariance).reshape(3, 3)
+        return AnsweredSpot(self.t, np.array(self.pos), covariance, self.tag, log_odds=self.log_odds)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """An answer of the record: its spot, and the entry that it is in."""
+
+    entry: AnswersEntry
+    spot: Spot
+
+    def answer(self) -> Answer:
+        spot, entry = self.spot, self.entry
+        kind, is_nucleus = _MEANINGS[spot.tag]
+        return Answer(
+            t=spot.t,
+            pos=tuple(spot.pos.tolist()),
+            covariance=tuple(spot.covariance.ravel().tolist()),
+            kind=kind,
+            is_nucleus=is_nucleus,
+            log_odds=spot.log_odds if isinstance(spot, AnsweredSpot) else None,
+            model=entry.model,
+            person=(entry.who or "")[:200],
+            at=entry.when,
+        )
+
+
+def read_answers(dataset: Dataset, cancel: CancelToken | None = None) -> list[Answer]:
+    """Return what was answered, of each place the last answer, the oldest first.
+
+    Where there are more than 100,000 answers the newest are returned. What is damaged is left out. Warnings say so.
+
+    Parameters
+    ----------
+    cancel
+        Asked before each entry of the record.
+
+    Raises
+    ------
+    elephant.errors.DatasetError
+        The file in the place of the record is none.
+    elephant.errors.Cancelled
+        `cancel` asked for the end.
+    """
+    by_t: dict[int, list[tuple[int, Answer | _Kept]]] = {}
+    for i, one in enumerate(_all(dataset, cancel)):
+        by_t.setdefault(one.t if isinstance(one, Answer) else one.spot.t, []).append((i, one))
+    last = sorted((kept for of_t in by_t.values() for kept in _last(of_t)), key=lambda one: one[0])
+    return [one if isinstance(one, Answer) else one.answer() for _, one in last]
+
+
+def _all(dataset: Dataset, cancel: CancelToken | None) -> list[Answer | _Kept]:
+    """Return all answers since the labels were cleared last, the oldest first."""
+    with dataset.labels_lock():  # an entry whose labels did not come into place is taken away
+        cleared, kept = _recorded(dataset, cancel)
+    found: deque[Answer | _Kept] = deque((old for old in _old(dataset) if old.at > cleared), maxlen=MOST_ANSWERS)
+    if len(found) + len(kept) > MOST_ANSWERS:
+        logger.warning("%s has more than %d answers: the oldest are left out", dataset.name, MOST_ANSWERS)
+    found.extend(kept)
+    return list(found)
+
+
+def _recorded(dataset: Dataset, cancel: CancelToken | None) -> tuple[float, deque[_Kept]]:
+    """Return when the labels were cleared last, and the answers in the record since then."""
+    record, cleared = read_record(dataset.folder, cancel), 0.0
+    found: deque[_Kept] = deque(maxlen=MOST_ANSWERS + 1)
+    n_damaged = 0
+    try:
+        for entry, spots in record.taught("part", "answers", "cleared"):
+            if isinstance(entry, ClearedEntry) and entry.method != "flow":
+                cleared = entry.when
+                found.clear()
+            elif isinstance(entry, AnswersEntry):
+                right = [_Kept(entry, spot) for spot in spots if isinstance(spot, Spot) and spot.tag in _MEANINGS]
+                n_damaged += len(spots) - len(right)
+                found.extend(right)
+    except NotFoundError:
+        return 0.0, found
+    if n_damaged:
+        logger.warning("%d answers of %s are damaged: they are left out", n_damaged, dataset.name)
+    for sentence in record.damage:
+        logger.warning("%s: %s", dataset.name, sentence)
+    return cleared, found
+
+
+def _last(answers: Sequence[tuple[int, Answer | _Kept]]) -> Iterator[tuple[int, Answer | _Kept]]:
+    """Yield the answers of a timepoint to which no later one is so near that it is to the same place."""
+    spots = [one.spot() if isinstance(one, Answer) else one.spot for _, one in answers]
+    pos = np.array([spot.pos for spot in spots])
+    reach = _SAME * np.sqrt([max(*np.diagonal(spot.covariance), 0.0) for spot in spots])
+    for one, is_past in zip(answers, _superseded(pos, reach), strict=True):
+        if not is_past:
+            yield one
+
+
+def _superseded(pos: FloatArray, reach: FloatArray) -> NDArray[np.bool_]:
+    """Return which positions, (N, 3), have a later one within their reach, (N,)."""
+    n = len(pos)
+    if n <= _FEW:
+        later: NDArray[np.bool_] = np.triu(cdist(pos, pos) <= reach[:, None], 1).any(axis=1)
+        return later
+    half = n // 2
+    apart, _ = cKDTree(pos[half:]).query(pos[:half])
+    earlier = _superseded(pos[:half], reach[:half]) | (apart <= reach[:half])
+    return np.concatenate([earlier, _superseded(pos[half:], reach[half:])])
 
 
 class _Cleared(BaseModel):
-    """A line that says when all labels were cleared."""
+    """A line of an old file that says when all labels were cleared."""
 
     cleared: float
 
@@ -79,98 +195,34 @@ class _Cleared(BaseModel):
 _LINE: TypeAdapter[Answer | _Cleared] = TypeAdapter(Answer | _Cleared)
 
 
-def keep_answers(dataset: Dataset, answers: Sequence[Answer]) -> None:
-    """Add answers to those that are kept with a dataset.
-
-    Raises
-    ------
-    elephant.errors.StorageError
-        They cannot be written.
-    """
-    _append(dataset, answers)
-
-
-def forget_answers(dataset: Dataset) -> None:
-    """Let no answer count that was given before now: the labels were cleared.
-
-    Raises
-    ------
-    elephant.errors.StorageError
-        It cannot be written.
-    """
-    if (dataset.folder / FILE).exists():
-        _append(dataset, [_Cleared(cleared=time.time())])
-
-
-def _append(dataset: Dataset, lines: Sequence[BaseModel]) -> None:
-    text = "".join(line.model_dump_json() + "\n" for line in lines).encode()
-    path = dataset.folder / FILE
-    with (
-        dataset.labels_lock(),
-        explained_storage(f"answers in {FILE}", dataset.folder, len(text)),
-        path.open("ab") as file,
-    ):
-        # What a power cut left of a last line is passed over when it is read.
-        file.write(b"" if _ends_a_line(path) else b"\n")
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _ends_a_line(path: Path) -> bool:
-    if not path.stat().st_size:
-        return True
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
-
-
-def read_answers(dataset: Dataset) -> list[Answer]:
-    """Return what was answered, of each place the last answer, the oldest first; damaged lines are left out.
-
-    Of more than 100,000 lines the first are read, and a warning says so.
-    """
-    by_t: dict[int, list[tuple[int, Answer]]] = {}
-    for i, answer in enumerate(_lines(dataset)):
-        by_t.setdefault(answer.t, []).append((i, answer))
-    last = [kept for of_t in by_t.values() for kept in _last(of_t)]
-    return [answer for _, answer in sorted(last, key=lambda one: one[0])]
-
-
-def _last(answers: Sequence[tuple[int, Answer]]) -> Iterator[tuple[int, Answer]]:
-    """Yield the answers of a timepoint to which no later one is so near that it is to the same place."""
-    pos = np.array([answer.pos for _, answer in answers])
-    reach = _SAME * np.sqrt([max(*answer.covariance[::4], 0.0) for _, answer in answers])
-    for k, one in enumerate(answers):
-        if not (np.linalg.norm(pos[k + 1 :] - pos[k], axis=1) <= reach[k]).any():
-            yield one
-
-
-def _lines(dataset: Dataset) -> Iterator[Answer]:
-    """Yield the answers since the labels were cleared last."""
+def _old(dataset: Dataset) -> list[Answer]:
+    """Return the answers that an earlier version kept in a file of their own."""
     found: list[Answer] = []
-    damaged = n_lines = 0
+    n_damaged = 0
+    for line in _old_lines(dataset):
+        try:
+            read = _LINE.validate_json(line)
+            if isinstance(read, Answer):
+                read.spot()
+                found.append(read)
+            else:
+                found.clear()
+        except ValueError:
+            n_damaged += bool(line.strip())
+    if n_damaged:
+        logger.warning("%d lines of %s of %s are damaged: they are left out", n_damaged, OLD_FILE, dataset.name)
+    return found
+
+
+def _old_lines(dataset: Dataset) -> Iterator[bytes]:
     try:
-        with (dataset.folder / FILE).open("rb") as file:
+        with (dataset.folder / OLD_FILE).open("rb") as file:
+            n_lines = 0
             while line := file.readline(_LONGEST_LINE):
                 n_lines += 1
                 if n_lines > MOST_ANSWERS:
-                    logger.warning(
-                        "%s of %s has more than %d lines: the newest answers are not read; move it away to begin anew",
-                        *(FILE, dataset.name, MOST_ANSWERS),
-                    )
-                    break
-                try:
-                    read = _LINE.validate_json(line)
-                    if isinstance(read, Answer):
-                        read.spot()
-                        found.append(read)
-                    else:
-                        found.clear()
-                except ValueError:
-                    damaged += bool(line.strip())
+                    logger.warning("%s of %s is too long: the rest is not read", OLD_FILE, dataset.name)
+                    return
+                yield line
     except FileNotFoundError:
-        return iter(())
-    if damaged:
-        logger.warning("%d lines of %s of %s are damaged: they are left out", damaged, FILE, dataset.name)
-    return iter(found)
+        return

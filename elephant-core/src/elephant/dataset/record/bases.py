@@ -4,7 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from elephant.dataset.record.entries import MOST_ANNOTATIONS, MOST_IN_LINE, AnyEntry, LabelsEntry, PartEntry
+from elephant.dataset.record.entries import (
+    MOST_ANNOTATIONS,
+    MOST_IN_LINE,
+    AnyEntry,
+    LabelsEntry,
+    PartEntry,
+    TaughtEntry,
+)
 from elephant.dataset.record.packing import ROWS, Method, Rows, unsqueeze
 
 Key = tuple[Method, int]
@@ -44,7 +51,7 @@ class Bases:
             self._forget(next(iter(self._rows)))
 
     def add(self, entry: AnyEntry) -> Rows | None:
-        """Take note of an entry; return the rows of one of labels.
+        """Take note of an entry; return the rows of one that has annotations.
 
         Raises
         ------
@@ -52,23 +59,26 @@ class Bases:
             It does not fit together, or one that it needs is missing.
         """
         if isinstance(entry, PartEntry):
+            if entry.entry - 1 not in self._parts:  # they follow each other
+                self._parts.clear()
             self._parts[entry.entry] = (entry.n, entry.packed)
             if len(self._parts) > _MOST_PARTS:
                 self._parts.clear()
                 raise ValueError("too many such entries follow each other")
             return None
         parts, self._parts = self._parts, {}
-        if not isinstance(entry, LabelsEntry):
+        if not isinstance(entry, TaughtEntry):
             return None
         rows = self._assembled(entry, parts)
-        self.keep((entry.method, entry.t), entry.entry, rows)
+        if isinstance(entry, LabelsEntry):
+            self.keep((entry.method, entry.t), entry.entry, rows)
         return rows
 
     def _forget(self, key: Key) -> None:
         if key in self._rows:
             self._n_bytes -= self._rows.pop(key)[1].nbytes
 
-    def _assembled(self, entry: LabelsEntry, parts: dict[int, tuple[int, str]]) -> Rows:
+    def _assembled(self, entry: TaughtEntry, parts: dict[int, tuple[int, str]]) -> Rows:
         missing = [number for number in entry.parts if number not in parts]
         if missing:
             raise ValueError(f"entry {missing[0]}, which holds some of its annotations, is missing")
@@ -76,17 +86,17 @@ class Bases:
         n_kept = sum(max(end - first, 0) for first, end, _ in entry.kept)
         if n_kept + sum(n for n, _ in texts) != entry.n:
             raise ValueError(f"expected {entry.n} annotations, got {n_kept + sum(n for n, _ in texts)}")
-        rows = np.zeros(entry.n, ROWS[entry.method])
+        rows = np.zeros(entry.n, ROWS[entry.rows])
         is_new = np.ones(entry.n, bool)
         if entry.kept:
             self._put_kept(entry, rows, is_new)
-        new = [unsqueeze(entry.method, text, n) for n, text in texts if n]
+        new = [unsqueeze(entry.rows, text, n) for n, text in texts if n]
         rows[is_new] = np.concatenate([rows[:0], *new])
         return rows
 
-    def _put_kept(self, entry: LabelsEntry, rows: Rows, is_new: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
+    def _put_kept(self, entry: TaughtEntry, rows: Rows, is_new: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
         known = self._rows.get((entry.method, entry.t))
-        if known is None or known[0] != entry.base:
+        if known is None or known[0] != entry.base or known[1].dtype != rows.dtype:
             raise ValueError(f"entry {entry.base}, from which it says how it differs, is missing")
         for first, end, at in entry.kept:
             n = end - first

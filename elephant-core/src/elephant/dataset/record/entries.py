@@ -3,6 +3,9 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from typing_extensions import override
+
+from elephant.dataset.record.packing import RowKind
 
 FORMAT = "elephant annotations"
 VERSION = 1
@@ -79,8 +82,8 @@ class PartEntry(Entry):
     packed: str
 
 
-class LabelsEntry(Entry):
-    """The labels of a timepoint were replaced by those of annotations, or these were painted over them.
+class TaughtEntry(Entry):
+    """The labels of a timepoint changed as annotations say.
 
     Attributes
     ----------
@@ -94,7 +97,7 @@ class LabelsEntry(Entry):
     shape
         Size of the image, (Z), Y, X.
     over
-        Whether they were painted over the labels that were there, as the answers of a review are.
+        Whether they were painted over the labels that were there, instead of replacing them.
     n, n_labelling
         How many annotations there are, and how many of them have a tag, without which a spot labels nothing.
     base, kept
@@ -108,7 +111,6 @@ class LabelsEntry(Entry):
         CRC-32 of the labels in C order.
     """
 
-    what: Literal["labels"]
     method: MethodName
     t: Number
     params: dict[str, Any]
@@ -122,6 +124,40 @@ class LabelsEntry(Entry):
     n_packed: Annotated[int, Field(ge=0, le=MOST_IN_LINE)] = 0
     packed: str = ""
     checksum: Number
+
+    @property
+    def rows(self) -> RowKind:
+        """What is known of each annotation."""
+        return self.method
+
+
+class LabelsEntry(TaughtEntry):
+    """The labels of a timepoint were replaced by those of annotations."""
+
+    what: Literal["labels"]
+
+
+class AnswersEntry(TaughtEntry):
+    """A person said of places of a review whether a nucleus is there; their labels were painted over the others.
+
+    Each answer is a spot: its tag says what was listed there and what the person said.
+
+    Attributes
+    ----------
+    model
+        File name of the model that was reviewed; empty where it is not known.
+    """
+
+    what: Literal["answers"]
+    method: Literal["detection"]
+    over: Literal[True] = True
+    model: Text = ""
+
+    @property
+    @override
+    def rows(self) -> RowKind:
+        """What is known of each answer: with the spot what the model said."""
+        return "answers"
 
 
 class ClearedEntry(Entry):
@@ -228,6 +264,14 @@ class TrainedEntry(Entry):
 
 
 AnyEntry = (
-    BeginEntry | PartEntry | LabelsEntry | ClearedEntry | WrittenEntry | TrainingEntry | EpochEntry | TrainedEntry
+    BeginEntry
+    | PartEntry
+    | LabelsEntry
+    | AnswersEntry
+    | ClearedEntry
+    | WrittenEntry
+    | TrainingEntry
+    | EpochEntry
+    | TrainedEntry
 )
 ENTRY: TypeAdapter[AnyEntry] = TypeAdapter(Annotated[AnyEntry, Field(discriminator="what")])

@@ -68,6 +68,19 @@ class Chain:
         self.number = entry.entry
         return entry
 
+    def pass_over(self, number: int, line: bytes) -> None:
+        """Go on behind a line without its end, whose entry nobody wants to know.
+
+        Raises
+        ------
+        ValueError
+            It is incomplete.
+        """
+        digest = line[-66:-2]
+        if line[-_END_LENGTH:] != _END % digest or not _is_hexadecimal(digest):
+            raise ValueError("it is incomplete")
+        self.number, self.digest = number, digest
+
     def _digest(self, text: bytes) -> bytes:
         return hashlib.sha256((self.digest or b"") + text).hexdigest().encode("ascii")
 

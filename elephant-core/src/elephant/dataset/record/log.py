@@ -47,13 +47,23 @@ class LabelsOf:
         Spots or links, in the order in which they were painted.
     params
         How they became labels, as JSON knows it.
-    is_over
-        Whether they were painted over the labels that were there, instead of replacing them.
     """
 
     annotations: Sequence[Spot] | Sequence[Link]
     params: Mapping[str, Any]
-    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnswersOf(LabelsOf):
+    """Answers of a review, painted over the labels that were there.
+
+    Attributes
+    ----------
+    model
+        File name of the model that was reviewed; empty where it is not known.
+    """
+
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +204,12 @@ class AnnotationLog:
     def _lines(self, tail: _Tail, news: Taught | Event) -> bytes:
         if isinstance(news, Event):
             return tail.chain.line(_signed({"what": news.what, **news.values}))
-        rows = pack(news.method, news.source.annotations)
+        is_answers = isinstance(news.source, AnswersOf)
+        rows = pack("answers" if is_answers else news.method, news.source.annotations)
         lines, body = _labels_lines(tail, news, rows)
         lines += tail.chain.line(_signed(body))
-        tail.bases.keep((news.method, news.t), tail.chain.number, rows)
+        if not is_answers:
+            tail.bases.keep((news.method, news.t), tail.chain.number, rows)
         return lines
 
     def _tail(self, handle: int) -> _Tail:
@@ -305,7 +317,8 @@ def _signed(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def _labels_lines(tail: _Tail, news: Taught, rows: Rows) -> tuple[bytes, dict[str, Any]]:
     """Return the lines before that of labels, for what does not fit into it, and its body."""
-    base = tail.bases.get((news.method, news.t))
+    answers = news.source if isinstance(news.source, AnswersOf) else None
+    base = tail.bases.get((news.method, news.t)) if answers is None else None
     runs = [] if base is None else kept_runs(base[1], rows)
     runs = runs if len(runs) <= MOST_RUNS else []
     is_new = [True] * len(rows)
@@ -318,13 +331,13 @@ def _labels_lines(tail: _Tail, news: Taught, rows: Rows) -> tuple[bytes, dict[st
         lines += tail.chain.line(_signed({"what": "part", "n": len(part), "packed": squeeze(part)}))
         parts.append(tail.chain.number)
     body: dict[str, Any] = {
-        "what": "labels",
+        "what": "labels" if answers is None else "answers",
         "method": news.method,
         "t": news.t,
         "params": news.source.params,
         "shape": news.shape,
     }
-    body |= {"over": True} if news.source.is_over else {}
+    body |= {"model": answers.model} if answers is not None and answers.model else {}
     body |= {"n": len(rows), "n_labelling": n_labelling(rows), "checksum": news.checksum}
     body |= {"base": base[0], "kept": runs} if runs and base is not None else {}
     body |= {"parts": parts} if parts else {}

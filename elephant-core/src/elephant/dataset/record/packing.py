@@ -4,24 +4,28 @@ import base64
 import zlib
 from binascii import Error
 from collections.abc import Sequence
+from math import isfinite
 from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.types import Link, Spot, Tag
+from elephant.types import AnsweredSpot, Link, Spot, Tag
 
 Method = Literal["detection", "flow"]
+RowKind = Literal["detection", "flow", "answers"]
 Rows = NDArray[np.void]
 
 # Their order is that of the numbers in files.
 _TAGS = (Tag.TP, Tag.FP, Tag.TN, Tag.FN, Tag.TB, Tag.FB, Tag.UNLABELED)
 _NUMBERS = MappingProxyType({tag: number for number, tag in enumerate(_TAGS)})
 _ELLIPSOID = [("pos", "<f8", (3,)), ("covariance", "<f8", (3, 3))]
+_SPOT = [*_ELLIPSOID, ("id", "<i8"), ("tag", "u1")]
 ROWS = MappingProxyType(
     {
-        "detection": np.dtype([*_ELLIPSOID, ("id", "<i8"), ("tag", "u1")]),
+        "detection": np.dtype(_SPOT),
+        "answers": np.dtype([*_SPOT, ("log_odds", "<f8")]),  # NaN: not known
         "flow": np.dtype([*_ELLIPSOID, ("displacement", "<f8", (3,))]),
     }
 )
@@ -29,20 +33,22 @@ _LOWER = ((1, 0), (2, 0), (2, 1))
 _LEVEL = 1  # higher ones save little: most bits of positions are noise
 
 
-def pack(method: Method, annotations: Sequence[Spot] | Sequence[Link]) -> Rows:
+def pack(kind: RowKind, annotations: Sequence[Spot] | Sequence[Link]) -> Rows:
     """Return spots, or links, of one timepoint as rows, (N,), in their order."""
-    rows = np.zeros(len(annotations), ROWS[method])
+    rows = np.zeros(len(annotations), ROWS[kind])
     if not len(rows):
         return rows
-    names = [name for name in rows.dtype.names or () if name != "tag"]
+    names = [name for name in rows.dtype.names or () if name not in ("tag", "log_odds")]
     for name in names:
         rows[name] = [getattr(one, name) for one in annotations]
-    if method == "detection":
+    if kind != "flow":
         rows["tag"] = [_NUMBERS[one.tag] for one in annotations if isinstance(one, Spot)]
+    if kind == "answers":
+        rows["log_odds"] = np.array([getattr(one, "log_odds", None) for one in annotations], np.float64)
     return rows
 
 
-def unpack(method: Method, t: int, rows: Rows) -> list[Any]:
+def unpack(kind: RowKind, t: int, rows: Rows) -> list[Any]:
     """Return the spots, or links, that rows stand for.
 
     Raises
@@ -52,13 +58,15 @@ def unpack(method: Method, t: int, rows: Rows) -> list[Any]:
     ValueError
         A tag is unknown.
     """
-    if method == "flow":
+    if kind == "flow":
         return [Link(t, row["pos"].copy(), row["covariance"].copy(), row["displacement"].copy()) for row in rows]
     if len(rows) and rows["tag"].max() >= len(_TAGS):
         raise ValueError(f"expected the number of a tag below {len(_TAGS)}, got {rows['tag'].max()}")
-    return [
-        Spot(t, row["pos"].copy(), row["covariance"].copy(), _TAGS[int(row["tag"])], int(row["id"])) for row in rows
-    ]
+    spots = [(t, row["pos"].copy(), row["covariance"].copy(), _TAGS[int(row["tag"])], int(row["id"])) for row in rows]
+    if kind == "detection":
+        return [Spot(*spot) for spot in spots]
+    known = [odds if isfinite(odds) else None for odds in rows["log_odds"].tolist()]
+    return [AnsweredSpot(*spot, log_odds) for spot, log_odds in zip(spots, known, strict=True)]
 
 
 def n_labelling(rows: Rows) -> int:
@@ -76,7 +84,7 @@ def squeeze(rows: Rows) -> str:
     return base64.b64encode(zlib.compress(joined, _LEVEL)).decode("ascii")
 
 
-def unsqueeze(method: Method, text: str, n: int) -> Rows:
+def unsqueeze(kind: RowKind, text: str, n: int) -> Rows:
     """Return the `n` rows of a text.
 
     Raises
@@ -84,7 +92,7 @@ def unsqueeze(method: Method, text: str, n: int) -> Rows:
     ValueError
         It does not hold as many.
     """
-    dtype = ROWS[method]
+    dtype = ROWS[kind]
     size = n * dtype.itemsize
     try:
         # One byte more shows what is too long, without unpacking all of it.

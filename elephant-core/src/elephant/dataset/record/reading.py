@@ -1,12 +1,13 @@
 """Reading a record from its beginning."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
 from elephant.dataset.record.bases import Bases
-from elephant.dataset.record.entries import LONGEST_LINE, AnyEntry, LabelsEntry
+from elephant.dataset.record.entries import LONGEST_LINE, AnyEntry, TaughtEntry
 from elephant.dataset.record.lines import Chain
 from elephant.dataset.record.log import BEGINNING, FILE, check_begin
 from elephant.dataset.record.packing import unpack
@@ -18,6 +19,7 @@ from elephant.words import in_bytes
 _O_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _MOST_BYTES = 512 << 20  # of the newest annotations of all timepoints
 _MOST_DAMAGE = 20
+_KIND = re.compile(rb'\{"entry":(\d{1,16}),"what":"([a-z]{1,20})"')
 
 
 class Recorded:
@@ -54,8 +56,13 @@ class Recorded:
         """Digest of all that was read."""
         return (self._chain.digest or b"").decode("ascii")
 
-    def entries(self) -> Iterator[AnyEntry]:
+    def entries(self, *kinds: str) -> Iterator[AnyEntry]:
         """Yield the entries.
+
+        Parameters
+        ----------
+        kinds
+            Those that are wanted, of all that `what` may say; by default all. Lines of others are passed over, unread.
 
         Raises
         ------
@@ -70,12 +77,20 @@ class Recorded:
                 if number == 1:
                     check_begin(self.path, line)
                 try:
+                    if kinds and (kind := _KIND.match(line)) and kind[2].decode("ascii") not in kinds:
+                        self._chain.pass_over(int(kind[1]), line)
+                        continue
                     yield self._chain.read(line)
                 except ValueError as error:
                     self._note(f"line {number} of {self.path.name} is skipped: {error}")
 
-    def taught(self) -> Iterator[tuple[AnyEntry, list[Spot] | list[Link]]]:
-        """Yield the entries, those of labels with their annotations.
+    def taught(self, *kinds: str) -> Iterator[tuple[AnyEntry, list[Spot] | list[Link]]]:
+        """Yield the entries, those of labels and of answers with their annotations.
+
+        Parameters
+        ----------
+        kinds
+            As for :meth:`entries`; annotations of labels need all labels before, and all others ``part``.
 
         Raises
         ------
@@ -83,12 +98,12 @@ class Recorded:
             As for :meth:`entries`; or the annotations of the movie need too much memory.
         """
         bases = Bases(_MOST_BYTES, self._refuse)
-        for entry in self.entries():
+        for entry in self.entries(*kinds):
             annotations: list[Any] = []
             try:
                 rows = bases.add(entry)
-                if isinstance(entry, LabelsEntry) and rows is not None:
-                    annotations = unpack(entry.method, entry.t, rows)
+                if isinstance(entry, TaughtEntry) and rows is not None:
+                    annotations = unpack(entry.rows, entry.t, rows)
             except ValueError as error:
                 self._note(f"entry {entry.entry} of {self.path.name} is skipped: {error}")
                 continue
