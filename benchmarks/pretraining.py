@@ -42,7 +42,7 @@ PACKAGE = Path(__file__).parents[1] / "elephant-models" / "src" / "elephant_mode
 SAVE_EVERY_S = 120
 REPORT_EVERY = 25  # steps
 WARM_UP = 50  # steps
-STEEPEST, JUDGED_OVER = 2.0, 100  # a gradient is cut at so many times the median of so many steps
+STEEPEST, JUDGED_OVER = 1.5, 100  # a gradient is cut at so many times the median of so many steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ SIZES_2D = ((192, 192), (144, 144), (128, 128))
 PLANS = {
     "detection3d": Plan("detection", 3, SIZES_3D, 6000),
     "detection2d": Plan("detection", 2, SIZES_2D, 6000),
-    "flow2d": Plan("flow", 2, SIZES_OF_PAIRS_2D, 10000, batch=32, together=16, lr=1e-3),
+    "flow2d": Plan("flow", 2, SIZES_OF_PAIRS_2D, 6000, batch=32, together=16, lr=4e-4),
     "flow3d": Plan("flow", 3, SIZES_OF_PAIRS_3D, 6000, batch=16, together=8, lr=2e-4, begins_with="flow2d"),
 }
 
