@@ -116,6 +116,16 @@ def test_a_request_handler_imports_neither_torch_nor_the_workers_code() -> None:
     assert found.stdout.strip() == "[]"
 
 
+def test_a_launcher_imports_nothing_of_what_the_workers_are_asked() -> None:
+    """A health check starts one every few seconds."""
+    code = (
+        "import sys, elephant_server.deploy.__main__;"
+        "print([x for x in ('torch', 'zarr', 'h5py', 'flask', 'celery', 'elephant.dataset') if x in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
 def test_importing_anything_connects_to_nothing() -> None:
     code = """
 import socket, importlib, pkgutil, elephant, elephant_server

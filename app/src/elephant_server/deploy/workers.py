@@ -14,7 +14,7 @@ from elephant.hardware import n_cores, training_variables
 from elephant.io.locks import give_back, take
 from elephant_server.deploy.supervision import ProgramState
 from elephant_server.device_memory import gpu_uuid, n_gpus
-from elephant_server.jobs.reaper import end_silent
+from elephant_server.jobs.silence import end_silent
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_redis import RedisStore
 from elephant_server.jobs.worker_registry import Member, RedisWorkerRegistry

@@ -18,9 +18,10 @@ from redis.exceptions import RedisError
 
 from elephant_server.errors import WorkerLostError
 from elephant_server.jobs.records import JobEntry, Outcome
+from elephant_server.jobs.silence import end_silent
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.submit import Workers
-from elephant_server.jobs.worker_registry import end_worker, is_gone
+from elephant_server.jobs.worker_registry import is_gone
 
 logger = logging.getLogger(__name__)
 
@@ -201,21 +202,6 @@ def drop_dead(job_store: JobStore, queue: str) -> None:
     for entry in job_store.entries():
         if entry.phase == "running" and entry.kind.queue == queue and job_store.drop(entry, died(entry.task)):
             logger.error("%s was given up: its worker died", entry.task)
-
-
-def end_silent(job_store: JobStore) -> None:
-    """End the workers of this machine whose jobs were dropped though they have not ended.
-
-    Raises
-    ------
-    redis.exceptions.RedisError
-        The job store cannot be reached.
-    """
-    for owner in job_store.silent_owners():
-        if end_worker(owner):
-            logger.error("A worker that does not answer was ended")
-        if is_gone(owner):
-            job_store.forget_owner(owner)
 
 
 def died(task: str) -> Outcome:
