@@ -1,5 +1,6 @@
 """What a record says is repeated: labels to the last bit, and trainings with the weights of then."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -7,18 +8,24 @@ import pytest
 import torch
 
 from core.cli.shell import Shell
+from core.shipping import ship
+from core.workflows import test_flow as movement
 from core.workflows.methods import reset_model, train, train_live, update_labels
 from core.workflows.test_detection import make_dataset, start_params, training_params, weights
 from elephant.config import DisplacementParams
 from elephant.dataset import Dataset
 from elephant.dataset.record import FILE, Event, TrainingEntry, read_record
 from elephant.errors import Cancelled, InvalidInputError, NotFoundError
+from elephant.methods.detection import DETECTION
 from elephant.methods.flow import FLOW
 from elephant.methods.repeating import make_like, repeat_training, replay_labels
+from elephant.methods.starting import start_model
+from elephant.methods.training import prepare_training
 from elephant.methods.work import ModelWork
 from elephant.models.ensemble import ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.provenance import read_provenance
+from elephant.models.unet import DetectionNet, FlowNet
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl, LiveSettings
 from elephant.types import FloatArray, Link, Spot, Tag
@@ -35,6 +42,7 @@ def made(tmp_path: Path) -> tuple[ModelWork, list[Spot]]:
 
 
 def again(work: ModelWork, tmp_path: Path) -> ModelWork:
+    tmp_path.mkdir(exist_ok=True)
     return ModelWork(work.dataset, tmp_path / "again.pth", ModelCache(torch.device("cpu")), NoReporter(), FREE)
 
 
@@ -156,6 +164,69 @@ def test_trainings_before_are_repeated_where_their_weights_are_gone(
     assert (done.n_trainings, done.is_same) == (2, True)
     with pytest.raises(NotFoundError, match="is no training"):
         repeat_training(work.dataset, number - 1, again(work, tmp_path), [])
+
+
+class Ended(FixedControl):
+    """Ends a training within an epoch."""
+
+    def __init__(self, n_settings: int) -> None:
+        super().__init__(1e-3, 1)
+        self.left = n_settings
+
+    def settings(self) -> LiveSettings:
+        self.left -= 1
+        if self.left < 0:
+            raise Cancelled
+        return super().settings()
+
+
+def volume(tmp_path: Path) -> tuple[ModelWork, list[Spot]]:
+    dataset, spots = make_dataset(tmp_path / "d", (8, 32, 32))
+    return ModelWork(dataset, tmp_path / "m.pth", ModelCache(torch.device("cpu")), NoReporter(), FREE), spots
+
+
+def start_and_train(work: ModelWork, spots: list[Spot], control: FixedControl, **loop: object) -> None:
+    params = training_params(work, batch_size=1, n_crops=1, **loop)
+    run = prepare_training(DETECTION, work, spots, params)
+    start_model(work, run.start())
+    with suppress(Cancelled):
+        run.run(control, lambda: None)
+
+
+def test_trainings_in_3d_are_repeated_from_shipped_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ship(monkeypatch, tmp_path, DetectionNet, 3)
+    work, spots = volume(tmp_path)
+    later = [Spot(1, spot.pos, spot.covariance, spot.tag) for spot in spots]
+    start_and_train(work, spots, FixedControl(1e-3, 1), n_epochs=1)
+    first = last_training(work.dataset)
+    start_and_train(work, later, Ended(5), n_epochs=5, replay=1.0)  # after two epochs; timepoint 0 is replayed
+    number = last_training(work.dataset)
+    kept = (tmp_path / ".generations" / "m.pth").iterdir()
+    # What the model knew before is kept in mind, whether that is known of the weights or not.
+    for files, n in (([], 2), (sorted(kept), 1)):
+        done = repeat_training(work.dataset, number, again(work, tmp_path / str(n)), files)
+        assert (done.n_trainings, done.n_epochs, done.is_same, done.sentences) == (n, 2, True, [])
+        assert torch.equal(weights(tmp_path / str(n) / "again.pth"), weights(work.model_path))
+    ship(monkeypatch, tmp_path, DetectionNet, 3, seed=1)
+    other = repeat_training(work.dataset, first, again(work, tmp_path / "other"))
+    assert other.is_same is False
+    assert "began with other weights" in other.differences[0]
+
+
+def test_a_training_of_flow_in_3d_is_repeated_from_shipped_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ship(monkeypatch, tmp_path, FlowNet, 3)
+    dataset, spots = movement.make_dataset(tmp_path / "d", (8, 32, 32))
+    work = ModelWork(dataset, tmp_path / "m.pth", ModelCache(torch.device("cpu")), NoReporter(), FREE)
+    for t in (1, 0):  # the first one is replayed by the second
+        params = movement.training_params(work, seed=None, n_crops=1, n_epochs=2 - t)
+        run = prepare_training(FLOW, work, movement.links_of(spots, t), params)
+        start_model(work, run.start())
+        run.run(FixedControl(1e-3, 1), lambda: None)
+    done = repeat_training(dataset, last_training(dataset), again(work, tmp_path))
+    assert (done.n_trainings, done.n_epochs, done.is_same, done.sentences) == (2, 2, True, [])
+    assert torch.equal(weights(tmp_path / "again.pth"), weights(work.model_path))
 
 
 def test_the_command_lists_shows_and_repeats(

@@ -242,6 +242,14 @@ class Method(ABC, Generic[A, L, P, S, Q, F]):
     def trainer(self, model: Ensemble, samples: Callable[[int], S], params: P, dataset: Dataset) -> Trainer:
         """Return what trains a model on crops of samples."""
 
+    def resolved(self, params: P, model: Ensemble) -> P:
+        """Return parameters of a training with what follows from the history of its model; here as they are.
+
+        The record keeps these, so that the training can be repeated from the weights alone.
+        """
+        del model
+        return params
+
     def training_at_scale(self, params: P, work: ModelWork, annotations: Sequence[A]) -> P:
         """Return parameters of a training at the scale at which its model sees the dataset; here as they are.
 

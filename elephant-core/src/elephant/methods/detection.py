@@ -176,11 +176,18 @@ class DetectionMethod(
         dataset: Dataset,
     ) -> CropTrainer:
         loss: nn.Module = DetectionLoss(dataset.n_dims, params.class_weights, params.false_weight)
-        keep = float(model.began_trained) if params.keep_known is None else params.keep_known
-        if keep > 0:
+        keep = self.resolved(params, model).keep_known
+        if keep:
             logger.info("Where nothing is annotated, the model is kept near to what it was (`keep_known` %g)", keep)
             loss = DistillationLoss(loss, model, keep)
         return CropTrainer(model, samples, params, loss)
+
+    @override
+    def resolved(self, params: DetectionTrainingParams, model: Ensemble) -> DetectionTrainingParams:
+        """Return the parameters with the weight of what the model knows."""
+        if params.keep_known is not None:
+            return params
+        return params.model_copy(update={"keep_known": float(model.began_trained)})
 
     @override
     def training_at_scale(

@@ -286,6 +286,7 @@ class _RecordedControl:
     def __init__(self, training: RecordedTrainingEntries, loop: Any, cancel: CancelToken) -> None:
         self._changes = {entry.epoch: list(entry.settings) for entry in training.epochs}
         self._settings, self._cancel = LiveSettings(loop.lr, loop.n_crops), cancel
+        self._n_epochs: int = training.trained.epochs if training.trained else loop.n_epochs
         self._epoch, self._asked = 1, 0
 
     def check(self) -> None:
@@ -293,7 +294,9 @@ class _RecordedControl:
         self._cancel.check()
 
     def settings(self) -> LiveSettings:
-        """Return the settings of the moment."""
+        """Return the settings of the moment; raise in the epoch within which the training ended."""
+        if self._epoch > self._n_epochs:
+            raise Cancelled("the training was repeated to its end")
         for asked, lr, n_crops in self._changes.get(self._epoch, []):
             if asked == self._asked:
                 self._settings = LiveSettings(lr, n_crops)
@@ -369,16 +372,20 @@ def repeat_training(
     sentences: list[str] = []
     if begin is not None:
         ModelFile(work.model_path).save(*begin)
+    began_alike = True
     for at in chain:
         with TemporaryFolder() as temporary:
             target = make_like(dataset, temporary.path / dataset.folder.name, linked=True)
             first = min([*trainings[at].entry.labels, at])
             sentences = replay_labels(dataset.folder, target, work.reporter, work.cancel, first).sentences()
-            n_epochs = _run(trainings[at], replace(work, dataset=target), progress)
+            n_epochs, is_like = _run(trainings[at], replace(work, dataset=target), progress)
+            began_alike &= is_like
     last = trainings[chain[-1]]
     digest = weights_digest(load_state_dicts(work.model_path))
     is_same = None if last.trained is None or last.trained.weights is None else digest == last.trained.weights
     differences = [] if is_same else _differences(last.entry, work.model_cache.device)
+    if not (began_alike or is_same):
+        differences.insert(0, "it began with other weights than then: give the model's file of then with --from")
     return Repeated(len(chain), n_epochs, is_same, differences, sentences)
 
 
@@ -417,17 +424,24 @@ def _weights_in(files: Sequence[Path], digest: str | None) -> _Begin | None:
     return None
 
 
-def _run(training: RecordedTrainingEntries, work: ModelWork, progress: Callable[[], None]) -> int:
-    """Repeat one training on a dataset with the labels of then; return its number of epochs."""
+def _run(training: RecordedTrainingEntries, work: ModelWork, progress: Callable[[], None]) -> tuple[int, bool]:
+    """Repeat one training on a dataset with the labels of then.
+
+    Returns
+    -------
+    int
+        Its number of epochs.
+    bool
+        Whether it began with the weights of then.
+    """
     entry, method = training.entry, _METHODS[training.entry.method]
     params = _validated(_TRAININGS[entry.method], entry.params, entry)
     is_live = entry.kind == "live session"
-    n_epochs = training.trained.epochs if training.trained else params.loop.n_epochs
-    params = params.model_copy(update={"loop": params.loop.model_copy(update={"n_epochs": n_epochs})})
     run = prepare_training(method, work, training.annotations, params, may_wait=is_live)
     if not work.model_path.exists():
         source = None if entry.began_as == "pretrained" else ModelSource()
         start_model(work, run.start(), source)
+    began_alike = weights_digest(load_state_dicts(work.model_path)) == entry.weights
     control = _RecordedControl(training, params.loop, work.cancel)
     done = 0
 
@@ -437,13 +451,13 @@ def _run(training: RecordedTrainingEntries, work: ModelWork, progress: Callable[
         control.next_epoch()
         progress()
 
-    if is_live:
-        with suppress(Cancelled):
+    with suppress(Cancelled):  # as every live session, and a training that was ended before its last epoch
+        if is_live:
             run.run_live(_RecordedUpdates(training, run, work), control, saved)
-        work.cancel.check()
-    else:
-        run.run(control, saved)
-    return done
+        else:
+            run.run(control, saved)
+    work.cancel.check()
+    return done, began_alike
 
 
 class _RecordedUpdates:

@@ -213,7 +213,8 @@ class TrainingRun:
             scales=still_valid(work, used),
         )
         timepoints = sorted({one.t for one in self.annotations})
-        record = RecordedTraining(work, method.name, self.params, what, timepoints, model.state_dicts(), control)
+        params = method.resolved(self.params, model)
+        record = RecordedTraining(work, method.name, params, what, timepoints, model.state_dicts(), control)
         entry = entry.model_copy(update={"record": record.position})
         recorder = EpochRecorder(work, model, record, entry, record.after_epoch(on_saved))
         try:
