@@ -314,6 +314,13 @@ class FlowTrainingParams(Params):
     dim_weights: tuple[Weight, Weight, Weight] = Field(
         (1.0, 1.0, 1.0), description="weights of the errors along X, Y and Z; all 0: equal"
     )
+    held_out: float = Field(
+        0.2,
+        ge=0,
+        le=0.5,
+        description="share of the links, where there are at least 8, that is held out: the model is judged by them "
+        "after each epoch, and its best epoch is kept; 0: none, and the last epoch is kept",
+    )
 
 
 class FlowParams(Params):

@@ -15,7 +15,7 @@ from elephant.crops.cut import Crop
 from elephant.crops.sample import LabelledVolume
 from elephant.dataset.opening import open_dataset
 from elephant.errors import Cancelled
-from elephant.methods.held_out import HeldOut
+from elephant.methods.held_out_nuclei import HeldOutNuclei
 from elephant.methods.pieces import choose, labelled_pieces
 from elephant.methods.work import ModelWork
 from elephant.models.ensemble import ModelCache
@@ -107,13 +107,13 @@ def test_nothing_is_held_out_of_fewer_than_eight_and_more_of_more(work: ModelWor
 def test_what_is_held_out_does_not_teach_and_its_labels_stay(work: ModelWork) -> None:
     write(work, spots_at(0, nuclei(0)))
     before = work.dataset.read_labels(0)
-    part = HeldOut(work.dataset, params())
+    part = HeldOutNuclei(work.dataset, params())
     part.choose([0], [])
     judge = part.judge(lambda t: sampled(work.dataset.read_image(t), before))
     assert judge is not None
     assert judge.n_nuclei >= 2
     taught = part.hide(0, sampled(np.zeros((SIZE, SIZE)), before)).labels
-    hidden = {tuple(map(int, np.round(c))) for _, places in judge.nuclei() for c in places}
+    hidden = {tuple(map(int, np.round(c[:2]))) for _, places in judge.judged() for c in places}
     assert all(taught[place] == Label.NOTHING and before[place] == Label.CENTRE for place in hidden)
     others = labelled_pieces(taught, params().labels)
     assert len(others) == len(nuclei(0)) - len(held(work, 0, spots_at(0, nuclei(0))))
@@ -124,7 +124,7 @@ def test_what_is_held_out_does_not_teach_and_its_labels_stay(work: ModelWork) ->
 def test_new_corrections_first_join_the_training(work: ModelWork) -> None:
     places = nuclei(0)
     out = held(work, 0, spots_at(0, places))
-    part = HeldOut(work.dataset, params())
+    part = HeldOutNuclei(work.dataset, params())
     part.note([0])
     apart = np.linalg.norm(places[:, None] - np.array(list(out)), axis=2).min(axis=1)
     corrected = [Tag.FN if near < RADIUS else Tag.TP for near in apart]

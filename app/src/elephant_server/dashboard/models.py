@@ -127,9 +127,11 @@ def _work(entry: ProvenanceEntry, provenance: ModelProvenance) -> WorkAnswer:
 
 
 def held_out(entry: ProvenanceEntry) -> dict[str, Any]:
-    """Return the F1 of a training on what was held out of it, and how many nuclei that were, where it is known."""
+    """Return how good a training was on what was held out of it, and how much that was, where it is known."""
     found = getattr(entry, "held_out", None)
-    return {"f1": None, "n_held_out": 0} if found is None else {"f1": found.f1, "n_held_out": found.n_nuclei}
+    if found is None:
+        return {"f1": None, "distance_left": None, "n_held_out": 0}
+    return {"f1": found.f1, "distance_left": found.distance_left, "n_held_out": found.n_nuclei}
 
 
 def _versions(path: Path, provenance: ModelProvenance) -> list[VersionAnswer]:

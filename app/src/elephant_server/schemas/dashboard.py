@@ -220,6 +220,7 @@ class VersionAnswer(BaseModel):
     epochs: int = Field(0, description="epochs of the last training")
     loss: float | None = Field(None, description="mean loss of its last epoch")
     f1: float | None = Field(None, description="F1 on nuclei that were held out of it; none if none were")
+    distance_left: float | None = Field(None, description="of flow: distance left on held-out links; 1 is no flow")
     n_held_out: int = Field(0, description="how many were held out")
 
 
@@ -239,6 +240,7 @@ class WorkAnswer(BaseModel):
     epochs: int
     steps: int
     f1: float | None = Field(None, description="F1 on nuclei that were held out; none if none were")
+    distance_left: float | None = Field(None, description="of flow: distance left on held-out links; 1 is no flow")
     n_held_out: int = Field(0, description="how many were held out")
     lr: float | None
     loss: float | None = Field(description="mean of the last epoch")

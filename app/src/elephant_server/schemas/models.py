@@ -35,6 +35,9 @@ class GrowthPoint(BaseModel):
     epochs: int
     loss: float | None = Field(description="mean loss of the last epoch")
     f1: float | None = Field(description="F1 on nuclei that were held out of it; null where none were")
+    distance_left: float | None = Field(
+        None, description="of flow: distance left on links that were held out of it; 1 is no flow; null where none were"
+    )
     n_held_out: int = Field(description="how many were held out")
 
 

@@ -16,7 +16,7 @@ from elephant.config import ImageParams, Params, PredictionParams, StartParams
 from elephant.dataset import Dataset
 from elephant.geometry import Ellipsoid, blocks_of
 from elephant.methods.annotations import by_timepoint, in_words, warn_of_outside
-from elephant.methods.held_out import HeldOut
+from elephant.methods.held_out import AnyHeldOut
 from elephant.methods.starting import ModelStart
 from elephant.methods.work import ModelWork, check_prediction
 from elephant.models.ensemble import Ensemble, Network
@@ -206,9 +206,9 @@ class Method(ABC, Generic[A, L, P, S, Q, F]):
 
     # Training.
 
-    def held_out(self, dataset: Dataset, params: P) -> HeldOut | None:  # noqa: ARG002 - for those that have one
+    @abstractmethod
+    def held_out(self, dataset: Dataset, params: P) -> AnyHeldOut | None:
         """Return what chooses the part of the annotations that is held out of a training; None where none is."""
-        return None
 
     @abstractmethod
     def labels_of(self, params: P) -> L:

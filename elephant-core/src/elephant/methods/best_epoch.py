@@ -5,18 +5,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from elephant.evaluation.counts import Counts
-from elephant.methods.judging import Judge, Judgement
+from elephant.methods.judging import AnyJudge, Judgement
 from elephant.models.checkpoint import StateDict
 from elephant.models.ensemble import Ensemble
-from elephant.models.provenance import HeldOutScore, ProvenanceEntry, finite
+from elephant.models.provenance import HeldOutFigure, HeldOutScore, ProvenanceEntry
 from elephant.progress import CancelToken
 
 logger = logging.getLogger(__name__)
 
 MOST_POINTS = 100  # of a curve
 _PATIENCE = 5  # epochs without a better one before it is said
-_LARGE_FALL = 0.1  # of the F1
+_LARGE_FALL = 0.1  # of the F1, or a rise of the distance left
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +40,9 @@ class JudgedEpoch:
     entry: ProvenanceEntry
 
     @property
-    def f1(self) -> float:
-        """Its F1; 0 where nothing counts."""
-        return _f1(self.judgement.counts)
+    def goodness(self) -> float:
+        """How good it is; higher is better."""
+        return self.judgement.score.goodness
 
 
 class BestEpoch:
@@ -63,20 +62,25 @@ class BestEpoch:
         May end the training.
     """
 
-    def __init__(self, judge: Judge, model: Ensemble, entry: ProvenanceEntry, cancel: CancelToken) -> None:
+    def __init__(self, judge: AnyJudge, model: Ensemble, entry: ProvenanceEntry, cancel: CancelToken) -> None:
         self.judge = judge
         self._model, self._cancel = model, cancel
         self.start = self.last = self._judged(entry)
         self.best: JudgedEpoch | None = None
-        self._curve = [(self.start.epoch, round(self.start.f1, 4))]
+        self._curve = [(self.start.epoch, round(self.start.judgement.score.value, 4))]
         self._better_at, self._said_after = 0, _PATIENCE
         self._has_warned = False
 
     @property
     def curve(self) -> tuple[tuple[int, float], ...]:
-        """The F1 after some of the epochs."""
+        """The value of the figure after some of the epochs."""
         stride = math.ceil(len(self._curve) / MOST_POINTS)
         return tuple(self._curve[::-stride][::-1])
+
+    @property
+    def figure(self) -> HeldOutFigure:
+        """Which figure that is."""
+        return self.start.judgement.score.figure
 
     def after(self, entry: ProvenanceEntry, *, is_final: bool = False) -> HeldOutScore | None:
         """Judge the model after an epoch, where it is time to; return how good it is.
@@ -96,15 +100,15 @@ class BestEpoch:
         if entry.epochs % self.judge.every and not is_final:
             return None
         judged = self._judged(entry)
-        self._curve.append((judged.epoch, round(judged.f1, 4)))
-        highest = -math.inf if self.best is None else self.best.f1
-        if judged.f1 > highest:
+        score = judged.judgement.score
+        self._curve.append((judged.epoch, round(score.value, 4)))
+        highest = -math.inf if self.best is None else self.best.goodness
+        if judged.goodness > highest:
             self._better_at, self._said_after, self._has_warned = judged.epoch, _PATIENCE, False
-        if judged.f1 >= highest:
+        if judged.goodness >= highest:
             self.best = judged
         self.last = judged
-        score = score_of(judged.judgement.counts)
-        logger.info("Epoch %d: %s (precision %s, recall %s)", judged.epoch, score, *_shown(score))
+        logger.info("Epoch %d: %s%s", judged.epoch, score, _more(score))
         self._say(judged)
         return score
 
@@ -112,18 +116,18 @@ class BestEpoch:
         """Return what should stay in the model file in place of the last epoch; none if that is as good as any."""
         if self.best is None:
             return None
-        if self._is_far_below(self.best.f1, self.start.f1):
+        if self._is_far_below(self.best.goodness, self.start.goodness):
             return self.start
         return None if self.last is self.best else self.best
 
     def _judged(self, entry: ProvenanceEntry) -> JudgedEpoch:
         judgement = self.judge.judge(self._model, self._cancel)
-        scored = entry.model_copy(update={"held_out": score_of(judgement.counts)})
+        scored = entry.model_copy(update={"held_out": judgement.score})
         members = [{key: value.detach().cpu().clone() for key, value in m.items()} for m in self._model.state_dicts()]
         return JudgedEpoch(entry.epochs, judgement, members, scored)
 
-    def _is_far_below(self, f1: float, other: float) -> bool:
-        return other - f1 > max(_LARGE_FALL, 1 / max(self.judge.n_nuclei, 1))
+    def _is_far_below(self, goodness: float, other: float) -> bool:
+        return other - goodness > max(_LARGE_FALL, 1 / max(self.judge.n_nuclei, 1))
 
     def _say(self, judged: JudgedEpoch) -> None:
         """Say in words what a person should know."""
@@ -138,35 +142,33 @@ class BestEpoch:
     def _warn(self, judged: JudgedEpoch, best: JudgedEpoch) -> bool:
         """Warn where the model has become worse; tell whether it has."""
         earlier, before = judged.judgement.earlier, self.start.judgement.earlier
-        if earlier.n_true and self._is_far_below(_f1(earlier), _f1(before)):
+        if earlier and before and self._is_far_below(earlier.goodness, before.goodness):
             logger.warning(
-                "Disagreement with earlier annotations: on %d held-out nuclei of timepoints that were annotated "
-                "before, F1 fell from %.2f to %.2f since this training began: check the newest annotations",
-                *(earlier.n_true, _f1(before), _f1(earlier)),
+                "Disagreement with earlier annotations: on %s of timepoints that were annotated before, %s since this "
+                "training began: check the newest annotations",
+                *(earlier.what, _change(before, earlier)),
             )
             return True
-        reference = max((self.start, best), key=lambda one: one.f1)
-        if self._is_far_below(judged.f1, reference.f1) and judged.epoch > reference.epoch:
+        reference = max((self.start, best), key=lambda one: one.goodness)
+        if self._is_far_below(judged.goodness, reference.goodness) and judged.epoch > reference.epoch:
+            then, now = reference.judgement.score, judged.judgement.score
             logger.warning(
-                "F1 on %d held-out nuclei fell from %.2f (epoch %d) to %.2f (epoch %d): the model overfits, or some "
-                "annotations are wrong. What was best is kept.",
-                *(self.judge.n_nuclei, reference.f1, reference.epoch, judged.f1, judged.epoch),
+                "On %s, %s: the model overfits, or some annotations are wrong. What was best is kept.",
+                *(now.what, _change(then, now, f" (epoch {reference.epoch})", f" (epoch {judged.epoch})")),
             )
             return True
         return False
 
 
-def score_of(counts: Counts) -> HeldOutScore:
-    """Return counts as a score for the provenance."""
-    shares = {name: finite(getattr(counts, name)) for name in ("f1", "precision", "recall")}
-    return HeldOutScore(n_nuclei=counts.n_true, **{k: None if v is None else round(v, 4) for k, v in shares.items()})
+def _change(then: HeldOutScore, now: HeldOutScore, when: str = "", later: str = "") -> str:
+    """Say how much worse a model has become."""
+    words = "F1 fell" if now.figure == "f1" else "the distance left rose"
+    return f"{words} from {then.value:.2f}{when} to {now.value:.2f}{later}"
 
 
-def _shown(score: HeldOutScore) -> tuple[str, str]:
-    shares = (score.precision, score.recall)
-    one, other = ("-" if share is None else f"{share:.2f}" for share in shares)
-    return one, other
-
-
-def _f1(counts: Counts) -> float:
-    return counts.f1 if counts.n_true + counts.n_found else 0.0
+def _more(score: HeldOutScore) -> str:
+    """Return what else is known of nuclei, in words."""
+    if score.figure != "f1":
+        return " (1 is no flow)"
+    precision, recall = ("-" if share is None else f"{share:.2f}" for share in (score.precision, score.recall))
+    return f" (precision {precision}, recall {recall})"

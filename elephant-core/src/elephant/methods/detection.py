@@ -26,7 +26,7 @@ from elephant.labels import detection_labels
 from elephant.methods.base import Method
 from elephant.methods.choosing import LookParams, better_start
 from elephant.methods.compatibility import of_detection, warn_of_differences
-from elephant.methods.held_out import HeldOut
+from elephant.methods.held_out_nuclei import HeldOutNuclei
 from elephant.methods.pieces import labelled_pieces
 from elephant.methods.scale import by_labels, prediction_at_scale, training_at_scale
 from elephant.methods.starting import ModelStart, Started
@@ -138,8 +138,8 @@ class DetectionMethod(
         return pieces.positions(params.labels.voxel_size.last(dataset.n_dims))
 
     @override
-    def held_out(self, dataset: Dataset, params: DetectionTrainingParams) -> HeldOut | None:
-        return HeldOut(dataset, params) if params.held_out else None
+    def held_out(self, dataset: Dataset, params: DetectionTrainingParams) -> HeldOutNuclei | None:
+        return HeldOutNuclei(dataset, params) if params.held_out else None
 
     @override
     def labels_of(self, params: DetectionTrainingParams) -> LabelParams:

@@ -24,6 +24,7 @@ from elephant.labels import flow_labels
 from elephant.methods.annotations import by_timepoint, warn_of_outside
 from elephant.methods.base import Method
 from elephant.methods.compatibility import of_flow, warn_of_differences
+from elephant.methods.held_out_links import HeldOutLinks
 from elephant.methods.starting import ModelStart, Started
 from elephant.methods.work import (
     PREDICTION_REMEDY,
@@ -123,6 +124,10 @@ class FlowMethod(Method[Link, DisplacementParams, FlowTrainingParams, LabelledPa
         n = weight.ndim
         found = component_statistics(weight > 0, weight).mean_index * params.displacement.voxel_size.last(n)
         return np.pad(found, ((0, 0), (3 - n, 0)))
+
+    @override
+    def held_out(self, dataset: Dataset, params: FlowTrainingParams) -> HeldOutLinks | None:
+        return HeldOutLinks(dataset, params) if params.held_out else None
 
     @override
     def labels_of(self, params: FlowTrainingParams) -> DisplacementParams:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from elephant.crops.sample import TimepointCache
 from elephant.methods.base import AnyMethod
-from elephant.methods.judging import Judge
+from elephant.methods.judging import AnyJudge
 from elephant.methods.work import ModelWork
 from elephant.types import FloatArray
 
@@ -66,7 +66,7 @@ class Lesson:
         """Keep the sample of a timepoint until the next one, however little may be kept."""
         self._current = {t: self._current.get(t) or self._cache(t)}
 
-    def judge(self) -> Judge | None:
+    def judge(self) -> AnyJudge | None:
         """Return what judges the model; None where nothing is held out."""
         return None if self._held_out is None else self._held_out.judge(self)
 

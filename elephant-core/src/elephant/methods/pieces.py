@@ -139,7 +139,7 @@ def choose(
     if share == 0 or len(counted) < LEAST_NUCLEI or n_wanted < LEAST:
         return none
     cubes = {t: _cubes(found.centres, voxel_size) for t, found in pieces.items()}
-    places = {t: _mixed(np.rint(found.centres).astype(np.int64), t + 1) for t, found in pieces.items()}
+    places = {t: mixed(np.rint(found.centres).astype(np.int64), t + 1) for t, found in pieces.items()}
     candidates.sort(key=lambda one: (cubes[one[0]][one[1]], places[one[0]][one[1]], *one))
     for t, i in candidates[:n_wanted]:
         none[t][i] = True
@@ -153,10 +153,10 @@ def choose(
 def _cubes(centres: FloatArray, voxel_size: Sequence[float]) -> NDArray[np.uint64]:
     """Return a number for the cube in which each centre lies, by which cubes are ordered, (N,)."""
     edges = np.asarray(voxel_size)
-    return _mixed(np.floor(centres * edges / (_CUBE * edges.min())).astype(np.int64), 0)
+    return mixed(np.floor(centres * edges / (_CUBE * edges.min())).astype(np.int64), 0)
 
 
-def _mixed(places: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
+def mixed(places: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
     """Return a number that is as good as random for each place, (N, n): the same on every machine.
 
     References

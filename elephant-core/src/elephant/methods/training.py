@@ -12,7 +12,7 @@ from elephant.errors import Cancelled, DivergedError, InvalidInputError, MemoryL
 from elephant.methods.base import A, AnyMethod, Method, P
 from elephant.methods.best_epoch import BestEpoch
 from elephant.methods.compatibility import warn_of_differences
-from elephant.methods.judging import Judge
+from elephant.methods.judging import AnyJudge
 from elephant.methods.lesson import Lesson
 from elephant.methods.recording import RecordedTraining, with_seed
 from elephant.methods.scale import still_valid
@@ -303,7 +303,7 @@ class EpochRecorder:
         self._annotations.update(annotations)
         self._control.trains_on(annotations)
 
-    def judge_by(self, judge: Judge | None, n_epochs: int | None = None) -> None:
+    def judge_by(self, judge: AnyJudge | None, n_epochs: int | None = None) -> None:
         """Judge the model as it is now, and after each epoch from now on.
 
         Parameters
@@ -365,7 +365,7 @@ class EpochRecorder:
         if self._best is None or kept is None or not self._entry.epochs:
             return
         known = {name: getattr(kept.entry, name) for name in ("epochs", "steps", "lr", "loss", "held_out")}
-        entry = self._entry.model_copy(update=known | {"curve": self._best.curve})
+        entry = self._entry.model_copy(update=known | {"curve": self._best.curve, "curve_of": self._best.figure})
         number = self._file.go_back(kept.members, entry, self._entry)
         logger.info(
             "%s is kept: %s. The last epoch, %d, is version %s of the model%s.",
@@ -378,9 +378,9 @@ class EpochRecorder:
         score = best.after(self._entry, is_final=self._entry.epochs == self._n_epochs)
         if score is None:
             return
-        self._entry = self._entry.model_copy(update={"held_out": score, "curve": best.curve})
+        self._entry = self._entry.model_copy(update={"held_out": score, "curve": best.curve, "curve_of": score.figure})
         self._file.note(self._entry)
-        shares = {"f1": score.f1, "precision": score.precision, "recall": score.recall}
-        values = {f"held_out_{name}": value for name, value in shares.items() if value is not None}
-        self._shown = {name: value for name, value in values.items() if name == "held_out_f1"}
+        figures = score.model_dump(exclude={"n_nuclei"}, exclude_none=True)
+        values = {f"held_out_{name}": float(value) for name, value in figures.items()}
+        self._shown = {name: value for name, value in values.items() if name == f"held_out_{score.figure}"}
         self._reporter.progress(JUDGEMENT, self._entry.epochs, self._n_epochs or self._entry.epochs, **values)

@@ -197,6 +197,9 @@ class PretrainedWith(BaseModel):
     max_displacement: _Edge | None = None
 
 
+HeldOutFigure = Literal["f1", "distance_left"]
+
+
 class RecordPosition(BaseModel):
     """A place in the record of what a dataset was taught; see :mod:`elephant.dataset.record`.
 
@@ -215,14 +218,17 @@ class RecordPosition(BaseModel):
 
 
 class HeldOutScore(BaseModel):
-    """How good a model was on nuclei that were held out of its training.
+    """How good a model was on annotations that were held out of its training.
 
     Attributes
     ----------
     n_nuclei
-        How many there were.
+        How many nuclei there were; of flow, how many links.
     f1, precision, recall
-        None where nothing was found and nothing is true.
+        Of detection; None where nothing was found and nothing is true.
+    distance_left
+        Of flow: from where nuclei are said to have been to where they were, over the distance without a flow: 0 is
+        right, 1 is no flow.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -231,10 +237,38 @@ class HeldOutScore(BaseModel):
     f1: float | None = None
     precision: float | None = None
     recall: float | None = None
+    distance_left: float | None = None
 
     def __str__(self) -> str:
-        f1 = "-" if self.f1 is None else f"{math.floor(self.f1 * 100 + 1e-6) / 100:.2f}"
-        return f"F1 {f1} on {self.n_nuclei} held-out {'nucleus' if self.n_nuclei == 1 else 'nuclei'}"
+        return f"{self.words} on {self.what}"
+
+    @property
+    def figure(self) -> HeldOutFigure:
+        """The figure by which epochs are compared."""
+        return "f1" if self.distance_left is None else "distance_left"
+
+    @property
+    def value(self) -> float:
+        """The value of that figure; an F1 is 0 where nothing counts."""
+        return (self.f1 or 0.0) if self.distance_left is None else self.distance_left
+
+    @property
+    def goodness(self) -> float:
+        """The value as a number that is higher for what is better; of flow to two digits, a difference worth naming."""
+        return self.value if self.figure == "f1" else -round(self.value, 2)
+
+    @property
+    def words(self) -> str:
+        """The value with the name of the figure, rounded so that it is not kinder than it is."""
+        if self.distance_left is not None:
+            return f"distance left {math.ceil(self.distance_left * 100 - 1e-6) / 100:.2f}"
+        return "F1 -" if self.f1 is None else f"F1 {math.floor(self.f1 * 100 + 1e-6) / 100:.2f}"
+
+    @property
+    def what(self) -> str:
+        """What the model was judged by."""
+        one, more = ("nucleus", "nuclei") if self.figure == "f1" else ("link", "links")
+        return f"{self.n_nuclei} held-out {one if self.n_nuclei == 1 else more}"
 
 
 class ProvenanceEntry(BaseModel):
@@ -280,8 +314,9 @@ class ProvenanceEntry(BaseModel):
         Where the training is in the record of the dataset, from which it can be repeated.
     held_out
         How good the model in the file was on what was held out; none if nothing was.
-    curve
-        The F1 after some of the epochs: their number, 0 before the first, and the F1.
+    curve, curve_of
+        The value of a figure of `held_out` after some of the epochs: their number, 0 before the first, and the value;
+        and which figure that is.
     last, last_epochs, last_held_out
         The version that holds the last epoch, where an earlier one is in the file, its number of epochs, and how good
         it was.
@@ -314,6 +349,7 @@ class ProvenanceEntry(BaseModel):
     record: RecordPosition | None = None
     held_out: HeldOutScore | None = None
     curve: tuple[tuple[int, float], ...] = ()
+    curve_of: HeldOutFigure = "f1"
     last: int | None = None
     last_epochs: int = 0
     last_held_out: HeldOutScore | None = None

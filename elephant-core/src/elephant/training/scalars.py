@@ -18,7 +18,7 @@ SCALAR_NAMES: Mapping[str, str] = MappingProxyType(
         "instance": "instance_loss",
         "ssim": "SSIM_loss",
         "smooth": "smooth_loss",
-        **{name: name for name in ("held_out_f1", "held_out_precision", "held_out_recall")},
+        **{name: name for name in ("held_out_f1", "held_out_precision", "held_out_recall", "held_out_distance_left")},
     }
 )
 # The stage of values that belong to a finished epoch, rather than to a step.

@@ -61,7 +61,7 @@ function legend(what) {
 function table(trainings) {
   const rows = trainings.slice(-10).reverse().map((one) => make('li', {}, make('p', {}, make('strong', {}, one.model), ` ${when(one.saved)}`),
     make('div', { class: 'figures soft' }, ...[
-      ['F1', one.f1 === null ? 'nothing held out' : `${number(one.f1)} on ${one.n_held_out}`], ['annotations', one.n_annotations], ['epochs', one.epochs], ['loss', number(one.loss)],
+      one.distance_left === null ? ['F1', one.f1 === null ? 'nothing held out' : `${number(one.f1)} on ${one.n_held_out}`] : ['distance left', `${number(one.distance_left)} on ${one.n_held_out}`], ['annotations', one.n_annotations], ['epochs', one.epochs], ['loss', number(one.loss)],
     ].map(([label, value]) => make('span', {}, `${label} `, make('b', {}, String(value)))))));
   return rows.length ? make('ol', {}, ...rows) : make('p', { class: 'soft' }, 'No training on it is known.');
 }

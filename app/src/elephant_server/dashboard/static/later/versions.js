@@ -60,6 +60,7 @@ function row(name, version, again, changed) {
 function figures(found) {
   const shown = [
     ['F1', found.f1 === null || found.f1 === undefined ? null : `${number(found.f1)} on ${found.n_held_out} held-out nuclei`],
+    ['distance left', found.distance_left === null || found.distance_left === undefined ? null : `${number(found.distance_left)} on ${found.n_held_out} held-out links`],
     ['annotations', found.n_annotations || null], ['epochs', found.epochs || null],
     ['loss', found.loss === null || found.loss === undefined ? null : number(found.loss)],
     ['saved', found.saved ? when(found.saved) : null], ['size', found.n_bytes ? bytes(found.n_bytes) : null],
