@@ -264,8 +264,8 @@ class DetectionTrainingParams(Params):
         0.2,
         ge=0,
         le=0.5,
-        description="share of the nuclei, where there are at least 8, that is held out: the model is judged by them "
-        "after each epoch, and its best epoch is kept; 0: none, and the last epoch is kept",
+        description="share of the annotations, where there are at least 8, that is held out: the model is judged by "
+        "them after each epoch, and its best epoch is kept; 0: none, and the last epoch is kept",
     )
 
 
@@ -314,12 +314,17 @@ class FlowTrainingParams(Params):
     dim_weights: tuple[Weight, Weight, Weight] = Field(
         (1.0, 1.0, 1.0), description="weights of the errors along X, Y and Z; all 0: equal"
     )
+    relative_lr: bool | None = Field(
+        None,
+        description="whether the learning rate of each layer is multiplied by the size of its weights, so that a "
+        "trained network changes little at a time; by default for a model that began with trained weights",
+    )
     held_out: float = Field(
         0.2,
         ge=0,
         le=0.5,
-        description="share of the links, where there are at least 8, that is held out: the model is judged by them "
-        "after each epoch, and its best epoch is kept; 0: none, and the last epoch is kept",
+        description="share of the annotations, where there are at least 8, that is held out: the model is judged by "
+        "them after each epoch, and its best epoch is kept; 0: none, and the last epoch is kept",
     )
 
 

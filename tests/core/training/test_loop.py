@@ -9,7 +9,7 @@ import torch
 from elephant.config import LoopParams
 from elephant.models.ensemble import Ensemble
 from elephant.models.losses import LossParts
-from elephant.models.unet import DetectionNet
+from elephant.models.unet import DetectionNet, FlowNet
 from elephant.progress import CancelToken, NoReporter
 from elephant.training import loop
 from elephant.training.loop import FixedControl, Trainer
@@ -86,3 +86,15 @@ def test_the_gradient_of_each_member_is_limited_on_its_own(monkeypatch: pytest.M
     assert min(trainer.lengths()) > 1e6
     monkeypatch.setattr(Steep, "max_gradient", 0.5)
     assert trainer.lengths() == pytest.approx([0.5, 0.5], rel=1e-3)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_relative_learning_rate_changes_the_same_share_of_each_layer(relative: bool) -> None:
+    model, lr = Ensemble([FlowNet(2, 0)]), 1e-3
+    layers = [layer for layer in model.modules() if list(layer.parameters(recurse=False))]
+    before = [layer.weight.detach().clone() for layer in layers]
+    trainer = Steep(model, LoopParams(n_crops=1), relative_lr=relative)
+    trainer.run([0], FixedControl(lr, 1), NoReporter(), lambda: None)
+    for layer, old in zip(layers, before, strict=True):
+        share = float(old.square().mean().sqrt()) if relative else 1.0
+        assert float((old - layer.weight).detach().abs().mean()) == pytest.approx(lr * share, rel=0.01)

@@ -177,3 +177,17 @@ def test_nuclei_that_stand_still_judge_nothing(work: ModelWork) -> None:
     train_flow(work, links_at(0, PLACES, 0 * STEP), wanted, FixedControl(0, 1), lambda: None)
     entry = read_provenance(work.model_path)[-1]
     assert (entry.held_out, entry.curve) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("began_trained", "asked", "is_relative"),
+    [(False, None, False), (True, None, True), (True, False, False), (False, True, True)],
+)
+def test_models_that_began_with_trained_weights_change_little_at_a_time(
+    work: ModelWork, began_trained: bool, asked: bool | None, is_relative: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    model = Ensemble([FlowNet(2, 0)])
+    model.began_trained = began_trained
+    FLOW.trainer(model, lambda _: pytest.fail("no step"), params(relative_lr=asked), work.dataset)
+    assert ("`relative_lr`" in caplog.text) == is_relative

@@ -135,6 +135,7 @@ class FlowTrainBody(TrainingBody, LinksBody):
     """``flow/train``: write the flow labels of the links, then train on their timepoints."""
 
     dim_weights: Vector = parameter(FlowTrainingParams, "dim_weights")
+    relative_lr: bool | None = parameter(FlowTrainingParams, "relative_lr")
     held_out: Finite = parameter(FlowTrainingParams, "held_out")
 
     @model_validator(mode="after")
@@ -156,6 +157,7 @@ class FlowTrainBody(TrainingBody, LinksBody):
             image=self.image(),
             crop_size=self.crop(),
             dim_weights=self.dim_weights if self.is_3d else (*self.dim_weights[:2], 0.0),
+            relative_lr=self.relative_lr,
             held_out=self.held_out,
         )
 

@@ -150,7 +150,7 @@ def _option(name: str, field: FieldInfo, section: str, defaults: Mapping[str, An
     kind = plain_type(field)
     settings: dict[str, Any] = {"help": _help(field), "default": default, "show_default": default is not None}
     if kind is bool:
-        names = f"{flag(name)}/--no-{flag(name)[2:]}" if default else flag(name)
+        names = f"{flag(name)}/--no-{flag(name)[2:]}" if default is not False else flag(name)
         settings |= {"is_flag": True, "show_default": False}
         return Option([names, name], section=section, **settings)
     if is_size(field):

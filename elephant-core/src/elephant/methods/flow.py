@@ -162,7 +162,11 @@ class FlowMethod(Method[Link, DisplacementParams, FlowTrainingParams, LabelledPa
         self, model: Ensemble, samples: Callable[[int], LabelledPair], params: FlowTrainingParams, dataset: Dataset
     ) -> CropTrainer:
         norm = _seen_norm(dataset, params)
-        return CropTrainer(model, samples, params, FlowLoss(params.dim_weights[: len(norm)], norm), MAX_GRADIENT)
+        loss = FlowLoss(params.dim_weights[: len(norm)], norm)
+        relative = model.began_trained if params.relative_lr is None else params.relative_lr
+        if relative:
+            logger.info("The learning rate is relative to the size of the weights of each layer (`relative_lr`)")
+        return CropTrainer(model, samples, params, loss, MAX_GRADIENT, relative_lr=relative)
 
     @override
     def n_keep_axials(self, params: FlowTrainingParams) -> int:

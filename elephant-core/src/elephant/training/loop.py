@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -114,6 +114,8 @@ class Trainer(ABC):
         Its weights are changed in place; on the device that trains.
     loop
         Learning rate, batches and epochs.
+    relative_lr
+        Whether the learning rate of each layer is relative to the size of its weights, as they are now.
 
     Attributes
     ----------
@@ -123,11 +125,13 @@ class Trainer(ABC):
 
     max_gradient: float | None = None
 
-    def __init__(self, model: Ensemble, loop: LoopParams) -> None:
+    def __init__(self, model: Ensemble, loop: LoopParams, *, relative_lr: bool = False) -> None:
         self._model = model
         self._loop = loop
         self._device = next(model.parameters()).device
-        self._optimiser = torch.optim.Adam(model.parameters(), lr=loop.lr, fused=True)
+        groups = _relative(model) if relative_lr else [{"params": list(model.parameters()), "share": 1.0}]
+        self._optimiser = torch.optim.Adam(groups, lr=loop.lr, fused=True)
+        self._lr = loop.lr  # of the last step
         self._rng = np.random.default_rng(loop.seed)
         self._logged_at = -LINE_INTERVAL_S
         self._replayed: Sequence[int] = ()
@@ -199,11 +203,6 @@ class Trainer(ABC):
             self._divergence.check(after, epoch, self._lr, is_mean=True)
         self._model.eval()
 
-    @property
-    def _lr(self) -> float:
-        """The learning rate of the last step."""
-        return float(self._optimiser.param_groups[0]["lr"])
-
     def _batches(self, timepoints: Sequence[int], n_crops: int) -> list[list[int]]:
         """Return the timepoint of each crop of an epoch in random order, in groups of a step."""
         order = self._rng.permutation(np.repeat(list(timepoints), max(n_crops, 1)))
@@ -211,9 +210,9 @@ class Trainer(ABC):
         return [order[i : i + size].tolist() for i in range(0, len(order), size)]
 
     def _step(self, timepoints: Sequence[int], control: TrainingControl) -> dict[str, float]:
-        lr = control.settings().lr
+        self._lr = control.settings().lr
         for group in self._optimiser.param_groups:
-            group["lr"] = lr
+            group["lr"] = self._lr * group["share"]
         self._optimiser.zero_grad(set_to_none=True)
         loss = self._batch_loss(timepoints, control)
         loss.total.backward()  # type: ignore[no-untyped-call]
@@ -257,3 +256,22 @@ class Trainer(ABC):
             "Training: epoch %s, step %d/%d, loss %.4f (%s)",
             *(epoch, step, n_steps, values["loss"], parts),
         )
+
+
+def _relative(model: torch.nn.Module) -> list[dict[str, Any]]:
+    """Return the parameters of each layer, and the root mean square of its weights as their share of the learning rate.
+
+    A step of Adam changes each weight by about the learning rate, however small the weight is. With these shares, a
+    step changes every layer by the same part of its size.
+
+    References
+    ----------
+    You et al., ICLR 2020, arXiv:1904.00962: trust ratios.
+    """
+    groups = []
+    for layer in model.modules():
+        own = list(layer.parameters(recurse=False))
+        if own:
+            share = float(max(own, key=torch.numel).detach().square().mean().sqrt())
+            groups.append({"params": own, "share": share})
+    return groups

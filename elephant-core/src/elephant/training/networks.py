@@ -59,6 +59,8 @@ class CropTrainer(Trainer):
         :class:`elephant.models.losses.LossParts`.
     max_gradient
         Largest gradient norm (L2) of a step; none: unlimited.
+    relative_lr
+        As of :class:`.Trainer`.
     """
 
     def __init__(
@@ -68,8 +70,10 @@ class CropTrainer(Trainer):
         params: CropParams,
         loss: nn.Module,
         max_gradient: float | None = None,
+        *,
+        relative_lr: bool = False,
     ) -> None:
-        super().__init__(model, params.loop)
+        super().__init__(model, params.loop, relative_lr=relative_lr)
         self._samples = samples
         self._params = params
         self._network = ReplayedNetwork(model)
