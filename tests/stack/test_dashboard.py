@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -452,6 +453,51 @@ def test_a_plane_stands_alone_where_there_is_no_depth(visit: Visit, player: Play
     assert visit.page.is_hidden(".plane.xz")
     assert visit.page.is_hidden("#slice-z")
     assert "The voxel size is unknown" in visit.text("#voxel-note")
+    assert visit.complaints == []
+
+
+# How much of a plane the image covers, and how bright it is where no coloured line is.
+SEEN = """(axis) => {
+  const canvas = document.querySelector(`#review canvas.${axis}`);
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  let covered = 0, brightest = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    covered += data[i + 3] === 255;
+    brightest = Math.max(brightest, Math.min(data[i], data[i + 1], data[i + 2]));
+  }
+  return { covered: covered / (data.length / 4), brightest, tall: canvas.clientHeight };
+}"""
+SAID = (
+    r"1 of \d+, timepoint 0\. (F|Not f)ound by the model, but .+\. Probability of a nucleus: (under 1|over 99|\d+)%\."
+)
+
+
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_the_planes_of_a_review_show_a_small_image_whole_and_bright(
+    visit: Visit, player: Player, server: RunningServer, n_dims: int
+) -> None:
+    name, axes = f"small/{n_dims}d", ("xy", "xz", "yz") if n_dims == 3 else ("xy",)
+    image, _ = blobs(SHAPE, 6)
+    image[4, 20, 20] = 60000  # a hot pixel
+    assert player.make_dataset(name, image[None] if n_dims == 3 else image[None, 4:5], is_2d=n_dims == 2).ok
+    labels = update_body(name, [spot(0, np.array([8.0 * (n_dims == 3), 20, 24]))], scales=[1, 1, 2])
+    assert player.post("seg/update", labels | {"is_3d": n_dims == 3}).json() == {"completed": True}
+    Ensemble([DetectionNet(n_dims, 0)]).save(server.workspace / "models" / f"small{n_dims}.pth")
+    visit.open()
+    visit.wait(f"document.querySelector('#datasets').textContent.includes('{name}')")
+    page = visit.page
+    page.click("#look")
+    visit.wait(f"document.querySelector('#review-model option[value=\"small{n_dims}.pth\"]') !== null")
+    page.select_option("#review-dataset", name)
+    page.select_option("#review-model", f"small{n_dims}.pth")
+    page.click("#review form button")
+    visit.wait("/listed/.test(document.querySelector('#review').textContent)")
+    assert re.fullmatch(SAID, visit.text("#review .facts"))
+    visit.wait(f"document.querySelectorAll('#review canvas[data-cuts]').length === {len(axes)}")
+    seen = {axis: page.evaluate(SEEN, axis) for axis in axes}
+    assert all(one["covered"] > (0.8 if axis == "xy" else 0.25) for axis, one in seen.items()), seen
+    assert max(one["brightest"] for one in seen.values()) > 200, seen
+    assert all(one["tall"] < 600 for one in seen.values()), seen
     assert visit.complaints == []
 
 

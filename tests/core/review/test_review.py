@@ -1,6 +1,7 @@
 """The list of places to look at: on a movie, in the command line, interrupted, and its order."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,9 @@ def test_a_spot_that_is_missing_between_two_others_is_suspected(folder: Path) ->
     near = [p for p in places if p.t == 1 and p.kind == "missed" and np.linalg.norm(p.pos - PLACES[2]) < RADIUS]
     assert near
     assert all(0 <= place.probability <= 1 and np.isfinite(place.errors) for place in places)
+    for place in places:
+        is_merged = place.kind == "spot" and place.errors > 2 * (1 - place.probability)
+        assert (place.why == "perhaps more than one nucleus") == is_merged
     assert [look.places[0].errors for look in found.looks] == sorted(
         (look.places[0].errors for look in found.looks), reverse=True
     )
@@ -113,6 +117,8 @@ def test_the_command_prints_a_table_and_writes_files(folder: Path, shell: Shell)
     given = ("review", folder / "movie", "--model", folder / "m.pth", "--r-min", 1, "--c-ratio", 0.9, "-q")
     shown = shell(*given)
     assert (shown.status, shown.err) == (0, "")
+    words = r"\d+ spots? at 3 timepoints; expect about \d+ wrong spots? and \d+ missed nucle(us|i)"
+    assert re.fullmatch(words, shown.out.splitlines()[0])
     assert tuple(shown.out.splitlines()[1].split()) == COLUMNS
     assert shell(*given, "-o", "look.csv").status == 0
     assert shell(*given, "-o", "look.json", "-t", "0-1", "--n-places", 3).status == 0

@@ -130,7 +130,10 @@ def _show(found: "Review", output: Path | None, *, as_json: bool) -> None:
     n_spots = sum(one.n_spots for one in found.timepoints)
     wrong, missed = (sum(getattr(one, name) for one in found.timepoints) for name in ("wrong", "missed"))
     where = counted(len(found.timepoints), "timepoint")
-    click.echo(f"{counted(n_spots, 'spot')} at {where}: about {wrong:.0f} wrong, {missed:.0f} missed nuclei expected")
+    expected = (
+        f"about {counted(round(wrong), 'wrong spot')} and {counted(round(missed), 'missed nucleus', 'missed nuclei')}"
+    )
+    click.echo(f"{counted(n_spots, 'spot')} at {where}; expect {expected}")
     if output is not None:
         click.echo(f"{output}: {counted(len(shown), 'place')} in {counted(len(found.looks), 'look')}, the worst first")
         return

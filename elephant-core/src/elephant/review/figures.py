@@ -22,7 +22,7 @@ _AGAINST = {
     "peak": "the network is not sure",
     "unsure": "the network is less sure than elsewhere",
     "unpeaked": "the network is less sure than elsewhere",
-    "rim": "no end of the nucleus",
+    "rim": "no clear edge",
     "contrast": "hardly brighter than around",
     "clarity": "hardly brighter than around",
     "faint": "fainter than the others",
@@ -34,10 +34,11 @@ _AGAINST = {
     "room": "cut by the edge of the image",
     "voxels": "only few voxels",
     "border": "no border around it",
-    "outside": "border or centre beyond it",
+    "outside": "more of a nucleus around it",
     "apart": "no spot there one timepoint away",
     "apart_centre": "an unsure spot there one timepoint away",
 }
+_MERGED = "perhaps more than one nucleus"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,8 +109,10 @@ def judge_spots(scene: Scene, known: Known, neighbours: Sequence[Known], correct
     figures, weights = spot_figures(scene, known, neighbours), prior()
     log_odds = weights.reviewed.log_odds(figures)
     probability = probability_of(log_odds, correction)
-    errors = 1 - probability + sigmoid(weights.merged.log_odds(figures))
-    return Judged(known.sites, log_odds, probability, errors, _why(weights.reviewed, figures))
+    merged = sigmoid(weights.merged.log_odds(figures))
+    reasons = _why(weights.reviewed, figures)
+    why = [_MERGED if m > 1 - p else one for m, p, one in zip(merged, probability, reasons, strict=True)]
+    return Judged(known.sites, log_odds, probability, 1 - probability + merged, why)
 
 
 def judge_suspects(scene: Scene, known: Known, neighbours: Sequence[Known], cancel: CancelToken) -> Judged:

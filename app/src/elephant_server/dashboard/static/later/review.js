@@ -1,16 +1,9 @@
 // The dialog in which a person looks at the places where errors are expected; loaded when it is opened for the first time.
 
 import { ask, post } from '../api.js';
-import { fit } from '../canvas.js';
 import { make, setText } from '../dom.js';
-import { cut, drawCuts, PLANES } from '../viewer/ellipses.js';
-import { goodLimits, paint } from '../viewer/paint.js';
-import { loadPlane } from '../viewer/source.js';
+import { PlaceView } from './place.js';
 
-const AXES = ['xy', 'xz', 'yz'];
-const NAMES = ['Z', 'Y', 'X'];
-const RADII = 4.5; // that are seen around a place
-const MOST = 2048;
 const KEYS = { y: 'yes', n: 'no', s: 'skip', z: 'undo' };
 const DEFAULTS = { c_ratio: 0.4, p_thresh: 0.5, r_min: 0, r_max: 1e6 };
 
@@ -29,7 +22,6 @@ class ReviewDialog {
   #answers = new Map(); // by the number of the place
   #at = 0;
   #asking = null;
-  #drawn = 0;
 
   constructor() {
     this.dataset = make('select', { id: 'review-dataset', onchange: () => this.#chooseDataset() });
@@ -39,13 +31,12 @@ class ReviewDialog {
     this.start = make('button', { type: 'submit', class: 'main' }, 'List the places');
     this.note = make('p', { class: 'soft', role: 'status', 'aria-live': 'polite' });
     this.problem = make('p', { class: 'problem', role: 'alert' });
-    this.planes = AXES.map((axis) => make('canvas', { class: axis, role: 'img', 'aria-label': `${axis.toUpperCase()} plane` }));
+    this.view = new PlaceView();
     this.facts = make('p', { class: 'facts', role: 'status', 'aria-live': 'polite' });
     const button = (name, words, key) => make('button', { type: 'button', 'data-do': name, onclick: () => this.#act(name) }, words, ' ', make('kbd', {}, key));
     this.buttons = make('div', { class: 'actions' }, button('undo', 'Back', 'Z'), button('skip', 'Skip', 'S'), button('no', 'No nucleus', 'N'), button('yes', 'Nucleus', 'Y'));
     this.keep = make('button', { type: 'button', class: 'main', onclick: () => this.#keep() }, 'Keep the answers');
-    this.look = make('div', { class: 'look', tabindex: -1, hidden: true },
-      make('div', { class: 'planes' }, ...this.planes.map((canvas, i) => make('figure', {}, canvas, make('figcaption', {}, AXES[i].toUpperCase())))), this.facts, this.buttons);
+    this.look = make('div', { class: 'look', tabindex: -1, hidden: true }, this.view.element, this.facts, this.buttons);
     const label = (words, field) => make('label', { for: field.id }, words, field);
     this.form = make('form', { onsubmit: (event) => { event.preventDefault(); this.#list(); } },
       label('Dataset', this.dataset), label('Model', this.model), label('Timepoints from', this.first), label('to', this.last), this.start);
@@ -103,12 +94,11 @@ class ReviewDialog {
     try {
       const found = await post('review', { ...about, t_start: Number(this.first.value), t_end: Number(this.last.value) }, this.#asking.signal);
       if (found.error) throw new Error(found.error);
-      Object.assign(this, { reviewed: entry, reviewedModel: model, limits: null });
+      Object.assign(this, { reviewed: entry, reviewedModel: model });
       this.#places = found.places;
       this.#answers.clear();
       this.#at = 0;
-      const sum = (name) => Math.round(found.timepoints.reduce((total, one) => total + one[name], 0));
-      setText(this.note, `${sum('n_spots')} spots: about ${sum('wrong')} wrong, ${sum('missed')} missed nuclei expected. The worst ${found.places.length} of ${found.n_places} places are listed.`);
+      setText(this.note, expected(found));
     } catch (error) {
       setText(this.note, '');
       if (error.name !== 'AbortError') setText(this.problem, error.message);
@@ -145,51 +135,19 @@ class ReviewDialog {
     setText(this.keep, `Keep ${this.#unkept} ${this.#unkept === 1 ? 'answer' : 'answers'}`);
     for (const button of this.buttons.children) button.disabled = button.dataset.do === 'undo' ? !this.#at : !place;
     if (!place) {
-      setText(this.facts, this.#places.length ? 'That was the last place.' : '');
+      setText(this.facts, this.#places.length ? 'That was the last place. Z goes back.' : '');
       return;
     }
     const said = this.#answers.has(this.#at) ? ` You said: ${this.#answers.get(this.#at) ? 'nucleus' : 'no nucleus'}.` : '';
-    const what = place.kind === 'spot' ? 'A spot' : 'No spot, but perhaps a nucleus';
-    setText(this.facts, `${this.#at + 1} of ${this.#places.length}, timepoint ${place.t}. ${what}: ${place.why}. A nucleus with ${Math.round(100 * place.probability)}%.${said}`);
+    setText(this.facts, `${this.#at + 1} of ${this.#places.length}, timepoint ${place.t}. ${words(place)}${said}`);
     this.#draw();
   }
 
-  /** Draw the planes through the place; of what is asked for meanwhile only the last counts. */
   async #draw() {
     const place = this.#places[this.#at];
     if (!place || !this.reviewed) return;
-    const drawn = this.#drawn += 1;
-    const { name, version, shape, voxel_size: size } = this.reviewed;
-    const n = shape.length, extent = n === 2 ? [1, ...shape] : shape;
-    const own = { ...inVoxels(place, size), kind: place.kind === 'spot' ? 'wrong' : 'missed' }; // colours of what is suspected
-    const beside = this.#places.filter((other) => other.t === place.t && other !== place && other.kind === 'spot').map((other) => inVoxels(other, size));
-    const reach = RADII * Math.sqrt(Math.max(...[0, 4, 8].map((i) => place.covariance[i]).slice(0, n))); // X, Y, Z
-    try {
-      await Promise.all(AXES.map(async (axis, i) => {
-        const canvas = this.planes[i];
-        canvas.parentElement.hidden = n === 2 && axis !== 'xy';
-        if (canvas.parentElement.hidden) return;
-        const { across, row, column } = PLANES[axis];
-        const index = n === 2 ? 0 : Math.min(extent[across] - 1, Math.max(0, Math.round(own.pos[across])));
-        const plane = await loadPlane(name, version, 'image', place.t, axis, index, MOST);
-        if (drawn !== this.#drawn) return;
-        this.limits ??= goodLimits(plane);
-        const buffer = make('canvas', { width: plane.columns, height: plane.rows });
-        buffer.getContext('2d').putImageData(paint(plane, null, null, this.limits), 0, 0);
-        const { context, width, height } = fit(canvas);
-        const scale = Math.min(width, height) / (2 * reach); // CSS pixels for a unit
-        const sx = scale * size[column], sy = scale * size[row];
-        const left = own.pos[column] + 0.5 - width / 2 / sx, top = own.pos[row] + 0.5 - height / 2 / sy;
-        context.imageSmoothingEnabled = false;
-        context.drawImage(buffer, -left * sx, -top * sy, plane.columns * plane.step * sx, plane.rows * plane.step * sy);
-        const cuts = [...beside, own].map((spot) => cut(spot, axis, index, n)).filter(Boolean);
-        drawCuts(context, cuts, { left, top, sx, sy });
-        canvas.dataset.cuts = cuts.length;
-        canvas.setAttribute('aria-label', `${axis.toUpperCase()} plane around the place${n === 3 ? `, ${NAMES[across]} ${index}` : ''}`);
-      }));
-    } catch (error) {
-      setText(this.problem, error.message);
-    }
+    const beside = this.#places.filter((other) => other.t === place.t && other !== place && other.kind === 'spot');
+    await this.view.draw(this.reviewed, place, beside).catch((error) => setText(this.problem, error.message));
   }
 
   /** Send the answers: they are written into the labels, and joined to the next trainings. */
@@ -203,7 +161,7 @@ class ReviewDialog {
       this.#at = this.#places.slice(0, this.#at).filter((_, i) => !this.#answers.has(i)).length;
       this.#places = left;
       this.#answers.clear();
-      setText(this.note, `${answered.length} answers are in the labels of ${this.reviewed.name}; the next trainings on these timepoints use them.`);
+      setText(this.note, `${answered.length === 1 ? '1 answer is' : `${answered.length} answers are`} in the labels of ${this.reviewed.name}; the next trainings on these timepoints use them.`);
     } catch (error) {
       setText(this.problem, error.message);
     }
@@ -212,11 +170,17 @@ class ReviewDialog {
   }
 }
 
-/** Return a place in voxels, Z, Y, X; the answer has it physical, X, Y, Z. */
-function inVoxels(place, size) {
-  const pos = [...place.pos].reverse(), covariance = [...place.covariance].reverse();
-  return {
-    pos: pos.map((x, i) => x / size[i]),
-    covariance: covariance.map((c, k) => c / (size[Math.floor(k / 3)] * size[k % 3])),
-  };
+/** Return what is known of a place in words. */
+function words(place) {
+  const found = place.kind === 'spot' ? 'Found by the model' : 'Not found by the model';
+  const percent = 100 * place.probability;
+  const shown = percent < 1 ? 'under 1' : percent > 99 ? 'over 99' : Math.round(percent);
+  return `${found}, but ${place.why}. Probability of a nucleus: ${shown}%.`;
+}
+
+function expected({ places, timepoints, n_places: n }) {
+  const sum = (name) => Math.round(timepoints.reduce((total, one) => total + one[name], 0));
+  const [spots, wrong, missed] = [sum('n_spots'), sum('wrong'), sum('missed')];
+  const listed = places.length < n ? `The worst ${places.length} of ${n} places are listed.` : 'The places are listed, worst first.';
+  return `${spots} ${spots === 1 ? 'spot' : 'spots'}; expect about ${wrong} wrong and ${missed} missed ${missed === 1 ? 'nucleus' : 'nuclei'}. ${n ? listed : 'There is no place to look at.'}`;
 }
