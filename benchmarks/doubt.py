@@ -26,7 +26,7 @@ from elephant.progress import NeverCancelled, NoReporter
 from elephant.quality import NAMES
 from elephant.quality.calibration import Calibration, Correction, prior
 from elephant.quality.logistic import Logistic, fit, sigmoid
-from elephant.quality.scene import Scene
+from elephant.quality.scene import Scene, Sites
 from elephant.review.figures import SPOT_NAMES, SUSPECT_NAMES, Known, judge_spots, spot_figures, suspect_figures
 from elephant.review.suspects import find_suspects
 from elephant.simulation import SimulationParameters, simulate
@@ -97,6 +97,32 @@ class Looked:
         return int((~self.is_right).sum()) + self.n_missed
 
 
+def places_of_misses(
+    missed: FloatArray, suspects: FloatArray, spots: Sites, radius: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which suspects are missed nuclei, (M,), and which spots hold one besides their own, (N,).
+
+    A missed nucleus is the nearest suspect within the radius; else it is in the nearest spot, if that reaches it.
+
+    Parameters
+    ----------
+    missed, suspects
+        Centres, physical, (K, n) and (M, n), (Z), Y, X.
+    radius
+        Of nuclei, physical.
+    """
+    is_missed, is_merged = np.zeros(len(suspects), dtype=bool), np.zeros(len(spots), dtype=bool)
+    reach = np.maximum(1.2 * spots.mean_radii(), radius) if len(spots) else np.empty(0)
+    for place in missed:
+        apart, j = cKDTree(suspects).query(place) if len(suspects) else (np.inf, 0)
+        if apart <= radius:
+            is_missed[j] = True
+        elif len(spots):
+            apart, j = cKDTree(spots.centres).query(place)
+            is_merged[j] |= apart <= reach[j]
+    return is_missed, is_merged
+
+
 def looked_at(scene: Scene, spots: list[DetectedSpot], truth: Sequence[Spot], neighbours: Sequence[Known]) -> Looked:
     """Judge a timepoint, and compare with the truth: nuclei within the median radius of each other are the same."""
     n, known = scene.n_dims, Known.of(spots, scene.n_dims)
@@ -108,16 +134,8 @@ def looked_at(scene: Scene, spots: list[DetectedSpot], truth: Sequence[Spot], ne
     is_right = np.zeros(len(spots), dtype=bool)
     is_right[matching.pairs[:, 1]] = True
     suspects = find_suspects(scene, known.sites, [other.sites for other in neighbours], NeverCancelled())
-    is_missed, is_merged = np.zeros(len(suspects.sites), dtype=bool), np.zeros(len(spots), dtype=bool)
-    reach = np.maximum(1.2 * known.sites.mean_radii(), radius) if spots else np.empty(0)
-    for i in matching.missed:
-        place = truth[i].pos[3 - n :]
-        apart, j = cKDTree(suspects.sites.centres).query(place) if len(is_missed) else (np.inf, 0)
-        if apart <= radius:
-            is_missed[j] = True
-        elif spots:
-            apart, j = cKDTree(known.sites.centres).query(place)
-            is_merged[j] |= apart <= reach[j]
+    missed = np.array([truth[i].pos[3 - n :] for i in sorted(matching.missed)]).reshape(-1, n)
+    is_missed, is_merged = places_of_misses(missed, suspects.sites.centres, known.sites, radius)
     of_spots, of_suspects = spot_figures(scene, known, neighbours), suspect_figures(scene, suspects, known, neighbours)
     judged = judge_spots(scene, known, neighbours, Correction())
     return Looked(

@@ -16,6 +16,7 @@ see ``benchmarks/teaching.py``.
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -203,6 +204,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers that it has started end with it
     if sys.argv[1:2] == ["figures"]:
         teaching.main(sys.argv[2:])
     else:

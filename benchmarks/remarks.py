@@ -22,6 +22,9 @@ own, since how memory is handed out is a matter of a whole process.
 
 `python -m benchmarks.equality --movie FILE.h5` says how much bfloat16 changes what is found, and `python -m
 benchmarks.learning FILE.h5 FILE.truth.json --precision float32 bfloat16` whether it learns as well.
+`python -m benchmarks.learning figures` tells how well it knows and learns, whatever the speed: F1 before any annotation
+and after a few, what is left of the motion, how many errors a review lists first, over HTTP with the client's own
+requests; `--off all` tells the same with the parts switched off that make it so, `--help` more.
 
 A figure belongs to its processor. What was measured on other machines stays here until somebody takes it out of
 `benchmarks.json`; goals are those of the day on which a figure was measured.
