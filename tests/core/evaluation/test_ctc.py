@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from ctc_metrics.scripts.evaluate import evaluate_sequence
-from ctc_metrics.utils.representations import match
 
 from elephant.dataset import Dataset
 from elephant.dataset.opening import open_dataset
@@ -78,7 +76,9 @@ def truth_folder(some: list[TrackedNucleus], dataset: Dataset, folder: Path) -> 
 
 
 def alone(result: Path, truth: Path) -> dict[str, float | None]:
-    """Return what py-ctcmetrics finds by itself."""
+    """Return what py-ctcmetrics finds by itself. It takes longer to import than most files of tests together."""
+    from ctc_metrics.scripts.evaluate import evaluate_sequence
+
     wanted = ["Valid", "DET", "SEG", "TRA", "LNK", "CT", "TF", "BC", "CCA"]
     found = evaluate_sequence(str(result), str(truth), wanted, threads=1)
     assert found["Valid"]
@@ -137,6 +137,8 @@ class TestScores:
 class TestMatches:
     @pytest.mark.parametrize("shape", [(40, 50), (5, 30, 20)])
     def test_labels_match_as_in_py_ctcmetrics(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
+        from ctc_metrics.utils.representations import match
+
         rng = np.random.default_rng(3)
         true = np.kron(rng.integers(0, 6, [-(-n // 5) for n in shape]), np.ones([5] * len(shape), int))
         true = true[tuple(map(slice, shape))].astype(np.uint16)
