@@ -73,6 +73,22 @@ missing_services() {
     command -v nginx >/dev/null || printf 'nginx-light '
 }
 
+# They are installed while pip installs its packages: dpkg and pip take a minute each, one core and the disk.
+SERVICES="" # the process that does
+
+install_services() {
+    # shellcheck disable=SC2086 # a list
+    install_quietly $1 || fail "apt-get could not install $1"
+    # shellcheck disable=SC2086
+    keep_stopped $1
+}
+
+wait_for_services() {
+    local process=$SERVICES
+    SERVICES=""
+    [ -z "$process" ] || wait "$process" || exit 1 # it has said why
+}
+
 set_up_services() {
     local packages
     packages=$(missing_services)
@@ -85,10 +101,8 @@ Install them, keep the copies that start by themselves from taking the ports, th
     sudo systemctl disable --now redis-server rabbitmq-server nginx"
     fi
     say "Installing $packages..."
-    # shellcheck disable=SC2086 # a list
-    install_quietly $packages || fail "apt-get could not install $packages"
-    # shellcheck disable=SC2086
-    keep_stopped $packages
+    install_services "$packages" &
+    SERVICES=$!
 }
 
 # --- Python -----------------------------------------------------------------------------------------------------
@@ -118,6 +132,7 @@ on Ubuntu 22.04:
         may_install || fail "$python cannot make virtual environments. Install what it lacks, then try again:
     sudo apt-get install $version        (or python3-venv)"
         say "Installing $version ..."
+        wait_for_services # dpkg does one thing at a time
         install_quietly "$version" || fail "apt-get could not install $version"
     fi
     say "Making the virtual environment $VENV with $python ..."
@@ -166,3 +181,4 @@ set_up_packages() {
 
 [ -z "$STACK$DEV" ] || set_up_services
 set_up_packages
+wait_for_services
