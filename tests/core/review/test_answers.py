@@ -14,7 +14,7 @@ from elephant.dataset.record import FILE, AnswersEntry, read_record, recorded_as
 from elephant.dataset.record.entries import MOST_IN_LINE
 from elephant.errors import InvalidInputError
 from elephant.methods.detection import DETECTION
-from elephant.methods.repeating import make_like, replay_labels
+from elephant.methods.repeating_labels import make_like, replay_labels
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.review.answers import OLD_FILE, Answer, read_answers
 from elephant.review.marking import mark, with_answers

@@ -18,7 +18,8 @@ from elephant.dataset.record import FILE, Event, TrainingEntry, read_record
 from elephant.errors import Cancelled, InvalidInputError, NotFoundError
 from elephant.methods.detection import DETECTION
 from elephant.methods.flow import FLOW
-from elephant.methods.repeating import make_like, repeat_training, replay_labels
+from elephant.methods.repeating_labels import make_like, replay_labels
+from elephant.methods.repeating_trainings import repeat_training
 from elephant.methods.starting import start_model
 from elephant.methods.training import prepare_training
 from elephant.methods.work import ModelWork

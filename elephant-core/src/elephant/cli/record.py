@@ -92,7 +92,7 @@ def replay(dataset: str, new: str, until: int | None, workspace: Path | None, as
     from elephant.cli.inputs import open_dataset
     from elephant.dataset import Dataset
     from elephant.dataset.layout import IMAGES
-    from elephant.methods.repeating import make_like, replay_labels
+    from elephant.methods.repeating_labels import make_like, replay_labels
 
     source, folder = open_dataset(dataset, workspace), place(DATASETS, new, workspace)
     _check_there(source.folder)
@@ -125,7 +125,7 @@ def train(
         raise click.UsageError("expected one of --model and --entry")
     from elephant.cli.inputs import open_dataset
     from elephant.device import choose_device
-    from elephant.methods.repeating import repeat_training
+    from elephant.methods.repeating_trainings import repeat_training
     from elephant.methods.work import ModelWork
     from elephant.models.ensemble import ModelCache
 

@@ -1,8 +1,8 @@
 """The record of what a dataset was taught: an append-only file of entries, each a line of JSON.
 
 ``annotations.jsonl`` in the dataset's folder has an entry for each change of labels, for answers to a review and for
-each training: who, when, which annotations with which parameters. From it labels, and trainings, can be repeated; see
-:mod:`elephant.methods.repeating`.
+each training: who, when, which annotations with which parameters. From it :mod:`elephant.methods.repeating_labels`
+repeats labels, and :mod:`elephant.methods.repeating_trainings` trainings.
 """
 
 from elephant.dataset.record.author import recorded_as
