@@ -19,7 +19,7 @@ import elephant
 from elephant.config import DetectionParams, PredictionParams, SpotParams, keep_axials_of
 from elephant.device import choose_device
 from elephant.evaluation.matching import match_by_distance
-from elephant.methods.detection import look_at
+from elephant.methods.predict_detection import look_at
 from elephant.methods.work import ModelWork
 from elephant.models.ensemble import ModelCache
 from elephant.progress import NeverCancelled, NoReporter

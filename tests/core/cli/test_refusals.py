@@ -109,7 +109,7 @@ def test_no_spots_report_the_highest_probability(dataset: Path, shell: Shell, mo
         probabilities[2, 1, 2, 3] = 0.625
         return probabilities
 
-    monkeypatch.setattr("elephant.methods.detection.predict_probabilities", answer)
+    monkeypatch.setattr("elephant.methods.predict_detection.predict_probabilities", answer)
     predict = ["predict", dataset, "--model", "./m.pth", *SCALES, "-o", "found.json", "--p-thresh"]
     (shell.folder / "found.json").write_text("[]")
     assert "that elephant did not write" in shell(*predict, "0.75").err

@@ -25,8 +25,8 @@ from elephant.config import (
 from elephant.dataset import Dataset, convert
 from elephant.errors import Cancelled, InvalidInputError, ModelFileError, NotFoundError
 from elephant.images import normalise
-from elephant.methods import detection
-from elephant.methods.detection import detect_all
+from elephant.methods import predict_detection
+from elephant.methods.predict_detection import detect_all
 from elephant.methods.work import ModelWork
 from elephant.models.ensemble import Ensemble, ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
@@ -353,7 +353,7 @@ def test_a_box_agrees_with_the_whole(made: tuple[ModelWork, list[Spot]]) -> None
 @pytest.fixture(params=[(1, 1), (2, 4)], ids=["as on a CPU", "as on a GPU"])
 def _beside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read and extract as many timepoints beside the network as is done on a CPU and on a GPU."""
-    monkeypatch.setattr(detection, "_beside", lambda _: request.param)
+    monkeypatch.setattr(predict_detection, "_beside", lambda _: request.param)
 
 
 @pytest.mark.usefixtures("_beside")

@@ -102,7 +102,7 @@ def _by_model(dataset: "Dataset", model: str | None, values: Mapping[str, Any]) 
     """Return the search by the network of a model, or else by the pretrained one."""
     from elephant.cli.inputs import as_trained, pretrained, seen_voxels
     from elephant.device import choose_device
-    from elephant.methods.detection import detect_all, why_none
+    from elephant.methods.predict_detection import detect_all, why_none
     from elephant.methods.work import ModelWork
     from elephant.models.ensemble import ModelCache
 

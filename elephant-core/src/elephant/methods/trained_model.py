@@ -15,8 +15,9 @@ from elephant.errors import InvalidInputError, ModelFileError, NotFoundError
 from elephant.keywords import check_names, leaves, params_of
 from elephant.methods.annotations import by_timepoint
 from elephant.methods.compatibility import as_trained
-from elephant.methods.detection import DETECTION, detect_all
+from elephant.methods.detection import DETECTION
 from elephant.methods.flow import FLOW
+from elephant.methods.predict_detection import detect_all
 from elephant.methods.work import ModelWork
 from elephant.models.checkpoint import load_state_dicts
 from elephant.models.ensemble import ModelCache

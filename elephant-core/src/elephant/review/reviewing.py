@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from elephant.config import DetectionParams
-from elephant.methods.detection import look_at
+from elephant.methods.predict_detection import look_at
 from elephant.methods.work import ModelWork
 from elephant.progress import CancelToken
 from elephant.quality.calibration import Correction, read_correction
