@@ -225,9 +225,11 @@ def test_a_training_of_flow_in_3d_is_repeated_from_shipped_weights(
         run = prepare_training(FLOW, work, movement.links_of(spots, t), params)
         start_model(work, run.start())
         run.run(FixedControl(1e-3, 1), lambda: None)
-    done = repeat_training(dataset, last_training(dataset), again(work, tmp_path))
-    assert (done.n_trainings, done.n_epochs, done.is_same, done.sentences) == (2, 2, True, [])
-    assert torch.equal(weights(tmp_path / "again.pth"), weights(work.model_path))
+    kept = (tmp_path / ".generations" / "m.pth").iterdir()
+    for files, n in (([], 2), (sorted(kept), 1)):
+        done = repeat_training(dataset, last_training(dataset), again(work, tmp_path / str(n)), files)
+        assert (done.n_trainings, done.n_epochs, done.is_same, done.sentences) == (n, 2, True, [])
+        assert torch.equal(weights(tmp_path / str(n) / "again.pth"), weights(work.model_path))
 
 
 def test_the_command_lists_shows_and_repeats(

@@ -163,10 +163,17 @@ class FlowMethod(Method[Link, DisplacementParams, FlowTrainingParams, LabelledPa
     ) -> CropTrainer:
         norm = _seen_norm(dataset, params)
         loss = FlowLoss(params.dim_weights[: len(norm)], norm)
-        relative = model.began_trained if params.relative_lr is None else params.relative_lr
+        relative = bool(self.resolved(params, model).relative_lr)
         if relative:
             logger.info("The learning rate is relative to the size of the weights of each layer (`relative_lr`)")
         return CropTrainer(model, samples, params, loss, MAX_GRADIENT, relative_lr=relative)
+
+    @override
+    def resolved(self, params: FlowTrainingParams, model: Ensemble) -> FlowTrainingParams:
+        """Return the parameters with whether the learning rate is relative."""
+        if params.relative_lr is not None:
+            return params
+        return params.model_copy(update={"relative_lr": model.began_trained})
 
     @override
     def n_keep_axials(self, params: FlowTrainingParams) -> int:
