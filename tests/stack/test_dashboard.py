@@ -15,7 +15,7 @@ import requests
 
 from elephant.dataset import Dataset
 from elephant.models.ensemble import Ensemble
-from elephant.models.provenance import ProvenanceEntry
+from elephant.models.provenance import HeldOutScore, ProvenanceEntry
 from elephant.models.unet import DetectionNet
 from stack.player import Player, blobs, predict_body, spot, train_body, update_body
 from stack.running import RunningServer, settings_of, wait_until
@@ -453,6 +453,45 @@ def test_a_plane_stands_alone_where_there_is_no_depth(visit: Visit, player: Play
     assert visit.page.is_hidden(".plane.xz")
     assert visit.page.is_hidden("#slice-z")
     assert "The voxel size is unknown" in visit.text("#voxel-note")
+    assert visit.complaints == []
+
+
+def test_a_model_shows_how_it_learnt_and_a_dataset_no_figure_that_it_lacks(
+    visit: Visit, server: RunningServer, player: Player
+) -> None:
+    grew = "#datasets [data-later=growth][data-name='looked/at']"
+    visit.open()
+    visit.page.click(grew)
+    visit.wait("document.querySelector('dialog.later .legend') !== null")
+    assert visit.text("dialog.later .legend") == "annotated nuclei (left)"
+    assert "No nuclei were held out of a training yet" in visit.text("dialog.later")
+    visit.page.keyboard.press("Escape")
+    visit.page.click("#models summary")
+    visit.wait(
+        "/Nothing was held out of the last training/.test(document.querySelector('#models .learning')?.textContent)"
+    )
+    assert visit.page.query_selector("#models svg") is None
+    best, last = (HeldOutScore(n_nuclei=12, f1=f1, precision=f1, recall=f1) for f1 in (0.94, 0.875))
+    entry = ProvenanceEntry(what="training", dataset=NAME, annotated="spots", n_annotations=52, epochs=2, held_out=best)
+    curve = {"curve": ((0, 0.6), (1, 0.8), (2, 0.94), (3, 0.875)), "said": ("no better: annotate elsewhere",)}
+    undone = {"last": 1, "last_epochs": 3, "last_held_out": last}
+    path = server.workspace / "models" / "learnt.pth"
+    Ensemble([DetectionNet(3, 0)]).save(path, entry.model_copy(update=curve | undone))
+    visit.page.reload()
+    visit.page.click("#models details[data-model='learnt.pth'] summary")
+    visit.wait("document.querySelector('#models .learning svg') !== null")
+    told = visit.text("#models .learning")
+    assert "F1 on 12 held-out nuclei of looked/at" in told
+    assert "The model holds the best epoch, 2: F1 0.94 (precision 0.94, recall 0.94)" in told
+    assert "The last epoch, 3, is version 1: F1 0.875" in told
+    assert "no better: annotate elsewhere" in told
+    drawn = visit.page.eval_on_selector_all("#models .learning svg text", "found => found.map((e) => e.textContent)")
+    assert {"F1", "epoch", "best 0.94", "last 0.875"} <= set(drawn)
+    assert "the best is 0.94 at epoch 2" in str(visit.page.get_attribute("#models .learning svg", "aria-label"))
+    visit.page.click("#models .learning details summary")
+    assert visit.text("#models .learning tbody").split() == ["before", "0.6", "1", "0.8", "2", "0.94", "3", "0.875"]
+    visit.page.click(grew)
+    visit.wait("document.querySelectorAll('dialog.later .legend > span').length === 2")
     assert visit.complaints == []
 
 

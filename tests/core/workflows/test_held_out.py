@@ -182,7 +182,9 @@ def test_a_model_that_wrong_annotations_spoil_is_noticed(work: ModelWork, caplog
     run(work, spots_at(1, nuclei(1), Tag.FP), params(loop={"replay": 0, "n_epochs": 3}))
     assert "Disagreement with earlier annotations" in caplog.text
     assert torch.equal(weights(work.model_path), good)
-    assert read_provenance(work.model_path)[-1].epochs == 0
+    entry = read_provenance(work.model_path)[-1]
+    assert entry.epochs == 0
+    assert [sentence for sentence in entry.said if sentence in caplog.text and "Disagreement" in sentence]
 
 
 def test_timepoints_labelled_before_are_replayed(work: ModelWork, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,12 @@
 """Models and their versions: going back to one."""
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 from elephant_server.schemas.answers import Completed
 from elephant_server.schemas.common import Body
+from elephant_server.schemas.dashboard import Query
 from elephant_server.schemas.fields import LARGEST_INT, Name
 
 
@@ -23,6 +26,46 @@ class Restored(Completed):
     before: int | None = Field(
         None, description="number of the version that keeps what it held before: restoring that undoes it"
     )
+
+
+class ModelQuery(Query):
+    """A model."""
+
+    model: str = Field(min_length=1, max_length=1000, description="its name, below workspace/models")
+
+
+class EpochScore(BaseModel):
+    """How good a model was after an epoch, on what was held out."""
+
+    epoch: int = Field(description="0 before the first")
+    value: float = Field(description="of the curve's figure")
+    precision: float | None = Field(description="of nuclei; null where it is not known")
+    recall: float | None = Field(description="of nuclei; null where it is not known")
+
+
+class LearningCurve(BaseModel):
+    """How good a model was, by epoch, on what was held out of a training."""
+
+    began: float = Field(description="when the training began, seconds since 1970; tells it from others")
+    saved: float = Field(description="when it saved the model last, seconds since 1970")
+    dataset: str
+    figure: Literal["f1", "distance_left"] = Field(description="`f1`: higher is better; `distance_left`: lower is")
+    n_held_out: int = Field(description="how many nuclei, or links, were held out")
+    epochs: list[int] = Field(description="those that are known, in order; 0 is before the first")
+    values: list[float] = Field(description="the figure after each of them")
+    best: int = Field(description="the best epoch, of equally good ones the last; 0 only where the training was undone")
+    kept: EpochScore | None = Field(description="the epoch that the training left in the model's file")
+    last: EpochScore | None = Field(description="the last epoch")
+    last_version: int | None = Field(
+        description="number of the version that holds the last epoch, where it is not kept"
+    )
+    said: list[str] = Field(description="what a person should know of how it went")
+
+
+class LearningAnswer(BaseModel):
+    """How good a model was, by epoch, on what was held out of its trainings."""
+
+    curves: list[LearningCurve] = Field(description="of trainings with something held out, the newest first")
 
 
 class GrowthPoint(BaseModel):

@@ -158,7 +158,7 @@ def _echo_provenance(provenance: "ModelProvenance") -> None:
     for entry in reversed(entries):
         gone = "" if provenance.is_in(entry) or entry.what == "restored" else " (no longer in it)"
         click.echo(f"    {_at(entry.saved)}  {summary(entry)}{gone}")
-        if more := details(entry):
+        for more in filter(None, (details(entry), *entry.said)):
             click.echo(f"    {'':22}  {more}")
 
 

@@ -70,6 +70,12 @@ class BestEpoch:
         self._curve = [(self.start.epoch, round(self.start.judgement.score.value, 4))]
         self._better_at, self._said_after = 0, _PATIENCE
         self._has_warned = False
+        self._said: dict[int, str] = {}
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What a person should know of the training as it is now, in sentences."""
+        return tuple(self._said.values())
 
     @property
     def curve(self) -> tuple[tuple[int, float], ...]:
@@ -105,6 +111,7 @@ class BestEpoch:
         highest = -math.inf if self.best is None else self.best.goodness
         if judged.goodness > highest:
             self._better_at, self._said_after, self._has_warned = judged.epoch, _PATIENCE, False
+            self._said.clear()
         if judged.goodness >= highest:
             self.best = judged
         self.last = judged
@@ -132,32 +139,32 @@ class BestEpoch:
     def _say(self, judged: JudgedEpoch) -> None:
         """Say in words what a person should know."""
         best = self.best or judged
-        if not self._has_warned:
-            self._has_warned = self._warn(judged, best)
-        if judged.epoch - self._better_at >= self._said_after and not self._has_warned:
-            top = best.entry.held_out
-            logger.info("%s; no better for %d epochs: annotate elsewhere", top, judged.epoch - self._better_at)
-            self._said_after = 2 * (judged.epoch - self._better_at)
+        if not self._has_warned and (worse := self._worse(judged, best)):
+            self._has_warned = True
+            self._tell(logging.WARNING, worse)
+        stalled = judged.epoch - self._better_at
+        if stalled >= self._said_after and not self._has_warned:
+            self._tell(logging.INFO, f"{best.entry.held_out}; no better for {stalled} epochs: annotate elsewhere")
+            self._said_after = 2 * stalled
 
-    def _warn(self, judged: JudgedEpoch, best: JudgedEpoch) -> bool:
-        """Warn where the model has become worse; tell whether it has."""
+    def _tell(self, level: int, sentence: str) -> None:
+        self._said[level] = sentence  # in place of an earlier one of its kind
+        logger.log(level, "%s", sentence)
+
+    def _worse(self, judged: JudgedEpoch, best: JudgedEpoch) -> str:
+        """Return in which way the model has become worse; empty where it has not."""
         earlier, before = judged.judgement.earlier, self.start.judgement.earlier
         if earlier and before and self._is_far_below(earlier.goodness, before.goodness):
-            logger.warning(
-                "Disagreement with earlier annotations: on %s of timepoints that were annotated before, %s since this "
-                "training began: check the newest annotations",
-                *(earlier.what, _change(before, earlier)),
+            return (
+                f"Disagreement with earlier annotations: on {earlier.what} of timepoints that were annotated before, "
+                f"{_change(before, earlier)} since this training began: check the newest annotations"
             )
-            return True
         reference = max((self.start, best), key=lambda one: one.goodness)
         if self._is_far_below(judged.goodness, reference.goodness) and judged.epoch > reference.epoch:
             then, now = reference.judgement.score, judged.judgement.score
-            logger.warning(
-                "On %s, %s: the model overfits, or some annotations are wrong. What was best is kept.",
-                *(now.what, _change(then, now, f" (epoch {reference.epoch})", f" (epoch {judged.epoch})")),
-            )
-            return True
-        return False
+            change = _change(then, now, f" (epoch {reference.epoch})", f" (epoch {judged.epoch})")
+            return f"On {now.what}, {change}: the model overfits, or some annotations are wrong. What was best is kept."
+        return ""
 
 
 def _change(then: HeldOutScore, now: HeldOutScore, when: str = "", later: str = "") -> str:

@@ -378,7 +378,8 @@ class EpochRecorder:
         score = best.after(self._entry, is_final=self._entry.epochs == self._n_epochs)
         if score is None:
             return
-        self._entry = self._entry.model_copy(update={"held_out": score, "curve": best.curve, "curve_of": score.figure})
+        known = {"held_out": score, "curve": best.curve, "curve_of": score.figure, "said": best.said}
+        self._entry = self._entry.model_copy(update=known)
         self._file.note(self._entry)
         figures = score.model_dump(exclude={"n_nuclei"}, exclude_none=True)
         values = {f"held_out_{name}": float(value) for name, value in figures.items()}

@@ -317,6 +317,8 @@ class ProvenanceEntry(BaseModel):
     curve, curve_of
         The value of a figure of `held_out` after some of the epochs: their number, 0 before the first, and the value;
         and which figure that is.
+    said
+        What a person should know of how it went, in sentences: that it got no better, or worse.
     last, last_epochs, last_held_out
         The version that holds the last epoch, where an earlier one is in the file, its number of epochs, and how good
         it was.
@@ -350,6 +352,7 @@ class ProvenanceEntry(BaseModel):
     held_out: HeldOutScore | None = None
     curve: tuple[tuple[int, float], ...] = ()
     curve_of: HeldOutFigure = "f1"
+    said: tuple[Text, ...] = ()
     last: int | None = None
     last_epochs: int = 0
     last_held_out: HeldOutScore | None = None

@@ -64,7 +64,7 @@ function figures(found) {
     ['annotations', found.n_annotations || null], ['epochs', found.epochs || null],
     ['loss', found.loss === null || found.loss === undefined ? null : number(found.loss)],
     ['saved', found.saved ? when(found.saved) : null], ['size', found.n_bytes ? bytes(found.n_bytes) : null],
-    [found.is_interim ? 'kept during a training' : '', found.is_interim ? '' : null],
+    [found.is_interim ? 'kept during a training' : 'last epoch of a training', found.is_interim || found.is_last ? '' : null],
   ];
   return make('div', { class: 'figures soft' }, ...shown.filter(([, value]) => value !== null).map(([label, value]) => make('span', {}, `${label} `, make('b', {}, String(value)))));
 }
