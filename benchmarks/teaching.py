@@ -18,7 +18,8 @@ end compares them with what is aimed at.
 - doubt, doubt-after: the share of all errors that is found in the tenth of spots and suspected misses that a review
   lists first; of a model that was never trained, and after 60 steps on 10 nuclei.
 - reliable: how far the quality of spots is from the share of them that are nuclei, the mean over all spots.
-- judging: time of a training with a held-out part over that without, in turns.
+- judging: time of a training with a held-out part over that without, in turns; also in time of processors, which a
+  busy machine disturbs less.
 - hot, quarter, bright: F1 before and after 60 steps with ten hot pixels in each timepoint, with a saturated quarter
   (nuclei in it do not count), with the judged timepoint ten times as bright; and how much less that is than without.
 - remembered: F1 where all was annotated, before and after a training on 10 nuclei of the last timepoint.
@@ -27,9 +28,10 @@ end compares them with what is aimed at.
 
 Parts that `--off` switches off, each with the figures that it matters to: weights (models start from intensities, flow
 from random weights), scale (images are seen as they are stored), keeping (of what is known where nothing is annotated),
-best (no part is held out, the last epoch stays), replay (of timepoints annotated before), calibration (of quality: the
-mean probability of the centre, by which errors are listed, too), clipping (of outliers). The last has no parameter: it
-is replaced in the processes of a server of its own, see ``benchmarks/taught_server.py``.
+best (no part is held out, the last epoch stays), replay (of timepoints annotated before), rate (that of flow is
+relative to the size of weights), calibration (of quality: the mean probability of the centre, by which errors are
+listed, too), clipping (of outliers). The last has no parameter: it is replaced in the processes of a server of its own,
+see ``benchmarks/taught_server.py``.
 """
 
 import argparse

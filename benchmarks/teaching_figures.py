@@ -28,6 +28,7 @@ PARTS: Mapping[str, Mapping[str, Any]] = {
     "keeping": {"keep_known": 0},
     "best": {"held_out": 0},
     "replay": {"replay": 0},
+    "rate": {"relative_lr": False},
     "calibration": {"raw_quality": True},
     "clipping": {},
 }
@@ -326,14 +327,23 @@ def judging(play: Play) -> Value:
     play.start()
     play.train(play.nuclei(), 1)  # the first one loads more
     seconds: dict[str, list[float]] = {"with": [], "without": []}
+    busy: dict[str, list[float]] = {"with": [], "without": []}
+    server = play.server.server
     for _ in range(1 if play.is_quick else N_TURNS):
         for name, times in seconds.items():
             changes: dict[str, Any] = {} if name == "with" else {"held_out": 0}
-            begin = time.monotonic()
+            begin, before_it = time.monotonic(), server.cpu_seconds()
             play.train(play.nuclei(), REAL_STEPS, **changes)
             times.append(time.monotonic() - begin)
+            busy[name].append(server.cpu_seconds() - before_it)
     used, plain = (float(np.median(seconds[name])) for name in ("with", "without"))
-    return {"with over without": used / plain, "s with": used, "s without": plain}
+    of_processors = float(np.median(busy["with"]) / np.median(busy["without"]))
+    return {
+        "with over without": used / plain,
+        "the same in time of processors": of_processors,
+        "s with": used,
+        "s without": plain,
+    }
 
 
 FIGURES: Mapping[str, Callable[[Play], Value]] = {
@@ -353,7 +363,7 @@ FIGURES: Mapping[str, Callable[[Play], Value]] = {
 MATTER: Mapping[str, Sequence[str]] = {
     "before": ("weights", "scale"),
     "hundred": ("weights", "scale", "keeping", "best"),
-    "flow": ("weights", "best"),
+    "flow": ("weights", "best", "rate"),
     "after": ("weights", "scale", "keeping", "best"),
     "doubt": ("calibration",),
     "reliable": ("calibration",),
