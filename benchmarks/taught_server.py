@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ intensities.range_of = lambda image: intensities.IntensityRange(*map(int, extrem
 }
 
 
-def provide_weights(folder: Path, weights: Path | None) -> dict[str, str]:
+def provide_weights(folder: Path, weights: Sequence[Path] = ()) -> dict[str, str]:
     """Make a package of shipped networks, some of them replaced.
 
     Parameters
@@ -37,8 +37,8 @@ def provide_weights(folder: Path, weights: Path | None) -> dict[str, str]:
     folder
         Where ``elephant_models`` is made.
     weights
-        Folder of files such as ``flow3d.pth`` with a ``weights.json``, as the package has them and
-        ``benchmarks.pretraining`` writes them.
+        Folders of files such as ``flow3d.pth`` with a ``weights.json``, as the package has them and
+        ``benchmarks.pretraining`` writes them; a later one replaces what an earlier one has.
 
     Returns
     -------
@@ -48,10 +48,10 @@ def provide_weights(folder: Path, weights: Path | None) -> dict[str, str]:
     package = folder / PACKAGE.name
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     facts: dict[str, dict[str, Any]] = json.loads((package / "weights.json").read_text(encoding="utf-8"))
-    if weights is not None:
-        given = json.loads((weights / "weights.json").read_text(encoding="utf-8"))
-        for name in [name for name in given if (weights / f"{name}.pth").is_file()]:
-            shutil.copyfile(weights / f"{name}.pth", package / f"{name}.pth")
+    for source in weights:
+        given = json.loads((source / "weights.json").read_text(encoding="utf-8"))
+        for name in [name for name in given if (source / f"{name}.pth").is_file()]:
+            shutil.copyfile(source / f"{name}.pth", package / f"{name}.pth")
             facts[name] = given[name]
     found = {name: package / f"{name}.pth" for name in facts if (package / f"{name}.pth").is_file()}
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items()}
@@ -98,7 +98,7 @@ class TaughtServers:
         As of :func:`provide_weights`.
     """
 
-    def __init__(self, folder: Path, weights: Path | None) -> None:
+    def __init__(self, folder: Path, weights: Sequence[Path]) -> None:
         self._folder, self._stack = folder, ExitStack()
         self._servers: dict[str, TaughtServer] = {}
         self.digests = provide_weights(folder / "weights", weights)

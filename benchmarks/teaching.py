@@ -261,7 +261,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("words", nargs="*", metavar="WORD", help=movie_help)
     parser.add_argument("--figures", nargs="+", choices=FIGURES, default=[], help="of all movies that are given")
     parser.add_argument("--data", type=Path, default=DATA, help=f"folder of {', '.join(REAL)}, by default {DATA}")
-    parser.add_argument("--weights", type=Path, help="folder of networks that replace shipped ones, with weights.json")
+    weights_help = "folder of networks that replace shipped ones, with weights.json; may be given again"
+    parser.add_argument("--weights", type=Path, action="append", default=[], metavar="DIR", help=weights_help)
     parser.add_argument("--off", nargs="*", choices=("all", *PARTS), default=[], help="parts to also switch off")
     parser.add_argument("--seeds", type=int, help=f"how many; by default {N_SEEDS}, 5 of hundred, 1 of others")
     parser.add_argument("--crop", type=int, nargs=3, default=CROP, metavar=("X", "Y", "Z"))

@@ -114,7 +114,7 @@ def test_given_weights_replace_shipped_ones(tmp_path: Path) -> None:
     (given / "flow3d.pth").write_bytes(b"weights")
     facts = {"sha256": "old", "seed": 1, "steps": 2, "radii": [1, 2], "max_displacement": 80}
     (given / "weights.json").write_text(json.dumps({"flow3d": facts, "flow2d": facts}))
-    digests = provide_weights(folder, given)
+    digests = provide_weights(folder, [given])
     digest = hashlib.sha256(b"weights").hexdigest()
     assert digests["flow3d"] == digest
     assert {"detection3d", "detection2d"} <= set(digests)
@@ -155,7 +155,7 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path, movie: TaughtMo
     known = {**ROW, "seed": 0, "weights": f"detection3d {digest}", "value": {"F1": 0.5}}
     output = tmp_path / "rows.jsonl"
     output.write_text(json.dumps(known) + "\n")
-    options = argparse.Namespace(output=output, weights=None, crop=(96, 96, 16), quick=False)
+    options = argparse.Namespace(output=output, weights=[], crop=(96, 96, 16), quick=False)
     assert list(rows([Task("small", "before", None, 0)], {"small": movie}, options)) == [known]
 
 
