@@ -2,17 +2,22 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from core.workflows.methods import train_flow, update_flow_labels
 from elephant.config import DisplacementParams, FlowTrainingParams, ImageParams, LoopParams
+from elephant.dataset import Dataset
 from elephant.dataset.opening import open_dataset
 from elephant.methods.flow import FLOW
 from elephant.methods.held_out_links import HeldOutLinks
+from elephant.methods.lesson import Lesson
 from elephant.methods.linked_pieces import linked_pieces
 from elephant.methods.work import ModelWork
 from elephant.models.ensemble import Ensemble, ModelCache
@@ -22,7 +27,7 @@ from elephant.models.versions import versions
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training.loop import FixedControl, LiveSettings
 from elephant.training.scalars import JUDGEMENT
-from elephant.types import FloatArray, Link
+from elephant.types import Box, FloatArray, Link
 
 SIZE, RADIUS, LARGEST = 64, 3.0, 8.0
 STEP = np.array([2.0, -3.0])  # what every nucleus moves from timepoint to timepoint, voxels, Y, X
@@ -120,8 +125,33 @@ def test_nuclei_that_touch_are_told_apart_by_their_motion() -> None:
         labels[:, slice(*slices), 2:6] = np.array([0.5, value, 1])[:, None, None]
     pieces = linked_pieces(labels, (8, 8))
     assert pieces.displacement.tolist() == [[-2, 4], [-1, 4], [-2, 4]]
-    assert [len(pieces.voxels(labels, i)) for i in range(3)] == [16, 12, 12]
+    found = [pieces.voxels(labels[(slice(None), *pieces.box(i).slices)], i) for i in range(3)]
+    assert [len(voxels) for voxels in found] == [16, 12, 12]
+    assert found[2].min(axis=0).tolist() == [12, 2]
     assert not len(linked_pieces(np.zeros_like(labels), (8, 8)))
+
+
+class Reads(Dataset):
+    """Knows how many voxels of labels were read each time."""
+
+    sizes: ClassVar[list[int]] = []
+
+    def read_flow_labels(self, t: int, box: Box | None = None) -> NDArray[np.float32]:
+        labels = super().read_flow_labels(t, box)
+        self.sizes.append(labels[0].size)
+        return labels
+
+
+def test_what_is_judged_is_read_alone(work: ModelWork) -> None:
+    """Whole timepoints, once for each link, would take far longer than an epoch."""
+    write(work, links_at(0, PLACES))
+    dataset = Reads(work.dataset.folder)
+    lesson = Lesson(FLOW, replace(work, dataset=dataset), params(), [0])
+    lesson.prepare({0: FLOW.positions(links_at(0, PLACES))})
+    lesson.stay_at(0)
+    Reads.sizes.clear()
+    assert lesson.judge() is not None
+    assert 0 < max(Reads.sizes) < SIZE * SIZE / 10
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,9 @@ class HeldOutLinks(HeldOut[LinkedPieces, LinkPlace, LabelledPair]):
     @override
     def _hide_some(self, t: int, is_held: Flags) -> HiddenVoxels | None:
         labels = self._dataset.read_flow_labels(t)
-        voxels = np.concatenate([self._pieces[t].voxels(labels, i) for i in np.flatnonzero(is_held).tolist()])
-        places = np.unique(np.ravel_multi_index(tuple(voxels.T), self._dataset.shape))
+        pieces, held = self._pieces[t], np.flatnonzero(is_held).tolist()
+        voxels = [pieces.voxels(labels[(slice(None), *pieces.box(i).slices)], i) for i in held]
+        places = np.unique(np.ravel_multi_index(tuple(np.concatenate(voxels).T), self._dataset.shape))
         found = HiddenVoxels(places, self._dataset.shape)
         if found.hide(labels[-1]).any():
             return found
@@ -102,15 +103,19 @@ class HeldOutLinks(HeldOut[LinkedPieces, LinkPlace, LabelledPair]):
     @override
     def _cut(self, t: int, box: Box, sample: LabelledPair, others: set[int]) -> LinkPlace:
         judged = self._judged_in(t, self._stored(box), others)
-        labels = self._dataset.read_flow_labels(t)
         images = np.ascontiguousarray(sample.images[(slice(None), *box.slices)])
-        voxels = [self._in_box(self._pieces[t].voxels(labels, i), box) for i in judged]
+        voxels = [self._in_box(self._voxels(t, i), box) for i in judged]
         return LinkPlace(t, images, judged, voxels)
 
     @override
     def _judge(self, places: Sequence[LinkPlace], pieces: Mapping[int, LinkedPieces], every: int) -> LinkJudge | None:
         judge = LinkJudge(places, pieces, self._earlier, self._params, every)
         return judge if judge.is_possible else None
+
+    def _voxels(self, t: int, i: int) -> NDArray[np.int64]:
+        """Return the voxels of a link in the stored image; only its box is read."""
+        pieces = self._pieces[t]
+        return pieces.voxels(self._dataset.read_flow_labels(t, pieces.box(i)), i)
 
     def _in_box(self, voxels: NDArray[np.int64], box: Box) -> NDArray[np.int64]:
         """Return the voxels of a box of what the network sees in which voxels of the stored image lie."""

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from elephant.components import labelled_components
 from elephant.methods.pieces import Flags, LabelledPieces, mixed
-from elephant.types import FloatArray
+from elephant.types import Box, FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,20 +36,22 @@ class LinkedPieces(LabelledPieces):
         """Return the centres with the displacements as further coordinates, so that another link is another one."""
         return np.column_stack([self.centres, self.displacement])
 
+    def box(self, i: int) -> Box:
+        """Return the bounding box of one."""
+        return Box(tuple(self.box_start[i].tolist()), tuple(self.box_size[i].tolist()))
+
     def voxels(self, labels: NDArray[np.float32], i: int) -> NDArray[np.int64]:
         """Return the voxels of one, (M, n), among which may be some of others that touch its box and move as it does.
 
         Parameters
         ----------
         labels
-            Those that the pieces were found in, (n + 1, (Z), Y, X).
+            Those that the pieces were found in, of its bounding box alone, (n + 1, (Z), Y, X).
         """
-        start = self.box_start[i]
-        box = tuple(slice(int(a), int(a + n)) for a, n in zip(start, self.box_size[i], strict=True))
-        is_own = labels[-1][box] > 0
+        is_own = labels[-1] > 0
         for channel, value in zip(labels[:-1], self.values[i], strict=True):
-            is_own &= channel[box] == value
-        found: NDArray[np.int64] = np.argwhere(is_own) + start
+            is_own &= channel == value
+        found: NDArray[np.int64] = np.argwhere(is_own) + self.box_start[i]
         return found
 
 
