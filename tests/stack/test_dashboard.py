@@ -482,7 +482,7 @@ def test_a_model_shows_how_it_learnt_and_a_dataset_no_figure_that_it_lacks(
     visit.wait("document.querySelector('#models .learning svg') !== null")
     told = visit.text("#models .learning")
     assert "F1 on 12 held-out nuclei of looked/at" in told
-    assert "The model holds the best epoch, 2: F1 0.94 (precision 0.94, recall 0.94)" in told
+    assert "The best epoch, 2, was kept: F1 0.94 (precision 0.94, recall 0.94)" in told
     assert "The last epoch, 3, is version 1: F1 0.875" in told
     assert "no better: annotate elsewhere" in told
     drawn = visit.page.eval_on_selector_all("#models .learning svg text", "found => found.map((e) => e.textContent)")
@@ -656,3 +656,54 @@ def test_everybody_can_use_it(browser: Any, server: RunningServer, player: Playe
         assert outline != "none"
     finally:
         visit.context.close()
+
+
+def test_no_answer_of_a_review_is_lost_or_kept_with_another_dataset(
+    visit: Visit, player: Player, server: RunningServer
+) -> None:
+    """The places are made up; the first attempts to keep answers, and to list others, fail after a while."""
+    assert player.make_dataset("beside", blobs(SHAPE, 6)[0][None]).ok
+    assert player.post("seg/update", update_body("beside", [spot(0, np.array([8, 20, 24]))])).ok
+    page = visit.page
+    place = {"look": 1, "t": 0, "covariance": [9, 0, 0, 0, 9, 0, 0, 0, 9], "kind": "missed", "probability": 0.5}
+    places = [place | {"pos": [10 + 12 * i, 20, 8], "errors": 0.5, "why": "faint", "log_odds": 0} for i in range(3)]
+    listed = {"places": places, "timepoints": [], "n_places": 3, "completed": True}
+    page.route("**/review", lambda route: route.fulfill(json=listed), times=1)
+    visit.open()
+    visit.wait("document.querySelector('#datasets').textContent.includes('beside')")
+    page.click("#look")
+    visit.wait("document.querySelector('#review-model option[value=\"looked.pth\"]') !== null")
+    page.select_option("#review-dataset", NAME)
+    page.select_option("#review-model", "looked.pth")
+    page.click("#review form button")
+    visit.wait("/1 of 3/.test(document.querySelector('#review .facts').textContent)")
+    page.keyboard.press("y")
+    late = {"completed": False, "error": "the disk is full"}
+    page.route("**/review/answers", lambda route: route.fulfill(json=late), times=1)
+    page.click("text=Keep 1 answer")
+    visit.wait("/the disk is full/.test(document.querySelector('#review .problem').textContent)")
+    assert page.is_visible("text=Keep 1 answer")
+    page.select_option("#review-dataset", "beside")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.route("**/review", lambda route: route.fulfill(json=late), times=1)
+    page.click("#review form button")
+    visit.wait("/the disk is full/.test(document.querySelector('#review .problem').textContent)")
+    sent: list[Any] = []
+    page.route("**/review/answers", lambda route: sent.append(route), times=1)  # noqa: PLW0108 (it is given attributes)
+    page.click("text=Keep 1 answer")
+    visit.wait("document.querySelector('#review .problem').textContent === ''")
+    page.click("#review [data-do=no]")  # while the first is on its way
+    visit.wait("/Keep 2 answers/.test(document.querySelector('#review').textContent)")
+    sent[0].continue_()
+    visit.wait("/1 answer is in the labels of looked/.test(document.querySelector('#review').textContent)")
+    assert page.is_visible("text=Keep 1 answer")
+    assert "2 of 2" in visit.text("#review .facts")
+    page.click("text=Keep 1 answer")
+    visit.wait("document.querySelectorAll('#review > .actions button:not([hidden])').length === 1")
+    kept = {
+        name: requests.get(f"{server.base_url}review/answers", {"dataset_name": name}, timeout=60).json()
+        for name in (NAME, "beside")
+    }
+    assert [one["tag"] for one in kept[NAME]["spots"]] == ["fn", "tn"]
+    assert kept["beside"]["spots"] == []
+    assert visit.complaints == []

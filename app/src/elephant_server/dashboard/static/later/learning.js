@@ -51,8 +51,8 @@ function outcome({ figure: name, kept, last, last_version: version, best }) {
   if (!kept) return 'The training goes on, or ended before its last epoch was judged.';
   const shares = (one) => (one.precision === null || one.recall === null ? '' : ` (precision ${number(one.precision)}, recall ${number(one.recall)})`);
   const score = (one) => `${name === 'f1' ? 'F1' : 'distance left'} ${number(one.value)}${shares(one)}`;
-  if (version === null) return `The model holds the last epoch, ${kept.epoch}: ${score(kept)}.${best === kept.epoch ? '' : ` Epoch ${best} was better.`}`;
-  const which = kept.epoch ? `The model holds the best epoch, ${kept.epoch}` : 'The model is as it was before this training, which made it worse';
+  if (version === null) return `The last epoch, ${kept.epoch}, was kept: ${score(kept)}.${best === kept.epoch ? '' : ` Epoch ${best} was better.`}`;
+  const which = kept.epoch ? `The best epoch, ${kept.epoch}, was kept` : 'The model was kept as it was before this training, which made it worse';
   return `${which}: ${score(kept)}. The last epoch${last ? `, ${last.epoch},` : ''} is version ${version}${last ? `: ${score(last)}` : ''}.`;
 }
 

@@ -76,24 +76,20 @@ class ReviewDialog {
   }
 
   /** What requests about the dataset have in common. */
-  get #about() {
-    const { name, shape, voxel_size: size, spots } = this.reviewed ?? this.#entry;
+  #about({ name, shape, voxel_size: size, spots }, model) {
     const known = Object.fromEntries(Object.entries(DEFAULTS).map(([key, value]) => [key, spots?.[key] ?? value]));
-    return { dataset_name: name, model_name: this.reviewedModel ?? this.model.value, is_3d: shape.length === 3, scales: [...size].reverse(), ...known };
+    return { dataset_name: name, model_name: model, is_3d: shape.length === 3, scales: [...size].reverse(), ...known };
   }
 
   async #list() {
     if (this.#unkept && !window.confirm(`${this.#unkept} answers are not kept yet. Drop them?`)) return;
-    this.reviewed = null;
-    this.reviewedModel = null;
-    const entry = this.#entry, model = this.model.value, about = this.#about;
+    const entry = this.#entry, model = this.model.value, about = this.#about(entry, model);
     this.#asking = new AbortController();
-    this.start.disabled = true;
+    this.start.disabled = this.look.hidden = this.keep.hidden = true; // an answer given now would be dropped
     setText(this.problem, '');
     setText(this.note, 'The model looks at the timepoints …');
     try {
-      const found = await post('review', { ...about, t_start: Number(this.first.value), t_end: Number(this.last.value) }, this.#asking.signal);
-      if (found.error) throw new Error(found.error);
+      const found = await done('review', { ...about, t_start: Number(this.first.value), t_end: Number(this.last.value) }, this.#asking.signal);
       Object.assign(this, { reviewed: entry, reviewedModel: model });
       this.#places = found.places;
       this.#answers.clear();
@@ -152,22 +148,35 @@ class ReviewDialog {
 
   /** Send the answers: they are written into the labels, and joined to the next trainings. */
   async #keep() {
-    const answered = [...this.#answers].map(([i, isNucleus]) => ({ ...this.#places[i], is_nucleus: isNucleus }));
+    const entry = this.reviewed, places = this.#places, sent = new Map(this.#answers);
+    const answered = [...sent].map(([i, isNucleus]) => ({ ...places[i], is_nucleus: isNucleus }));
     this.keep.disabled = true;
     setText(this.problem, '');
     try {
-      await post('review/answers', { ...this.#about, spots: answered });
-      const left = this.#places.filter((_, i) => !this.#answers.has(i));
-      this.#at = this.#places.slice(0, this.#at).filter((_, i) => !this.#answers.has(i)).length;
-      this.#places = left;
-      this.#answers.clear();
-      setText(this.note, `${answered.length === 1 ? '1 answer is' : `${answered.length} answers are`} in the labels of ${this.reviewed.name}; the next trainings on these timepoints use them.`);
+      await done('review/answers', { ...this.#about(entry, this.reviewedModel), spots: answered });
+      if (this.#places === places) this.#drop(sent); // or others were listed meanwhile
+      setText(this.note, `${answered.length === 1 ? '1 answer is' : `${answered.length} answers are`} in the labels of ${entry.name}; the next trainings on these timepoints use them.`);
     } catch (error) {
       setText(this.problem, error.message);
     }
     this.keep.disabled = false;
     this.#show();
   }
+
+  /** Take the places away whose answers are kept; what was answered, or changed, while they were sent stays. */
+  #drop(sent) {
+    const left = this.#places.map((_, i) => i).filter((i) => !sent.has(i) || sent.get(i) !== this.#answers.get(i));
+    this.#at = left.filter((i) => i < this.#at).length;
+    this.#answers = new Map(left.flatMap((i, at) => (this.#answers.has(i) ? [[at, this.#answers.get(i)]] : [])));
+    this.#places = left.map((i) => this.#places[i]);
+  }
+}
+
+/** Send JSON; fail where the work was not done, which what takes long can say only in its answer. */
+async function done(path, body, signal) {
+  const found = await post(path, body, signal);
+  if (found.error || !found.completed) throw new Error(found.error ?? 'It was aborted: try again.');
+  return found;
 }
 
 /** Return what is known of a place in words. */
