@@ -14,6 +14,7 @@ from core.workflows.methods import detect, displace, ensure_flow_model, ensure_m
 from elephant.config import DisplacementParams, FlowParams, ImageParams, PredictionParams, StartParams
 from elephant.errors import ModelFileError, NotFoundError
 from elephant.methods.work import ModelWork
+from elephant.models.checkpoint import load_state_dicts
 from elephant.models.ensemble import Ensemble, ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.provenance import read_provenance
@@ -204,3 +205,12 @@ def test_a_training_begins_with_the_displacements_of_the_shipped_weights(moved: 
     after = steps(work, spots, flow_with(8.0, movement.KEEP))
     # The last layer is linear, tanh is not: at 0.5 the difference is 8%.
     np.testing.assert_allclose(after, before, rtol=0.1)
+
+
+def test_the_relative_learning_rate_is_that_of_the_adapted_weights(moved: tuple[ModelWork, list[Spot]]) -> None:
+    work, spots = moved
+    adapted = 10 * load_state_dicts(work.model_path)[0]["out_conv.weight"].float()  # from 80 voxels to 8
+    params = movement.training_params(work, n_crops=1, n_epochs=1, lr=1e-3).model_copy(update={"held_out": 0.0})
+    train_flow(work, movement.links_of(spots), params, FixedControl(1e-3, 1), lambda: None)
+    change = load_state_dicts(work.model_path)[0]["out_conv.weight"] - adapted
+    assert float(change.abs().mean() / adapted.square().mean().sqrt()) == pytest.approx(1e-3, rel=0.05)

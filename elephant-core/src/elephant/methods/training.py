@@ -128,9 +128,9 @@ class TrainingRun:
             if not positions:
                 raise InvalidInputError(method.nothing_to_train)
             lesson.prepare(positions)
-            trainer = method.trainer(model, lesson, params, dataset)
-            trainer.replay(lesson.replayed)
             with self._recording("training", model, control, on_saved) as recorder:
+                trainer = method.trainer(model, lesson, params, dataset)
+                trainer.replay(lesson.replayed)
                 recorder.trains_on({t: len(found) for t, found in positions.items()})
                 recorder.judge_by(lesson.judge() if params.loop.n_epochs else None, params.loop.n_epochs)
                 trainer.run(list(positions), recorder, recorder, recorder.save)
@@ -159,9 +159,9 @@ class TrainingRun:
             model = self.load()
             lesson = Lesson(self.method, self.work, self.params, self._timepoints())
             pending = self._write_labels()
-            trainer = self.method.trainer(model, lesson, self.params, self.work.dataset)
             epoch = 0
             with self._recording("live session", model, control, on_saved) as recorder:
+                trainer = self.method.trainer(model, lesson, self.params, self.work.dataset)
                 while True:
                     for t, positions in pending.items():
                         if not self.method.is_labelled(self.work.dataset, t):
@@ -200,7 +200,8 @@ class TrainingRun:
     ) -> Iterator["EpochRecorder"]:
         """Give what saves the model; the model cache forgets it afterwards.
 
-        An epoch that was not finished has changed the weights in memory, but not the file.
+        An epoch that was not finished has changed the weights in memory, but not the file. Inside, the model is adapted
+        to the training: what trains it has to be made there.
         """
         work, method = self.work, self.method
         used = method.trained_with(self.params, work.dataset.shape)

@@ -262,7 +262,7 @@ def _relative(model: torch.nn.Module) -> list[dict[str, Any]]:
     """Return the parameters of each layer, and the root mean square of its weights as their share of the learning rate.
 
     A step of Adam changes each weight by about the learning rate, however small the weight is. With these shares, a
-    step changes every layer by the same part of its size.
+    step changes every layer by the same part of its size. A layer of zeros learns at the learning rate itself.
 
     References
     ----------
@@ -272,6 +272,6 @@ def _relative(model: torch.nn.Module) -> list[dict[str, Any]]:
     for layer in model.modules():
         own = list(layer.parameters(recurse=False))
         if own:
-            share = float(max(own, key=torch.numel).detach().square().mean().sqrt())
+            share = float(max(own, key=torch.numel).detach().square().mean().sqrt()) or 1.0
             groups.append({"params": own, "share": share})
     return groups
