@@ -18,7 +18,7 @@ from elephant.models.checkpoint import load_state_dicts
 from elephant.models.ensemble import Ensemble, ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.provenance import read_provenance
-from elephant.models.provenance_text import summary
+from elephant.models.provenance_text import details, summary
 from elephant.models.shipped import pretrained_with
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.progress import NeverCancelled, NoReporter
@@ -214,3 +214,4 @@ def test_the_relative_learning_rate_is_that_of_the_adapted_weights(moved: tuple[
     train_flow(work, movement.links_of(spots), params, FixedControl(1e-3, 1), lambda: None)
     change = load_state_dicts(work.model_path)[0]["out_conv.weight"] - adapted
     assert float(change.abs().mean() / adapted.square().mean().sqrt()) == pytest.approx(1e-3, rel=0.05)
+    assert "learning rate 0.001 (relative)" in details(read_provenance(work.model_path)[-1])

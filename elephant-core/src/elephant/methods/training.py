@@ -206,15 +206,16 @@ class TrainingRun:
         work, method = self.work, self.method
         used = method.trained_with(self.params, work.dataset.shape)
         warn_of_differences(work.model_path, used, f"this {what}")
+        params = method.resolved(self.params, model)
         entry = ProvenanceEntry(
             what=what,
             dataset=work.dataset.name,
             annotated=method.annotated,
+            relative_lr=bool(getattr(params, "relative_lr", False)),
             trained_with=used,
             scales=still_valid(work, used),
         )
         timepoints = sorted({one.t for one in self.annotations})
-        params = method.resolved(self.params, model)
         record = RecordedTraining(work, method.name, params, what, timepoints, model.state_dicts(), control)
         entry = entry.model_copy(update={"record": record.position})
         recorder = EpochRecorder(work, model, record, entry, record.after_epoch(on_saved))

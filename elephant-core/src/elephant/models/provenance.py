@@ -294,6 +294,8 @@ class ProvenanceEntry(BaseModel):
         The epochs and steps that are in the model file.
     lr, loss
         The last learning rate, and the mean loss of the last epoch.
+    relative_lr
+        Whether the learning rate of each layer was multiplied by the size of its weights.
     before
         The version that holds the previous weights; none if there was no model.
     follows
@@ -338,6 +340,7 @@ class ProvenanceEntry(BaseModel):
     epochs: int = 0
     steps: int = 0
     lr: float | None = None
+    relative_lr: bool = False
     loss: float | None = None
     before: int | None = None
     follows: bool = True

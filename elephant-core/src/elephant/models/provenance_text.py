@@ -103,7 +103,7 @@ def details(entry: ProvenanceEntry) -> str:
     """Return the details that the summary omits; may be empty."""
     facts = (
         _counted(entry.steps, "step"),
-        "" if entry.lr is None else f"learning rate {entry.lr:g}",
+        "" if entry.lr is None else f"learning rate {entry.lr:g}{' (relative)' if entry.relative_lr else ''}",
         *([] if entry.trained_with is None else entry.trained_with.words()),
         *(f"{name}: {scale.words()}" for name, scale in entry.scales.items()),
         entry.remark or "",
