@@ -82,14 +82,14 @@ class Plan:
 
 
 SIZES_3D = ((16, 96, 96), (16, 64, 64), (16, 64, 64), (24, 64, 64), (32, 48, 48))
-SIZES_OF_PAIRS_3D = ((8, 32, 32), (8, 32, 32), (8, 48, 48))
+SIZES_OF_PAIRS_3D = ((8, 32, 32),)
 SIZES_OF_PAIRS_2D = ((32, 32), (32, 32), (48, 48))
 SIZES_2D = ((192, 192), (144, 144), (128, 128))
 PLANS = {
     "detection3d": Plan("detection", 3, SIZES_3D, 6000),
     "detection2d": Plan("detection", 2, SIZES_2D, 6000),
     "flow2d": Plan("flow", 2, SIZES_OF_PAIRS_2D, 6000, batch=32, together=16, lr=4e-4),
-    "flow3d": Plan("flow", 3, SIZES_OF_PAIRS_3D, 6000, batch=16, together=8, lr=2e-4, begins_with="flow2d"),
+    "flow3d": Plan("flow", 3, SIZES_OF_PAIRS_3D, 6000, batch=16, together=8, lr=4e-4, begins_with="flow2d"),
 }
 
 

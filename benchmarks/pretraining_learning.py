@@ -19,7 +19,7 @@ from elephant.models.unet import N_LEVELS, DetectionNet, FlowNet
 from elephant.types import Shape
 
 FLOW_OUTPUT = 0.05  # of the last layer of flow: its weights at first, and its learning rate
-STILL = 0.5  # voxels: errors are judged against the motion and this
+STILL = 0.5  # edges of a voxel along X: errors are judged against the motion and this
 
 
 def new_network(kind: str, n_dims: int, seed: int, flat: Mapping[str, Tensor] | None = None) -> DetectionNet | FlowNet:
@@ -62,7 +62,19 @@ def _deepen(weight: Tensor, flat: Tensor) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crop:
-    """A random crop: images, (C, (Z), Y, X), its labels, and what the network must know of it."""
+    """A random crop.
+
+    Attributes
+    ----------
+    images
+        (C, (Z), Y, X).
+    labels
+        Of voxels, ((Z), Y, X) or (n + 1, (Z), Y, X).
+    keep_axials
+        How many poolings leave Z unchanged.
+    norm
+        What a displacement of 1 stands for, in edges of a voxel along X, X, Y(, Z); none for detection.
+    """
 
     images: Tensor
     labels: Tensor
@@ -80,7 +92,9 @@ def cut(sample: Sample, sizes: Sequence[Shape], device: torch.device, rng: Rng) 
     found = cut_crop(sample.volume, size, params, device, rng)
     if isinstance(sample.volume, LabelledPair):
         images = found.images.clamp(0, 1) * between(rng, 0.4, 1)
-        return Crop(images, found.labels, sample.keep_axials, tuple(sample.volume.norm))
+        edges = sample.volume.voxel_size[::-1]
+        norm = tuple(value * edge / edges[0] for value, edge in zip(sample.volume.norm, edges, strict=True))
+        return Crop(images, found.labels, sample.keep_axials, norm)
     return Crop(_changed(found.images, rng), found.labels, sample.keep_axials, ())
 
 
@@ -127,7 +141,7 @@ class Learner:
 def errors_of_flow(flow: Tensor, labels: Tensor, norms: Tensor) -> tuple[Tensor, Tensor]:
     """Return how far the flow of each crop is from its labels, and how far the labels are from 0, both (N,).
 
-    Both are the mean over the labelled voxels of the sum over the axes, voxels.
+    Both are the mean over the labelled voxels of the sum over the axes, in the unit of the norms.
 
     Parameters
     ----------
@@ -136,7 +150,7 @@ def errors_of_flow(flow: Tensor, labels: Tensor, norms: Tensor) -> tuple[Tensor,
     labels
         Displacements divided by the norm, then a weight, (N, n + 1, (Z), Y, X).
     norms
-        Of each crop, voxels, (N, n), X, Y(, Z).
+        Of each crop, (N, n), X, Y(, Z).
     """
     norms = norms.to(flow.device, torch.float32).view(*norms.shape, *[1] * (flow.ndim - 2))
     weights = (labels[:, -1:] > 0).float()
