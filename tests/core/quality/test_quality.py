@@ -94,6 +94,15 @@ def test_the_weights_of_the_package_know_all_figures() -> None:
     assert "simulated" in prior().made_from
 
 
+@pytest.mark.parametrize("question", ["found", "reviewed", "merged", "missed"])
+def test_the_edge_of_the_image_alone_decides_nothing(question: str) -> None:
+    weights = getattr(prior(), question)
+    middle = np.tile(weights.shift, (2, 1))
+    middle[:, weights.names.index("room")] = (0.3, 1.0)
+    cut, whole = weights.log_odds(middle)
+    assert abs(cut - whole) < 1.5
+
+
 def test_what_was_judged_corrects_a_model_and_lies_beside_it(tmp_path: Path) -> None:
     model = tmp_path / "m.pth"
     odds = np.array([-1.0, 2.0])

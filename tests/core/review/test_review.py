@@ -16,6 +16,8 @@ from elephant.methods.work import ModelWork
 from elephant.models.ensemble import ModelCache
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.quality import Scene, Sites
+from elephant.quality.logistic import Logistic
+from elephant.review.figures import reasons
 from elephant.review.files import COLUMNS, UnfinishedReview, as_document
 from elephant.review.ranking import Place, Review, ranked
 from elephant.review.reviewing import review
@@ -73,6 +75,16 @@ def test_a_spot_that_is_missing_between_two_others_is_suspected(folder: Path) ->
     assert [look.places[0].errors for look in found.looks] == sorted(
         (look.places[0].errors for look in found.looks), reverse=True
     )
+
+
+def test_a_reason_names_nothing_that_is_not_known_or_has_no_weight() -> None:
+    names = ("room", "gap", "apart_centre", "alone")
+    given = Logistic(names=names, shift=(1,) * 4, width=(1,) * 4, weights=(0, 0.5, 2, 0.3), offset=0)
+    alone, accompanied = np.array([[0.2, 0.5, 0, 1]]), np.array([[0.2, 0.5, 0, 0]])
+    assert reasons(given, accompanied) == ["an unsure spot there one timepoint away"]
+    assert reasons(given, alone) == ["close to another spot"]
+    assert reasons(given, np.array([[0.2, 1.5, 0, 1]])) == ["close to another spot"]
+    assert reasons(given, np.empty((0, 4))) == []
 
 
 def test_a_review_goes_on_where_it_was_interrupted(folder: Path, tmp_path: Path) -> None:

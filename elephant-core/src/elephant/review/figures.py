@@ -110,8 +110,8 @@ def judge_spots(scene: Scene, known: Known, neighbours: Sequence[Known], correct
     log_odds = weights.reviewed.log_odds(figures)
     probability = probability_of(log_odds, correction)
     merged = sigmoid(weights.merged.log_odds(figures))
-    reasons = _why(weights.reviewed, figures)
-    why = [_MERGED if m > 1 - p else one for m, p, one in zip(merged, probability, reasons, strict=True)]
+    against = reasons(weights.reviewed, figures)
+    why = [_MERGED if m > 1 - p else one for m, p, one in zip(merged, probability, against, strict=True)]
     return Judged(known.sites, log_odds, probability, 1 - probability + merged, why)
 
 
@@ -132,8 +132,16 @@ def _pairs(neighbours: Sequence[Known]) -> list[tuple[Sites, FloatArray]]:
     return [(other.sites, other.quality) for other in neighbours]
 
 
-def _why(weights: Logistic, figures: FloatArray) -> list[str]:
-    """Return for each row the figure that lowers the log odds most, in words."""
-    named = [i for i, name in enumerate(weights.names) if name in _AGAINST]
+def reasons(weights: Logistic, figures: FloatArray) -> list[str]:
+    """Return for each row the figure that lowers the log odds most, in words.
+
+    What has no weight says nothing, nor do neighbouring timepoints where none is known.
+    """
+    if not len(figures):
+        return []
+    named = [i for i, name in enumerate(weights.names) if name in _AGAINST and weights.weights[i] != 0]
     shares = weights.shares(figures)[:, named]
-    return [_AGAINST[weights.names[named[i]]] for i in np.argmin(shares, axis=1)] if len(figures) else []
+    of_neighbours = np.isin([weights.names[i] for i in named], list(NEIGHBOUR_NAMES))
+    is_alone = figures[:, weights.names.index("alone")] > 0
+    shares[np.ix_(is_alone, of_neighbours)] = np.inf
+    return [_AGAINST[weights.names[named[i]]] for i in np.argmin(shares, axis=1)]
