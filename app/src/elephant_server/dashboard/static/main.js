@@ -18,7 +18,7 @@ const curves = new CurvesView();
 const viewer = new Viewer();
 const datasets = new DatasetsView((name) => viewer.choose(name));
 const live = new Live();
-let jobs = '', running = null, isBusy = false, isLooking = false, isWanted = false;
+let jobs = '', running = null, isBusy = false, looking = null, isWanted = false;
 
 let dialog = null;
 byId('new-dataset').addEventListener('click', async () => {
@@ -49,18 +49,23 @@ async function look() {
   await Promise.all([curves.refresh(running), showModels(), lookAtData()]);
 }
 
-/** Look at datasets and results; a request meanwhile has it done once more, since something may have changed. */
-async function lookAtData() {
+/** Look at datasets and results; a request meanwhile has it done once more, and waits for that: something may be new. */
+function lookAtData() {
   isWanted = true;
-  if (isLooking) return;
-  isLooking = true;
-  while (isWanted) {
-    isWanted = false;
-    const [found, results] = await Promise.all([datasets.refresh(), ask('results').catch(() => [])]);
-    showResults(results, (result) => viewer.choose(result.dataset, result));
-    viewer.update(found, results);
+  return looking ??= lookAgain();
+}
+
+async function lookAgain() {
+  try {
+    while (isWanted) {
+      isWanted = false;
+      const [found, results] = await Promise.all([datasets.refresh(), ask('results').catch(() => [])]);
+      showResults(results, (result) => viewer.choose(result.dataset, result));
+      viewer.update(found, results);
+    }
+  } finally {
+    looking = null;
   }
-  isLooking = false;
 }
 
 // The address says what the viewer shows: it is not for the page's own links.
