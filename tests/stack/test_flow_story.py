@@ -144,7 +144,7 @@ def test_a_model_is_made_on_first_use_and_can_be_uploaded(player: Player, nuclei
     models = player.server.workspace / "models"
     with Ears(player.server) as ears:
         assert player.post("flow/predict", predict_body(nuclei, model_name="new.pth")).json()["completed"] is True
-        ears.wait_for(lambda e: any(m["level"] == "WARNING" and "Fluo" in m["message"] for m in e.bodies("log")))
+        ears.wait_for(lambda e: any("new.pth did not exist" in m["message"] for m in e.bodies("log")))
     data = json.dumps({"model_name": "copy.pth", "n_keep_axials": 1, "is_3d": True, "url": None})
     url = player.server.base_url + "reset/flow"
     with (models / "new.pth").open("rb") as file:
