@@ -156,7 +156,7 @@ class AnswersEntry(TaughtEntry):
     @property
     @override
     def rows(self) -> RowKind:
-        """What is known of each answer: with the spot what the model said."""
+        """An answer comes with what the model said of its place."""
         return "answers"
 
 
