@@ -242,6 +242,17 @@ class LoopParams(Params):
     seed: int | None = Field(None, ge=0, description="random seed; none: different each time")
 
 
+HeldOutShare = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=0.5,
+        description="share of the annotations, where there are at least 8, that is held out: the model is judged by "
+        "them after each epoch, and its best epoch is kept; 0: none, and the last epoch is kept",
+    ),
+]
+
+
 class DetectionTrainingParams(Params):
     """Training the detection network."""
 
@@ -260,13 +271,7 @@ class DetectionTrainingParams(Params):
         description="weight of predicting as before the training where nothing is annotated, so that what the model "
         "knows is kept; 0: none; by default 1 for a model that began with trained weights, and 0 for others",
     )
-    held_out: float = Field(
-        0.2,
-        ge=0,
-        le=0.5,
-        description="share of the annotations, where there are at least 8, that is held out: the model is judged by "
-        "them after each epoch, and its best epoch is kept; 0: none, and the last epoch is kept",
-    )
+    held_out: HeldOutShare = 0.2
 
 
 class StartParams(Params):
@@ -319,13 +324,7 @@ class FlowTrainingParams(Params):
         description="whether the learning rate of each layer is multiplied by the size of its weights, so that a "
         "trained network changes little at a time; by default for a model that began with trained weights",
     )
-    held_out: float = Field(
-        0.2,
-        ge=0,
-        le=0.5,
-        description="share of the annotations, where there are at least 8, that is held out: the model is judged by "
-        "them after each epoch, and its best epoch is kept; 0: none, and the last epoch is kept",
-    )
+    held_out: HeldOutShare = 0.2
 
 
 class FlowParams(Params):
