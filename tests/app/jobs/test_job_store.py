@@ -323,6 +323,22 @@ def test_params_are_changed_one_by_one(job_store: JobStore) -> None:
     assert job_store.look("a").params == LiveParams(1e-5, 0)
 
 
+def test_a_training_begins_with_what_was_changed_since_it_was_asked_for(job_store: JobStore) -> None:
+    job_store.write_params(0.5, 7)
+    job_store.open("a", JobKind.TRAINING)
+    job_store.write_params(n_crops=2)
+    job_store.take("training")
+    assert job_store.begin_params("a", LiveParams(1e-3, 4)) == LiveParams(1e-3, 2)
+    job_store.write_params(lr=0.25)
+    # It is asked again where Redis was away.
+    assert job_store.begin_params("a", LiveParams(1e-3, 4)) == LiveParams(0.25, 2)
+    job_store.finish("a", Outcome(result={}))
+    job_store.write_params(lr=0.125)
+    job_store.open("b", JobKind.TRAINING)
+    job_store.take("training")
+    assert job_store.begin_params("b", LiveParams(1e-3, 4)) == LiveParams(1e-3, 4)
+
+
 def test_news_come_in_order_and_before_the_outcome(job_store: JobStore) -> None:
     job_store.open("a", JobKind.INTERACTIVE)
     job_store.take("answering")

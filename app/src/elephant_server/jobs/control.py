@@ -66,7 +66,9 @@ class JobControl:
         return LiveSettings(params.lr, params.n_crops)
 
     def write_settings(self, settings: LiveSettings) -> None:
-        """Make the settings of a training those of the moment; where Redis is away for a short while, wait for it.
+        """Make the settings of a training those of the moment; what was changed since it was asked for stays changed.
+
+        Where Redis is away for a short while, this waits for it.
 
         Raises
         ------
@@ -75,7 +77,8 @@ class JobControl:
         redis.exceptions.RedisError
             Redis stays away.
         """
-        self._params = self._patiently(lambda: self._job_store.write_params(settings.lr, settings.n_crops))
+        params = LiveParams(settings.lr, settings.n_crops)
+        self._params = self._patiently(lambda: self._job_store.begin_params(self.job_id, params))
         self._seen = None
 
     def announce(self, **news: Any) -> None:

@@ -147,6 +147,7 @@ def new_job(lease: Lease, phase: str) -> dict[str, Any]:
         "cancelled": False,
         "held": False,
         "live": False,
+        "changed": {},
     }
 
 

@@ -294,12 +294,27 @@ class JobStore:
         return self._read().params
 
     def write_params(self, lr: float | None = None, n_crops: int | None = None) -> LiveParams:
-        """Change the settings that are given, and return all."""
+        """Change the settings that are given, and return all.
+
+        A training that is there but has not begun its first step begins with them; see :meth:`begin_params`.
+        """
         given = {name: value for name, value in (("lr", lr), ("n_crops", n_crops)) if value is not None}
 
         def change(state: State) -> LiveParams:
             if given:
                 state.document.setdefault("params", {}).update(given)
+                if training := state.training():
+                    training["changed"].update(given)
+            return state.params
+
+        return self._change(change)
+
+    def begin_params(self, job_id: str, params: LiveParams) -> LiveParams:
+        """Make the settings of a training those of the moment, but for what was changed since it was asked for."""
+
+        def change(state: State) -> LiveParams:
+            changed = state.jobs[job_id]["changed"] if job_id in state.jobs else {}
+            state.document["params"] = {**asdict(params), **changed}
             return state.params
 
         return self._change(change)
