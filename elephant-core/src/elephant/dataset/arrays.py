@@ -177,6 +177,25 @@ class TimeSeries:
                 f"timepoint {t} of {self._path} is damaged and cannot be read ({error}): {_AGAIN}"
             ) from error
 
+    def stamps(self, t: int) -> list[tuple[str, int, int, int, int] | tuple[str]]:
+        """Return what the file system says of the files of a timepoint, which differs if their content does.
+
+        Returns
+        -------
+        list of tuple
+            Name, size, time of the last change of the content and of the file, and inode; of a file that is not there,
+            whose values are 0, the name alone.
+        """
+        found: list[tuple[str, int, int, int, int] | tuple[str]] = []
+        for name in self._names_at(t):
+            try:
+                stat = os.stat(f"{self._path}/{name}")  # noqa: PTH116 - of a thousand files, a Path takes most of the time
+            except FileNotFoundError:
+                found.append((name,))
+            else:
+                found.append((name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino))
+        return found
+
     def stage(self, changes: Changes, t: int, values: NDArray[Any], box: Box | None = None) -> None:
         """Add new values of a timepoint, or of a box of it, to the changes of a transaction.
 

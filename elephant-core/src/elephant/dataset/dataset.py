@@ -1,5 +1,6 @@
 """A dataset to read from and write to."""
 
+import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.dataset import layout
-from elephant.dataset.arrays import TimeSeries
+from elephant.dataset.arrays import TimeSeries, metadata_of
 from elephant.dataset.check import READY, check_arrays
 from elephant.dataset.in_place import MovieImages, find_images, open_images
 from elephant.dataset.layout import labels_as_rgb, steady
@@ -22,6 +23,7 @@ from elephant.dataset.transaction import Journal, labels_journal, outputs_journa
 from elephant.errors import DatasetError, InvalidInputError, NotFoundError
 from elephant.io.atomic import explained_storage, sync_files
 from elephant.io.paths import resolve_inside
+from elephant.slabs import in_slabs
 from elephant.types import Box, Label, Shape
 
 # Stored probabilities are for viewing, and no one sees smaller steps.
@@ -177,6 +179,29 @@ class Dataset:
     def read_image(self, t: int, box: Box | None = None) -> NDArray[Any]:
         """Return the image of a timepoint, or of a box of it, ((Z), Y, X)."""
         return self._images.read(t, box)
+
+    def image_fingerprint(self, t: int, image: NDArray[Any] | None = None) -> str:
+        """Return a text that is another one when a timepoint's image may be another one.
+
+        Of an image that the dataset holds, the stamps of its files tell. Where the movie is read in place, its values
+        do: not every movie says by its files whether it has changed.
+
+        Parameters
+        ----------
+        image
+            What :meth:`read_image` returned, where the caller has it: it is read for this otherwise, in place.
+        """
+        digest = hashlib.blake2b(repr((self.shape, self.dtype.str)).encode(), digest_size=20)
+        if isinstance(self._images, MovieImages):
+            values = self.read_image(t) if image is None else image
+            parts = in_slabs(
+                lambda slab: hashlib.sha256(np.ascontiguousarray(values[slab]).data).digest(), values.shape
+            )
+            digest.update(b"".join(parts))
+        else:
+            digest.update(metadata_of(self._folder / layout.IMAGES))
+            digest.update(repr((self._identity(), self._images.stamps(t))).encode())
+        return digest.hexdigest()
 
     def read_probabilities(self, t: int, box: Box | None = None) -> NDArray[np.float16]:
         """Return the stored probabilities of background, border and centre, ((Z), Y, X, 3)."""

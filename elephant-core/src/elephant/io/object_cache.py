@@ -1,7 +1,7 @@
-"""A cache on disk for objects that were read from other machines, of bounded size.
+"""A cache on disk of bounded size, for objects that were read from other machines, and for what took long to compute.
 
-Each object is a file of its own that names its address, its version on the server and a checksum, so that one that is
-incomplete, damaged or of another address is never taken. Several processes use the same folder without locks: a file is
+Each object is a file of its own that names its address or key, its version and a checksum, so that one that is
+incomplete, damaged or of another name is never taken. Several processes use the same folder without locks: a file is
 renamed into place when it is whole, and one that another process removes is read to its end. Its times are part of the
 record: the last use decides what is removed first, and the last change is when the server confirmed it.
 """
@@ -57,10 +57,13 @@ class ObjectCache:
         Created with the first object.
     most_bytes
         Limit for all files together. Processes that write at the same time may exceed it by a part.
+    what
+        What it holds, for messages.
     """
 
-    def __init__(self, folder: Path, most_bytes: int) -> None:
+    def __init__(self, folder: Path, most_bytes: int, what: str = "what was read from other machines") -> None:
         self._folder = folder
+        self._what = what
         self._most = most_bytes
         self._added = most_bytes  # by others, for all that is known: the first object causes a sweep
         self._lock = threading.Lock()
@@ -82,11 +85,15 @@ class ObjectCache:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            logger.info("an object in the cache %s is damaged and is read again: %s", self._folder, error)
+            logger.info("an object in the cache %s is damaged and is dropped: %s", self._folder, error)
             with suppress(OSError):
                 path.unlink()
             return None
         return Entry(content, str(header["version"]), found.st_mtime)
+
+    def holds(self, name: str) -> bool:
+        """Tell whether there is an object, whole or not, without reading it."""
+        return self._path(name).is_file()
 
     def store(self, name: str, entry: Entry) -> None:
         """Keep an object; where the disk does not take it, it is not kept."""
@@ -100,7 +107,7 @@ class ObjectCache:
         try:
             self._write(self._path(name), _MAGIC + head + b"\n", content, entry.checked)
         except OSError as error:
-            logger.warning("%s cannot keep what was read from other machines: %s", self._folder, error)
+            logger.warning("%s cannot keep %s: %s", self._folder, self._what, error)
             return
         self._sweep_after(len(head) + len(content))
 

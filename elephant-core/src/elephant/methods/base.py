@@ -304,5 +304,22 @@ class Method(ABC, Generic[A, L, P, S, Q, F]):
             The work was ended; nothing was written.
         """
 
+    @abstractmethod
+    def predict_ahead(self, work: ModelWork, t: int, params: Q) -> bool:
+        """Use the model at a timepoint that nobody has asked for yet, so that what it finds is known.
+
+        Other work on the dataset is not kept from anything: what changes meanwhile is noticed, and nothing is kept.
+
+        Returns
+        -------
+        bool
+            Whether there was something to do: False where it is known, or nothing is kept.
+
+        Raises
+        ------
+        elephant.errors.InvalidInputError, elephant.errors.ModelFileError, elephant.errors.Cancelled
+            As for :meth:`predict`.
+        """
+
 
 AnyMethod = Method[Any, Any, Any, Any, Any, Any]

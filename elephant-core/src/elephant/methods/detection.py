@@ -22,7 +22,7 @@ from elephant.methods.choosing import LookParams, better_start
 from elephant.methods.compatibility import of_detection
 from elephant.methods.held_out_nuclei import HeldOutNuclei
 from elephant.methods.pieces import labelled_pieces
-from elephant.methods.predict_detection import detect
+from elephant.methods.predict_detection import detect, detect_ahead
 from elephant.methods.scale import by_labels, training_at_scale
 from elephant.methods.starting import ModelStart, Started
 from elephant.methods.work import (
@@ -197,6 +197,10 @@ class DetectionMethod(
     ) -> list[DetectedSpot]:
         """Find the nuclei of a timepoint."""
         return detect(work, t, params)
+
+    @override
+    def predict_ahead(self, work: ModelWork, t: int, params: DetectionParams) -> bool:
+        return detect_ahead(work, t, params)
 
 
 DETECTION = DetectionMethod()

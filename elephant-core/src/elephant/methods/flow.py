@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -25,6 +26,7 @@ from elephant.methods.annotations import by_timepoint, warn_of_outside
 from elephant.methods.base import Method
 from elephant.methods.compatibility import of_flow, warn_of_differences
 from elephant.methods.held_out_links import HeldOutLinks
+from elephant.methods.known import Asked, digest_of_spots, pack_earlier, unpack_earlier
 from elephant.methods.starting import ModelStart, Started
 from elephant.methods.work import (
     PREDICTION_REMEDY,
@@ -43,6 +45,7 @@ from elephant.models.provenance import ProvenanceEntry, TrainedWith
 from elephant.models.shipped import pretrained_with
 from elephant.models.unet import FlowNet
 from elephant.prediction import predict_flow
+from elephant.prediction.tiling import noticing_fallbacks
 from elephant.progress import CancelToken, NeverCancelled
 from elephant.spots import FlowField, covers, moved, unmoved
 from elephant.training.networks import CropTrainer
@@ -221,8 +224,28 @@ class FlowMethod(Method[Link, DisplacementParams, FlowTrainingParams, LabelledPa
         warn_of_outside(spots, voxel_size, shape, "stay where they are")
         warn_of_differences(work.model_path, of_flow(params, shape), "this prediction")
         with work.dataset.in_use():
-            found = _displacements(_Flow(work, t, params), box, ellipsoids)
-        return [moved(s, found[i], voxel_size) if i in found else unmoved(s) for i, s in enumerate(spots)]
+            asked = _asked(work, t, params)
+            question = None if asked is None else asked.about(spots=digest_of_spots(spots))
+            if question is not None and work.known is not None and (answer := work.known.find(question)) is not None:
+                logger.info("Timepoint %d of %s: what was found before is answered again", t, work.dataset.name)
+                return unpack_earlier(answer, spots)
+            with noticing_fallbacks() as fallbacks:
+                found = _displacements(_Flow(work, t, params, asked), box, ellipsoids)
+            earlier = [moved(s, found[i], voxel_size) if i in found else unmoved(s) for i, s in enumerate(spots)]
+            if question is not None and work.known is not None and not fallbacks:
+                work.known.keep(question, pack_earlier(earlier))
+        return earlier
+
+    @override
+    def predict_ahead(self, work: ModelWork, t: int, params: FlowParams) -> bool:
+        box, asked = chosen_box(params.prediction.crop_box, work.dataset.shape), _asked(work, t, params)
+        if t == 0 or asked is None or work.known is None or work.known.knows_flow(asked, box):
+            return False
+        with noticing_fallbacks() as fallbacks:
+            flow = _Flow(work, t, params, asked).over(box).values
+        if not fallbacks:
+            work.known.keep_flow(asked, box, np.asarray(flow, np.float32))
+        return True
 
 
 FLOW = FlowMethod()
@@ -293,21 +316,48 @@ def regions_around(blocks: Sequence[Block], least: Shape, shape: Shape, cancel: 
     return boxes
 
 
-class _Flow:
-    """Predicts the flow from timepoint `t` to the one before, where it is asked for."""
+@needs_memory("the prediction", PREDICTION_REMEDY)
+def _asked(work: ModelWork, t: int, params: FlowParams) -> Asked | None:
+    """Return the question; None where nothing is kept, or the flow has to be stored."""
+    if work.known is None or params.output_prediction or t == 0:
+        return None
+    ratio = _output_ratio(work, params.displacement, params.prediction.image.input_size)
+    asked = work.known.ask(work.dataset, work.model_path, work.model_cache.device, [t - 1, t], params)
+    return None if asked is None else asked.about(ratio=ratio)
 
-    def __init__(self, work: ModelWork, t: int, params: FlowParams) -> None:
+
+class _Flow:
+    """Predicts the flow from timepoint `t` to the one before, where it is asked for.
+
+    Parameters
+    ----------
+    asked
+        The question about it, where a flow may be known.
+    """
+
+    def __init__(self, work: ModelWork, t: int, params: FlowParams, asked: Asked | None = None) -> None:
         self.work = work
         self.params = params
         self._t = t
-        dataset = work.dataset
-        self._images = [normalise(dataset.read_image(at), name=name_of(dataset, at)) for at in (t - 1, t)]
+        self._asked = asked
+
+    @cached_property
+    def _images(self) -> list[NDArray[np.float32]]:
+        dataset, known = self.work.dataset, {} if self._asked is None else self._asked.images
+        stored = ((at, known[at] if at in known else dataset.read_image(at)) for at in (self._t - 1, self._t))
+        return [normalise(image, name=name_of(dataset, at)) for at, image in stored]
 
     def over(self, box: Box, keep: bool = False) -> FlowField:
         """Return the flow in a box of the stored image, and keep it in the dataset where asked."""
         work, prediction = self.work, self.params.prediction
         work.cancel.check()
         n_dims = len(box.size)
+        norm = self.params.displacement.norm(n_dims)
+        if self._asked is not None and work.known is not None:
+            known = work.known.find_flow(self._asked, box, n_dims)
+            if known is not None:
+                logger.info("Timepoint %d of %s: its flow was computed ahead", self._t, work.dataset.name)
+                return FlowField(box, known, norm)
         size = seen_size(work.dataset.shape, prediction.image.input_size, box)
         images = np.stack([rescale(image[box.slices], size) for image in self._images])
         model, ratio = self._loaded()
@@ -316,7 +366,6 @@ class _Flow:
         if ratio is not None:
             seen *= np.array(ratio, np.float32).reshape(-1, *[1] * n_dims)
         flow = _stored(seen, box.size)
-        norm = self.params.displacement.norm(n_dims)
         if keep:
             work.dataset.write_flow(self._t - 1, flow, box, _steps(norm))
         return FlowField(box, flow, norm)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,12 +19,14 @@ from elephant.device import needs_memory
 from elephant.hardware import n_cores
 from elephant.images import normalise, rescale
 from elephant.methods.compatibility import of_detection, warn_of_differences
+from elephant.methods.known import Asked, Detected
 from elephant.methods.scale import prediction_at_scale
 from elephant.methods.work import PREDICTION_REMEDY, ModelWork, check_output, chosen_box, name_of, seen_size
 from elephant.models.losses import CENTRE_CHANNEL
 from elephant.models.shipped import pretrained_with
 from elephant.models.unet import DetectionNet
 from elephant.prediction import predict_probabilities
+from elephant.prediction.tiling import noticing_fallbacks
 from elephant.progress import cancelled_by
 from elephant.quality import Scene, calibrated
 from elephant.quality.calibration import read_correction
@@ -51,8 +53,33 @@ def detect(work: ModelWork, t: int, params: DetectionParams) -> list[DetectedSpo
     """
     with work.dataset.in_use():
         params = _compared(work, prediction_at_scale(params, work))
-        seen = _seen(work, t, params)
-        return _found(work, t, params, Seen(seen, _probabilities(work, seen, params)), _warn_of_none(params))
+        looked = _look(work, t, params)
+        found = looked.found or _found(work, t, params, *_predicted(work, looked, params))
+        return _told(t, found, _warn_of_none(params))
+
+
+def detect_ahead(work: ModelWork, t: int, params: DetectionParams) -> bool:
+    """Find the nuclei of a timepoint that nobody has asked for yet, so that they are known.
+
+    The dataset may be replaced meanwhile, which it does not keep anyone from: then nothing is kept.
+
+    Returns
+    -------
+    bool
+        Whether there was something to do.
+
+    Raises
+    ------
+    InvalidInputError, elephant.errors.ModelFileError, elephant.errors.Cancelled
+        As for :func:`detect`.
+    """
+    params = _as_needed(work, prediction_at_scale(params, work))
+    asked = _asked(work, t, params)
+    if asked is None or work.known is None or work.known.knows(asked):
+        return False
+    looked = _Looked(_seen(work, t, params, asked.images.get(t)), asked)
+    _found(work, t, params, *_predicted(work, looked, params))
+    return True
 
 
 def detect_all(
@@ -76,24 +103,31 @@ def detect_all(
     with work.dataset.in_use(), ThreadPoolExecutor(n_read + n_extracted, thread_name_prefix="detection") as others:
         params = _compared(work, prediction_at_scale(params, work))
         following = iter(timepoints)
-        reading: deque[tuple[int, Future[_Image]]] = deque()
+        reading: deque[tuple[int, Future[_Looked]]] = deque()
         extracting: deque[tuple[int, Future[list[DetectedSpot]]]] = deque()
+        tell = on_none or _warn_of_none(params)
 
         def read_on() -> None:
-            reading.extend((t, others.submit(_seen, work, t, params)) for t in islice(following, 1))
+            reading.extend((t, others.submit(_look, work, t, params)) for t in islice(following, 1))
+
+        def extract(t: int, looked: _Looked) -> Future[list[DetectedSpot]]:
+            if looked.found is not None:
+                work.cancel.check()
+                return others.submit(_told, t, looked.found, tell)
+            seen, asked = _predicted(work, looked, params)
+            return others.submit(lambda: _told(t, _found(work, t, params, seen, asked), tell))
 
         for _ in range(n_read):
             read_on()
         while reading:
             t, future = reading.popleft()
             try:
-                seen = future.result()
+                looked = future.result()
                 read_on()
-                probabilities = _probabilities(work, seen, params)
+                found = extract(t, looked)
             except BaseException:
                 yield from _results(extracting)  # what is done is given, also where this one fails
                 raise
-            found = others.submit(_found, work, t, params, Seen(seen, probabilities), on_none or _warn_of_none(params))
             extracting.append((t, found))
             if len(extracting) > n_extracted:
                 yield from _results(extracting, 1)
@@ -115,7 +149,7 @@ def look_at(work: ModelWork, t: int, params: DetectionParams) -> tuple[Scene, li
         image = _seen(work, t, params)
         seen = Seen(image, _probabilities(work, image, params, Label.BORDER.channel))
         raw = params.model_copy(update={"raw_quality": True})
-        return seen.scene(params, work.dataset.shape), _found(work, t, raw, seen, lambda *_: None)
+        return seen.scene(params, work.dataset.shape), _found(work, t, raw, seen).spots
 
 
 def _results(futures: deque[tuple[int, "Future[T]"]], n: int | None = None) -> Iterator[tuple[int, T]]:
@@ -149,24 +183,82 @@ def _compared(work: ModelWork, params: DetectionParams) -> DetectionParams:
             *(least, most, least, most),
         )
     warn_of_differences(work.model_path, of_detection(params, work.dataset.shape), "this prediction")
-    facts, asked = pretrained_with(work.model_path), params.spots.c_ratio
-    if facts is None or facts.c_ratio is None or math.isclose(facts.c_ratio, asked, rel_tol=1e-6):
+    needed = _as_needed(work, params)
+    if needed is not params:
+        words = "%s has the c_ratio %g of its pretrained weights, in place of %g"
+        logger.info(words, work.model_path.name, needed.spots.c_ratio, params.spots.c_ratio)
+    return needed
+
+
+def _as_needed(work: ModelWork, params: DetectionParams) -> DetectionParams:
+    """Return the parameters as the model needs them: those of shipped weights where it has not been trained since."""
+    facts = pretrained_with(work.model_path)
+    if facts is None or facts.c_ratio is None or math.isclose(facts.c_ratio, params.spots.c_ratio, rel_tol=1e-6):
         return params
-    words = "%s has the c_ratio %g of its pretrained weights, in place of %g"
-    logger.info(words, work.model_path.name, facts.c_ratio, asked)
     return params.model_copy(update={"spots": params.spots.model_copy(update={"c_ratio": facts.c_ratio})})
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Looked:
+    """A timepoint before the network looks at it.
+
+    Attributes
+    ----------
+    image
+        What the network is to see, (Z), Y, X; None where it need not look.
+    asked
+        The question whose answer may be kept.
+    found
+        The answer, where it is known.
+    """
+
+    image: _Image | None
+    asked: Asked | None = None
+    found: Detected | None = None
+
+
+def _look(work: ModelWork, t: int, params: DetectionParams) -> _Looked:
+    """Return what was found before, or else what the network is to see."""
+    asked = _asked(work, t, params)
+    content = None if asked is None or work.known is None else work.known.find(asked)
+    if content is not None:
+        logger.info("Timepoint %d of %s: what was found before is answered again", t, work.dataset.name)
+        return _Looked(None, asked, Detected.unpack(content))
+    return _Looked(_seen(work, t, params, None if asked is None else asked.images.get(t)), asked)
+
+
 @_needs_memory
-def _seen(work: ModelWork, t: int, params: DetectionParams) -> _Image:
-    """Return what the network sees of a timepoint, (Z), Y, X."""
-    dataset, image = work.dataset, params.prediction.image
+def _asked(work: ModelWork, t: int, params: DetectionParams) -> Asked | None:
+    """Return the question; None where nothing is kept, or the probabilities have to be stored."""
+    if work.known is None or params.output_prediction:
+        return None
     with cancelled_by(work.cancel):  # in a thread of its own
-        stored = dataset.read_image(t)
+        asked = work.known.ask(work.dataset, work.model_path, work.model_cache.device, [t], params)
+    if asked is None or params.raw_quality:
+        return asked
+    return asked.about(correction=read_correction(work.model_path).model_dump(mode="json"))
+
+
+@_needs_memory
+def _seen(work: ModelWork, t: int, params: DetectionParams, stored: NDArray[Any] | None = None) -> _Image:
+    """Return what the network sees of a timepoint, (Z), Y, X; it is read where it was not."""
+    dataset, image = work.dataset, params.prediction.image
+    if stored is None:
+        with cancelled_by(work.cancel):  # in a thread of its own
+            stored = dataset.read_image(t)
     box = chosen_box(params.prediction.crop_box, dataset.shape)
     work.cancel.check()
     size = seen_size(dataset.shape, image.input_size, box)
     return rescale(normalise(stored, image.use_median, name_of(dataset, t))[box.slices], size)
+
+
+def _predicted(work: ModelWork, looked: _Looked, params: DetectionParams) -> "tuple[Seen, Asked | None]":
+    """Return a timepoint with its probabilities, and the question whose answer may be kept."""
+    if looked.image is None:
+        raise ValueError("what is known already is not predicted")
+    with noticing_fallbacks() as fallbacks:
+        seen = Seen(looked.image, _probabilities(work, looked.image, params))
+    return seen, None if fallbacks else looked.asked
 
 
 @_needs_memory
@@ -204,23 +296,36 @@ class Seen:
 
 
 @_needs_memory
-def _found(work: ModelWork, t: int, params: DetectionParams, seen: Seen, on_none: OnNone) -> list[DetectedSpot]:
-    """Return the nuclei, and keep the probabilities where that is wanted."""
+def _found(work: ModelWork, t: int, params: DetectionParams, seen: Seen, asked: Asked | None = None) -> Detected:
+    """Return the nuclei, and keep them as the answer to a question, and the probabilities where that is wanted."""
     dataset = work.dataset
     box, ratio = seen.place(params, dataset.shape)
     if params.output_prediction:
         _keep(dataset, t, box, seen.probabilities)
+    found = _extracted(work, params, seen, box, ratio)
+    if asked is not None and work.known is not None:
+        work.known.keep(asked, found.pack())
+    return found
+
+
+def _extracted(work: ModelWork, params: DetectionParams, seen: Seen, box: Box, ratio: tuple[float, ...]) -> Detected:
     if seen.image.min() == seen.image.max():  # whatever the network makes of it
-        logger.warning("No nuclei found at timepoint %d: the image is blank there", t)
-        return []
-    stretch = params.prediction.use_2d and dataset.is_3d
+        return Detected([], None)
+    stretch = params.prediction.use_2d and work.dataset.is_3d
     centre = seen.probabilities[-1]
     spots = find_spots(centre, params.spots, box.origin, ratio, stretch)
-    if not spots:
-        on_none(t, float(centre.max()))
-    if params.raw_quality:
-        return spots
-    return calibrated(seen.scene(params, dataset.shape), spots, read_correction(work.model_path))
+    if spots and not params.raw_quality:
+        spots = calibrated(seen.scene(params, work.dataset.shape), spots, read_correction(work.model_path))
+    return Detected(spots, float(centre.max()))
+
+
+def _told(t: int, found: Detected, on_none: OnNone) -> list[DetectedSpot]:
+    """Return the nuclei, and say why there are none."""
+    if found.highest is None:
+        logger.warning("No nuclei found at timepoint %d: the image is blank there", t)
+    elif not found.spots:
+        on_none(t, found.highest)
+    return found.spots
 
 
 def why_none(highest: float, params: DetectionParams) -> str:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from elephant.models.ensemble import ModelCache
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.slabs import extremes
 from elephant.types import Box, Shape, VoxelSize
+
+if TYPE_CHECKING:  # it needs what stands here
+    from elephant.methods.known import KnownPredictions
 
 DEFAULT_CACHE_BYTES = 1 << 30
 # What a person can change where there is too little memory. Settings are named as the client and its requests do; the
@@ -46,6 +50,8 @@ class ModelWork:
         Limit for the prepared timepoints that are kept in memory meanwhile.
     auto_scale
         Whether models see images at a scale that is chosen for them, where nothing else is asked for.
+    known
+        What predictions found before; None: each is computed.
     """
 
     dataset: Dataset
@@ -55,6 +61,7 @@ class ModelWork:
     cancel: CancelToken
     cache_bytes: int = DEFAULT_CACHE_BYTES
     auto_scale: bool = True
+    known: "KnownPredictions | None" = None
 
 
 def name_of(dataset: Dataset, t: int) -> str:

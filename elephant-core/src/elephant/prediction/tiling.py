@@ -4,6 +4,8 @@ import itertools
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -210,6 +212,54 @@ BYTES_PER_VOXEL, BYTES_PER_VOXEL_OF_OWN = 600, 160
 SHARE_OF_FREE = 0.8
 
 
+_fallbacks: ContextVar[list[Tiles] | None] = ContextVar("tiles after memory ran out", default=None)
+
+
+@contextmanager
+def noticing_fallbacks() -> Iterator[list[Tiles]]:
+    """Give a list of the tiles that had to be taken inside the block because memory ran out.
+
+    Those are not the tiles of :func:`fitting_tiles`, so nobody can say whether the same prediction would take them
+    again.
+    """
+    found: list[Tiles] = []
+    before = _fallbacks.set(found)
+    try:
+        yield found
+    finally:
+        _fallbacks.reset(before)
+
+
+def fitting_tiles(params: PredictionParams, shape: Shape, device: torch.device) -> Tiles:
+    """Return the tiles in which an image is predicted: those that are asked for, or smaller ones that fit into memory.
+
+    Parameters
+    ----------
+    params
+        Tiles and batches that are asked for.
+    shape
+        Size of the image that the network sees, (Z), Y, X.
+    device
+        The device that computes, which has so much memory free now.
+    """
+    free, is_own = free_bytes(device), uses_own_kernels(device)
+    most = MOST_VOXELS_OF_OWN if is_own else MOST_VOXELS
+    bytes_per_voxel = BYTES_PER_VOXEL_OF_OWN if is_own else BYTES_PER_VOXEL
+    return _asked_tiles(params, shape).at_most(min(most, int(SHARE_OF_FREE * free) // bytes_per_voxel), shape)
+
+
+def _asked_tiles(params: PredictionParams, shape: Shape) -> Tiles:
+    n_network = 2 if params.use_2d else len(shape)
+    patch = shape[-n_network:] if params.patch is None else params.patch[-n_network:]
+    return Tiles(patch, dividing_size(n_network, params.n_keep_axials), params.batch_size)
+
+
+def uses_own_kernels(device: torch.device) -> bool:
+    """Tell whether this package's own kernels compute on a device."""
+    with torch.inference_mode(), mixed_precision(device, trains=False):
+        return gpu.serves(torch.empty(0, device=device))
+
+
 class TiledNetwork:
     """Runs a network on images of any size, in tiles of at most a patch that are blended with linear ramps.
 
@@ -257,9 +307,10 @@ class TiledNetwork:
             `cancel` asked for the end.
         """
         shape = channels.shape[1:]
-        n_network = 2 if params.use_2d else len(shape)
-        patch = shape[-n_network:] if params.patch is None else params.patch[-n_network:]
-        tiles = self._fitting(Tiles(patch, dividing_size(n_network, params.n_keep_axials), params.batch_size), shape)
+        tiles = fitting_tiles(params, shape, self._device)
+        if tiles.size(shape) != _asked_tiles(params, shape).size(shape):
+            free = free_bytes(self._device) / 2**30
+            logger.info("Using tiles of %s voxels: %.1f GiB of memory are free", tiles.size(shape), free)
         while True:
             try:
                 return self._predict(channels, tiles, params.is_pad, reporter, cancel)
@@ -281,20 +332,8 @@ class TiledNetwork:
                 *(tiles.batch_size, tiles.size(shape), reason, smaller.batch_size, smaller.size(shape)),
             )
             tiles = smaller
-
-    def _fitting(self, tiles: Tiles, shape: Shape) -> Tiles:
-        """Return the requested tiles, or smaller ones that fit into memory."""
-        free, is_own = free_bytes(self._device), self._uses_own_kernels()
-        most = MOST_VOXELS_OF_OWN if is_own else MOST_VOXELS
-        bytes_per_voxel = BYTES_PER_VOXEL_OF_OWN if is_own else BYTES_PER_VOXEL
-        fitting = tiles.at_most(min(most, int(SHARE_OF_FREE * free) // bytes_per_voxel), shape)
-        if fitting.size(shape) != tiles.size(shape):
-            logger.info("Using tiles of %s voxels: %.1f GiB of memory are free", fitting.size(shape), free / 2**30)
-        return fitting
-
-    def _uses_own_kernels(self) -> bool:
-        with torch.inference_mode(), mixed_precision(self._device, trains=False):
-            return gpu.serves(torch.empty(0, device=self._device))
+            if (fallbacks := _fallbacks.get()) is not None:
+                fallbacks.append(tiles)
 
     def _predict(
         self, channels: Image, tiles: Tiles, is_pad: bool, reporter: ProgressReporter, cancel: CancelToken
