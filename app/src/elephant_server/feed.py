@@ -7,6 +7,7 @@ training of a thousand steps a second costs no more than a slow one.
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -26,6 +27,7 @@ LONGEST_TEXT = 4000
 # Between two publications, and where Redis is away.
 INTERVAL_S, AWAY_S = 0.3, 2.0
 LOG, JOBS, DATASETS, RESULTS = "feed:log", "feed:jobs", "feed:datasets", "feed:results"
+COUNTS = "feed:counts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +66,24 @@ class News:
         By the name of a dataset what requests said of it; as for jobs.
     results
         What predictions found, the oldest first.
+    counts
+        How often something happened, by name.
     """
 
     lines: list[Line] = field(default_factory=list)
     jobs: dict[str, Fields] = field(default_factory=dict)
     datasets: dict[str, Fields] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
 
     def __bool__(self) -> bool:
-        return bool(self.lines or self.jobs or self.datasets or self.results)
+        return bool(self.lines or self.jobs or self.datasets or self.results or self.counts)
 
     def add(self, newer: "News") -> None:
         """Add what is newer; the oldest lines and results are let go."""
         self.lines += newer.lines
         self.results += newer.results
+        self.counts.update(newer.counts)
         del self.lines[:-MOST_LINES], self.results[:-MOST_RESULTS]
         for known, more in ((self.jobs, newer.jobs), (self.datasets, newer.datasets)):
             for name, fields in more.items():
@@ -106,6 +112,8 @@ class ActivityFeed:
             self._add(DATASETS, news.datasets)
         if news.results:
             self._store.update(RESULTS, lambda document, effects: _keep(document, effects, news.results))
+        if news.counts:
+            self._store.update(COUNTS, lambda document, _: document.update(Counter(document) + news.counts))
         # Last: all else may be added again where Redis goes away in between, and is the same then.
         if news.lines:
             texts = [json.dumps([line.at, line.level, line.text[:LONGEST_TEXT]]) for line in news.lines]
@@ -146,6 +154,10 @@ class ActivityFeed:
         """Return what a prediction found; none where that was let go."""
         found = self._store.read(_whole(result_id))
         return Result(**found) if found else None
+
+    def count(self, what: str) -> int:
+        """Return how often something happened, as far as it is known."""
+        return int(self._store.read(COUNTS).get(what, 0))
 
     def _add(self, name: str, news: Mapping[str, Fields]) -> None:
         """Add to what is known of jobs or datasets."""
@@ -212,6 +224,10 @@ class FeedPublisher(BackgroundPublisher):
     def result(self, result: Result) -> None:
         """Publish what a prediction found; returns at once."""
         self._add(News(results=[result]))
+
+    def count(self, what: str) -> None:
+        """Count something that happened; returns at once."""
+        self._add(News(counts=Counter({what: 1})))
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything is published; False after so many seconds."""

@@ -10,6 +10,7 @@ from typing import Any
 from celery import signals
 
 from elephant.memory import keep_memory
+from elephant_server.jobs.ahead import ahead_of
 from elephant_server.jobs.broker import CeleryWorkers, make_celery
 from elephant_server.jobs.context import WorkerContext, make_context, recover
 from elephant_server.jobs.idle import IdleMemory
@@ -18,6 +19,7 @@ from elephant_server.jobs.runner import Worker
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_redis import RedisStore
 from elephant_server.jobs.tasks import perform
+from elephant_server.jobs.walks import Walks
 from elephant_server.jobs.worker_registry import RedisWorkerRegistry, start_heartbeat
 from elephant_server.logs import feed_publisher_of, messages_of, set_up_logging
 from elephant_server.settings import get_settings
@@ -29,8 +31,8 @@ logger = logging.getLogger(__name__)
 def worker_context() -> WorkerContext:
     """Return what this process keeps between jobs; made on first use."""
     settings = get_settings()
-    job_store = JobStore(RedisStore(settings.redis_url))
-    context = make_context(settings, job_store, messages_of(settings), feed_publisher_of(settings))
+    store = RedisStore(settings.redis_url)
+    context = make_context(settings, JobStore(store), messages_of(settings), feed_publisher_of(settings), Walks(store))
     logger.info("Computing on %s", context.model_cache.device)
     return context
 
@@ -39,8 +41,10 @@ def worker_context() -> WorkerContext:
 def workers() -> dict[str, Worker]:
     """Return what does the jobs of each queue; a process listens to one of them."""
     context, others = worker_context(), CeleryWorkers(get_settings())
-    work = IdleMemory(get_settings().keep_memory_seconds).around(functools.partial(perform, context))
-    return {kind.queue: Worker(context.job_store, kind.queue, work, others) for kind in JobKind}
+    memory = IdleMemory(get_settings().keep_memory_seconds)
+    work = memory.around(functools.partial(perform, context))
+    idle = {JobKind.INTERACTIVE: ahead_of(context, get_settings(), memory)}
+    return {kind.queue: Worker(context.job_store, kind.queue, work, others, idle.get(kind)) for kind in JobKind}
 
 
 app = make_celery(get_settings(), lambda queue: workers()[queue].do_queued())

@@ -1,6 +1,6 @@
 """A dataset of a server: its labels, trainings on it, and what its models find in it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import contextmanager
 from functools import partial
@@ -15,13 +15,14 @@ from elephant.methods.annotations import Found, annotated_spots, found_spots
 from elephant.tracking import Tracks, join_spots
 from elephant.types import DetectedSpot, EarlierSpot, Link, Spot
 from elephant_server.client.following import PAUSE_S, Follower, in_thread
-from elephant_server.client.transport import AbortedError, Transport
-from elephant_server.schemas.answers import EarlierSpots, FoundSpots, Message
+from elephant_server.client.transport import AbortedError, ServerError, Transport
+from elephant_server.schemas.answers import EarlierSpots, FoundSpots, Message, MovieTimepoint
 from elephant_server.schemas.dashboard import DatasetAnswer
 from elephant_server.schemas.requests import MovieRequests
 from elephant_server.schemas.review import ReviewAnswer, ReviewPlace
 
 DETECTION, FLOW = "detection.pth", "flow.pth"
+_UNKNOWN_PATH = (404, 405)  # an older server's answer to what it does not know; or there is no such dataset
 
 Annotations = Sequence[Spot] | NDArray[np.number]
 
@@ -181,9 +182,32 @@ class RemoteDataset:
     def predict_all(
         self, timepoints: Sequence[int] | None = None, *, model: str = DETECTION, **params: Any
     ) -> dict[int, list[DetectedSpot]]:
-        """Find the nuclei of many timepoints, by default of all; parameters as for :meth:`predict`."""
+        """Find the nuclei of many timepoints, by default of all; parameters as for :meth:`predict`.
+
+        The timepoints spread over all workers of the server. What was found is known there: asked again, also after an
+        interruption, it is answered at once while neither image, model nor parameters have changed.
+        """
         chosen = range(self.describe().n_timepoints) if timepoints is None else timepoints
-        return {t: self.predict(t, model=model, **params) for t in chosen}
+        found: dict[int, list[DetectedSpot]] = {}
+        for first, last in _runs(chosen):
+            found |= self._predict_run(first, last, model, params)
+        return {t: found[t] for t in chosen}
+
+    def _predict_run(
+        self, first: int, last: int, model: str, params: Mapping[str, Any]
+    ) -> dict[int, list[DetectedSpot]]:
+        """Find the nuclei of consecutive timepoints; one by one where the server is an older one."""
+        body = self._requests.predict_movie(model, first, last, **params)
+        found: dict[int, list[DetectedSpot]] = {}
+        try:
+            for line in self._follower.lines("movie/predict", body, last - first + 1):
+                answer = self._transport.parsed("movie/predict", line, MovieTimepoint)
+                found[answer.t] = [spot.detected() for spot in answer.spots]
+        except ServerError as error:
+            if error.status not in _UNKNOWN_PATH or found:
+                raise
+            return {t: self.predict(t, model=model, **params) for t in range(first, last + 1)}
+        return found
 
     def review(
         self, timepoints: tuple[int, int] | None = None, *, model: str = DETECTION, **params: Any
@@ -285,6 +309,18 @@ class RemoteDataset:
 
     def _annotated(self, spots: Annotations) -> list[Spot]:
         return annotated_spots(spots, len(self.voxel_size))
+
+
+def _runs(timepoints: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last of consecutive timepoints, in order."""
+    first = last = -1
+    for t in sorted(set(timepoints)):
+        if first >= 0 and t != last + 1:
+            yield first, last
+            first = t
+        first, last = (t if first < 0 else first), t
+    if first >= 0:
+        yield first, last
 
 
 def _links_of(links: Sequence[Link] | Tracks) -> Sequence[Link]:

@@ -38,6 +38,15 @@ class Follower:
         """Return the answer to a request, as :meth:`.Transport.post` does; Ctrl-C leaves the work alone."""
         return self.follow(path, body, lambda: self._transport.post(path, body))
 
+    def lines(self, path: str, body: Mapping[str, Any], n_lines: int) -> Iterator[Any]:
+        """Yield the lines of an answer but for the last one, which says that all is done, and report each of them."""
+        with self._reporting() as reporter:
+            for done, line in enumerate(self._transport.lines(path, body), start=1):
+                if line.get("completed"):
+                    return
+                reporter.progress("timepoint", done, n_lines)
+                yield line
+
     def reset(self, path: str, body: Mapping[str, Any], file: Path | str | None) -> None:
         """Start a model anew, perhaps with a model file that is sent along."""
         if file is None:

@@ -126,6 +126,26 @@ class Transport:
         with self._answer("POST", path, json.dumps(body).encode(), _JSON) as response:
             return self._completed(path, response)
 
+    def lines(self, path: str, body: Mapping[str, Any]) -> Iterator[Any]:
+        """Send JSON and yield each line of the answer as soon as it is there; the last one says whether all is done.
+
+        Raises
+        ------
+        ServerError, UnreachableError
+            As for :meth:`post`, also after some lines.
+        """
+        with self._answer("POST", path, json.dumps(body).encode(), _JSON) as response:
+            line: Any = None
+            for text in filter(bytes.strip, response):
+                line = self._parsed_line(path, text)
+                if isinstance(line, dict) and line.get("error"):
+                    raise ServerError(path, response.status, str(line["error"]))
+                if isinstance(line, dict) and line.get("completed") is False:
+                    raise AbortedError(path)
+                yield line
+            if not (isinstance(line, dict) and line.get("completed")):
+                raise self._interrupted(path, IncompleteRead(b""))
+
     def send_form(self, path: str, fields: Mapping[str, str]) -> Any:
         """Send a form and return the JSON of the answer; errors as of :meth:`post`."""
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -206,6 +226,14 @@ class Transport:
         if isinstance(content, dict) and content.get("completed") is False:
             raise AbortedError(path)
         return content
+
+    def _parsed_line(self, path: str, text: bytes) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise ServerError(
+                path, 200, f"expected lines of JSON, got something else: is {self.address} an ELEPHANT server?"
+            ) from error
 
     def _content(self, path: str, response: HTTPResponse) -> Any:
         """Return the JSON of an answer; leading white space kept the connection alive and means nothing."""

@@ -49,6 +49,8 @@ def status_of(parts: Services) -> Status:
         jobs=[_job(entry, fields) for entry, fields in zip(entries, known, strict=True)],
         latest_job=parts.feed.latest_job(),
         latest_result=next((result.id for result in parts.feed.results()), ""),
+        computed_ahead=parts.feed.count("computed_ahead"),
+        answered_at_once=parts.feed.count("answered_at_once"),
         devices=[Device(**entry.as_json()) for entry in parts.machines.devices()],
         now=time.time(),
         version=__version__,

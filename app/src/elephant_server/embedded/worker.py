@@ -125,6 +125,7 @@ def _set_signals(life: _Life) -> None:
 def _make_worker(queue: str, settings: "Settings", questions: Questions) -> tuple["Worker", Callable[[], None]]:
     """Return the worker of a queue, and what publishes its last news."""
     from elephant_server.feed import ActivityFeed, FeedPublisher
+    from elephant_server.jobs.ahead import ahead_of
     from elephant_server.jobs.context import make_context, recover
     from elephant_server.jobs.idle import IdleMemory
     from elephant_server.jobs.records import JobKind
@@ -132,18 +133,21 @@ def _make_worker(queue: str, settings: "Settings", questions: Questions) -> tupl
     from elephant_server.jobs.store import JobStore
     from elephant_server.jobs.store_remote import RemoteStore
     from elephant_server.jobs.tasks import perform
+    from elephant_server.jobs.walks import Walks
     from elephant_server.logs import messages_if_any, set_up_logging
 
     store = RemoteStore(questions.ask)
     job_store, messages = JobStore(store), messages_if_any(settings)
     feed_publisher = FeedPublisher(ActivityFeed(store))
     set_up_logging(settings, messages, feed_publisher)
-    context = make_context(settings, job_store, messages, feed_publisher)
+    context = make_context(settings, job_store, messages, feed_publisher, Walks(store))
     if queue == JobKind.INTERACTIVE.queue:
         logger.info("Computing on %s", context.model_cache.device)
     recover(context)
-    work = IdleMemory(settings.keep_memory_seconds).around(functools.partial(perform, context))
-    return Worker(job_store, queue, work), functools.partial(_flush, messages, feed_publisher)
+    memory = IdleMemory(settings.keep_memory_seconds)
+    work = memory.around(functools.partial(perform, context))
+    idle = ahead_of(context, settings, memory) if queue == JobKind.INTERACTIVE.queue else None
+    return Worker(job_store, queue, work, idle=idle), functools.partial(_flush, messages, feed_publisher)
 
 
 def _flush(messages: "Messages", feed_publisher: "FeedPublisher") -> None:

@@ -12,6 +12,7 @@ from elephant.io.addresses import use_rules
 from elephant.io.atomic import remove_orphans
 from elephant.io.download import DownloadRules
 from elephant.io.paths import resolve_inside
+from elephant.methods.known import FOLDER, KnownPredictions
 from elephant.methods.work import DEFAULT_CACHE_BYTES
 from elephant.models.ensemble import ModelCache
 from elephant.models.inspect import model_named
@@ -19,6 +20,7 @@ from elephant.models.pretrained import Pretrained
 from elephant.types import VoxelSize
 from elephant_server.jobs.records import JobFeed
 from elephant_server.jobs.store import JobStore
+from elephant_server.jobs.walks import Walks
 from elephant_server.rabbitmq import Messages
 from elephant_server.settings import Settings
 
@@ -40,9 +42,17 @@ class WorkerContext:
     feed_publisher: JobFeed
     movie_folders: tuple[Path, ...] = ()
     auto_scale: bool = True
+    known: KnownPredictions | None = None
+    walks: Walks | None = None
 
 
-def make_context(settings: Settings, job_store: JobStore, messages: Messages, feed_publisher: JobFeed) -> WorkerContext:
+def make_context(
+    settings: Settings,
+    job_store: JobStore,
+    messages: Messages,
+    feed_publisher: JobFeed,
+    walks: Walks | None = None,
+) -> WorkerContext:
     """Return what a worker keeps between jobs, on the best device that there is.
 
     The process computes in the precision of the settings from now on, and reads movies on other
@@ -67,7 +77,14 @@ def make_context(settings: Settings, job_store: JobStore, messages: Messages, fe
         feed_publisher=feed_publisher,
         movie_folders=settings.movie_folders,
         auto_scale=settings.auto_scale,
+        known=_known(settings),
+        walks=walks if settings.compute_ahead and settings.keep_predictions_gib else None,
     )
+
+
+def _known(settings: Settings) -> KnownPredictions | None:
+    most_bytes = int(settings.keep_predictions_gib * 2**30)
+    return KnownPredictions(settings.workspace / FOLDER, most_bytes) if most_bytes else None
 
 
 def recover(context: WorkerContext) -> None:

@@ -1,6 +1,8 @@
 """What a worker does when it has nothing to do: it gives its free memory back."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from elephant.device import release_memory
@@ -28,13 +30,19 @@ class IdleMemory:
         """Return what does the same work, and counts as a job while it does."""
 
         def counted(control: JobControl) -> dict[str, Any]:
-            self._begin()
-            try:
+            with self.busy():
                 return work(control)
-            finally:
-                self._end()
 
         return counted
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Let the block count as a job."""
+        self._begin()
+        try:
+            yield
+        finally:
+            self._end()
 
     def _begin(self) -> None:
         with self._lock:

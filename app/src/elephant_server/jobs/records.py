@@ -254,3 +254,6 @@ class JobFeed(Protocol):
 
     def result(self, result: Result) -> None:
         """Publish what a prediction found."""
+
+    def count(self, what: str) -> None:
+        """Count something that happened."""

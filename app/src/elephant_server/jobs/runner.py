@@ -36,21 +36,34 @@ class Worker:
         Does one, and returns what it answers.
     workers
         All workers, if there are others for the queue: where several jobs may begin, the next one is called.
+    idle
+        Called when no job may begin, with what is set where the worker is to end; returns whether one may by then.
     """
 
-    def __init__(self, job_store: JobStore, queue: str, work: Work, workers: Workers | None = None) -> None:
+    def __init__(
+        self,
+        job_store: JobStore,
+        queue: str,
+        work: Work,
+        workers: Workers | None = None,
+        idle: Callable[[threading.Event], bool] | None = None,
+    ) -> None:
         self._job_store = job_store
         self._queue = queue
         self._work = work
         self._workers = workers
+        self._idle = idle
         self._current: JobControl | None = None
         self._is_ending = threading.Event()
 
     def do_queued(self) -> None:
         """Do jobs until none is left that may begin; one that waits for this one to end is begun right after it."""
-        while not self._is_ending.is_set() and (lease := self._take()) is not None:
-            self._call_next()
-            self._do(lease)
+        while True:
+            while not self._is_ending.is_set() and (lease := self._take()) is not None:
+                self._call_next()
+                self._do(lease)
+            if self._idle is None or self._is_ending.is_set() or not self._idle(self._is_ending):
+                return
 
     def end(self) -> None:
         """Make the current job end at its next check, and begin no other; safe to call from a signal handler."""

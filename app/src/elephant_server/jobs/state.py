@@ -53,6 +53,8 @@ class State:
     def ready(self, queue: str) -> list[str]:
         """Return the queued jobs of a queue that may begin, in order: those that clash with no earlier one.
 
+        Jobs that are behind all others come last.
+
         Of trainings one may begin, where none runs: that of the person whose last one began longest ago.
         """
         if queue == JobKind.TRAINING.queue:
@@ -64,7 +66,7 @@ class State:
             if is_queued and not any(clash(job["claim"], earlier) for earlier in claims):
                 found.append(job_id)
             claims.append(job["claim"])
-        return found
+        return sorted(found, key=lambda job_id: bool(self.jobs[job_id]["behind"]))
 
     def any(self, kind: JobKind) -> str | None:
         """Return the first job of a kind."""
@@ -134,7 +136,7 @@ def message_name(job_id: str) -> str:
     return f"message:{job_id}"
 
 
-def new_job(lease: Lease, phase: str) -> dict[str, Any]:
+def new_job(lease: Lease, phase: str, *, is_behind: bool = False) -> dict[str, Any]:
     """Return the entry of a job."""
     return {
         "kind": lease.kind.value,
@@ -146,6 +148,7 @@ def new_job(lease: Lease, phase: str) -> dict[str, Any]:
         "person": lease.person,
         "cancelled": False,
         "held": False,
+        "behind": is_behind,
         "live": False,
         "changed": {},
     }

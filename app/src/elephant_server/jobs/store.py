@@ -59,6 +59,7 @@ class JobStore:
         *,
         person: str = "",
         may_wait: bool = False,
+        is_behind: bool = False,
     ) -> bool:
         """Enter a queued job; False, and nothing changed, where it is a training and may not wait for another one.
 
@@ -75,6 +76,8 @@ class JobStore:
         may_wait
             Whether a training is entered although another one is there, unless that is a live session, and begins when
             it is its person's turn.
+        is_behind
+            Whether all others of its queue begin before it.
         """
 
         def change(state: State) -> bool:
@@ -84,7 +87,7 @@ class JobStore:
                 return False
             # To ask twice is to ask once: an answer may be lost on its way.
             if job_id not in state.jobs:
-                state.jobs[job_id] = new_job(Lease(job_id, kind, task, "", claim, person), QUEUED)
+                state.jobs[job_id] = new_job(Lease(job_id, kind, task, "", claim, person), QUEUED, is_behind=is_behind)
                 state.effects.writes[message_name(job_id)] = {"text": message}
             state.wake()
             return True
@@ -272,6 +275,10 @@ class JobStore:
     def look(self, job_id: str) -> Checkpoint:
         """Return what a running job has to know between its steps."""
         return self._read().checkpoint(job_id)
+
+    def last_change(self) -> str:
+        """Return what is another text once a job was entered or has ended, or something was asked of jobs."""
+        return self._store.last_id(CHANGES)
 
     @contextmanager
     def watch(self) -> Iterator[Callable[[float], None]]:

@@ -50,12 +50,15 @@ class Task(Generic[B]):
         Whether it is a training, or one of those for which trainings are held.
     access
         What an interactive one needs of the dataset that its body names.
+    is_behind
+        Whether all others of its queue begin before it.
     """
 
     name: str
     body: type[B]
     kind: JobKind = JobKind.INTERACTIVE
     access: Access = Access.READ
+    is_behind: bool = False
 
     @property
     def queue(self) -> str:
@@ -87,6 +90,7 @@ class Task(Generic[B]):
 
 
 SEG_PREDICT = Task("elephant.seg_predict", SegPredictBody)
+MOVIE_PREDICT = Task("elephant.movie_predict", SegPredictBody, is_behind=True)
 REVIEW = Task("elephant.review", ReviewBody)
 REVIEW_ANSWERS = Task("elephant.review_answers", ReviewAnswersBody, access=Access.LABELS)
 SEG_TRAIN = Task("elephant.seg_train", SegTrainBody, JobKind.TRAINING)
@@ -166,6 +170,7 @@ class Dispatcher:
                 *(job.id, job.kind, job.task, task.claim(body), task.write(body, file)),
                 person=person,
                 may_wait=getattr(body, "wait", False),
+                is_behind=task.is_behind,
             )
         except RedisError:
             # It may have been entered, and must not begin after the request was refused.

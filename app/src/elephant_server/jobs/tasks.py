@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
+from redis.exceptions import RedisError
 
 from elephant.dataset import Dataset, add, convert, find_movie
 from elephant.dataset.adding import relink
@@ -48,6 +49,7 @@ from elephant_server.jobs.progress import (
 )
 from elephant_server.jobs.reviewing import review, review_answers
 from elephant_server.jobs.submit import Message, Task
+from elephant_server.jobs.walks import PredictBody, Request
 from elephant_server.movies import MoviePlaces
 from elephant_server.schemas.common import ModelBody
 from elephant_server.schemas.dataset import CtcBody, DatasetGenerateBody, DatasetMakeBody
@@ -63,14 +65,28 @@ def seg_predict(context: WorkerContext, body: SegPredictBody, control: JobContro
     """Find the nuclei of a timepoint, by the network or by a method of another package."""
     version = image_version(Dataset.open(context.datasets, body.dataset_name).folder)
     found = predict(DETECTION, context, body, control) if body.method is None else _detect(context, body, control)
+    if body.method is None:
+        _take_note(context, submit.SEG_PREDICT, body, control)
     show_found(context.feed_publisher, control.job_id, body, version, found)
     context.messages.prediction_updated()
     return body.answer(found)
 
 
+def movie_predict(context: WorkerContext, body: SegPredictBody, control: JobControl) -> dict[str, Any]:
+    """Find the nuclei of one of the timepoints of a movie."""
+    n_known = 0 if context.known is None else context.known.n_answered
+    version = image_version(Dataset.open(context.datasets, body.dataset_name).folder)
+    found = predict(DETECTION, context, body, control) if body.method is None else _detect(context, body, control)
+    show_found(context.feed_publisher, control.job_id, body, version, found)
+    is_known = context.known is not None and context.known.n_answered > n_known
+    return {**body.answer(found), "is_known": is_known}
+
+
 def flow_predict(context: WorkerContext, body: FlowPredictBody, control: JobControl) -> dict[str, Any]:
     """Find where the spots of a timepoint were."""
-    return body.answer(predict(FLOW, context, body, control))
+    found = predict(FLOW, context, body, control)
+    _take_note(context, submit.FLOW_PREDICT, body, control)
+    return body.answer(found)
 
 
 def predict(
@@ -82,7 +98,21 @@ def predict(
     with one_starter(context.models, work.model_path, control):
         ensure_model(work.model_path, method.start(params, work), context.pretrained)
     logger.info("Prediction: timepoint %d of %s, %s", body.timepoint, body.dataset_name, method.name)
-    return method.predict(work, body.timepoint, params, body.asked(control))
+    n_known = 0 if work.known is None else work.known.n_answered
+    found = method.predict(work, body.timepoint, params, body.asked(control))
+    if work.known is not None and work.known.n_answered > n_known:
+        context.feed_publisher.count("answered_at_once")
+    return found
+
+
+def _take_note(context: WorkerContext, task: Task[Any], body: PredictBody, control: JobControl) -> None:
+    """Remember what was asked for: the next timepoints may be computed ahead."""
+    if context.walks is None or body.output_prediction:
+        return
+    try:
+        context.walks.add(Request.of(task.name, control.person, body))
+    except RedisError as error:
+        logger.debug("Nothing is computed ahead: the state cannot be reached (%s)", error)
 
 
 def _detect(context: WorkerContext, body: SegPredictBody, control: JobControl) -> list[DetectedSpot]:
@@ -241,6 +271,7 @@ def _work(context: WorkerContext, body: ModelBody, control: JobControl) -> Model
         control,
         cache_bytes(body.cache_maxbytes),
         context.auto_scale,
+        context.known,
     )
 
 
@@ -261,6 +292,7 @@ TASKS = MappingProxyType(
         handler.task.name: handler
         for handler in (
             Handler(submit.SEG_PREDICT, seg_predict),
+            Handler(submit.MOVIE_PREDICT, movie_predict),
             Handler(submit.REVIEW, review),
             Handler(submit.REVIEW_ANSWERS, review_answers),
             Handler(submit.SEG_TRAIN, partial(train, DETECTION)),

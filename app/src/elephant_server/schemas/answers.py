@@ -50,6 +50,20 @@ def found_spots(t: int, spots: Sequence[core.DetectedSpot]) -> dict[str, Any]:
     }
 
 
+class MovieTimepoint(BaseModel):
+    """A line of the answer to ``movie/predict``: a timepoint and its nuclei."""
+
+    t: int = Field(description="timepoint")
+    spots: list[FoundSpot]
+    is_known: bool = Field(description="whether it was found before, and only answered again")
+
+
+class MovieEnd(Completed):
+    """The last line of the answer to ``movie/predict``; without it, the answer is not whole."""
+
+    n_timepoints: int = Field(description="how many timepoints were answered")
+
+
 class EarlierSpot(BaseModel):
     """Where a nucleus was."""
 

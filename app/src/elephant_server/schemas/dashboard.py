@@ -114,6 +114,8 @@ class Status(BaseModel):
     jobs: list[JobStatus]
     latest_job: str = Field(description="id of the job that began last, which may already have finished")
     latest_result: str = Field("", description="id of the newest result")
+    computed_ahead: int = Field(0, description="timepoints that were computed before anybody asked for them")
+    answered_at_once: int = Field(0, description="predictions that were answered with what was found before")
     devices: list[Device]
     now: float = Field(description="the server's clock, seconds since 1970")
     version: str

@@ -14,6 +14,7 @@ from elephant.config import (
     PredictionParams,
     SpotParams,
     StartParams,
+    TimeRange,
 )
 from elephant.progress import CancelToken
 from elephant.types import DetectedSpot, Spot, VoxelSize
@@ -80,8 +81,8 @@ class DetectingBody(ScaledBody, NetworkBody):
         return super().facts() | self.model_dump(include={"p_thresh", "c_ratio", "r_min", "r_max"})
 
 
-class SegPredictBody(DetectingBody, PredictionBody):
-    """``seg/predict``: find the nuclei of a timepoint."""
+class FindingBody(DetectingBody):
+    """What requests have that answer with nuclei, found by a model or by a method of another package."""
 
     raw_quality: bool = parameter(DetectionParams, "raw_quality")
     method: str | None = Field(
@@ -101,6 +102,10 @@ class SegPredictBody(DetectingBody, PredictionBody):
             raise ValueError("method_params: expected `method`, whose parameters they are, got none: name the method")
         return self
 
+
+class SegPredictBody(FindingBody, PredictionBody):
+    """``seg/predict``: find the nuclei of a timepoint."""
+
     def params(self) -> DetectionParams:
         """Return how the nuclei are found."""
         return self.detection(output_prediction=self.output_prediction, raw_quality=self.raw_quality)
@@ -112,6 +117,28 @@ class SegPredictBody(DetectingBody, PredictionBody):
     def no_answer(self) -> dict[str, Any]:
         """Return what is answered where the work was aborted."""
         return {"spots": []}
+
+
+class MoviePredictBody(FindingBody):
+    """``movie/predict``: find the nuclei of many timepoints; asked again, it goes on where it was."""
+
+    t_start: Index = parameter(TimeRange, "t_start")
+    t_end: Index | None = Field(None, description="last timepoint, inclusive; by default the last of the movie")
+    output_prediction: bool = parameter(DetectionParams, "output_prediction")
+    in_background: bool = Field(
+        False, description="go on when the client goes away; what was found by then is answered when it asks again"
+    )
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.t_end is not None:
+            TimeRange(t_start=self.t_start, t_end=self.t_end)
+        return self
+
+    def at(self, timepoint: int) -> SegPredictBody:
+        """Return the request for one of its timepoints."""
+        same = {name: getattr(self, name) for name in SegPredictBody.model_fields if name != "timepoint"}
+        return SegPredictBody(**same, timepoint=timepoint)
 
 
 class LabelsBody(SpotsBody):

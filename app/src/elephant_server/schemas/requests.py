@@ -12,7 +12,13 @@ from elephant.config import DEFAULT_CROP_SIZE, DEFAULT_MAX_DISPLACEMENT, DEFAULT
 from elephant.errors import InvalidInputError
 from elephant.keywords import check_names, plain_type
 from elephant.types import Box, Link, Spot
-from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
+from elephant_server.schemas.detection import (
+    MoviePredictBody,
+    SegPredictBody,
+    SegResetBody,
+    SegTrainBody,
+    SegUpdateBody,
+)
 from elephant_server.schemas.fields import CropBox, Sizes, covariance_xyz, xyz
 from elephant_server.schemas.flow import FlowPredictBody, FlowTrainBody, FlowUpdateBody
 from elephant_server.schemas.review import ReviewAnswersBody, ReviewBody, ReviewPlace
@@ -65,6 +71,10 @@ class MovieRequests:
     def predict(self, model: str, timepoint: int, **params: Any) -> Json:
         """``seg/predict``."""
         return self._filled(SegPredictBody, params, model_name=model, timepoint=timepoint)
+
+    def predict_movie(self, model: str, t_start: int, t_end: int, **params: Any) -> Json:
+        """``movie/predict``."""
+        return self._filled(MoviePredictBody, params, model_name=model, t_start=t_start, t_end=t_end)
 
     def review(self, model: str, t_start: int, t_end: int, **params: Any) -> Json:
         """``review``."""

@@ -143,6 +143,21 @@ class ModelSettings(SettingsGroup):
         description="Seconds without work after which a worker returns its free memory to the system; what it keeps "
         "until then makes the next prediction or training faster. 0 keeps none.",
     )
+    keep_predictions_gib: float = Field(
+        2,
+        ge=0,
+        le=2**20,
+        description="Limit, in GiB, for what predictions found, which is kept in the folder `.predictions` of the "
+        "workspace and answered again while neither image, model nor settings have changed; what was not used for "
+        "longest is removed first. 0 keeps nothing: each prediction is computed.",
+    )
+    compute_ahead: int = Field(
+        4,
+        ge=0,
+        le=1000,
+        description="How many timepoints are computed ahead while a client asks for one after the other and nothing "
+        "else is to be done; any request ends that. 0: none.",
+    )
     pretrained_url: str = Field(
         "",
         description="Base address of pretrained models that are not in `models/pretrained`, asked before the shipped "

@@ -4,7 +4,7 @@ import { setState } from './api.js';
 import { byId, duration, make, number, setText } from './dom.js';
 
 const TASKS = {
-  'elephant.seg_predict': 'Detecting nuclei', 'elephant.seg_train': 'Training the detection model',
+  'elephant.seg_predict': 'Detecting nuclei', 'elephant.movie_predict': 'Detecting nuclei of a movie', 'elephant.seg_train': 'Training the detection model',
   'elephant.seg_update': 'Writing labels', 'elephant.seg_reset': 'Resetting the detection model',
   'elephant.flow_predict': 'Linking nuclei', 'elephant.flow_train': 'Training the flow model',
   'elephant.flow_update': 'Writing flow labels', 'elephant.flow_reset': 'Resetting the flow model',
@@ -71,7 +71,7 @@ export class StatusView {
       this.#rows.get(job.id).show(job, status);
     }
     const rows = status.jobs.map((job) => this.#rows.get(job.id).element);
-    if (!rows.length) this.#sayOnly('Idle, waiting for requests');
+    if (!rows.length) this.#sayOnly(['Idle, waiting for requests', ...known(status)].join(' · '));
     else if (list.children.length !== rows.length || rows.some((row, i) => list.children[i] !== row)) list.replaceChildren(...rows);
   }
 
@@ -117,6 +117,14 @@ class JobRow {
     const epochs = epoch ? [`epoch ${epoch}`] : [];
     this.values.replaceChildren(...[...epochs, ...counted, ...texts].map((text) => make('span', {}, text)));
   }
+}
+
+/** Say what did not have to be computed when it was asked for. */
+function known(status) {
+  const texts = [];
+  if (status.computed_ahead) texts.push(`${status.computed_ahead} computed ahead`);
+  if (status.answered_at_once) texts.push(`${status.answered_at_once} answered with what was known`);
+  return texts;
 }
 
 function about(job) {
