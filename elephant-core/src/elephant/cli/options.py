@@ -10,8 +10,7 @@ from typing import Any
 import click
 
 from elephant.cli.running import Session
-from elephant.cli.variables import REMOTE_CACHE, S3_ENDPOINT, unknown_variables, value_of
-from elephant.errors import InvalidInputError
+from elephant.cli.variables import REMOTE_CACHE, S3_ENDPOINT, gibibytes, unknown_variables, value_of
 
 IMAGE_SECTION = "Image"
 SPOTS_SECTION = "Files of spots"
@@ -136,13 +135,10 @@ def _cache_below(_ctx: click.Context, _param: click.Parameter, folder: Path | No
     from elephant.io.addresses import AWS, CACHE, DEFAULT_CACHE_GIB, RemoteRules, use_rules
 
     chosen = chosen_workspace(folder)
-    given = value_of(REMOTE_CACHE) or str(DEFAULT_CACHE_GIB)
-    if not given.replace(".", "", 1).isdecimal():
-        raise InvalidInputError(f"expected {REMOTE_CACHE} to be a number of GiB, got {given!r}")
     use_rules(
         RemoteRules(
             cache=None if chosen is None else chosen.absolute() / CACHE,
-            cache_bytes=int(float(given) * 2**30),
+            cache_bytes=gibibytes(REMOTE_CACHE, DEFAULT_CACHE_GIB),
             s3_endpoint=value_of(S3_ENDPOINT) or AWS,
         )
     )

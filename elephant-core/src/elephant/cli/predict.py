@@ -13,7 +13,8 @@ from elephant.cli import options
 from elephant.cli.options import Command, Option
 from elephant.cli.parameters import build, keep_axials, option_of, options_of
 from elephant.cli.running import DONE, console, prepare_to_compute
-from elephant.cli.workspace import MODELS, find
+from elephant.cli.variables import KEEP_PREDICTIONS, gibibytes
+from elephant.cli.workspace import MODELS, chosen_workspace, find
 from elephant.config import DetectionParams, PredictionParams, SpotParams
 from elephant.errors import InvalidInputError, NotFoundError
 from elephant.words import counted, in_ranges
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from elephant.annotations.records import SpotRecord
     from elephant.console import Bars
     from elephant.dataset import Dataset
+    from elephant.methods.known import KnownPredictions
     from elephant.progress import CancelToken
     from elephant.types import DetectedSpot
 
@@ -36,7 +38,7 @@ _HELP = """Find the nuclei of a dataset.
 DATASET is a folder, or a name below the workspace. Without --model, the pretrained network of elephant-models finds the
 nuclei, before anything was annotated. Spots are written with t, id, pos (X, Y, Z), covariance and quality,
 as JSON or CSV: other commands read both. An interrupted prediction writes the finished timepoints; the JSON then
-has "completed": false.
+has "completed": false. What was found is kept in the workspace, so that the same command goes on where it was.
 
 \b
 Examples:
@@ -117,12 +119,23 @@ def _by_model(dataset: "Dataset", model: str | None, values: Mapping[str, Any]) 
     model_cache = ModelCache(choose_device(values["device"]))
     none: dict[int, float] = {}
 
+    known = _known(values["workspace"])
+
     def search(
         timepoints: Sequence[int], bars: "Bars", cancel: "CancelToken"
     ) -> "Iterator[tuple[int, list[DetectedSpot]]]":
-        return detect_all(ModelWork(dataset, path, model_cache, bars, cancel), timepoints, params, none.__setitem__)
+        work = ModelWork(dataset, path, model_cache, bars, cancel, known=known)
+        return detect_all(work, timepoints, params, none.__setitem__)
 
     return _Search(search, lambda: why_none(max(none.values()), params))
+
+
+def _known(workspace: Path | None) -> "KnownPredictions | None":
+    """Return what was found before; None where there is no workspace, or nothing is to be kept."""
+    from elephant.methods.known import DEFAULT_GIB, FOLDER, KnownPredictions
+
+    chosen, most_bytes = chosen_workspace(workspace), gibibytes(KEEP_PREDICTIONS, DEFAULT_GIB)
+    return KnownPredictions(chosen.absolute() / FOLDER, most_bytes) if chosen is not None and most_bytes else None
 
 
 def _model_of(model: str, values: Mapping[str, Any]) -> Path:

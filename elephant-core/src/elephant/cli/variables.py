@@ -18,7 +18,8 @@ PREFIX = "ELEPHANT_"
 PRECISION = "ELEPHANT_PRECISION"
 REMOTE_CACHE = "ELEPHANT_REMOTE_CACHE_GIB"
 S3_ENDPOINT = "ELEPHANT_S3_ENDPOINT"
-OWN = ("ELEPHANT_WORKSPACE", "ELEPHANT_HOME", PRECISION, REMOTE_CACHE, S3_ENDPOINT)
+KEEP_PREDICTIONS = "ELEPHANT_KEEP_PREDICTIONS_GIB"
+OWN = ("ELEPHANT_WORKSPACE", "ELEPHANT_HOME", PRECISION, REMOTE_CACHE, S3_ENDPOINT, KEEP_PREDICTIONS)
 _LIKE = 0.7
 
 
@@ -35,6 +36,20 @@ def value_of(name: str) -> str | None:
     for values in layers:  # the later one wins, in whatever case it is written
         found |= {key.upper(): value for key, value in values.items()}
     return found.get(name) or None
+
+
+def gibibytes(name: str, default: float) -> int:
+    """Return the bytes of a variable that is a number of GiB.
+
+    Raises
+    ------
+    InvalidInputError
+        It is no number.
+    """
+    given = value_of(name) or f"{default:g}"
+    if not given.replace(".", "", 1).isdecimal():
+        raise InvalidInputError(f"expected {name} to be a number of GiB, got {given!r}")
+    return int(float(given) * 2**30)
 
 
 def env_files() -> tuple[Path, ...]:

@@ -28,6 +28,7 @@ from elephant.prediction.tiling import fitting_tiles
 from elephant.types import Box, DetectedSpot, EarlierSpot, FloatArray, Spot
 
 FOLDER = ".predictions"  # in the workspace
+DEFAULT_GIB = 2
 _FORMAT = 1  # to be changed when the same key would have another content
 _OF_FLOWS = 4  # of so many parts of the limit, all but one are for flows: each is as large as its image
 _DIGEST_BYTES = 20
