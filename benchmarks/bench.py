@@ -75,6 +75,14 @@ class Bench:
         furnish(server, self.movie, self.sizes)
         return server
 
+    @cached_property
+    def keeping_server(self) -> Server:
+        """The same kind of server, which keeps what it found and computes ahead, as it does by default."""
+        kept = {"ELEPHANT_KEEP_PREDICTIONS_GIB": "2"}
+        server = self._ends.enter_context(serve(self.folder / "keeping", stack=self.stack, variables=kept))
+        furnish(server, self.movie, self.sizes)
+        return server
+
     def detection_net(self) -> DetectionNet:
         """Return a detection network with random weights, the same each time, on the device."""
         return random_network(DetectionNet, self.movie.n_keep_axials).to(self.device)

@@ -15,6 +15,7 @@ from benchmarks import (
     starting_rows,
     storage_rows,
     training_rows,
+    walk_rows,
 )
 from benchmarks.bench import Bench
 from benchmarks.measuring import Result
@@ -39,6 +40,7 @@ CPU_GROUPS: Mapping[str, Group] = MappingProxyType(
         "memory": starting_rows.memory,
         "limited": limited_rows.limited,
         "whole-movie": movie_rows.whole_movie,
+        "walk": walk_rows.walk,
         "prediction-growth": growth_rows.prediction_growth,
         "update-growth": growth_rows.update_growth,
         # Labels and outputs of all timepoints are in the server's dataset from then on.

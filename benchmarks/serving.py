@@ -50,12 +50,16 @@ class Server:
 
 @contextmanager
 def serve(folder: Path, *, stack: bool = False, variables: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """Start a server on free ports, with variables of the environment if they are given, and end it after the block."""
+    """Start a server on free ports, with variables of the environment if they are given, and end it after the block.
+
+    Unless they say otherwise, it computes each prediction anew: what is timed is asked for again and again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     workspace = folder / "workspace"
     ports = _free_ports(len(_PORTS))
     values = {name: str(port) for name, port in zip(_PORTS, ports, strict=True)}
-    values |= {"ELEPHANT_WORKSPACE": str(workspace), "ELEPHANT_PRETRAINED_URL": "", **(variables or {})}
+    values |= {"ELEPHANT_WORKSPACE": str(workspace), "ELEPHANT_PRETRAINED_URL": ""}
+    values |= {"ELEPHANT_KEEP_PREDICTIONS_GIB": "0", **(variables or {})}
     plain = {name: value for name, value in os.environ.items() if not name.startswith("ELEPHANT_")}
     output = folder / "server.txt"
     with output.open("wb") as file:

@@ -149,7 +149,7 @@ def test_predictions_hold_a_training_of_another_machine(player: Player, centres:
 
 def test_an_abort_ends_what_all_machines_are_at(cluster: Cluster, player: Player) -> None:
     slow = predict_body("movie", input_size=[512, 512, 64], **LOW)
-    asked = [player.later("seg/predict", slow) for _ in range(5)]
+    asked = [player.later("seg/predict", {**slow, "r_max": 60 + i}) for i in range(5)]
     at_work = ["queued"] * (len(asked) - len(NAMES)) + ["running"] * len(NAMES)
     # An abort ends what has arrived.
     wait_until(lambda: sorted(player.phases()) == at_work, 60, "all machines to be at work, and two jobs to wait")
@@ -190,7 +190,7 @@ def test_redis_is_started_again_and_all_machines_find_it(cluster: Cluster, playe
 def test_the_loss_of_a_machine_leaves_the_others_at_work(cluster: Cluster, player: Player) -> None:
     lost, *others = reversed(cluster.machines)
     slow = predict_body("movie", timepoint=0, batch_size=1, patch=[16, 16, 16], **LOW)
-    asked = [player.later("seg/predict", slow) for _ in range(6)]
+    asked = [player.later("seg/predict", {**slow, "r_max": 70 + i}) for i in range(6)]
     wait_until(lambda: "running" in player.phases(), 60, "a prediction to begin")
     # The whole machine at once, launcher and all.
     for process in [psutil.Process(lost.process.pid), *lost.processes()]:

@@ -5,6 +5,7 @@ import signal
 import time
 from contextlib import suppress
 
+import psutil
 import zarr
 
 from faults.breakdowns.ledger import Ledger
@@ -47,6 +48,22 @@ def answering_worker(g: Ground) -> None:
     begin = time.monotonic()
     assert "died" in assert_explained(asked.result(ANSWER_LIMIT_S))
     assert time.monotonic() - begin < NOTICED_LIMIT_S
+    assert_works(g)
+
+
+def answering_worker_while_it_computes_ahead(g: Ground) -> None:
+    body = slow_predict_body(g.volume) | {"input_size": [128, 128, 16], "patch": [64, 64, 16]}
+    for t in (0, 1):
+        assert g.post("seg/predict", {**body, "timepoint": t}).json()["completed"] is True
+    worker = psutil.Process(g.server.pid("answering"))
+    wait_until(lambda: worker.cpu_percent(0.2) > 20, 60, "the worker to compute ahead")
+    assert g.player.state() == 0
+    kill(g, "answering")
+    assert g.player.state() == 0
+    # What takes long begins with white space: what was found is compared.
+    found, again = (g.post("seg/predict", {**body, "timepoint": 2}).json() for _ in range(2))
+    assert found["completed"] is True
+    assert found == again == g.post("seg/predict", {**body, "timepoint": 2, "batch_size": 2}).json()
     assert_works(g)
 
 
@@ -242,6 +259,7 @@ def _starts(g: Ground) -> int:
 CASES = [
     Case("training worker killed while it trains", training_worker, is_short=True),
     Case("answering worker killed while it predicts", answering_worker, is_short=True),
+    Case("answering worker killed while it computes ahead", answering_worker_while_it_computes_ahead, is_short=True),
     Case("answering worker killed while a training waits for it", answering_worker_while_a_training_runs),
     Case("answering worker killed while others wait for it", queued_requests_outlive_the_worker),
     Case("answering worker killed while labels are written", answering_worker_while_labels_are_written),

@@ -38,7 +38,8 @@ _HELP = """Find the nuclei of a dataset.
 DATASET is a folder, or a name below the workspace. Without --model, the pretrained network of elephant-models finds the
 nuclei, before anything was annotated. Spots are written with t, id, pos (X, Y, Z), covariance and quality,
 as JSON or CSV: other commands read both. An interrupted prediction writes the finished timepoints; the JSON then
-has "completed": false. What was found is kept in the workspace, so that the same command goes on where it was.
+has "completed": false. What was found in a dataset of the workspace is kept there, so that the same command goes on
+where it was.
 
 \b
 Examples:
@@ -119,7 +120,7 @@ def _by_model(dataset: "Dataset", model: str | None, values: Mapping[str, Any]) 
     model_cache = ModelCache(choose_device(values["device"]))
     none: dict[int, float] = {}
 
-    known = _known(values["workspace"])
+    known = _known(dataset, values["workspace"])
 
     def search(
         timepoints: Sequence[int], bars: "Bars", cancel: "CancelToken"
@@ -130,12 +131,14 @@ def _by_model(dataset: "Dataset", model: str | None, values: Mapping[str, Any]) 
     return _Search(search, lambda: why_none(max(none.values()), params))
 
 
-def _known(workspace: Path | None) -> "KnownPredictions | None":
-    """Return what was found before; None where there is no workspace, or nothing is to be kept."""
+def _known(dataset: "Dataset", workspace: Path | None) -> "KnownPredictions | None":
+    """Return what was found before; None where the dataset is in no workspace, or nothing is to be kept."""
     from elephant.methods.known import DEFAULT_GIB, FOLDER, KnownPredictions
 
     chosen, most_bytes = chosen_workspace(workspace), gibibytes(KEEP_PREDICTIONS, DEFAULT_GIB)
-    return KnownPredictions(chosen.absolute() / FOLDER, most_bytes) if chosen is not None and most_bytes else None
+    if chosen is None or not most_bytes or not dataset.folder.resolve().is_relative_to(chosen.resolve()):
+        return None
+    return KnownPredictions(chosen.resolve() / FOLDER, most_bytes)
 
 
 def _model_of(model: str, values: Mapping[str, Any]) -> Path:
