@@ -10,6 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 from redis.exceptions import RedisError
 
+from elephant.words import counted
 from elephant_server import __version__
 from elephant_server.api.endpoint import endpoint
 from elephant_server.dashboard.page import manual_of
@@ -43,19 +44,26 @@ def status_of(parts: Services) -> Status:
     )
     known = parts.feed.jobs([entry.id for entry in entries]) if entries else []
     state = parts.job_store.process_state()
+    n_ahead, n_known = parts.feed.count("computed_ahead"), parts.feed.count("answered_at_once")
     return Status(
         state=int(state),
         is_held=state is ProcessState.WAITING and bool(entries) and all(e.kind is JobKind.TRAINING for e in entries),
         jobs=[_job(entry, fields) for entry, fields in zip(entries, known, strict=True)],
         latest_job=parts.feed.latest_job(),
         latest_result=next((result.id for result in parts.feed.results()), ""),
-        computed_ahead=parts.feed.count("computed_ahead"),
-        answered_at_once=parts.feed.count("answered_at_once"),
+        computed_ahead=n_ahead,
+        answered_at_once=n_known,
+        known=_known(n_ahead, n_known),
         devices=[Device(**entry.as_json()) for entry in parts.machines.devices()],
         now=time.time(),
         version=__version__,
         has_manual=manual_of(parts.settings) is not None,
     )
+
+
+def _known(n_ahead: int, n_known: int) -> str:
+    ahead = f"{counted(n_ahead, 'timepoint')} computed ahead" if n_ahead else ""
+    return ", ".join(filter(None, (ahead, f"{counted(n_known, 'answer')} known before" if n_known else "")))
 
 
 def _job(entry: JobEntry, fields: dict[str, object]) -> JobStatus:

@@ -116,6 +116,7 @@ class Status(BaseModel):
     latest_result: str = Field("", description="id of the newest result")
     computed_ahead: int = Field(0, description="timepoints that were computed before anybody asked for them")
     answered_at_once: int = Field(0, description="predictions that were answered with what was found before")
+    known: str = Field("", description="both in words; empty where there is nothing to say")
     devices: list[Device]
     now: float = Field(description="the server's clock, seconds since 1970")
     version: str

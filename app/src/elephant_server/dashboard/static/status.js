@@ -3,12 +3,13 @@
 import { setState } from './api.js';
 import { byId, duration, make, number, setText } from './dom.js';
 
+// By the names of tasks without `elephant.`.
 const TASKS = {
-  'elephant.seg_predict': 'Detecting nuclei', 'elephant.movie_predict': 'Detecting nuclei of a movie', 'elephant.seg_train': 'Training the detection model',
-  'elephant.seg_update': 'Writing labels', 'elephant.seg_reset': 'Resetting the detection model',
-  'elephant.flow_predict': 'Linking nuclei', 'elephant.flow_train': 'Training the flow model',
-  'elephant.flow_update': 'Writing flow labels', 'elephant.flow_reset': 'Resetting the flow model',
-  'elephant.dataset_generate': 'Converting a movie', 'elephant.dataset_make': 'Making a dataset', 'elephant.ctc_export': 'Exporting masks', 'elephant.model_restore': 'Restoring a model',
+  seg_predict: 'Detecting nuclei', movie_predict: 'Detecting nuclei of a movie', seg_train: 'Training the detection model',
+  seg_update: 'Writing labels', seg_reset: 'Resetting the detection model',
+  flow_predict: 'Linking nuclei', flow_train: 'Training the flow model',
+  flow_update: 'Writing flow labels', flow_reset: 'Resetting the flow model',
+  dataset_generate: 'Converting a movie', dataset_make: 'Making a dataset', ctc_export: 'Exporting masks', model_restore: 'Restoring a model',
 };
 const IDLE = 0;
 const CONNECTIONS = { live: 'Live', polling: 'Connected', lost: 'Connection lost' };
@@ -71,7 +72,7 @@ export class StatusView {
       this.#rows.get(job.id).show(job, status);
     }
     const rows = status.jobs.map((job) => this.#rows.get(job.id).element);
-    if (!rows.length) this.#sayOnly(['Idle, waiting for requests', ...known(status)].join(' · '));
+    if (!rows.length) this.#sayOnly(`Idle, waiting for requests${status.known && ` · ${status.known}`}`);
     else if (list.children.length !== rows.length || rows.some((row, i) => list.children[i] !== row)) list.replaceChildren(...rows);
   }
 
@@ -102,7 +103,7 @@ class JobRow {
   }
 
   show(job, status) {
-    const title = TASKS[job.task] || job.task || 'A job';
+    const title = TASKS[(job.task || '').slice(9)] || job.task || 'A job';
     setText(this.title, job.is_livemode ? `${title}, live` : title);
     this.bar.setAttribute('aria-label', `Progress: ${title}`);
     setText(this.about, about(job).join(' · '));
@@ -117,14 +118,6 @@ class JobRow {
     const epochs = epoch ? [`epoch ${epoch}`] : [];
     this.values.replaceChildren(...[...epochs, ...counted, ...texts].map((text) => make('span', {}, text)));
   }
-}
-
-/** Say what did not have to be computed when it was asked for. */
-function known(status) {
-  const texts = [];
-  if (status.computed_ahead) texts.push(`${status.computed_ahead} computed ahead`);
-  if (status.answered_at_once) texts.push(`${status.answered_at_once} answered with what was known`);
-  return texts;
 }
 
 function about(job) {
