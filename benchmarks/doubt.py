@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 import elephant
 from benchmarks.pretraining_movies import Scene as Drawn
 from benchmarks.pretraining_movies import draw
+from benchmarks.pretraining_samples import visible_part
 from elephant.config import DetectionParams, PredictionParams, SpotParams, keep_axials_of
 from elephant.device import choose_device
 from elephant.evaluation.matching import match_by_distance
@@ -33,7 +34,7 @@ from elephant.quality.scene import Scene, Sites
 from elephant.review.figures import SPOT_NAMES, SUSPECT_NAMES, Known, judge_spots, spot_figures, suspect_figures
 from elephant.review.suspects import find_suspects
 from elephant.simulation import Frame, simulate
-from elephant.types import DetectedSpot, FloatArray, Spot, VoxelSize
+from elephant.types import DetectedSpot, FloatArray, Shape, Spot, VoxelSize
 
 FIRST = 0.1  # of the list
 _RIDGE = 10.0
@@ -199,21 +200,23 @@ def look(model: Path, movie: Drawn) -> list[Looked]:
     dataset = elephant.open_dataset(images, voxel_size=movie.parameters.edges, quiet=True)
     voxel = VoxelSize(*movie.parameters.voxel)
     params = DetectionParams(
-        prediction=PredictionParams(n_keep_axials=keep_axials_of(voxel, dataset.shape)),
+        prediction=PredictionParams(n_keep_axials=keep_axials_of(voxel, dataset.shape), is_pad=True),
         spots=SpotParams(voxel_size=voxel),
     )
     work = ModelWork(dataset, model, ModelCache(choose_device("auto")), NoReporter(), NeverCancelled())
     seen = [look_at(work, t, params) for t in range(len(frames))]
     known = [Known.of(spots, 3) for _, spots in seen]
     return [
-        looked_at(scene, spots, _nuclei(frame, movie), [k for u, k in enumerate(known) if abs(u - t) == 1])
+        looked_at(scene, spots, _nuclei(frame, movie, dataset.shape), [k for u, k in enumerate(known) if abs(u - t) == 1])
         for t, ((scene, spots), frame) in enumerate(zip(seen, frames, strict=True))
     ]
 
 
-def _nuclei(frame: Frame, movie: Drawn) -> list[Spot]:
-    moved = np.array(movie.margin) * movie.parameters.voxel
-    return [replace(nucleus.spot, pos=nucleus.spot.pos - moved) for nucleus in frame.nuclei]
+def _nuclei(frame: Frame, movie: Drawn, shape: Shape) -> list[Spot]:
+    """Return the nuclei, those that the edge cuts as what is seen of them; slivers and what is outside as they are."""
+    moved, voxel = np.array(movie.margin) * movie.parameters.voxel, VoxelSize(*movie.parameters.voxel)
+    whole = [replace(nucleus.spot, pos=nucleus.spot.pos - moved) for nucleus in frame.nuclei]
+    return [visible_part(spot, voxel, shape) or spot for spot in whole]
 
 
 def fitted(looked: Sequence[Looked], made_from: str) -> Calibration:

@@ -8,7 +8,7 @@ import numpy as np
 
 from elephant.simulation import SimulationParameters
 
-VERSION = 2  # of what is drawn: it changes with every change here and in the simulator
+VERSION = 3  # of what is drawn: it changes with every change here and in the simulator
 RADII = (2.6, 15.0)  # of nuclei, voxels of Y and X
 DEEPEST, FLATTEST = 14.0, 1.1  # half of a nucleus along Z, planes
 MOST_NUCLEI = 600

@@ -13,8 +13,10 @@ from benchmarks.pretraining_movies import VERSION, Scene, draw
 from elephant.config import DisplacementParams, LabelParams, keep_axials_of, kept_poolings
 from elephant.crops import LabelledPair
 from elephant.crops.sample import LabelledVolume, anchors_of
+from elephant.geometry import Ellipsoid, rasterise
 from elephant.images import normalise
 from elephant.labels import detection_labels, flow_labels
+from elephant.models.unet import dividing_size
 from elephant.simulation import Frame, simulate
 from elephant.types import Label, Link, Shape, Spot, Tag, VoxelSize
 
@@ -24,6 +26,7 @@ MAX_DISPLACEMENT = 80.0  # voxels
 SHARE_OF_LATER = 0.25  # of timepoints that are not the first, so that some nuclei have just divided
 AHEAD = 8  # samples that are made ahead
 TRIES = 50
+LEAST_VISIBLE, LEAST_THICK = 0.1, 2.0  # share and voxels of a nucleus that the edge cuts: less is a sliver
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +59,59 @@ def make(seed: int, kind: Kind, n_dims: int, number: int) -> Sample:
 
 
 def detection_sample(scene: Scene) -> Sample:
-    """Simulate a timepoint and label each voxel: all nuclei, and background between them."""
+    """Simulate a timepoint and label each voxel: all nuclei, and background between them.
+
+    A nucleus that the edge of the image cuts is labelled by what is seen of it, as a person would draw it. The image is
+    continued beyond its edges as a prediction does it with `is_pad`, and has no labels there.
+    """
     *_, frame = simulate(scene.parameters)
     image = _seen(frame, scene)
     voxel = VoxelSize(*scene.parameters.voxel)
-    spots = [replace(_moved(nucleus.spot, scene), tag=Tag.TP) for nucleus in frame.nuclei]
-    labels = detection_labels(image.shape, spots, LabelParams(voxel_size=voxel.zyx, c_ratio=C_RATIO))
-    labels[labels == Label.NOTHING] = Label.BACKGROUND
-    volume = LabelledVolume(normalise(image), labels, _anchors(spots, voxel, image.shape), voxel.last(image.ndim))
-    return Sample(volume, kept_poolings(keep_axials_of(voxel, image.shape)))
+    whole = [replace(_moved(nucleus.spot, scene), tag=Tag.TP) for nucleus in frame.nuclei]
+    spots = [part for spot in whole if (part := visible_part(spot, voxel, image.shape)) is not None]
+    params = LabelParams(voxel_size=voxel.zyx, c_ratio=C_RATIO)
+    labels = detection_labels(image.shape, spots, params)
+    labels[(labels == Label.NOTHING) & (detection_labels(image.shape, whole, params) == Label.NOTHING)] = (
+        Label.BACKGROUND
+    )
+    keep = kept_poolings(keep_axials_of(voxel, image.shape))
+    around = [n // 2 for n in dividing_size(image.ndim, keep)]
+    pad = [(n, n) for n in around]
+    anchors = _anchors(spots, voxel, image.shape) + np.array(around)
+    continued = np.pad(normalise(image), pad, mode="edge"), np.pad(labels, pad)
+    return Sample(LabelledVolume(*continued, anchors, voxel.last(image.ndim)), keep)
+
+
+def visible_part(spot: Spot, voxel: VoxelSize, shape: Shape) -> Spot | None:
+    """Return the ellipsoid of the part of a nucleus that an image shows; None where that is a sliver, or nothing.
+
+    It has the mean and the covariance of the voxels that are seen. A nucleus that the edge leaves whole is returned as
+    it is.
+
+    Parameters
+    ----------
+    shape
+        Size of the image, (Z), Y, X.
+    """
+    n_dims = len(shape)
+    edges = np.array(voxel.last(n_dims))
+    ellipsoid = Ellipsoid.from_spot(spot, n_dims)
+    ends = np.stack([ellipsoid.centre - ellipsoid.reach, ellipsoid.centre + ellipsoid.reach]) / edges
+    if (ends[0] >= -0.5).all() and (ends[1] <= np.array(shape) - 0.5).all():
+        return spot
+    indices = rasterise(ellipsoid, edges.tolist(), shape, min_voxels=0).indices()
+    ball = 4 / 3 * np.pi if n_dims == 3 else np.pi
+    if len(indices) < max(LEAST_VISIBLE * ball * np.prod(ellipsoid.radii / edges), 1):
+        return None
+    if (np.ptp(indices, axis=0) + 1 < np.minimum(LEAST_THICK, 2 * ellipsoid.reach / edges)).any():
+        return None
+    seen = indices * edges
+    pos, covariance = spot.pos.copy(), spot.covariance.copy()
+    pos[3 - n_dims :] = seen.mean(axis=0)
+    # A solid ellipsoid of n axes has variances of its squared semi-axes over n + 2; a voxel is no point.
+    found = (n_dims + 2) * (np.cov(seen.T, bias=True) + np.diag(edges**2) / 12)
+    covariance[3 - n_dims :, 3 - n_dims :] = found
+    return replace(spot, pos=pos, covariance=covariance)
 
 
 def flow_sample(scene: Scene) -> Sample:

@@ -10,12 +10,13 @@ import torch
 from benchmarks.pretraining import PLANS, Plan, Pretraining, publish
 from benchmarks.pretraining_learning import Crop, alike, cut, errors_of_flow, new_network
 from benchmarks.pretraining_movies import FLATTEST, RADII, VERSION, draw
-from benchmarks.pretraining_samples import MAX_DISPLACEMENT, detection_sample, flow_sample
+from benchmarks.pretraining_samples import MAX_DISPLACEMENT, detection_sample, flow_sample, visible_part
 
 from elephant.models.checkpoint import fill, load_state_dicts
 from elephant.models.unet import FlowNet
-from elephant.types import Label
+from elephant.types import Label, Spot, Tag, VoxelSize
 
+PADDED = 8  # voxels, of a plane
 TINY = {"sizes": ((32, 32),), "batch": 2, "steps": 2}
 PAIRS = ((-2.0, 3.0), (0.5, 0.0))  # displacements along X and Y, voxels
 
@@ -31,12 +32,50 @@ def test_drawn_movies_are_valid_and_of_sizes_that_are_promised(n_dims: int) -> N
         assert len(scene.margin) == n_dims
 
 
-def test_all_of_a_timepoint_is_labelled() -> None:
+def test_all_of_a_timepoint_is_labelled_and_nothing_beyond_it() -> None:
     sample = detection_sample(draw(np.random.default_rng(1), 2))
-    found = set(np.unique(sample.volume.labels).tolist())
-    assert found == {Label.BACKGROUND, Label.BORDER, Label.CENTRE}
-    assert sample.volume.image.min() == 0
-    assert sample.volume.image.max() == 1
+    labels, image = sample.volume.labels, sample.volume.image
+    inside = (slice(PADDED, -PADDED),) * 2
+    assert set(np.unique(labels[inside]).tolist()) >= {Label.BACKGROUND, Label.BORDER, Label.CENTRE}
+    assert (labels[inside] == Label.NOTHING).mean() < 0.05  # what a sliver covers
+    labels[inside] = Label.NOTHING
+    assert not labels.any()
+    assert (image[:PADDED] == image[PADDED]).all()
+    assert image.min() == 0
+    assert image.max() == 1
+
+
+def ball(*pos: float, radius: float = 6.0) -> Spot:
+    return Spot(0, np.array(pos), np.eye(3) * radius**2, Tag.TP)
+
+
+VOXEL, SHAPE = VoxelSize(2.0, 1.0, 1.0), (10, 30, 30)
+
+
+def test_a_nucleus_within_the_image_stays_as_it_is() -> None:
+    whole = ball(10, 10, 10)
+    assert visible_part(whole, VOXEL, SHAPE) is whole
+    flat = replace(ball(0, 10, 10), covariance=np.diag([1.0, 36, 36]))
+    assert visible_part(flat, VOXEL, (30, 30)) is flat
+
+
+def test_of_a_nucleus_that_the_edge_cuts_the_visible_part_is_labelled() -> None:
+    half = visible_part(ball(10, 10, -0.5), VOXEL, SHAPE)
+    assert half is not None
+    assert half.tag is Tag.TP
+    # The centre of mass of half a ball lies 3/8 of the radius from its flat face, its variance there is 0.0594 r^2.
+    np.testing.assert_allclose(half.pos, [10, 10, 6 * 3 / 8 - 0.5], atol=0.3)
+    expected = 36 * np.diag([1, 1, 5 * 0.0594])
+    np.testing.assert_allclose(half.covariance, expected, atol=0.12 * 36)
+    disk = visible_part(ball(0, -0.5, 10), VOXEL, (30, 30))
+    assert disk is not None
+    np.testing.assert_allclose(disk.pos, [0, 6 * 4 / (3 * np.pi) - 0.5, 10], atol=0.3)
+    assert disk.covariance[0, 0] == 36
+
+
+@pytest.mark.parametrize("pos", [(10, 10, -5.6), (10, -20, 10), (-5.5, 10, 10)], ids=["sliver", "outside", "a plane"])
+def test_a_sliver_of_a_nucleus_is_none(pos: tuple[float, float, float]) -> None:
+    assert visible_part(ball(*pos), VOXEL, SHAPE) is None
 
 
 def test_a_pair_is_labelled_with_what_moved() -> None:
