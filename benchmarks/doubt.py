@@ -206,9 +206,10 @@ def look(model: Path, movie: Drawn) -> list[Looked]:
     work = ModelWork(dataset, model, ModelCache(choose_device("auto")), NoReporter(), NeverCancelled())
     seen = [look_at(work, t, params) for t in range(len(frames))]
     known = [Known.of(spots, 3) for _, spots in seen]
+    nuclei = [_nuclei(frame, movie, dataset.shape) for frame in frames]
     return [
-        looked_at(scene, spots, _nuclei(frame, movie, dataset.shape), [k for u, k in enumerate(known) if abs(u - t) == 1])
-        for t, ((scene, spots), frame) in enumerate(zip(seen, frames, strict=True))
+        looked_at(scene, spots, there, [k for u, k in enumerate(known) if abs(u - t) == 1])
+        for t, ((scene, spots), there) in enumerate(zip(seen, nuclei, strict=True))
     ]
 
 

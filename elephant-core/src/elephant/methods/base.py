@@ -250,6 +250,11 @@ class Method(ABC, Generic[A, L, P, S, Q, F]):
         del model
         return params
 
+    def is_relative(self, params: P) -> bool:
+        """Tell whether the learning rate of resolved parameters is relative to the size of the weights; here never."""
+        del params
+        return False
+
     def training_at_scale(self, params: P, work: ModelWork, annotations: Sequence[A]) -> P:
         """Return parameters of a training at the scale at which its model sees the dataset; here as they are.
 

@@ -118,7 +118,7 @@ class View:
         size = tuple(max(1, round(n * ratio)) for n, ratio in zip(shape, rescaling, strict=True))
         axials = kept_poolings(keep_axials_of(self.voxel_size, shape, size)) if keep is None else keep
         seen = rescale(self.image, size)
-        params = PredictionParams(n_keep_axials=axials, patch=_PATCH[-len(shape) :])
+        params = PredictionParams(n_keep_axials=axials, patch=_PATCH[-len(shape) :], is_pad=True)
         centre = slice(CENTRE_CHANNEL, None)
         found = predict_probabilities(networks(axials), seen, params, NoReporter(), self.cancel, centre)[-1]
         spots, explanation = self.explained(found)

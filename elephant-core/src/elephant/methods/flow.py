@@ -166,7 +166,7 @@ class FlowMethod(Method[Link, DisplacementParams, FlowTrainingParams, LabelledPa
     ) -> CropTrainer:
         norm = _seen_norm(dataset, params)
         loss = FlowLoss(params.dim_weights[: len(norm)], norm)
-        relative = bool(self.resolved(params, model).relative_lr)
+        relative = self.is_relative(self.resolved(params, model))
         if relative:
             logger.info("The learning rate is relative to the size of the weights of each layer (`relative_lr`)")
         return CropTrainer(model, samples, params, loss, MAX_GRADIENT, relative_lr=relative)
@@ -177,6 +177,10 @@ class FlowMethod(Method[Link, DisplacementParams, FlowTrainingParams, LabelledPa
         if params.relative_lr is not None:
             return params
         return params.model_copy(update={"relative_lr": model.began_trained})
+
+    @override
+    def is_relative(self, params: FlowTrainingParams) -> bool:
+        return bool(params.relative_lr)
 
     @override
     def n_keep_axials(self, params: FlowTrainingParams) -> int:

@@ -211,7 +211,7 @@ class TrainingRun:
             what=what,
             dataset=work.dataset.name,
             annotated=method.annotated,
-            relative_lr=bool(getattr(params, "relative_lr", False)),
+            relative_lr=method.is_relative(params),
             trained_with=used,
             scales=still_valid(work, used),
         )
