@@ -22,7 +22,12 @@ for option in "$@"; do
 done
 
 say() { printf '%s\n' "$*"; }
-fail() { printf 'Cannot set up: %s\n' "$*" >&2; exit 1; }
+SERVICES="" # the process that installs them, beside pip
+fail() {
+    printf 'Cannot set up: %s\n' "$*" >&2
+    [ -z "$SERVICES" ] || wait "$SERVICES" || true # dpkg is not left alone, half-way
+    exit 1
+}
 
 # Two at a time, as `make serve` and `make test` in two terminals, run one after the other.
 exec 9<script/setup.sh
@@ -74,8 +79,6 @@ missing_services() {
 }
 
 # They are installed while pip installs its packages: dpkg and pip take a minute each, one core and the disk.
-SERVICES="" # the process that does
-
 install_services() {
     # shellcheck disable=SC2086 # a list
     install_quietly $1 || fail "apt-get could not install $1"
