@@ -14,8 +14,8 @@ from elephant.config import (
     PredictionParams,
     SpotParams,
 )
-from elephant.methods.first_look import BEST_RADIUS, GOOD_RADII, extents
-from elephant.methods.scale import LARGEST_GROWTH, at_scale, scale_for
+from elephant.methods.first_look import BEST_RADII, GOOD_RADII, extents
+from elephant.methods.scale import LARGEST_GROWTH, at_scale, scale_for, suits
 from elephant.models.provenance import (
     N_SCALES,
     ProvenanceEntry,
@@ -54,13 +54,23 @@ def test_others_are_brought_to_its_range_at_a_bounded_cost(radius: float, depth:
     assert 0 <= keep <= 4
     seen = radii * rescaling
     if radius > 4.1:
-        assert seen[-1] == pytest.approx(BEST_RADIUS, rel=0.2)
+        assert seen[-1] == pytest.approx(np.clip(radius, *BEST_RADII), rel=0.2)
         assert seen[0] <= 1.7 * seen[-1]
 
 
 def test_nuclei_that_are_tall_in_voxels_are_seen_as_round() -> None:
     rescaling, keep = scale_for(np.array([35.0, 7.0, 7.0]), CUBIC, SHAPE)
     assert (rescaling, keep) == ((0.2, 1.0, 1.0), 0)
+
+
+def test_a_scale_suits_nuclei_that_it_brings_anywhere_into_the_range() -> None:
+    low, high = GOOD_RADII
+    half = SeenScale(rescaling=(1.0, 0.5, 0.5))
+    for radius, is_good in ((2 * low, True), (2 * high, True), (1.9 * low, False), (2.1 * high, False)):
+        assert suits(np.array([radius / 2, radius, radius]), half) is is_good
+    assert not suits(np.array([5 * low, 2 * low, 2 * low]), half)  # five times as tall as wide
+    assert not suits(np.full(2, 2 * low), half)  # of planes
+    assert suits(np.full(2, low), SeenScale(rescaling=(1.0, 1.0)))
 
 
 def test_typical_radii_are_medians_in_voxels() -> None:

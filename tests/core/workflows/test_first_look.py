@@ -238,20 +238,20 @@ def test_predictions_and_trainings_see_the_scale_of_the_model(work: ModelWork) -
 def test_nuclei_that_were_annotated_before_choose_too(work: ModelWork) -> None:
     labels = LabelParams(voxel_size=UNIT, c_ratio=PARAMS.spots.c_ratio)
     corners = np.array([(0, 24, 24), (0, 24, 72), (0, 72, 24), (0, 72, 72)], dtype=float)
-    nuclei = [replace(spot, pos=pos) for spot, pos in zip(annotated(12.0), corners, strict=True)]
+    nuclei = [replace(spot, pos=pos) for spot, pos in zip(annotated(16.0), corners, strict=True)]
     update_labels(work.dataset, nuclei[:2], labels, NoReporter(), NeverCancelled())
     assert by_labels(work.dataset, labels) is None  # two are too few
     update_labels(work.dataset, nuclei, labels, NoReporter(), NeverCancelled())
     begin(work, scales={"another": LARGER})
-    # Labels are whole voxels: the radius is 11.8 there, and 6 is what the network knows best.
-    assert prediction_at_scale(PARAMS, work).prediction.image.input_size == (49, 49)
+    # Labels are whole voxels: the radius is about 16 there, and 8 is the nearest that the network knows best.
+    assert prediction_at_scale(PARAMS, work).prediction.image.input_size == (48, 48)
     assert provenance_of(work.model_path).scales()[work.dataset.name].basis == "spots"
 
 
 def test_annotated_nuclei_choose_until_the_model_is_trained(work: ModelWork) -> None:
     begin(work, scales={work.dataset.name: LARGER})
     assert training_at_scale(TRAINING, work, annotated(3.7)).image.input_size == (144, 144)  # near enough
-    assert training_at_scale(TRAINING, work, annotated(12.0)).image.input_size == (48, 48)
+    assert training_at_scale(TRAINING, work, annotated(16.0)).image.input_size == (48, 48)
     assert prediction_at_scale(PARAMS, work).prediction.image.input_size == (48, 48)
     used = TrainedWith(voxel_size=(1.0, 1.0), rescaling=(0.5, 0.5), n_keep_axials=0)
     trained = ProvenanceEntry(what="training", trained_with=used, scales=still_valid(work, used), before=1)

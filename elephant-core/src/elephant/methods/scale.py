@@ -22,7 +22,7 @@ from elephant.config import (
 )
 from elephant.dataset import Dataset
 from elephant.methods.choosing import LookParams, scale_by_image
-from elephant.methods.first_look import BEST_RADIUS, GOOD_RADII, extents, within
+from elephant.methods.first_look import BEST_RADII, GOOD_RADII, extents, within
 from elephant.methods.pieces import labelled_pieces
 from elephant.methods.work import ModelWork
 from elephant.models.ensemble import Ensemble
@@ -43,7 +43,6 @@ _FLATTEST, _TALLEST = 1 / 8, 1.6
 _LEAST = 0.01
 FEWEST_NUCLEI = 3
 _MOST_LABELLED = 3  # timepoints whose labels are looked at
-_NEAR = 0.25  # of the logarithm of a scale: not worth another one
 
 
 def scale_for(radii: FloatArray, voxel_size: VoxelSize, shape: Shape) -> tuple[tuple[float, ...], int]:
@@ -67,7 +66,7 @@ def scale_for(radii: FloatArray, voxel_size: VoxelSize, shape: Shape) -> tuple[t
         From 0 to 4; 0 in 2D.
     """
     radius = within(radii)
-    plane = 1.0 if GOOD_RADII[0] <= radius <= GOOD_RADII[1] else BEST_RADIUS / radius
+    plane = 1.0 if GOOD_RADII[0] <= radius <= GOOD_RADII[1] else float(np.clip(radius, *BEST_RADII)) / radius
     if len(radii) == 2:
         plane = float(np.clip(plane, _LEAST, np.sqrt(LARGEST_GROWTH)))
         return (round(plane, 3),) * 2, 0
@@ -162,9 +161,9 @@ def _as_model_sees(params: P, work: ModelWork, nuclei: Sequence[Spot]) -> P:
     if scale is not None and scale.shape not in (None, dataset.shape):  # the dataset was made again
         scale = None
     if len(nuclei) >= FEWEST_NUCLEI and (scale is None or held.trained_with is None):
-        known = by_nuclei(nuclei, _voxel_size_of(params), dataset.shape)
-        if scale is None or not _is_near(known, scale):
-            scale = _remembered(work, held, known)
+        voxel_size = _voxel_size_of(params)
+        if scale is None or not suits(extents(nuclei, voxel_size.last(dataset.n_dims)), scale):
+            scale = _remembered(work, held, by_nuclei(nuclei, voxel_size, dataset.shape))
     if scale is None:
         scale = _remembered(work, held, _by_labels(params, work) or _by_image(params, work, held))
     _say(path, dataset.name, scale)
@@ -226,10 +225,22 @@ def _suiting(radii: FloatArray, voxel_size: VoxelSize, shape: Shape) -> SeenScal
     return SeenScale(rescaling=rescaling, n_keep_axials=keep, basis="spots")
 
 
-def _is_near(one: SeenScale, other: SeenScale) -> bool:
-    return len(one.rescaling) == len(other.rescaling) and bool(
-        np.allclose(np.log(one.rescaling), np.log(other.rescaling), rtol=0, atol=_NEAR)
-    )
+def suits(radii: FloatArray, scale: SeenScale) -> bool:
+    """Tell whether nuclei that are seen at a scale are of sizes that the network knows well.
+
+    Such a scale stays although another one would bring them nearer to the middle of its range: it was chosen by what
+    the network finds in the image, crowded nuclei and noise included.
+
+    Parameters
+    ----------
+    radii
+        Typical half-extents of nuclei in stored voxels, (n,), (Z), Y, X.
+    """
+    if len(scale.rescaling) != len(radii):
+        return False
+    seen = radii * scale.rescaling
+    tallness = seen[0] / within(seen) if len(radii) == 3 else 1.0
+    return bool(GOOD_RADII[0] <= within(seen) <= GOOD_RADII[1] and _FLATTEST <= tallness <= _TALLEST)
 
 
 _said: dict[tuple[Path, str], SeenScale] = {}  # what was said last, which hundreds of timepoints need not repeat
