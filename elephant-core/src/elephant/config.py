@@ -341,6 +341,18 @@ class FlowParams(Params):
         return self
 
 
+class LinkerParams(Params):
+    """How lineages are made; all that is not set is estimated from the movie."""
+
+    max_gap: int = Field(default=2, ge=0, le=5, description="timepoints in a row at which a nucleus may be missing")
+    n_children: int = Field(default=2, ge=1, le=2, description="how many children a spot may have: 2 allows divisions")
+    max_distance: float | None = Field(
+        default=None,
+        gt=0,
+        description="largest distance, physical, of a spot from where its motion would take it in one timepoint",
+    )
+
+
 class TimeRange(Params):
     """Consecutive timepoints."""
 

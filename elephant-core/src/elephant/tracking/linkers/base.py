@@ -1,0 +1,213 @@
+"""What joins the detections of a whole movie to lineages: the contract with a package that adds a linker.
+
+A package adds a subclass of :class:`Linker` under the entry-point group ``elephant.linkers``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elephant.errors import InvalidInputError
+from elephant.progress import CancelToken, ProgressReporter
+from elephant.tracking.assignment import Indices
+from elephant.types import FloatArray, Spot
+
+NONE = -1
+_TINY, _SAME = 1e-9, 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """The spots of a movie, in the order of their timepoints.
+
+    Attributes
+    ----------
+    timepoints
+        Of each of the N spots, ascending, (N,).
+    positions
+        Physical, (N, 3), Z, Y, X.
+    radii
+        Physical, (N,); None where they are unknown.
+    intensities
+        Mean intensity of each, (N,), above 0; None where it is unknown.
+    earlier
+        Where each was at the timepoint before, from a flow model, physical, (N, 3); NaN where it is not known.
+
+    Raises
+    ------
+    InvalidInputError
+        Lengths differ, a number is not finite, a radius or an intensity is not above 0, or the timepoints do not
+        ascend.
+    """
+
+    timepoints: NDArray[np.int64]
+    positions: FloatArray
+    radii: FloatArray | None = None
+    intensities: FloatArray | None = None
+    earlier: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.timepoints)
+        if self.positions.shape != (n, 3) or (self.earlier is not None and self.earlier.shape != (n, 3)):
+            raise InvalidInputError(f"expected positions of shape ({n}, 3), one for each timepoint given, Z, Y, X")
+        if not np.isfinite(self.positions).all():
+            raise InvalidInputError("expected positions that are finite numbers: remove the spots that have none")
+        if n and np.any(np.diff(self.timepoints) < 0):
+            raise InvalidInputError("expected spots in the order of their timepoints: sort them")
+        for name, values in (("radii", self.radii), ("intensities", self.intensities)):
+            if values is not None and not (values.shape == (n,) and np.all(values > 0) and np.isfinite(values).all()):
+                raise InvalidInputError(f"expected {n} {name} above 0, one for each spot, or none at all")
+
+    def __len__(self) -> int:
+        return len(self.timepoints)
+
+    @classmethod
+    def of(cls, spots: Sequence[Spot], earlier: FloatArray | None = None) -> Self:
+        """Return those of spots, which are in the order of their timepoints."""
+        covariances = np.array([spot.covariance for spot in spots]).reshape(-1, 3, 3)
+        radii = np.maximum(np.linalg.det(covariances), _TINY**6) ** (1 / 6)
+        is_known = len(spots) > 0 and np.ptp(radii) > _SAME * radii.max()  # one radius for all says nothing
+        return cls(
+            np.array([spot.t for spot in spots], dtype=np.int64),
+            np.array([spot.pos for spot in spots], dtype=np.float64).reshape(-1, 3),
+            radii if is_known else None,
+            earlier=earlier,
+        )
+
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """What a person decided; spots are given by their indices.
+
+    Attributes
+    ----------
+    links
+        Confirmed links, (parent, child).
+    cuts
+        Links that are not there, (parent, child).
+    starts
+        Spots that have no parent.
+    ends
+        Spots that have no child.
+    wrong
+        Spots that are not nuclei: nothing is joined to them.
+    """
+
+    links: frozenset[Pair] = frozenset()
+    cuts: frozenset[Pair] = frozenset()
+    starts: frozenset[int] = frozenset()
+    ends: frozenset[int] = frozenset()
+    wrong: frozenset[int] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.links or self.cuts or self.starts or self.ends or self.wrong)
+
+    def check(self, timepoints: NDArray[np.int64]) -> None:
+        """Refuse what cannot be kept all at once.
+
+        Raises
+        ------
+        InvalidInputError
+            A spot is not there, a link does not go forward in time, or two corrections contradict each other.
+        """
+        spots = {*self.starts, *self.ends, *self.wrong, *(spot for pair in self.links | self.cuts for spot in pair)}
+        if spots and not 0 <= min(spots) <= max(spots) < len(timepoints):
+            raise InvalidInputError(f"expected corrections of the {len(timepoints)} spots, got one of another spot")
+        children: dict[int, int] = {}
+        parents: set[int] = set()
+        for parent, child in self.links:
+            if timepoints[parent] >= timepoints[child]:
+                raise InvalidInputError(f"the confirmed link of {parent} to {child} does not go forward in time")
+            if child in parents:
+                raise InvalidInputError(f"spot {child} has two confirmed parents: expected one at most")
+            parents.add(child)
+            children[parent] = children.get(parent, 0) + 1
+        self._check_contradictions(children, parents)
+
+    def _check_contradictions(self, children: dict[int, int], parents: set[int]) -> None:
+        crowded = [spot for spot, n in children.items() if n > 2]
+        if crowded:
+            raise InvalidInputError(f"spot {crowded[0]} has more than two confirmed children: expected two at most")
+        for closed, linked, words in (
+            (self.starts, parents, "start with a confirmed parent"),
+            (self.ends, set(children), "end with a confirmed child"),
+            (self.wrong, parents | set(children), "wrong spot with a confirmed link"),
+        ):
+            both = closed & linked
+            if both:
+                raise InvalidInputError(f"spot {min(both)} is a {words}: remove one of the two corrections")
+        if self.links & self.cuts:
+            raise InvalidInputError(f"the link {min(self.links & self.cuts)} is both confirmed and cut: remove one")
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectedDivision:
+    """A division that may be there, for a person to confirm.
+
+    Attributes
+    ----------
+    mother, daughters
+        Indices of the spots.
+    probability
+        That it is one.
+    is_chosen
+        Whether it is part of the solution.
+    """
+
+    mother: int
+    daughters: Pair
+    probability: float
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """The lineages of a movie.
+
+    Attributes
+    ----------
+    parents
+        For each spot, the index of its parent at an earlier timepoint, or -1, (N,).
+    probability
+        That the parent, or that there is none, is right, (N,), 0 to 1; NaN where the linker does not tell.
+    divisions
+        Those that are found or suspected, the least certain first.
+    """
+
+    parents: Indices
+    probability: FloatArray
+    divisions: Sequence[SuspectedDivision] = field(default=())
+
+
+class Linker(ABC):
+    """Joins detections to lineages; its constructor takes its parameters by name."""
+
+    @abstractmethod
+    def link(
+        self,
+        detections: Detections,
+        corrections: Corrections,
+        reporter: ProgressReporter,
+        cancel: CancelToken,
+    ) -> Solution:
+        """Join the detections of a movie.
+
+        Parameters
+        ----------
+        corrections
+            Which the solution has to keep.
+
+        Raises
+        ------
+        elephant.errors.Cancelled
+            `cancel` asked for the end.
+        elephant.errors.InvalidInputError
+            The corrections contradict one another.
+        """

@@ -1,0 +1,84 @@
+"""What is assumed before a movie tells more: weights and first guesses, fitted on simulated movies, and learnt ones."""
+
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from elephant.types import FloatArray
+
+_LEAST = 1e-9
+_WHERE, _FILE = "elephant.tracking.linkers", "prior.json"
+
+
+class Weights(BaseModel):
+    """Weights of the parts of log odds, and what is added to their sum."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    names: tuple[str, ...]
+    weights: tuple[float, ...]
+    offset: float = 0.0
+
+    def odds(self, parts: FloatArray) -> FloatArray:
+        """Return the log odds of each row of parts; the first of them may be all that is known."""
+        odds: FloatArray = parts @ np.array(self.weights[: parts.shape[1]]) + self.offset
+        return odds
+
+
+class Prior(BaseModel):
+    """Where the estimation for a movie begins, and how its parts are weighed.
+
+    Attributes
+    ----------
+    made_from
+        What it was fitted on, in words.
+    links, divisions
+        Weights of the parts of the log odds.
+    off, apart, apart_spread, shrinking, shrinking_spread, evenness
+        The first guess of the shape of divisions; `off` in spacings.
+    dividing, missing, wrong, appearing, disappearing
+        The first guess of the rates.
+    belief
+        Slope and offset that turn the log odds of a marginal into those of a probability that is as often right.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    made_from: str
+    links: Weights
+    divisions: Weights
+    off: float = Field(gt=0)
+    apart: float
+    apart_spread: float = Field(gt=0)
+    shrinking: float
+    shrinking_spread: float = Field(gt=0)
+    evenness: float = Field(gt=0)
+    dividing: float = Field(gt=0, lt=1)
+    missing: float = Field(gt=0, lt=1)
+    wrong: float = Field(gt=0, lt=1)
+    appearing: float = Field(gt=0, lt=1)
+    disappearing: float = Field(gt=0, lt=1)
+    belief: tuple[float, float] = (1.0, 0.0)
+
+    def of_links(self, parts: FloatArray) -> FloatArray:
+        """Return the log odds of links."""
+        return self.links.odds(parts)
+
+    def of_divisions(self, parts: FloatArray) -> FloatArray:
+        """Return the log odds of divisions."""
+        return self.divisions.odds(parts)
+
+    def believed(self, marginals: FloatArray) -> FloatArray:
+        """Return probabilities that are as often right as they say, from marginals."""
+        slope, offset = self.belief
+        kept = np.clip(marginals, _LEAST, 1 - _LEAST)
+        believed: FloatArray = 1 / (1 + np.exp(-slope * (np.log(kept) - np.log1p(-kept)) - offset))
+        return believed
+
+
+@lru_cache(maxsize=1)
+def shipped_prior() -> Prior:
+    """Return the prior that comes with the package."""
+    return Prior.model_validate_json(files(_WHERE).joinpath(_FILE).read_text(encoding="utf-8"))

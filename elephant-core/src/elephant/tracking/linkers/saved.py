@@ -1,0 +1,108 @@
+"""Solved windows on disk, so that a run that was interrupted goes on where it was."""
+
+import hashlib
+import json
+import logging
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from elephant.config import LinkerParams
+from elephant.io.atomic import replacing
+from elephant.tracking.linkers.base import Detections, SuspectedDivision
+from elephant.tracking.linkers.prior import Prior
+from elephant.tracking.linkers.problem import SolvedWindow
+from elephant.tracking.linkers.window import WindowSolution
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = 1
+_SECONDS = 5.0  # between two writes
+
+
+def fingerprint_of(detections: Detections, params: LinkerParams, prior: Prior) -> str:
+    """Return what differs where spots or settings differ."""
+    content = hashlib.sha256(json.dumps([_FORMAT, params.model_dump_json(), prior.model_dump_json()]).encode())
+    for array in (
+        detections.timepoints,
+        detections.positions,
+        detections.radii,
+        detections.intensities,
+        detections.earlier,
+    ):
+        content.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()
+
+
+class SavedWindows:
+    """A file of solved windows.
+
+    Parameters
+    ----------
+    path
+        The file, which need not be there.
+    fingerprint
+        Of what the windows follow from: those of another run do not count.
+    """
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        self._path, self._fingerprint = path, fingerprint
+        self._windows: list[SolvedWindow] = []
+        self._written = time.monotonic()
+
+    @property
+    def n_windows(self) -> int:
+        """How many windows are kept."""
+        return len(self._windows)
+
+    def load(self) -> list[SolvedWindow]:
+        """Return the windows that were solved before, in the order of time; none where the file is of another run."""
+        try:
+            with np.load(self._path, allow_pickle=False) as file:
+                if str(file["fingerprint"]) != self._fingerprint:
+                    return []
+                self._windows = [_window(file, k) for k in range(int(file["n"]))]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            logger.warning("%s cannot be read (%s): all is solved anew", self._path.name, error)
+            return []
+        return list(self._windows)
+
+    def keep(self, number: int, window: SolvedWindow) -> None:
+        """Take over a window; it is on disk within seconds."""
+        del self._windows[number:]
+        self._windows.append(window)
+        if time.monotonic() - self._written > _SECONDS:
+            self.write()
+
+    def write(self) -> None:
+        """Write what is kept."""
+        arrays = {f"{name}{k}": array for k, each in enumerate(self._windows) for name, array in _arrays(each).items()}
+        about = {"fingerprint": np.array(self._fingerprint), "n": np.array(len(self._windows))}
+        with replacing(self._path) as file:
+            np.savez(file, allow_pickle=False, **about, **arrays)
+        self._written = time.monotonic()
+
+
+def _arrays(window: SolvedWindow) -> dict[str, np.ndarray]:
+    found = window.solution
+    spots = np.array([(d.mother, *d.daughters, d.is_chosen) for d in found.divisions], dtype=np.int64).reshape(-1, 4)
+    return {
+        "key": np.frombuffer(window.key, dtype=np.uint8),
+        "parents": found.parents,
+        "probability": found.probability,
+        "divisions": spots,
+        "belief": np.array([d.probability for d in found.divisions], dtype=np.float64),
+    }
+
+
+def _window(file: "np.lib.npyio.NpzFile", k: int) -> SolvedWindow:
+    divisions = [
+        SuspectedDivision(int(mother), (int(one), int(other)), float(p), bool(is_chosen))
+        for (mother, one, other, is_chosen), p in zip(file[f"divisions{k}"], file[f"belief{k}"], strict=True)
+    ]
+    solution = WindowSolution(file[f"parents{k}"].astype(np.intp), file[f"probability{k}"], divisions)
+    return SolvedWindow(file[f"key{k}"].tobytes(), solution)

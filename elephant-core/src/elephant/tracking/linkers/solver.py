@@ -1,0 +1,133 @@
+"""The best choice among links and divisions: an integer linear program, solved with HiGHS.
+
+References
+----------
+Q. Huangfu and J. A. J. Hall, Parallelizing the dual revised simplex method, Mathematical Programming Computation 2018.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import coo_array, csc_array, csr_array
+from scipy.sparse.csgraph import connected_components
+
+from elephant.errors import ElephantError
+from elephant.tracking.assignment import Indices
+from elephant.tracking.linkers.candidates import Divisions, Links, Open
+from elephant.types import FloatArray
+
+_TOLERANCE = 1e-6
+_MOST_AT_ONCE = 4000  # choices: independent problems are handed to the solver together, up to about so many
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choices:
+    """Everything that may be chosen: links, then divisions, then spots that are wrong.
+
+    Each takes up places: a spot has one for its parent (its number) and one for its children (that plus N).
+
+    Attributes
+    ----------
+    links, divisions, wrong
+        What may be chosen; of the spots, their indices.
+    worth
+        Of each choice; the lower, the better.
+    place, of
+        The places that choices take up, and which choice each of these belongs to.
+    """
+
+    links: Links
+    divisions: Divisions
+    wrong: Indices
+    worth: FloatArray
+    place: Indices
+    of: Indices
+
+    @classmethod
+    def from_parts(cls, links: Links, divisions: Divisions, wrong: Indices, saved: FloatArray, free: Open) -> "Choices":
+        """Return the choices among candidates.
+
+        Parameters
+        ----------
+        saved
+            What it saves to take each spot of `wrong` for wrong.
+        free
+            The places that are not taken.
+        """
+        n = len(free.inward)
+        a, b = len(links), len(links) + len(divisions)
+        own_links, own_divisions, own_wrong = np.arange(a), np.arange(a, b), np.arange(b, b + len(wrong))
+        inward, outward = free.inward[wrong], free.outward[wrong]
+        parts = [
+            (links.children, own_links), (links.parents + n, own_links),
+            (divisions.ones, own_divisions), (divisions.others, own_divisions), (divisions.mothers + n, own_divisions),
+            (wrong[inward], own_wrong[inward]), (wrong[outward] + n, own_wrong[outward]),
+        ]  # fmt: skip
+        place, of = np.concatenate([place for place, _ in parts]), np.concatenate([of for _, of in parts])
+        return cls(links, divisions, wrong, np.concatenate([links.worth, divisions.worth, saved]), place, of)
+
+    def __len__(self) -> int:
+        return len(self.worth)
+
+
+def solve(choices: Choices) -> NDArray[np.bool_]:
+    """Return which choices are made: those of the least sum of worths in which no place is taken twice.
+
+    Raises
+    ------
+    ElephantError
+        The solver found no solution, although taking nothing is one.
+    """
+    if not len(choices):
+        return np.zeros(0, dtype=bool)
+    _, place = np.unique(choices.place, return_inverse=True)
+    n_places = int(place.max()) + 1
+    taken = csc_array((np.ones(len(place)), (place, choices.of)), shape=(n_places, len(choices)))
+    group = _groups(place, choices.of, n_places, len(choices))
+    share = np.zeros(len(choices))
+    for batch in _batches(group):
+        share[batch] = _solved(taken, batch, choices.worth, is_whole=False)
+    # The linear program nearly always takes each choice or leaves it; only where it takes a part of one is it solved
+    # over whole choices.
+    is_part = np.abs(share - np.round(share)) > _TOLERANCE
+    if is_part.any():
+        batch = np.flatnonzero(np.isin(group, group[is_part]))
+        share[batch] = _solved(taken, batch, choices.worth, is_whole=True)
+    chosen: NDArray[np.bool_] = share > 0.5
+    return chosen
+
+
+def _groups(place: Indices, of: Indices, n_places: int, n: int) -> Indices:
+    """Return a number for each choice, the same for those that share places with one another."""
+    graph = coo_array((np.ones(len(place)), (place, n_places + of)), shape=(n_places + n,) * 2)
+    label: Indices = connected_components(graph, directed=False)[1][n_places:]
+    return label
+
+
+def _batches(group: Indices) -> list[Indices]:
+    """Return choices in batches of whole groups."""
+    order = np.argsort(group, kind="stable")
+    size = np.bincount(group)
+    ends = np.cumsum(size[size > 0])
+    batch = np.concatenate([[0], ends[:-1]]) // _MOST_AT_ONCE
+    return np.split(order, ends[:-1][batch[1:] != batch[:-1]])
+
+
+def _solved(taken: csc_array, batch: Indices, worth: FloatArray, *, is_whole: bool) -> FloatArray:
+    """Return how far each choice of a batch is taken, 0 to 1; `is_whole`: 0 or 1."""
+    rows = csr_array(taken[:, batch])
+    rows = rows[np.diff(rows.indptr) > 1]
+    if not rows.shape[0]:
+        return (worth[batch] < 0).astype(np.float64)
+    result = milp(
+        worth[batch],
+        constraints=LinearConstraint(rows, -np.inf, 1),
+        integrality=np.full(len(batch), int(is_whole)),
+        bounds=Bounds(0, 1),
+    )
+    if result.x is None:
+        raise ElephantError(f"the solver HiGHS failed ({result.message}): report it, with the spots")
+    share: FloatArray = result.x
+    return share

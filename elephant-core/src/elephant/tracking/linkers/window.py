@@ -1,0 +1,230 @@
+"""Some consecutive timepoints of a movie, solved: what comes before is given, what comes after is looked at ahead."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elephant.config import LinkerParams
+from elephant.tracking.assignment import Indices
+from elephant.tracking.linkers.base import NONE, SuspectedDivision
+from elephant.tracking.linkers.belief import marginals
+from elephant.tracking.linkers.candidates import (
+    NO_DIVISIONS,
+    NO_LINKS,
+    Costs,
+    Divisions,
+    Links,
+    Open,
+    certain_of,
+    direct_links,
+    division_candidates,
+    gap_links,
+)
+from elephant.tracking.linkers.model import LinkModel
+from elephant.tracking.linkers.movie import Movie
+from elephant.tracking.linkers.pins import Pins
+from elephant.tracking.linkers.solver import Choices, solve
+from elephant.types import FloatArray
+
+_CONFIRMED = -1000.0  # worth: more than all that a link can contradict
+_ROUNDS = 3  # in which what is certain makes more certain
+_SUSPECTED = 0.05  # probability from which a division is worth a look
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowSolution:
+    """The lineages of a part of a movie, by the indices of that part.
+
+    Attributes
+    ----------
+    parents
+        For each spot, its parent, or -1, (N,).
+    probability
+        That it is right that it has this parent, or none, (N,).
+    divisions
+        Those that are found or suspected.
+    """
+
+    parents: Indices
+    probability: FloatArray
+    divisions: list[SuspectedDivision]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """A part of a movie with all that its solution depends on.
+
+    Attributes
+    ----------
+    movie, model
+        That part: what is solved, and the timepoints that are looked at ahead.
+    whole
+        The timepoints of the whole movie.
+    has_parent
+        Which of its spots are children of earlier solutions, (N,).
+    pins
+        What a person confirmed of it.
+    params
+        What a person set.
+    """
+
+    movie: Movie
+    model: LinkModel
+    whole: range
+    has_parent: NDArray[np.bool_]
+    pins: Pins
+    params: LinkerParams
+
+    def solve(self) -> WindowSolution:
+        """Return the best lineages, and how probable each link is."""
+        costs = self._costs()
+        free = self._free()
+        direct = self._direct(costs, free)
+        sure, unsure = self._granted(direct, costs)
+        gaps, divisions = self._later(direct, sure, costs, free)
+        # A granted link whose parent may divide, or whose child may be that of another, is granted no more.
+        is_doubted = np.isin(sure.parents, divisions.mothers)
+        fixed, links = sure.take(~is_doubted), sure.take(is_doubted).with_(unsure).with_(gaps)
+        chosen = self._chosen(links, divisions, costs, free.without(fixed))
+        parents = np.full(len(self.movie), NONE, dtype=np.intp)
+        parents[fixed.children] = fixed.parents
+        of_links, of_divisions = chosen[: len(links)], chosen[len(links) : len(links) + len(divisions)]
+        parents[links.children[of_links]] = links.parents[of_links]
+        for daughters in (divisions.ones, divisions.others):
+            parents[daughters[of_divisions]] = divisions.mothers[of_divisions]
+        return self._judged(parents, direct.with_(gaps), divisions, of_divisions, costs, free)
+
+    def sure_links(self) -> Links:
+        """Return the links to the next timepoint that are taken for granted, without solving anything."""
+        costs = self._costs()
+        return self._granted(self._direct(costs, self._free()), costs)[0]
+
+    def _costs(self) -> Costs:
+        costs = Costs.of(self.movie, self.model, self.whole, self.has_parent | self.pins.has_parent)
+        costs.wrong[self.pins.is_real] = 0.0
+        return costs
+
+    def _free(self) -> Open:
+        inward = ~(self.has_parent | self.pins.closed_in)
+        inward[self.movie.slice_of(self.movie.start, self.movie.start + 1)] = False
+        return Open(inward, ~self.pins.closed_out)
+
+    def _direct(self, costs: Costs, free: Open) -> Links:
+        """Return the possible links to the next timepoint, the confirmed ones instead of what they contradict."""
+        times = self.movie.timepoints[:-1]
+        found = direct_links(self.movie, self.model, costs, times, free, self.params.max_distance)
+        found = found.take(~self._is_among(found.parents, found.children, self.pins.cuts))
+        if not len(self.pins.links):
+            return found
+        i, j = self.pins.links.T
+        confirmed = Links(i, j, np.full(len(i), _CONFIRMED))
+        return found.take(~np.isin(found.children, j)).with_(confirmed)
+
+    def _is_among(self, parents: Indices, children: Indices, pairs: Indices) -> NDArray[np.bool_]:
+        n = len(self.movie)
+        return np.isin(parents * n + children, pairs[:, 0] * n + pairs[:, 1])
+
+    def _granted(self, links: Links, costs: Costs) -> tuple[Links, Links]:
+        """Return links that are taken for granted, and those that do not contradict them."""
+        n = len(self.movie)
+        is_sure = certain_of(links, costs, n)
+        for _ in range(_ROUNDS):
+            taken = Open(np.ones(n, dtype=bool), np.ones(n, dtype=bool)).without(links.take(is_sure))
+            left = is_sure | (taken.outward[links.parents] & taken.inward[links.children])
+            links, is_sure = links.take(left), is_sure[left]
+            is_sure = is_sure | certain_of(links, costs, n)
+        taken = Open(np.ones(n, dtype=bool), np.ones(n, dtype=bool)).without(links.take(is_sure))
+        left = ~is_sure & taken.outward[links.parents] & taken.inward[links.children]
+        return links.take(is_sure), links.take(left)
+
+    def _later(self, direct: Links, sure: Links, costs: Costs, free: Open) -> tuple[Links, Divisions]:
+        """Return the possible links over gaps, and the possible divisions, where nothing is taken for granted."""
+        movie, params = self.movie, self.params
+        still, times = free.without(sure), movie.timepoints
+        gaps = NO_LINKS
+        if params.max_gap:
+            gaps = gap_links(movie, self.model, costs, times, still, params.max_gap, params.max_distance)
+            gaps = gaps.take(~self._is_among(gaps.parents, gaps.children, self.pins.cuts))
+            gaps = gaps.take(~np.isin(gaps.children, self.pins.links[:, 1]))
+        if params.n_children == 1:
+            return gaps, NO_DIVISIONS
+        granted = np.full(len(movie), NONE, dtype=np.intp)
+        granted[sure.parents] = sure.children
+        found = division_candidates(movie, self.model, costs, times, still, granted, params.max_gap)
+        return gaps, self._useful(found, direct.with_(gaps))
+
+    def _useful(self, divisions: Divisions, links: Links) -> Divisions:
+        """Return the divisions that are worth more than a link to either daughter alone."""
+        m, worth = divisions.mothers, divisions.worth.copy()
+        better = np.zeros(len(divisions))
+        is_cut = np.zeros(len(divisions), dtype=bool)
+        for daughters in (divisions.ones, divisions.others):
+            is_cut |= self._is_among(m, daughters, self.pins.cuts)
+            worth[self._is_among(m, daughters, self.pins.links)] += _CONFIRMED
+            better = np.minimum(better, self._worth_of(links, m, daughters))
+        found = Divisions(m, divisions.ones, divisions.others, worth)
+        return found.take((worth < better) & ~is_cut)
+
+    def _worth_of(self, links: Links, parents: Indices, children: Indices) -> FloatArray:
+        """Return what links between given spots are worth, 0 where they are not possible."""
+        if not len(links):
+            return np.zeros(len(parents))
+        n = len(self.movie)
+        key = links.parents * n + links.children
+        order = np.argsort(key)
+        wanted = parents * n + children
+        at = order[np.minimum(np.searchsorted(key[order], wanted), len(key) - 1)]
+        return np.where(key[at] == wanted, links.worth[at], 0.0)
+
+    def _chosen(self, links: Links, divisions: Divisions, costs: Costs, free: Open) -> NDArray[np.bool_]:
+        return solve(self._choices(links, divisions, costs, free))
+
+    def _choices(self, links: Links, divisions: Divisions, costs: Costs, free: Open) -> Choices:
+        is_open = (free.inward | self._starts_here()) & free.outward
+        wrong = np.flatnonzero((costs.wrong < 0) & is_open)
+        return Choices.from_parts(links, divisions, wrong, costs.wrong[wrong], free)
+
+    def _starts_here(self) -> NDArray[np.bool_]:
+        """Return which spots are known to have no parent: they are wrong if they get no child."""
+        starts = self.pins.closed_in & ~self.pins.has_parent
+        starts[self.movie.slice_of(self.movie.start, self.movie.start + 1)] = True
+        return starts & ~self.has_parent
+
+    def _judged(
+        self,
+        parents: Indices,
+        links: Links,
+        divisions: Divisions,
+        is_chosen: NDArray[np.bool_],
+        costs: Costs,
+        free: Open,
+    ) -> WindowSolution:
+        """Return the solution with the probability of each link."""
+        choices = self._choices(links, divisions, costs, free)
+        belief = self.model.prior.believed(marginals(choices))
+        of_links, of_divisions = belief[: len(links)], belief[len(links) : len(links) + len(divisions)]
+        n = len(self.movie)
+        in_all, in_own = np.zeros(n), np.zeros(n)
+        for i, j, p in (
+            (links.parents, links.children, of_links),
+            (divisions.mothers, divisions.ones, of_divisions),
+            (divisions.mothers, divisions.others, of_divisions),
+        ):
+            in_all += np.bincount(j, weights=p, minlength=n)
+            in_own += np.bincount(j, weights=p * (parents[j] == i), minlength=n)
+        probability = np.where(parents == NONE, 1 - in_all, in_own)
+        probability[self.pins.links[:, 1]] = 1.0
+        return WindowSolution(parents, np.clip(probability, 0.0, 1.0), _suspected(divisions, of_divisions, is_chosen))
+
+
+def _suspected(divisions: Divisions, belief: FloatArray, is_chosen: NDArray[np.bool_]) -> list[SuspectedDivision]:
+    return [
+        SuspectedDivision(
+            int(divisions.mothers[k]),
+            (int(divisions.ones[k]), int(divisions.others[k])),
+            float(belief[k]),
+            bool(is_chosen[k]),
+        )
+        for k in np.flatnonzero(is_chosen | (belief >= _SUSPECTED))
+    ]

@@ -1,0 +1,305 @@
+"""Lineages of whole movies: what is found, what is kept, and what is solved again."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from core.tracking.walkers import NONE, Walk, walk
+from elephant.errors import Cancelled, InvalidInputError
+from elephant.tracking.linkers import Corrections, Detections, GlobalLinker, Problem
+from elephant.tracking.linkers.belief import marginals
+from elephant.tracking.linkers.candidates import Divisions, Links, Open
+from elephant.tracking.linkers.nearest import NearestLinker
+from elephant.tracking.linkers.solver import Choices, solve
+
+LINKER = GlobalLinker()
+
+
+@pytest.fixture(scope="module")
+def movie() -> Walk:
+    return walk(40, 25, seed=3)
+
+
+@pytest.fixture(scope="module")
+def problem(movie: Walk) -> Problem:
+    return LINKER.prepare(movie.detections)
+
+
+def test_lineages_are_found_without_a_threshold(movie: Walk, problem: Problem) -> None:
+    found = problem.solve()
+    nearest = min(
+        movie.errors(NearestLinker(max_distance=d).link(movie.detections).parents) for d in (2.0, 3.0, 4.0, 5.0)
+    )
+    assert movie.errors(found.parents) < nearest / 2
+    right = movie.divisions() & movie.divisions(found.parents)
+    assert len(right) > 0.8 * len(movie.divisions())
+    assert len(right) > 0.8 * len(movie.divisions(found.parents))
+
+
+def test_units_do_not_matter(movie: Walk, problem: Problem) -> None:
+    given_in_nanometres = Detections(
+        movie.detections.timepoints, movie.detections.positions * 1000, movie.detections.radii * 1000
+    )
+    assert np.mean(LINKER.link(given_in_nanometres).parents == problem.solve().parents) > 0.999
+
+
+def test_a_flat_movie_that_does_not_begin_at_0() -> None:
+    flat = walk(50, 15, n_dims=2, start=7, false=0.02, missing=0.02, speed=0.5)
+    assert flat.errors(LINKER.link(flat.detections).parents) < 0.05 * len(flat.parents)
+
+
+def test_a_sample_that_shifts_by_more_than_the_spacing() -> None:
+    still, moving = walk(seed=5), walk(seed=5, drift=9.0)
+    assert moving.errors(LINKER.link(moving.detections).parents) < 2 * still.errors(
+        LINKER.link(still.detections).parents
+    )
+
+
+def test_a_flow_says_where_nuclei_were() -> None:
+    there = walk(40, 8, seed=1, speed=2.5)
+    known = there.parents != NONE
+    earlier = np.full_like(there.detections.positions, np.nan)
+    earlier[known] = there.detections.positions[there.parents[known]]
+    given_flow = Detections(
+        there.detections.timepoints, there.detections.positions, there.detections.radii, earlier=earlier
+    )
+    assert there.errors(LINKER.link(given_flow).parents) < there.errors(LINKER.link(there.detections).parents) / 2
+
+
+def test_gaps_are_bridged_up_to_a_length(movie: Walk) -> None:
+    times = movie.detections.timepoints
+    for max_gap in (0, 1):
+        parents = GlobalLinker(max_gap=max_gap).link(movie.detections).parents
+        linked = np.flatnonzero(parents != NONE)
+        assert (times[linked] - times[parents[linked]]).max() == max_gap + 1
+
+
+def test_without_divisions_nothing_has_two_children(movie: Walk) -> None:
+    assert movie.divisions()
+    assert not movie.divisions(GlobalLinker(n_children=1).link(movie.detections).parents)
+
+
+def test_what_a_person_sets_is_used(movie: Walk) -> None:
+    parents = GlobalLinker(max_distance=0.5, n_children=1).link(movie.detections).parents
+    n_free = (LINKER.link(movie.detections).parents == NONE).sum()
+    assert (parents == NONE).sum() > 2 * n_free
+
+
+@pytest.mark.parametrize(("n", "n_timepoints"), [(1, 6), (2, 2), (5, 1)])
+def test_very_small_movies(n: int, n_timepoints: int) -> None:
+    tiny = walk(n, n_timepoints, missing=0, false=0, dividing=0, speed=0.1)
+    assert tiny.errors(LINKER.link(tiny.detections).parents) == 0
+
+
+def test_timepoints_without_spots() -> None:
+    whole = walk(30, 12, missing=0, false=0, dividing=0)
+    kept = ~np.isin(whole.detections.timepoints, (4, 5, 6, 7))
+    spots = Detections(whole.detections.timepoints[kept], whole.detections.positions[kept])
+    found = LINKER.link(spots).parents
+    assert (found[spots.timepoints == 8] == NONE).all()
+    assert (found[spots.timepoints == 9] != NONE).mean() > 0.9
+
+
+def test_a_movie_without_spots() -> None:
+    nothing = Detections(np.empty(0, dtype=np.int64), np.empty((0, 3)))
+    assert len(LINKER.link(nothing).parents) == 0
+    with pytest.raises(InvalidInputError, match="at least one spot"):
+        LINKER.prepare(nothing)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"timepoints": np.array([1, 0])}, "in the order of their timepoints"),
+        ({"positions": np.full((2, 3), np.nan)}, "finite numbers"),
+        ({"positions": np.zeros((2, 2))}, r"shape \(2, 3\)"),
+        ({"radii": np.array([1.0, 0.0])}, "2 radii above 0"),
+    ],
+)
+def test_detections_that_are_none(fields: dict[str, np.ndarray], words: str) -> None:
+    with pytest.raises(InvalidInputError, match=words):
+        Detections(**{"timepoints": np.array([0, 1]), "positions": np.zeros((2, 3)), **fields})
+
+
+def test_what_is_improbable_is_more_often_wrong(movie: Walk, problem: Problem) -> None:
+    found = problem.solve()
+    is_right = found.parents == movie.parents
+    assert found.probability.min() >= 0
+    assert found.probability.max() <= 1
+    assert is_right[found.probability > 0.99].mean() > 0.98
+    doubtful = found.probability < 0.9
+    assert is_right[doubtful].mean() < is_right[~doubtful].mean() - 0.1
+
+
+def test_doubtful_divisions_come_first_and_missed_ones_are_suspected(movie: Walk, problem: Problem) -> None:
+    found = problem.solve()
+    doubts = [abs(each.probability - 0.5) for each in found.divisions]
+    assert doubts == sorted(doubts)
+    chosen = {(d.mother, *sorted(d.daughters)) for d in found.divisions if d.is_chosen}
+    assert chosen == movie.divisions(found.parents)
+    assert all(d.probability >= 0.05 for d in found.divisions if not d.is_chosen)
+
+
+# Corrections
+
+
+def corrections(problem: Problem) -> st.SearchStrategy[Corrections]:
+    """Return corrections that do not contradict one another: of spots close to one another in time, right or wrong."""
+    times = problem.movie.times
+    spots = st.integers(0, len(times) - 1)
+
+    @st.composite
+    def made(draw: st.DrawFn) -> Corrections:
+        links: set[tuple[int, int]] = set()
+        with_parent: set[int] = set()
+        for _ in range(draw(st.integers(0, 5))):
+            parent = draw(spots)
+            longest = draw(st.sampled_from([1, 1, 1, 2, 4]))
+            later = np.flatnonzero((times > times[parent]) & (times <= times[parent] + longest))
+            if not len(later) or sum(i == parent for i, _ in links) == 2:
+                continue
+            child = int(later[draw(st.integers(0, len(later) - 1))])
+            if child not in with_parent:
+                links.add((parent, child))
+                with_parent.add(child)
+        linked = {spot for pair in links for spot in pair}
+        wrong = {spot for spot in draw(st.sets(spots, max_size=3)) if spot not in linked}
+        ends = draw(st.sets(spots, max_size=3)) - {i for i, _ in links}
+        starts = draw(st.sets(spots, max_size=3)) - with_parent
+        before = problem.solve().parents
+        cuts = {(int(before[j]), j) for j in draw(st.sets(spots, max_size=3)) if before[j] != NONE} - links
+        return Corrections(frozenset(links), frozenset(cuts), frozenset(starts), frozenset(ends), frozenset(wrong))
+
+    return made()
+
+
+def check_kept(known: Corrections, parents: np.ndarray) -> None:
+    with_children = set(parents[parents != NONE].tolist())
+    assert all(parents[child] == parent for parent, child in known.links)
+    assert not any(parents[child] == parent for parent, child in known.cuts)
+    assert all(parents[spot] == NONE for spot in known.starts | known.wrong)
+    assert not (known.ends | known.wrong) & with_children
+    assert max(np.bincount(parents[parents != NONE], minlength=1)) <= 2
+
+
+_PROBLEM = LINKER.prepare(walk(12, 33, seed=8).detections)
+
+
+@given(known=corrections(_PROBLEM))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_all_corrections_are_kept_and_solving_again_is_solving_all(known: Corrections) -> None:
+    again = _PROBLEM.solve(known)
+    check_kept(known, again.parents)
+    anew = Problem(_PROBLEM.movie, _PROBLEM.model, LINKER.params).solve(known)
+    assert np.array_equal(again.parents, anew.parents)
+    assert np.array_equal(again.probability, anew.probability)
+    assert again.divisions == anew.divisions
+
+
+def test_a_correction_solves_the_windows_that_it_concerns(movie: Walk, problem: Problem) -> None:
+    before = problem.solve()
+    child = int(np.flatnonzero((movie.detections.timepoints == 18) & (before.parents != NONE))[0])
+    after = problem.solve(Corrections(cuts=frozenset({(int(before.parents[child]), child)})))
+    assert 1 <= problem.n_solved < len(problem.spans())
+    assert after.parents[child] != before.parents[child]
+    problem.solve(Corrections(cuts=frozenset({(int(before.parents[child]), child)})))
+    assert problem.n_solved == 0
+
+
+def test_what_is_confirmed_is_certain(problem: Problem) -> None:
+    before = problem.solve()
+    child = int(np.flatnonzero(before.parents != NONE)[5])
+    found = problem.solve(Corrections(links=frozenset({(int(before.parents[child]), child)})))
+    assert found.probability[child] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"links": {(5, 0)}}, "does not go forward in time"),
+        ({"links": {(0, 70), (1, 70)}}, "two confirmed parents"),
+        ({"links": {(0, 70), (0, 71), (0, 72)}}, "more than two confirmed children"),
+        ({"links": {(0, 70)}, "starts": {70}}, "start with a confirmed parent"),
+        ({"links": {(0, 70)}, "ends": {0}}, "end with a confirmed child"),
+        ({"links": {(0, 70)}, "wrong": {70}}, "wrong spot with a confirmed link"),
+        ({"links": {(0, 70)}, "cuts": {(0, 70)}}, "both confirmed and cut"),
+        ({"wrong": {10**6}}, "got one of another spot"),
+    ],
+)
+def test_corrections_that_contradict_one_another(fields: dict[str, set[object]], words: str, problem: Problem) -> None:
+    known = Corrections(**{name: frozenset(values) for name, values in fields.items()})  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match=words):
+        problem.solve(known)
+
+
+def test_a_run_that_is_cancelled_goes_on_where_it_was(movie: Walk) -> None:
+    class After:
+        def __init__(self, n: int) -> None:
+            self.n = n
+
+        def check(self) -> None:
+            self.n -= 1
+            if self.n < 0:
+                raise Cancelled
+
+    problem = LINKER.prepare(movie.detections)
+    with pytest.raises(Cancelled):
+        problem.solve(cancel=After(2))
+    found = problem.solve()
+    assert problem.n_solved == len(problem.spans()) - 2
+    assert np.array_equal(found.parents, LINKER.link(movie.detections).parents)
+
+
+# The solver
+
+
+def choices(draw: st.DrawFn) -> tuple[Choices, list[tuple[int, ...]]]:
+    """Return few choices among few spots, and the places that each takes up."""
+    n = 5
+    worth = st.floats(-10, -0.1)
+    links = sorted(draw(st.sets(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)), max_size=6)))
+    triples = sorted(draw(st.sets(st.tuples(*[st.integers(0, n - 1)] * 3).filter(lambda t: t[1] < t[2]), max_size=3)))
+    i, j = (np.array([pair[k] for pair in links], dtype=np.intp) for k in range(2))
+    m, a, b = (np.array([triple[k] for triple in triples], dtype=np.intp) for k in range(3))
+    wrong = np.array(sorted(draw(st.sets(st.integers(0, n - 1), max_size=2))), dtype=np.intp)
+    worths = [np.array([draw(worth) for _ in part]) for part in (i, m, wrong)]
+    free = Open(np.ones(n, dtype=bool), np.ones(n, dtype=bool))
+    made = Choices.from_parts(Links(i, j, worths[0]), Divisions(m, a, b, worths[1]), wrong, worths[2], free)
+    places: list[tuple[int, ...]] = [(int(y), int(x) + n) for x, y in links]
+    places += [(y, z, x + n) for x, y, z in triples] + [(int(x), int(x) + n) for x in wrong]
+    return made, places
+
+
+def allowed(places: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Return all sets of choices that share no place."""
+    found = []
+    for size in range(len(places) + 1):
+        for chosen in combinations(range(len(places)), size):
+            taken = [place for k in chosen for place in places[k]]
+            if len(set(taken)) == len(taken):
+                found.append(chosen)
+    return found
+
+
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_the_best_of_all_choices_is_found(data: st.DataObject) -> None:
+    made, places = choices(data.draw)  # type: ignore[arg-type]
+    best = min(sum(made.worth[list(chosen)]) for chosen in allowed(places))
+    chosen = np.flatnonzero(solve(made))
+    assert tuple(chosen) in allowed(places)
+    assert made.worth[chosen].sum() == pytest.approx(best)
+
+
+def test_probabilities_are_shares_of_all_choices() -> None:
+    # A chain, on which the messages are exact: 0 to 0 or 1, 1 to 1.
+    links = Links(np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([-1.0, -2.0, -0.5]))
+    nothing = np.empty(0, dtype=np.intp)
+    free = Open(np.ones(2, dtype=bool), np.ones(2, dtype=bool))
+    made = Choices.from_parts(links, Divisions(nothing, nothing, nothing, np.empty(0)), nothing, np.empty(0), free)
+    weights = {chosen: np.exp(-made.worth[list(chosen)].sum()) for chosen in [(), (0,), (1,), (2,), (0, 2)]}
+    expected = [sum(w for chosen, w in weights.items() if k in chosen) / sum(weights.values()) for k in range(3)]
+    assert marginals(made) == pytest.approx(expected, abs=1e-3)
