@@ -41,7 +41,7 @@ def test_the_help_says_what_quiet_leaves(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("name", "needed"),
     [
-        *((name, ["numpy", "pydantic"]) for name in ("convert", "train", "predict", "link", "export")),
+        *((name, ["numpy", "pydantic"]) for name in ("convert", "train", "predict", "link", "track", "export")),
         *((name, []) for name in ("check", "models", "record", "doctor")),
     ],
 )

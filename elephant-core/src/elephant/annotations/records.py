@@ -29,11 +29,11 @@ VECTORS = {
     "displacement": ("dx", "dy", "dz"),
     "earlier": ("earlier_x", "earlier_y", "earlier_z"),
 }
-_PLAIN = ("t", "id", "tag", "quality", "sqdisp", "parent", "track", "value")
+_PLAIN = ("t", "id", "tag", "quality", "sqdisp", "parent", "probability", "track", "value")
 
 HEADER = "t,x,y,z,radius,tag"
 ORDER = ("t", "id", *VECTORS["pos"], *COVARIANCE, "tag", "quality", *VECTORS["displacement"], *VECTORS["earlier"],
-         "sqdisp", "parent", "track", "value")  # fmt: skip
+         "sqdisp", "parent", "probability", "track", "value")  # fmt: skip
 KNOWN = frozenset([*ORDER, "radius"])
 
 
@@ -51,13 +51,14 @@ class SpotRecord:
     earlier: Vector | None = Field(default=None, description="its position at the previous timepoint, X, Y, Z")
     sqdisp: float | None = Field(default=None, description="squared distance to that position")
     parent: int | None = Field(default=None, description="`id` of the spot at an earlier timepoint that it came from")
+    probability: float | None = Field(default=None, description="probability that `parent`, or none, is right, 0 to 1")
     track: int | None = Field(default=None, description="number of its track, from 1; a division begins two new ones")
     value: int | None = Field(default=None, description="the label for it in a mask, instead of `track`")
 
 
 _CHECKED = TypeAdapter(SpotRecord)
-_JSON_ORDER = ("t", "id", "pos", "covariance", "tag", "quality", "displacement", "earlier", "sqdisp", "parent", "track",
-               "value")  # fmt: skip
+_JSON_ORDER = ("t", "id", "pos", "covariance", "tag", "quality", "displacement", "earlier", "sqdisp", "parent",
+               "probability", "track", "value")  # fmt: skip
 
 
 def ball(radius: float) -> Covariance:

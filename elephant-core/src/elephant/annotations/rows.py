@@ -53,7 +53,7 @@ def records_of(
         "id": ids,
         "parent": parents,
         **{field: _whole(values[field]) for field in ("track", "value") if field in values},
-        **{field: _real(values[field]) for field in ("quality", "sqdisp") if field in values},
+        **{field: _real(values[field]) for field in ("quality", "sqdisp", "probability") if field in values},
         **{field: _vectors(values, field, n, scale) for field in ("displacement", "earlier")},
     }
     if "tag" in values:

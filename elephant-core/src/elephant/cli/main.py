@@ -27,6 +27,7 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
         "predict": "Find the nuclei of a dataset.",
         "review": "List where errors are expected, worst first: spots that may be wrong, nuclei that may be missing.",
         "link": "Find where nuclei were at the previous timepoint, and join them to tracks.",
+        "track": "Join the spots of a whole movie to lineages, from their positions.",
         "export": "Write tracked nuclei for other programs.",
         "evaluate": "Compare found nuclei and tracks with true ones.",
         "models": "List, inspect, import and restore models.",
