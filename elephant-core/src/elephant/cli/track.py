@@ -127,19 +127,22 @@ def _resumed(
     """Return the solution, from where an interrupted run of the same spots and settings was."""
     from elephant.tracking.linkers.saved import SavedWindows, fingerprint_of
 
-    saved = SavedWindows(saved_at, fingerprint_of(detections, linker.params, linker.prior))
+    with console().attend(lambda: "nothing is solved yet") as (bars, cancel):
+        problem = linker.prepare(detections, bars, cancel).taught(corrections)
+    prior = problem.model.prior
+    if prior != linker.prior:
+        click.echo(prior.made_from, err=True)
+    saved = SavedWindows(saved_at, fingerprint_of(detections, linker.params, prior))
     before = saved.load()
-    n_done = len(before)
+    if before:
+        click.echo(f"{counted(len(before), 'window')} solved by an interrupted run", err=True)
+        problem.resume(before)
 
     def promise() -> str:
         saved.write()
         return f"{counted(saved.n_windows, 'window')} solved and kept: the same command goes on from there"
 
     with console().attend(promise) as (bars, cancel):
-        problem = linker.prepare(detections, bars, cancel)
-        if n_done:
-            click.echo(f"{counted(n_done, 'window')} solved by an interrupted run", err=True)
-        problem.resume(before)
         return problem.solve(corrections, bars, cancel, saved.keep)
 
 

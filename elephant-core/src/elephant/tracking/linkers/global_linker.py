@@ -51,7 +51,8 @@ class GlobalLinker(Linker):
         """Join the detections of a movie; see :meth:`Linker.link`."""
         if not len(detections):
             return Solution(np.empty(0, dtype=np.intp), np.empty(0))
-        return self.prepare(detections, reporter, cancel).solve(corrections, reporter, cancel)
+        problem = self.prepare(detections, reporter, cancel).taught(corrections or Corrections())
+        return problem.solve(corrections, reporter, cancel)
 
     def prepare(
         self, detections: Detections, reporter: ProgressReporter | None = None, cancel: CancelToken | None = None

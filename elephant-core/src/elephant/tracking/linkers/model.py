@@ -111,7 +111,7 @@ class LinkModel:
 
     def link_odds(self, movie: Movie, parents: Indices, children: Indices) -> FloatArray:
         """Return the log odds of links, (links,)."""
-        return self.prior.of_links(self.link_parts(movie, parents, children))
+        return self.prior.links.odds(movie.part_names, self.link_parts(movie, parents, children))
 
     def division_parts(self, movie: Movie, mothers: Indices, ones: Indices, others: Indices) -> FloatArray:
         """Return the log odds of divisions by place, distance and sizes of the daughters, (divisions, 2 or 4)."""
@@ -131,7 +131,8 @@ class LinkModel:
 
     def division_odds(self, movie: Movie, mothers: Indices, ones: Indices, others: Indices) -> FloatArray:
         """Return the log odds of divisions, (divisions,)."""
-        return self.prior.of_divisions(self.division_parts(movie, mothers, ones, others))
+        parts = self.division_parts(movie, mothers, ones, others)
+        return self.prior.divisions.odds(self.prior.divisions.names[: parts.shape[1]], parts)
 
     def _geometry(
         self, movie: Movie, mothers: Indices, ones: Indices, others: Indices

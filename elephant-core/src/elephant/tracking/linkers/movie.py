@@ -45,6 +45,8 @@ class Movie:
         Logs of radii and intensities, as far as known, (N, k).
     has_sizes
         Whether the first trait is the radius.
+    part_names
+        What the log odds of links are made of: position, and each trait that is known.
     trait_odds
         Log density of each trait in its timepoint, (N, k).
     neighbours
@@ -63,8 +65,10 @@ class Movie:
         self.places = np.ascontiguousarray(detections.positions[:, axes])
         self.arrivals = None if detections.earlier is None else np.ascontiguousarray(detections.earlier[:, axes])
         self.has_sizes = detections.radii is not None
-        known = [values for values in (detections.radii, detections.intensities) if values is not None]
-        self.traits = np.log(np.stack(known, axis=1)) if known else np.empty((len(self), 0))
+        traits = {"size": detections.radii, "intensity": detections.intensities}
+        known = {name: values for name, values in traits.items() if values is not None}
+        self.part_names = ("position", *known)
+        self.traits = np.log(np.stack(list(known.values()), axis=1)) if known else np.empty((len(self), 0))
         self.trait_odds = np.zeros_like(self.traits)
         self.neighbours = np.full((len(self), N_NEIGHBOURS), NONE, dtype=np.int32)
         self.log_density = np.zeros(len(self))

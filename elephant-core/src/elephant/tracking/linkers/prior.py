@@ -1,5 +1,6 @@
 """What is assumed before a movie tells more: weights and first guesses, fitted on simulated movies, and learnt ones."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 
@@ -21,9 +22,9 @@ class Weights(BaseModel):
     weights: tuple[float, ...]
     offset: float = 0.0
 
-    def odds(self, parts: FloatArray) -> FloatArray:
-        """Return the log odds of each row of parts; the first of them may be all that is known."""
-        odds: FloatArray = parts @ np.array(self.weights[: parts.shape[1]]) + self.offset
+    def odds(self, names: Sequence[str], parts: FloatArray) -> FloatArray:
+        """Return the log odds of each row of parts, (examples, names): those that are known."""
+        odds: FloatArray = parts @ np.array([self.weights[self.names.index(name)] for name in names]) + self.offset
         return odds
 
 
@@ -61,14 +62,6 @@ class Prior(BaseModel):
     appearing: float = Field(gt=0, lt=1)
     disappearing: float = Field(gt=0, lt=1)
     belief: tuple[float, float] = (1.0, 0.0)
-
-    def of_links(self, parts: FloatArray) -> FloatArray:
-        """Return the log odds of links."""
-        return self.links.odds(parts)
-
-    def of_divisions(self, parts: FloatArray) -> FloatArray:
-        """Return the log odds of divisions."""
-        return self.divisions.odds(parts)
 
     def believed(self, marginals: FloatArray) -> FloatArray:
         """Return probabilities that are as often right as they say, from marginals."""

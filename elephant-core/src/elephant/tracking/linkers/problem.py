@@ -1,13 +1,14 @@
 """A movie whose model is known: solved window by window, and solved again where corrections change something."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from elephant.config import LinkerParams
 from elephant.progress import CancelToken, NeverCancelled, NoReporter, ProgressReporter
 from elephant.tracking.linkers.base import NONE, Corrections, Solution, SuspectedDivision
+from elephant.tracking.linkers.learning import learnt_prior
 from elephant.tracking.linkers.model import LinkModel
 from elephant.tracking.linkers.movie import Movie
 from elephant.tracking.linkers.pins import Pins, settled_links
@@ -60,6 +61,23 @@ class Problem:
         self._params = params
         self._solved: dict[int, SolvedWindow] = {}
         self.n_solved = 0
+
+    def taught(self, corrections: Corrections) -> "Problem":
+        """Return the problem with weights that confirmed links teach; itself, as long as there are few.
+
+        Nothing of it is solved yet: :meth:`solve` keeps the weights as they are, so that a correction changes only what
+        is near to it.
+
+        Raises
+        ------
+        InvalidInputError
+            The corrections contradict one another.
+        """
+        corrections.check(self.movie.times)
+        prior = learnt_prior(self.movie, self.model, corrections)
+        return (
+            self if prior is self.model.prior else Problem(self.movie, replace(self.model, prior=prior), self._params)
+        )
 
     def resume(self, solved: Sequence[SolvedWindow]) -> None:
         """Take over windows that were solved before, in the order of time: those of a run that was interrupted."""

@@ -1,0 +1,53 @@
+"""Weights learnt from confirmed links."""
+
+import numpy as np
+import pytest
+
+from core.tracking.walkers import NONE, walk
+from elephant.tracking.linkers import Corrections, Detections, GlobalLinker, Problem
+from elephant.tracking.linkers.learning import LEAST_LINKS, fit_weights
+from elephant.tracking.linkers.prior import Weights
+
+LINKER = GlobalLinker()
+
+
+def problem_of(seed: int, *, with_sizes: bool = True) -> tuple[Problem, np.ndarray]:
+    movie = walk(40, 12, seed=seed, dividing=0.05)
+    spots = movie.detections
+    if not with_sizes:
+        spots = Detections(spots.timepoints, spots.positions)
+    return LINKER.prepare(spots), movie.parents
+
+
+def confirmed(parents: np.ndarray, n: int) -> Corrections:
+    return Corrections(links=frozenset((int(parents[j]), int(j)) for j in np.flatnonzero(parents != NONE)[:n]))
+
+
+@pytest.mark.parametrize("with_sizes", [True, False])
+def test_from_twenty_confirmed_links_on_weights_are_learnt(with_sizes: bool) -> None:
+    problem, parents = problem_of(4, with_sizes=with_sizes)
+    assert problem.taught(confirmed(parents, LEAST_LINKS // 2)) is problem
+    taught = problem.taught(confirmed(parents, 200))
+    assert taught.model.prior.links != problem.model.prior.links
+    assert taught.model.prior.divisions != problem.model.prior.divisions
+    assert "confirmed ones, of divisions from" in taught.model.prior.made_from
+
+
+def test_what_is_learnt_does_no_harm() -> None:
+    problem, parents = problem_of(6)
+    before = int((problem.solve().parents != parents).sum())
+    taught = problem.taught(confirmed(parents, 150))
+    assert int((taught.solve().parents != parents).sum()) <= 1.2 * before + 2
+
+
+def test_what_tells_nothing_loses_its_weight() -> None:
+    rng = np.random.default_rng(0)
+    is_right = np.arange(400) < 200
+    parts = np.stack([np.where(is_right, 2.0, -2.0) + rng.normal(size=400), 3 * rng.normal(size=400)], axis=1)
+    before = Weights(names=("position", "size", "intensity"), weights=(1.0, 1.0, 1.0))
+    learnt = fit_weights(before, ("position", "size"), parts, is_right)
+    assert learnt.weights[1] < 0.4
+    assert learnt.weights[0] > 1.0
+    assert learnt.weights[2] == 1.0
+    few = np.r_[0:2, 200:202]
+    assert fit_weights(before, ("position", "size"), parts[few], is_right[few]).weights[1] > 0.5
