@@ -13,6 +13,7 @@ from elephant.tracking.linkers.solver import Choices
 from elephant.types import FloatArray
 
 _ROUNDS = 20
+_SETTLED = 1e-4  # change of a message, of a log
 _KEPT = 0.3  # of a message, so that loops settle
 _LARGEST_ODDS = 40.0
 _TINY = 1e-30
@@ -31,7 +32,9 @@ def marginals(choices: Choices) -> FloatArray:
         belief = odds + np.bincount(of, weights=message, minlength=n)
         alone = np.exp(np.clip(belief[of] - message, -_LARGEST_ODDS, _LARGEST_ODDS))
         others = np.maximum(np.bincount(place, weights=alone, minlength=n_places)[place] - alone, _TINY)
-        message = _KEPT * message - (1 - _KEPT) * np.log1p(others)
+        before, message = message, _KEPT * message - (1 - _KEPT) * np.log1p(others)
+        if np.abs(message - before).max() < _SETTLED:
+            break
     belief = odds + np.bincount(of, weights=message, minlength=n)
     probability: FloatArray = 1 / (1 + np.exp(-np.clip(belief, -_LARGEST_ODDS, _LARGEST_ODDS)))
     return probability

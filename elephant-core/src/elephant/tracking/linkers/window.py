@@ -29,7 +29,7 @@ from elephant.types import FloatArray
 
 _CONFIRMED = -1000.0  # worth: more than all that a link can contradict
 _ROUNDS = 3  # in which what is certain makes more certain
-_SUSPECTED = 0.05  # probability from which a division is worth a look
+_SUSPECTED = 0.05  # marginal from which a division is worth a look
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,7 +202,7 @@ class Window:
     ) -> WindowSolution:
         """Return the solution with the probability of each link."""
         choices = self._choices(links, divisions, costs, free)
-        belief = self.model.prior.believed(marginals(choices))
+        belief = marginals(choices)
         of_links, of_divisions = belief[: len(links)], belief[len(links) : len(links) + len(divisions)]
         n = len(self.movie)
         in_all, in_own = np.zeros(n), np.zeros(n)
@@ -213,12 +213,18 @@ class Window:
         ):
             in_all += np.bincount(j, weights=p, minlength=n)
             in_own += np.bincount(j, weights=p * (parents[j] == i), minlength=n)
-        probability = np.where(parents == NONE, 1 - in_all, in_own)
+        prior = self.model.prior
+        probability = prior.believed(np.where(parents == NONE, 1 - in_all, in_own))
         probability[self.pins.links[:, 1]] = 1.0
-        return WindowSolution(parents, np.clip(probability, 0.0, 1.0), _suspected(divisions, of_divisions, is_chosen))
+        is_listed = is_chosen | (of_divisions >= _SUSPECTED)
+        return WindowSolution(
+            parents, probability, _listed(divisions, prior.believed(of_divisions), is_chosen, np.flatnonzero(is_listed))
+        )
 
 
-def _suspected(divisions: Divisions, belief: FloatArray, is_chosen: NDArray[np.bool_]) -> list[SuspectedDivision]:
+def _listed(
+    divisions: Divisions, belief: FloatArray, is_chosen: NDArray[np.bool_], which: Indices
+) -> list[SuspectedDivision]:
     return [
         SuspectedDivision(
             int(divisions.mothers[k]),
@@ -226,5 +232,5 @@ def _suspected(divisions: Divisions, belief: FloatArray, is_chosen: NDArray[np.b
             float(belief[k]),
             bool(is_chosen[k]),
         )
-        for k in np.flatnonzero(is_chosen | (belief >= _SUSPECTED))
+        for k in which
     ]
