@@ -25,6 +25,9 @@ from elephant_server.settings import Settings, variable
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+# Its notebook trains a network, which takes minutes on a slow and busy processor.
+pytestmark = pytest.mark.timeout(900)
+
 LOADING = {"script": "src", "img": "src", "link": "href", "source": "src", "iframe": "src"}
 
 

@@ -28,6 +28,7 @@ def story(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return _pictures.story
 
 
+@pytest.mark.timeout(900)  # it trains twice, which takes minutes on a slow and busy processor
 def test_a_tiff_of_two_channels_becomes_tracks_in_five_commands(story: ModuleType, tmp_path: Path) -> None:
     commands = [line for line in TIFF_TO_TRACKS.read_text("utf-8").splitlines() if line.startswith("elephant ")]
     assert len(commands) == 5

@@ -93,7 +93,8 @@ def test_a_prediction_that_differs_from_the_training_is_reported_once(
         ", c_ratio 0.4: its results may be wrong; set the same values, or train the model with these"
     ]
     train(work, spots, training_params(work, n_epochs=1, n_crops=1), CONTROL, lambda: None)
-    (said,) = warnings(caplog)
+    said, *others = warnings(caplog)
+    assert not any("was trained with" in other for other in others)  # how well it learns depends on the weights
     assert said.startswith("m.pth was trained with rescaling 0.5 x 0.5 (X, Y)")
     assert "but this training has rescaling 1 x 1 (X, Y)" in said
     restore(work.model_path)
