@@ -137,11 +137,7 @@ class Transport:
         with self._answer("POST", path, json.dumps(body).encode(), _JSON) as response:
             line: Any = None
             for text in filter(bytes.strip, response):
-                line = self._parsed_line(path, text)
-                if isinstance(line, dict) and line.get("error"):
-                    raise ServerError(path, response.status, str(line["error"]))
-                if isinstance(line, dict) and line.get("completed") is False:
-                    raise AbortedError(path)
+                line = self._checked(path, response.status, self._json(path, response.status, text))
                 yield line
             if not (isinstance(line, dict) and line.get("completed")):
                 raise self._interrupted(path, IncompleteRead(b""))
@@ -220,30 +216,26 @@ class Transport:
 
     def _completed(self, path: str, response: HTTPResponse) -> Any:
         """Return the JSON of an answer that may say that the work failed after the answer had begun."""
-        content = self._content(path, response)
+        return self._checked(path, response.status, self._content(path, response))
+
+    def _checked(self, path: str, status: int, content: Any) -> Any:
+        """Return JSON that does not say that the work failed, or was aborted."""
         if isinstance(content, dict) and content.get("error"):
-            raise ServerError(path, response.status, str(content["error"]))
+            raise ServerError(path, status, str(content["error"]))
         if isinstance(content, dict) and content.get("completed") is False:
             raise AbortedError(path)
         return content
 
-    def _parsed_line(self, path: str, text: bytes) -> Any:
+    def _content(self, path: str, response: HTTPResponse) -> Any:
+        """Return the JSON of an answer; leading white space kept the connection alive and means nothing."""
+        return None if response.status == 204 else self._json(path, response.status, response.read())
+
+    def _json(self, path: str, status: int, text: bytes) -> Any:
         try:
             return json.loads(text)
         except ValueError as error:
             raise ServerError(
-                path, 200, f"expected lines of JSON, got something else: is {self.address} an ELEPHANT server?"
-            ) from error
-
-    def _content(self, path: str, response: HTTPResponse) -> Any:
-        """Return the JSON of an answer; leading white space kept the connection alive and means nothing."""
-        if response.status == 204:
-            return None
-        try:
-            return json.loads(response.read())
-        except ValueError as error:
-            raise ServerError(
-                path, response.status, f"expected JSON, got something else: is {self.address} an ELEPHANT server?"
+                path, status, f"expected JSON, got something else: is {self.address} an ELEPHANT server?"
             ) from error
 
 

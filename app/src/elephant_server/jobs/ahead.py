@@ -146,8 +146,8 @@ class Ahead:
                 # The timepoint need not exist, and who asks for it is told.
                 logger.debug("Nothing more is computed ahead: %s", error)
                 return
-            except Exception:  # nobody asked for it, and who does is told
-                logger.debug("Nothing more is computed ahead", exc_info=True)
+            except Exception:  # nobody asked for it, so no request fails; but it is a fault of this program
+                logger.warning("Nothing more is computed ahead", exc_info=True)
                 return
             if quiet.is_asked_for:
                 return
