@@ -47,7 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "ws").mkdir()
     ws = ["--workspace", str(folder / "ws"), "-q"]
     assert main(["convert", str(folder / "m.h5"), "lab/sim", *ws]) == 0
-    steps = ["--n-epochs", "4", "--n-crops", "8", "--lr", "0.005", "--start", "scratch"]
+    steps = ["--n-epochs", "6", "--n-crops", "8", "--lr", "0.005", "--start", "scratch"]
     spots = ["--spots", str(folder / "annotated.csv")]
     assert main(["train", "lab/sim", *spots, "--model", "nuclei.pth", *SCALES, *QUICK, *steps, *ws]) == 0
     yield folder
