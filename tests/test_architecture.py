@@ -25,7 +25,7 @@ CORE_ORDER: list[set[str]] = [
     {"dataset", "simulation", "intensities"},
     {"images"},
     {"labels", "tracking"},
-    {"export"},
+    {"export", "lineages"},
     {"annotations", "evaluation"},
     {"crops", "spots", "quality"},
     {"models"},

@@ -37,6 +37,10 @@ class InUseError(ElephantError):
     """Another job or program is changing the model, or uses the dataset that should be replaced."""
 
 
+class ConflictError(ElephantError):
+    """A change refers to something that another one has changed since, or is changing."""
+
+
 class StorageError(ElephantError):
     """A file could not be written or read: the disk is full, or permissions are missing."""
 

@@ -136,7 +136,7 @@ def _resumed(
     before = saved.load()
     if before:
         click.echo(f"{counted(len(before), 'window')} solved by an interrupted run", err=True)
-        problem.resume(before)
+        problem.resume(dict(enumerate(before)))
 
     def promise() -> str:
         saved.write()

@@ -179,11 +179,14 @@ class Solution:
         That the parent, or that there is none, is right, (N,), 0 to 1; NaN where the linker does not tell.
     divisions
         Those that are found or suspected, the least certain first.
+    ends
+        For each spot, the probability that it has no child, (N,); None where the linker does not tell.
     """
 
     parents: Indices
     probability: FloatArray
     divisions: Sequence[SuspectedDivision] = field(default=())
+    ends: FloatArray | None = None
 
 
 class Linker(ABC):

@@ -1,7 +1,8 @@
 """The detections of a movie, prepared for linking: neighbours, densities and traits of each spot."""
 
+from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ N_NEIGHBOURS = 8
 _N_DENSITY = 6  # the neighbour to which a density is measured
 _LEAST_SPREAD = 0.05  # of the logs of radii or intensities
 _TINY = 1e-9
+_ARRAYS = ("times", "firsts", "places", "arrivals", "traits", "trait_odds", "log_density", "spacing")
 
 
 def ball_volume(n_dims: int) -> float:
@@ -67,7 +69,7 @@ class Movie:
         self.has_sizes = detections.radii is not None
         traits = {"size": detections.radii, "intensity": detections.intensities}
         known = {name: values for name, values in traits.items() if values is not None}
-        self.part_names = ("position", *known)
+        self.part_names: tuple[str, ...] = ("position", *known)
         self.traits = np.log(np.stack(list(known.values()), axis=1)) if known else np.empty((len(self), 0))
         self.trait_odds = np.zeros_like(self.traits)
         self.neighbours = np.full((len(self), N_NEIGHBOURS), NONE, dtype=np.int32)
@@ -90,6 +92,23 @@ class Movie:
     def timepoints(self) -> range:
         """All timepoints from the first to the last spot."""
         return range(self.start, self.stop)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what :meth:`restored` makes the movie of, by name; but for who the neighbours of spots are."""
+        return {name: array for name in _ARRAYS if (array := getattr(self, name)) is not None}
+
+    @classmethod
+    def restored(cls, arrays: Mapping[str, NDArray[Any]], part_names: Sequence[str]) -> Self:
+        """Return a movie of its :meth:`arrays` and its `part_names`: it can be solved, and nothing estimated of it."""
+        movie = cls.__new__(cls)
+        for name in _ARRAYS:
+            setattr(movie, name, arrays.get(name))
+        movie.start = int(movie.times[0])
+        movie.stop = movie.start + len(movie.spacing)
+        movie.part_names = tuple(part_names)
+        movie.has_sizes = "size" in movie.part_names
+        movie.neighbours = np.empty((0, N_NEIGHBOURS), dtype=np.int32)
+        return movie
 
     def part(self, first: int, stop: int) -> Self:
         """Return some timepoints; what spots know of their surroundings stays, but not who their neighbours are."""

@@ -1,6 +1,7 @@
 """A movie whose model is known: solved window by window, and solved again where corrections change something."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from elephant.tracking.linkers.pins import Pins, settled_links
 from elephant.tracking.linkers.window import Window, WindowSolution
 
 CORE, AHEAD = 10, 3  # timepoints that a window solves, and that it looks at ahead, besides those of a gap
+_KEY_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,14 @@ class Problem:
 
     Attributes
     ----------
+    movie, model, params
+        As they were given.
     n_solved
         Number of windows that the last solution had to solve.
     """
 
     def __init__(self, movie: Movie, model: LinkModel, params: LinkerParams) -> None:
-        self.movie, self.model = movie, model
-        self._params = params
+        self.movie, self.model, self.params = movie, model, params
         self._solved: dict[int, SolvedWindow] = {}
         self.n_solved = 0
 
@@ -75,18 +78,16 @@ class Problem:
         """
         corrections.check(self.movie.times)
         prior = learnt_prior(self.movie, self.model, corrections)
-        return (
-            self if prior is self.model.prior else Problem(self.movie, replace(self.model, prior=prior), self._params)
-        )
+        return self if prior is self.model.prior else Problem(self.movie, replace(self.model, prior=prior), self.params)
 
-    def resume(self, solved: Sequence[SolvedWindow]) -> None:
-        """Take over windows that were solved before, in the order of time: those of a run that was interrupted."""
-        self._solved = dict(enumerate(solved))
+    def resume(self, solved: Mapping[int, SolvedWindow]) -> None:
+        """Take over windows that were solved before, by their numbers: those of a run that was interrupted."""
+        self._solved = dict(solved)
 
     def spans(self) -> list[Span]:
         """Return the timepoints of each window."""
         start, stop = self.movie.start, self.movie.stop
-        ahead = AHEAD + self._params.max_gap
+        ahead = AHEAD + self.params.max_gap
         return [Span(t, min(t + CORE, stop), min(t + CORE + ahead, stop)) for t in range(start, stop, CORE)]
 
     def solve(
@@ -120,7 +121,7 @@ class Problem:
         for k, span in enumerate(spans):
             cancel.check()
             window = self.window(span, assembly, pins)
-            key = window.has_parent.tobytes() + window.pins.key()
+            key = hashlib.blake2b(window.has_parent.tobytes() + window.pins.key(), digest_size=_KEY_BYTES).digest()
             if k not in self._solved or self._solved[k].key != key:
                 self._solved[k] = SolvedWindow(key, window.solve())
                 self.n_solved += 1
@@ -150,7 +151,7 @@ class Problem:
         has_parent = np.zeros(len(part), dtype=bool) if before is None else before.parents[here] != NONE
         known = Pins.of(Corrections(), part) if pins is None else pins.part(movie, span.first, span.ahead)
         whole = range(span.first, span.ahead) if is_alone else movie.timepoints
-        return Window(part, self.model.part(movie, span.first, span.ahead), whole, has_parent, known, self._params)
+        return Window(part, self.model.part(movie, span.first, span.ahead), whole, has_parent, known, self.params)
 
 
 class _Assembly:
@@ -159,7 +160,7 @@ class _Assembly:
     def __init__(self, movie: Movie) -> None:
         self._movie = movie
         self.parents = np.full(len(movie), NONE, dtype=np.intp)
-        self._probability = np.ones(len(movie))
+        self._probability, self._ends = np.ones(len(movie)), np.ones(len(movie))
         self._divisions: list[SuspectedDivision] = []
 
     def add(self, span: Span, found: WindowSolution) -> None:
@@ -169,6 +170,7 @@ class _Assembly:
         children = np.flatnonzero((found.parents != NONE) & (found.parents < end))
         self.parents[children + here.start] = found.parents[children] + here.start
         self._probability[children + here.start] = found.probability[children]
+        self._ends[here.start : here.start + end] = found.ends[:end]
         # That a spot has no parent is known once the timepoint before it is solved.
         settled = self._movie.slice_of(span.first + 1, span.stop + 1)
         alone = np.arange(settled.start, settled.stop)
@@ -188,4 +190,4 @@ class _Assembly:
             self.parents[j] = i
             self._probability[j] = 1.0
         ordered = sorted(self._divisions, key=lambda each: abs(each.probability - 0.5))
-        return Solution(self.parents, self._probability, ordered)
+        return Solution(self.parents, self._probability, ordered, self._ends)

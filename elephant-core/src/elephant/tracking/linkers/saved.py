@@ -5,9 +5,12 @@ import json
 import logging
 import time
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elephant.config import LinkerParams
 from elephant.io.atomic import replacing
@@ -18,13 +21,14 @@ from elephant.tracking.linkers.window import WindowSolution
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1
+FORMAT = 2  # to be changed where the same spots and settings are solved in another way
 _SECONDS = 5.0  # between two writes
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 def fingerprint_of(detections: Detections, params: LinkerParams, prior: Prior) -> str:
     """Return what differs where spots or settings differ."""
-    content = hashlib.sha256(json.dumps([_FORMAT, params.model_dump_json(), prior.model_dump_json()]).encode())
+    content = hashlib.sha256(json.dumps([FORMAT, params.model_dump_json(), prior.model_dump_json()]).encode())
     for array in (
         detections.timepoints,
         detections.positions,
@@ -63,10 +67,10 @@ class SavedWindows:
             with np.load(self._path, allow_pickle=False) as file:
                 if str(file["fingerprint"]) != self._fingerprint:
                     return []
-                self._windows = [_window(file, k) for k in range(int(file["n"]))]
+                self._windows = [_window(file, str(k)) for k in range(int(file["n"]))]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except _UNREADABLE as error:
             logger.warning("%s cannot be read (%s): all is solved anew", self._path.name, error)
             return []
         return list(self._windows)
@@ -87,7 +91,41 @@ class SavedWindows:
         self._written = time.monotonic()
 
 
-def _arrays(window: SolvedWindow) -> dict[str, np.ndarray]:
+class WindowFiles:
+    """A folder with a file for each solved window of a problem, so that few are written where few are solved again.
+
+    Parameters
+    ----------
+    folder
+        Of this problem alone; created with the first window.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def load(self, n_windows: int) -> dict[int, SolvedWindow]:
+        """Return the windows that are there, by their numbers; what cannot be read is solved again."""
+        found: dict[int, SolvedWindow] = {}
+        for k in range(n_windows):
+            try:
+                with np.load(self._path(k), allow_pickle=False) as file:
+                    found[k] = _window(file)
+            except FileNotFoundError:
+                continue
+            except _UNREADABLE as error:
+                logger.warning("%s cannot be read (%s): it is solved anew", self._path(k).name, error)
+        return found
+
+    def keep(self, number: int, window: SolvedWindow) -> None:
+        """Write a window."""
+        with replacing(self._path(number)) as file:
+            np.savez(file, allow_pickle=False, **_arrays(window))
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number}.npz"
+
+
+def _arrays(window: SolvedWindow) -> dict[str, NDArray[Any]]:
     found = window.solution
     spots = np.array([(d.mother, *d.daughters, d.is_chosen) for d in found.divisions], dtype=np.int64).reshape(-1, 4)
     return {
@@ -96,13 +134,17 @@ def _arrays(window: SolvedWindow) -> dict[str, np.ndarray]:
         "probability": found.probability,
         "divisions": spots,
         "belief": np.array([d.probability for d in found.divisions], dtype=np.float64),
+        "ends": found.ends,
     }
 
 
-def _window(file: "np.lib.npyio.NpzFile", k: int) -> SolvedWindow:
+def _window(file: Mapping[str, NDArray[Any]], number: str = "") -> SolvedWindow:
+    spots, belief = file[f"divisions{number}"].tolist(), file[f"belief{number}"].tolist()
     divisions = [
-        SuspectedDivision(int(mother), (int(one), int(other)), float(p), bool(is_chosen))
-        for (mother, one, other, is_chosen), p in zip(file[f"divisions{k}"], file[f"belief{k}"], strict=True)
+        SuspectedDivision(mother, (one, other), p, bool(is_chosen))
+        for (mother, one, other, is_chosen), p in zip(spots, belief, strict=True)
     ]
-    solution = WindowSolution(file[f"parents{k}"].astype(np.intp), file[f"probability{k}"], divisions)
-    return SolvedWindow(file[f"key{k}"].tobytes(), solution)
+    solution = WindowSolution(
+        file[f"parents{number}"].astype(np.intp), file[f"probability{number}"], divisions, file[f"ends{number}"]
+    )
+    return SolvedWindow(file[f"key{number}"].tobytes(), solution)

@@ -44,11 +44,14 @@ class WindowSolution:
         That it is right that it has this parent, or none, (N,).
     divisions
         Those that are found or suspected.
+    ends
+        Probability that it has no child, (N,).
     """
 
     parents: Indices
     probability: FloatArray
     divisions: list[SuspectedDivision]
+    ends: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,6 +209,8 @@ class Window:
         of_links, of_divisions = belief[: len(links)], belief[len(links) : len(links) + len(divisions)]
         n = len(self.movie)
         in_all, in_own = np.zeros(n), np.zeros(n)
+        out = np.zeros(n) + np.bincount(links.parents, weights=of_links, minlength=n)
+        out += np.bincount(divisions.mothers, weights=of_divisions, minlength=n)
         for i, j, p in (
             (links.parents, links.children, of_links),
             (divisions.mothers, divisions.ones, of_divisions),
@@ -218,7 +223,10 @@ class Window:
         probability[self.pins.links[:, 1]] = 1.0
         is_listed = is_chosen | (of_divisions >= _SUSPECTED)
         return WindowSolution(
-            parents, probability, _listed(divisions, prior.believed(of_divisions), is_chosen, np.flatnonzero(is_listed))
+            parents,
+            probability,
+            _listed(divisions, prior.believed(of_divisions), is_chosen, np.flatnonzero(is_listed)),
+            np.where(self.pins.closed_out, 1.0, prior.believed(1 - out)),
         )
 
 

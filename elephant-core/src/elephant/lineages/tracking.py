@@ -1,0 +1,280 @@
+"""Tracking the spots of a dataset, and solving again what a correction concerns."""
+
+import hashlib
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from elephant.dataset import Dataset
+from elephant.dataset.summary import image_version
+from elephant.errors import ConflictError, InvalidInputError, NotFoundError, StorageError
+from elephant.io.atomic import explained_storage
+from elephant.lineages.corrections import CorrectionEntry, Decisions, described_drop, without_undone
+from elephant.lineages.files import About, LineageFolder, Tracked
+from elephant.lineages.lineage import Doubt, Lineage, LineageSpots, numbered
+from elephant.lineages.same import same_spots
+from elephant.progress import CancelToken, NoReporter, ProgressReporter
+from elephant.tracking.linkers import Corrections, Detections, GlobalLinker, Problem, Solution
+from elephant.tracking.linkers.prepared import read_problem, write_problem
+from elephant.tracking.linkers.registry import GLOBAL, linker_named
+from elephant.tracking.linkers.saved import FORMAT, WindowFiles, fingerprint_of
+
+_BYTES_PER_SPOT = 400
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackingRequest:
+    """What is to be tracked.
+
+    Attributes
+    ----------
+    spots, detections
+        The spots, and the same for a linker; their ids differ.
+    given
+        What is known of them: confirmed links, and spots that are no nuclei.
+    made_from
+        What they are, in words.
+    linker, params
+        The name of what joins them, and those of its parameters that differ from its defaults.
+    """
+
+    spots: LineageSpots
+    detections: Detections
+    given: CorrectionEntry
+    made_from: str
+    linker: str = GLOBAL
+    params: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Corrected:
+    """What a correction has changed.
+
+    Attributes
+    ----------
+    lineage
+        As it is now.
+    n_solved
+        How many windows were solved again.
+    n_replaced
+        How many earlier decisions it took the place of.
+    seconds
+        How long that took.
+    """
+
+    lineage: Lineage
+    n_solved: int
+    n_replaced: int
+    seconds: float
+
+
+def track(dataset: Dataset, request: TrackingRequest, reporter: ProgressReporter, cancel: CancelToken) -> Lineage:
+    """Track the spots of a dataset, and keep their lineages with it, in the place of earlier ones.
+
+    What persons decided before is kept, as far as its spots are still there. A run that was interrupted goes on where
+    it was.
+
+    Raises
+    ------
+    InvalidInputError
+        There are no spots, ids are not unique, or what is given contradicts itself.
+    elephant.errors.Cancelled
+        `cancel` asked for the end; what is solved is kept for the next run.
+    ConflictError
+        They are being changed by another process.
+    StorageError
+        They cannot be written.
+    """
+    _check(request.spots)
+    folder = LineageFolder(dataset)
+    with (
+        explained_storage("lineages", dataset.folder, len(request.spots) * _BYTES_PER_SPOT),
+        folder.lock(cancel),
+    ):
+        earlier, dropped = _earlier_entries(folder, request.spots)
+        entries = [*earlier, request.given] if request.given else earlier
+        decisions = Decisions.of(entries)
+        corrections = _corrections(decisions, request.spots)
+        staged = folder.staged(_fingerprint(request, corrections))
+        about = About(
+            made_from=request.made_from,
+            dropped=dropped,
+            linker=request.linker,
+            params=dict(request.params or {}),
+            solver=FORMAT,
+            image_version=image_version(dataset.folder),
+            who=request.given.who,
+            when=time.time(),
+        )
+        solution, learnt = _tracked(staged, request, corrections, reporter, cancel)
+        about = about.model_copy(update={"made_from": f"{about.made_from}; {learnt}" if learnt else about.made_from})
+        lineage = _lineage(folder.next_version(), about, request.spots, solution, corrections)
+        staged.write_about(about, request.spots)
+        staged.write(lineage, entries, len(entries))
+        return folder.put_in_place(staged, lineage.version).lineage()
+
+
+def correct(dataset: Dataset, version: int, entry: CorrectionEntry, cancel: CancelToken) -> Corrected:
+    """Take over a correction, and solve again what it concerns.
+
+    Parameters
+    ----------
+    version
+        That of the lineages which the person saw.
+
+    Raises
+    ------
+    ConflictError
+        Another correction came first, or they are being changed.
+    InvalidInputError
+        The correction contradicts itself, names a spot that is not there, or takes back what is not there.
+    NotFoundError, StorageError
+        Nothing was tracked, or what was cannot be read.
+    elephant.errors.Cancelled
+        `cancel` asked for the end; nothing is changed.
+    """
+    began = time.perf_counter()
+    folder = LineageFolder(dataset)
+    folder.newest()
+    with explained_storage("a correction", dataset.folder, 1 << 20), folder.lock(cancel):
+        tracked = folder.newest()
+        before = tracked.lineage()
+        if before.version != version:
+            raise ConflictError(
+                f"expected a correction of version {before.version} of the lineages, got one of version {version}: "
+                "another correction came first; look at the lineages as they are now, then correct them again"
+            )
+        entries = [*tracked.entries(), entry]
+        decisions = Decisions.of(entries)
+        before.spots.index_of(entry.spots())  # so that an unknown one is named
+        corrections = _corrections(decisions, before.spots)
+        solution, n_solved = _solved_again(tracked, corrections, cancel)
+        lineage = _lineage(version + 1, tracked.about(), before.spots, solution, corrections)
+        tracked.write(lineage, entries, 1)
+    return Corrected(lineage, n_solved, decisions.n_replaced, time.perf_counter() - began)
+
+
+def _corrections(decisions: Decisions, spots: LineageSpots) -> Corrections:
+    """Return what was decided, by the indices of spots."""
+    index = spots.index_of(decisions.spots())
+    links, cuts = (frozenset((index[i], index[j]) for i, j in pairs) for pairs in (decisions.links, decisions.cuts))
+    alone = (frozenset(index[i] for i in ids) for ids in (decisions.starts, decisions.ends, decisions.wrong))
+    corrections = Corrections(links, cuts, *alone)
+    corrections.check(spots.timepoints)
+    return corrections
+
+
+def _check(spots: LineageSpots) -> None:
+    if not len(spots):
+        raise InvalidInputError("nothing to track: expected spots, got none")
+    n_ids = len(np.unique(spots.ids))
+    if n_ids < len(spots):
+        raise InvalidInputError(
+            f"expected an id for each of the {len(spots)} spots, all different, got {n_ids} different ones: correct "
+            "the ids, or leave all of them out"
+        )
+
+
+def _earlier_entries(folder: LineageFolder, spots: LineageSpots) -> tuple[list[CorrectionEntry], str | None]:
+    """Return what persons decided of the lineages before, for the new spots, and words about what was dropped."""
+    try:
+        tracked = folder.newest()
+        entries, old = without_undone(tracked.entries()), tracked.spots()
+    except (NotFoundError, StorageError) as error:
+        logger.debug("No corrections are kept: %s", error)
+        return [], None
+    entries = [entry for entry in entries if not entry.came_with_spots]
+    names = same_spots(old, spots, {spot for entry in entries for spot in entry.spots()})
+    renamed = [entry.renamed(names) for entry in entries]
+    n_dropped = sum(entry.n_decisions for entry in entries) - sum(entry.n_decisions for entry in renamed)
+    return [entry for entry in renamed if entry], described_drop(n_dropped, len(entries))
+
+
+def _fingerprint(request: TrackingRequest, corrections: Corrections) -> str:
+    """Return what differs where anything differs that lineages follow from."""
+    linker = linker_named(request.linker, request.params or {}).linker
+    if isinstance(linker, GlobalLinker):
+        spots = fingerprint_of(request.detections, linker.params, linker.prior)
+    else:
+        spots = request.linker
+    decided = [sorted(getattr(corrections, name)) for name in ("links", "cuts", "starts", "ends", "wrong")]
+    return hashlib.sha256(repr((spots, decided)).encode()).hexdigest()[:32]
+
+
+def _tracked(
+    staged: Tracked,
+    request: TrackingRequest,
+    corrections: Corrections,
+    reporter: ProgressReporter,
+    cancel: CancelToken,
+) -> tuple[Solution, str]:
+    """Return the solution, and words about weights that were learnt."""
+    linker = linker_named(request.linker, request.params or {})
+    if not isinstance(linker.linker, GlobalLinker):
+        return linker.link(request.detections, corrections, reporter, cancel), ""
+    problem = _prepared(staged, linker.linker, request.detections, corrections, cancel)
+    windows = WindowFiles(staged.windows)
+    problem.resume(windows.load(len(problem.spans())))
+    solution = problem.solve(corrections, reporter, cancel, windows.keep)
+    prior = problem.model.prior
+    return solution, "" if prior == linker.linker.prior else prior.made_from
+
+
+def _prepared(
+    staged: Tracked, linker: GlobalLinker, detections: Detections, corrections: Corrections, cancel: CancelToken
+) -> Problem:
+    if staged.problem.is_dir():
+        try:
+            return read_problem(staged.problem)
+        except StorageError as error:
+            logger.debug("It is prepared again: %s", error)
+            shutil.rmtree(staged.folder)
+    problem = linker.prepare(detections, NoReporter(), cancel).taught(corrections)
+    staged.problem.mkdir(parents=True, exist_ok=True)
+    write_problem(problem, staged.problem)
+    return problem
+
+
+def _solved_again(tracked: Tracked, corrections: Corrections, cancel: CancelToken) -> tuple[Solution, int]:
+    """Return the solution with corrections, and how many windows were solved."""
+    about = tracked.about()
+    if about.linker != GLOBAL:
+        raise InvalidInputError(
+            f"expected lineages of the linker {GLOBAL}, got those of {about.linker}, which keeps no corrections: track "
+            f"again with the linker {GLOBAL}"
+        )
+    if about.solver != FORMAT:
+        raise StorageError(f"the lineages in {tracked.folder} are of another version of elephant: track it again")
+    problem, windows = read_problem(tracked.problem), WindowFiles(tracked.windows)
+    problem.resume(windows.load(len(problem.spans())))
+    solution = problem.solve(corrections, cancel=cancel, keep=windows.keep)
+    return solution, problem.n_solved
+
+
+def _lineage(version: int, about: About, spots: LineageSpots, solution: Solution, corrections: Corrections) -> Lineage:
+    n = len(spots)
+    is_wrong, is_confirmed = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+    is_wrong[list(corrections.wrong)] = True
+    is_confirmed[[child for _, child in corrections.links]] = True
+    return Lineage(
+        version=version,
+        made_from=about.made_from,
+        dropped=about.dropped,
+        spots=spots,
+        parents=solution.parents,
+        probability=solution.probability,
+        ends=np.full(n, np.nan) if solution.ends is None else solution.ends,
+        numbers=numbered(spots.timepoints, solution.parents, is_wrong),
+        is_confirmed=is_confirmed,
+        divisions=tuple(
+            Doubt("division", (one.mother, *sorted(one.daughters)), one.probability, one.is_chosen)
+            for one in solution.divisions
+        ),
+    )

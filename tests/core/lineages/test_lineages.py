@@ -1,0 +1,292 @@
+"""Lineages that are kept with a dataset: tracked, corrected, solved again, and made anew."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import elephant
+from core.tracking.walkers import NONE, Walk, walk
+from elephant.dataset import Dataset
+from elephant.errors import Cancelled, ConflictError, InvalidInputError, NotFoundError
+from elephant.lineages import CorrectionEntry, Lineage, LineageSpots, read_lineage
+from elephant.lineages.files import FOLDER
+from elephant.lineages.tracking import Corrected, TrackingRequest, correct, track
+from elephant.progress import NeverCancelled, NoReporter
+from elephant.tracking import tracks_of
+from elephant.tracking.linkers import Corrections, GlobalLinker
+
+MOVIE = walk(12, 30, seed=2)
+N = len(MOVIE.detections)
+FIRST_ID = 1000  # ids of spots are not their indices
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    return elephant.open_dataset(np.zeros((30, 4, 8, 8), np.uint8), voxel_size=(1, 1, 1), quiet=True)
+
+
+def request(movie: Walk = MOVIE, first_id: int = FIRST_ID, **more: Any) -> TrackingRequest:
+    found = movie.detections
+    ids = np.arange(len(found)) + first_id
+    radii = np.full(len(found), 3.0) if found.radii is None else found.radii
+    spots = LineageSpots(ids, found.timepoints, found.positions, radii)
+    return TrackingRequest(spots, found, **({"given": CorrectionEntry(), "made_from": "a walk"} | more))
+
+
+def tracked(dataset: Dataset, asked: TrackingRequest | None = None) -> Lineage:
+    return track(dataset, asked or request(), NoReporter(), NeverCancelled())
+
+
+def corrected(dataset: Dataset, version: int, **decided: Any) -> Corrected:
+    return correct(dataset, version, CorrectionEntry(**decided), NeverCancelled())
+
+
+def child_in(lineage: Lineage, first: int, stop: int) -> tuple[int, int]:
+    """Return the ids of a link of some timepoints to the next one, whose parent does not divide."""
+    times, parents = lineage.spots.timepoints, lineage.parents
+    n_children = np.bincount(parents[parents != NONE], minlength=N)
+    for j in np.flatnonzero((parents != NONE) & (times >= first) & (times < stop)):
+        if times[j] - times[parents[j]] == 1 and n_children[parents[j]] == 1:
+            return int(parents[j]) + FIRST_ID, int(j) + FIRST_ID
+    raise AssertionError("no such link")
+
+
+def test_what_is_kept_is_what_the_linker_finds(dataset: Dataset) -> None:
+    with pytest.raises(NotFoundError, match="nothing was tracked"):
+        read_lineage(dataset)
+    made, found = tracked(dataset), GlobalLinker().link(MOVIE.detections)
+    for lineage in (made, read_lineage(dataset)):
+        assert lineage.version == 1
+        assert lineage.parents.tolist() == found.parents.tolist()
+        assert np.array_equal(lineage.probability, found.probability)
+        assert [(one.spots, one.probability, one.is_chosen) for one in lineage.divisions] == [
+            ((one.mother, *sorted(one.daughters)), one.probability, one.is_chosen) for one in found.divisions
+        ]
+
+
+def test_tracks_are_those_of_the_links(dataset: Dataset) -> None:
+    lineage = tracked(dataset)
+    parents = {i: int(p) for i, p in enumerate(lineage.parents) if p != NONE}
+    numbers, tracks = tracks_of(dict(enumerate(lineage.spots.timepoints.tolist())), parents)
+    assert lineage.n_tracks == len(tracks)
+    assert lineage.n_divisions == len(MOVIE.divisions(lineage.parents)) > 0
+    same = {(numbers[i], int(n)) for i, n in enumerate(lineage.numbers)}
+    assert len(same) == len(tracks)
+    as_kept = dict(same)
+    times = lineage.spots.timepoints
+    assert [
+        (each.number, int(times[each.first]), int(times[each.last]), each.parent) for each in lineage.tracks()
+    ] == sorted((as_kept[each.number], each.first, each.last, as_kept.get(each.parent, 0)) for each in tracks)
+    assert sum(each.n_spots for each in lineage.tracks()) == N
+    first = lineage.tracks()[0]
+    assert first.probability == lineage.probability[lineage.numbers == first.number].min()
+    assert first.number == first.first + 1
+
+
+def test_doubts_come_least_certain_first(dataset: Dataset) -> None:
+    movie = walk(40, 14, seed=3, speed=1.5, dividing=0.05)
+    lineage = tracked(dataset, request(movie))
+    doubts = lineage.doubts()
+    certainty = [one.probability if one.is_chosen else 1 - one.probability for one in doubts]
+    assert certainty == sorted(certainty)
+    assert {"division", "start", "end", "link"} <= {one.kind for one in doubts}
+    is_right = movie.parents == lineage.parents
+    doubted = {one.spots[-1] for one in doubts if one.kind in ("link", "gap", "start")}
+    assert doubted
+    assert np.mean([is_right[j] for j in doubted]) < is_right.mean()
+    has_child = np.isin(np.arange(len(is_right)), lineage.parents)
+    assert not any(has_child[one.spots[0]] for one in doubts if one.kind == "end")
+
+
+def test_a_correction_is_kept_and_solves_what_it_concerns(dataset: Dataset) -> None:
+    before = tracked(dataset)
+    parent, child = child_in(before, 24, 28)
+    after = corrected(dataset, 1, cut=[(parent, child)])
+    assert 0 < after.n_solved < 3
+    assert after.lineage.version == 2
+    assert after.lineage.parents[child - FIRST_ID] != parent - FIRST_ID
+    everything = GlobalLinker().link(
+        MOVIE.detections, Corrections(cuts=frozenset({(parent - FIRST_ID, child - FIRST_ID)}))
+    )
+    again = read_lineage(dataset)
+    assert again.version == 2
+    assert again.parents.tolist() == everything.parents.tolist()
+    assert np.array_equal(again.probability, everything.probability)
+
+
+def test_confirmed_links_starts_ends_and_wrong_spots_hold(dataset: Dataset) -> None:
+    lineage = tracked(dataset)
+    link, other, third = (child_in(lineage, t, t + 3) for t in (3, 9, 20))
+    done = corrected(dataset, 1, confirm=[link], starts=[other[1]], ends=[third[0]], wrong=[FIRST_ID]).lineage
+    assert done.parents[link[1] - FIRST_ID] == link[0] - FIRST_ID
+    assert done.is_confirmed.nonzero()[0].tolist() == [link[1] - FIRST_ID]
+    assert done.parents[other[1] - FIRST_ID] == NONE
+    assert third[0] - FIRST_ID not in done.parents
+    assert done.numbers[0] == 0
+    assert 0 not in done.parents
+    assert 1 not in [each.number for each in done.tracks()]
+    assert not any(one.spots == (0,) for one in done.doubts())
+
+
+def test_an_undone_correction_leaves_what_was_before(dataset: Dataset) -> None:
+    before = tracked(dataset)
+    corrected(dataset, 1, cut=[child_in(before, 10, 15)])
+    corrected(dataset, 2, starts=[child_in(before, 20, 25)[1]])
+    corrected(dataset, 3, undo=True)
+    after = corrected(dataset, 4, undo=True).lineage
+    assert after.version == 5
+    assert after.parents.tolist() == before.parents.tolist()
+    with pytest.raises(InvalidInputError, match="no correction to take back"):
+        corrected(dataset, 5, undo=True)
+    assert read_lineage(dataset).version == 5
+
+
+def test_a_correction_of_an_older_version_is_refused(dataset: Dataset) -> None:
+    link = child_in(tracked(dataset), 10, 15)
+    corrected(dataset, 1, cut=[link])
+    with pytest.raises(ConflictError, match="another correction came first"):
+        corrected(dataset, 1, confirm=[link])
+    assert read_lineage(dataset).version == 2
+
+
+def test_a_later_decision_takes_the_place_of_an_earlier_one(dataset: Dataset) -> None:
+    link = child_in(tracked(dataset), 10, 15)
+    assert corrected(dataset, 1, cut=[link]).n_replaced == 0
+    again = corrected(dataset, 2, confirm=[link])
+    assert again.n_replaced == 1
+    assert again.lineage.parents[link[1] - FIRST_ID] == link[0] - FIRST_ID
+    gone = corrected(dataset, 3, wrong=[link[0]])
+    assert gone.n_replaced == 1
+    assert gone.lineage.parents[link[1] - FIRST_ID] != link[0] - FIRST_ID
+
+
+@pytest.mark.parametrize(
+    ("decided", "words"),
+    [
+        ({"confirm": [(FIRST_ID + 5, FIRST_ID + 5)]}, "does not go forward in time"),
+        ({"confirm": [(FIRST_ID, FIRST_ID + 100)], "cut": [(FIRST_ID, FIRST_ID + 100)]}, "both confirmed and cut"),
+        ({"confirm": [(FIRST_ID, FIRST_ID + 100), (FIRST_ID + 1, FIRST_ID + 100)]}, "two confirmed parents"),
+        ({"confirm": [(FIRST_ID, FIRST_ID + 100 + k) for k in range(3)]}, "two confirmed children"),
+        ({"confirm": [(FIRST_ID, FIRST_ID + 100)], "ends": [FIRST_ID]}, "ends and has a confirmed child"),
+        ({"wrong": [FIRST_ID], "starts": [FIRST_ID]}, "is wrong and starts"),
+        ({"wrong": [7]}, "spot 7 is not among"),
+    ],
+)
+def test_corrections_that_cannot_be_are_refused(dataset: Dataset, decided: dict[str, Any], words: str) -> None:
+    tracked(dataset)
+    with pytest.raises(InvalidInputError, match=words):
+        corrected(dataset, 1, **decided)
+    assert read_lineage(dataset).version == 1
+
+
+def test_what_came_with_the_spots_holds(dataset: Dataset) -> None:
+    free = tracked(dataset)
+    link, fp = child_in(free, 10, 15), FIRST_ID + 3
+    given = CorrectionEntry(confirm=[link], wrong=[fp], came_with_spots=True)
+    held = tracked(dataset, request(given=given))
+    assert held.version == 2
+    assert held.is_confirmed[link[1] - FIRST_ID]
+    assert held.numbers[3] == 0
+    with pytest.raises(InvalidInputError, match="no correction to take back"):
+        corrected(dataset, 2, undo=True)
+
+
+def test_corrections_survive_new_ids_and_are_dropped_with_their_spots(dataset: Dataset) -> None:
+    first = tracked(dataset)
+    cut, gone = child_in(first, 10, 15), child_in(first, 20, 25)
+    corrected(dataset, 1, cut=[cut], who="Ada")
+    corrected(dataset, 2, starts=[gone[1]])
+    kept = np.arange(N) != gone[1] - FIRST_ID
+    spots = replace(
+        MOVIE.detections,
+        timepoints=MOVIE.detections.timepoints[kept],
+        positions=MOVIE.detections.positions[kept] + 0.01,
+        radii=MOVIE.detections.radii[kept],
+    )
+    again = tracked(dataset, request(Walk(spots, MOVIE.parents[kept]), first_id=5))
+    assert again.version == 4
+    assert again.dropped is not None
+    assert again.dropped.startswith("1 decision of 2 earlier corrections dropped")
+    index = np.cumsum(kept) - 1
+    parent, child = (int(index[i - FIRST_ID]) for i in cut)
+    assert again.parents[child] != parent
+    taken_back = corrected(dataset, 4, undo=True)
+    assert taken_back.lineage.parents[child] == parent
+
+
+class StopsAfter:
+    """A cancel token that ends the work at its n-th check."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def check(self) -> None:
+        self.n -= 1
+        if self.n < 0:
+            raise Cancelled("enough")
+
+
+def test_an_interrupted_run_goes_on_where_it_was(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, solved = dataset.folder / FOLDER, GlobalLinker().link(MOVIE.detections)
+    n = 1
+    while not list(folder.glob(".staged-*/problem/problem.json")):
+        with pytest.raises(Cancelled):
+            track(dataset, request(), NoReporter(), StopsAfter(n))
+        n += 1
+    with pytest.raises(Cancelled):  # two more windows
+        track(dataset, request(), NoReporter(), StopsAfter(2))
+    assert list(folder.glob(".staged-*/windows/1.npz"))
+    assert not list(folder.glob(".staged-*/windows/2.npz"))
+    with pytest.raises(NotFoundError):
+        read_lineage(dataset)
+    # What was prepared is not prepared again.
+    monkeypatch.setattr(GlobalLinker, "prepare", None)
+    assert tracked(dataset).parents.tolist() == solved.parents.tolist()
+    assert [path.name for path in folder.iterdir() if path.name != ".lock"] == ["1"]
+
+
+def test_a_killed_correction_leaves_the_one_before(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tracked(dataset)
+    link = child_in(before, 10, 15)
+    with monkeypatch.context() as patch:
+        patch.setattr("elephant.lineages.files.replacing", None)  # the log was written, the solution was not
+        with pytest.raises(TypeError):
+            corrected(dataset, 1, cut=[link])
+    assert read_lineage(dataset).version == 1
+    after = corrected(dataset, 1, starts=[link[1]]).lineage
+    with pytest.raises(InvalidInputError, match="no correction to take back"):
+        [corrected(dataset, v, undo=True) for v in (2, 3)]
+    assert after.parents[link[1] - FIRST_ID] == NONE
+    assert read_lineage(dataset).parents.tolist() == before.parents.tolist()
+
+
+def test_lineages_of_an_image_that_is_no_more(dataset: Dataset) -> None:
+    tracked(dataset)
+    folder: Path = dataset.folder
+    described = next(path for path in (folder / "imgs.zarr").iterdir() if path.name in ("zarr.json", ".zarray"))
+    shutil.copy(described, described.with_suffix(".copy"))
+    described.with_suffix(".copy").replace(described)
+    with pytest.raises(NotFoundError, match="made again since it was tracked"):
+        read_lineage(dataset)
+    assert tracked(dataset).version == 2
+
+
+def test_spots_that_are_none(dataset: Dataset) -> None:
+    asked = request()
+    with pytest.raises(InvalidInputError, match="all different"):
+        tracked(dataset, replace(asked, spots=replace(asked.spots, ids=np.zeros(N, dtype=np.int64))))
+    empty = LineageSpots(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 3)), np.empty(0))
+    with pytest.raises(InvalidInputError, match="nothing to track"):
+        tracked(dataset, replace(asked, spots=empty))
+
+
+def test_the_nearest_linker_tells_no_probabilities_and_is_not_corrected(dataset: Dataset) -> None:
+    found = tracked(dataset, request(linker="nearest", params={"max_distance": 4.0}))
+    assert np.isnan(found.probability).all()
+    assert not found.doubts()
+    with pytest.raises(InvalidInputError, match="expected lineages of the linker global"):
+        corrected(dataset, 1, wrong=[FIRST_ID])
