@@ -296,7 +296,7 @@ def test_limits_are_those_of_nginx() -> None:
     locations, limits = nginx_limits(settings), BodyLimits(app, settings)
     large = re.compile(
         r"/((seg|flow)/(predict|train|update)|(predict|train|update)/(seg|flow)|download/(ctc|tracks)|export/ctc"
-        r"|upload(/image)?|review/answers)/?"
+        r"|upload(/image)?|review/answers|movie/(track|lineage/corrections))/?"
     )
     models = re.compile(r"/((seg|flow)/reset|reset/(seg|flow))/?")
     paths = {re.sub("<[^>]*>", "x", rule.rule) for rule in app.url_map.iter_rules()}

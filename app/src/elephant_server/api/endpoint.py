@@ -52,6 +52,8 @@ class Endpoint:
         The JSON object that it takes, where it takes one.
     no_content
         What 204 means, where it is an answer.
+    conflict
+        What 409 means, where it is an answer.
     takes_upload
         Whether the same body also comes as the part `data` of a multipart request with a part `file`.
     is_form
@@ -76,6 +78,7 @@ class Endpoint:
     body: type[BaseModel] | None = None
     is_list: bool = False
     no_content: str | None = None
+    conflict: str | None = None
     takes_upload: bool = False
     is_form: bool = False
     file_type: str = "application/octet-stream"

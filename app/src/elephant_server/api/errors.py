@@ -12,6 +12,7 @@ from redis.exceptions import DataError, RedisError, ResponseError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from elephant.errors import (
+    ConflictError,
     DatasetError,
     ElephantError,
     InvalidInputError,
@@ -29,6 +30,7 @@ _STATUS: tuple[tuple[type[ElephantError], int], ...] = (
     (DatasetError, 400),
     (ModelFileError, 400),
     (NotFoundError, 404),
+    (ConflictError, 409),
     (UnavailableError, 503),
     # The client shows the text of every 500, but of few other errors.
     (AlreadyRunningError, 500),

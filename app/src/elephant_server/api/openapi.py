@@ -68,7 +68,8 @@ def _operation(name: str, description: Endpoint, view: Any) -> dict[str, Any]:
         responses["204"] = {"description": description.no_content}
     takes_any = description.body is not None or description.query is not None
     refusals = _REFUSALS if takes_any else {}
-    for status, text in sorted((refusals | _FAILURES).items()):
+    conflict = {} if description.conflict is None else {"409": description.conflict}
+    for status, text in sorted((refusals | conflict | _FAILURES).items()):
         responses[status] = _response(text, _reference(Error))
     operation = {
         "operationId": name.replace(".", "_"),

@@ -80,8 +80,13 @@ def _send(body: TracksBody, upload: FileStorage | None = None) -> Response:
     return answer
 
 
-def found_body(dataset_name: str, chosen: str) -> TracksBody:
+def found_body(dataset_name: str, chosen: str, voxel: VoxelSize | None = None) -> TracksBody:
     """Return the request for what the last predictions found in a dataset: of each timepoint the newest.
+
+    Parameters
+    ----------
+    voxel
+        Its voxel size; by default what is known of it.
 
     Raises
     ------
@@ -91,7 +96,7 @@ def found_body(dataset_name: str, chosen: str) -> TracksBody:
         Not all nuclei of a result are kept, or the voxel size of the dataset is not known.
     """
     dataset = Dataset.open(services().settings.datasets_dir, dataset_name)
-    voxel = _voxel_size(dataset, dataset_name)
+    voxel = voxel or voxel_size_of(dataset, dataset_name)
     if voxel is None:
         raise InvalidInputError(f"the voxel size of {dataset_name} is not known: send the spots and `scales` by POST")
     version = str(image_version(dataset.folder))
@@ -108,8 +113,8 @@ def found_body(dataset_name: str, chosen: str) -> TracksBody:
     )
 
 
-def _voxel_size(dataset: Dataset, name: str) -> VoxelSize | None:
-    """Return the dataset's voxel size, else that of the last request about it; None if neither is known."""
+def voxel_size_of(dataset: Dataset, name: str) -> VoxelSize | None:
+    """Return a dataset's voxel size, else that of the last request about it; None if neither is known."""
     if dataset.source is not None and dataset.source.voxel_size is not None:
         return dataset.source.voxel_size
     said = services().feed.dataset(name).get("voxel_size")

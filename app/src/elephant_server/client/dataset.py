@@ -18,6 +18,13 @@ from elephant_server.client.following import PAUSE_S, Follower, in_thread
 from elephant_server.client.transport import AbortedError, ServerError, Transport
 from elephant_server.schemas.answers import EarlierSpots, FoundSpots, Message, MovieTimepoint
 from elephant_server.schemas.dashboard import DatasetAnswer
+from elephant_server.schemas.lineages import (
+    CorrectedAnswer,
+    LineageAnswer,
+    LineageSpot,
+    LineageSpotsAnswer,
+    TrackEnd,
+)
 from elephant_server.schemas.requests import MovieRequests
 from elephant_server.schemas.review import ReviewAnswer, ReviewPlace
 
@@ -285,6 +292,65 @@ class RemoteDataset:
             raise InvalidInputError(f"{next(iter(params))} has a meaning with a flow model only: give model=")
         earlier = [spot.pos for spot in (found if model is None else self.displace(found, model=model, **params))]
         return join_spots(found, np.array(earlier).reshape(-1, 3), max_distance, n_children)
+
+    # Lineages that are kept with the dataset
+
+    def track(
+        self,
+        spots: Found | None = None,
+        *,
+        confirmed: Iterable[tuple[int, int]] = (),
+        model: str | None = None,
+        **params: Any,
+    ) -> TrackEnd:
+        """Join spots to lineages on the server, which keeps them with the dataset.
+
+        An interrupted run goes on where it was when it is asked for again. What persons corrected before is kept, as
+        far as its spots are still there.
+
+        Parameters
+        ----------
+        spots
+            Spots, or nuclei by timepoint, as of :meth:`predict_all`; by default what the newest predictions found. If
+            all have an id other than -1, they are known by it; else by their place in the list.
+        confirmed
+            Links that stay, as pairs of the ids of parent and child.
+        model
+            A flow model; by default motions are expected to be those of the neighbours.
+        **params
+            Such as ``max_gap``, ``children`` and ``max_distance``.
+
+        Raises
+        ------
+        AbortedError
+            Somebody aborted it.
+        """
+        found = None if spots is None else found_spots(spots)
+        body = self._requests.track(found, confirmed, model, **params)
+        return self._transport.parsed("movie/track", self._follower.ended("movie/track", body), TrackEnd)
+
+    def lineage(self) -> LineageAnswer:
+        """Return the tracks that are kept with the dataset, and what is doubtful of them."""
+        return self._transport.read("movie/lineage", LineageAnswer, dataset_name=self.name)
+
+    def lineage_spots(self, timepoint: int) -> list[LineageSpot]:
+        """Return the spots of a timepoint with their tracks."""
+        query = {"dataset_name": self.name, "timepoint": timepoint}
+        return self._transport.read("movie/lineage/spots", LineageSpotsAnswer, **query).spots
+
+    def correct_lineage(self, version: int, **decided: Any) -> CorrectedAnswer:
+        """Say what is right and wrong of the lineages; what follows from it is solved again.
+
+        Parameters
+        ----------
+        version
+            Of the lineages that were looked at.
+        **decided
+            ``confirm``, ``cut`` and ``join``: pairs of ids; ``starts``, ``ends`` and ``wrong``: ids; or ``undo=True``.
+        """
+        path = "movie/lineage/corrections"
+        found = self._follower.post(path, self._requests.correct_lineage(version, **decided))
+        return self._transport.parsed(path, found, CorrectedAnswer)
 
     def export_ctc(self, tracks: Tracks, path: Path | str) -> None:
         """Write tracks as masks of the Cell Tracking Challenge, one for each timepoint, into a ``.zip``.

@@ -47,6 +47,15 @@ class Follower:
                 reporter.progress("timepoint", done, n_lines)
                 yield line
 
+    def ended(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return the last line of an answer, and report those before: how much `of` something is done."""
+        line: Any = None
+        with self._reporting() as reporter:
+            for line in self._transport.lines(path, body):
+                for stage in line.keys() - {"of"} if "of" in line else ():
+                    reporter.progress(stage, line[stage], line["of"])
+        return line
+
     def reset(self, path: str, body: Mapping[str, Any], file: Path | str | None) -> None:
         """Start a model anew, perhaps with a model file that is sent along."""
         if file is None:

@@ -17,6 +17,7 @@ from elephant_server.schemas.common import CHECKED, Body
 from elephant_server.schemas.dataset import CtcBody, DatasetGenerateBody, DatasetMakeBody
 from elephant_server.schemas.detection import SegPredictBody, SegResetBody, SegTrainBody, SegUpdateBody
 from elephant_server.schemas.flow import FlowPredictBody, FlowResetBody, FlowTrainBody, FlowUpdateBody
+from elephant_server.schemas.lineages import CorrectionBody, TrackJobBody
 from elephant_server.schemas.models import ModelRestoreBody
 from elephant_server.schemas.review import ReviewAnswersBody, ReviewBody
 from elephant_server.schemas.tracks import TracksBody
@@ -91,6 +92,8 @@ class Task(Generic[B]):
 
 SEG_PREDICT = Task("elephant.seg_predict", SegPredictBody)
 MOVIE_PREDICT = Task("elephant.movie_predict", SegPredictBody, is_behind=True)
+MOVIE_TRACK = Task("elephant.movie_track", TrackJobBody, is_behind=True)
+LINEAGE_CORRECT = Task("elephant.movie_lineage_corrections", CorrectionBody)
 REVIEW = Task("elephant.review", ReviewBody)
 REVIEW_ANSWERS = Task("elephant.review_answers", ReviewAnswersBody, access=Access.LABELS)
 SEG_TRAIN = Task("elephant.seg_train", SegTrainBody, JobKind.TRAINING)

@@ -38,6 +38,7 @@ from elephant_server.jobs import submit
 from elephant_server.jobs.context import WorkerContext, cache_bytes, model_file, open_dataset
 from elephant_server.jobs.control import JobControl, LiveUpdates, tell
 from elephant_server.jobs.exporting import tracks_export
+from elephant_server.jobs.lineages import lineage_correct, movie_track
 from elephant_server.jobs.progress import (
     DashboardProgress,
     DatasetReporter,
@@ -293,6 +294,8 @@ TASKS = MappingProxyType(
         for handler in (
             Handler(submit.SEG_PREDICT, seg_predict),
             Handler(submit.MOVIE_PREDICT, movie_predict),
+            Handler(submit.MOVIE_TRACK, movie_track),
+            Handler(submit.LINEAGE_CORRECT, lineage_correct),
             Handler(submit.REVIEW, review),
             Handler(submit.REVIEW_ANSWERS, review_answers),
             Handler(submit.SEG_TRAIN, partial(train, DETECTION)),

@@ -21,6 +21,7 @@ from elephant_server.schemas.detection import (
 )
 from elephant_server.schemas.fields import CropBox, Sizes, covariance_xyz, xyz
 from elephant_server.schemas.flow import FlowPredictBody, FlowTrainBody, FlowUpdateBody
+from elephant_server.schemas.lineages import CorrectionBody, MovieTrackBody
 from elephant_server.schemas.review import ReviewAnswersBody, ReviewBody, ReviewPlace
 
 if TYPE_CHECKING:
@@ -131,6 +132,21 @@ class MovieRequests:
             for i, (spot, parent, number) in rows
         ]
         return {**self._about(), "spots": spots, "format": chosen}
+
+    def track(
+        self, spots: Sequence[Spot] | None, confirmed: Iterable[tuple[int, int]], model: str | None, **params: Any
+    ) -> Json:
+        """``movie/track``, with the place of each spot as its id where not all have one."""
+        own: Json = {} if model is None else {"model_name": model}
+        if spots is not None:
+            is_named = all(spot.id >= 0 for spot in spots)
+            own["spots"] = [_annotation(spot) | ({} if is_named else {"id": i}) for i, spot in enumerate(spots)]
+        return self._filled(MovieTrackBody, params, **own, links=[*map(list, confirmed)])
+
+    def correct_lineage(self, version: int, **decided: Any) -> Json:
+        """``movie/lineage/corrections``."""
+        own = {"dataset_name": self.dataset, "version": version}
+        return own | sent_params(CorrectionBody, decided, self.n_dims, own)
 
     def _of_training(self) -> Json:
         return {"crop_size": DEFAULT_CROP_SIZE[-self.n_dims :], "n_epochs": DEFAULT_N_EPOCHS} | WAITING

@@ -5,7 +5,8 @@ import { byId, duration, make, number, setText } from './dom.js';
 
 // By the names of tasks without `elephant.`.
 const TASKS = {
-  seg_predict: 'Detecting nuclei', movie_predict: 'Detecting nuclei of a movie', seg_train: 'Training the detection model',
+  seg_predict: 'Detecting nuclei', movie_predict: 'Detecting nuclei of a movie', movie_track: 'Tracking a movie',
+  movie_lineage_corrections: 'Correcting lineages', seg_train: 'Training the detection model',
   seg_update: 'Writing labels', seg_reset: 'Resetting the detection model',
   flow_predict: 'Linking nuclei', flow_train: 'Training the flow model',
   flow_update: 'Writing flow labels', flow_reset: 'Resetting the flow model',

@@ -1,0 +1,127 @@
+"""Tracking of whole movies, and corrections of their lineages."""
+
+import logging
+import time
+from typing import Any
+
+import numpy as np
+
+from elephant.dataset import Dataset
+from elephant.errors import InvalidInputError, NotFoundError
+from elephant.lineages import LineageSpots
+from elephant.lineages.tracking import TrackingRequest, correct, track
+from elephant.methods.flow import FLOW
+from elephant.methods.work import ModelWork
+from elephant.progress import NoReporter
+from elephant.tracking.linkers import Detections
+from elephant.types import FloatArray, Spot
+from elephant.words import counted
+from elephant_server.jobs.context import WorkerContext, model_file, open_dataset
+from elephant_server.jobs.control import JobControl
+from elephant_server.jobs.progress import DashboardProgress
+from elephant_server.schemas.lineages import CorrectionBody, TrackJobBody, lineage_answer, track_end
+
+_LEAST_DIFFERENCE = 1e-6
+
+logger = logging.getLogger(__name__)
+
+
+class LineReporter:
+    """Announces how many windows are solved, and at how many timepoints a flow was predicted."""
+
+    def __init__(self, control: JobControl) -> None:
+        self._control = control
+
+    def progress(self, stage: str, done: int, total: int, **values: float) -> None:
+        """See :meth:`elephant.progress.ProgressReporter.progress`."""
+        del values
+        if stage in ("window", "timepoint"):
+            self._control.announce(**{stage: done, "of": total})
+
+
+def movie_track(context: WorkerContext, body: TrackJobBody, control: JobControl) -> dict[str, Any]:
+    """Join the spots of a movie to lineages, and keep them with the dataset."""
+    dataset = open_dataset(context, body.dataset_name, body.is_3d)
+    spots = body.lineage_spots()
+    if not len(spots):
+        raise InvalidInputError("nothing to track: expected spots, got none: send some, or predict first")
+    dataset.check_timepoint(int(spots.timepoints[-1]))
+    reporter = DashboardProgress(context.feed_publisher, control.job_id, LineReporter(control))
+    earlier = None if body.model_name is None else _earlier(context, dataset, body, spots, control, reporter)
+    request = TrackingRequest(
+        spots=spots,
+        detections=Detections(spots.timepoints, spots.positions, _useful_radii(spots), body.intensities(), earlier),
+        given=body.given(spots, control.person, time.time()),
+        made_from=_made_from(body, spots),
+        linker=body.linker,
+        params=body.linker_params(),
+    )
+    logger.info("Tracking: %s of %s", counted(len(spots), "spot"), body.dataset_name)
+    lineage = track(dataset, request, reporter, control)
+    logger.info(
+        "%s is tracked: %s, %s", dataset.name, counted(lineage.n_tracks, "track"),
+        counted(lineage.n_divisions, "division"),
+    )  # fmt: skip
+    return track_end(lineage)
+
+
+def lineage_correct(context: WorkerContext, body: CorrectionBody, control: JobControl) -> dict[str, Any]:
+    """Take over what a person says of lineages, and solve again what follows from it."""
+    dataset = Dataset.open(context.datasets, body.dataset_name)
+    done = correct(dataset, body.version, body.entry(control.person, time.time()), control)
+    logger.info(
+        "Lineages of %s corrected: version %d, %s solved again", dataset.name, done.lineage.version,
+        counted(done.n_solved, "window"),
+    )  # fmt: skip
+    changes = {"n_solved": done.n_solved, "n_replaced": done.n_replaced, "seconds": done.seconds}
+    return lineage_answer(done.lineage) | changes
+
+
+def _useful_radii(spots: LineageSpots) -> FloatArray | None:
+    """Return the radii, unless some are not known; one radius for all says nothing either."""
+    radii = spots.radii
+    is_useful = np.isfinite(radii).all() and np.ptp(radii) > _LEAST_DIFFERENCE * radii.max()
+    return radii if is_useful else None
+
+
+def _made_from(body: TrackJobBody, spots: LineageSpots) -> str:
+    first, last = int(spots.timepoints[0]), int(spots.timepoints[-1])
+    motions = "the common motion of neighbours" if body.model_name is None else f"the flow model {body.model_name}"
+    return (
+        f"{body.source}: {counted(len(spots), 'spot')} at timepoints {first} to {last}; linker {body.linker}, motions "
+        f"from {motions}"
+    )
+
+
+def _earlier(
+    context: WorkerContext,
+    dataset: Dataset,
+    body: TrackJobBody,
+    spots: LineageSpots,
+    control: JobControl,
+    reporter: DashboardProgress,
+) -> FloatArray:
+    """Return where each spot was at the timepoint before, as a flow model says, (N, 3)."""
+    path = model_file(context, body.model_name or "")
+    if not path.is_file():
+        raise NotFoundError(f"there is no model {body.model_name}: train one first, or check its name")
+    work = ModelWork(
+        *(dataset, path, context.model_cache, NoReporter(), control),
+        auto_scale=context.auto_scale,
+        known=context.known,
+    )
+    params, earlier = body.flow_params(), np.full((len(spots), 3), np.nan)
+    times = np.unique(spots.timepoints).tolist()
+    for done, t in enumerate(times, start=1):
+        control.check()
+        here = spots.at(t)
+        FLOW.check_prediction(dataset, t, params)
+        radii = np.nan_to_num(spots.radii[here], nan=1.0)
+        asked = [
+            Spot(t, pos, radius**2 * np.eye(3), id=k)
+            for k, (pos, radius) in enumerate(zip(spots.positions[here], radii, strict=True))
+        ]
+        if t > 0:
+            earlier[here] = [was.pos for was in FLOW.predict(work, t, params, asked)]
+        reporter.progress("timepoint", done, len(times))
+    return earlier

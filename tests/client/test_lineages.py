@@ -1,0 +1,143 @@
+"""Lineages that a server keeps with a dataset: tracked in a request, looked at, corrected by a person."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+
+from client.wire import get, post, read
+from core.tracking.walkers import walk
+from elephant.progress import NoReporter
+from elephant.tracking.linkers import GlobalLinker
+from elephant.types import Spot
+from elephant_server.client import Client, RemoteDataset, ServerError
+from elephant_server.schemas.state import ProcessState
+from stack.running import RunningServer, wait_until
+
+pytestmark = pytest.mark.stack
+
+NAME, MODEL, FLOW = "lineages/movie", "lineages/detection.pth", "lineages/flow.pth"
+VOXEL = (2.0, 1.0, 1.0)
+N_TIMEPOINTS = 24
+MOVIE = walk(8, N_TIMEPOINTS, seed=4, dividing=0.01)
+POSITIONS = MOVIE.detections.positions
+FIRST_ID = 500
+
+
+@pytest.fixture(scope="module")
+def client(server: RunningServer) -> Iterator[Client]:
+    client = Client(server.base_url, progress=NoReporter())
+    yield client
+    client.abort()
+    wait_until(lambda: client.state() is ProcessState.IDLE, 60, "the server to be idle")
+
+
+@pytest.fixture(scope="module")
+def movie(client: Client) -> RemoteDataset:
+    images = np.random.default_rng(0).integers(0, 200, (N_TIMEPOINTS, 8, 32, 32))
+    return client.create_dataset(NAME, images, VOXEL)
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    radii = MOVIE.detections.radii
+    assert radii is not None
+    spots = [
+        {"t": int(t), "id": FIRST_ID + i, "pos": pos[::-1].tolist(), "radius": float(radius)}
+        for i, (t, pos, radius) in enumerate(zip(MOVIE.detections.timepoints, POSITIONS, radii, strict=True))
+    ]
+    return {"dataset_name": NAME, "spots": spots, **changes}
+
+
+def lines_of(server: RunningServer, asked: dict[str, Any]) -> list[dict[str, Any]]:
+    with requests.post(f"{server.base_url}movie/track", json=asked, stream=True, timeout=60) as answer:
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["Content-Type"].startswith("application/x-ndjson")
+        return [json.loads(line) for line in answer.iter_lines() if line.strip()]
+
+
+def lineage_of(server: RunningServer) -> dict[str, Any]:
+    found: dict[str, Any] = read(get(server.base_url, f"movie/lineage?dataset_name={NAME}"))
+    return found
+
+
+def test_a_movie_is_tracked_looked_at_and_corrected(server: RunningServer, movie: RemoteDataset) -> None:
+    assert "nothing was tracked" in read(get(server.base_url, f"movie/lineage?dataset_name={NAME}"), 404)["error"]
+    *progress, end = lines_of(server, body())
+    assert [(line["window"], line["of"]) for line in progress] == [
+        (k + 1, progress[-1]["of"]) for k in range(len(progress))
+    ]
+    assert end["completed"] is True
+    solved = GlobalLinker().link(MOVIE.detections)
+    expected = {(int(p) + FIRST_ID, i + FIRST_ID) for i, p in enumerate(solved.parents) if p >= 0}
+    assert {(link["parent"], link["child"]) for link in end["links"]} == expected
+    found = lineage_of(server)
+    assert (found["version"], found["n_spots"], len(found["tracks"])) == (1, len(POSITIONS), end["n_tracks"])
+    assert found["timepoints"] == [0, N_TIMEPOINTS - 1]
+    assert "spots of the request" in found["made_from"]
+    spots = read(get(server.base_url, f"movie/lineage/spots?dataset_name={NAME}&timepoint=5"))["spots"]
+    assert [spot["id"] - FIRST_ID for spot in spots] == np.flatnonzero(MOVIE.detections.timepoints == 5).tolist()
+    for spot in spots:
+        assert spot["pos"] == pytest.approx(POSITIONS[spot["id"] - FIRST_ID][::-1])
+        assert (spot["parent"], spot["id"]) in expected or spot["parent"] is None
+    linked = next(spot for spot in spots if spot["parent"] is not None)
+    cut = {"dataset_name": NAME, "version": 1, "cut": [[linked["parent"], linked["id"]]]}
+    after = read(post(server.base_url, "movie/lineage/corrections", cut))
+    assert after["version"] == 2
+    assert after["n_solved"] >= 1
+    assert {name: after[name] for name in found} == lineage_of(server)
+    again = read(get(server.base_url, f"movie/lineage/spots?dataset_name={NAME}&timepoint=5"))["spots"]
+    assert next(spot for spot in again if spot["id"] == linked["id"])["parent"] != linked["parent"]
+    refused = read(post(server.base_url, "movie/lineage/corrections", cut), 409)["error"]
+    assert "another correction came first" in refused
+
+
+def test_what_cannot_be_done_says_why(server: RunningServer, movie: RemoteDataset) -> None:
+    url = server.base_url
+    assert "timepoint" in read(post(url, "movie/track", body(spots=[{"t": 99, "pos": [1, 1, 1]}])), 400)["error"]
+    assert "an id for each" in read(
+        post(url, "movie/track", body(spots=[{"t": 0, "pos": [1, 1, 1], "id": 3}, {"t": 1, "pos": [1, 1, 1]}])), 400
+    )["error"]  # fmt: skip
+    assert "spot 77 is not among" in read(post(url, "movie/track", body(links=[[77, 500]])), 400)["error"]
+    alone = {"dataset_name": NAME, "scales": VOXEL[::-1]}
+    assert "no prediction" in read(post(url, "movie/track", alone), 404)["error"]
+    assert "voxel size" in read(post(url, "movie/track", {"dataset_name": NAME}), 400)["error"]
+    assert "linker" in read(post(url, "movie/track", body(linker="absent")), 400)["error"]
+    assert "absent" in read(post(url, "movie/track", body(model_name="absent.pth", scales=VOXEL[::-1])), 404)["error"]
+    assert "absent" in read(get(url, "movie/lineage?dataset_name=absent"), 404)["error"]
+    nothing = {"dataset_name": NAME, "version": 2}
+    assert "nothing to correct" in read(post(url, "movie/lineage/corrections", nothing), 400)["error"]
+
+
+def test_the_client_in_python_tracks_and_corrects(client: Client, movie: RemoteDataset) -> None:
+    spots = [
+        Spot(int(t), pos, 9 * np.eye(3)) for t, pos in zip(MOVIE.detections.timepoints, POSITIONS, strict=True)
+    ]  # fmt: skip
+    end = movie.track(spots, max_gap=1)
+    assert end.links
+    link = end.links[0]
+    assert end.version == movie.lineage().version
+    done = movie.correct_lineage(end.version, confirm=[(link.parent, link.child)])
+    assert done.version == end.version + 1
+    child = next(spot for t in (1, 2) for spot in movie.lineage_spots(t) if spot.id == link.child)
+    assert (child.parent, child.probability) == (link.parent, 1.0)
+    assert movie.correct_lineage(done.version, undo=True).version == end.version + 2
+    with pytest.raises(ServerError, match="another correction came first"):
+        movie.correct_lineage(end.version, undo=True)
+
+
+def test_predictions_are_tracked_with_a_flow_model(server: RunningServer, client: Client, movie: RemoteDataset) -> None:
+    movie.reset(MODEL, n_crops=0, seed=0)
+    client.reset_flow(FLOW, seed=0)
+    found = movie.predict_all(range(3), model=MODEL, p_thresh=0.1, r_min=0.1)
+    n_found = sum(map(len, found.values()))
+    assert n_found
+    kept = f"download/tracks?dataset_name={NAME}&format=json"
+    wait_until(lambda: len(read(get(server.base_url, kept))["spots"]) == n_found, 60, "the results to be published")
+    *progress, end = lines_of(server, {"dataset_name": NAME, "model_name": FLOW, "max_displacement": 10})
+    assert end["n_spots"] == n_found
+    assert "the newest predictions" in end["made_from"]
+    assert FLOW in end["made_from"]
+    assert [line["timepoint"] for line in progress if "timepoint" in line] == [1, 2, 3]
