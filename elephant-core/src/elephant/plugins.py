@@ -15,6 +15,7 @@ from elephant import errors
 from elephant.errors import Cancelled, ElephantError, InvalidInputError, PluginError
 
 OWN_PACKAGE = "elephant-core"
+_OWN_KINDS = frozenset({"reader", "exporter", "annotation", "linker"})  # of which elephant itself registers some
 FULL_DISK = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
 
 T = TypeVar("T")
@@ -169,12 +170,13 @@ def installed_class(kind: str, base: type[T], name: str, own: str, what: str) ->
     InvalidInputError
         There is none of that name, or there are two.
     PluginError
-        It cannot be loaded, or is something else.
+        It cannot be loaded, or is something else; or elephant itself is not registered, as after a broken installation.
     """
     found, broken = installed_classes(kind, base, name)
     if broken:
         raise broken[0]
     if not found:
+        _check_own(kind, what)
         raise InvalidInputError(
             f"expected a {what} that is installed ({', '.join(installed_names(kind, own))}), got {name}: check the "
             "name, or install its package"
@@ -183,6 +185,15 @@ def installed_class(kind: str, base: type[T], name: str, own: str, what: str) ->
         titles = " and ".join(plugin.title for plugin, _ in found)
         raise InvalidInputError(f"{titles} have the same name: uninstall one of the packages")
     return found[0]
+
+
+def _check_own(kind: str, what: str) -> None:
+    """Refuse to blame a name where not even elephant's own entry points are found."""
+    if kind in _OWN_KINDS and not any(plugin.is_own for plugin, _ in installed(kind)):
+        raise PluginError(
+            f"expected each {what} of elephant itself among the entry points elephant.{kind}s, got none of them: the "
+            f"installation of {OWN_PACKAGE} is broken or older than its code; install it again"
+        )
 
 
 def installed_names(kind: str, own: str) -> list[str]:

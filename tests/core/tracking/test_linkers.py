@@ -8,11 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.tracking.walkers import NONE, Walk, walk
-from elephant.errors import Cancelled, InvalidInputError
+from elephant.errors import Cancelled, InvalidInputError, PluginError
 from elephant.tracking.linkers import Corrections, Detections, GlobalLinker, Problem
 from elephant.tracking.linkers.belief import marginals
 from elephant.tracking.linkers.candidates import Divisions, Links, Open
 from elephant.tracking.linkers.nearest import NearestLinker
+from elephant.tracking.linkers.registry import linker_named
 from elephant.tracking.linkers.solver import Choices, solve
 
 LINKER = GlobalLinker()
@@ -303,3 +304,11 @@ def test_probabilities_are_shares_of_all_choices() -> None:
     weights = {chosen: np.exp(-made.worth[list(chosen)].sum()) for chosen in [(), (0,), (1,), (2,), (0, 2)]}
     expected = [sum(w for chosen, w in weights.items() if k in chosen) / sum(weights.values()) for k in range(3)]
     assert marginals(made) == pytest.approx(expected, abs=1e-3)
+
+
+def test_an_installation_without_entry_points_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidInputError, match="expected a linker that is installed"):
+        linker_named("absent", {})
+    monkeypatch.setattr("elephant.plugins.entry_points", lambda group: [])
+    with pytest.raises(PluginError, match="installation of elephant-core is broken or older than its code"):
+        linker_named("global", {})

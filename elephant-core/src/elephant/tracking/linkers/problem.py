@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elephant.config import LinkerParams
 from elephant.progress import CancelToken, NeverCancelled, NoReporter, ProgressReporter
@@ -15,7 +16,7 @@ from elephant.tracking.linkers.movie import Movie
 from elephant.tracking.linkers.pins import Pins, settled_links
 from elephant.tracking.linkers.window import Window, WindowSolution
 
-CORE, AHEAD = 10, 3  # timepoints that a window solves, and that it looks at ahead, besides those of a gap
+CORE, AHEAD = 6, 2  # timepoints that a window solves, and that it looks at ahead, besides those of a gap
 _KEY_BYTES = 16
 
 
@@ -120,10 +121,11 @@ class Problem:
         spans, self.n_solved = self.spans(), 0
         for k, span in enumerate(spans):
             cancel.check()
-            window = self.window(span, assembly, pins)
-            key = hashlib.blake2b(window.has_parent.tobytes() + window.pins.key(), digest_size=_KEY_BYTES).digest()
+            here = self.movie.slice_of(span.first, span.ahead)
+            known = pins.part(self.movie, span.first, span.ahead)
+            key = _key_of(assembly.parents[here] != NONE, known)
             if k not in self._solved or self._solved[k].key != key:
-                self._solved[k] = SolvedWindow(key, window.solve())
+                self._solved[k] = SolvedWindow(key, self.window(span, assembly, known).solve())
                 self.n_solved += 1
                 if keep is not None:
                     keep(k, self._solved[k])
@@ -132,7 +134,7 @@ class Problem:
         return assembly.solution(corrections)
 
     def window(
-        self, span: Span, before: "_Assembly | None" = None, pins: Pins | None = None, *, is_alone: bool = False
+        self, span: Span, before: "_Assembly | None" = None, known: Pins | None = None, *, is_alone: bool = False
     ) -> Window:
         """Return a window of the movie.
 
@@ -140,8 +142,8 @@ class Problem:
         ----------
         before
             What the windows before it have found.
-        pins
-            What a person confirmed.
+        known
+            What a person confirmed of it.
         is_alone
             Whether its first timepoint counts as the movie's first one.
         """
@@ -149,9 +151,14 @@ class Problem:
         here = movie.slice_of(span.first, span.ahead)
         part = movie.part(span.first, span.ahead)
         has_parent = np.zeros(len(part), dtype=bool) if before is None else before.parents[here] != NONE
-        known = Pins.of(Corrections(), part) if pins is None else pins.part(movie, span.first, span.ahead)
+        known = Pins.of(Corrections(), part) if known is None else known
         whole = range(span.first, span.ahead) if is_alone else movie.timepoints
         return Window(part, self.model.part(movie, span.first, span.ahead), whole, has_parent, known, self.params)
+
+
+def _key_of(has_parent: NDArray[np.bool_], known: Pins) -> bytes:
+    """Return what differs where a window depends on anything else."""
+    return hashlib.blake2b(has_parent.tobytes() + known.key(), digest_size=_KEY_BYTES).digest()
 
 
 class _Assembly:

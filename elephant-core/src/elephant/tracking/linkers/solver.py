@@ -19,6 +19,7 @@ from elephant.tracking.linkers.candidates import Divisions, Links, Open
 from elephant.types import FloatArray
 
 _TOLERANCE = 1e-6
+_AROUND = 2  # steps from choice to choice over places that they share: more found nothing better
 _MOST_AT_ONCE = 4000  # choices: independent problems are handed to the solver together, up to about so many
 
 
@@ -89,14 +90,27 @@ def solve(choices: Choices) -> NDArray[np.bool_]:
     share = np.zeros(len(choices))
     for batch in _batches(group):
         share[batch] = _solved(taken, batch, choices.worth, is_whole=False)
-    # The linear program nearly always takes each choice or leaves it; only where it takes a part of one is it solved
-    # over whole choices.
     is_part = np.abs(share - np.round(share)) > _TOLERANCE
     if is_part.any():
-        batch = np.flatnonzero(np.isin(group, group[is_part]))
-        share[batch] = _solved(taken, batch, choices.worth, is_whole=True)
+        _solve_parts(taken, share, is_part, choices.worth)
     chosen: NDArray[np.bool_] = share > 0.5
     return chosen
+
+
+def _solve_parts(taken: csc_array, share: FloatArray, is_part: NDArray[np.bool_], worth: FloatArray) -> None:
+    """Decide the choices that a linear program takes a part of, together with those around; the others stay.
+
+    The linear program nearly always takes each choice or leaves it.
+    """
+    rows = csr_array(taken)
+    near = is_part
+    for _ in range(_AROUND):
+        near = rows.T @ (rows @ near.astype(np.float64)) > 0
+    # What the others take is not free.
+    is_free = rows @ np.where(near, 0.0, np.round(share)) == 0
+    batch = np.flatnonzero(near & (rows.T @ (~is_free).astype(np.float64) == 0))
+    share[near] = 0.0
+    share[batch] = _solved(taken, batch, worth, is_whole=True)
 
 
 def _groups(place: Indices, of: Indices, n_places: int, n: int) -> Indices:
