@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import elephant
 from core.cli.shell import Shell
 from core.tracking.walkers import NONE, Walk, walk
+from elephant.annotations import read_annotations
+from elephant.dataset import Dataset
+from elephant.lineages import read_lineage
 from elephant.tracking.linkers import Problem
 from elephant.tracking.linkers.window import Window
 
@@ -82,7 +86,7 @@ def test_an_interrupted_run_goes_on_where_it_was(movie: Walk, shell: Shell, monk
     solve, n_solved = Window.solve, []
 
     def interrupted(window: Window) -> object:
-        if window.movie.start >= 20 and len(window.movie.times) < len(movie.parents):
+        if window.movie.start >= 12 and len(window.movie.times) < len(movie.parents):
             raise KeyboardInterrupt
         return solve(window)
 
@@ -106,7 +110,7 @@ def test_an_interrupted_run_goes_on_where_it_was(movie: Walk, shell: Shell, monk
     n_solved.append(-1)
     done = shell("track", "--spots", "s.csv", "-o", "tracks.csv")
     assert "2 windows solved by an interrupted run" in done.err
-    assert n_solved == [-1, 20]
+    assert n_solved == [-1, 12, 18]
     assert (shell.folder / "tracks.csv").read_bytes() == (shell.folder / "whole.csv").read_bytes()
     assert not (shell.folder / ".tracks.csv.windows").exists()
 
@@ -139,3 +143,45 @@ def test_another_linker(movie: Walk, shell: Shell) -> None:
     assert done.status == 0
     assert all("probability" not in spot for spot in done.json["spots"])
     assert sum("parent" in spot for spot in done.json["spots"]) > len(movie.parents) / 2
+
+
+@pytest.fixture
+def dataset(shell: Shell) -> Path:
+    folder = shell.folder / "embryo"
+    elephant.open_dataset(np.zeros((24, 16, 64, 64), np.uint8), folder, voxel_size=(2, 1, 1), quiet=True)
+    return folder
+
+
+def test_lineages_are_kept_with_a_dataset_and_exported(movie: Walk, shell: Shell, dataset: Path) -> None:
+    write(movie, shell.folder / "s.csv")
+    assert shell("track", "--spots", "s.csv", "--children", "1", "-o", "alone.csv").status == 0
+    done = shell("track", "embryo", "--spots", "s.csv", "--children", "1", "-o", "tracks.geff")
+    assert done.status == 0, done.err
+    assert "kept with embryo, version 1" in done.out
+    kept, alone = read_lineage(Dataset(dataset)), parents(shell.folder / "alone.csv")
+    ids = kept.spots.ids.tolist()
+    assert {i: None if p == NONE else ids[p] for i, p in zip(ids, kept.parents, strict=True)} == alone
+    assert "s.csv" in kept.made_from
+    exported = read_annotations(shell.folder / "tracks.geff")
+    assert {(r.id, r.parent) for r in exported if r.parent is not None} == {(i, p) for i, p in alone.items() if p}
+    # Again, as a table: what is kept has another version.
+    again = shell("track", "embryo", "--spots", "s.csv", "--children", "1", "-o", "again.csv")
+    assert "version 2" in again.out
+    assert parents(shell.folder / "again.csv") == alone
+    # Without an output it is only kept.
+    assert "version 3" in shell("track", "embryo", "--spots", "s.csv").out
+
+
+def test_an_output_of_another_program_needs_the_dataset(shell: Shell, movie: Walk, dataset: Path) -> None:
+    write(movie, shell.folder / "s.csv")
+    refused = shell("track", "--spots", "s.csv", "-o", "tracks.geff")
+    assert refused.status == 2
+    assert "expected a dataset for the format geff" in refused.err
+    assert shell("track", "--spots", "s.csv", "--voxel-size", "1", "1", "1", "-o", "t.csv").status == 2
+    (shell.folder / "tracks.xml").write_text("mine")
+    lost = shell("track", "embryo", "--spots", "s.csv", "-o", "tracks.xml")
+    assert lost.status == 1
+    assert (shell.folder / "tracks.xml").read_text() == "mine"
+    beyond = (shell.folder / "s.csv").read_text() + "99,99999,1,1,1,1\n"
+    (shell.folder / "b.csv").write_text(beyond)
+    assert "timepoint" in shell("track", "embryo", "--spots", "b.csv").err
