@@ -13,10 +13,9 @@ from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
+import scipy  # its parts are loaded where they are first used: a server that answers requests rarely needs them
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
-from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
 
 from elephant.dataset import Dataset
 from elephant.dataset.record import AnswersEntry, ClearedEntry, read_record
@@ -178,10 +177,10 @@ def _superseded(pos: FloatArray, reach: FloatArray) -> NDArray[np.bool_]:
     """Return which positions, (N, 3), have a later one within their reach, (N,)."""
     n = len(pos)
     if n <= _FEW:
-        later: NDArray[np.bool_] = np.triu(cdist(pos, pos) <= reach[:, None], 1).any(axis=1)
+        later: NDArray[np.bool_] = np.triu(scipy.spatial.distance.cdist(pos, pos) <= reach[:, None], 1).any(axis=1)
         return later
     half = n // 2
-    apart, _ = cKDTree(pos[half:]).query(pos[:half])
+    apart, _ = scipy.spatial.cKDTree(pos[half:]).query(pos[:half])
     earlier = _superseded(pos[:half], reach[:half]) | (apart <= reach[:half])
     return np.concatenate([earlier, _superseded(pos[half:], reach[half:])])
 

@@ -17,6 +17,8 @@ from torch.nn import functional
 # Above this (items x channels x all axes but the last), and in bfloat16, PyTorch itself chooses oneDNN for the gradient
 # of the weights.
 _PYTORCH_CHOOSES_ABOVE = 20480
+# With so few voxels, of all items, the gradient takes as long as it takes to write it, and PyTorch copies it twice.
+_FEW_VOXELS = 512
 # More than oneDNN's generated code for one image size takes.
 _ROOM = 4 << 20
 _THINNEST = 3  # voxels
@@ -244,7 +246,9 @@ def channel_sums(x: Tensor) -> Tensor:
 
 
 def _weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, stride: list[int], padding: list[int]) -> Tensor:
-    """Return the gradient of a convolution's weights from its input and the gradient of its output."""
+    """Return the gradient of a convolution's weights from its input and the gradient of its output: channels last."""
+    if grad[:, 0].numel() <= _FEW_VOXELS:
+        return _weight_gradient_of_few(x, grad, weight, stride, padding)
     if len(x) == 1 and x.dtype == torch.float32 and x[..., 0].numel() <= _PYTORCH_CHOOSES_ABOVE:
         x, grad, padding = _in_two(x, grad, weight.shape[-2], stride, padding)
     n = len(stride)
@@ -252,6 +256,17 @@ def _weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, stride: list[int],
         *(grad, x, weight, None, stride, padding, [1] * n, False, [0] * n, 1, [False, True, False])
     )[1]
     return found
+
+
+def _weight_gradient_of_few(x: Tensor, grad: Tensor, weight: Tensor, stride: list[int], padding: list[int]) -> Tensor:
+    """Return :func:`_weight_gradient` as one product of matrices: the input below each tap, and the gradient."""
+    seen = functional.pad(x.movedim(1, -1), [0, 0, *(size for size in padding[::-1] for _ in range(2))])
+    kernel = weight.shape[2:]
+    for axis, (size, step) in enumerate(zip(kernel, stride, strict=True)):
+        seen = seen.unfold(1 + axis, size, step)
+    below_taps = seen.movedim(1 + len(kernel), -1).reshape(grad[:, 0].numel(), -1)
+    found = grad.movedim(1, -1).reshape(len(below_taps), -1).T @ below_taps
+    return found.view(len(found), *kernel, -1).movedim(-1, 1)
 
 
 def _in_two(
