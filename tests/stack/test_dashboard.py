@@ -1,7 +1,6 @@
 """The dashboard of a running server in a real browser, as a person sees it."""
 
 import json
-import os
 import re
 import shutil
 import time
@@ -17,82 +16,16 @@ from elephant.dataset import Dataset
 from elephant.models.ensemble import Ensemble
 from elephant.models.provenance import HeldOutScore, ProvenanceEntry
 from elephant.models.unet import DetectionNet
+from stack.browsing import PATIENCE_S, Visit, barriers, browser, needs_chromium
 from stack.player import Player, blobs, predict_body, spot, train_body, update_body
 from stack.running import RunningServer, settings_of, wait_until
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright: make setup-dev")
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium, or name one in CHROMIUM"),
-]
+__all__ = ["browser"]
 
-ARGUMENTS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-)
+pytestmark = [pytest.mark.stack, needs_chromium]
+
 NAME, SHAPE = "looked/at", (8, 40, 48)
 LARGEST_PAGE = 100_000  # all its files, compressed; what it then shows is as long as the server's log and lists are
-PATIENCE_S = 60
-
-
-class Visit:
-    """A page that is open, with what the browser had to complain about."""
-
-    def __init__(self, browser: Any, server: RunningServer, width: int = 1280, scheme: str = "light") -> None:
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(1000 * PATIENCE_S)
-        self.complaints: list[str] = []
-        self.addresses: list[str] = []
-        self.bytes_of: dict[str, int] = {}
-        self._address_of: dict[str, str] = {}
-        self.page.on("console", lambda m: m.type in ("error", "warning") and self.complaints.append(m.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.addresses.append(request.url))
-        wire = self.context.new_cdp_session(self.page)
-        wire.send("Network.enable")
-        wire.on("Network.requestWillBeSent", lambda e: self._address_of.update({e["requestId"]: e["request"]["url"]}))
-        wire.on("Network.loadingFinished", self._count)
-        self._server = server
-
-    def _count(self, event: dict[str, Any]) -> None:
-        self.bytes_of[self._address_of[event["requestId"]]] = int(event["encodedDataLength"])
-
-    def open(self) -> "Visit":
-        self.page.goto(self._server.base_url)
-        self.wait("document.querySelector('#connection').dataset.is === 'live'")
-        return self
-
-    def wait(self, condition: str) -> None:
-        """Return when JavaScript is true; asked from outside, because the page's policy lets nothing in it do so."""
-        end = time.monotonic() + PATIENCE_S
-        while not self._holds(condition):
-            assert time.monotonic() < end, f"waited {PATIENCE_S} s for {condition}; the page: {self.text('body')}"
-            self.page.wait_for_timeout(100)
-
-    def _holds(self, condition: str) -> bool:
-        try:
-            return bool(self.page.evaluate(condition))
-        except playwright.Error as error:
-            # Asked just as one page gives way to the next.
-            if "context was destroyed" not in str(error):
-                raise
-            return False
-
-    def text(self, selector: str) -> str:
-        return str(self.page.inner_text(selector))
-
-    def xy(self, name: str) -> int:
-        return int(self.page.get_attribute(".plane.xy canvas", f"data-{name}") or -1)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -411,7 +344,6 @@ def test_while_the_connection_is_lost_nothing_is_claimed(visit: Visit) -> None:
 
 
 def test_a_person_enters_the_token_on_a_page(browser: Any, tmp_path: Path) -> None:
-    axe = pytest.importorskip("axe_playwright_python.base")
     token = "a-token-for-this-test-alone"
     values = settings_of(tmp_path) | {"ELEPHANT_TOKEN": token}
     running = RunningServer.start(tmp_path, values, module="elephant_server.embedded")
@@ -422,9 +354,7 @@ def test_a_person_enters_the_token_on_a_page(browser: Any, tmp_path: Path) -> No
         page.goto(f"{plain}#dataset=x&t=1")
         assert visit.text("h1") == "This server requires a token"
         assert page.evaluate("document.activeElement.id") == "token"
-        page.evaluate(Path(axe.AXE_FILE_PATH).read_text())
-        found = page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
-        assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+        assert barriers(page) == []
         for given, words in (("short", "16 to 256"), ("another-token-that-is-none", "is wrong")):
             page.fill("#token", given)
             page.keyboard.press("Enter")
@@ -628,7 +558,6 @@ def test_a_dataset_is_made_of_a_movie(visit: Visit, server: RunningServer) -> No
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
 def test_everybody_can_use_it(browser: Any, server: RunningServer, player: Player, width: int, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.base")
     visit = Visit(browser, server, width, scheme).open()
     try:
         see_the_dataset(visit)
@@ -637,18 +566,12 @@ def test_everybody_can_use_it(browser: Any, server: RunningServer, player: Playe
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         dark = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).every((c) => c < 128)")
         assert dark == (scheme == "dark")
-        page.evaluate(Path(axe.AXE_FILE_PATH).read_text())
-        found = page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
-        serious = [
-            (v["id"], [node["html"] for node in v["nodes"]]) for v in found if v["impact"] in ("serious", "critical")
-        ]
-        assert serious == []
+        assert barriers(page) == []
         page.click("#new-dataset")
         visit.wait("document.querySelector('#make .main')?.disabled === false")
         visit.wait("document.querySelectorAll('.source canvas[width=\"1\"]').length === 0")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        found = page.evaluate("axe.run('#make', { resultTypes: ['violations'] })")["violations"]
-        assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+        assert barriers(page, "#make") == []
         page.keyboard.press("Escape")
         assert page.is_hidden("#make")
         page.keyboard.press("Tab")

@@ -37,7 +37,7 @@ export async function post(path, body, signal) {
   return checked(response).then((fine) => fine.json());
 }
 
-async function checked(response) {
+export async function checked(response) {
   if (response.ok) return response;
   const words = await response.json().then((body) => body.error, () => null);
   throw Object.assign(new Error(words || `the server answered with status ${response.status}`), { status: response.status });

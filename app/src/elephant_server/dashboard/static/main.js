@@ -20,17 +20,9 @@ const datasets = new DatasetsView((name) => viewer.choose(name));
 const live = new Live();
 let jobs = '', running = null, isBusy = false, looking = null, isWanted = false;
 
-let dialog = null;
-byId('new-dataset').addEventListener('click', async () => {
-  const { MakeDialog } = await import('./later/make.js');
-  dialog ??= new MakeDialog(() => datasets.entries, (name) => lookAtData().then(() => viewer.choose(name)));
-  dialog.open();
-});
-byId('look').onclick = async () => (await import('./later/review.js')).open(datasets.entries);
-
 document.addEventListener('click', async ({ target }) => {
   const { later, name } = target.closest('[data-later]')?.dataset ?? {};
-  if (later) (await import(`./later/${later}.js`)).open(name, look);
+  if (later) (await import(`./later/${later}.js`)).open({ name, look, datasets, viewer });
 });
 
 live.addEventListener('connection', (event) => status.connection(event.detail));

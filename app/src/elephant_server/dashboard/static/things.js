@@ -41,6 +41,7 @@ export class DatasetsView {
     const open = make('button', { type: 'button', class: 'link', 'data-dataset': entry.name, onclick: () => this.choose(entry.name) }, entry.name);
     const strip = make('canvas', { class: 'strip', role: 'img', 'aria-label': `Timepoints with labels: ${ranges(entry.labelled)}; with predictions: ${ranges(entry.predicted)}` });
     strip.entry = entry;
+    const later = (what, words) => make('button', { type: 'button', class: 'link', 'data-later': what, 'data-name': entry.name }, words);
     return make('li', { class: 'thing' },
       make('div', { class: 'head' }, make('h3', {}, open), make('span', { class: 'tag' }, `${entry.shape.length}D`), make('span', { class: 'tag' }, entry.dtype), entry.in_place ? make('span', { class: 'tag' }, 'in place') : null),
       facts({
@@ -51,7 +52,7 @@ export class DatasetsView {
         'Kept predictions': held(entry.predicted, entry.flow_predicted),
         'Voxel size': entry.voxel_size ? voxelSize(entry) : 'unknown',
         ...(entry.made_from ? { 'Made from': entry.made_from } : {}),
-      }), make('button', { type: 'button', class: 'link', 'data-later': 'growth', 'data-name': entry.name }, 'How it grew'), entry.notice ? make('p', { class: 'notice', role: 'alert' }, entry.notice) : null, strip);
+      }), later('growth', 'How it grew'), ' · ', later('lineage', 'Lineages'), entry.notice ? make('p', { class: 'notice', role: 'alert' }, entry.notice) : null, strip);
   }
 
   #drawStrips() {

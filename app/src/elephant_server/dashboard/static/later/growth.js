@@ -10,7 +10,7 @@ const METHODS = { detection: 'nuclei', flow: 'links' };
 const FIGURES = { detection: 'F1', flow: 'distance left' };
 
 /** Show how a dataset grew. */
-export async function open(name) {
+export async function open({ name }) {
   const content = openDialog(`How ${name} grew`);
   const found = await ask('growth', { dataset: name }).catch((error) => error);
   if (found instanceof Error) {

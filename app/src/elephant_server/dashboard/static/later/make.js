@@ -9,8 +9,16 @@ const ITEM_BYTES = { uint8: 1 };
 
 document.head.append(make('link', { rel: 'stylesheet', href: new URL('make.css', import.meta.url) }));
 
+let dialog = null;
+
+/** Open the dialog for a new dataset, which is shown once it is there. */
+export async function open({ datasets, look, viewer }) {
+  dialog ??= new MakeDialog(() => datasets.entries, (name) => look().then(() => viewer.choose(name)));
+  await dialog.open();
+}
+
 /** The dialog; `datasets` gives what is known of all datasets, `made` is called with the name of a new one. */
-export class MakeDialog {
+class MakeDialog {
   #movies = [];
   #movie = null;
   #wanted = null;

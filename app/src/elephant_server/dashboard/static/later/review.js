@@ -11,10 +11,10 @@ document.head.append(make('link', { rel: 'stylesheet', href: new URL('review.css
 
 let dialog = null;
 
-/** Open the dialog; `datasets` are those that there are. */
-export async function open(datasets) {
+/** Open the dialog for the datasets that there are. */
+export async function open({ datasets }) {
   dialog ??= new ReviewDialog();
-  await dialog.open(datasets);
+  await dialog.open(datasets.entries);
 }
 
 class ReviewDialog {

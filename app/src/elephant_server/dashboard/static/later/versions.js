@@ -4,8 +4,8 @@ import { ask, post } from '../api.js';
 import { ago, bytes, make, number, when } from '../dom.js';
 import { openDialog } from './dialog.js';
 
-/** Show the versions of a model; `changed` is called when it went back to one. */
-export async function open(name, changed) {
+/** Show the versions of a model; `look` is called when it went back to one. */
+export async function open({ name, look: changed }) {
   const content = openDialog(`Versions of ${name}`);
   await fill(content, name, changed, '');
 }

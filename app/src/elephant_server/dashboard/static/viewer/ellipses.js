@@ -18,7 +18,7 @@ export function cut(spot, axis, index, n) {
   const rest = (i, j) => level * (c(i, j) - (c(i, across) * c(across, j)) / c(across, across));
   return {
     x: spot.pos[column] + lean(column), y: spot.pos[row] + lean(row),
-    xx: rest(column, column), xy: rest(column, row), yy: rest(row, row), kind: spot.kind,
+    xx: rest(column, column), xy: rest(column, row), yy: rest(row, row), kind: spot.kind, colour: spot.colour,
   };
 }
 
@@ -26,8 +26,8 @@ const COLOURS = { missed: '#4cc9f0', wrong: '#ff7a1a' };
 
 /** Draw cuts; a voxel is `sx` wide and `sy` tall, its middle is its position, and `left` and `top` are the first ones. */
 export function drawCuts(context, cuts, { left, top, sx, sy }) {
-  for (const { x, y, xx, xy, yy, kind } of cuts) {
-    context.strokeStyle = COLOURS[kind] ?? '#ffd23f';
+  for (const { x, y, xx, xy, yy, kind, colour } of cuts) {
+    context.strokeStyle = colour ?? COLOURS[kind] ?? '#ffd23f';
     context.lineWidth = kind ? 3 : 1.5;
     const a = xx * sx * sx, b = xy * sx * sy, d = yy * sy * sy;
     const mean = (a + d) / 2, apart = Math.hypot((a - d) / 2, b);

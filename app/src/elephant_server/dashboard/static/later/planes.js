@@ -1,0 +1,109 @@
+// The planes of a dataset through a place, with the spots of its timepoint over them.
+
+import { make } from '../dom.js';
+import { Camera } from '../viewer/camera.js';
+import { goodLimits } from '../viewer/paint.js';
+import { Pane } from '../viewer/pane.js';
+
+const GAP = 8;
+const SHARPER_AFTER_MS = 200;
+const AXES = ['xy', 'yz', 'xz'];
+const UNKNOWN_RADIUS = 4; // voxels
+
+export class Planes {
+  #camera = new Camera();
+  #entry = null;
+  #at = { t: 0, position: [0, 0, 0] };
+  #spots = [];
+  #limits = null;
+  #sharper = null;
+
+  /** `choose` is called with the nearest spot that somebody points at, `fail` with what went wrong. */
+  constructor(choose, fail) {
+    this.choose = choose;
+    const act = { move: (voxels) => this.#point(voxels), step: (axis, by) => this.#move({ [axis]: this.#at.position[axis] + by }), look: () => this.#look(), fail };
+    this.panes = AXES.map((axis) => new Pane(axis, this.#camera, act));
+    this.element = make('div', { class: 'planes' }, ...this.panes.map((pane) => pane.element));
+    new ResizeObserver(() => this.#layOut()).observe(this.element);
+  }
+
+  open(entry) {
+    if (this.#entry?.name === entry.name && this.#entry.version === entry.version) return;
+    this.#entry = entry;
+    this.#limits = null;
+    this.#camera.reset(this.#shape());
+    this.#at = { t: -1, position: this.#shape().map((n) => Math.floor(n / 2)) };
+    for (const pane of this.panes) { pane.planes = {}; pane.element.hidden = this.#isFlat && pane.axis !== 'xy'; }
+    this.#layOut();
+  }
+
+  /** Show a timepoint at a position, Z, Y, X in physical units, or where it is; `spots` have `pos` X, Y, Z, `radius` and `colour`. */
+  show(t, position, spots) {
+    this.#spots = spots.map((spot) => ({ ...spot, ...this.#inVoxels(spot) }));
+    if (position) this.#at.position = this.#inside(this.#voxelsOf(position).map(Math.round));
+    this.#at.t = t;
+    this.#camera.follow(this.#at.position);
+    this.#refresh();
+  }
+
+  get #isFlat() { return this.#entry.shape.length === 2; }
+
+  get #size() { return this.#entry.voxel_size ?? [1, 1, 1]; }
+
+  #shape() { return this.#isFlat ? [1, ...this.#entry.shape] : this.#entry.shape; }
+
+  #inside(voxels) { return this.#shape().map((n, i) => Math.max(0, Math.min(n - 1, voxels[i]))); }
+
+  /** Return a position, X, Y, Z, in voxels Z, Y, X. */
+  #voxelsOf([x, y, z]) { return [z, y, x].map((at, i) => (i || !this.#isFlat ? at / this.#size[i] : 0)); }
+
+  #inVoxels({ pos, radius }) {
+    const covariance = Array(9).fill(0);
+    this.#size.forEach((edge, i) => { covariance[4 * i] = ((radius ?? UNKNOWN_RADIUS * this.#size[2]) / edge) ** 2; });
+    return { pos: this.#voxelsOf(pos), covariance };
+  }
+
+  /** Give each plane its size: voxels in their proportions, as large as there is room. */
+  #layOut() {
+    if (!this.#entry || !this.element.clientWidth) return;
+    const shape = this.#shape(), [z, y, x] = shape.map((n, i) => n * this.#size[i]);
+    const across = this.#isFlat ? this.element.clientWidth / x : (this.element.clientWidth - GAP) / (x + z);
+    const scale = Math.min(across, (0.45 * window.innerHeight) / (this.#isFlat ? y : y + z));
+    for (const pane of this.panes) pane.resize(shape, this.#size.map((edge) => edge * scale));
+    this.#refresh();
+  }
+
+  #refresh() {
+    if (!this.#entry || this.#at.t < 0 || !this.element.clientWidth) return;
+    for (const pane of this.panes) if (!pane.element.hidden) pane.show(this.#view());
+  }
+
+  #look() {
+    for (const pane of this.panes) if (!pane.element.hidden) pane.draw(this.#view());
+    clearTimeout(this.#sharper);
+    this.#sharper = setTimeout(() => this.#refresh(), SHARPER_AFTER_MS);
+  }
+
+  #view() {
+    const planes = this;
+    return {
+      dataset: this.#entry, t: this.#at.t, n: this.#isFlat ? 2 : 3, position: [...this.#at.position], spots: this.#spots,
+      layers: { labels: 'off', probabilities: false },
+      get limits() { return planes.#limits ?? [0, 255]; },
+      limitsFor: (plane) => { planes.#limits ??= goodLimits(plane); },
+    };
+  }
+
+  #move(voxels) {
+    this.#at.position = this.#inside(Object.assign([...this.#at.position], voxels));
+    this.#refresh();
+  }
+
+  /** Move the cross; a spot in which it comes to lie is chosen. */
+  #point(voxels) {
+    this.#move(voxels);
+    const away = ({ pos, covariance }) => pos.reduce((sum, at, i) => sum + (at - this.#at.position[i]) ** 2 / covariance[4 * i], 0);
+    const found = this.#spots.reduce((best, spot) => (away(spot) < best.away ? { spot, away: away(spot) } : best), { spot: null, away: 1 });
+    if (found.spot) this.choose(found.spot);
+  }
+}

@@ -1,0 +1,295 @@
+"""The lineages of a dataset in the dashboard, as a person sees and corrects them."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+
+from stack.browsing import Visit, barriers, browser, needs_chromium
+from stack.player import Player
+from stack.running import RunningServer
+
+__all__ = ["browser"]
+
+pytestmark = [pytest.mark.stack, needs_chromium]
+
+NAME, SHAPE, VOXEL = "grown/movie", (10, 60, 60), (2.0, 1.0, 1.0)
+N_TIMEPOINTS, DIVIDES_AT = 10, 5
+MOTHER, FIRST, SECOND = 100, 200, 300  # ids are these and the timepoint
+TREE = "#lineage .tree"
+
+
+def nuclei(t: int) -> dict[int, tuple[float, float, float]]:
+    """Return the ids of a timepoint's nuclei and where they are, X, Y, Z: three that go along and one that divides."""
+    found = {1000 * (k + 1) + t: (12.0 + 17 * k, 12.0 + t, 10.0) for k in range(3)}
+    if t <= DIVIDES_AT:
+        return found | {MOTHER + t: (20.0, 44.0, 10.0)}
+    apart = 3.0 + (t - DIVIDES_AT)
+    return found | {FIRST + t: (20 - apart, 44.0, 10.0), SECOND + t: (20 + apart, 44.0, 10.0)}
+
+
+def draw(t: int) -> np.ndarray:
+    """Return the image of a timepoint."""
+    grid = np.meshgrid(*(edge * np.arange(n) for n, edge in zip(SHAPE, VOXEL, strict=True)), indexing="ij")
+    image = np.full(SHAPE, 20.0)
+    for place in nuclei(t).values():
+        image += 150 * np.exp(-sum((axis - at) ** 2 for axis, at in zip(grid, place[::-1], strict=True)) / 8)
+    return image.astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def movie(server: RunningServer) -> Player:
+    """Return a client whose dataset has images of nuclei, and no lineages yet."""
+    client = Player(server)
+    assert client.make_dataset(NAME, np.stack([draw(t) for t in range(N_TIMEPOINTS)])).status_code == 200
+    return client
+
+
+def track(player: Player, beside: dict[int, tuple[float, float, float]] | None = None) -> dict[str, Any]:
+    """Track the nuclei anew, with the division confirmed, and spots `beside` them; return the last line."""
+    shutil.rmtree(
+        player.server.workspace / "datasets" / NAME / ".lineages", ignore_errors=True
+    )  # corrections would stay
+    places = [(t, name, pos) for t in range(N_TIMEPOINTS) for name, pos in nuclei(t).items()]
+    places += [(t, 5000 + t, pos) for t, pos in (beside or {}).items()]
+    spots = [{"t": t, "id": name, "pos": pos, "radius": 3.0} for t, name, pos in places]
+    links = [[MOTHER + DIVIDES_AT, daughter + DIVIDES_AT + 1] for daughter in (FIRST, SECOND)]
+    about = {"dataset_name": NAME, "scales": list(VOXEL[::-1]), "is_3d": True, "max_distance": 6}
+    answer = player.post("movie/track", about | {"spots": spots, "links": links})
+    end: dict[str, Any] = json.loads(answer.text.strip().splitlines()[-1])
+    assert end.get("completed"), end
+    return end
+
+
+@pytest.fixture
+def tracked(movie: Player) -> Player:
+    """Track the nuclei: five tracks and their mother."""
+    end = track(movie)
+    assert (end["n_tracks"], end["n_divisions"]) == (6, 1)
+    return movie
+
+
+@pytest.fixture
+def visit(browser: Any, server: RunningServer, movie: Player) -> Iterator[Visit]:
+    made = Visit(browser, server)
+    yield made
+    made.context.close()
+
+
+def lineage(player: Player) -> dict[str, Any]:
+    found: dict[str, Any] = requests.get(
+        f"{player.server.base_url}movie/lineage", {"dataset_name": NAME}, timeout=60
+    ).json()
+    return found
+
+
+def parent_of(player: Player, t: int, name: int) -> int | None:
+    query = {"dataset_name": NAME, "timepoint": t}
+    answer = requests.get(f"{player.server.base_url}movie/lineage/spots", query, timeout=60).json()
+    (parent,) = [spot["parent"] for spot in answer["spots"] if spot["id"] == name]
+    return int(parent) if parent is not None else None
+
+
+def open_lineages(visit: Visit) -> None:
+    visit.open()
+    visit.page.click(f"#datasets [data-later=lineage][data-name='{NAME}']")
+    visit.wait(f"Number(document.querySelector('{TREE}')?.dataset.drawn) === 6")
+
+
+LANE = """async ([tracks, id]) => {
+  const style = [...document.querySelectorAll('link')].find((link) => link.href.endsWith('later/lineage.css')).href;
+  const { layOut } = await import(style.replace('lineage.css', 'layout.js'));
+  const { lane, nLanes, places } = layOut(tracks);
+  return lane[places.get(id)] / nLanes;
+}"""
+
+
+def go_to(visit: Visit, player: Player, first: int, t: int) -> dict[str, Any]:
+    """Point in the tree at a timepoint of the track that begins with a spot; return what is known of the track."""
+    page, tracks = visit.page, lineage(player)["tracks"]
+    (track,) = [one for one in tracks if one["spot"] == first]
+    page.click("#lineage button:text-is('Fit')")
+    page.focus(TREE)
+    box = page.query_selector(TREE).bounding_box()
+    part, left, top, bottom = page.evaluate(LANE, [tracks, track["id"]]), 44, 12, 14
+    y = top + t / (N_TIMEPOINTS - 1) * (box["height"] - top - bottom)
+    page.mouse.click(box["x"] + left + part * (box["width"] - left), box["y"] + y)
+    visit.wait(f"document.querySelector('#lineage-facts').textContent.startsWith('Timepoint {t}')")
+    visit.wait(f"/Track {track['id']},/.test(document.querySelector('#lineage-facts').textContent)")
+    return dict(track)
+
+
+def done(visit: Visit, words: str) -> None:
+    visit.wait(f"/{words}.*solved again/.test(document.querySelector('#lineage .note').textContent)")
+
+
+def test_the_tree_and_the_place_beside_it_are_seen(visit: Visit, tracked: Player) -> None:
+    open_lineages(visit)
+    page = visit.page
+    visit.wait("Number(document.querySelector('#lineage .plane.xy canvas').dataset.cuts) > 0")
+    assert "44 spots in 6 tracks" in visit.text("#lineage")
+    assert page.evaluate(f"document.activeElement === document.querySelector('{TREE}')")
+    mother = go_to(visit, tracked, MOTHER, DIVIDES_AT)
+    assert re.search(rf"Track {mother['id']}, timepoints 0.5", visit.text("#lineage-facts"))
+    visit.wait("document.querySelector('#lineage .plane.xy figcaption').textContent === 'XY, Z 5'")
+    visit.wait("document.querySelector('#lineage .plane.yz figcaption').textContent === 'YZ, X 20'")
+    page.keyboard.press("ArrowDown")  # into a daughter
+    visit.wait(f"/from track {mother['id']}/.test(document.querySelector('#lineage-facts').textContent)")
+    page.keyboard.press("ArrowUp")
+    visit.wait(f"/Track {mother['id']},/.test(document.querySelector('#lineage-facts').textContent)")
+    page.keyboard.press("ArrowLeft")
+    visit.wait("/Track [123],/.test(document.querySelector('#lineage-facts').textContent)")
+    page.keyboard.press("ArrowRight")
+    visit.wait(f"/Track {mother['id']},/.test(document.querySelector('#lineage-facts').textContent)")
+    page.select_option("#lineage-colours", "probability")
+    assert page.is_visible("#lineage .key:has-text('< 50%')")
+    assert visit.complaints == []
+
+
+def test_links_are_cut_confirmed_joined_and_taken_back(visit: Visit, tracked: Player) -> None:
+    open_lineages(visit)
+    go_to(visit, tracked, 1000, 4)
+    visit.page.keyboard.press("x")
+    done(visit, "Cut")
+    assert parent_of(tracked, 4, 1004) is None
+    visit.wait(f"Number(document.querySelector('{TREE}').dataset.drawn) === 7")
+    visit.page.keyboard.press("z")
+    done(visit, "Taken back")
+    assert parent_of(tracked, 4, 1004) == 1003
+    visit.page.keyboard.press("y")
+    done(visit, "Confirmed")
+    visit.page.keyboard.press("x")
+    done(visit, "Cut")
+    assert parent_of(tracked, 4, 1004) is None
+    visit.page.keyboard.press("j")
+    visit.wait("/choose the other track/.test(document.querySelector('#lineage .correct p').textContent)")
+    go_to(visit, tracked, 1000, 1)
+    visit.page.keyboard.press("j")
+    done(visit, "Joined")
+    assert parent_of(tracked, 4, 1004) == 1003
+    visit.page.keyboard.press("w")
+    done(visit, "it is no nucleus")
+    assert parent_of(tracked, 1, 1001) is None
+    assert visit.complaints == []
+
+
+def test_doubtful_places_are_stepped_through_and_confirmed(visit: Visit, movie: Player) -> None:
+    track(movie, {t: (14.0, 14.0 + t, 10.0) for t in range(4, 8)})  # which of the two goes on is not clear
+    doubts = lineage(movie)["doubtful"]
+    assert len(doubts) > 3
+    visit.open()
+    visit.page.click(f"#datasets [data-later=lineage][data-name='{NAME}']")
+    visit.wait(f"document.querySelectorAll('#lineage .doubts button').length === {len(doubts)}")
+    visit.page.focus(TREE)
+    for place in (0, 1, 0):
+        visit.page.keyboard.press("p" if place < 1 else "n")
+        words = f"at {doubts[place]['t']}, track {doubts[place]['track']}:"
+        visit.wait(f"/{words}/.test(document.querySelector('#lineage-facts').textContent)")
+        current = f"#lineage .doubts li:nth-child({place + 1}) button"
+        assert visit.page.get_attribute(current, "aria-current") == "true"
+    visit.page.keyboard.press("y")
+    done(visit, "(Confirmed|Joined)")
+    left = lineage(movie)["doubtful"]
+    assert doubts[0]["spots"] not in [doubt["spots"] for doubt in left]
+    visit.wait(f"document.querySelectorAll('#lineage .doubts button').length === {max(1, len(left))}")
+    assert visit.complaints == []
+
+
+def test_who_comes_second_is_told_and_sees_what_the_first_has_done(visit: Visit, tracked: Player) -> None:
+    open_lineages(visit)
+    go_to(visit, tracked, 1000, 3)
+    asked = {"dataset_name": NAME, "version": lineage(tracked)["version"], "cut": [[2004, 2005]]}
+    assert tracked.post("movie/lineage/corrections", asked).status_code == 200
+    visit.page.keyboard.press("x")
+    visit.wait("/Somebody else has corrected/.test(document.querySelector('#lineage .problem').textContent)")
+    visit.wait(f"Number(document.querySelector('{TREE}').dataset.drawn) === 7")
+    assert parent_of(tracked, 3, 1003) == 1002
+    visit.complaints.clear()  # the refusal is one
+    visit.page.keyboard.press("x")
+    done(visit, "Cut")
+    assert visit.text("#lineage .problem") == ""
+    assert parent_of(tracked, 3, 1003) is None
+    assert visit.complaints == []
+
+
+def test_what_was_never_tracked_says_so_and_why_it_cannot_be(visit: Visit, movie: Player) -> None:
+    assert movie.make_dataset("grown/nothing", draw(0)[None]).status_code == 200
+    visit.open()
+    visit.page.click("#datasets [data-later=lineage][data-name='grown/nothing']")
+    visit.wait("/Nothing was tracked yet/.test(document.querySelector('#lineage').textContent)")
+    assert visit.page.is_hidden(TREE)
+    visit.page.click("text=Track the newest predictions")
+    visit.wait("document.querySelector('#lineage .problem').textContent !== ''")
+    assert visit.page.is_enabled("text=Track the newest predictions")
+
+
+# A forest of thousands of tracks that divide: what is not in sight is not drawn, and daughters lie beside each other.
+FOREST = """async () => {
+  const style = [...document.querySelectorAll('link')].find((link) => link.href.endsWith('later/lineage.css')).href;
+  const load = (name) => import(style.replace('lineage.css', `${name}.js`));
+  const [{ Tree }, { layOut }, { coloursOf }] = await Promise.all(['tree', 'layout', 'tracks'].map(load));
+  const tracks = [];
+  const grow = (start, parent) => {
+    const id = tracks.length + 1, end = Math.min(299, start + 20 + id % 30);
+    tracks.push({ id, start, end, parent, n_spots: end - start + 1, probability: (id % 100) / 100 });
+    return [id, end + 1];
+  };
+  const divide = ([id, start]) => (start < 280 && id % 3 ? [grow(start, id), grow(start, id)] : []);
+  let ends = Array.from({ length: 700 }, (_, i) => grow(i % 40, null));
+  while (tracks.length < 5000) ends = ends.flatMap(divide);
+  const { order, parent, lane, nLanes } = layOut(tracks);
+  const daughters = order.map(() => []), colours = coloursOf(tracks);
+  order.forEach((track, i) => { if (parent[i] >= 0) daughters[parent[i]].push(i); });
+  const mothers = daughters.map((two, i) => [i, ...two]).filter((family) => family.length === 3);
+  const tree = new Tree(() => {}, ({ id }) => colours.get(id));
+  tree.canvas.style.cssText = 'position: fixed; inset: 0; width: 800px; height: 600px';
+  document.querySelector('#lineage').append(tree.canvas);
+  tree.show(tracks, [0, 299], []);
+  const whole = tree.drawNow();
+  tree.zoomBy(100, 1);
+  const near = tree.drawNow();
+  tree.canvas.remove();
+  return {
+    n: tracks.length, whole, near, nLanes, nMothers: mothers.length,
+    leaves: daughters.filter((each) => !each.length).length,
+    areApart: new Set(daughters.flatMap((two, i) => (two.length ? [] : [lane[i]]))).size,
+    areBetween: mothers.filter(([mother, a, b]) => lane[a] < lane[mother] && lane[mother] < lane[b]).length,
+    differ: mothers.filter((family) => new Set(family.map((i) => colours.get(order[i].id))).size === 3).length,
+  };
+}"""
+
+
+def test_of_thousands_of_tracks_those_in_sight_are_drawn_daughters_beside_each_other(
+    visit: Visit, tracked: Player
+) -> None:
+    open_lineages(visit)
+    found = visit.page.evaluate(FOREST)
+    assert found["n"] >= 5000
+    assert found["whole"] == found["n"]
+    assert 0 < found["near"] < found["n"] / 20
+    assert found["nLanes"] == found["leaves"] == found["areApart"]
+    assert found["nMothers"] == found["areBetween"] == found["differ"] > 1000
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
+def test_everybody_can_use_it(browser: Any, server: RunningServer, tracked: Player, width: int, scheme: str) -> None:
+    visit = Visit(browser, server, width, scheme)
+    try:
+        open_lineages(visit)
+        page = visit.page
+        page.click("#lineage summary")
+        page.select_option("#lineage-colours", "probability")
+        assert page.evaluate("document.querySelector('#lineage').scrollWidth <= window.innerWidth")
+        assert barriers(page, "#lineage") == []
+        page.keyboard.press("Escape")
+        assert page.is_hidden("#lineage")
+        focused = "document.activeElement.dataset.later"
+        assert page.evaluate(focused) == "lineage"
+        assert visit.complaints == []
+    finally:
+        visit.context.close()
