@@ -15,9 +15,11 @@ from elephant.errors import Cancelled, ConflictError, InvalidInputError, NotFoun
 from elephant.lineages import CorrectionEntry, Lineage, LineageSpots, read_lineage
 from elephant.lineages.files import FOLDER
 from elephant.lineages.tracking import Corrected, TrackingRequest, correct, track
+from elephant.lineages.weights import read_weights, weights_beside
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.tracking import tracks_of
 from elephant.tracking.linkers import Corrections, GlobalLinker
+from elephant.tracking.linkers.prior import shipped_prior
 
 MOVIE = walk(12, 30, seed=2)
 N = len(MOVIE.detections)
@@ -290,3 +292,35 @@ def test_the_nearest_linker_tells_no_probabilities_and_is_not_corrected(dataset:
     assert not found.doubts()
     with pytest.raises(InvalidInputError, match="expected lineages of the linker global"):
         corrected(dataset, 1, wrong=[FIRST_ID])
+
+
+def confirmed(lineage: Lineage, n: int) -> list[tuple[int, int]]:
+    """Return the ids of links to the next timepoint."""
+    times = lineage.spots.timepoints
+    children = np.flatnonzero(lineage.parents != NONE)
+    is_next = times[children] - times[lineage.parents[children]] == 1
+    return [(int(lineage.parents[j]) + FIRST_ID, int(j) + FIRST_ID) for j in children[is_next][:n]]
+
+
+def test_weights_that_links_have_taught_are_used_again_where_few_are_confirmed(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    flow, links = tmp_path / "flow.pth", confirmed(tracked(dataset), 30)
+    taught = tracked(
+        dataset, request(given=CorrectionEntry(confirm=tuple(links), who="Ada", came_with_spots=True), flow_model=flow)
+    )
+    assert "weights of links from 30 confirmed ones" in taught.made_from
+    weights = read_weights(weights_beside(flow))
+    assert weights is not None
+    assert (weights.who, weights.n_links, weights.confirmed) == ("Ada", 30, tuple(sorted(links)))
+    assert weights.links != shipped_prior().links
+    # Nothing is confirmed any more: of the same dataset, and with the same flow model in another one.
+    again = tracked(dataset)
+    assert "as learnt from 30 confirmed links" in again.made_from
+    expected = GlobalLinker(weights.applied(shipped_prior())).link(MOVIE.detections)
+    assert np.array_equal(again.probability, expected.probability)
+    other = elephant.open_dataset(np.zeros((30, 4, 8, 8), np.uint8), voxel_size=(1, 1, 1), quiet=True)
+    assert np.array_equal(tracked(other, request(flow_model=flow)).probability, expected.probability)
+    weights_beside(flow).write_text("{")
+    other = elephant.open_dataset(np.zeros((30, 4, 8, 8), np.uint8), voxel_size=(1, 1, 1), quiet=True)
+    assert "learnt" not in tracked(other, request(flow_model=flow)).made_from

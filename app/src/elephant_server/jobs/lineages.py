@@ -55,6 +55,7 @@ def movie_track(context: WorkerContext, body: TrackJobBody, control: JobControl)
         made_from=_made_from(body, spots),
         linker=body.linker,
         params=body.linker_params(),
+        flow_model=None if body.model_name is None else model_file(context, body.model_name),
     )
     logger.info("Tracking: %s of %s", counted(len(spots), "spot"), body.dataset_name)
     lineage = track(dataset, request, reporter, control)

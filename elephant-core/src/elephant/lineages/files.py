@@ -90,6 +90,11 @@ class Tracked:
         """Where the solved windows are."""
         return self.folder / "windows"
 
+    @property
+    def weights(self) -> Path:
+        """Where the weights are that links have taught."""
+        return self.folder / "weights.json"
+
     def about(self) -> About:
         """Return what is known of it; see :class:`About`."""
         with _explained(self.folder):

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,13 @@ from elephant.lineages.corrections import CorrectionEntry, Decisions, described_
 from elephant.lineages.files import About, LineageFolder, Tracked
 from elephant.lineages.lineage import Doubt, Lineage, LineageSpots, numbered
 from elephant.lineages.same import same_spots
+from elephant.lineages.weights import MOST_LINKS, LearntWeights, read_weights, weights_beside, write_weights
 from elephant.progress import CancelToken, NoReporter, ProgressReporter
 from elephant.tracking.linkers import Corrections, Detections, GlobalLinker, Problem, Solution
+from elephant.tracking.linkers.learning import LEAST_LINKS
 from elephant.tracking.linkers.prepared import read_problem, write_problem
-from elephant.tracking.linkers.registry import GLOBAL, linker_named
+from elephant.tracking.linkers.prior import Prior, shipped_prior
+from elephant.tracking.linkers.registry import GLOBAL, InstalledLinker, linker_named
 from elephant.tracking.linkers.saved import FORMAT, WindowFiles, fingerprint_of
 
 _BYTES_PER_SPOT = 400
@@ -43,6 +47,8 @@ class TrackingRequest:
         What they are, in words.
     linker, params
         The name of what joins them, and those of its parameters that differ from its defaults.
+    flow_model
+        The file of the flow model that says where they were, beside which learnt weights are kept, too.
     """
 
     spots: LineageSpots
@@ -51,6 +57,21 @@ class TrackingRequest:
     made_from: str
     linker: str = GLOBAL
     params: Mapping[str, Any] | None = None
+    flow_model: Path | None = None
+
+    def linker_with(self, prior: Prior) -> InstalledLinker:
+        """Return the linker; `prior` is for that of elephant itself."""
+        own = {"prior": prior} if self.linker == GLOBAL else {}
+        return linker_named(self.linker, {**(self.params or {}), **own})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Solved:
+    """A solution, with the weights that it has if these are not the shipped ones, and words about them."""
+
+    solution: Solution
+    weights: LearntWeights | None = None
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,22 +123,19 @@ def track(dataset: Dataset, request: TrackingRequest, reporter: ProgressReporter
         entries = [*earlier, request.given] if request.given else earlier
         decisions = Decisions.of(entries)
         corrections = _corrections(decisions, request.spots)
-        staged = folder.staged(_fingerprint(request, corrections))
-        about = About(
-            made_from=request.made_from,
-            dropped=dropped,
-            linker=request.linker,
-            params=dict(request.params or {}),
-            solver=FORMAT,
-            image_version=image_version(dataset.folder),
-            who=request.given.who,
-            when=time.time(),
-        )
-        solution, learnt = _tracked(staged, request, corrections, reporter, cancel)
-        about = about.model_copy(update={"made_from": f"{about.made_from}; {learnt}" if learnt else about.made_from})
-        lineage = _lineage(folder.next_version(), about, request.spots, solution, corrections)
+        known = _known_weights(folder, request, corrections)
+        linker = request.linker_with(shipped_prior() if known is None else known.applied(shipped_prior()))
+        staged = folder.staged(_fingerprint(request, linker, corrections))
+        solved = _solved(dataset, staged, request, linker, corrections, (reporter, cancel))
+        weights = solved.weights or known
+        about = _about(dataset, request, solved, dropped)
+        lineage = _lineage(folder.next_version(), about, request.spots, solved.solution, corrections)
         staged.write_about(about, request.spots)
+        if weights is not None:
+            write_weights(staged.weights, weights)
         staged.write(lineage, entries, len(entries))
+        if solved.weights is not None and request.flow_model is not None:
+            write_weights(weights_beside(request.flow_model), solved.weights)
         return folder.put_in_place(staged, lineage.version).lineage()
 
 
@@ -197,34 +215,77 @@ def _earlier_entries(folder: LineageFolder, spots: LineageSpots) -> tuple[list[C
     return [entry for entry in renamed if entry], described_drop(n_dropped, len(entries))
 
 
-def _fingerprint(request: TrackingRequest, corrections: Corrections) -> str:
+def _n_next(spots: LineageSpots, corrections: Corrections) -> int:
+    """Return how many links to the next timepoint are confirmed: those from which weights are learnt."""
+    t = spots.timepoints
+    return sum(int(t[j] - t[i]) == 1 for i, j in corrections.links)
+
+
+def _known_weights(folder: LineageFolder, request: TrackingRequest, corrections: Corrections) -> LearntWeights | None:
+    """Return the weights that were learnt before, with the same flow model or of this dataset; None if new ones are."""
+    if request.linker != GLOBAL or _n_next(request.spots, corrections) >= LEAST_LINKS:
+        return None
+    beside = None if request.flow_model is None else read_weights(weights_beside(request.flow_model))
+    if beside is not None:
+        return beside
+    try:
+        return read_weights(folder.newest().weights)
+    except (NotFoundError, StorageError):
+        return None
+
+
+def _fingerprint(request: TrackingRequest, linker: InstalledLinker, corrections: Corrections) -> str:
     """Return what differs where anything differs that lineages follow from."""
-    linker = linker_named(request.linker, request.params or {}).linker
-    if isinstance(linker, GlobalLinker):
-        spots = fingerprint_of(request.detections, linker.params, linker.prior)
-    else:
-        spots = request.linker
+    own, spots = linker.linker, request.linker
+    if isinstance(own, GlobalLinker):
+        spots = fingerprint_of(request.detections, own.params, own.prior)
     decided = [sorted(getattr(corrections, name)) for name in ("links", "cuts", "starts", "ends", "wrong")]
     return hashlib.sha256(repr((spots, decided)).encode()).hexdigest()[:32]
 
 
-def _tracked(
+def _about(dataset: Dataset, request: TrackingRequest, solved: _Solved, dropped: str | None) -> About:
+    return About(
+        made_from=f"{request.made_from}; {solved.words}" if solved.words else request.made_from,
+        dropped=dropped,
+        linker=request.linker,
+        params=dict(request.params or {}),
+        solver=FORMAT,
+        image_version=image_version(dataset.folder),
+        who=request.given.who,
+        when=time.time(),
+    )
+
+
+def _solved(
+    dataset: Dataset,
     staged: Tracked,
     request: TrackingRequest,
+    linker: InstalledLinker,
     corrections: Corrections,
-    reporter: ProgressReporter,
-    cancel: CancelToken,
-) -> tuple[Solution, str]:
-    """Return the solution, and words about weights that were learnt."""
-    linker = linker_named(request.linker, request.params or {})
-    if not isinstance(linker.linker, GlobalLinker):
-        return linker.link(request.detections, corrections, reporter, cancel), ""
-    problem = _prepared(staged, linker.linker, request.detections, corrections, cancel)
+    watching: tuple[ProgressReporter, CancelToken],
+) -> _Solved:
+    """Solve all, from where an interrupted run was."""
+    own = linker.linker
+    if not isinstance(own, GlobalLinker):
+        return _Solved(linker.link(request.detections, corrections, *watching))
+    problem = _prepared(staged, own, request.detections, corrections, watching[1])
     windows = WindowFiles(staged.windows)
     problem.resume(windows.load(len(problem.spans())))
-    solution = problem.solve(corrections, reporter, cancel, windows.keep)
-    prior = problem.model.prior
-    return solution, "" if prior == linker.linker.prior else prior.made_from
+    solution, prior = problem.solve(corrections, *watching, windows.keep), problem.model.prior
+    if prior == own.prior:  # nothing was learnt
+        return _Solved(solution, None, "" if prior == shipped_prior() else prior.made_from)
+    ids, links = request.spots.ids, sorted(corrections.links)
+    weights = LearntWeights(
+        links=prior.links,
+        divisions=prior.divisions,
+        made_from=prior.made_from,
+        dataset=dataset.name,
+        confirmed=tuple((int(ids[i]), int(ids[j])) for i, j in links[:MOST_LINKS]),
+        n_links=_n_next(request.spots, corrections),
+        who=request.given.who,
+        when=time.time(),
+    )
+    return _Solved(solution, weights, prior.made_from.removeprefix(f"{own.prior.made_from}; "))
 
 
 def _prepared(
