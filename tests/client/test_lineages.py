@@ -103,7 +103,7 @@ def test_what_cannot_be_done_says_why(server: RunningServer, movie: RemoteDatase
     assert "spot 77 is not among" in read(post(url, "movie/track", body(links=[[77, 500]])), 400)["error"]
     alone = {"dataset_name": NAME, "scales": VOXEL[::-1]}
     assert "no prediction" in read(post(url, "movie/track", alone), 404)["error"]
-    assert "voxel size" in read(post(url, "movie/track", {"dataset_name": NAME}), 400)["error"]
+    assert "voxel size" in read(post(url, "movie/track", body(model_name="absent.pth")), 400)["error"]
     assert "linker" in read(post(url, "movie/track", body(linker="absent")), 400)["error"]
     assert "absent" in read(post(url, "movie/track", body(model_name="absent.pth", scales=VOXEL[::-1])), 404)["error"]
     assert "absent" in read(get(url, "movie/lineage?dataset_name=absent"), 404)["error"]
@@ -134,10 +134,9 @@ def test_predictions_are_tracked_with_a_flow_model(server: RunningServer, client
     found = movie.predict_all(range(3), model=MODEL, p_thresh=0.1, r_min=0.1)
     n_found = sum(map(len, found.values()))
     assert n_found
-    kept = f"download/tracks?dataset_name={NAME}&format=json"
-    wait_until(lambda: len(read(get(server.base_url, kept))["spots"]) == n_found, 60, "the results to be published")
     *progress, end = lines_of(server, {"dataset_name": NAME, "model_name": FLOW, "max_displacement": 10})
     assert end["n_spots"] == n_found
     assert "the newest predictions" in end["made_from"]
+    assert f"{n_found} spots at 3 timepoints, 0 to 2" in end["made_from"]
     assert FLOW in end["made_from"]
     assert [line["timepoint"] for line in progress if "timepoint" in line] == [1, 2, 3]

@@ -422,3 +422,19 @@ def test_the_digest_of_a_model_is_read_once(work: ModelWork, monkeypatch: pytest
     monkeypatch.setattr(known.hashlib, "file_digest", lambda *args: calls.append(1) or whole(*args))
     assert digests.of(work.model_path) == digests.of(work.model_path)
     assert len(calls) == 1
+
+
+def test_what_was_found_last_is_kept_for_the_image_as_it_is(tmp_path: Path) -> None:
+    dataset, store = make_dataset(tmp_path / "movie"), KnownPredictions(tmp_path / "known", LIMIT)
+    first, last = DetectedSpot.ball((1, 2, 3), 2, 0.5), DetectedSpot.ball((3, 2, 1), 4)
+    assert store.newest(dataset) == {}
+    store.keep_newest(dataset, 2, [first])
+    store.keep_newest(dataset, 2, [last, first])
+    store.keep_newest(dataset, 0, [])
+    found = KnownPredictions(tmp_path / "known", LIMIT).newest(dataset)
+    assert list(found) == [0, 2]
+    assert found[0] == []
+    assert [spot.pos.tolist() for spot in found[2]] == [[3, 2, 1], [1, 2, 3]]
+    assert found[2][1].quality == 0.5
+    shutil.rmtree(tmp_path / "movie")
+    assert store.newest(make_dataset(tmp_path / "movie", seed=1)) == {}

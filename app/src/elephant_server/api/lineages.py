@@ -9,7 +9,7 @@ from elephant.errors import InvalidInputError
 from elephant.lineages import read_lineage
 from elephant_server.api.endpoint import BodySize, endpoint, respond, submit
 from elephant_server.api.parsing import read_body
-from elephant_server.api.tracks import found_body, voxel_size_of
+from elephant_server.api.tracks import voxel_size_of
 from elephant_server.jobs.lines import JobLines
 from elephant_server.jobs.records import Outcome
 from elephant_server.jobs.submit import LINEAGE_CORRECT, MOVIE_TRACK
@@ -18,7 +18,6 @@ from elephant_server.schemas.lineages import (
     CorrectionBody,
     LineageAnswer,
     LineageQuery,
-    LineageSpotBody,
     LineageSpotsAnswer,
     LineageSpotsQuery,
     MovieTrackBody,
@@ -85,8 +84,6 @@ def _filled(body: MovieTrackBody) -> TrackJobBody:
     ------
     InvalidInputError
         A flow model needs a voxel size, and none is known.
-    NotFoundError
-        Neither are there spots, nor predictions that could be tracked.
     """
     dataset = _dataset(body.dataset_name)
     voxel = body.voxel_size if "scales" in body.model_fields_set else voxel_size_of(dataset, body.dataset_name)
@@ -97,9 +94,4 @@ def _filled(body: MovieTrackBody) -> TrackJobBody:
     given = {name: getattr(body, name) for name in MovieTrackBody.model_fields}
     given["is_3d"] = body.is_3d if "is_3d" in body.model_fields_set else dataset.is_3d
     given["scales"] = body.scales if voxel is None else voxel.zyx[::-1]
-    source = "spots of the request"
-    if not body.spots:
-        source = "what the newest predictions found"
-        found = found_body(body.dataset_name, "geff", voxel).spots
-        given["spots"] = tuple(LineageSpotBody(pos=spot.pos, covariance=spot.covariance, t=spot.t) for spot in found)
-    return TrackJobBody(**given, source=source, knows_scales=voxel is not None)
+    return TrackJobBody(**given, knows_scales=voxel is not None)

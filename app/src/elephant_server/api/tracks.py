@@ -80,13 +80,8 @@ def _send(body: TracksBody, upload: FileStorage | None = None) -> Response:
     return answer
 
 
-def found_body(dataset_name: str, chosen: str, voxel: VoxelSize | None = None) -> TracksBody:
+def found_body(dataset_name: str, chosen: str) -> TracksBody:
     """Return the request for what the last predictions found in a dataset: of each timepoint the newest.
-
-    Parameters
-    ----------
-    voxel
-        Its voxel size; by default what is known of it.
 
     Raises
     ------
@@ -96,7 +91,7 @@ def found_body(dataset_name: str, chosen: str, voxel: VoxelSize | None = None) -
         Not all nuclei of a result are kept, or the voxel size of the dataset is not known.
     """
     dataset = Dataset.open(services().settings.datasets_dir, dataset_name)
-    voxel = voxel or voxel_size_of(dataset, dataset_name)
+    voxel = voxel_size_of(dataset, dataset_name)
     if voxel is None:
         raise InvalidInputError(f"the voxel size of {dataset_name} is not known: send the spots and `scales` by POST")
     version = str(image_version(dataset.folder))

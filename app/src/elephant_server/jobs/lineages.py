@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from elephant.dataset import Dataset
-from elephant.errors import InvalidInputError, NotFoundError
+from elephant.errors import NotFoundError
 from elephant.lineages import LineageSpots
 from elephant.lineages.tracking import TrackingRequest, correct, track
 from elephant.methods.flow import FLOW
@@ -21,7 +21,7 @@ from elephant_server.jobs.control import JobControl
 from elephant_server.jobs.progress import DashboardProgress
 from elephant_server.schemas.lineages import CorrectionBody, TrackJobBody, lineage_answer, track_end
 
-_LEAST_DIFFERENCE = 1e-6
+_LEAST_DIFFERENCE, _TINY = 1e-6, 1e-30
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +42,7 @@ class LineReporter:
 def movie_track(context: WorkerContext, body: TrackJobBody, control: JobControl) -> dict[str, Any]:
     """Join the spots of a movie to lineages, and keep them with the dataset."""
     dataset = open_dataset(context, body.dataset_name, body.is_3d)
-    spots = body.lineage_spots()
-    if not len(spots):
-        raise InvalidInputError("nothing to track: expected spots, got none: send some, or predict first")
+    spots = body.lineage_spots() if body.spots else _newest(context, dataset)
     dataset.check_timepoint(int(spots.timepoints[-1]))
     reporter = DashboardProgress(context.feed_publisher, control.job_id, LineReporter(control))
     earlier = None if body.model_name is None else _earlier(context, dataset, body, spots, control, reporter)
@@ -85,12 +83,29 @@ def _useful_radii(spots: LineageSpots) -> FloatArray | None:
     return radii if is_useful else None
 
 
+def _newest(context: WorkerContext, dataset: Dataset) -> LineageSpots:
+    """Return what was found last at each timepoint."""
+    found = {} if context.known is None else context.known.newest(dataset)
+    spots = [spot for of_t in found.values() for spot in of_t]
+    if not spots:
+        raise NotFoundError(f"no prediction on {dataset.name} is kept: predict first, or send the spots")
+    n = dataset.n_dims
+    determinants = np.linalg.det(np.array([spot.covariance[-n:, -n:] for spot in spots]))
+    return LineageSpots(
+        ids=np.arange(len(spots)),
+        timepoints=np.repeat([*found], [len(of_t) for of_t in found.values()]),
+        positions=np.array([spot.pos for spot in spots]),
+        radii=np.maximum(determinants, _TINY) ** (1 / (2 * n)),
+    )
+
+
 def _made_from(body: TrackJobBody, spots: LineageSpots) -> str:
-    first, last = int(spots.timepoints[0]), int(spots.timepoints[-1])
+    times = np.unique(spots.timepoints)
+    source = "spots of the request" if body.spots else "what the newest predictions found"
     motions = "the common motion of neighbours" if body.model_name is None else f"the flow model {body.model_name}"
     return (
-        f"{body.source}: {counted(len(spots), 'spot')} at timepoints {first} to {last}; linker {body.linker}, motions "
-        f"from {motions}"
+        f"{source}: {counted(len(spots), 'spot')} at {counted(len(times), 'timepoint')}, {times[0]} to {times[-1]}; "
+        f"linker {body.linker}, motions from {motions}"
     )
 
 

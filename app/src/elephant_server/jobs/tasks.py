@@ -69,6 +69,7 @@ def seg_predict(context: WorkerContext, body: SegPredictBody, control: JobContro
     if body.method is None:
         _take_note(context, submit.SEG_PREDICT, body, control)
     show_found(context.feed_publisher, control.job_id, body, version, found)
+    _keep_newest(context, body, found)
     context.messages.prediction_updated()
     return body.answer(found)
 
@@ -79,8 +80,15 @@ def movie_predict(context: WorkerContext, body: SegPredictBody, control: JobCont
     version = image_version(Dataset.open(context.datasets, body.dataset_name).folder)
     found = predict(DETECTION, context, body, control) if body.method is None else _detect(context, body, control)
     show_found(context.feed_publisher, control.job_id, body, version, found)
+    _keep_newest(context, body, found)
     is_known = context.known is not None and context.known.n_answered > n_known
     return {**body.answer(found), "is_known": is_known}
+
+
+def _keep_newest(context: WorkerContext, body: SegPredictBody, found: list[DetectedSpot]) -> None:
+    """Keep what was found, so that the movie can be tracked; a part of a timepoint is none of it."""
+    if context.known is not None and body.crop_box is None:
+        context.known.keep_newest(Dataset.open(context.datasets, body.dataset_name), body.timepoint, found)
 
 
 def flow_predict(context: WorkerContext, body: FlowPredictBody, control: JobControl) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class MovieTrackBody(DisplacementBody, SpotsBody):
     """``movie/track``: join the spots of a movie to lineages, and keep them with the dataset."""
 
     spots: SpotList[LineageSpotBody] = Field(
-        (), description="the nuclei; left out: what the newest predictions on the dataset found"
+        (), description="the nuclei; left out: what predictions on the dataset found last at each timepoint"
     )
     links: Annotated[tuple[Link, ...], FailFast(), Field(max_length=MOST_LINKS)] = Field(
         (), description="confirmed links, [parent id, child id]: they stay"
@@ -148,13 +148,10 @@ class TrackJobBody(MovieTrackBody):
 
     Attributes
     ----------
-    source
-        What the spots are, in words.
     knows_scales
         Whether the voxel size is that of the request, or of the dataset.
     """
 
-    source: str
     knows_scales: bool
 
     @property

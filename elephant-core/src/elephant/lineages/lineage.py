@@ -119,12 +119,12 @@ class Doubt:
 
     @property
     def certainty(self) -> float:
-        """How sure it is that this is as it is solved: that it is there, or that it is not."""
+        """Probability that it is as it is solved, there or not."""
         return self.probability if self.is_chosen else 1 - self.probability
 
     @property
     def where(self) -> int:
-        """The spot to look at: the mother of a division, else the later one."""
+        """Index of the spot to look at, which is the mother of a division, or else the later spot."""
         return self.spots[0] if self.kind == "division" else self.spots[-1]
 
 

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from elephant.config import DetectionParams, FlowParams, PredictionParams
 from elephant.dataset import Dataset
+from elephant.dataset.summary import image_version
 from elephant.io.object_cache import Entry, ObjectCache
 from elephant.methods.work import chosen_box, seen_size
 from elephant.prediction.arithmetic import describe_arithmetic
@@ -30,7 +32,7 @@ from elephant.types import Box, DetectedSpot, EarlierSpot, FloatArray, Spot
 FOLDER = ".predictions"  # in the workspace
 DEFAULT_GIB = 2
 _FORMAT = 1  # to be changed when the same key would have another content
-_OF_FLOWS = 4  # of so many parts of the limit, all but one are for flows: each is as large as its image
+_PARTS = 4  # of the limit: one for nuclei, one for the newest of them, the others for flows, as large as their images
 _DIGEST_BYTES = 20
 
 Predicting = DetectionParams | FlowParams
@@ -136,9 +138,10 @@ class KnownPredictions:
     """
 
     def __init__(self, folder: Path, most_bytes: int) -> None:
-        what, part = "what a prediction found", most_bytes // _OF_FLOWS
+        what, part = "what a prediction found", most_bytes // _PARTS
         self._found = ObjectCache(folder / "found", part, what)
-        self._flows = ObjectCache(folder / "flow", most_bytes - part, what)
+        self._newest = ObjectCache(folder / "newest", part, what)
+        self._flows = ObjectCache(folder / "flow", most_bytes - 2 * part, what)
         self._models = _ModelDigests()
         self.n_answered = 0
 
@@ -200,6 +203,20 @@ class KnownPredictions:
         """Keep the flow over a box, as :meth:`keep` does."""
         return self._keep(self._flows, asked.about(box=_as_json(box)), flow.astype("<f4").tobytes())
 
+    def keep_newest(self, dataset: Dataset, t: int, spots: Sequence[DetectedSpot]) -> None:
+        """Keep what was found last at a timepoint, by whatever model, method and settings."""
+        version = str(image_version(dataset.folder))
+        self._newest.store(_newest_name(dataset, t), Entry(Detected([*spots], None).pack(), version, time.time()))
+
+    def newest(self, dataset: Dataset) -> dict[int, list[DetectedSpot]]:
+        """Return what was found last at each timepoint of a dataset as it is now, as far as it is kept."""
+        version, found = str(image_version(dataset.folder)), dict[int, list[DetectedSpot]]()
+        for t in range(dataset.n_timepoints):
+            entry = self._newest.find(_newest_name(dataset, t))
+            if entry is not None and entry.content is not None and entry.version == version:
+                found[t] = Detected.unpack(entry.content).spots
+        return found
+
     def knows(self, asked: Asked) -> bool:
         """Tell whether the answer to a question is known."""
         return self._found.holds(asked.key)
@@ -246,6 +263,10 @@ class _ModelDigests:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
                 self._known = {**dict(list(self._known.items())[-self._MOST :]), path: (status, digest)}
             return digest
+
+
+def _newest_name(dataset: Dataset, t: int) -> str:
+    return json.dumps([_FORMAT, str(dataset.folder.resolve()), t])
 
 
 def _tiles_now(dataset: Dataset, params: PredictionParams, device: torch.device) -> list[object]:
