@@ -164,12 +164,15 @@ def test_lineages_are_kept_with_a_dataset_and_exported(movie: Walk, shell: Shell
     assert "s.csv" in kept.made_from
     exported = read_annotations(shell.folder / "tracks.geff")
     assert {(r.id, r.parent) for r in exported if r.parent is not None} == {(i, p) for i, p in alone.items() if p}
+    refused = shell("track", "embryo", "--spots", "s.csv", "-o", "tracks.geff")
+    assert "there is an earlier export at tracks.geff" in refused.err
+    assert shell("track", "embryo", "--spots", "s.csv", "--overwrite", "-o", "tracks.geff").status == 0
     # Again, as a table: what is kept has another version.
     again = shell("track", "embryo", "--spots", "s.csv", "--children", "1", "-o", "again.csv")
-    assert "version 2" in again.out
+    assert "version 3" in again.out
     assert parents(shell.folder / "again.csv") == alone
     # Without an output it is only kept.
-    assert "version 3" in shell("track", "embryo", "--spots", "s.csv").out
+    assert "version 4" in shell("track", "embryo", "--spots", "s.csv").out
 
 
 def test_an_output_of_another_program_needs_the_dataset(shell: Shell, movie: Walk, dataset: Path) -> None:

@@ -198,7 +198,12 @@ command = Command(
         click.Argument(["dataset"], metavar="[DATASET]", required=False),
         options.spots("The spots of all timepoints."),
         *options_of(AnnotationParams, section=options.SPOTS_SECTION),
-        options.output("Output file for the spots, .json or .csv; with DATASET also .geff, .xml, .tif or .zip."),
+        Option(
+            ["-o", "--output"],
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Output file for the spots, .json or .csv; with DATASET also .geff, .xml, .tif or .zip.",
+        ),
         options.overwrite(),
         options.as_json("Write the spots to standard output as JSON."),
         *options_of(LinkerParams, section="Tracks", leave_out=("n_children",)),
