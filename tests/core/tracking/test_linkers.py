@@ -12,6 +12,8 @@ from elephant.errors import Cancelled, InvalidInputError, PluginError
 from elephant.tracking.linkers import Corrections, Detections, GlobalLinker, Problem
 from elephant.tracking.linkers.belief import marginals
 from elephant.tracking.linkers.candidates import Divisions, Links, Open
+from elephant.tracking.linkers.motion import steps_of
+from elephant.tracking.linkers.movie import Movie
 from elephant.tracking.linkers.nearest import NearestLinker
 from elephant.tracking.linkers.registry import linker_named
 from elephant.tracking.linkers.solver import Choices, solve
@@ -57,6 +59,30 @@ def test_a_sample_that_shifts_by_more_than_the_spacing() -> None:
     assert moving.errors(LINKER.link(moving.detections).parents) < 2 * still.errors(
         LINKER.link(still.detections).parents
     )
+
+
+@pytest.mark.parametrize(
+    ("steps", "speed", "drift"),
+    [((2.0, 0.0, 0.0), 0.4, 0.0), ((0.5, 0.5, 0.5), 0.08, 0.0), ((1.0, 1.0, 1.0), 0.15, 5.3), ((0.01,) * 3, 0.8, 0.0)],
+)
+def test_positions_in_whole_voxels(steps: tuple[float, ...], speed: float, drift: float) -> None:
+    """Most nuclei seem to stay in their plane, and some move by all of a voxel: no such step is out of the question."""
+    exact = walk(60, 12, seed=2, speed=speed, drift=drift)
+    places = exact.detections.positions.copy()
+    for axis, step in enumerate(steps):
+        if step:
+            places[:, axis] = np.round(places[:, axis] / step) * step
+    rounded = Detections(exact.detections.timepoints, places, exact.detections.radii)
+    known, found = exact.errors(LINKER.link(exact.detections).parents), exact.errors(LINKER.link(rounded).parents)
+    assert found <= known + 0.03 * len(exact.parents)
+
+
+def test_the_grid_that_positions_lie_on() -> None:
+    there = walk(60, 12).detections
+    halves = there.positions.copy()
+    halves[:, 0] = np.round(halves[:, 0] / 2) * 2
+    halves[::5, 0] += 1.0  # in two planes
+    assert steps_of(Movie(Detections(there.timepoints, halves))) == pytest.approx([2.0, 0.0, 0.0], rel=1e-3)
 
 
 def test_a_flow_says_where_nuclei_were() -> None:

@@ -24,6 +24,10 @@ _ROUNDS = 4
 _LEAST_SCALE = 1e-3  # of the spacing
 _TYPICAL = 20  # links by which a timepoint is drawn to the whole movie
 _LEAST_CHANGE = 0.01  # of the log of a radius or an intensity
+# Positions lie on a grid where so many of them are each shared by so many spots: in whole voxels, above all along Z.
+_ON_GRID, _SHARED_BY, _SAME_PLACE = 0.3, 3, 1e-5  # the last one of the spacing
+# A difference of two rounded positions has this standard deviation in steps, which a scale of rarer steps may lack.
+_ROUNDED = 1 / np.sqrt(6)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,6 +188,7 @@ def fit_motion(movie: Movie, parents: Indices, tendencies: Tendencies) -> Motion
     i, j = _some(i[is_next], movie.times[j[is_next]]), _some(j[is_next], movie.times[j[is_next]])
     parts, kind = _parts(movie, tendencies, i, j)
     moved = movie.places[j] - movie.places[i]
+    least = np.maximum(_ROUNDED * steps_of(movie), _LEAST_SCALE * movie.spacing.mean())
     shares = np.zeros((_N_KINDS, 3))
     scales = np.tile(movie.spacing.mean() / 4, (_N_KINDS, movie.n_dims))
     for k in range(_N_KINDS):
@@ -195,10 +200,11 @@ def fit_motion(movie: Movie, parents: Indices, tendencies: Tendencies) -> Motion
         if use.sum() >= _LEAST_LINKS:
             shares[k] = _shares([parts[name][use] for name in names], names, moved[use])
             left = moved[use] - sum(shares[k, n] * parts[n][use] for n in range(3))
-            scales[k] = _scales(left, _LEAST_SCALE * movie.spacing.mean())
+            scales[k] = _scales(left, least)
     motion = Motion(shares, scales, np.ones(movie.stop - movie.start), _changes(movie, i, j))
     expected, scale = motion.expected(movie, tendencies, i, j)
-    squares = (((moved - expected) / scale) ** 2).sum(axis=1)
+    # What rounding hides of the motion is added, so that a timepoint at which nothing seems to move has a scale, too.
+    squares = (((moved - expected) / scale) ** 2 + (least / scale) ** 2).sum(axis=1)
     return Motion(shares, scales, _by_time(movie, movie.times[i] - movie.start, squares), motion.changes)
 
 
@@ -226,10 +232,32 @@ def _shares(parts: list[FloatArray], names: list[int], moved: FloatArray) -> Flo
     return shares
 
 
-def _scales(left: FloatArray, least: float) -> FloatArray:
-    along = np.median(np.abs(left), axis=0) + least
+def steps_of(movie: Movie) -> FloatArray:
+    """Return the step of the grid that positions lie on along each axis, physical, (n,); 0 where they lie on none."""
+    same = _SAME_PLACE * movie.spacing.mean()
+    return np.array([_step(np.round(along / same)) * same for along in movie.places.T])
+
+
+def _step(places: FloatArray) -> float:
+    values, counts = np.unique(places, return_counts=True)
+    values, counts = values[counts >= _SHARED_BY], counts[counts >= _SHARED_BY]
+    if counts.sum() < _ON_GRID * len(places):
+        return 0.0
+    # The middle of two planes is a common place, too, but fewer spots share it.
+    typical = np.median(np.repeat(counts, counts))
+    gaps = np.diff(values[2 * counts >= typical])
+    return float(np.median(gaps)) if len(gaps) else 0.0
+
+
+def _scales(left: FloatArray, least: FloatArray) -> FloatArray:
+    """Return the scale along each axis, of what is left of motions, (links, n), at least `least`.
+
+    Where positions are rounded to voxels, most motions along Z may be none at all, and their median says nothing of the
+    rest, which is a whole voxel each.
+    """
+    along = np.maximum(np.median(np.abs(left), axis=0), least)
     scales: FloatArray = along * scale_of(((left / along) ** 2).sum(axis=1), left.shape[1])
-    return scales
+    return np.maximum(scales, least)
 
 
 def _by_time(movie: Movie, t: Indices, squares: FloatArray) -> FloatArray:
