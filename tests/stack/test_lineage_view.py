@@ -221,7 +221,7 @@ def test_what_was_never_tracked_says_so_and_why_it_cannot_be(visit: Visit, movie
     assert movie.make_dataset("grown/nothing", draw(0)[None]).status_code == 200
     visit.open()
     visit.page.click("#datasets [data-later=lineage][data-name='grown/nothing']")
-    visit.wait("/Nothing was tracked yet/.test(document.querySelector('#lineage').textContent)")
+    visit.wait("/Nothing was tracked yet/.test(document.querySelector('#lineage')?.textContent)")
     assert visit.page.is_hidden(TREE)
     visit.page.click("text=Track the newest predictions")
     visit.wait("document.querySelector('#lineage .problem').textContent !== ''")
