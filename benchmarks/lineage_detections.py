@@ -76,7 +76,7 @@ class TrueLineages:
         ]
         return float(np.median(np.concatenate(nearest)))
 
-    def detected(self, seed: int, sizes: float | None = 0.0) -> tuple[Detections, Indices]:
+    def detected(self, seed: int, sizes: float | None = 0.0, planes: float = 0.0) -> tuple[Detections, Indices]:
         """Return what a detector may have found, and the true parent of each spot, or -1.
 
         Some nuclei are missing, some spots are false: they lie about one spacing from nuclei, and have radii of
@@ -86,6 +86,8 @@ class TrueLineages:
         ----------
         sizes
             By how much the logs of the radii are jittered; None: radii are not known.
+        planes
+            How many spacings lie between two planes, to which positions are rounded along Z; 0: they are not.
         """
         rng = np.random.default_rng(seed)
         spacing = self.spacing()
@@ -106,7 +108,10 @@ class TrueLineages:
         parents = np.full(len(order), NONE, dtype=np.intp)
         parents[new[: len(kept.parents)]] = np.where(kept.parents == NONE, NONE, new[kept.parents])
         radius = np.concatenate(radii)[order] * np.exp(rng.normal(size=len(order)) * (sizes or 0.0))
-        spots = Detections(all_times[order], np.concatenate(found)[order], None if sizes is None else radius)
+        places = np.concatenate(found)[order]
+        if planes:
+            places[:, 0] = np.round(places[:, 0] / (planes * spacing)) * planes * spacing
+        spots = Detections(all_times[order], places, None if sizes is None else radius)
         return spots, parents
 
 

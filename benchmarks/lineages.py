@@ -40,7 +40,7 @@ class Contestant:
         Takes the spots and a threshold.
     thresholds
         In spacings; one alone, if it needs none.
-    sizes
+    sizes, planes
         Of :meth:`TrueLineages.detected`.
     """
 
@@ -48,6 +48,7 @@ class Contestant:
     method: Method
     thresholds: tuple[float, ...] = (0.0,)
     sizes: float | None = 0.0
+    planes: float = 0.0
 
 
 def nearest(spots: Detections, threshold: float) -> Indices:
@@ -73,6 +74,7 @@ def contestants(*, parts: bool) -> Iterator[Contestant]:
     yield Contestant("global linker", ours())
     yield Contestant("radii jittered by 10%", ours(), sizes=0.1)
     yield Contestant("positions alone", ours(), sizes=None)
+    yield Contestant("positions alone, in planes", ours(), sizes=None, planes=0.25)
     if parts:
         yield Contestant("positions, no gaps", ours(max_gap=0), sizes=None)
         yield Contestant("positions, no divisions", ours(n_children=1), sizes=None)
@@ -84,7 +86,7 @@ def best_of(contestant: Contestant, truth: TrueLineages, seeds: Sequence[int]) -
     for threshold in contestant.thresholds:
         scores, began = [], time.perf_counter()
         for seed in seeds:
-            spots, true = truth.detected(seed, contestant.sizes)
+            spots, true = truth.detected(seed, contestant.sizes, contestant.planes)
             scores.append(score(contestant.method(spots, threshold * truth.spacing()), true))
         tried.append((scores, threshold, (time.perf_counter() - began) / len(seeds)))
     return min(tried, key=lambda each: sum(s.errors for s in each[0]))
