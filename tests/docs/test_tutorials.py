@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 
 import elephant
+from elephant.dataset import Dataset
+from elephant.lineages import read_lineage
 from elephant.simulation import preset, simulate
 from elephant.types import Spot
 
 ROOT = Path(__file__).parents[2]
 TIFF_TO_TRACKS = ROOT / "docs" / "tutorials" / "tiff-to-tracks.md"
+SPOTS_TO_LINEAGES = ROOT / "docs" / "tutorials" / "spots-to-lineages.md"
 LOOK = ROOT / "docs" / "how-to" / "look-at-tracks.md"
 
 
@@ -42,6 +45,18 @@ def test_a_tiff_of_two_channels_becomes_tracks_in_five_commands(story: ModuleTyp
     found = elephant.evaluate(tmp_path / "found.json", true, distance=3)
     assert found.spots.f1 > 0.7
     assert graph.number_of_edges() > len(true) / 3
+
+
+@pytest.mark.timeout(600)  # it simulates and tracks, which takes a minute on a slow and busy processor
+def test_spots_become_lineages_that_are_kept_and_written_again(story: ModuleType, tmp_path: Path) -> None:
+    story.play(tmp_path, SPOTS_TO_LINEAGES)
+    first, again = (geff.read(tmp_path / name, backend="networkx")[0] for name in ("tracks.geff", "corrected.geff"))
+    assert first.number_of_nodes() == again.number_of_nodes() > 1000
+    assert set(first.edges) == set(again.edges)
+    lineage = read_lineage(Dataset(tmp_path / "workspace" / "datasets" / "movie"))
+    assert lineage.version == 2
+    assert lineage.n_divisions > 30
+    assert lineage.doubts()
 
 
 def test_the_script_for_napari_shows_image_nuclei_and_tracks(

@@ -57,7 +57,9 @@ export class Tree {
     this.#look(view);
   }
 
-  zoomBy(lanes, times, x = this.canvas.clientWidth / 2, y = this.canvas.clientHeight / 2) {
+  /** Zoom by factors; what lies at a point, by default what is marked or else in the middle, stays there. */
+  zoomBy(lanes, times, ...at) {
+    const [x, y] = at.length ? at : this.#middle();
     const view = this.#now(), whole = this.#whole();
     const lane = view.lane + (x - LEFT) / view.perLane, t = view.t + (y - TOP) / view.perTimepoint;
     view.perLane = Math.min(Math.max(MOST_PER_LANE, whole.perLane), Math.max(whole.perLane, view.perLane * lanes));
@@ -89,6 +91,13 @@ export class Tree {
     const drawn = drawTree(context, size, scene);
     this.canvas.dataset.drawn = drawn;
     return drawn;
+  }
+
+  /** Return where the marked place is, if it is in sight, or the middle. */
+  #middle() {
+    const { clientWidth: width, clientHeight: height } = this.canvas, view = this.#now(), marked = this.#selected;
+    const x = marked ? xOf(view, this.#laneOf(marked.id)) : NaN, y = marked ? yOf(view, marked.t) : NaN;
+    return x >= LEFT && x <= width && y >= 0 && y <= height ? [x, y] : [width / 2, height / 2];
   }
 
   #size() {
