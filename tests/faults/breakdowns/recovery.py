@@ -18,7 +18,7 @@ import torch
 
 from client.released import ReleasedClient
 from faults.breakdowns.ledger import Ledger
-from faults.cases import RECOVERY_LIMIT_S
+from faults.cases import recovery_limit_s
 from faults.ground import DAMAGED, Ground
 from stack.running import RunningServer, wait_until
 
@@ -69,16 +69,17 @@ def assert_works(ground: Ground, ledger: Ledger | None = None, *, training: bool
 
     Each request may be refused on the way, with a reason; none may hang.
     """
-    end = time.monotonic() + RECOVERY_LIMIT_S
+    limit = recovery_limit_s()
+    end = time.monotonic() + limit
     ledger = ledger or Ledger(ground.volume)
-    _until_completed(ground, "seg/predict", ground.volume.seg_predict_body(0), end)
+    _until_completed(ground, "seg/predict", ground.volume.seg_predict_body(0), end, limit)
     for t, variant in ((1, 2), (2, 1)):
-        _until_completed(ground, "seg/update", ledger.body(t, variant), end)
+        _until_completed(ground, "seg/update", ledger.body(t, variant), end, limit)
         ledger.acknowledge(t, variant)
     if training:
         spots = ground.volume.annotated(0, ground.volume.movie.drawn(0))
         body = ground.volume.seg_train_body(spots, n_crops=1, log_dir=None)
-        _until_completed(ground, "seg/train", body, end)
+        _until_completed(ground, "seg/train", body, end, limit)
     ground.wait_until_idle(max(1.0, end - time.monotonic()))
     ledger.assert_kept()
     assert_models_are_whole(ground)
@@ -162,7 +163,7 @@ def is_alive(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def _until_completed(ground: Ground, path: str, body: dict[str, Any], end: float) -> None:
+def _until_completed(ground: Ground, path: str, body: dict[str, Any], end: float, limit: float) -> None:
     last = "nothing was answered"
     while (left := end - time.monotonic()) > 0:
         try:
@@ -173,4 +174,4 @@ def _until_completed(ground: Ground, path: str, body: dict[str, Any], end: float
         except requests.RequestException as error:
             last = repr(error)
         time.sleep(0.3)
-    raise AssertionError(f"{path} does not work after {RECOVERY_LIMIT_S:.0f} s: {last}")
+    raise AssertionError(f"{path} does not work after {limit:.0f} s: {last}")
