@@ -101,9 +101,9 @@ def test_what_cannot_be_done_says_why(server: RunningServer, movie: RemoteDatase
         post(url, "movie/track", body(spots=[{"t": 0, "pos": [1, 1, 1], "id": 3}, {"t": 1, "pos": [1, 1, 1]}])), 400
     )["error"]  # fmt: skip
     assert "spot 77 is not among" in read(post(url, "movie/track", body(links=[[77, 500]])), 400)["error"]
+    assert "voxel size" in read(post(url, "movie/track", body(model_name="absent.pth")), 400)["error"]
     alone = {"dataset_name": NAME, "scales": VOXEL[::-1]}
     assert "no prediction" in read(post(url, "movie/track", alone), 404)["error"]
-    assert "voxel size" in read(post(url, "movie/track", body(model_name="absent.pth")), 400)["error"]
     assert "linker" in read(post(url, "movie/track", body(linker="absent")), 400)["error"]
     assert "absent" in read(post(url, "movie/track", body(model_name="absent.pth", scales=VOXEL[::-1])), 404)["error"]
     assert "absent" in read(get(url, "movie/lineage?dataset_name=absent"), 404)["error"]
