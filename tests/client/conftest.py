@@ -8,6 +8,9 @@ import pytest
 from client.movies import KINDS, Movie
 from client.pulse import Pulse
 from client.released import ReleasedClient, heard_all
+from elephant.progress import NoReporter
+from elephant_server.client import Client
+from elephant_server.schemas.state import ProcessState
 from stack.player import Ears
 from stack.running import RunningServer, settings_of, wait_until
 
@@ -71,6 +74,15 @@ def start(server: RunningServer, movies: Callable[[str], Movie], ears: Ears) -> 
         wait_until(lambda: client("volume", "any").state() == 0, 60, "the server to be idle")
     assert pulse.beats
     assert not pulse.failures, pulse.failures
+
+
+@pytest.fixture(scope="module")
+def python_client(server: RunningServer) -> Iterator[Client]:
+    """Give the client in Python; the server is idle afterwards."""
+    client = Client(server.base_url, progress=NoReporter())
+    yield client
+    client.abort()
+    wait_until(lambda: client.state() is ProcessState.IDLE, 60, "the server to be idle")
 
 
 @pytest.fixture(params=KINDS)

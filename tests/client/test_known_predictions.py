@@ -1,7 +1,6 @@
 """What was found before is answered again, and ahead of the next question, on a server of each kind."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 import requests
 
 from client.wire import post, read
-from elephant.progress import NoReporter
 from elephant.simulation import preset, simulate
 from elephant_server.client import Client, RemoteDataset, ServerError
 from elephant_server.schemas.state import ProcessState
@@ -29,11 +27,8 @@ SPOTS = [{"id": i, "pos": [10 + 5 * i, 20, 6], "covariance": [9, 0, 0, 0, 9, 0, 
 
 
 @pytest.fixture(scope="module")
-def client(server: RunningServer) -> Iterator[Client]:
-    client = Client(server.base_url, progress=NoReporter())
-    yield client
-    client.abort()
-    wait_until(lambda: client.state() is ProcessState.IDLE, 60, "the server to be idle")
+def client(python_client: Client) -> Client:
+    return python_client
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Lineages that a server keeps with a dataset: tracked in a request, looked at, corrected by a person."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,10 @@ import requests
 
 from client.wire import get, post, read
 from core.tracking.walkers import walk
-from elephant.progress import NoReporter
 from elephant.tracking.linkers import GlobalLinker
 from elephant.types import Spot
 from elephant_server.client import Client, RemoteDataset, ServerError
-from elephant_server.schemas.state import ProcessState
-from stack.running import RunningServer, wait_until
+from stack.running import RunningServer
 
 pytestmark = pytest.mark.stack
 
@@ -28,11 +25,8 @@ FIRST_ID = 500
 
 
 @pytest.fixture(scope="module")
-def client(server: RunningServer) -> Iterator[Client]:
-    client = Client(server.base_url, progress=NoReporter())
-    yield client
-    client.abort()
-    wait_until(lambda: client.state() is ProcessState.IDLE, 60, "the server to be idle")
+def client(python_client: Client) -> Client:
+    return python_client
 
 
 @pytest.fixture(scope="module")

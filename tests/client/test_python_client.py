@@ -1,6 +1,5 @@
 """The client in Python, on a server of each kind: from an array to nuclei, tracks and masks."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,12 +8,11 @@ import pytest
 import torch
 
 from elephant.annotations import read_annotations
-from elephant.progress import NoReporter
 from elephant.simulation import preset, simulate
 from elephant_server.client import AbortedError, Client, RemoteDataset, ServerError
 from elephant_server.schemas.state import ProcessState
 from stack.player import masks_of
-from stack.running import RunningServer, wait_until
+from stack.running import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -28,11 +26,8 @@ QUICK = {"n_crops": 4, "crop_size": (48, 48), "log_interval": 1}
 
 
 @pytest.fixture(scope="module")
-def client(server: RunningServer) -> Iterator[Client]:
-    client = Client(server.base_url, progress=NoReporter())
-    yield client
-    client.abort()
-    wait_until(lambda: client.state() is ProcessState.IDLE, 60, "the server to be idle")
+def client(python_client: Client) -> Client:
+    return python_client
 
 
 @pytest.fixture(scope="module")
