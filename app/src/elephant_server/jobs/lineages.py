@@ -14,6 +14,7 @@ from elephant.methods.flow import FLOW
 from elephant.methods.work import ModelWork
 from elephant.progress import NoReporter
 from elephant.tracking.linkers import Detections
+from elephant.tracking.linkers.base import useful_radii
 from elephant.types import FloatArray, Spot
 from elephant.words import counted
 from elephant_server.jobs.context import WorkerContext, model_file, open_dataset
@@ -21,7 +22,7 @@ from elephant_server.jobs.control import JobControl
 from elephant_server.jobs.progress import DashboardProgress
 from elephant_server.schemas.lineages import CorrectionBody, TrackJobBody, lineage_answer, track_end
 
-_LEAST_DIFFERENCE, _TINY = 1e-6, 1e-30
+_TINY = 1e-30
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +47,10 @@ def movie_track(context: WorkerContext, body: TrackJobBody, control: JobControl)
     dataset.check_timepoint(int(spots.timepoints[-1]))
     reporter = DashboardProgress(context.feed_publisher, control.job_id, LineReporter(control))
     earlier = None if body.model_name is None else _earlier(context, dataset, body, spots, control, reporter)
+    radii = useful_radii(spots.radii)
     request = TrackingRequest(
         spots=spots,
-        detections=Detections(spots.timepoints, spots.positions, _useful_radii(spots), body.intensities(), earlier),
+        detections=Detections(spots.timepoints, spots.positions, radii, body.intensities(), earlier),
         given=body.given(spots, control.person, time.time()),
         made_from=_made_from(body, spots),
         linker=body.linker,
@@ -74,13 +76,6 @@ def lineage_correct(context: WorkerContext, body: CorrectionBody, control: JobCo
     )  # fmt: skip
     changes = {"n_solved": done.n_solved, "n_replaced": done.n_replaced, "seconds": done.seconds}
     return lineage_answer(done.lineage) | changes
-
-
-def _useful_radii(spots: LineageSpots) -> FloatArray | None:
-    """Return the radii, unless some are not known; one radius for all says nothing either."""
-    radii = spots.radii
-    is_useful = np.isfinite(radii).all() and np.ptp(radii) > _LEAST_DIFFERENCE * radii.max()
-    return radii if is_useful else None
 
 
 def _newest(context: WorkerContext, dataset: Dataset) -> LineageSpots:

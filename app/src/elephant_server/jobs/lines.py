@@ -67,13 +67,13 @@ class JobLines:
         news = first
         try:
             while not isinstance(news, Outcome):
-                yield b"\n" if news is None else _as_bytes(news)
+                yield b"\n" if news is None else as_line(news)
                 news = self._next(NEXT_BYTE_AFTER_S)
-            yield _as_bytes({"completed": not news.cancelled, **(news.result or {})})
+            yield as_line({"completed": not news.cancelled, **(news.result or {})})
         except (ElephantError, RedisError) as error:
             logger.error("%s", error)  # noqa: TRY400 - the message is for the person, the traceback is the worker's
             give_up(self._job_store, self._job)
-            yield _as_bytes({"completed": False, "error": str(error)})
+            yield as_line({"completed": False, "error": str(error)})
         except GeneratorExit:
             logger.info("The client of %s went away", self._job.task)
             give_up(self._job_store, self._job)
@@ -89,5 +89,6 @@ class JobLines:
         return None
 
 
-def _as_bytes(line: dict[str, Any]) -> bytes:
+def as_line(line: dict[str, Any]) -> bytes:
+    """Return a JSON object as a line of its own."""
     return json.dumps(line, allow_nan=False).encode() + b"\n"

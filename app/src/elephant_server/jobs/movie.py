@@ -4,7 +4,6 @@ Each timepoint is a job of its own, so that they spread over all workers, anythi
 those that wait, and what was found stays known, however the rest ends.
 """
 
-import json
 import logging
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from elephant.errors import ElephantError
+from elephant_server.jobs.lines import as_line
 from elephant_server.jobs.responses import FIRST_BYTE_AFTER_S, NEXT_BYTE_AFTER_S, RedisRetry, give_up, raise_failure
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.submit import MOVIE_PREDICT, Dispatcher, Job
@@ -147,18 +147,18 @@ def stream(movie: MoviePrediction, first: Line | None, *, in_background: bool) -
         Whether it goes on where its reader goes away.
     """
     try:
-        yield b"\n" if first is None else _as_bytes(first)
+        yield b"\n" if first is None else as_line(first)
         said_at = time.monotonic()
         while not movie.is_done:
             line = movie.step()
             if line is not None or time.monotonic() - said_at > NEXT_BYTE_AFTER_S:
                 said_at = time.monotonic()
-                yield b"\n" if line is None else _as_bytes(line)
-        yield _as_bytes({"completed": not movie.is_aborted, "n_timepoints": movie.n_answered})
+                yield b"\n" if line is None else as_line(line)
+        yield as_line({"completed": not movie.is_aborted, "n_timepoints": movie.n_answered})
     except (ElephantError, RedisError) as error:
         logger.error("%s", error)  # noqa: TRY400 - the message is for the person, the traceback is the worker's
         movie.end()
-        yield _as_bytes({"completed": False, "error": str(error), "n_timepoints": movie.n_answered})
+        yield as_line({"completed": False, "error": str(error), "n_timepoints": movie.n_answered})
     except GeneratorExit:
         logger.info("The client of a movie's prediction went away%s", ": it goes on" if in_background else "")
         if in_background:
@@ -166,7 +166,3 @@ def stream(movie: MoviePrediction, first: Line | None, *, in_background: bool) -
         else:
             movie.end()
         raise
-
-
-def _as_bytes(line: Line) -> bytes:
-    return json.dumps(line, allow_nan=False).encode() + b"\n"

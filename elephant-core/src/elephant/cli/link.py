@@ -221,15 +221,7 @@ command = Command(
             help="Largest distance, in physical units, at which a spot is joined to the nearest one of the previous "
             "timepoint.",
         ),
-        Option(
-            ["--children"],
-            type=click.IntRange(1, 2),
-            default=2,
-            show_default=True,
-            metavar="N",
-            section="Tracks",
-            help="How many children a spot may have: 2 allows divisions.",
-        ),
+        options.children(),
         *_of_flow,
         options.workspace(),
     ],

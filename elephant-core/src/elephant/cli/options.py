@@ -206,6 +206,19 @@ def output(words: str) -> Option:
     return Option(["-o", "--output"], type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help=words)
 
 
+def children(name: str = "children") -> Option:
+    """Make ``--children``, as parameter `name`."""
+    return Option(
+        ["--children", name],
+        type=click.IntRange(1, 2),
+        default=2,
+        show_default=True,
+        metavar="N",
+        section="Tracks",
+        help="How many children a spot may have: 2 allows divisions.",
+    )
+
+
 def overwrite() -> Option:
     """Return the option for replacing files other than the output of an earlier run."""
     return Option(

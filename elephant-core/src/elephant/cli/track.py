@@ -207,15 +207,7 @@ command = Command(
         options.overwrite(),
         options.as_json("Write the spots to standard output as JSON."),
         *options_of(LinkerParams, section="Tracks", leave_out=("n_children",)),
-        Option(
-            ["--children", "n_children"],
-            type=click.IntRange(1, 2),
-            default=2,
-            show_default=True,
-            metavar="N",
-            section="Tracks",
-            help="How many children a spot may have: 2 allows divisions.",
-        ),
+        options.children("n_children"),
         Option(
             ["--keep-links"],
             is_flag=True,

@@ -70,13 +70,18 @@ class Detections:
         """Return those of spots, which are in the order of their timepoints."""
         covariances = np.array([spot.covariance for spot in spots]).reshape(-1, 3, 3)
         radii = np.maximum(np.linalg.det(covariances), _TINY**6) ** (1 / 6)
-        is_known = len(spots) > 0 and np.ptp(radii) > _SAME * radii.max()  # one radius for all says nothing
         return cls(
             np.array([spot.t for spot in spots], dtype=np.int64),
             np.array([spot.pos for spot in spots], dtype=np.float64).reshape(-1, 3),
-            radii if is_known else None,
+            useful_radii(radii),
             earlier=earlier,
         )
+
+
+def useful_radii(radii: FloatArray) -> FloatArray | None:
+    """Return the radii of spots, (N,); None where some are not known (NaN), or one for all says nothing."""
+    says_something = len(radii) > 0 and np.isfinite(radii).all() and np.ptp(radii) > _SAME * radii.max()
+    return radii if says_something else None
 
 
 Pair = tuple[int, int]
