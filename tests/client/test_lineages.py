@@ -1,6 +1,7 @@
 """Lineages that a server keeps with a dataset: tracked in a request, looked at, corrected by a person."""
 
 import json
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,12 @@ def test_the_client_in_python_tracks_and_corrects(client: Client, movie: RemoteD
     child = next(spot for t in (1, 2) for spot in movie.lineage_spots(t) if spot.id == link.child)
     assert (child.parent, child.probability) == (link.parent, 1.0)
     assert movie.correct_lineage(done.version, undo=True).version == end.version + 2
+    n_children = Counter(link.parent for link in end.links)
+    (mother, n), *_ = n_children.most_common(1)
+    assert n == 2
+    one = movie.correct_lineage(end.version + 2, undivided=[mother])
+    parents = [spot.parent for t in range(N_TIMEPOINTS) for spot in movie.lineage_spots(t)]
+    assert (one.version, parents.count(mother)) == (end.version + 3, 1)
     with pytest.raises(ServerError, match="another correction came first"):
         movie.correct_lineage(end.version, undo=True)
 

@@ -134,6 +134,43 @@ def test_confirmed_links_starts_ends_and_wrong_spots_hold(dataset: Dataset) -> N
     assert not any(one.spots == (0,) for one in done.doubts())
 
 
+def mother_in(lineage: Lineage) -> tuple[int, list[int]]:
+    """Return the id of the first spot that divides, and those of its children."""
+    i = int(np.flatnonzero(np.bincount(lineage.parents[lineage.parents != NONE]) > 1)[0])
+    return i + FIRST_ID, (np.flatnonzero(lineage.parents == i) + FIRST_ID).tolist()
+
+
+def children_of(lineage: Lineage, spot: int) -> list[int]:
+    return (np.flatnonzero(lineage.parents == spot - FIRST_ID) + FIRST_ID).tolist()
+
+
+def test_what_does_not_divide_keeps_one_child_also_when_tracked_again(dataset: Dataset) -> None:
+    mother, daughters = mother_in(tracked(dataset))
+    done = corrected(dataset, 1, undivided=[mother])
+    assert (done.n_solved > 0, done.n_replaced) == (True, 0)
+    (kept,) = children_of(done.lineage, mother)
+    assert kept in daughters
+    assert not any(one.spots[0] == mother - FIRST_ID for one in done.lineage.divisions)
+    assert children_of(tracked(dataset), mother) == [kept]
+    other = corrected(dataset, 3, cut=[(mother, kept)]).lineage  # and not both
+    assert len(children_of(other, mother)) < 2
+    assert kept not in children_of(other, mother)
+    corrected(dataset, 4, undo=True)
+    assert children_of(corrected(dataset, 5, undo=True).lineage, mother) == daughters
+
+
+def test_that_a_spot_does_not_divide_and_that_it_has_two_children_take_each_others_place(dataset: Dataset) -> None:
+    mother, (first, second) = mother_in(tracked(dataset))
+    both = [(mother, first), (mother, second)]
+    corrected(dataset, 1, undivided=[mother])
+    again = corrected(dataset, 2, confirm=both)
+    assert (again.n_replaced, children_of(again.lineage, mother)) == (1, [first, second])
+    one = corrected(dataset, 3, undivided=[mother], confirm=both[1:])
+    assert (one.n_replaced, children_of(one.lineage, mother)) == (1, [second])
+    assert corrected(dataset, 4, confirm=both[1:]).n_replaced == 0  # it may have one child
+    assert len(children_of(corrected(dataset, 5, undivided=[mother]).lineage, mother)) == 1
+
+
 def test_an_undone_correction_leaves_what_was_before(dataset: Dataset) -> None:
     before = tracked(dataset)
     corrected(dataset, 1, cut=[child_in(before, 10, 15)])
@@ -176,6 +213,11 @@ def test_a_later_decision_takes_the_place_of_an_earlier_one(dataset: Dataset) ->
         ({"confirm": [(FIRST_ID, FIRST_ID + 100)], "ends": [FIRST_ID]}, "ends and has a confirmed child"),
         ({"wrong": [FIRST_ID], "starts": [FIRST_ID]}, "is wrong and starts"),
         ({"wrong": [7]}, "spot 7 is not among"),
+        ({"undivided": [7]}, "spot 7 is not among"),
+        (
+            {"confirm": [(FIRST_ID, FIRST_ID + 100 + k) for k in range(2)], "undivided": [FIRST_ID]},
+            "does not divide and has two children",
+        ),
     ],
 )
 def test_corrections_that_cannot_be_are_refused(dataset: Dataset, decided: dict[str, Any], words: str) -> None:

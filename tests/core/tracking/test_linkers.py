@@ -198,7 +198,10 @@ def corrections(problem: Problem) -> st.SearchStrategy[Corrections]:
         starts = draw(st.sets(spots, max_size=3)) - with_parent
         before = problem.solve().parents
         cuts = {(int(before[j]), j) for j in draw(st.sets(spots, max_size=3)) if before[j] != NONE} - links
-        return Corrections(frozenset(links), frozenset(cuts), frozenset(starts), frozenset(ends), frozenset(wrong))
+        mothers = np.flatnonzero(np.bincount(before[before != NONE]) > 1).tolist()
+        alone = draw(st.sets(st.one_of(spots, st.sampled_from(mothers)), max_size=3))
+        undivided = {spot for spot in alone if sum(i == spot for i, _ in links) < 2}
+        return Corrections(*map(frozenset, (links, cuts, starts, ends, wrong, undivided)))
 
     return made()
 
@@ -209,7 +212,9 @@ def check_kept(known: Corrections, parents: np.ndarray) -> None:
     assert not any(parents[child] == parent for parent, child in known.cuts)
     assert all(parents[spot] == NONE for spot in known.starts | known.wrong)
     assert not (known.ends | known.wrong) & with_children
-    assert max(np.bincount(parents[parents != NONE], minlength=1)) <= 2
+    n_children = np.bincount(parents[parents != NONE], minlength=len(parents))
+    assert max(n_children) <= 2
+    assert all(n_children[spot] <= 1 for spot in known.undivided)
 
 
 _PROBLEM = LINKER.prepare(walk(12, 33, seed=8).detections)
@@ -253,7 +258,9 @@ def test_what_is_confirmed_is_certain(problem: Problem) -> None:
         ({"links": {(0, 70)}, "ends": {0}}, "end with a confirmed child"),
         ({"links": {(0, 70)}, "wrong": {70}}, "wrong spot with a confirmed link"),
         ({"links": {(0, 70)}, "cuts": {(0, 70)}}, "both confirmed and cut"),
+        ({"links": {(0, 70), (0, 71)}, "undivided": {0}}, "spot that does not divide, with two children"),
         ({"wrong": {10**6}}, "got one of another spot"),
+        ({"undivided": {10**6}}, "got one of another spot"),
     ],
 )
 def test_corrections_that_contradict_one_another(fields: dict[str, set[object]], words: str, problem: Problem) -> None:

@@ -346,7 +346,8 @@ class RemoteDataset:
         version
             Of the lineages that were looked at.
         **decided
-            ``confirm``, ``cut`` and ``join``: pairs of ids; ``starts``, ``ends`` and ``wrong``: ids; or ``undo=True``.
+            ``confirm``, ``cut`` and ``join``: pairs of ids; ``starts``, ``ends``, ``wrong`` and ``undivided``: ids; or
+            ``undo=True``.
         """
         path = "movie/lineage/corrections"
         found = self._follower.post(path, self._requests.correct_lineage(version, **decided))

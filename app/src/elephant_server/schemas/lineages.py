@@ -286,15 +286,18 @@ class CorrectionBody(Body):
     starts: tuple[Whole, ...] = Field((), max_length=MOST_DECISIONS, description="ids of spots that have no parent")
     ends: tuple[Whole, ...] = Field((), max_length=MOST_DECISIONS, description="ids of spots that have no child")
     wrong: tuple[Whole, ...] = Field((), max_length=MOST_DECISIONS, description="ids of spots that are no nuclei")
+    undivided: tuple[Whole, ...] = Field(
+        (), max_length=MOST_DECISIONS, description="ids of spots that do not divide: of two children one stays"
+    )
     undo: bool = Field(False, description="take the last correction back instead")
 
     @model_validator(mode="after")
     def _check_that_it_says_something(self) -> Self:
-        decided = (self.confirm, self.cut, self.join, self.starts, self.ends, self.wrong)
+        decided = (self.confirm, self.cut, self.join, self.starts, self.ends, self.wrong, self.undivided)
         if self.undo and any(decided):
             raise ValueError("undo: expected no other decisions with it, got some: send them by themselves")
         if not self.undo and not any(decided):
-            raise ValueError("nothing to correct: expected links, starts, ends, wrong or undo, got none")
+            raise ValueError("nothing to correct: expected links, spots or undo, got none")
         return self
 
     def entry(self, who: str, when: float) -> CorrectionEntry:
@@ -305,6 +308,7 @@ class CorrectionBody(Body):
             starts=self.starts,
             ends=self.ends,
             wrong=self.wrong,
+            undivided=self.undivided,
             undo=self.undo,
             who=who,
             when=when,

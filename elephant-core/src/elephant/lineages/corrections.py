@@ -3,6 +3,7 @@
 A later decision takes the place of an earlier one that it contradicts. Within one entry nothing may contradict.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -14,6 +15,7 @@ from elephant.words import counted
 
 Pair = tuple[int, int]
 _MOST_CHILDREN = 2
+_OF_LINKS, _OF_SPOTS = ("confirm", "cut"), ("starts", "ends", "wrong", "undivided")
 
 
 class CorrectionEntry(BaseModel):
@@ -27,6 +29,8 @@ class CorrectionEntry(BaseModel):
         Spots that have no parent, and no child.
     wrong
         Spots that are not nuclei.
+    undivided
+        Spots that do not divide: one child at most.
     undo
         Whether it takes the entry before it back instead.
     who
@@ -44,18 +48,19 @@ class CorrectionEntry(BaseModel):
     starts: tuple[int, ...] = ()
     ends: tuple[int, ...] = ()
     wrong: tuple[int, ...] = ()
+    undivided: tuple[int, ...] = ()
     undo: bool = False
     who: str = ""
     when: float = 0.0
     came_with_spots: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.confirm or self.cut or self.starts or self.ends or self.wrong or self.undo)
+        return bool(self.n_decisions or self.undo)
 
     @property
     def n_decisions(self) -> int:
         """How many links and spots it says something of."""
-        return len(self.confirm) + len(self.cut) + len(self.starts) + len(self.ends) + len(self.wrong)
+        return sum(len(getattr(self, name)) for name in (*_OF_LINKS, *_OF_SPOTS))
 
     def renamed(self, names: Mapping[int, int]) -> Self:
         """Return it with the new ids of spots, without what concerns spots that have none."""
@@ -66,14 +71,13 @@ class CorrectionEntry(BaseModel):
         def spots(ids: Iterable[int]) -> tuple[int, ...]:
             return tuple(names[i] for i in ids if i in names)
 
-        changed = {name: pairs(getattr(self, name)) for name in ("confirm", "cut")}
-        return self.model_copy(
-            update={**changed, **{name: spots(getattr(self, name)) for name in ("starts", "ends", "wrong")}}
-        )
+        changed: dict[str, object] = {name: pairs(getattr(self, name)) for name in _OF_LINKS}
+        return self.model_copy(update={**changed, **{name: spots(getattr(self, name)) for name in _OF_SPOTS}})
 
     def spots(self) -> set[int]:
         """Return the ids of all spots that it says something of."""
-        return {*self.starts, *self.ends, *self.wrong, *(spot for link in (*self.confirm, *self.cut) for spot in link)}
+        linked = {spot for name in _OF_LINKS for link in getattr(self, name) for spot in link}
+        return linked.union(*(getattr(self, name) for name in _OF_SPOTS))
 
 
 def without_undone(entries: Sequence[CorrectionEntry]) -> list[CorrectionEntry]:
@@ -105,6 +109,7 @@ class Decisions:
     starts: set[int] = field(default_factory=set)
     ends: set[int] = field(default_factory=set)
     wrong: set[int] = field(default_factory=set)
+    undivided: set[int] = field(default_factory=set)
     parents: dict[int, int] = field(default_factory=dict)
     children: dict[int, set[int]] = field(default_factory=dict)
     n_replaced: int = 0
@@ -144,12 +149,16 @@ class Decisions:
             self._unmark(self.starts, spot)
             self._unmark(self.ends, spot)
             self.wrong.add(spot)
+        for spot in entry.undivided:
+            self._keep_one(spot, {child for parent, child in entry.confirm if parent == spot})
+            self.undivided.add(spot)
         for link in entry.confirm:
             self._confirm(*link)
 
     def spots(self) -> set[int]:
         """Return the ids of all spots that something holds of."""
-        return {*self.starts, *self.ends, *self.wrong, *(spot for link in (*self.links, *self.cuts) for spot in link)}
+        linked = {spot for link in (*self.links, *self.cuts) for spot in link}
+        return {*self.starts, *self.ends, *self.wrong, *self.undivided, *linked}
 
     def _confirm(self, parent: int, child: int) -> None:
         if (parent, child) in self.links:
@@ -164,9 +173,18 @@ class Decisions:
                 f"spot {parent} has two confirmed children already, {' and '.join(map(str, sorted(others)))}: cut one "
                 f"of these links before {child} is joined to it"
             )
+        if others:
+            self._unmark(self.undivided, parent)
         others.add(child)
         self.parents[child] = parent
         self.links.add((parent, child))
+
+    def _keep_one(self, spot: int, said: set[int]) -> None:
+        """Forget the confirmed links to children of a spot, besides those to `said`, where these are more than one."""
+        others = self.children.get(spot, set())
+        if len(others | said) > 1:
+            for child in sorted(others - said):
+                self._drop((spot, child))
 
     def _open(self, spot: int, *, inward: bool) -> None:
         """Forget the confirmed links to a spot, or from it."""
@@ -199,10 +217,12 @@ def _check_itself(entry: CorrectionEntry) -> None:
         if parents.setdefault(child, parent) != parent:
             raise InvalidInputError(f"spot {child} has two confirmed parents: expected one at most")
     linked = {spot for link in entry.confirm for spot in link}
+    n_children = Counter(parent for parent, _ in set(entry.confirm))
     for spots, closed, words in (
         (set(entry.starts), set(parents), "starts and has a confirmed parent"),
         (set(entry.ends), {parent for parent, _ in entry.confirm}, "ends and has a confirmed child"),
         (set(entry.wrong), linked, "is wrong and has a confirmed link"),
+        (set(entry.undivided), {i for i, n in n_children.items() if n > 1}, "does not divide and has two children"),
         (set(entry.wrong), {*entry.starts, *entry.ends}, "is wrong and starts or ends a track"),
     ):
         if spots & closed:

@@ -5,7 +5,7 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +183,8 @@ def _corrections(decisions: Decisions, spots: LineageSpots) -> Corrections:
     """Return what was decided, by the indices of spots."""
     index = spots.index_of(decisions.spots())
     links, cuts = (frozenset((index[i], index[j]) for i, j in pairs) for pairs in (decisions.links, decisions.cuts))
-    alone = (frozenset(index[i] for i in ids) for ids in (decisions.starts, decisions.ends, decisions.wrong))
-    corrections = Corrections(links, cuts, *alone)
+    alone = (decisions.starts, decisions.ends, decisions.wrong, decisions.undivided)
+    corrections = Corrections(links, cuts, *(frozenset(index[i] for i in ids) for ids in alone))
     corrections.check(spots.timepoints)
     return corrections
 
@@ -239,7 +239,7 @@ def _fingerprint(request: TrackingRequest, linker: InstalledLinker, corrections:
     own, spots = linker.linker, request.linker
     if isinstance(own, GlobalLinker):
         spots = fingerprint_of(request.detections, own.params, own.prior)
-    decided = [sorted(getattr(corrections, name)) for name in ("links", "cuts", "starts", "ends", "wrong")]
+    decided = [sorted(getattr(corrections, each.name)) for each in fields(corrections)]
     return hashlib.sha256(repr((spots, decided)).encode()).hexdigest()[:32]
 
 

@@ -103,6 +103,8 @@ class Corrections:
         Spots that have no child.
     wrong
         Spots that are not nuclei: nothing is joined to them.
+    undivided
+        Spots that do not divide: they have one child at most.
     """
 
     links: frozenset[Pair] = frozenset()
@@ -110,9 +112,15 @@ class Corrections:
     starts: frozenset[int] = frozenset()
     ends: frozenset[int] = frozenset()
     wrong: frozenset[int] = frozenset()
+    undivided: frozenset[int] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.links or self.cuts or self.starts or self.ends or self.wrong)
+        return bool(self.links or self.cuts or self.starts or self.ends or self.wrong or self.undivided)
+
+    def spots(self) -> set[int]:
+        """Return all spots that something is decided of."""
+        linked = {spot for pair in self.links | self.cuts for spot in pair}
+        return {*self.starts, *self.ends, *self.wrong, *self.undivided, *linked}
 
     def check(self, timepoints: NDArray[np.int64]) -> None:
         """Refuse what cannot be kept all at once.
@@ -122,7 +130,7 @@ class Corrections:
         InvalidInputError
             A spot is not there, a link does not go forward in time, or two corrections contradict each other.
         """
-        spots = {*self.starts, *self.ends, *self.wrong, *(spot for pair in self.links | self.cuts for spot in pair)}
+        spots = self.spots()
         if spots and not 0 <= min(spots) <= max(spots) < len(timepoints):
             raise InvalidInputError(f"expected corrections of the {len(timepoints)} spots, got one of another spot")
         children: dict[int, int] = {}
@@ -144,6 +152,7 @@ class Corrections:
             (self.starts, parents, "start with a confirmed parent"),
             (self.ends, set(children), "end with a confirmed child"),
             (self.wrong, parents | set(children), "wrong spot with a confirmed link"),
+            (self.undivided, {i for i, n in children.items() if n > 1}, "spot that does not divide, with two children"),
         ):
             both = closed & linked
             if both:

@@ -27,6 +27,8 @@ class Pins:
         Confirmed links to the next timepoint, (k, 2): the parent may divide.
     cuts
         Links that are not there, (k, 2).
+    undivided
+        Spots that do not divide, (k,).
     """
 
     closed_in: NDArray[np.bool_]
@@ -35,6 +37,7 @@ class Pins:
     has_parent: NDArray[np.bool_]
     links: Indices
     cuts: Indices
+    undivided: Indices
 
     @classmethod
     def of(cls, corrections: Corrections, movie: Movie) -> Self:
@@ -53,7 +56,9 @@ class Pins:
         for i, j in settled:
             closed_out[i] = closed_in[j] = is_real[i] = is_real[j] = has_parent[j] = True
         links = sorted(corrections.links - set(settled))
-        return cls(closed_in, closed_out, is_real, has_parent, _pairs(links), _pairs(sorted(corrections.cuts)))
+        undivided = np.array(sorted(corrections.undivided), dtype=np.intp)
+        cuts = _pairs(sorted(corrections.cuts))
+        return cls(closed_in, closed_out, is_real, has_parent, _pairs(links), cuts, undivided)
 
     def part(self, movie: Movie, first: int, stop: int) -> Self:
         """Return those of some timepoints, by the indices of that part."""
@@ -67,11 +72,12 @@ class Pins:
             self.has_parent[here],
             _both(self.links, here),
             _both(self.cuts, here),
+            self.undivided[(self.undivided >= here.start) & (self.undivided < here.stop)] - here.start,
         )
 
     def key(self) -> bytes:
         """Return what differs where anything differs."""
-        arrays = (self.closed_in, self.closed_out, self.is_real, self.has_parent, self.links, self.cuts)
+        arrays = (self.closed_in, self.closed_out, self.is_real, self.has_parent, self.links, self.cuts, self.undivided)
         return b"|".join(array.tobytes() for array in arrays)
 
 

@@ -161,7 +161,7 @@ class Window:
         """Return the divisions that are worth more than a link to either daughter alone."""
         m, worth = divisions.mothers, divisions.worth.copy()
         better = np.zeros(len(divisions))
-        is_cut = np.zeros(len(divisions), dtype=bool)
+        is_cut = np.isin(m, self.pins.undivided)
         for daughters in (divisions.ones, divisions.others):
             is_cut |= self._is_among(m, daughters, self.pins.cuts)
             worth[self._is_among(m, daughters, self.pins.links)] += _CONFIRMED
