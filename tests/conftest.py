@@ -38,6 +38,10 @@ ON_A_STACK = (
 )
 SETS = {f"stack/test_{name}.py": number for number, names in enumerate(ON_A_STACK) for name in names}
 SETS["faults/test_short.py"] = 1
+# What starts programs, which other processes of the tests slow down: where it is asked for, a test of them that fails
+# gets one more try. What needed it is listed at the end: it is a race, in the test or in what it tests, to be mended.
+WITH_PROGRAMS = ("app/jobs", "bench", "client", "docs", "embedded", "examples", "faults", "stack")
+TRIES_AGAIN = os.environ.get("ELEPHANT_TEST_AGAIN") == "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,6 +55,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return order, SETS.get(name, len(ON_A_STACK))
 
     items.sort(key=place)
+    if TRIES_AGAIN:
+        for item in items:
+            if names[item.path].startswith(WITH_PROGRAMS):
+                item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show why a test needed a second try: pytest shows it for those alone that fail in the end."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"second try of {report.nodeid}")
+        terminalreporter.line(report.longreprtext)
 
 
 def set_of(nodeid: str) -> str:

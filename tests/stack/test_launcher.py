@@ -75,7 +75,7 @@ def test_both_pairs_answer(own_server: RunningServer) -> None:
         return [predictions(own_server, name) - n for name, n in zip(ANSWERING, before, strict=True)]
 
     def both_have_answered() -> bool:
-        """Ask for four at once: on a busy machine one worker may be done with them before the other comes to its turn."""
+        """Ask for four at once; where the machine is busy, one worker may be done with them before the other begins."""
         nonlocal n_asked
         n_asked += 4
         with ThreadPoolExecutor(4) as pool:
