@@ -2,7 +2,8 @@
 
 A volume of 31 x 512 x 512 takes minutes on a few cores: requests about one are played here with another size of the
 movie and what lies within it (`fresh_client.SMALL`), and byte for byte by ``make test-client``. Those about planes are
-played byte for byte in any case, but for their ten epochs, which are two here.
+played byte for byte in any case, but for their ten epochs, which are two here. Each kind of server plays one of
+the two, and ``make test-client`` all on both.
 """
 
 import os
@@ -42,8 +43,9 @@ def fresh(
     request: pytest.FixtureRequest, server: RunningServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[FreshClient]:
     """Give a client that has sent its movie and made the dataset."""
-    if request.param == "planes" and "ELEPHANT_TEST_CLIENT" not in os.environ and is_one_process(server):
-        pytest.skip("planes are played on the whole stack; on both servers with make test-client")
+    played = "small volumes" if is_one_process(server) else "planes"
+    if "ELEPHANT_TEST_CLIENT" not in os.environ and request.param != played:
+        pytest.skip(f"{request.param} are played on the other kind of server; on both with make test-client")
     client = FreshClient(server, SCENES[request.param], tmp_path_factory.mktemp("fresh"))
     client.begin()
     yield client
