@@ -138,10 +138,16 @@ def installed(kind: str) -> list[tuple[Plugin, EntryPoint]]:
 def installed_classes(
     kind: str, base: type[T], name: str | None = None
 ) -> tuple[list[tuple[Plugin, type[T]]], list[PluginError]]:
-    """Return the classes that packages add, or those of one name, and what is wrong with the others."""
+    """Return the classes that packages add, or those of one name, and what is wrong with the others.
+
+    It is wrong as well if elephant's own are missing, as after a broken installation.
+    """
     found: list[tuple[Plugin, type[T]]] = []
     broken: list[PluginError] = []
-    for plugin, entry in installed(kind):
+    there = installed(kind)
+    if kind in _OWN_KINDS and not any(plugin.is_own for plugin, _ in there):
+        broken.append(_own_are_missing(kind))
+    for plugin, entry in there:
         if name is not None and plugin.name != name:
             continue
         try:
@@ -170,13 +176,12 @@ def installed_class(kind: str, base: type[T], name: str, own: str, what: str) ->
     InvalidInputError
         There is none of that name, or there are two.
     PluginError
-        It cannot be loaded, or is something else; or elephant itself is not registered, as after a broken installation.
+        It cannot be loaded, or is something else; or elephant's own are missing, as after a broken installation.
     """
     found, broken = installed_classes(kind, base, name)
     if broken:
         raise broken[0]
     if not found:
-        _check_own(kind, what)
         raise InvalidInputError(
             f"expected a {what} that is installed ({', '.join(installed_names(kind, own))}), got {name}: check the "
             "name, or install its package"
@@ -187,13 +192,11 @@ def installed_class(kind: str, base: type[T], name: str, own: str, what: str) ->
     return found[0]
 
 
-def _check_own(kind: str, what: str) -> None:
-    """Refuse to blame a name where not even elephant's own entry points are found."""
-    if kind in _OWN_KINDS and not any(plugin.is_own for plugin, _ in installed(kind)):
-        raise PluginError(
-            f"expected each {what} of elephant itself among the entry points elephant.{kind}s, got none of them: the "
-            f"installation of {OWN_PACKAGE} is broken or older than its code; install it again"
-        )
+def _own_are_missing(kind: str) -> PluginError:
+    return PluginError(
+        f"expected elephant's own among the entry points elephant.{kind}s, got none of them: the installation of "
+        f"{OWN_PACKAGE} is broken or older than its code; install it again"
+    )
 
 
 def installed_names(kind: str, own: str) -> list[str]:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.tracking.walkers import NONE, Walk, walk
-from elephant.errors import Cancelled, InvalidInputError, PluginError
+from elephant.errors import Cancelled, InvalidInputError
 from elephant.tracking.linkers import Corrections, Detections, GlobalLinker, Problem
 from elephant.tracking.linkers.belief import marginals
 from elephant.tracking.linkers.candidates import Divisions, Links, Open
@@ -339,9 +339,6 @@ def test_probabilities_are_shares_of_all_choices() -> None:
     assert marginals(made) == pytest.approx(expected, abs=1e-3)
 
 
-def test_an_installation_without_entry_points_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_linker_is_named() -> None:
     with pytest.raises(InvalidInputError, match="expected a linker that is installed"):
         linker_named("absent", {})
-    monkeypatch.setattr("elephant.plugins.entry_points", lambda group: [])
-    with pytest.raises(PluginError, match="installation of elephant-core is broken or older than its code"):
-        linker_named("global", {})
