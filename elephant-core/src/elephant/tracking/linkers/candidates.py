@@ -254,9 +254,9 @@ def division_candidates(
         return NO_DIVISIONS
     late = (movie.times[a] - movie.times[m] - 1) + (movie.times[b] - movie.times[m] - 1)
     n_missed = np.minimum(late, 1)  # where both are late, one thing was missing: the mother herself
-    odds = model.division_odds(movie, m, a, b)
-    worth = costs.divide[m] + n_missed * costs.miss - odds - costs.end[m] - costs.start[a] - costs.start[b]
-    return Divisions(m, a, b, worth).take(worth < 0)
+    paid = costs.divide[m] + n_missed * costs.miss - costs.end[m] - costs.start[a] - costs.start[b]
+    kept, odds = model.likely_divisions(movie, (m, a, b), paid)
+    return Divisions(m[kept], a[kept], b[kept], paid[kept] - odds)
 
 
 def _of_mothers(

@@ -115,50 +115,83 @@ class LinkModel:
 
     def division_parts(self, movie: Movie, mothers: Indices, ones: Indices, others: Indices) -> FloatArray:
         """Return the log odds of divisions by place, distance and sizes of the daughters, (divisions, 2 or 4)."""
+        parts = self._places(movie, mothers, ones, others)
+        return np.hstack([parts, self._sizes(movie, mothers, ones, others)]) if movie.has_sizes else parts
+
+    def likely_divisions(
+        self, movie: Movie, divisions: tuple[Indices, Indices, Indices], least: FloatArray
+    ) -> tuple[Indices, FloatArray]:
+        """Return which divisions have log odds above `least`, and these odds.
+
+        Sizes are looked at only where the places leave it open, which are those of one in some.
+
+        Parameters
+        ----------
+        divisions
+            Mothers and their two daughters, (divisions,) each.
+        least
+            For each of them, (divisions,).
+        """
+        names, weights = self.prior.divisions.names, np.array(self.prior.divisions.weights)
+        odds = self.prior.divisions.odds(names[:2], self._places(movie, *divisions))
+        if not movie.has_sizes:
+            kept = np.flatnonzero(odds > least)
+            return kept, odds[kept]
+        kept = np.flatnonzero(odds + self._most_of_sizes(movie, divisions) > least)
+        odds = odds[kept] + self._sizes(movie, *(spots[kept] for spots in divisions)) @ weights[2:4]
+        is_likely = odds > least[kept]
+        return kept[is_likely], odds[is_likely]
+
+    def _places(self, movie: Movie, mothers: Indices, ones: Indices, others: Indices) -> FloatArray:
+        """Return the log odds of divisions by the daughters' middle and by their distance, (divisions, 2)."""
         n, t = movie.n_dims, movie.times[mothers] - movie.start
-        middle, half, duration = self._geometry(movie, mothers, ones, others)
+        one, other = movie.places[ones], movie.places[others]
+        duration = (movie.times[ones] + movie.times[others]) / 2 - movie.times[mothers]
+        going = going_of(self.tendencies, self.motion)[mothers]
+        middle = (one + other) / 2 - movie.places[mothers] - going * duration[:, None]
+        half = _lengths(one - other) / 2 + _TINY
         scale = self.shape.off * self.motion.by_time[t] * np.sqrt(duration)
-        by_place = log_student((middle**2).sum(axis=1) / scale**2, n) - n * np.log(scale)
+        by_place = log_student((_lengths(middle) / scale) ** 2, n) - n * np.log(scale)
         # Two spots anywhere, against a middle and a half distance: their volumes differ by a factor of 2 per axis.
         by_place -= movie.log_density[ones] + n * np.log(2)
-        off = (np.log(half / movie.spacing[t]) - self.shape.apart) / self.shape.apart_spread
-        surface = np.log(4 * np.pi * half**2) if n == 3 else np.log(2 * np.pi * half)
-        apart = log_student(off**2, 1, STRICT_FREEDOM) - np.log(self.shape.apart_spread * half) - surface
-        parts = [by_place, apart + np.log(2) - movie.log_density[others]]
-        if movie.has_sizes:
-            parts += self._sizes(movie, mothers, ones, others)
-        return np.stack(parts, axis=1)
+        log_half = np.log(half)
+        off = (log_half - np.log(movie.spacing)[t] - self.shape.apart) / self.shape.apart_spread
+        surface = np.log(4 * np.pi) + 2 * log_half if n == 3 else np.log(2 * np.pi) + log_half
+        apart = log_student(off**2, 1, STRICT_FREEDOM) - np.log(self.shape.apart_spread) - log_half - surface
+        return np.stack([by_place, apart + np.log(2) - movie.log_density[others]], axis=1)
 
-    def division_odds(self, movie: Movie, mothers: Indices, ones: Indices, others: Indices) -> FloatArray:
-        """Return the log odds of divisions, (divisions,)."""
-        parts = self.division_parts(movie, mothers, ones, others)
-        return self.prior.divisions.odds(self.prior.divisions.names[: parts.shape[1]], parts)
-
-    def _geometry(
-        self, movie: Movie, mothers: Indices, ones: Indices, others: Indices
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return by how much the middle misses where the mother was going, half of the distance, and the duration."""
-        duration = (movie.times[ones] + movie.times[others]) / 2 - movie.times[mothers]
-        going = going_of(self.tendencies, self.motion, mothers)
-        middle = (movie.places[ones] + movie.places[others]) / 2 - movie.places[mothers] - going * duration[:, None]
-        half = np.linalg.norm(movie.places[ones] - movie.places[others], axis=1) / 2 + _TINY
-        return middle, half, duration
-
-    def _sizes(self, movie: Movie, mothers: Indices, ones: Indices, others: Indices) -> list[FloatArray]:
+    def _sizes(self, movie: Movie, mothers: Indices, ones: Indices, others: Indices) -> FloatArray:
+        """Return the log odds of divisions by the daughters' sizes, against the mother's and each other's, (k, 2)."""
         shrinking, unevenness = sizes_of(movie, mothers, ones, others)
         spread = self.shape.shrinking_spread
         small = log_student(((shrinking - self.shape.shrinking) / spread) ** 2, 1, STRICT_FREEDOM) - np.log(spread)
         even = log_student((unevenness / self.shape.evenness) ** 2, 1, STRICT_FREEDOM) - np.log(self.shape.evenness)
         odds = movie.trait_odds[:, 0]
-        return [small - odds[ones], even - odds[others]]
+        return np.stack([small - odds[ones], even - odds[others]], axis=1)
+
+    def _most_of_sizes(self, movie: Movie, divisions: tuple[Indices, Indices, Indices]) -> FloatArray:
+        """Return what the sizes add to the log odds of divisions at most, (divisions,)."""
+        _, ones, others = divisions
+        weights, odds = self.prior.divisions.weights[2:4], movie.trait_odds[:, 0]
+        if min(weights) < 0:
+            return np.full(len(ones), np.inf)
+        highest = float(log_student(np.zeros(1), 1, STRICT_FREEDOM)[0])
+        spreads = np.log([self.shape.shrinking_spread, self.shape.evenness])
+        of_one, of_other = (weight * (highest - spread - odds) for weight, spread in zip(weights, spreads, strict=True))
+        most: FloatArray = of_one[ones] + of_other[others]
+        return most
 
 
-def going_of(tendencies: Tendencies, motion: Motion, mothers: Indices) -> FloatArray:
-    """Return the motion that is expected of mothers, from the common motion and their past, (divisions, n)."""
-    common, past = tendencies.common[mothers], tendencies.past[mothers]
-    is_known = np.isfinite(past[:, 0])
+def _lengths(vectors: FloatArray) -> FloatArray:
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors)))
+
+
+def going_of(tendencies: Tendencies, motion: Motion) -> FloatArray:
+    """Return the motion that is expected of each spot if it divides, from the common motion and its past, (N, n)."""
+    is_known = np.isfinite(tendencies.past[:, 0])
     shares = motion.shares[is_known.astype(np.intp)]
-    going: FloatArray = shares[:, :1] * common + shares[:, 1:2] * np.nan_to_num(past - common)
+    own = np.nan_to_num(tendencies.past - tendencies.common)
+    going: FloatArray = shares[:, :1] * tendencies.common + shares[:, 1:2] * own
     return going
 
 

@@ -73,28 +73,44 @@ class Choices:
         return len(self.worth)
 
 
-def solve(choices: Choices) -> NDArray[np.bool_]:
+def solve(choices: Choices, is_likely: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
     """Return which choices are made: those of the least sum of worths in which no place is taken twice.
+
+    Parameters
+    ----------
+    is_likely
+        Which choices may be made, (choices,); None: all.
 
     Raises
     ------
     ElephantError
         The solver found no solution, although taking nothing is one.
     """
-    if not len(choices):
-        return np.zeros(0, dtype=bool)
-    _, place = np.unique(choices.place, return_inverse=True)
-    n_places = int(place.max()) + 1
-    taken = csc_array((np.ones(len(place)), (place, choices.of)), shape=(n_places, len(choices)))
-    group = _groups(place, choices.of, n_places, len(choices))
-    share = np.zeros(len(choices))
-    for batch in _batches(group):
-        share[batch] = _solved(taken, batch, choices.worth, is_whole=False)
+    chosen = np.zeros(len(choices), dtype=bool)
+    which = np.arange(len(choices)) if is_likely is None else np.flatnonzero(is_likely)
+    if not len(which):
+        return chosen
+    taken = _places_of(choices, which)
+    worth = choices.worth[which]
+    is_alone = _are_alone(taken)
+    share = np.where(is_alone, worth < 0, 0.0)
+    contested = np.flatnonzero(~is_alone)
+    for batch in _batches(_groups(taken[:, contested])):
+        share[contested[batch]] = _solved(taken, contested[batch], worth, is_whole=False)
     is_part = np.abs(share - np.round(share)) > _TOLERANCE
     if is_part.any():
-        _solve_parts(taken, share, is_part, choices.worth)
-    chosen: NDArray[np.bool_] = share > 0.5
+        _solve_parts(taken, share, is_part, worth)
+    chosen[which] = share > 0.5
     return chosen
+
+
+def _places_of(choices: Choices, which: Indices) -> csc_array:
+    """Return a matrix of places and some choices: 1 where a choice takes a place."""
+    number = np.full(len(choices), -1, dtype=np.intp)
+    number[which] = np.arange(len(which))
+    of = number[choices.of]
+    places, place = np.unique(choices.place[of >= 0], return_inverse=True)
+    return csc_array((np.ones(len(place)), (place, of[of >= 0])), shape=(len(places), len(which)))
 
 
 def _solve_parts(taken: csc_array, share: FloatArray, is_part: NDArray[np.bool_], worth: FloatArray) -> None:
@@ -113,15 +129,26 @@ def _solve_parts(taken: csc_array, share: FloatArray, is_part: NDArray[np.bool_]
     share[batch] = _solved(taken, batch, worth, is_whole=True)
 
 
-def _groups(place: Indices, of: Indices, n_places: int, n: int) -> Indices:
+def _are_alone(taken: csc_array) -> NDArray[np.bool_]:
+    """Return which choices share no place with another one."""
+    n_others = taken.sum(axis=1) - 1
+    alone: NDArray[np.bool_] = taken.T @ n_others == 0
+    return alone
+
+
+def _groups(taken: csc_array) -> Indices:
     """Return a number for each choice, the same for those that share places with one another."""
-    graph = coo_array((np.ones(len(place)), (place, n_places + of)), shape=(n_places + n,) * 2)
+    n_places, n = taken.shape
+    both = taken.tocoo()
+    graph = coo_array((both.data, (both.row, n_places + both.col)), shape=(n_places + n,) * 2)
     label: Indices = connected_components(graph, directed=False)[1][n_places:]
     return label
 
 
 def _batches(group: Indices) -> list[Indices]:
     """Return choices in batches of whole groups."""
+    if not len(group):
+        return []
     order = np.argsort(group, kind="stable")
     size = np.bincount(group)
     ends = np.cumsum(size[size > 0])

@@ -30,6 +30,7 @@ from elephant.types import FloatArray
 _CONFIRMED = -1000.0  # worth: more than all that a link can contradict
 _ROUNDS = 3  # in which what is certain makes more certain
 _SUSPECTED = 0.05  # marginal from which a division is worth a look
+_IMPROBABLE = 1e-3  # marginal; leaving out ten times more found nothing worse
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,24 +85,23 @@ class Window:
         costs = self._costs()
         free = self._free()
         direct = self._direct(costs, free)
-        sure, unsure = self._granted(direct, costs)
-        gaps, divisions = self._later(direct, sure, costs, free)
-        # A granted link whose parent may divide, or whose child may be that of another, is granted no more.
-        is_doubted = np.isin(sure.parents, divisions.mothers)
-        fixed, links = sure.take(~is_doubted), sure.take(is_doubted).with_(unsure).with_(gaps)
-        chosen = self._chosen(links, divisions, costs, free.without(fixed))
-        parents = np.full(len(self.movie), NONE, dtype=np.intp)
-        parents[fixed.children] = fixed.parents
+        gaps, divisions = self._later(direct, self._granted(direct, costs), costs, free)
+        links = direct.with_(gaps)
+        choices = self._choices(links, divisions, costs, free)
+        belief = marginals(choices)
+        # What is improbable is not part of the best lineages: the program is several times smaller without it.
+        chosen = solve(choices, belief > _IMPROBABLE)
         of_links, of_divisions = chosen[: len(links)], chosen[len(links) : len(links) + len(divisions)]
+        parents = np.full(len(self.movie), NONE, dtype=np.intp)
         parents[links.children[of_links]] = links.parents[of_links]
         for daughters in (divisions.ones, divisions.others):
             parents[daughters[of_divisions]] = divisions.mothers[of_divisions]
-        return self._judged(parents, direct.with_(gaps), divisions, of_divisions, costs, free)
+        return self._judged(parents, choices, belief, of_divisions)
 
     def sure_links(self) -> Links:
         """Return the links to the next timepoint that are taken for granted, without solving anything."""
         costs = self._costs()
-        return self._granted(self._direct(costs, self._free()), costs)[0]
+        return self._granted(self._direct(costs, self._free()), costs)
 
     def _costs(self) -> Costs:
         costs = Costs.of(self.movie, self.model, self.whole, self.has_parent | self.pins.has_parent)
@@ -125,11 +125,13 @@ class Window:
         return found.take(~np.isin(found.children, j)).with_(confirmed)
 
     def _is_among(self, parents: Indices, children: Indices, pairs: Indices) -> NDArray[np.bool_]:
+        if not len(pairs):
+            return np.zeros(len(parents), dtype=bool)
         n = len(self.movie)
         return np.isin(parents * n + children, pairs[:, 0] * n + pairs[:, 1])
 
-    def _granted(self, links: Links, costs: Costs) -> tuple[Links, Links]:
-        """Return links that are taken for granted, and those that do not contradict them."""
+    def _granted(self, links: Links, costs: Costs) -> Links:
+        """Return links that are taken for granted."""
         n = len(self.movie)
         is_sure = certain_of(links, costs, n)
         for _ in range(_ROUNDS):
@@ -137,9 +139,7 @@ class Window:
             left = is_sure | (taken.outward[links.parents] & taken.inward[links.children])
             links, is_sure = links.take(left), is_sure[left]
             is_sure = is_sure | certain_of(links, costs, n)
-        taken = Open(np.ones(n, dtype=bool), np.ones(n, dtype=bool)).without(links.take(is_sure))
-        left = ~is_sure & taken.outward[links.parents] & taken.inward[links.children]
-        return links.take(is_sure), links.take(left)
+        return links.take(is_sure)
 
     def _later(self, direct: Links, sure: Links, costs: Costs, free: Open) -> tuple[Links, Divisions]:
         """Return the possible links over gaps, and the possible divisions, where nothing is taken for granted."""
@@ -160,28 +160,15 @@ class Window:
     def _useful(self, divisions: Divisions, links: Links) -> Divisions:
         """Return the divisions that are worth more than a link to either daughter alone."""
         m, worth = divisions.mothers, divisions.worth.copy()
+        worth_of = _WorthOf(links, len(self.movie))
         better = np.zeros(len(divisions))
         is_cut = np.isin(m, self.pins.undivided)
         for daughters in (divisions.ones, divisions.others):
             is_cut |= self._is_among(m, daughters, self.pins.cuts)
             worth[self._is_among(m, daughters, self.pins.links)] += _CONFIRMED
-            better = np.minimum(better, self._worth_of(links, m, daughters))
+            better = np.minimum(better, worth_of(m, daughters))
         found = Divisions(m, divisions.ones, divisions.others, worth)
         return found.take((worth < better) & ~is_cut)
-
-    def _worth_of(self, links: Links, parents: Indices, children: Indices) -> FloatArray:
-        """Return what links between given spots are worth, 0 where they are not possible."""
-        if not len(links):
-            return np.zeros(len(parents))
-        n = len(self.movie)
-        key = links.parents * n + links.children
-        order = np.argsort(key)
-        wanted = parents * n + children
-        at = order[np.minimum(np.searchsorted(key[order], wanted), len(key) - 1)]
-        return np.where(key[at] == wanted, links.worth[at], 0.0)
-
-    def _chosen(self, links: Links, divisions: Divisions, costs: Costs, free: Open) -> NDArray[np.bool_]:
-        return solve(self._choices(links, divisions, costs, free))
 
     def _choices(self, links: Links, divisions: Divisions, costs: Costs, free: Open) -> Choices:
         is_open = (free.inward | self._starts_here()) & free.outward
@@ -195,17 +182,10 @@ class Window:
         return starts & ~self.has_parent
 
     def _judged(
-        self,
-        parents: Indices,
-        links: Links,
-        divisions: Divisions,
-        is_chosen: NDArray[np.bool_],
-        costs: Costs,
-        free: Open,
+        self, parents: Indices, choices: Choices, belief: FloatArray, is_chosen: NDArray[np.bool_]
     ) -> WindowSolution:
         """Return the solution with the probability of each link."""
-        choices = self._choices(links, divisions, costs, free)
-        belief = marginals(choices)
+        links, divisions = choices.links, choices.divisions
         of_links, of_divisions = belief[: len(links)], belief[len(links) : len(links) + len(divisions)]
         n = len(self.movie)
         in_all, in_own = np.zeros(n), np.zeros(n)
@@ -228,6 +208,22 @@ class Window:
             _listed(divisions, prior.believed(of_divisions), is_chosen, np.flatnonzero(is_listed)),
             np.where(self.pins.closed_out, 1.0, prior.believed(1 - out)),
         )
+
+
+class _WorthOf:
+    """What links between given spots are worth, 0 where they are not possible."""
+
+    def __init__(self, links: Links, n_spots: int) -> None:
+        self._n, key = n_spots, links.parents * n_spots + links.children
+        order = np.argsort(key, kind="stable")
+        # The last one is never asked for: so that there is one.
+        self._key = np.append(key[order], n_spots**2)
+        self._worth = np.append(links.worth[order], 0.0)
+
+    def __call__(self, parents: Indices, children: Indices) -> FloatArray:
+        wanted = parents * self._n + children
+        at = np.searchsorted(self._key, wanted)
+        return np.where(self._key[at] == wanted, self._worth[at], 0.0)
 
 
 def _listed(
