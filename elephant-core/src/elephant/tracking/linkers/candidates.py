@@ -217,15 +217,14 @@ def certain_of(links: Links, costs: Costs, n_spots: int) -> NDArray[np.bool_]:
 
 def _two_best(key: Indices, worth: FloatArray, n: int) -> tuple[FloatArray, Indices]:
     """Return the next best worth of each key, 0 where there is none, and which is the best, or -1."""
-    order = np.lexsort((worth, key))
-    ordered = key[order]
-    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    following, which = np.zeros(n), np.full(n, -1, dtype=np.intp)
-    which[ordered[first]] = order[first]
-    second = first + 1
-    second = second[second < len(ordered)]
-    second = second[ordered[second] == ordered[second - 1]]
-    following[ordered[second]] = worth[order[second]]
+    best, following = np.full(n, np.inf), np.zeros(n)
+    np.minimum.at(best, key, worth)
+    of_best = np.flatnonzero(worth == best[key])[::-1]
+    which = np.full(n, -1, dtype=np.intp)
+    which[key[of_best]] = of_best  # of those that are worth the same, the first
+    is_other = np.ones(len(key), dtype=bool)
+    is_other[which[which != -1]] = False
+    np.minimum.at(following, key[is_other], worth[is_other])
     return following, which
 
 
