@@ -7,7 +7,7 @@ PYTHON_OF_VENV := .venv/bin/python
 # For the demonstration: MOVIE=x.h5 TRUTH=x.truth.json SEED=1
 export MOVIE TRUTH SEED
 
-.PHONY: help build rebuild launch stop bash bashroot test-image apptainer-build apptainer-start apptainer-stop apptainer-access serve serve-stack access test test-client test-faults soak demo bench lint types audit check docs docs-serve docs-pictures clean setup setup-stack setup-dev
+.PHONY: help build rebuild launch stop bash bashroot test-image apptainer-build apptainer-start apptainer-stop apptainer-access serve serve-stack access test test-client test-faults test-corrections soak demo bench lint types audit check docs docs-serve docs-pictures clean setup setup-stack setup-dev
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
@@ -75,6 +75,9 @@ test-faults: setup-dev ## break the running server in every way that we know; ON
 
 soak: setup-dev ## use the server in all ways while its programs are killed; MINUTES=30
 	@cd tests && exec ../$(PYTHON_OF_VENV) -m faults.soak --minutes $(or $(MINUTES),30)
+
+test-corrections: setup-dev ## correct lineages in 1,000 random ways, and solve them again and anew; takes minutes
+	@ELEPHANT_TEST_CORRECTIONS=1000 exec $(PYTHON_OF_VENV) -m pytest tests/core/tracking/test_linkers.py -k all_corrections --timeout 3600 $(ARGS)
 
 test-image: setup-dev ## build the image from nothing and use it; as root, with buildah and debootstrap
 	@ELEPHANT_TEST_IMAGE=1 exec $(PYTHON_OF_VENV) -m pytest tests/image $(ARGS)

@@ -1,7 +1,7 @@
 """Lineages that are kept with a dataset: tracked, corrected, solved again, and made anew."""
 
 import shutil
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +169,27 @@ def test_that_a_spot_does_not_divide_and_that_it_has_two_children_take_each_othe
     assert (one.n_replaced, children_of(one.lineage, mother)) == (1, [second])
     assert corrected(dataset, 4, confirm=both[1:]).n_replaced == 0  # it may have one child
     assert len(children_of(corrected(dataset, 5, undivided=[mother]).lineage, mother)) == 1
+
+
+def test_changes_lead_from_the_tracks_before_to_those_after(dataset: Dataset) -> None:
+    lineage = tracked(dataset)
+    n_all = lineage.n_tracks
+    last = int(np.flatnonzero(lineage.parents == NONE)[-1]) + FIRST_ID
+    links = [child_in(lineage, t, t + 3) for t in (3, 9, 20)]
+    steps: list[dict[str, Any]] = [
+        {"cut": links[:2]}, {"confirm": links[2:]}, {"starts": [links[0][1]]}, {"wrong": [links[1][0]]},
+        {"confirm": [(FIRST_ID, last)]}, {"undo": True}, {"undo": True}, {"undo": True},
+    ]  # fmt: skip
+    for step in steps:
+        done = corrected(dataset, lineage.version, **step)
+        changes, lineage = done.lineage.changes_since(done.before), done.lineage
+        expected = {track.number: astuple(track) for track in done.before.tracks()}
+        assert {*changes.gone} <= {*expected}
+        for number in changes.gone:
+            del expected[number]
+        expected |= {track.number: astuple(track) for track in changes.tracks}
+        assert expected == {track.number: astuple(track) for track in lineage.tracks()}
+        assert 0 < len(changes.tracks) < n_all
 
 
 def test_an_undone_correction_leaves_what_was_before(dataset: Dataset) -> None:

@@ -63,7 +63,7 @@ def spots() -> Response:
 @blueprint.post("/movie/lineage/corrections")
 @endpoint(CorrectedAnswer, CorrectionBody, conflict=_CONFLICT, size=BodySize.LARGE, is_long=True)
 def corrections() -> Response:
-    """Keep what a person says of links and spots, solve again what follows from it, and send the lineages."""
+    """Keep what a person says of links and spots, solve again what follows from it, and send what has changed."""
 
     def answer(outcome: Outcome) -> dict[str, Any]:
         if outcome.cancelled:

@@ -339,7 +339,7 @@ class RemoteDataset:
         return self._transport.read("movie/lineage/spots", LineageSpotsAnswer, **query).spots
 
     def correct_lineage(self, version: int, **decided: Any) -> CorrectedAnswer:
-        """Say what is right and wrong of the lineages; what follows from it is solved again.
+        """Say what is right and wrong of the lineages; what follows from it is solved again, and returned.
 
         Parameters
         ----------

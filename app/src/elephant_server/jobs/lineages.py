@@ -20,7 +20,7 @@ from elephant.words import counted
 from elephant_server.jobs.context import WorkerContext, model_file, open_dataset
 from elephant_server.jobs.control import JobControl
 from elephant_server.jobs.progress import DashboardProgress
-from elephant_server.schemas.lineages import CorrectionBody, TrackJobBody, lineage_answer, track_end
+from elephant_server.schemas.lineages import CorrectionBody, TrackJobBody, changed_answer, track_end
 
 _TINY = 1e-30
 
@@ -74,8 +74,8 @@ def lineage_correct(context: WorkerContext, body: CorrectionBody, control: JobCo
         "Lineages of %s corrected: version %d, %s solved again", dataset.name, done.lineage.version,
         counted(done.n_solved, "window"),
     )  # fmt: skip
-    changes = {"n_solved": done.n_solved, "n_replaced": done.n_replaced, "seconds": done.seconds}
-    return lineage_answer(done.lineage) | changes
+    facts = {"n_solved": done.n_solved, "n_replaced": done.n_replaced, "seconds": done.seconds}
+    return changed_answer(done.lineage, done.before) | facts
 
 
 def _newest(context: WorkerContext, dataset: Dataset) -> LineageSpots:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, mo
 from pydantic.dataclasses import dataclass
 
 from elephant.config import FlowParams, ImageParams, LinkerParams, PredictionParams
-from elephant.lineages import CorrectionEntry, Doubt, Lineage, LineageSpots
+from elephant.lineages import CorrectionEntry, Doubt, Lineage, LineageSpots, LineageTrack
 from elephant.types import FloatArray, Tag, VoxelSize
 from elephant_server.schemas.answers import Completed
 from elephant_server.schemas.common import Body, SpotsBody
@@ -243,9 +243,17 @@ class LineageAnswer(BaseModel):
     n_doubtful: int = Field(description="how many of these there are in all")
 
 
-class CorrectedAnswer(LineageAnswer):
-    """The lineages of a dataset after a correction."""
+class CorrectedAnswer(BaseModel):
+    """What a correction has changed of the lineages that the person saw."""
 
+    version: int = Field(description="that of the lineages after the correction")
+    tracks: list[LineageTrackAnswer] = Field(description="those that are new, or of whose spots anything has changed")
+    gone: list[int] = Field(description="the numbers of those that are no more")
+    n_tracks: int = Field(description="how many there are now")
+    doubtful: list[DoubtAnswer] = Field(
+        description=f"what may be wrong now, the least certain first, {MOST_DOUBTS} at most"
+    )
+    n_doubtful: int = Field(description="how many of these there are in all")
     n_solved: int = Field(description="how many windows of timepoints were solved again")
     n_replaced: int = Field(description="of how many earlier decisions it took the place, since they contradict it")
     seconds: float = Field(description="how long that took")
@@ -337,32 +345,52 @@ def track_end(lineage: Lineage) -> dict[str, Any]:
 
 def lineage_answer(lineage: Lineage) -> dict[str, Any]:
     """Return lineages as they are answered."""
-    spots, doubts = lineage.spots, lineage.doubts()
-    ids, times = spots.ids.tolist(), spots.timepoints.tolist()
-    tracks = [
-        {
-            "id": track.number,
-            "start": times[track.first],
-            "end": times[track.last],
-            "parent": track.parent or None,
-            "n_spots": track.n_spots,
-            "probability": _known(track.probability),
-            "spot": ids[track.first],
-            "last": ids[track.last],
-            "is_confirmed": track.is_confirmed,
-        }
-        for track in lineage.tracks()
-    ]
+    spots = lineage.spots
     return {
         "version": lineage.version,
-        "timepoints": [times[0], times[-1]],
+        "timepoints": [int(spots.timepoints[0]), int(spots.timepoints[-1])],
         "n_spots": len(spots),
         "made_from": lineage.made_from,
         "dropped": lineage.dropped,
-        "tracks": tracks,
-        "doubtful": [_doubt(lineage, doubt) for doubt in doubts[:MOST_DOUBTS]],
-        "n_doubtful": len(doubts),
+        "tracks": _tracks(spots, lineage.tracks()),
+        **_doubts(lineage),
     }
+
+
+def changed_answer(lineage: Lineage, before: Lineage) -> dict[str, Any]:
+    """Return what a correction has changed of lineages, as it is answered."""
+    changes = lineage.changes_since(before)
+    return {
+        "version": lineage.version,
+        "tracks": _tracks(lineage.spots, changes.tracks),
+        "gone": changes.gone,
+        "n_tracks": lineage.n_tracks,
+        **_doubts(lineage),
+    }
+
+
+def _tracks(spots: LineageSpots, tracks: Sequence[LineageTrack]) -> list[dict[str, Any]]:
+    ends = [np.array([getattr(track, name) for track in tracks], dtype=np.intp) for name in ("first", "last")]
+    (ids, times), (last_ids, last_times) = ((spots.ids[k].tolist(), spots.timepoints[k].tolist()) for k in ends)
+    return [
+        {
+            "id": track.number,
+            "start": times[k],
+            "end": last_times[k],
+            "parent": track.parent or None,
+            "n_spots": track.n_spots,
+            "probability": _known(track.probability),
+            "spot": ids[k],
+            "last": last_ids[k],
+            "is_confirmed": track.is_confirmed,
+        }
+        for k, track in enumerate(tracks)
+    ]
+
+
+def _doubts(lineage: Lineage) -> dict[str, Any]:
+    doubts = [_doubt(lineage, doubt) for doubt in lineage.doubts(MOST_DOUBTS)]
+    return {"doubtful": doubts, "n_doubtful": lineage.n_doubts}
 
 
 def lineage_spots_answer(lineage: Lineage, timepoint: int) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The folder ``.lineages`` of a dataset: what is in it, how it is replaced as a whole, and how corrections are added.
 
 A folder of its own holds what was tracked at once, and is named by the version that this began with. ``solution.npz``
-in it is replaced last: it says how much of the log of corrections it stands for, and what follows is not there.
+in it is replaced last: it says how much of the log of corrections it stands for, and what follows is not there. Keys of
+the solver's windows in it say which of them a correction changes.
 """
 
 import json
@@ -26,11 +27,11 @@ from elephant.dataset.summary import image_version
 from elephant.errors import ConflictError, NotFoundError, StorageError
 from elephant.io.atomic import replacing, sync_folder, sync_tree
 from elephant.lineages.corrections import CorrectionEntry
-from elephant.lineages.lineage import Doubt, Lineage, LineageSpots
+from elephant.lineages.lineage import Divisions, Lineage, LineageSpots
 from elephant.progress import CancelToken
 
 FOLDER = ".lineages"
-FORMAT = 1
+FORMAT = 2
 _STAGED = ".staged-"
 _LOCK = ".lock"
 _ABOUT, _LOG, _SOLUTION, _SPOTS = "about.json", "corrections.jsonl", "solution.npz", "spots"
@@ -121,12 +122,7 @@ class Tracked:
         """Return the lineages as they are."""
         about = self.about()
         with _explained(self.folder), np.load(self.folder / _SOLUTION, allow_pickle=False) as file:
-            divisions = tuple(
-                Doubt("division", tuple(spots), p, is_chosen)
-                for spots, p, is_chosen in zip(
-                    *(file[name].tolist() for name in ("divisions", "belief", "is_chosen")), strict=True
-                )
-            )
+            divisions = Divisions(*(file[name] for name in ("divisions", "belief", "is_chosen")))
             return Lineage(
                 version=int(file["version"]),
                 made_from=about.made_from,
@@ -140,6 +136,11 @@ class Tracked:
                 divisions=divisions,
             )
 
+    def keys(self) -> tuple[bytes, ...]:
+        """Return the keys of the windows that the solution was put together from; none of other linkers."""
+        with _explained(self.folder), np.load(self.folder / _SOLUTION, allow_pickle=False) as file:
+            return tuple(key.tobytes() for key in file["keys"])
+
     def entries(self) -> list[CorrectionEntry]:
         """Return the corrections, as far as the solution stands for them."""
         with _explained(self.folder):
@@ -147,8 +148,15 @@ class Tracked:
             content = (self.folder / _LOG).read_bytes() if n_bytes else b""
             return [CorrectionEntry.model_validate_json(line) for line in content[:n_bytes].splitlines()]
 
-    def write(self, lineage: Lineage, entries: Sequence[CorrectionEntry], n_new: int) -> None:
+    def write(
+        self, lineage: Lineage, entries: Sequence[CorrectionEntry], n_new: int, keys: Sequence[bytes] = ()
+    ) -> None:
         """Write lineages, and append the last `n_new` of the corrections that they stand for: both or nothing.
+
+        Parameters
+        ----------
+        keys
+            Of the windows that they were put together from.
 
         Raises
         ------
@@ -170,9 +178,10 @@ class Tracked:
             "ends": lineage.ends,
             "numbers": lineage.numbers.astype(np.int32),
             "is_confirmed": lineage.is_confirmed,
-            "divisions": np.array([one.spots for one in lineage.divisions], dtype=np.int64).reshape(-1, 3),
-            "belief": np.array([one.probability for one in lineage.divisions], dtype=np.float64),
-            "is_chosen": np.array([one.is_chosen for one in lineage.divisions], dtype=bool),
+            "divisions": lineage.divisions.spots.astype(np.int64),
+            "belief": lineage.divisions.probability,
+            "is_chosen": lineage.divisions.is_chosen,
+            "keys": np.array([np.frombuffer(key, dtype=np.uint8) for key in keys], dtype=np.uint8),
         }
         with replacing(self.folder / _SOLUTION) as file:
             np.savez(file, allow_pickle=False, **arrays)

@@ -1,6 +1,6 @@
 """The lineages of a dataset as they are solved: spots, their parents and tracks, and what is doubtful of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -16,6 +16,7 @@ Indices = NDArray[np.intp]
 
 DOUBTFUL = 0.9  # what is less probable is worth a look
 DoubtKind = Literal["division", "start", "end", "gap", "link"]
+_DIVISION, _LINK, _END = range(3)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,15 +57,14 @@ class LineageSpots:
             One is not there.
         """
         asked = np.array(sorted(set(ids)), dtype=np.int64)
-        order = np.argsort(self.ids, kind="stable")
-        places = np.searchsorted(self.ids, asked, sorter=order)
-        found = order[np.minimum(places, len(order) - 1)]
-        missing = asked[self.ids[found] != asked]
-        if len(missing):
+        found = np.flatnonzero(np.isin(self.ids, asked))
+        index = dict(zip(self.ids[found].tolist(), found.tolist(), strict=True))
+        missing = [spot for spot in asked.tolist() if spot not in index]
+        if missing:
             raise InvalidInputError(
                 f"spot {missing[0]} is not among the {len(self):,} spots that were tracked: use their ids"
             )
-        return dict(zip(asked.tolist(), found.tolist(), strict=True))
+        return index
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +97,22 @@ class LineageTrack:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LineageChanges:
+    """How tracks have changed.
+
+    Attributes
+    ----------
+    tracks
+        Those that are new, or of whose spots anything has changed, in the order of their numbers.
+    gone
+        The numbers of those that are no more.
+    """
+
+    tracks: list[LineageTrack]
+    gone: list[int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Doubt:
     """What may be wrong.
 
@@ -126,6 +142,35 @@ class Doubt:
     def where(self) -> int:
         """Index of the spot to look at, which is the mother of a division, or else the later spot."""
         return self.spots[0] if self.kind == "division" else self.spots[-1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Divisions:
+    """Divisions that are found or suspected, the least certain first.
+
+    Attributes
+    ----------
+    spots
+        Indices of the mother and of the daughters, these in their order, (k, 3).
+    probability
+        Of each, (k,).
+    is_chosen
+        Which are part of the solution, (k,).
+    """
+
+    spots: Indices
+    probability: FloatArray
+    is_chosen: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.probability)
+
+    def __iter__(self) -> Iterator[Doubt]:
+        return map(self.doubt, range(len(self)))
+
+    def doubt(self, k: int) -> Doubt:
+        """Return one of them."""
+        return Doubt("division", tuple(self.spots[k].tolist()), float(self.probability[k]), bool(self.is_chosen[k]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,12 +210,32 @@ class Lineage:
     ends: FloatArray
     numbers: Indices
     is_confirmed: NDArray[np.bool_]
-    divisions: tuple[Doubt, ...]
+    divisions: Divisions
 
     def tracks(self) -> list[LineageTrack]:
         """Return all tracks, in the order of their numbers."""
-        order = np.argsort(self.numbers, kind="stable")
-        order = order[self.numbers[order] > 0]
+        return self._tracks_of(np.flatnonzero(self.numbers > 0))
+
+    def changes_since(self, before: "Lineage") -> LineageChanges:
+        """Return how the tracks of an earlier version of the same spots have changed."""
+        is_other = (
+            (self.numbers != before.numbers)
+            | (self.parents != before.parents)
+            | (self.is_confirmed != before.is_confirmed)
+            | (self.probability != before.probability) & ~(np.isnan(self.probability) & np.isnan(before.probability))
+        )
+        # The mother of a track may have another number now.
+        is_other |= (self.parents != NONE) & (self.numbers != before.numbers)[self.parents]
+        has_changed = np.zeros(len(self.spots) + 1, dtype=bool)
+        has_changed[self.numbers[is_other]] = has_changed[before.numbers[is_other]] = True
+        has_changed[0] = False
+        changed = self._tracks_of(np.flatnonzero(has_changed[self.numbers]))
+        has_changed[[track.number for track in changed]] = False
+        return LineageChanges(changed, np.flatnonzero(has_changed).tolist())
+
+    def _tracks_of(self, spots: Indices) -> list[LineageTrack]:
+        """Return the tracks of spots, which are all of theirs, in the order of their numbers."""
+        order = spots[np.argsort(self.numbers[spots], kind="stable")]
         if not len(order):
             return []
         begin = np.flatnonzero(np.diff(self.numbers[order], prepend=0))
@@ -185,43 +250,57 @@ class Lineage:
         columns = (self.numbers[first], mothers, first, last, sizes, least, is_confirmed)
         return [LineageTrack(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
-    def doubts(self) -> list[Doubt]:
-        """Return what may be wrong, the least certain first."""
-        divisions = [one for one in self.divisions if one.certainty < DOUBTFUL]
-        listed = {spot for each in divisions for spot in each.spots[1:] if each.is_chosen}
-        found = [*divisions, *(one for one in self._doubtful_links() if one.spots[-1] not in listed)]
-        found += self._doubtful_ends()
-        return sorted(found, key=lambda one: one.certainty)
+    def doubts(self, most: int | None = None) -> list[Doubt]:
+        """Return what may be wrong, the least certain first.
+
+        Parameters
+        ----------
+        most
+            How many, at most; None: all.
+        """
+        kinds, which, certainty = self._doubtful()
+        order = np.argsort(certainty, kind="stable")[:most]
+        return [self._doubt(kind, k) for kind, k in zip(kinds[order].tolist(), which[order].tolist(), strict=True)]
+
+    @property
+    def n_doubts(self) -> int:
+        """How many places may be wrong."""
+        return len(self._doubtful()[0])
 
     @property
     def n_tracks(self) -> int:
         """How many tracks there are."""
-        return len(np.unique(self.numbers[self.numbers > 0]))
+        return int((self.numbers == np.arange(1, len(self.numbers) + 1)).sum())  # they are named by their first spot
 
     @property
     def n_divisions(self) -> int:
         """How many spots have two children."""
         return int((np.bincount(self.parents[self.parents != NONE], minlength=1) > 1).sum())
 
-    def _doubtful_links(self) -> list[Doubt]:
-        """Return doubtful links, those over gaps and the starts of tracks."""
-        times, first = self.spots.timepoints, self.spots.timepoints[:1]
-        is_doubtful = (self.probability < DOUBTFUL) & (self.numbers > 0) & (times > first)
-        found = []
-        for j in np.flatnonzero(is_doubtful).tolist():
-            i, p = int(self.parents[j]), float(self.probability[j])
-            if i == NONE:
-                found.append(Doubt("start", (j,), p))
-            else:
-                found.append(Doubt("gap" if times[j] - times[i] > 1 else "link", (i, j), p))
-        return found
-
-    def _doubtful_ends(self) -> list[Doubt]:
-        times = self.spots.timepoints
-        has_child = np.zeros(len(self.spots), dtype=bool)
+    def _doubtful(self) -> tuple[Indices, Indices, FloatArray]:
+        """Return doubtful divisions, links (or starts) and ends: of each what it is, which one, and how certain."""
+        divisions, times = self.divisions, self.spots.timepoints
+        of_divisions = np.where(divisions.is_chosen, divisions.probability, 1 - divisions.probability)
+        in_doubt = np.flatnonzero(of_divisions < DOUBTFUL)
+        is_listed, has_child = np.zeros((2, len(self.spots)), dtype=bool)
+        is_listed[divisions.spots[in_doubt[divisions.is_chosen[in_doubt]], 1:]] = True
         has_child[self.parents[self.parents != NONE]] = True
-        is_doubtful = ~has_child & (self.ends < DOUBTFUL) & (self.numbers > 0) & (times < times[-1:])
-        return [Doubt("end", (i,), float(self.ends[i])) for i in np.flatnonzero(is_doubtful).tolist()]
+        is_nucleus = self.numbers > 0
+        links = np.flatnonzero((self.probability < DOUBTFUL) & is_nucleus & (times > times[:1]) & ~is_listed)
+        ends = np.flatnonzero(~has_child & (self.ends < DOUBTFUL) & is_nucleus & (times < times[-1:]))
+        certainty = np.concatenate([of_divisions[in_doubt], self.probability[links], self.ends[ends]])
+        kinds = np.repeat([_DIVISION, _LINK, _END], [len(in_doubt), len(links), len(ends)])
+        return kinds, np.concatenate([in_doubt, links, ends]), certainty
+
+    def _doubt(self, kind: int, k: int) -> Doubt:
+        if kind == _DIVISION:
+            return self.divisions.doubt(k)
+        if kind == _END:
+            return Doubt("end", (k,), float(self.ends[k]))
+        i, p, times = int(self.parents[k]), float(self.probability[k]), self.spots.timepoints
+        if i == NONE:
+            return Doubt("start", (k,), p)
+        return Doubt("gap" if times[k] - times[i] > 1 else "link", (i, k), p)
 
 
 def numbered(timepoints: NDArray[np.int64], parents: Indices, is_wrong: NDArray[np.bool_]) -> Indices:

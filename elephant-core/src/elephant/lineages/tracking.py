@@ -17,11 +17,19 @@ from elephant.errors import ConflictError, InvalidInputError, NotFoundError, Sto
 from elephant.io.atomic import explained_storage
 from elephant.lineages.corrections import CorrectionEntry, Decisions, described_drop, without_undone
 from elephant.lineages.files import About, LineageFolder, Tracked
-from elephant.lineages.lineage import Doubt, Lineage, LineageSpots, numbered
+from elephant.lineages.lineage import Divisions, Lineage, LineageSpots, numbered
 from elephant.lineages.same import same_spots
 from elephant.lineages.weights import MOST_LINKS, LearntWeights, read_weights, weights_beside, write_weights
 from elephant.progress import CancelToken, NoReporter, ProgressReporter
-from elephant.tracking.linkers import Corrections, Detections, GlobalLinker, Problem, Solution
+from elephant.tracking.linkers import (
+    Corrections,
+    Detections,
+    GlobalLinker,
+    Problem,
+    Solution,
+    SuspectedDivisions,
+)
+from elephant.tracking.linkers.assembly import Kept
 from elephant.tracking.linkers.learning import LEAST_LINKS
 from elephant.tracking.linkers.prepared import read_problem, write_problem
 from elephant.tracking.linkers.prior import Prior, shipped_prior
@@ -67,9 +75,10 @@ class TrackingRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Solved:
-    """A solution, with the weights that it has if these are not the shipped ones, and words about them."""
+    """A solution, the keys of its windows, its weights if these are not the shipped ones, and words about them."""
 
     solution: Solution
+    keys: tuple[bytes, ...] = ()
     weights: LearntWeights | None = None
     words: str = ""
 
@@ -80,8 +89,8 @@ class Corrected:
 
     Attributes
     ----------
-    lineage
-        As it is now.
+    before, lineage
+        As it was, and as it is now.
     n_solved
         How many windows were solved again.
     n_replaced
@@ -90,6 +99,7 @@ class Corrected:
         How long that took.
     """
 
+    before: Lineage
     lineage: Lineage
     n_solved: int
     n_replaced: int
@@ -133,7 +143,7 @@ def track(dataset: Dataset, request: TrackingRequest, reporter: ProgressReporter
         staged.write_about(about, request.spots)
         if weights is not None:
             write_weights(staged.weights, weights)
-        staged.write(lineage, entries, len(entries))
+        staged.write(lineage, entries, len(entries), solved.keys)
         if solved.weights is not None and request.flow_model is not None:
             write_weights(weights_beside(request.flow_model), solved.weights)
         return folder.put_in_place(staged, lineage.version).lineage()
@@ -169,14 +179,16 @@ def correct(dataset: Dataset, version: int, entry: CorrectionEntry, cancel: Canc
                 f"expected a correction of version {before.version} of the lineages, got one of version {version}: "
                 "another correction came first; look at the lineages as they are now, then correct them again"
             )
-        entries = [*tracked.entries(), entry]
+        earlier = tracked.entries()
+        entries = [*earlier, entry]
         decisions = Decisions.of(entries)
         before.spots.index_of(entry.spots())  # so that an unknown one is named
         corrections = _corrections(decisions, before.spots)
-        solution, n_solved = _solved_again(tracked, corrections, cancel)
+        problem = _problem_of(tracked, before, _corrections(Decisions.of(earlier), before.spots))
+        solution = problem.solve(corrections, cancel=cancel)
         lineage = _lineage(version + 1, tracked.about(), before.spots, solution, corrections)
-        tracked.write(lineage, entries, 1)
-    return Corrected(lineage, n_solved, decisions.n_replaced, time.perf_counter() - began)
+        tracked.write(lineage, entries, 1, problem.keys)
+    return Corrected(before, lineage, problem.n_solved, decisions.n_replaced, time.perf_counter() - began)
 
 
 def _corrections(decisions: Decisions, spots: LineageSpots) -> Corrections:
@@ -272,8 +284,9 @@ def _solved(
     windows = WindowFiles(staged.windows)
     problem.resume(windows.load(len(problem.spans())))
     solution, prior = problem.solve(corrections, *watching, windows.keep), problem.model.prior
+    shutil.rmtree(staged.windows, ignore_errors=True)  # they are in the solution
     if prior == own.prior:  # nothing was learnt
-        return _Solved(solution, None, "" if prior == shipped_prior() else prior.made_from)
+        return _Solved(solution, problem.keys, None, "" if prior == shipped_prior() else prior.made_from)
     ids, links = request.spots.ids, sorted(corrections.links)
     weights = LearntWeights(
         links=prior.links,
@@ -285,7 +298,7 @@ def _solved(
         who=request.given.who,
         when=time.time(),
     )
-    return _Solved(solution, weights, prior.made_from.removeprefix(f"{own.prior.made_from}; "))
+    return _Solved(solution, problem.keys, weights, prior.made_from.removeprefix(f"{own.prior.made_from}; "))
 
 
 def _prepared(
@@ -303,8 +316,8 @@ def _prepared(
     return problem
 
 
-def _solved_again(tracked: Tracked, corrections: Corrections, cancel: CancelToken) -> tuple[Solution, int]:
-    """Return the solution with corrections, and how many windows were solved."""
+def _problem_of(tracked: Tracked, before: Lineage, corrections: Corrections) -> Problem:
+    """Return the problem whose solution lineages are, as far as it is solved."""
     about = tracked.about()
     if about.linker != GLOBAL:
         raise InvalidInputError(
@@ -313,10 +326,11 @@ def _solved_again(tracked: Tracked, corrections: Corrections, cancel: CancelToke
         )
     if about.solver != FORMAT:
         raise StorageError(f"the lineages in {tracked.folder} are of another version of elephant: track it again")
-    problem, windows = read_problem(tracked.problem), WindowFiles(tracked.windows)
-    problem.resume(windows.load(len(problem.spans())))
-    solution = problem.solve(corrections, cancel=cancel, keep=windows.keep)
-    return solution, problem.n_solved
+    problem = read_problem(tracked.problem)
+    divisions = SuspectedDivisions(before.divisions.spots, before.divisions.probability, before.divisions.is_chosen)
+    solution = Solution(before.parents, before.probability, divisions, before.ends)
+    problem.go_on_from(Kept(solution, tracked.keys(), corrections))
+    return problem
 
 
 def _lineage(version: int, about: About, spots: LineageSpots, solution: Solution, corrections: Corrections) -> Lineage:
@@ -334,8 +348,10 @@ def _lineage(version: int, about: About, spots: LineageSpots, solution: Solution
         ends=np.full(n, np.nan) if solution.ends is None else solution.ends,
         numbers=numbered(spots.timepoints, solution.parents, is_wrong),
         is_confirmed=is_confirmed,
-        divisions=tuple(
-            Doubt("division", (one.mother, *sorted(one.daughters)), one.probability, one.is_chosen)
-            for one in solution.divisions
-        ),
+        divisions=_divisions(solution.divisions),
     )
+
+
+def _divisions(found: SuspectedDivisions) -> Divisions:
+    mothers, daughters = found.spots[:, :1], np.sort(found.spots[:, 1:], axis=1)
+    return Divisions(np.hstack([mothers, daughters]), found.probability, found.is_chosen)

@@ -4,9 +4,9 @@ A package adds a subclass of :class:`Linker` under the entry-point group ``eleph
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,6 +182,63 @@ class SuspectedDivision:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SuspectedDivisions(Sequence[SuspectedDivision]):
+    """Divisions that may be there, as arrays: a large movie has many.
+
+    Attributes
+    ----------
+    spots
+        Indices of the mother and the daughters of each, (k, 3).
+    probability
+        Of each, (k,).
+    is_chosen
+        Which are part of the solution, (k,).
+    """
+
+    spots: Indices
+    probability: FloatArray
+    is_chosen: NDArray[np.bool_]
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return no divisions."""
+        return cls(np.empty((0, 3), dtype=np.intp), np.empty(0), np.empty(0, dtype=bool))
+
+    @classmethod
+    def joined(cls, parts: Iterable[Self]) -> Self:
+        """Return those of parts, in their order."""
+        listed = [cls.none(), *parts]
+        spots, probability, is_chosen = (
+            np.concatenate([getattr(part, name) for part in listed]) for name in ("spots", "probability", "is_chosen")
+        )
+        return cls(spots, probability, is_chosen)
+
+    def take(self, which: Indices | NDArray[np.bool_]) -> Self:
+        """Return some of them."""
+        return type(self)(self.spots[which], self.probability[which], self.is_chosen[which])
+
+    def __len__(self) -> int:
+        return len(self.probability)
+
+    @overload
+    def __getitem__(self, k: int) -> SuspectedDivision: ...
+    @overload
+    def __getitem__(self, k: slice) -> Self: ...
+    def __getitem__(self, k: int | slice) -> SuspectedDivision | Self:
+        if isinstance(k, slice):
+            return self.take(np.arange(len(self))[k])
+        mother, one, other = self.spots[k].tolist()
+        return SuspectedDivision(mother, (one, other), float(self.probability[k]), bool(self.is_chosen[k]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SuspectedDivisions) and all(
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("spots", "probability", "is_chosen")
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Solution:
     """The lineages of a movie.
 
@@ -199,7 +256,7 @@ class Solution:
 
     parents: Indices
     probability: FloatArray
-    divisions: Sequence[SuspectedDivision] = field(default=())
+    divisions: SuspectedDivisions = field(default_factory=SuspectedDivisions.none)
     ends: FloatArray | None = None
 
 

@@ -14,13 +14,14 @@ from elephant.config import LinkerParams
 from elephant.errors import InvalidInputError
 from elephant.progress import CancelToken, NeverCancelled, NoReporter, ProgressReporter
 from elephant.tracking.assignment import Indices
+from elephant.tracking.linkers.assembly import Span
 from elephant.tracking.linkers.base import NONE, Corrections, Detections, Linker, Solution
 from elephant.tracking.linkers.estimation import first_rates, first_shape, fit_rates, fit_shape
 from elephant.tracking.linkers.model import LinkModel
 from elephant.tracking.linkers.motion import Tendencies, fit_motion, mutual_links, shifts_of, tendencies_of
 from elephant.tracking.linkers.movie import Movie
 from elephant.tracking.linkers.prior import Prior, shipped_prior
-from elephant.tracking.linkers.problem import Problem, Span
+from elephant.tracking.linkers.problem import Problem
 
 _SAMPLE = 20_000  # spots from which it is estimated how often what happens
 _ROUNDS = 2  # of pairing timepoints, the second one after the common motion of the first

@@ -2,47 +2,23 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elephant.config import LinkerParams
 from elephant.progress import CancelToken, NeverCancelled, NoReporter, ProgressReporter
-from elephant.tracking.linkers.base import NONE, Corrections, Solution, SuspectedDivision
+from elephant.tracking.linkers.assembly import Assembly, Kept, SolvedWindow, Span
+from elephant.tracking.linkers.base import Corrections, Solution
 from elephant.tracking.linkers.learning import learnt_prior
 from elephant.tracking.linkers.model import LinkModel
 from elephant.tracking.linkers.movie import Movie
-from elephant.tracking.linkers.pins import Pins, settled_links
-from elephant.tracking.linkers.window import Window, WindowSolution
+from elephant.tracking.linkers.pins import Pins
+from elephant.tracking.linkers.window import Window
 
 CORE, AHEAD = 6, 2  # timepoints that a window solves, and that it looks at ahead, besides those of a gap
 _KEY_BYTES = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Timepoints of a window: those from `first` to before `stop` are solved, those to before `ahead` looked at."""
-
-    first: int
-    stop: int
-    ahead: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SolvedWindow:
-    """What a window depended on, and what it found.
-
-    Attributes
-    ----------
-    key
-        Differs where anything differs that it depended on.
-    solution
-        What it found.
-    """
-
-    key: bytes
-    solution: WindowSolution
 
 
 class Problem:
@@ -63,7 +39,8 @@ class Problem:
 
     def __init__(self, movie: Movie, model: LinkModel, params: LinkerParams) -> None:
         self.movie, self.model, self.params = movie, model, params
-        self._solved: dict[int, SolvedWindow] = {}
+        self._found: dict[int, SolvedWindow] = {}
+        self._assembly = Assembly(movie, self.spans())
         self.n_solved = 0
 
     def taught(self, corrections: Corrections) -> "Problem":
@@ -83,7 +60,16 @@ class Problem:
 
     def resume(self, solved: Mapping[int, SolvedWindow]) -> None:
         """Take over windows that were solved before, by their numbers: those of a run that was interrupted."""
-        self._solved = dict(solved)
+        self._found = dict(solved)
+
+    def go_on_from(self, kept: Kept) -> None:
+        """Take over a solution of this problem: what corrections do not change of it is not solved again."""
+        self._assembly = Assembly(self.movie, self.spans(), kept)
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """What the windows of the last solution depended on; see :class:`Kept`."""
+        return tuple(self._assembly.keys)
 
     def spans(self) -> list[Span]:
         """Return the timepoints of each window."""
@@ -116,41 +102,45 @@ class Problem:
         """
         corrections = corrections or Corrections()
         reporter, cancel = reporter or NoReporter(), cancel or NeverCancelled()
-        pins = Pins.of(corrections, self.movie)
-        assembly = _Assembly(self.movie)
+        pins, assembly = Pins.of(corrections, self.movie), self._assembly
         spans, self.n_solved = self.spans(), 0
         for k, span in enumerate(spans):
             cancel.check()
-            here = self.movie.slice_of(span.first, span.ahead)
-            known = pins.part(self.movie, span.first, span.ahead)
-            key = _key_of(assembly.parents[here] != NONE, known)
-            if k not in self._solved or self._solved[k].key != key:
-                self._solved[k] = SolvedWindow(key, self.window(span, assembly, known).solve())
-                self.n_solved += 1
-                if keep is not None:
-                    keep(k, self._solved[k])
-            assembly.add(span, self._solved[k].solution)
+            known, has_parent = pins.part(self.movie, span.first, span.ahead), assembly.has_parent(span)
+            key = _key_of(has_parent, known)
+            if assembly.keys[k] != key:
+                found = self._found.pop(k, None)
+                if found is None or found.key != key:
+                    found = SolvedWindow(key, self.window(span, has_parent, known).solve())
+                    self.n_solved += 1
+                    if keep is not None:
+                        keep(k, found)
+                assembly.put(k, found)
             reporter.progress("window", k + 1, len(spans))
         return assembly.solution(corrections)
 
     def window(
-        self, span: Span, before: "_Assembly | None" = None, known: Pins | None = None, *, is_alone: bool = False
+        self,
+        span: Span,
+        has_parent: NDArray[np.bool_] | None = None,
+        known: Pins | None = None,
+        *,
+        is_alone: bool = False,
     ) -> Window:
         """Return a window of the movie.
 
         Parameters
         ----------
-        before
-            What the windows before it have found.
+        has_parent
+            Which of its spots are children of earlier windows' spots.
         known
             What a person confirmed of it.
         is_alone
             Whether its first timepoint counts as the movie's first one.
         """
         movie = self.movie
-        here = movie.slice_of(span.first, span.ahead)
         part = movie.part(span.first, span.ahead)
-        has_parent = np.zeros(len(part), dtype=bool) if before is None else before.parents[here] != NONE
+        has_parent = np.zeros(len(part), dtype=bool) if has_parent is None else has_parent
         known = Pins.of(Corrections(), part) if known is None else known
         whole = range(span.first, span.ahead) if is_alone else movie.timepoints
         return Window(part, self.model.part(movie, span.first, span.ahead), whole, has_parent, known, self.params)
@@ -159,42 +149,3 @@ class Problem:
 def _key_of(has_parent: NDArray[np.bool_], known: Pins) -> bytes:
     """Return what differs where a window depends on anything else."""
     return hashlib.blake2b(has_parent.tobytes() + known.key(), digest_size=_KEY_BYTES).digest()
-
-
-class _Assembly:
-    """The lineages of a movie, put together from those of its windows."""
-
-    def __init__(self, movie: Movie) -> None:
-        self._movie = movie
-        self.parents = np.full(len(movie), NONE, dtype=np.intp)
-        self._probability, self._ends = np.ones(len(movie)), np.ones(len(movie))
-        self._divisions: list[SuspectedDivision] = []
-
-    def add(self, span: Span, found: WindowSolution) -> None:
-        """Take over the links of a window whose parents are at the timepoints that it solves."""
-        here = self._movie.slice_of(span.first, span.ahead)
-        end = self._movie.slice_of(span.first, span.stop).stop - here.start
-        children = np.flatnonzero((found.parents != NONE) & (found.parents < end))
-        self.parents[children + here.start] = found.parents[children] + here.start
-        self._probability[children + here.start] = found.probability[children]
-        self._ends[here.start : here.start + end] = found.ends[:end]
-        # That a spot has no parent is known once the timepoint before it is solved.
-        settled = self._movie.slice_of(span.first + 1, span.stop + 1)
-        alone = np.arange(settled.start, settled.stop)
-        alone = alone[self.parents[alone] == NONE]
-        self._probability[alone] = found.probability[alone - here.start]
-        for each in found.divisions:
-            if each.mother < end:
-                one, other = each.daughters
-                daughters = (one + here.start, other + here.start)
-                self._divisions.append(
-                    SuspectedDivision(each.mother + here.start, daughters, each.probability, each.is_chosen)
-                )
-
-    def solution(self, corrections: Corrections) -> Solution:
-        """Return the lineages, with the confirmed links that windows take for settled."""
-        for i, j in settled_links(corrections, self._movie):
-            self.parents[j] = i
-            self._probability[j] = 1.0
-        ordered = sorted(self._divisions, key=lambda each: abs(each.probability - 0.5))
-        return Solution(self.parents, self._probability, ordered, self._ends)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from elephant.config import LinkerParams
 from elephant.io.atomic import replacing
-from elephant.tracking.linkers.base import Detections, SuspectedDivision
+from elephant.tracking.linkers.assembly import SolvedWindow
+from elephant.tracking.linkers.base import Detections, SuspectedDivisions
 from elephant.tracking.linkers.prior import Prior
-from elephant.tracking.linkers.problem import SolvedWindow
 from elephant.tracking.linkers.window import WindowSolution
 
 logger = logging.getLogger(__name__)
@@ -127,23 +127,20 @@ class WindowFiles:
 
 def _arrays(window: SolvedWindow) -> dict[str, NDArray[Any]]:
     found = window.solution
-    spots = np.array([(d.mother, *d.daughters, d.is_chosen) for d in found.divisions], dtype=np.int64).reshape(-1, 4)
     return {
         "key": np.frombuffer(window.key, dtype=np.uint8),
         "parents": found.parents,
         "probability": found.probability,
-        "divisions": spots,
-        "belief": np.array([d.probability for d in found.divisions], dtype=np.float64),
+        "divisions": found.divisions.spots,
+        "belief": found.divisions.probability,
+        "is_chosen": found.divisions.is_chosen,
         "ends": found.ends,
     }
 
 
 def _window(file: Mapping[str, NDArray[Any]], number: str = "") -> SolvedWindow:
-    spots, belief = file[f"divisions{number}"].tolist(), file[f"belief{number}"].tolist()
-    divisions = [
-        SuspectedDivision(mother, (one, other), p, bool(is_chosen))
-        for (mother, one, other, is_chosen), p in zip(spots, belief, strict=True)
-    ]
+    spots = file[f"divisions{number}"].astype(np.intp)
+    divisions = SuspectedDivisions(spots, file[f"belief{number}"], file[f"is_chosen{number}"])
     solution = WindowSolution(
         file[f"parents{number}"].astype(np.intp), file[f"probability{number}"], divisions, file[f"ends{number}"]
     )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from elephant.config import LinkerParams
 from elephant.tracking.assignment import Indices
-from elephant.tracking.linkers.base import NONE, SuspectedDivision
+from elephant.tracking.linkers.base import NONE, SuspectedDivisions
 from elephant.tracking.linkers.belief import marginals
 from elephant.tracking.linkers.candidates import (
     NO_DIVISIONS,
@@ -51,7 +51,7 @@ class WindowSolution:
 
     parents: Indices
     probability: FloatArray
-    divisions: list[SuspectedDivision]
+    divisions: SuspectedDivisions
     ends: FloatArray
 
 
@@ -201,11 +201,15 @@ class Window:
         prior = self.model.prior
         probability = prior.believed(np.where(parents == NONE, 1 - in_all, in_own))
         probability[self.pins.links[:, 1]] = 1.0
-        is_listed = is_chosen | (of_divisions >= _SUSPECTED)
+        listed = SuspectedDivisions(
+            np.column_stack([divisions.mothers, *np.sort([divisions.ones, divisions.others], axis=0)]),
+            prior.believed(of_divisions),
+            is_chosen,
+        ).take(is_chosen | (of_divisions >= _SUSPECTED))
         return WindowSolution(
             parents,
             probability,
-            _listed(divisions, prior.believed(of_divisions), is_chosen, np.flatnonzero(is_listed)),
+            listed,
             np.where(self.pins.closed_out, 1.0, prior.believed(1 - out)),
         )
 
@@ -224,17 +228,3 @@ class _WorthOf:
         wanted = parents * self._n + children
         at = np.searchsorted(self._key, wanted)
         return np.where(self._key[at] == wanted, self._worth[at], 0.0)
-
-
-def _listed(
-    divisions: Divisions, belief: FloatArray, is_chosen: NDArray[np.bool_], which: Indices
-) -> list[SuspectedDivision]:
-    return [
-        SuspectedDivision(
-            int(divisions.mothers[k]),
-            (int(divisions.ones[k]), int(divisions.others[k])),
-            float(belief[k]),
-            bool(is_chosen[k]),
-        )
-        for k in which
-    ]

@@ -216,7 +216,7 @@ class LineageDialog {
     try {
       const found = await post('movie/lineage/corrections', { dataset_name: this.entry.name, version: this.#lineage.version, ...changes });
       if (found.error) throw new Error(found.error);
-      this.#show(found);
+      this.#show(changed(this.#lineage, found));
       if (isDoubt && this.doubts.shown.length) this.doubts.next();
       else await this.#stay();
       said = `${words} ${replaced(found.n_replaced)}${found.n_solved === 1 ? '1 window' : `${found.n_solved} windows`} solved again in ${found.seconds.toFixed(1)} s.`;
@@ -275,6 +275,14 @@ class LineageDialog {
     event.preventDefault();
     act();
   }
+}
+
+/** Return a lineage with what a correction has changed of it. */
+function changed(lineage, { tracks, gone, ...rest }) {
+  const all = new Map(lineage.tracks.map((track) => [track.id, track]));
+  gone.forEach((id) => all.delete(id));
+  tracks.forEach((track) => all.set(track.id, track));
+  return { ...lineage, ...rest, tracks: [...all.values()].sort((a, b) => a.id - b.id) };
 }
 
 /** Say of how many earlier decisions a correction took the place. */
