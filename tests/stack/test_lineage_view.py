@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from stack.browsing import Visit, barriers, browser, needs_chromium
-from stack.player import Player
+from stack.player import Player, predict_body
 from stack.running import RunningServer
 
 __all__ = ["browser"]
@@ -81,24 +81,33 @@ def visit(browser: Any, server: RunningServer, movie: Player) -> Iterator[Visit]
     made.context.close()
 
 
-def lineage(player: Player) -> dict[str, Any]:
+def lineage(player: Player, dataset: str = NAME) -> dict[str, Any]:
     found: dict[str, Any] = requests.get(
-        f"{player.server.base_url}movie/lineage", {"dataset_name": NAME}, timeout=60
+        f"{player.server.base_url}movie/lineage", {"dataset_name": dataset}, timeout=60
     ).json()
     return found
 
 
-def parent_of(player: Player, t: int, name: int) -> int | None:
-    query = {"dataset_name": NAME, "timepoint": t}
-    answer = requests.get(f"{player.server.base_url}movie/lineage/spots", query, timeout=60).json()
-    (parent,) = [spot["parent"] for spot in answer["spots"] if spot["id"] == name]
+def spots_at(player: Player, t: int, dataset: str = NAME) -> list[dict[str, Any]]:
+    query = {"dataset_name": dataset, "timepoint": t}
+    found: list[dict[str, Any]] = requests.get(
+        f"{player.server.base_url}movie/lineage/spots", query, timeout=60
+    ).json()["spots"]
+    return found
+
+
+def parent_of(player: Player, t: int, name: int, dataset: str = NAME) -> int | None:
+    (parent,) = [spot["parent"] for spot in spots_at(player, t, dataset) if spot["id"] == name]
     return int(parent) if parent is not None else None
 
 
-def open_lineages(visit: Visit) -> None:
+def open_lineages(visit: Visit, dataset: str = NAME, n_tracks: int = 6) -> None:
     visit.open()
-    visit.page.click(f"#datasets [data-later=lineage][data-name='{NAME}']")
-    visit.wait(f"Number(document.querySelector('{TREE}')?.dataset.drawn) === 6")
+    visit.page.click(f"#datasets [data-later=lineage][data-name='{dataset}']")
+    if n_tracks:
+        visit.wait(f"Number(document.querySelector('{TREE}')?.dataset.drawn) === {n_tracks}")
+    else:
+        visit.wait("/Nothing was tracked yet/.test(document.querySelector('#lineage')?.textContent)")
 
 
 LANE = """async ([tracks, id]) => {
@@ -109,15 +118,17 @@ LANE = """async ([tracks, id]) => {
 }"""
 
 
-def go_to(visit: Visit, player: Player, first: int, t: int) -> dict[str, Any]:
+def go_to(
+    visit: Visit, player: Player, first: int, t: int, dataset: str = NAME, last: int = N_TIMEPOINTS - 1
+) -> dict[str, Any]:
     """Point in the tree at a timepoint of the track that begins with a spot; return what is known of the track."""
-    page, tracks = visit.page, lineage(player)["tracks"]
+    page, tracks = visit.page, lineage(player, dataset)["tracks"]
     (track,) = [one for one in tracks if one["spot"] == first]
     page.click("#lineage button:text-is('Fit')")
     page.focus(TREE)
     box = page.query_selector(TREE).bounding_box()
     part, left, top, bottom = page.evaluate(LANE, [tracks, track["id"]]), 44, 12, 14
-    y = top + t / (N_TIMEPOINTS - 1) * (box["height"] - top - bottom)
+    y = top + t / last * (box["height"] - top - bottom)
     page.mouse.click(box["x"] + left + part * (box["width"] - left), box["y"] + y)
     visit.wait(f"document.querySelector('#lineage-facts').textContent.startsWith('Timepoint {t}')")
     visit.wait(f"/Track {track['id']},/.test(document.querySelector('#lineage-facts').textContent)")
@@ -219,13 +230,64 @@ def test_who_comes_second_is_told_and_sees_what_the_first_has_done(visit: Visit,
 
 def test_what_was_never_tracked_says_so_and_why_it_cannot_be(visit: Visit, movie: Player) -> None:
     assert movie.make_dataset("grown/nothing", draw(0)[None]).status_code == 200
-    visit.open()
-    visit.page.click("#datasets [data-later=lineage][data-name='grown/nothing']")
-    visit.wait("/Nothing was tracked yet/.test(document.querySelector('#lineage')?.textContent)")
+    open_lineages(visit, "grown/nothing", n_tracks=0)
     assert visit.page.is_hidden(TREE)
     visit.page.click("text=Track the newest predictions")
     visit.wait("document.querySelector('#lineage .problem').textContent !== ''")
     assert visit.page.is_enabled("text=Track the newest predictions")
+
+
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_the_newest_predictions_are_tracked_and_corrected(visit: Visit, movie: Player, n_dims: int) -> None:
+    name = f"grown/found in {n_dims}D"
+    frames = np.stack([draw(t) for t in range(3)])
+    if n_dims == 2:
+        frames = frames.max(axis=1, keepdims=True)
+    assert movie.make_dataset(name, frames, is_2d=n_dims == 2).status_code == 200
+    asked = predict_body(name, is_3d=n_dims == 3, scales=list(VOXEL[::-1]), r_min=1, model_name=f"{n_dims}D.pth")
+    found = [movie.post("seg/predict", asked | {"timepoint": t}).json()["spots"] for t in range(3)]
+    assert min(map(len, found)) >= 3
+    open_lineages(visit, name, n_tracks=0)
+    visit.page.click("text=Track the newest predictions")
+    visit.wait(f"Number(document.querySelector('{TREE}').dataset.drawn) >= 3")
+    words = visit.text("#lineage")
+    assert f"{sum(map(len, found))} spots in " in words
+    assert "what the newest predictions found" in words
+    assert "at 3 timepoints, 0 to 2" in words
+    visit.wait("Number(document.querySelector('#lineage .plane.xy canvas').dataset.cuts) > 0")
+    assert [visit.page.is_visible(f"#lineage .plane.{axis}") for axis in ("xy", "yz", "xz")] == [True] + 2 * [
+        n_dims == 3
+    ]
+    linked = next(spot for spot in spots_at(movie, 1, name) if spot["parent"] is not None)
+    first = next(one["spot"] for one in lineage(movie, name)["tracks"] if one["id"] == linked["track"])
+    go_to(visit, movie, first, 1, name, last=2)
+    visit.wait("document.querySelector('#lineage .plane.xy canvas').dataset.marks === '1'")  # where it was before
+    visit.page.keyboard.press("x")
+    done(visit, "Cut")
+    assert parent_of(movie, 1, linked["id"], name) != linked["parent"]
+    visit.page.once("dialog", lambda dialog: dialog.accept())
+    version = lineage(movie, name)["version"]
+    visit.page.click("text=Track again")
+    visit.wait(f"document.querySelector('{TREE}').dataset.version === '{version + 1}'")
+    assert parent_of(movie, 1, linked["id"], name) != linked["parent"]  # it was kept
+    refusal = [words for words in visit.complaints if "404" in words]  # nothing was tracked at first
+    assert len(refusal) == 1
+    assert visit.complaints == refusal
+
+
+def test_what_is_no_division_keeps_one_daughter(visit: Visit, tracked: Player) -> None:
+    open_lineages(visit)
+    daughters = [daughter + DIVIDES_AT + 1 for daughter in (FIRST, SECOND)]
+    go_to(visit, tracked, MOTHER, DIVIDES_AT - 1)
+    assert visit.page.is_hidden("#lineage [data-do=undivided]")
+    visit.page.keyboard.press("ArrowDown")  # to where it divides
+    visit.wait("document.querySelector('#lineage .plane.xy canvas').dataset.marks === '2'")
+    visit.page.keyboard.press("d")
+    done(visit, "It does not divide")
+    parents = [parent_of(tracked, DIVIDES_AT + 1, daughter) for daughter in daughters]
+    assert sorted(parents, key=str) == [MOTHER + DIVIDES_AT, None]
+    visit.wait(f"Number(document.querySelector('{TREE}').dataset.drawn) === 5")
+    assert visit.complaints == []
 
 
 # A forest of thousands of tracks that divide: what is not in sight is not drawn, and daughters lie beside each other.
@@ -249,7 +311,7 @@ FOREST = """async () => {
   const tree = new Tree(() => {}, ({ id }) => colours.get(id));
   tree.canvas.style.cssText = 'position: fixed; inset: 0; width: 800px; height: 600px';
   document.querySelector('#lineage').append(tree.canvas);
-  tree.show(tracks, [0, 299], []);
+  tree.show({ version: 1, tracks, timepoints: [0, 299], doubtful: [] });
   const whole = tree.drawNow();
   tree.zoomBy(100, 1);
   const near = tree.drawNow();

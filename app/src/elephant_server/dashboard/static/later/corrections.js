@@ -3,7 +3,7 @@
 import { make, setText } from '../dom.js';
 
 export class Corrections {
-  #at = null; // { track, t, spot, doubt, known }
+  #at = null; // { track, t, spot, doubt, known, divides }
   #from = null; // the first of two tracks to join
   #isWaiting = false;
 
@@ -12,7 +12,7 @@ export class Corrections {
     Object.assign(this, { correct, spotBefore, fail });
     const button = (name, words, key) => make('button', { type: 'button', 'data-do': name, 'aria-keyshortcuts': key.toUpperCase(), onclick: () => this.#act(name) }, make('span', {}, words), ' ', make('kbd', {}, key.toUpperCase()));
     this.buttons = {
-      confirm: button('confirm', 'Confirm', 'y'), cut: button('cut', 'Cut', 'x'), other: button('other', 'Cut the second', '2'),
+      confirm: button('confirm', 'Confirm', 'y'), undivided: button('undivided', 'No division', 'd'), cut: button('cut', 'Cut', 'x'), other: button('other', 'Cut the second', '2'),
       wrong: button('wrong', 'No nucleus', 'w'), join: button('join', 'Join', 'j'), undo: button('undo', 'Undo', 'z'),
     };
     this.hint = make('p', { class: 'soft', role: 'status', 'aria-live': 'polite' });
@@ -22,12 +22,13 @@ export class Corrections {
   /** Take what is looked at. */
   show(at) {
     this.#at = at;
-    const { doubt, spot } = at, isDivision = doubt?.kind === 'division';
+    const { doubt, spot } = at, isSuspected = doubt?.is_chosen === false, isDivision = doubt?.kind === 'division' && !isSuspected;
     const isOpen = ['start', 'end'].includes(doubt?.kind);
-    const labels = { confirm: confirming(at), cut: isDivision ? 'Cut the first' : doubt && !doubt.is_chosen ? 'No link' : 'Cut', join: this.#from ? 'Join to this' : 'Join' };
+    const labels = { confirm: confirming(at), cut: isDivision ? 'Cut the first' : 'Cut', join: this.#from ? 'Join to this' : 'Join' };
     for (const [name, words] of Object.entries(labels)) setText(this.buttons[name].firstChild, words);
-    this.buttons.other.hidden = !isDivision;
-    this.usable = { confirm: Boolean(spot || doubt), cut: doubt ? !isOpen : spot?.parent !== null && Boolean(spot), other: isDivision, wrong: Boolean(spot), join: Boolean(at.known), undo: true };
+    const undivided = isSuspected || isDivision || Boolean(at.divides && spot);
+    Object.entries({ cut: !isSuspected, other: isDivision, undivided }).forEach(([name, isThere]) => { this.buttons[name].hidden = !isThere; });
+    this.usable = { confirm: Boolean(spot || doubt), undivided, cut: doubt ? !isOpen && !isSuspected : spot?.parent !== null && Boolean(spot), other: isDivision, wrong: Boolean(spot), join: Boolean(at.known), undo: true };
     this.#enable();
   }
 
@@ -47,7 +48,7 @@ export class Corrections {
 
   /** Return what a key does; undefined where nothing. */
   actOf(key) {
-    const name = { y: 'confirm', x: 'cut', 1: 'cut', 2: 'other', w: 'wrong', j: 'join', z: 'undo' }[key];
+    const name = { y: 'confirm', x: 'cut', 1: 'cut', 2: 'other', d: 'undivided', w: 'wrong', j: 'join', z: 'undo' }[key];
     return name && (() => this.#act(name));
   }
 
@@ -60,7 +61,7 @@ export class Corrections {
     if (name === 'join') { this.#join(); return; }
     this.forget();
     const acts = {
-      confirm: () => confirmed(this.#at), cut: () => ({ words: 'Cut.', cut: [this.#link(0)] }), other: () => ({ words: 'Cut.', cut: [this.#link(1)] }),
+      confirm: () => confirmed(this.#at), undivided: () => ({ words: 'It does not divide.', undivided: [this.#at.doubt?.kind === 'division' ? this.#at.doubt.spots[0] : this.#at.spot.id] }), cut: () => ({ words: 'Cut.', cut: [this.#link(0)] }), other: () => ({ words: 'Cut.', cut: [this.#link(1)] }),
       wrong: () => ({ words: 'Taken out: it is no nucleus.', wrong: [this.#at.spot.id] }), undo: () => ({ words: 'Taken back.', undo: true }),
     };
     this.correct(acts[name]());

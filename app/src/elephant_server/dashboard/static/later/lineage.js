@@ -11,6 +11,7 @@ import { describe, percent } from './words.js';
 
 const MOST_KEPT = 40; // timepoints whose spots are kept
 const CLOSER = 1.5;
+const LONGEST_LINK = 6; // timepoints that the other end of a link is looked for
 
 document.head.append(make('link', { rel: 'stylesheet', href: new URL('lineage.css', import.meta.url) }));
 
@@ -25,9 +26,10 @@ export async function open({ name, datasets }) {
 class LineageDialog {
   #lineage = null;
   #tracks = new Map(); // by id
+  #daughters = new Map(); // of tracks that divide
   #colours = new Map(); // of tracks
   #spots = new Map(); // by timepoint
-  #selected = null; // { track, t, spot, doubt }
+  #selected = null; // { track, t, spot, doubt, ends }
   #loads = 0;
   #asking = null;
 
@@ -77,11 +79,13 @@ class LineageDialog {
       make('span', { class: 'zooms' }, button('−', 'Zoom out', () => this.tree.zoomBy(1 / CLOSER, 1)), button('+', 'Zoom in', () => this.tree.zoomBy(CLOSER, 1)), button('Fit', 'Show the whole tree', () => this.tree.fit())));
     const rows = {
       'N P': 'next, previous doubtful place', ', .': 'along the track', 'arrow keys': 'in the tree: along and between tracks',
-      '+ − 0': 'spread the tracks, whole tree', 'Y X W': 'confirm, cut, no nucleus', 'J': 'join: press it at each of two tracks', Z: 'undo',
+      '+ − 0': 'spread the tracks, whole tree', 'Y X W': 'confirm, cut, no nucleus', D: 'no division: one daughter stays', 'J': 'join: press it at each of two tracks', Z: 'undo',
       'Dashed, thick': 'spots are missing, confirmed',
-      Wheel: 'spreads tracks; with Shift timepoints; with Ctrl both', Drag: 'moves the tree',
+      'In the tree': 'the wheel spreads tracks; with Shift timepoints; with Ctrl both; dragging moves it',
+      'In a plane': 'a click chooses a spot, the wheel goes through the planes; with Ctrl it zooms; dragging with Shift moves it',
+      'Rings of dots': 'where the spot was before, and where both daughters are',
     };
-    const help = make('details', { class: 'help' }, make('summary', {}, 'Keys and mouse'), make('dl', {}, ...Object.entries(rows).flatMap(([name, text]) => [make('dt', {}, name), make('dd', {}, text)])));
+    const help = make('details', { class: 'help', ontoggle: () => { if (help.open) help.scrollIntoView({ block: 'nearest' }); } }, make('summary', {}, 'Keys and mouse'), make('dl', {}, ...Object.entries(rows).flatMap(([name, text]) => [make('dt', {}, name), make('dd', {}, text)])));
     return make('div', { class: 'lineages', hidden: true }, make('div', { class: 'grown' }, tools, this.tree.canvas),
       make('div', { class: 'place' }, this.planes.element, this.facts, this.corrections.element, this.doubts.element, help));
   }
@@ -105,7 +109,7 @@ class LineageDialog {
       if (this.entry !== entry) return;
       this.#forget();
       setText(this.again, 'Track the newest predictions');
-      setText(this.about, error.status === 404 ? 'Nothing was tracked yet. Tracking joins the newest predictions of the whole dataset to lineages; predict its timepoints first.' : '');
+      setText(this.about, error.status === 404 ? 'Nothing was tracked yet. Tracking joins the newest predictions of the whole dataset to lineages; predict its timepoints first, in Mastodon or as a whole (movie/predict, elephant predict).' : '');
       if (error.status !== 404) this.#complain(error.message);
     }
   }
@@ -114,6 +118,8 @@ class LineageDialog {
     const isNew = lineage.version !== this.#lineage?.version;
     this.#lineage = lineage;
     this.#tracks = new Map(lineage.tracks.map((track) => [track.id, track]));
+    this.#daughters = new Map();
+    for (const track of lineage.tracks) if (track.parent !== null) this.#daughters.set(track.parent, [...this.#daughters.get(track.parent) ?? [], track]);
     this.#colours = coloursOf(lineage.tracks);
     if (isNew) this.#spots.clear();
     setText(this.again, 'Track again');
@@ -124,7 +130,7 @@ class LineageDialog {
     this.body.hidden = false;
     this.planes.open(this.entry);
     this.doubts.show(lineage);
-    this.tree.show(lineage.tracks, lineage.timepoints, lineage.doubtful);
+    this.tree.show(lineage);
     if (this.#selected || !lineage.tracks.length) return;
     const first = lineage.tracks.reduce((a, b) => (b.start < a.start ? b : a));
     this.#choose({ track: first.id, t: first.start });
@@ -183,18 +189,46 @@ class LineageDialog {
       this.#selected = { ...this.#selected, spot: found };
       this.#showSpots(isHere ? null : found?.pos ?? doubt?.pos ?? null);
       this.#tell();
+      const ends = await this.#endsOf(this.#selected);
+      if (load !== this.#loads) return;
+      this.#selected.ends = ends;
+      this.#showSpots(null);
     } catch (error) {
       if (load === this.#loads) this.#complain(error.message);
     }
   }
 
+  /** Return the other ends of the links that are looked at, with words for them: where it was before, or both daughters. */
+  async #endsOf({ track, t, spot, doubt }) {
+    const daughters = doubt?.kind === 'division' ? doubt.spots.slice(1) : this.#divides({ track, t }).map((one) => one.spot);
+    const asked = daughters.map((id, i) => [id, 1, String(i + 1)]);
+    if (!asked.length && spot && spot.parent !== null) asked.push([spot.parent, -1, 'before']);
+    const found = await Promise.all(asked.map(async ([id, by, words]) => ({ ...await this.#find(id, t, by), words })));
+    return found.filter(({ pos }) => pos);
+  }
+
+  /** Return a spot by its id, at the next timepoints in a direction. */
+  async #find(id, t, by) {
+    const [first, last] = this.#lineage.timepoints;
+    for (let at = t + by; at >= first && at <= last && Math.abs(at - t) <= LONGEST_LINK; at += by) {
+      const found = (await this.#spotsAt(at)).find((spot) => spot.id === id);
+      if (found) return found;
+    }
+    return null;
+  }
+
+  /** Return the daughters of a track where it divides after a timepoint. */
+  #divides({ track, t }) {
+    return this.#tracks.get(track)?.end === t ? this.#daughters.get(track) ?? [] : [];
+  }
+
   #showSpots(position) {
-    const { t, track, spot } = this.#selected;
+    const { t, track, spot, ends = [] } = this.#selected;
     const coloured = (this.#spots.get(t) ?? []).map((one) => {
       const known = this.#tracks.get(one.track), isChosen = one.id === spot?.id || (!spot && one.track === track);
       return { ...one, colour: known ? this.#colourOf(known) : NO_NUCLEUS, kind: isChosen ? 'chosen' : undefined };
     });
-    this.planes.show(t, position, coloured);
+    this.planes.show(t, position, coloured, ends);
   }
 
   /** Say what is looked at. */
@@ -203,7 +237,7 @@ class LineageDialog {
     const here = spot ? `Timepoint ${t}${spot.parent === null ? '' : `, link from the spot before ${percent(spot.probability)}`}` : `Timepoint ${t}: no spot here`;
     const place = doubt ? `${title(doubt)}: ${percent(doubt.probability)} probable.` : `${here}.`;
     setText(this.facts, `${place} ${known ? `${describe(known)}.` : 'It is no nucleus.'}`);
-    this.corrections.show({ ...this.#selected, known });
+    this.corrections.show({ ...this.#selected, known, divides: this.#divides(this.#selected).length > 0 });
   }
 
   /** Send a correction; the tree is drawn from what is solved again. */

@@ -22,8 +22,8 @@ export function drawTree(context, size, scene) {
   context.clip();
   const drawn = drawTracks(context, size, scene);
   drawDoubts(context, size, scene);
-  if (scene.selected) drawSelected(context, scene);
   context.restore();
+  if (scene.selected) drawSelected(context, size, scene);
   if (scene.hovered) drawHovered(context, size, scene.hovered);
   return drawn;
 }
@@ -99,10 +99,11 @@ function drawDoubts(context, { width }, { laid: { lane, places }, view, doubts }
 }
 
 /** Draw lines beside that of the track, whose colour stays, and a ring at the timepoint. */
-function drawSelected(context, { laid: { order, lane, places }, view, selected: { id, t } }) {
+function drawSelected(context, { width }, { laid: { order, lane, places }, view, selected: { id, t } }) {
   const i = places.get(id);
   if (i === undefined) return;
   const x = xOf(view, lane[i]);
+  if (x < LEFT || x > width) return;
   context.strokeStyle = INK;
   context.lineWidth = 1;
   context.beginPath();

@@ -3,18 +3,44 @@
 import { make } from '../dom.js';
 import { Camera } from '../viewer/camera.js';
 import { goodLimits } from '../viewer/paint.js';
+import { cut, PLANES } from '../viewer/ellipses.js';
 import { Pane } from '../viewer/pane.js';
 
 const GAP = 8;
 const SHARPER_AFTER_MS = 200;
 const AXES = ['xy', 'yz', 'xz'];
+const MARK = '#ffffff';
 const UNKNOWN_RADIUS = 4; // voxels
+const LEAST_SEEN = 9, SEEN = 14; // pixels: spots of smaller radius are brought nearer at first
+
+/** A plane that marks other ends of links, wherever they lie across it. */
+class MarkedPane extends Pane {
+  draw(view) {
+    super.draw(view);
+    if (!this.planes.image || !this.canvas.clientWidth) return;
+    const context = this.canvas.getContext('2d'), { left, top, sx, sy } = this.frame, { across } = PLANES[this.axis];
+    Object.assign(context, { strokeStyle: MARK, fillStyle: MARK, lineWidth: 1.5, font: '600 12px system-ui, sans-serif', textAlign: 'left', textBaseline: 'bottom' });
+    context.setLineDash([2, 3]);
+    for (const mark of view.marks) {
+      const { x, y, xx, yy } = cut(mark, this.axis, mark.pos[across], view.n);
+      const [column, row, wide, tall] = [(x + 0.5 - left) * sx, (y + 0.5 - top) * sy, Math.sqrt(xx) * sx + 2, Math.sqrt(yy) * sy + 2];
+      context.beginPath();
+      context.ellipse(column, row, wide, tall, 0, 0, 2 * Math.PI);
+      context.stroke();
+      context.fillText(mark.words, column + 0.7 * wide + 2, row - 0.7 * tall);
+    }
+    context.setLineDash([]);
+    this.canvas.dataset.marks = view.marks.length;
+  }
+}
 
 export class Planes {
   #camera = new Camera();
   #entry = null;
   #at = { t: 0, position: [0, 0, 0] };
   #spots = [];
+  #marks = [];
+  #isNew = false;
   #limits = null;
   #sharper = null;
 
@@ -22,7 +48,7 @@ export class Planes {
   constructor(choose, fail) {
     this.choose = choose;
     const act = { move: (voxels) => this.#point(voxels), step: (axis, by) => this.#move({ [axis]: this.#at.position[axis] + by }), look: () => this.#look(), fail };
-    this.panes = AXES.map((axis) => new Pane(axis, this.#camera, act));
+    this.panes = AXES.map((axis) => new MarkedPane(axis, this.#camera, act));
     this.element = make('div', { class: 'planes' }, ...this.panes.map((pane) => pane.element));
     new ResizeObserver(() => this.#layOut()).observe(this.element);
   }
@@ -31,17 +57,22 @@ export class Planes {
     if (this.#entry?.name === entry.name && this.#entry.version === entry.version) return;
     this.#entry = entry;
     this.#limits = null;
+    this.#isNew = true;
     this.#camera.reset(this.#shape());
     this.#at = { t: -1, position: this.#shape().map((n) => Math.floor(n / 2)) };
     for (const pane of this.panes) { pane.planes = {}; pane.element.hidden = this.#isFlat && pane.axis !== 'xy'; }
     this.#layOut();
   }
 
-  /** Show a timepoint at a position, Z, Y, X in physical units, or where it is; `spots` have `pos` X, Y, Z, `radius` and `colour`. */
-  show(t, position, spots) {
-    this.#spots = spots.map((spot) => ({ ...spot, ...this.#inVoxels(spot) }));
+  /**
+   * Show a timepoint at a position, X, Y, Z in physical units, or where it is. `spots` have `pos`, `radius` and `colour`; `ends`
+   * are spots of other timepoints, with `words`.
+   */
+  show(t, position, spots, ends) {
+    [this.#spots, this.#marks] = [spots, ends].map((some) => some.map((spot) => ({ ...spot, ...this.#inVoxels(spot) })));
     if (position) this.#at.position = this.#inside(this.#voxelsOf(position).map(Math.round));
     this.#at.t = t;
+    if (this.#isNew && position) this.#comeNear();
     this.#camera.follow(this.#at.position);
     this.#refresh();
   }
@@ -73,6 +104,14 @@ export class Planes {
     this.#refresh();
   }
 
+  /** Bring spots that would be mere dots nearer. */
+  #comeNear() {
+    this.#isNew = false;
+    const radii = this.#spots.map(({ covariance }) => Math.sqrt(covariance[8])).sort((a, b) => a - b);
+    const seen = (radii[Math.floor(radii.length / 2)] ?? UNKNOWN_RADIUS) * this.panes[0].pixels[0];
+    if (seen < LEAST_SEEN) this.#camera.zoomBy(SEEN / seen, this.#at.position);
+  }
+
   #refresh() {
     if (!this.#entry || this.#at.t < 0 || !this.element.clientWidth) return;
     for (const pane of this.panes) if (!pane.element.hidden) pane.show(this.#view());
@@ -87,7 +126,7 @@ export class Planes {
   #view() {
     const planes = this;
     return {
-      dataset: this.#entry, t: this.#at.t, n: this.#isFlat ? 2 : 3, position: [...this.#at.position], spots: this.#spots,
+      dataset: this.#entry, t: this.#at.t, n: this.#isFlat ? 2 : 3, position: [...this.#at.position], spots: this.#spots, marks: this.#marks,
       layers: { labels: 'off', probabilities: false },
       get limits() { return planes.#limits ?? [0, 255]; },
       limitsFor: (plane) => { planes.#limits ??= goodLimits(plane); },

@@ -27,14 +27,15 @@ export class Tree {
     new ResizeObserver(() => this.draw()).observe(this.canvas);
   }
 
-  /** Show tracks over the timepoints `first` to `last`, and where they are doubtful; what is looked at stays in sight. */
-  show(tracks, [first, last], doubts) {
+  /** Show the tracks of a lineage, and where they are doubtful; what is looked at stays in sight. */
+  show({ version, tracks, timepoints: [first, last], doubtful: doubts }) {
     const kept = this.#view && !this.#view.hasAllTracks && this.#selected ? xOf(this.#now(), this.#laneOf(this.#selected.id)) : null;
     if (this.#span[0] !== first || this.#span[1] !== last || !tracks.length) this.#view = null;
     this.#laid = layOut(tracks);
     this.#span = [first, last];
     this.#doubts = doubts;
     this.#hovered = null;
+    this.canvas.dataset.version = version;
     this.canvas.setAttribute('aria-label', `Lineage tree of ${tracks.length.toLocaleString('en')} tracks, timepoints ${first} to ${last}: arrow keys go along and between tracks`);
     const lane = this.#selected && this.#laneOf(this.#selected.id);
     if (kept !== null && lane !== undefined) this.#view.lane += (xOf(this.#now(), lane) - kept) / this.#view.perLane;
