@@ -1,6 +1,7 @@
 """Lineages that a server keeps with a dataset: tracked in a request, looked at, corrected by a person."""
 
 import json
+import threading
 from collections import Counter
 from typing import Any
 
@@ -10,10 +11,12 @@ import requests
 
 from client.wire import get, post, read
 from core.tracking.walkers import walk
-from elephant.tracking.linkers import GlobalLinker
+from elephant.tracking.linkers import Detections, GlobalLinker
+from elephant.tracking.linkers.problem import CORE
 from elephant.types import Spot
 from elephant_server.client import Client, RemoteDataset, ServerError
-from stack.running import RunningServer
+from elephant_server.schemas.state import ProcessState
+from stack.running import RunningServer, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -148,3 +151,81 @@ def test_predictions_are_tracked_with_a_flow_model(server: RunningServer, client
     assert f"{n_found} spots at 3 timepoints, 0 to 2" in end["made_from"]
     assert FLOW in end["made_from"]
     assert [line["timepoint"] for line in progress if "timepoint" in line] == [1, 2, 3]
+
+
+LONG, LONG_TIMEPOINTS = "lineages/long movie", 72
+N_WINDOWS = -(-LONG_TIMEPOINTS // CORE)
+
+
+@pytest.fixture(scope="module")
+def long_movie(client: Client) -> dict[str, Any]:
+    """Return what tracks a movie that takes some seconds."""
+    images = np.random.default_rng(0).integers(0, 200, (LONG_TIMEPOINTS, 8, 32, 32))
+    client.create_dataset(LONG, images, VOXEL).reset(MODEL, n_crops=0, seed=0)
+    found = walk(90, LONG_TIMEPOINTS, seed=1, dividing=0.005).detections
+    spots = [{"t": int(t), "pos": pos[::-1].tolist()} for t, pos in zip(found.timepoints, found.positions, strict=True)]
+    return {"dataset_name": LONG, "spots": spots}
+
+
+class Tracking:
+    """A request for lineages that is under way; its lines are read as they come."""
+
+    def __init__(self, server: RunningServer, asked: dict[str, Any]) -> None:
+        self.answer = requests.post(f"{server.base_url}movie/track", json=asked, stream=True, timeout=60)
+        assert self.answer.status_code == 200
+        self._rest = self.answer.iter_lines()
+        self.lines = [next(line for line in self._rest if line.strip())]
+        self._reader = threading.Thread(target=lambda: self.lines.extend(self._rest), daemon=True)
+
+    def read_on(self) -> None:
+        self._reader.start()
+
+    @property
+    def n_windows(self) -> int:
+        return sum(b"window" in line for line in self.lines)
+
+    def end(self) -> dict[str, Any]:
+        self._reader.join(60)
+        found: dict[str, Any] = json.loads(self.lines[-1])
+        return found
+
+
+def test_others_are_answered_while_a_movie_is_tracked_which_is_ended_by_an_abort(
+    server: RunningServer, client: Client, long_movie: dict[str, Any]
+) -> None:
+    tracking = Tracking(server, long_movie)
+    tracking.read_on()
+    assert client.open_dataset(LONG, VOXEL).predict(0, model=MODEL, p_thresh=0.1, r_min=0.1) is not None
+    assert tracking.n_windows < N_WINDOWS
+    client.abort()
+    assert tracking.end() == {"completed": False}
+    assert get(server.base_url, f"movie/lineage?dataset_name={LONG}").status_code == 404
+
+
+def test_a_tracking_whose_client_goes_away_ends_and_goes_on_where_it_was(
+    server: RunningServer, client: Client, long_movie: dict[str, Any]
+) -> None:
+    asked = {**long_movie, "spots": long_movie["spots"][1:]}  # nothing of them is known
+    Tracking(server, asked).answer.close()
+    wait_until(lambda: client.state() is ProcessState.IDLE, 60, "the tracking to end")
+    assert get(server.base_url, f"movie/lineage?dataset_name={LONG}").status_code == 404
+    folder = server.workspace / "datasets" / LONG / ".lineages"
+    (staged,) = folder.glob(".staged-*")
+    kept = {path.name: path.stat().st_mtime_ns for path in (staged / "windows").iterdir()}
+    assert kept
+    *_, end = lines_of(server, asked)
+    assert (end["completed"], end["version"], end["n_spots"]) == (True, 1, len(asked["spots"]))
+    solved = {path.name: path.stat().st_mtime_ns for path in (folder / "1" / "windows").iterdir()}
+    assert len(solved) == N_WINDOWS
+    assert {name: solved[name] for name in kept} == kept
+
+
+def test_planes_are_tracked(server: RunningServer, client: Client) -> None:
+    name, found = "lineages/planes", walk(8, 10, seed=4, n_dims=2)
+    client.create_dataset(name, np.zeros((10, 32, 32), np.uint16), VOXEL[1:])
+    places = zip(found.detections.timepoints, found.detections.positions, strict=True)
+    spots = [{"t": int(t), "pos": [x, y, 5.0 * i], "id": i} for i, (t, (_, y, x)) in enumerate(places)]
+    *_, end = lines_of(server, {"dataset_name": name, "spots": spots})  # Z says nothing in planes
+    solved = GlobalLinker().link(Detections(found.detections.timepoints, found.detections.positions))
+    expected = {(int(parent), child) for child, parent in enumerate(solved.parents) if parent >= 0}
+    assert {(link["parent"], link["child"]) for link in end["links"]} == expected

@@ -1,5 +1,6 @@
 """A job in its worker, while Redis goes away, comes back empty, or gives it up."""
 
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -269,3 +270,45 @@ def test_a_worker_that_ends_begins_nothing_more() -> None:
     worker.do_queued()
     assert job_store.wait_for_outcome("first", 1) == Outcome(cancelled=True)
     assert [entry.phase for entry in job_store.entries()] == ["queued"]
+
+
+def test_a_job_that_lets_others_go_first_goes_on_after_them() -> None:
+    job_store, done = JobStore(MemoryStore()), list[str]()
+
+    def work(control: JobControl) -> dict[str, Any]:
+        if control.job_id == "long":
+            for name, is_behind in (("other", False), ("behind", True), ("another", False)):
+                job_store.open(name, JobKind.INTERACTIVE, is_behind=is_behind)
+            thread = threading.Thread(target=control.let_others_go_first)  # does nothing: it is not the job's own
+            thread.start()
+            thread.join()
+            assert not done
+            control.let_others_go_first()
+            control.check()
+        done.append(control.job_id)
+        return {"job": control.job_id}
+
+    job_store.open("long", JobKind.INTERACTIVE, is_behind=True)
+    worker_of(job_store, work).do_queued()
+    assert done == ["other", "another", "long", "behind"]
+    for name in done:
+        assert job_store.wait_for_outcome(name, 1) == Outcome(result={"job": name})
+
+
+def test_a_worker_that_ends_ends_what_let_others_go_first_too() -> None:
+    job_store = JobStore(MemoryStore())
+
+    def work(control: JobControl) -> dict[str, Any]:
+        if control.job_id == "long":
+            job_store.open("other", JobKind.INTERACTIVE)
+            control.let_others_go_first()
+        else:
+            worker.end()
+        control.check()
+        pytest.fail("it goes on")
+
+    job_store.open("long", JobKind.INTERACTIVE, is_behind=True)
+    worker = worker_of(job_store, work)
+    worker.do_queued()
+    for name in ("long", "other"):
+        assert job_store.wait_for_outcome(name, 1) == Outcome(cancelled=True)

@@ -24,6 +24,7 @@ from elephant_server.schemas.lineages import (
     TrackJobBody,
     lineage_answer,
     lineage_spots_answer,
+    track_end,
 )
 from elephant_server.services import services
 
@@ -37,7 +38,9 @@ _CONFLICT = "Another correction came first, or the movie is being tracked"
 def track() -> Response:
     """Join spots to lineages and keep them: a line of JSON for each window that is solved, then one with all links."""
     body = _filled(read_body(MovieTrackBody))
-    lines = JobLines(services().job_store, submit(MOVIE_TRACK, body))
+    dataset = _dataset(body.dataset_name)
+    # From the files: all that a job leaves goes through the state, which nothing may hold up.
+    lines = JobLines(services().job_store, submit(MOVIE_TRACK, body), lambda _: track_end(read_lineage(dataset)))
     content = lines.stream(lines.first())
     return Response(content, mimetype="application/x-ndjson", headers={"X-Accel-Buffering": "no"})
 

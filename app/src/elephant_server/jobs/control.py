@@ -33,12 +33,21 @@ class JobControl:
 
     Looks at most every `LOOK_INTERVAL_S` seconds, so that it may be asked as often as one likes. While Redis is away
     the job goes on as it was; when it is back with nothing in it, the job is entered again.
+
+    Parameters
+    ----------
+    job_store, lease
+        Where the job is, and the job.
+    do_others
+        Does the jobs of its queue that go before it; returns when there are none.
     """
 
-    def __init__(self, job_store: JobStore, lease: Lease) -> None:
+    def __init__(self, job_store: JobStore, lease: Lease, do_others: Callable[[], None] | None = None) -> None:
         self.job_id, self.task, self.person = lease.id, lease.task, lease.person
         self._job_store = job_store
         self._lease = lease
+        self._do_others = do_others
+        self._thread = threading.get_ident()
         self._seen: Checkpoint | None = None
         self._params: LiveParams | None = None  # those that it began with
         self._look_again_at = 0.0
@@ -59,6 +68,14 @@ class JobControl:
             except RedisError:
                 # It stays held: what it is held for is in the job store that is away.
                 self.is_shutting_down(AWAY_INTERVAL_S)
+
+    def let_others_go_first(self) -> None:
+        """Do what is queued and goes before this job, here and now; for a job that lasts minutes, between its steps.
+
+        Nothing is done in another thread than the job's own.
+        """
+        if self._do_others is not None and threading.get_ident() == self._thread:
+            self._do_others()
 
     def settings(self) -> LiveSettings:
         """Return learning rate and number of crops as they are now."""

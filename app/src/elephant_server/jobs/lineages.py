@@ -20,11 +20,23 @@ from elephant.words import counted
 from elephant_server.jobs.context import WorkerContext, model_file, open_dataset
 from elephant_server.jobs.control import JobControl
 from elephant_server.jobs.progress import DashboardProgress
-from elephant_server.schemas.lineages import CorrectionBody, TrackJobBody, changed_answer, track_end
+from elephant_server.schemas.lineages import CorrectionBody, TrackJobBody, changed_answer
 
 _TINY = 1e-30
 
 logger = logging.getLogger(__name__)
+
+
+class Courtesy:
+    """A :class:`~elephant.progress.CancelToken` of work that lasts minutes: whenever it looks, others go first."""
+
+    def __init__(self, control: JobControl) -> None:
+        self._control = control
+
+    def check(self) -> None:
+        """See :meth:`elephant.progress.CancelToken.check`."""
+        self._control.let_others_go_first()
+        self._control.check()
 
 
 class LineReporter:
@@ -41,7 +53,7 @@ class LineReporter:
 
 
 def movie_track(context: WorkerContext, body: TrackJobBody, control: JobControl) -> dict[str, Any]:
-    """Join the spots of a movie to lineages, and keep them with the dataset."""
+    """Join the spots of a movie to lineages, and keep them with the dataset, where the answer is read."""
     dataset = open_dataset(context, body.dataset_name, body.is_3d)
     spots = body.lineage_spots() if body.spots else _newest(context, dataset)
     dataset.check_timepoint(int(spots.timepoints[-1]))
@@ -58,12 +70,12 @@ def movie_track(context: WorkerContext, body: TrackJobBody, control: JobControl)
         flow_model=None if body.model_name is None else model_file(context, body.model_name),
     )
     logger.info("Tracking: %s of %s", counted(len(spots), "spot"), body.dataset_name)
-    lineage = track(dataset, request, reporter, control)
+    lineage = track(dataset, request, reporter, Courtesy(control))
     logger.info(
         "%s is tracked: %s, %s", dataset.name, counted(lineage.n_tracks, "track"),
         counted(lineage.n_divisions, "division"),
     )  # fmt: skip
-    return track_end(lineage)
+    return {}
 
 
 def lineage_correct(context: WorkerContext, body: CorrectionBody, control: JobControl) -> dict[str, Any]:
@@ -124,7 +136,7 @@ def _earlier(
     params, earlier = body.flow_params(), np.full((len(spots), 3), np.nan)
     times = np.unique(spots.timepoints).tolist()
     for done, t in enumerate(times, start=1):
-        control.check()
+        Courtesy(control).check()
         here = spots.at(t)
         FLOW.check_prediction(dataset, t, params)
         radii = np.nan_to_num(spots.radii[here], nan=1.0)

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -24,6 +24,7 @@ from elephant_server.jobs.submit import Job
 logger = logging.getLogger(__name__)
 
 News = Announcement | Outcome
+Line = dict[str, Any]
 
 
 class JobLines:
@@ -35,11 +36,14 @@ class JobLines:
         Where the job announces.
     job
         The job.
+    end
+        Returns what is said in the end, besides whether it is completed, from the job's result; by default that itself.
     """
 
-    def __init__(self, job_store: JobStore, job: Job) -> None:
+    def __init__(self, job_store: JobStore, job: Job, end: Callable[[Line], Line] = dict) -> None:
         self._job_store = job_store
         self._job = job
+        self._end = end
         self._retry = RedisRetry(job_store, job)
 
     def first(self) -> News | None:
@@ -69,7 +73,7 @@ class JobLines:
             while not isinstance(news, Outcome):
                 yield b"\n" if news is None else as_line(news)
                 news = self._next(NEXT_BYTE_AFTER_S)
-            yield as_line({"completed": not news.cancelled, **(news.result or {})})
+            yield as_line({"completed": not news.cancelled, **({} if news.cancelled else self._end(news.result or {}))})
         except (ElephantError, RedisError) as error:
             logger.error("%s", error)  # noqa: TRY400 - the message is for the person, the traceback is the worker's
             give_up(self._job_store, self._job)
@@ -89,6 +93,6 @@ class JobLines:
         return None
 
 
-def as_line(line: dict[str, Any]) -> bytes:
+def as_line(line: Line) -> bytes:
     """Return a JSON object as a line of its own."""
     return json.dumps(line, allow_nan=False).encode() + b"\n"

@@ -6,9 +6,10 @@ that clash the one that was entered first runs first.
 """
 
 import base64
+import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any, Protocol, Self
@@ -83,6 +84,11 @@ class Outcome:
     cancelled: bool = False
     error: str | None = None
     message: str = ""
+
+    def text(self) -> str:
+        """Return it as JSON."""
+        # dataclasses.asdict would copy every number of the result, which takes longer than to write them.
+        return json.dumps({each.name: getattr(self, each.name) for each in fields(self)}, allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True)

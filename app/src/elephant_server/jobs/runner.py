@@ -53,7 +53,7 @@ class Worker:
         self._work = work
         self._workers = workers
         self._idle = idle
-        self._current: JobControl | None = None
+        self._running: list[JobControl] = []  # the one that is worked on last
         self._is_ending = threading.Event()
 
     def do_queued(self) -> None:
@@ -68,12 +68,17 @@ class Worker:
     def end(self) -> None:
         """Make the current job end at its next check, and begin no other; safe to call from a signal handler."""
         self._is_ending.set()
-        if (current := self._current) is not None:
-            current.end()
+        for control in tuple(self._running):
+            control.end()
 
-    def _take(self) -> Lease | None:
+    def _do_others(self) -> None:
+        """Do the jobs that go before one that has begun, since that one was asked to let others go first."""
+        while not self._is_ending.is_set() and (lease := self._take(with_behind=False)) is not None:
+            self._do(lease)
+
+    def _take(self, *, with_behind: bool = True) -> Lease | None:
         try:
-            return self._job_store.take(self._queue, this_process())
+            return self._job_store.take(self._queue, this_process(), with_behind=with_behind)
         except RedisError as error:
             # What is queued is called for again; nobody renews what may have begun.
             logger.warning("No job could be begun: the state cannot be reached (%s)", error)
@@ -89,8 +94,8 @@ class Worker:
             logger.warning("No other worker could be called (%s): the reaper does it", error)
 
     def _do(self, lease: Lease) -> None:
-        control = JobControl(self._job_store, lease)
-        self._current = control
+        control = JobControl(self._job_store, lease, self._do_others)
+        self._running.append(control)
         if self._is_ending.is_set():  # between the last look at it and now
             control.end()
         renewer = _Renewer(control)
@@ -103,7 +108,7 @@ class Worker:
         try:
             self._finish(control, outcome)
         finally:
-            self._current = None
+            self._running.remove(control)
 
     def _finish(self, control: JobControl, outcome: Outcome) -> None:
         """Leave the outcome, as soon as Redis is there: without it nothing else could be done either."""

@@ -3,7 +3,6 @@
 A change runs within one atomic step of the store; see :class:`elephant_server.jobs.store.JobStore`.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,20 +96,18 @@ class State:
         """Wake those who watch for changes."""
         self.effects.notices.add(CHANGES)
 
-    def end(self, job_id: str, outcome: Outcome) -> None:
-        """Remove a job with its message, and leave its outcome."""
+    def end(self, job_id: str, outcome: str) -> None:
+        """Remove a job with its message, and leave its outcome, as text."""
         self.jobs.pop(job_id, None)
         self.effects.writes[message_name(job_id)] = None
-        # dataclasses.asdict would copy every number of the result, which takes longer than to write them.
-        values = {name: getattr(outcome, name) for name in outcome.__dataclass_fields__}
-        self.effects.pushes.append((f"outcome:{job_id}", json.dumps(values, allow_nan=False)))
+        self.effects.pushes.append((f"outcome:{job_id}", outcome))
         self.wake()
 
     def cancel(self, job_ids: list[str]) -> None:
         """Ask jobs to end; queued ones end at once."""
         for job_id in job_ids:
             if self.in_phase(job_id, QUEUED):
-                self.end(job_id, Outcome(cancelled=True))
+                self.end(job_id, Outcome(cancelled=True).text())
             elif job_id in self.jobs:
                 self.jobs[job_id]["cancelled"] = True
         self.wake()

@@ -98,17 +98,23 @@ class JobStore:
         """Return what a job was entered with; empty where the job is gone, or Redis has lost its data."""
         return str(self._store.read(message_name(job_id)).get("text", ""))
 
-    def take(self, queue: str, owner: str = "") -> Lease | None:
+    def take(self, queue: str, owner: str = "", *, with_behind: bool = True) -> Lease | None:
         """Start the first job of a queue that may begin; None where there is none.
 
         A job waits for those that were entered before it and that it clashes with, a training for its person's turn.
+
+        Parameters
+        ----------
+        with_behind
+            Whether it may be one of those that are behind all others.
         """
         asked = uuid.uuid4().hex
 
         def change(state: State) -> Lease | None:
             # To ask twice is to ask once: where an answer was lost on its way, the job has begun already.
             begun = (job_id for job_id, job in state.jobs.items() if job.get("asked") == asked)
-            job_id = next(begun, None) or next(iter(state.ready(queue)), None)
+            ready = (job_id for job_id in state.ready(queue) if with_behind or not state.jobs[job_id]["behind"])
+            job_id = next(begun, None) or next(ready, None)
             if job_id is None:
                 return None
             job = state.jobs[job_id]
@@ -169,7 +175,7 @@ class JobStore:
                 state.remember("dropped", entry.id)
             if job["owner"]:
                 state.remember("silent", job["owner"])
-            state.end(entry.id, outcome)
+            state.end(entry.id, outcome.text())
             return True
 
         return self._change(change)
@@ -188,10 +194,11 @@ class JobStore:
 
     def finish(self, job_id: str, outcome: Outcome) -> None:
         """Remove a job and leave its outcome, both at once; nothing where the job was dropped."""
+        text = outcome.text()  # once: what is large takes long, and the step may be tried several times
 
         def change(state: State) -> None:
             if job_id not in state.remembered("dropped"):
-                state.end(job_id, outcome)
+                state.end(job_id, text)
 
         self._change(change)
 
