@@ -316,7 +316,9 @@ FOREST = """async () => {
   tree.zoomBy(100, 1);
   const near = tree.drawNow();
   tree.canvas.remove();
+  const alone = layOut(Array.from({ length: 600 }, (_, i) => ({ id: i + 1, start: i >> 1, end: i >> 1, parent: null })));
   return {
+    nAloneLanes: alone.nLanes, nAlonePlaces: new Set(alone.order.map(({ start }, i) => `${start} ${alone.lane[i]}`)).size,
     n: tracks.length, whole, near, nLanes, nMothers: mothers.length,
     leaves: daughters.filter((each) => !each.length).length,
     areApart: new Set(daughters.flatMap((two, i) => (two.length ? [] : [lane[i]]))).size,
@@ -335,6 +337,7 @@ def test_of_thousands_of_tracks_those_in_sight_are_drawn_daughters_beside_each_o
     assert found["whole"] == found["n"]
     assert 0 < found["near"] < found["n"] / 20
     assert found["nLanes"] == found["leaves"] == found["areApart"]
+    assert (found["nAloneLanes"], found["nAlonePlaces"]) == (4, 600)  # spots joined to nothing share lanes
     assert found["nMothers"] == found["areBetween"] == found["differ"] > 1000
 
 

@@ -63,7 +63,7 @@ export class Doubts {
 
   #say(at) {
     const n = this.#shown.length;
-    setText(this.count, `${at < 0 ? n : `${at + 1} of ${n.toLocaleString('en')}`}${this.note}`);
+    setText(this.count, `${at < 0 ? '' : `${at + 1} of `}${n.toLocaleString('en')}${this.note}`);
   }
 
   #mark(at) {

@@ -336,13 +336,16 @@ async function track(body, heard, signal) {
   const headers = { 'Content-Type': 'application/json' };
   const response = await checked(await fetch(new URL('movie/track', document.baseURI), { method: 'POST', headers, body: JSON.stringify(body), signal }));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = '', last = null;
+  let parts = [], last = null; // of a line: the last one is long
   const take = (line) => { if (line.trim()) heard(last = JSON.parse(line)); };
   for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    const lines = (rest + part.value).split('\n');
-    rest = lines.pop();
-    lines.forEach(take);
+    const [end, ...lines] = part.value.split('\n');
+    parts.push(end);
+    for (const begin of lines) {
+      take(parts.join(''));
+      parts = [begin];
+    }
   }
-  take(rest);
+  take(parts.join(''));
   if (!last?.completed) throw new Error(last?.error ?? 'The answer ended early: track again.');
 }

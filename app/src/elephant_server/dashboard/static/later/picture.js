@@ -12,7 +12,7 @@ export const yOf = (view, t) => TOP + (t - view.t) * view.perTimepoint;
 /**
  * Draw a tree into a context of `size` pixels, and return how many tracks are in sight. The `scene` has what `layOut` returns
  * (`laid`), the `view` (`lane` and `t` that are seen first, pixels `perLane` and `perTimepoint`), the `last` timepoint, `doubts`,
- * `selected` and `hovered` (null: none), and `colourOf`, which returns the colour of a track.
+ * `selected` (null: none), and `colourOf`, which returns the colour of a track.
  */
 export function drawTree(context, size, scene) {
   drawTimes(context, size, scene);
@@ -24,7 +24,6 @@ export function drawTree(context, size, scene) {
   drawDoubts(context, size, scene);
   context.restore();
   if (scene.selected) drawSelected(context, size, scene);
-  if (scene.hovered) drawHovered(context, size, scene.hovered);
   return drawn;
 }
 
@@ -118,7 +117,8 @@ function drawSelected(context, { width }, { laid: { order, lane, places }, view,
   context.stroke();
 }
 
-function drawHovered(context, { width, height }, { track, x, y }) {
+/** Draw what is known of the track that is pointed at. */
+export function drawHovered(context, { width, height }, { track, x, y }) {
   const words = describe(track);
   write(context, 12, 'left', 'middle');
   const wide = context.measureText(words).width + 16;

@@ -3,7 +3,7 @@
 import { fit } from '../canvas.js';
 import { make } from '../dom.js';
 import { layOut } from './layout.js';
-import { BOTTOM, drawTree, LEFT, TOP, xOf, yOf } from './picture.js';
+import { BOTTOM, drawHovered, drawTree, LEFT, TOP, xOf, yOf } from './picture.js';
 
 const MOST_PER_LANE = 60, MOST_PER_TIMEPOINT = 60;
 const FAR = 3, NEAR = 8; // pixels between lines: nearer than `FAR` they are spread to `NEAR` once a place is looked at
@@ -17,6 +17,8 @@ export class Tree {
   #hovered = null;
   #selected = null;
   #isAsked = false;
+  #still = make('canvas'); // the picture without what is hovered
+  #isStill = false;
 
   /** `choose` is called with a track and a timepoint, `colourOf` with a track. */
   constructor(choose, colourOf) {
@@ -75,8 +77,9 @@ export class Tree {
     this.draw();
   }
 
-  /** Draw once, before the browser shows the next picture. */
-  draw() {
+  /** Draw once, before the browser shows the next picture; `isStill`: only what is hovered has changed. */
+  draw(isStill = false) {
+    this.#isStill &&= isStill;
     if (this.#isAsked) return;
     this.#isAsked = true;
     requestAnimationFrame(() => {
@@ -87,11 +90,16 @@ export class Tree {
 
   /** Draw what is in sight; returns how many tracks that are. */
   drawNow() {
-    const { context, ...size } = fit(this.canvas);
-    const scene = { laid: this.#laid, view: this.#now(), last: this.#span[1], doubts: this.#doubts, selected: this.#selected, hovered: this.#hovered, colourOf: this.colourOf };
-    const drawn = drawTree(context, size, scene);
-    this.canvas.dataset.drawn = drawn;
-    return drawn;
+    const { context, ...size } = fit(this.canvas), { canvas } = this;
+    if (!this.#isStill || this.#still.width !== canvas.width || this.#still.height !== canvas.height) {
+      const scene = { laid: this.#laid, view: this.#now(), last: this.#span[1], doubts: this.#doubts, selected: this.#selected, colourOf: this.colourOf };
+      canvas.dataset.drawn = drawTree(context, size, scene);
+      [this.#still.width, this.#still.height] = [canvas.width, canvas.height];
+      this.#still.getContext('2d').drawImage(canvas, 0, 0);
+    } else context.drawImage(this.#still, 0, 0, size.width, size.height);
+    this.#isStill = true;
+    if (this.#hovered) drawHovered(context, size, this.#hovered);
+    return Number(canvas.dataset.drawn);
   }
 
   /** Return where the marked place is, if it is in sight, or the middle. */
@@ -171,7 +179,7 @@ export class Tree {
       if (found) this.choose(found.track, found.t);
     });
     canvas.addEventListener('pointercancel', () => { pressed = null; });
-    canvas.addEventListener('pointerleave', () => { this.#hovered = null; this.draw(); });
+    canvas.addEventListener('pointerleave', () => { this.#hovered = null; this.draw(true); });
     canvas.addEventListener('wheel', (event) => this.#wheel(event), { passive: false });
     canvas.addEventListener('keydown', (event) => this.#key(event));
   }
@@ -180,7 +188,7 @@ export class Tree {
     const found = this.#at(x, y);
     if (!found && !this.#hovered) return;
     this.#hovered = found && { track: found.track, x, y };
-    this.draw();
+    this.draw(true);
   }
 
   #pan(dx, dy) {
