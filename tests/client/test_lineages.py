@@ -202,7 +202,7 @@ def test_others_are_answered_while_a_movie_is_tracked_which_is_ended_by_an_abort
     assert get(server.base_url, f"movie/lineage?dataset_name={LONG}").status_code == 404
 
 
-def test_a_tracking_whose_client_goes_away_ends_and_goes_on_where_it_was(
+def test_a_tracking_whose_client_goes_away_ends_and_keeps_what_is_solved(
     server: RunningServer, client: Client, long_movie: dict[str, Any]
 ) -> None:
     asked = {**long_movie, "spots": long_movie["spots"][1:]}  # nothing of them is known
@@ -211,13 +211,10 @@ def test_a_tracking_whose_client_goes_away_ends_and_goes_on_where_it_was(
     assert get(server.base_url, f"movie/lineage?dataset_name={LONG}").status_code == 404
     folder = server.workspace / "datasets" / LONG / ".lineages"
     (staged,) = folder.glob(".staged-*")
-    kept = {path.name: path.stat().st_mtime_ns for path in (staged / "windows").iterdir()}
-    assert kept
+    assert 0 < len(list((staged / "windows").iterdir())) < N_WINDOWS
     *_, end = lines_of(server, asked)
     assert (end["completed"], end["version"], end["n_spots"]) == (True, 1, len(asked["spots"]))
-    solved = {path.name: path.stat().st_mtime_ns for path in (folder / "1" / "windows").iterdir()}
-    assert len(solved) == N_WINDOWS
-    assert {name: solved[name] for name in kept} == kept
+    assert not staged.exists()
 
 
 def test_planes_are_tracked(server: RunningServer, client: Client) -> None:
