@@ -507,6 +507,12 @@ def test_without_a_stream_the_page_asks(visit: Visit, player: Player) -> None:
     visit.wait("document.querySelector('#connection').dataset.is === 'polling'")
     player.post("seg/update", {"dataset_name": "nowhere", "reset": True})
     visit.wait("/nowhere/.test(document.querySelector('#log').textContent)")
+    stream = f"{player.server.base_url}dashboard/api/events"
+    assert stream in visit.addresses  # it tried, and nothing came
+    assert stream not in visit.bytes_of
+    assert visit.page.get_attribute("#connection", "data-is") == "polling"
+    lines = visit.text("#log").splitlines()
+    assert len([line for line in lines if "nowhere" in line]) == 1  # none came twice
 
 
 def test_a_dataset_is_made_of_a_movie(visit: Visit, server: RunningServer) -> None:

@@ -316,9 +316,11 @@ FOREST = """async () => {
   tree.zoomBy(100, 1);
   const near = tree.drawNow();
   tree.canvas.remove();
-  const alone = layOut(Array.from({ length: 600 }, (_, i) => ({ id: i + 1, start: i >> 1, end: i >> 1, parent: null })));
+  const spot = (_, i) => ({ id: i + 1, start: i >> 1, end: i >> 1, parent: null });
+  const alone = layOut(Array.from({ length: 600 }, spot));
   return {
-    nAloneLanes: alone.nLanes, nAlonePlaces: new Set(alone.order.map(({ start }, i) => `${start} ${alone.lane[i]}`)).size,
+    nAloneLanes: alone.nLanes,
+    nAlonePlaces: new Set(alone.order.map(({ start }, i) => `${start} ${alone.lane[i]}`)).size,
     n: tracks.length, whole, near, nLanes, nMothers: mothers.length,
     leaves: daughters.filter((each) => !each.length).length,
     areApart: new Set(daughters.flatMap((two, i) => (two.length ? [] : [lane[i]]))).size,
