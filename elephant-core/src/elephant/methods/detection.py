@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from torch import nn
 from typing_extensions import override
 
-from elephant.config import DEFAULT_C_RATIO, DetectionParams, DetectionTrainingParams, LabelParams, StartParams
+from elephant.config import (
+    DEFAULT_C_RATIO,
+    KEEP_KNOWN,
+    DetectionParams,
+    DetectionTrainingParams,
+    LabelParams,
+    StartParams,
+)
 from elephant.crops.sample import LabelledVolume, TimepointCache, anchors_of
 from elephant.dataset import Dataset
 from elephant.dataset.record import AnswersOf, LabelsOf
@@ -170,7 +177,7 @@ class DetectionMethod(
         """Return the parameters with the weight of what the model knows."""
         if params.keep_known is not None:
             return params
-        return params.model_copy(update={"keep_known": float(model.began_trained)})
+        return params.model_copy(update={"keep_known": KEEP_KNOWN if model.began_trained else 0.0})
 
     @override
     def training_at_scale(
