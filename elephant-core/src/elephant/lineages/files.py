@@ -113,7 +113,8 @@ class Tracked:
         """Return the spots; they are mapped into memory."""
         with _explained(self.folder):
             arrays = {
-                name: np.load(self.folder / _SPOTS / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+                # A memmap takes several times as long to slice as the plain array over the same file.
+                name: np.asarray(np.load(self.folder / _SPOTS / f"{name}.npy", mmap_mode="r", allow_pickle=False))
                 for name in LineageSpots.__dataclass_fields__
             }
             return LineageSpots(**arrays)

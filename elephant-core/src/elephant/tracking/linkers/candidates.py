@@ -4,6 +4,7 @@ A spot that starts and one that ends are paid for beforehand, so that the worth 
 the better. What saves nothing is never chosen, and left out.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,6 +105,12 @@ class Divisions:
     def take(self, which: NDArray[np.bool_] | Indices) -> "Divisions":
         """Return some of them."""
         return Divisions(self.mothers[which], self.ones[which], self.others[which], self.worth[which])
+
+    @classmethod
+    def joined(cls, parts: Sequence["Divisions"]) -> "Divisions":
+        """Return those of parts, of which there is one at least."""
+        names = ("mothers", "ones", "others", "worth")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 NO_LINKS = Links(_NO_SPOTS, _NO_SPOTS, np.empty(0))
@@ -244,18 +251,18 @@ def division_candidates(
     max_gap
         If 0, both daughters are at the next timepoint; else one of them, or both, may be at the one after that.
     """
-    found = [
-        _of_mothers(movie, model, t, [t + k for k in (1, 2)[: 1 + min(max_gap, 1)] if t + k in times], free, granted)
-        for t in times[:-1]
-    ]
-    m, a, b = (np.concatenate([part[k] for part in found]) if found else _NO_SPOTS for k in range(3))
-    if not len(m):
-        return NO_DIVISIONS
-    late = (movie.times[a] - movie.times[m] - 1) + (movie.times[b] - movie.times[m] - 1)
-    n_missed = np.minimum(late, 1)  # where both are late, one thing was missing: the mother herself
-    paid = costs.divide[m] + n_missed * costs.miss - costs.end[m] - costs.start[a] - costs.start[b]
-    kept, odds = model.likely_divisions(movie, (m, a, b), paid)
-    return Divisions(m[kept], a[kept], b[kept], paid[kept] - odds)
+    parts = [NO_DIVISIONS]
+    for t in times[:-1]:  # one after the other: all together would take much memory
+        later = [t + k for k in (1, 2)[: 1 + min(max_gap, 1)] if t + k in times]
+        m, a, b = _of_mothers(movie, model, t, later, free, granted)
+        if not len(m):
+            continue
+        late = (movie.times[a] - t - 1) + (movie.times[b] - t - 1)
+        n_missed = np.minimum(late, 1)  # where both are late, one thing was missing: the mother herself
+        paid = costs.divide[m] + n_missed * costs.miss - costs.end[m] - costs.start[a] - costs.start[b]
+        kept, odds = model.likely_divisions(movie, (m, a, b), paid)
+        parts.append(Divisions(m[kept], a[kept], b[kept], paid[kept] - odds))
+    return Divisions.joined(parts)
 
 
 def _of_mothers(

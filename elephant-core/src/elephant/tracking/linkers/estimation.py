@@ -53,7 +53,7 @@ def fit_shape(movie: Movie, parents: Indices, tendencies: Tendencies, motion: Mo
         return before
     t = movie.times[mothers] - movie.start
     middle = (movie.places[ones] + movie.places[others]) / 2 - movie.places[mothers]
-    squares = ((middle - going_of(tendencies, motion)[mothers]) ** 2).sum(axis=1) / motion.by_time[t] ** 2
+    squares = ((middle - going_of(tendencies, motion, slice(None))[mothers]) ** 2).sum(axis=1) / motion.by_time[t] ** 2
     half = np.linalg.norm(movie.places[ones] - movie.places[others], axis=1) / 2 + _TINY
     apart = _drawn(np.log(half / movie.spacing[t]), before.apart, before.apart_spread)
     shrinking, evenness = (before.shrinking, before.shrinking_spread), before.evenness

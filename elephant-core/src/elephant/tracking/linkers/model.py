@@ -147,7 +147,8 @@ class LinkModel:
         n, t = movie.n_dims, movie.times[mothers] - movie.start
         one, other = movie.places[ones], movie.places[others]
         duration = (movie.times[ones] + movie.times[others]) / 2 - movie.times[mothers]
-        going = going_of(self.tendencies, self.motion)[mothers]
+        first = mothers.min(initial=len(movie))
+        going = going_of(self.tendencies, self.motion, slice(first, mothers.max(initial=0) + 1))[mothers - first]
         middle = (one + other) / 2 - movie.places[mothers] - going * duration[:, None]
         half = _lengths(one - other) / 2 + _TINY
         scale = self.shape.off * self.motion.by_time[t] * np.sqrt(duration)
@@ -186,12 +187,12 @@ def _lengths(vectors: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors)))
 
 
-def going_of(tendencies: Tendencies, motion: Motion) -> FloatArray:
-    """Return the motion that is expected of each spot if it divides, from the common motion and its past, (N, n)."""
-    is_known = np.isfinite(tendencies.past[:, 0])
+def going_of(tendencies: Tendencies, motion: Motion, spots: slice) -> FloatArray:
+    """Return the motion that is expected of spots if they divide, from the common motion and their past, (spots, n)."""
+    common, past = tendencies.common[spots], tendencies.past[spots]
+    is_known = np.isfinite(past[:, 0])
     shares = motion.shares[is_known.astype(np.intp)]
-    own = np.nan_to_num(tendencies.past - tendencies.common)
-    going: FloatArray = shares[:, :1] * tendencies.common + shares[:, 1:2] * own
+    going: FloatArray = shares[:, :1] * common + shares[:, 1:2] * np.nan_to_num(past - common)
     return going
 
 
