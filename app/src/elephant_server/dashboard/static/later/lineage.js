@@ -246,11 +246,12 @@ class LineageDialog {
     setText(this.note, 'Solving …');
     this.corrections.wait(true);
     const isDoubt = Boolean(this.#selected?.doubt) && !changes.undo;
+    const seen = this.#lineage;
     let said = '';
     try {
-      const found = await post('movie/lineage/corrections', { dataset_name: this.entry.name, version: this.#lineage.version, ...changes });
+      const found = await post('movie/lineage/corrections', { dataset_name: this.entry.name, version: seen.version, ...changes });
       if (found.error) throw new Error(found.error);
-      this.#show(changed(this.#lineage, found));
+      this.#show(changed(seen, found));
       if (isDoubt && this.doubts.shown.length) this.doubts.next();
       else await this.#stay();
       said = `${words} ${replaced(found.n_replaced)}${found.n_solved === 1 ? '1 window' : `${found.n_solved} windows`} solved again in ${found.seconds.toFixed(1)} s.`;
