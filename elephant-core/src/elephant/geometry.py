@@ -73,6 +73,20 @@ class Ellipsoid:
         return reach
 
 
+def mean_radii(covariances: FloatArray) -> FloatArray:
+    """Return the radius of the ball, or in 2D of the disk, of the volume of each ellipsoid, (N,).
+
+    Parameters
+    ----------
+    covariances
+        (N, n, n), physical; where one is that of no ellipsoid, its radius is NaN.
+    """
+    determinants = np.linalg.det(covariances)
+    positive = np.where(determinants > 0, determinants, np.nan)
+    radii: FloatArray = positive ** (1 / (2 * covariances.shape[-1]))
+    return radii
+
+
 def _decompose(spots: Sequence[Spot | Link], n_dims: int) -> None:
     """Let spots know their semi-axes over the last `n_dims` axes."""
     covariances = np.stack([spot.covariance[3 - n_dims :, 3 - n_dims :] for spot in spots])

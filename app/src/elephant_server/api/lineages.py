@@ -13,18 +13,20 @@ from elephant_server.api.tracks import voxel_size_of
 from elephant_server.jobs.lines import JobLines
 from elephant_server.jobs.records import Outcome
 from elephant_server.jobs.submit import LINEAGE_CORRECT, MOVIE_TRACK
-from elephant_server.schemas.lineages import (
+from elephant_server.schemas.lineage_answers import (
     CorrectedAnswer,
-    CorrectionBody,
     LineageAnswer,
-    LineageQuery,
     LineageSpotsAnswer,
-    LineageSpotsQuery,
-    MovieTrackBody,
-    TrackJobBody,
     lineage_answer,
     lineage_spots_answer,
     track_end,
+)
+from elephant_server.schemas.lineages import (
+    CorrectionBody,
+    LineageQuery,
+    LineageSpotsQuery,
+    MovieTrackBody,
+    TrackJobBody,
 )
 from elephant_server.services import services
 

@@ -18,7 +18,7 @@ from elephant_server.client.following import PAUSE_S, Follower, in_thread
 from elephant_server.client.transport import AbortedError, ServerError, Transport
 from elephant_server.schemas.answers import EarlierSpots, FoundSpots, Message, MovieTimepoint
 from elephant_server.schemas.dashboard import DatasetAnswer
-from elephant_server.schemas.lineages import (
+from elephant_server.schemas.lineage_answers import (
     CorrectedAnswer,
     LineageAnswer,
     LineageSpot,

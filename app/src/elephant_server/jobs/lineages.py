@@ -8,6 +8,7 @@ import numpy as np
 
 from elephant.dataset import Dataset
 from elephant.errors import NotFoundError
+from elephant.geometry import mean_radii
 from elephant.lineages import LineageSpots
 from elephant.lineages.tracking import TrackingRequest, correct, track
 from elephant.methods.flow import FLOW
@@ -20,9 +21,8 @@ from elephant.words import counted
 from elephant_server.jobs.context import WorkerContext, model_file, open_dataset
 from elephant_server.jobs.control import JobControl
 from elephant_server.jobs.progress import DashboardProgress
-from elephant_server.schemas.lineages import CorrectionBody, TrackJobBody, changed_answer
-
-_TINY = 1e-30
+from elephant_server.schemas.lineage_answers import changed_answer
+from elephant_server.schemas.lineages import CorrectionBody, TrackJobBody
 
 logger = logging.getLogger(__name__)
 
@@ -97,12 +97,11 @@ def _newest(context: WorkerContext, dataset: Dataset) -> LineageSpots:
     if not spots:
         raise NotFoundError(f"no prediction on {dataset.name} is kept: predict first, or send the spots")
     n = dataset.n_dims
-    determinants = np.linalg.det(np.array([spot.covariance[-n:, -n:] for spot in spots]))
     return LineageSpots(
         ids=np.arange(len(spots)),
         timepoints=np.repeat([*found], [len(of_t) for of_t in found.values()]),
         positions=np.array([spot.pos for spot in spots]),
-        radii=np.maximum(determinants, _TINY) ** (1 / (2 * n)),
+        radii=mean_radii(np.array([spot.covariance[-n:, -n:] for spot in spots])),
     )
 
 

@@ -85,13 +85,13 @@ def _exporter(output: Path, values: Mapping[str, Any]) -> "InstalledExporter":
 def _request(records: "Sequence[SpotRecord]", files: Sequence[Path], values: Mapping[str, Any]) -> "TrackingRequest":
     from elephant.annotations.records import spot_of
     from elephant.cli.track import corrections_of, detections_of, given_params
+    from elephant.geometry import mean_radii
     from elephant.lineages import LineageSpots
     from elephant.lineages.tracking import TrackingRequest
 
     detections = detections_of(records)
     ids = np.array([record.id for record in records], dtype=np.int64)
-    determinants = np.linalg.det(np.array([spot_of(record).covariance for record in records]).reshape(-1, 3, 3))
-    radii = np.where(determinants > 0, np.abs(determinants) ** (1 / 6), np.nan)
+    radii = mean_radii(np.array([spot_of(record).covariance for record in records]).reshape(-1, 3, 3))
     motions = "the common motion of neighbours" if detections.earlier is None else "where the spots were before"
     return TrackingRequest(
         spots=LineageSpots(ids, detections.timepoints, detections.positions, radii),

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.errors import InvalidInputError
+from elephant.geometry import mean_radii
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.tracking.assignment import Indices
 from elephant.types import FloatArray, Spot
 
 NONE = -1
-_TINY, _SAME = 1e-9, 1e-6
+_SAME = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,11 +70,10 @@ class Detections:
     def of(cls, spots: Sequence[Spot], earlier: FloatArray | None = None) -> Self:
         """Return those of spots, which are in the order of their timepoints."""
         covariances = np.array([spot.covariance for spot in spots]).reshape(-1, 3, 3)
-        radii = np.maximum(np.linalg.det(covariances), _TINY**6) ** (1 / 6)
         return cls(
             np.array([spot.t for spot in spots], dtype=np.int64),
             np.array([spot.pos for spot in spots], dtype=np.float64).reshape(-1, 3),
-            useful_radii(radii),
+            useful_radii(mean_radii(covariances)),
             earlier=earlier,
         )
 
