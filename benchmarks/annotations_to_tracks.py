@@ -1,10 +1,10 @@
 """``python -m benchmarks.annotations_to_tracks MOVIE.h5 TRUTH.json``: one timepoint is annotated, all are tracked.
 
 A detection model is trained on the nuclei of the first timepoint, with the shipped network as its start, and finds
-those of all timepoints. They are joined by the nearest neighbours within 0.6 of the spacing, by ``elephant track``, and
-by ``elephant track`` after a flow model that was trained on the links of the first two timepoints. TRA and LNK compare
-spheres of the median radius at the found and at the true places: they judge places and links, and not how well an
-ellipsoid fits its nucleus.
+those of all timepoints. They are joined by the nearest neighbours within 0.6 of the spacing, by LapTrack and motile
+with that threshold where they are installed, by ``elephant track``, and by ``elephant track`` after a flow model that
+was trained on the links of the first two timepoints. TRA and LNK compare spheres of the median radius at the found and
+at the true places: they judge places and links, and not how well an ellipsoid fits its nucleus.
 """
 
 import argparse
@@ -21,12 +21,16 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
+from benchmarks.lineage_detections import NONE
+from benchmarks.lineages import Contestant, rivals
 from elephant.annotations import read_all
 from elephant.cli.main import main as elephant
 from elephant.config import AnnotationParams
 from elephant.simulation import Truth, read_truth
+from elephant.tracking.linkers import Detections
 
 _COLUMNS = ("nuclei", "links", "divisions", "DET", "TRA", "LNK")
+REACH = 0.6  # of the spacing: the threshold of those that need one
 
 
 class Story:
@@ -61,15 +65,30 @@ class Story:
         self._run("convert", str(self._movie), "movie", "--voxel-size", *self._voxel)
         self._train("nuclei.pth", "--spots", "first.json", n_steps=n_steps)
         self._run("predict", "movie", "--model", "nuclei.pth", "-o", "found.json")
-        reach = ("--linker", "nearest", "--max-distance", f"{0.6 * self._spacing():.3g}")
+        reach = ("--linker", "nearest", "--max-distance", f"{REACH * self._spacing():.3g}")
         self._run("track", "--spots", "found.json", *reach, "-o", "nearest.json")
         yield "nearest neighbours", self._scores("nearest.json")
+        for rival in rivals():
+            self._join("found.json", rival, "rival.json")
+            yield rival.name, self._scores("rival.json")
         self._run("track", "--spots", "found.json", "-o", "tracked.json")
         yield "elephant track", self._scores("tracked.json")
         self._train("flow.pth", "--links", "links.json", n_steps=n_steps)
         self._run("link", "movie", "--spots", "found.json", "--model", "flow.pth", "-o", "moved.json")
         self._run("track", "--spots", "moved.json", "-o", "by_flow.json")
         yield "elephant track with a flow", self._scores("by_flow.json")
+
+    def _join(self, found: str, rival: Contestant, name: str) -> None:
+        """Write the found spots as another linker joins them, with the threshold of the nearest neighbours."""
+        spots = sorted(read_all([self._folder / found], AnnotationParams()), key=lambda spot: spot.t)
+        places = np.array([spot.pos[::-1] for spot in spots])
+        found_spots = Detections(np.array([spot.t for spot in spots]), places)
+        parents = rival.join(found_spots, np.empty(0, dtype=np.intp), REACH * self._spacing())
+        rows = [
+            {"t": spot.t, "id": i, "pos": spot.pos, "parent": None if parent == NONE else int(parent)}
+            for i, (spot, parent) in enumerate(zip(spots, parents, strict=True))
+        ]
+        self._write(name, [self._as_sphere(row) for row in rows])
 
     def _spacing(self) -> float:
         places = np.array([spot["pos"] for spot in self._spots if spot["t"] == 0])
@@ -151,14 +170,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("movie", type=Path, help="simulated movie, .h5")
     parser.add_argument("truth", type=Path, help="its .truth.json")
-    parser.add_argument("--seeds", type=int, default=1, help="how many times models are trained")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of trainings")
     parser.add_argument("--steps", type=int, default=40, help="of each training")
     parser.add_argument("--crop-size", type=int, nargs=3, default=(96, 96, 16), help="of each training, X Y Z")
     options = parser.parse_args(arguments)
     truth = read_truth(options.truth)
     print(f"| seed | joined by | F1 of {' | '.join(_COLUMNS)} |")
     print(f"| --- | --- |{' --- |' * len(_COLUMNS)}")
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         with tempfile.TemporaryDirectory() as folder:
             for name, scores in Story(Path(folder), options.movie.resolve(), truth, seed, options.crop_size).play(
                 options.steps

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,32 @@ NONE = -1
 MISSING, FALSE, JITTER = 0.05, 0.05, 1 / 30  # shares of the nuclei; of the spacing
 
 
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """What is known of spots besides their positions, and how well.
+
+    Attributes
+    ----------
+    sizes
+        By how much the logs of the radii are jittered; None: radii are not known.
+    planes
+        How many spacings lie between two planes, to which positions are rounded along Z; 0: they are not.
+    flow
+        Error, along each axis, of where a flow says that nuclei were at the timepoint before, over the root mean square
+        of how far they moved; None: there is no flow.
+    intensities
+        By how much the logs of the intensities are jittered; None: they are not known.
+    """
+
+    sizes: float | None = 0.0
+    planes: float = 0.0
+    flow: float | None = None
+    intensities: float | None = None
+
+
+PLAIN = Detector()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TrueLineages:
     """Nuclei of a movie, in the order of their timepoints.
@@ -27,12 +53,31 @@ class TrueLineages:
         Of each, (N,), (N, 3), Z, Y, X, (N,).
     parents
         Index of the mother, or of the same nucleus at an earlier timepoint, or -1, (N,).
+    intensities
+        Of each, (N,), or None.
+    earlier
+        Where each, or its mother, was at the timepoint before, (N, 3); NaN at the first one.
     """
 
     timepoints: NDArray[np.int64]
     positions: FloatArray
     radii: FloatArray
     parents: Indices
+    earlier: FloatArray
+    intensities: FloatArray | None = None
+
+    @classmethod
+    def of(
+        cls,
+        timepoints: NDArray[np.int64],
+        positions: FloatArray,
+        radii: FloatArray,
+        parents: Indices,
+        intensities: FloatArray | None = None,
+    ) -> "TrueLineages":
+        """Return the lineages of nuclei in the order of their timepoints."""
+        earlier = np.where((parents == NONE)[:, None], np.nan, positions[parents])
+        return cls(timepoints, positions, radii, parents, earlier, intensities)
 
     @classmethod
     def read(cls, path: Path) -> "TrueLineages":
@@ -42,7 +87,7 @@ class TrueLineages:
         index = {row["id"]: i for i, row in enumerate(rows)}
         numbers = np.array([[float(row[name]) for name in ("z", "y", "x", "radius")] for row in rows])
         parents = np.array([index.get(row["parent"], NONE) for row in rows], dtype=np.intp)
-        return cls(np.array([int(row["t"]) for row in rows]), numbers[:, :3], numbers[:, 3], parents)
+        return cls.of(np.array([int(row["t"]) for row in rows]), numbers[:, :3], numbers[:, 3], parents)
 
     def every(self, step: int) -> "TrueLineages":
         """Return each `step`-th timepoint."""
@@ -50,7 +95,8 @@ class TrueLineages:
             return self
         is_kept = (self.timepoints - self.timepoints[0]) % step == 0
         kept = self._without(~is_kept)
-        return replace(kept, timepoints=(kept.timepoints - kept.timepoints[0]) // step)
+        times = (kept.timepoints - kept.timepoints[0]) // step
+        return self.of(times, kept.positions, kept.radii, kept.parents, kept.intensities)
 
     def _without(self, is_gone: NDArray[np.bool_]) -> "TrueLineages":
         """Return the others, each with the last one before it that is not gone as its parent."""
@@ -65,6 +111,8 @@ class TrueLineages:
             self.positions[~is_gone],
             self.radii[~is_gone],
             np.where(kept == NONE, NONE, new[kept]),
+            self.earlier[~is_gone],
+            None if self.intensities is None else self.intensities[~is_gone],
         )
 
     def spacing(self) -> float:
@@ -76,43 +124,45 @@ class TrueLineages:
         ]
         return float(np.median(np.concatenate(nearest)))
 
-    def detected(self, seed: int, sizes: float | None = 0.0, planes: float = 0.0) -> tuple[Detections, Indices]:
+    def detected(self, seed: int, detector: Detector = PLAIN) -> tuple[Detections, Indices]:
         """Return what a detector may have found, and the true parent of each spot, or -1.
 
-        Some nuclei are missing, some spots are false: they lie about one spacing from nuclei, and have radii of
-        others; each position is jittered.
-
-        Parameters
-        ----------
-        sizes
-            By how much the logs of the radii are jittered; None: radii are not known.
-        planes
-            How many spacings lie between two planes, to which positions are rounded along Z; 0: they are not.
+        Some nuclei are missing, some spots are false: they lie about one spacing from nuclei, have radii and
+        intensities of others, and move as these do; each position is jittered.
         """
         rng = np.random.default_rng(seed)
         spacing = self.spacing()
         kept = self._without(rng.random(len(self.timepoints)) < MISSING)
         places = kept.positions + rng.normal(size=kept.positions.shape) * spacing * JITTER
-        times, radii = [kept.timepoints], [kept.radii]
-        found = [places]
+        like, found = [np.arange(len(places))], [places]  # the nucleus that each spot is, or, if false, is like
         for t in np.unique(kept.timepoints):
             here = np.flatnonzero(kept.timepoints == t)
             n = rng.poisson(FALSE * len(here))
-            found.append(places[rng.choice(here, n)] + rng.normal(size=(n, 3)) * spacing)
-            times.append(np.full(n, t))
-            radii.append(kept.radii[rng.choice(here, n)])
-        all_times = np.concatenate(times)
-        order = np.lexsort((rng.random(len(all_times)), all_times))
+            like.append(rng.choice(here, n))
+            found.append(places[like[-1]] + rng.normal(size=(n, 3)) * spacing)
+        of = np.concatenate(like)
+        order = np.lexsort((rng.random(len(of)), kept.timepoints[of]))
         new = np.empty_like(order)
         new[order] = np.arange(len(order))
         parents = np.full(len(order), NONE, dtype=np.intp)
         parents[new[: len(kept.parents)]] = np.where(kept.parents == NONE, NONE, new[kept.parents])
-        radius = np.concatenate(radii)[order] * np.exp(rng.normal(size=len(order)) * (sizes or 0.0))
-        places = np.concatenate(found)[order]
-        if planes:
-            places[:, 0] = np.round(places[:, 0] / (planes * spacing)) * planes * spacing
-        spots = Detections(all_times[order], places, None if sizes is None else radius)
-        return spots, parents
+        return kept.seen(rng, detector, of[order], np.concatenate(found)[order]), parents
+
+    def seen(self, rng: np.random.Generator, detector: Detector, of: Indices, places: FloatArray) -> Detections:
+        """Return spots at places, with what a detector tells of them; each is like one of the nuclei."""
+        radii = intensities = earlier = None
+        if detector.sizes is not None:
+            radii = self.radii[of] * np.exp(rng.normal(size=len(of)) * detector.sizes)
+        if detector.intensities is not None and self.intensities is not None:
+            intensities = self.intensities[of] * np.exp(rng.normal(size=len(of)) * detector.intensities)
+        if detector.flow is not None:
+            moved = self.positions - self.earlier
+            error = detector.flow * np.sqrt(np.nanmean(moved**2)) * rng.normal(size=places.shape)
+            earlier = places - moved[of] + error
+        if detector.planes:
+            step = detector.planes * self.spacing()
+            places[:, 0] = np.round(places[:, 0] / step) * step
+        return Detections(self.timepoints[of], places, radii, intensities, earlier)
 
 
 @dataclass(frozen=True, slots=True)
