@@ -98,6 +98,19 @@ def test_a_flow_says_where_nuclei_were() -> None:
     assert there.errors(LINKER.link(given_flow).parents) < there.errors(LINKER.link(there.detections).parents) / 2
 
 
+@pytest.mark.parametrize("error", [0.05, 0.5])
+def test_a_flow_takes_no_division_away(error: float) -> None:
+    """A link to one of two daughters is worth much where a flow says that she was the mother, and so is the other."""
+    there = walk(40, 15, seed=1, dividing=0.04)
+    spots, rng = there.detections, np.random.default_rng(0)
+    earlier = np.where((there.parents != NONE)[:, None], spots.positions[there.parents], np.nan)
+    earlier += error * rng.normal(size=earlier.shape)
+    found = LINKER.link(Detections(spots.timepoints, spots.positions, earlier=earlier)).parents
+    right = there.divisions() & there.divisions(found)
+    assert len(right) > 0.8 * len(there.divisions())
+    assert len(right) > 0.8 * len(there.divisions(found))
+
+
 def test_gaps_are_bridged_up_to_a_length(movie: Walk) -> None:
     times = movie.detections.timepoints
     for max_gap in (0, 1):

@@ -159,7 +159,33 @@ class LinkModel:
         off = (log_half - np.log(movie.spacing)[t] - self.shape.apart) / self.shape.apart_spread
         surface = np.log(4 * np.pi) + 2 * log_half if n == 3 else np.log(2 * np.pi) + log_half
         apart = log_student(off**2, 1, STRICT_FREEDOM) - np.log(self.shape.apart_spread) - log_half - surface
-        return np.stack([by_place, apart + np.log(2) - movie.log_density[others]], axis=1)
+        apart += np.log(2) - movie.log_density[others]
+        if movie.arrivals is not None:
+            by_place += self._more_by_flow(movie, movie.arrivals, (mothers, ones, others), by_place + apart)
+        return np.stack([by_place, apart], axis=1)
+
+    def _more_by_flow(
+        self, movie: Movie, arrivals: FloatArray, division: tuple[Indices, Indices, Indices], odds: FloatArray
+    ) -> FloatArray:
+        """Return what a flow adds to the log odds of divisions by place, saying where daughters were.
+
+        A flow that has learnt divisions takes both to her; another one tells nothing. Each is as likely.
+        """
+        mothers, ones, others = division
+        by_flow = self._by_flow_alone(movie, arrivals, mothers, ones)
+        by_flow += self._by_flow_alone(movie, arrivals, mothers, others)
+        is_known = np.isfinite(by_flow)
+        more: FloatArray = np.logaddexp(odds, np.where(is_known, by_flow, odds)) - np.log(2) - odds
+        return np.where(is_known, more, 0.0)
+
+    def _by_flow_alone(self, movie: Movie, arrivals: FloatArray, mothers: Indices, daughters: Indices) -> FloatArray:
+        """Return the log odds of links by where a flow says that daughters were, NaN where it does not."""
+        moved = movie.places[daughters] - arrivals[daughters]
+        scale = self.motion.scales[0] * self.motion.by_time[movie.times[mothers] - movie.start][:, None]
+        left = (movie.places[daughters] - movie.places[mothers] - self.motion.shares[0, 0] * moved) / scale
+        odds = log_student((left**2).sum(axis=1), movie.n_dims) - np.log(scale).sum(axis=1)
+        is_next = movie.times[daughters] - movie.times[mothers] == 1
+        return np.where(is_next, odds - movie.log_density[daughters], np.nan)
 
     def _sizes(self, movie: Movie, mothers: Indices, ones: Indices, others: Indices) -> FloatArray:
         """Return the log odds of divisions by the daughters' sizes, against the mother's and each other's, (k, 2)."""
