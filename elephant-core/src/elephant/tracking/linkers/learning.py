@@ -39,19 +39,34 @@ def learnt_prior(movie: Movie, model: LinkModel, corrections: Corrections) -> Pr
     links = _next(movie, np.array(sorted(corrections.links), dtype=np.intp).reshape(-1, 2))
     if len(links) < LEAST_LINKS:
         return prior
-    i, j = _others(movie, links)
-    parts = model.link_parts(movie, np.concatenate([links[:, 0], i]), np.concatenate([links[:, 1], j]))
-    learnt = {"links": fit_weights(prior.links, movie.part_names, parts, np.arange(len(parts)) < len(links))}
+    learnt = {"links": fit_weights(prior.links, movie.part_names, *link_examples(movie, model, links))}
     words = f"{prior.made_from}; weights of links from {len(links)} confirmed ones"
-    divisions = _divisions(links)
+    divisions = divisions_among(links)
     if len(divisions) >= LEAST_DIVISIONS:
-        wrong = _other_divisions(movie, divisions)
-        parts = model.division_parts(movie, *np.concatenate([divisions, wrong]).T)
-        is_right = np.arange(len(parts)) < len(divisions)
+        parts, is_right = division_examples(movie, model, divisions)
         names = prior.divisions.names[: parts.shape[1]]
         learnt["divisions"] = fit_weights(prior.divisions, names, parts, is_right)
         words += f", of divisions from {len(divisions)}"
     return prior.model_copy(update={**learnt, "made_from": words})
+
+
+def link_examples(movie: Movie, model: LinkModel, links: Indices) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the parts of the log odds of links to the next timepoint, (L, 2), and of those that they contradict.
+
+    Returns
+    -------
+    tuple
+        Parts, (examples, parts), and which examples are right, (examples,).
+    """
+    i, j = _others(movie, links)
+    parts = model.link_parts(movie, np.concatenate([links[:, 0], i]), np.concatenate([links[:, 1], j]))
+    return parts, np.arange(len(parts)) < len(links)
+
+
+def division_examples(movie: Movie, model: LinkModel, divisions: Indices) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the same of divisions, (D, 3): a mother and her daughters each."""
+    parts = model.division_parts(movie, *np.concatenate([divisions, _other_divisions(movie, divisions)]).T)
+    return parts, np.arange(len(parts)) < len(divisions)
 
 
 def fit_weights(prior: Weights, names: tuple[str, ...], parts: FloatArray, is_right: NDArray[np.bool_]) -> Weights:
@@ -107,7 +122,7 @@ def _near(movie: Movie, spots: Indices, t: int) -> list[tuple[int, list[int]]]:
     return [(int(j), there[which].tolist()) for j, which in zip(spots, near.reshape(len(spots), -1), strict=True)]
 
 
-def _divisions(links: Indices) -> Indices:
+def divisions_among(links: Indices) -> Indices:
     """Return mothers with two confirmed children, (divisions, 3)."""
     children: dict[int, list[int]] = {}
     for i, j in links:

@@ -6,10 +6,12 @@ from importlib.resources import files
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+from scipy.special import expit, logit
 
 from elephant.types import FloatArray
 
 _LEAST = 1e-9
+Belief = tuple[float, float]
 _WHERE, _FILE = "elephant.tracking.linkers", "prior.json"
 
 
@@ -41,8 +43,9 @@ class Prior(BaseModel):
         The first guess of the shape of divisions; `off` in spacings.
     dividing, missing, wrong, appearing, disappearing
         The first guess of the rates.
-    belief
-        Slope and offset that turn the log odds of a marginal into those of a probability that is as often right.
+    belief, belief_alone, belief_divisions
+        Slope and offset that turn the log odds of a marginal into those of a probability that is as often right: of
+        links, of spots that have no parent or no child, and of divisions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -61,14 +64,22 @@ class Prior(BaseModel):
     wrong: float = Field(gt=0, lt=1)
     appearing: float = Field(gt=0, lt=1)
     disappearing: float = Field(gt=0, lt=1)
-    belief: tuple[float, float] = (1.0, 0.0)
+    belief: Belief = (1.0, 0.0)
+    belief_alone: Belief = (1.0, 0.0)
+    belief_divisions: Belief = (1.0, 0.0)
 
-    def believed(self, marginals: FloatArray) -> FloatArray:
-        """Return probabilities that are as often right as they say, from marginals."""
-        slope, offset = self.belief
-        kept = np.clip(marginals, _LEAST, 1 - _LEAST)
-        believed: FloatArray = 1 / (1 + np.exp(-slope * (np.log(kept) - np.log1p(-kept)) - offset))
-        return believed
+
+def believed(belief: Belief, marginals: FloatArray) -> FloatArray:
+    """Return probabilities that are as often right as they say, from marginals."""
+    slope, offset = belief
+    found: FloatArray = expit(slope * log_odds(marginals) + offset)
+    return found
+
+
+def log_odds(probability: FloatArray) -> FloatArray:
+    """Return the log odds of probabilities, finite also for 0 and 1."""
+    odds: FloatArray = logit(np.clip(probability, _LEAST, 1 - _LEAST))
+    return odds
 
 
 @lru_cache(maxsize=1)

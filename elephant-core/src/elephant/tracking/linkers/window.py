@@ -24,6 +24,7 @@ from elephant.tracking.linkers.candidates import (
 from elephant.tracking.linkers.model import LinkModel
 from elephant.tracking.linkers.movie import Movie
 from elephant.tracking.linkers.pins import Pins
+from elephant.tracking.linkers.prior import believed
 from elephant.tracking.linkers.solver import Choices, solve
 from elephant.types import FloatArray
 
@@ -199,18 +200,19 @@ class Window:
             in_all += np.bincount(j, weights=p, minlength=n)
             in_own += np.bincount(j, weights=p * (parents[j] == i), minlength=n)
         prior = self.model.prior
-        probability = prior.believed(np.where(parents == NONE, 1 - in_all, in_own))
+        alone, linked = believed(prior.belief_alone, 1 - in_all), believed(prior.belief, in_own)
+        probability = np.where(parents == NONE, alone, linked)
         probability[self.pins.links[:, 1]] = 1.0
         listed = SuspectedDivisions(
             np.column_stack([divisions.mothers, *np.sort([divisions.ones, divisions.others], axis=0)]),
-            prior.believed(of_divisions),
+            believed(prior.belief_divisions, of_divisions),
             is_chosen,
         ).take(is_chosen | (of_divisions >= _SUSPECTED))
         return WindowSolution(
             parents,
             probability,
             listed,
-            np.where(self.pins.closed_out, 1.0, prior.believed(1 - out)),
+            np.where(self.pins.closed_out, 1.0, believed(prior.belief_alone, 1 - out)),
         )
 
 
