@@ -13,7 +13,7 @@ from core.tracking.walkers import NONE, Walk, walk
 from elephant.dataset import Dataset
 from elephant.errors import Cancelled, ConflictError, InvalidInputError, NotFoundError
 from elephant.lineages import CorrectionEntry, Lineage, LineageSpots, read_lineage
-from elephant.lineages.files import FOLDER
+from elephant.lineages.files import FOLDER, LineageFolder
 from elephant.lineages.tracking import Corrected, TrackingRequest, correct, track
 from elephant.lineages.weights import read_weights, weights_beside
 from elephant.progress import NeverCancelled, NoReporter
@@ -211,6 +211,13 @@ def test_a_correction_of_an_older_version_is_refused(dataset: Dataset) -> None:
     with pytest.raises(ConflictError, match="another correction came first"):
         corrected(dataset, 1, confirm=[link])
     assert read_lineage(dataset).version == 2
+
+
+def test_what_is_done_while_lineages_are_changed_does_not_wait_for_itself(dataset: Dataset) -> None:
+    tracked(dataset)
+    with LineageFolder(dataset).lock(NeverCancelled()), pytest.raises(ConflictError, match="are being changed"):
+        correct(dataset, 1, CorrectionEntry(wrong=(FIRST_ID,)), StopsAfter(0))  # which it would ask while it waits
+    assert corrected(dataset, 1, wrong=[FIRST_ID]).lineage.version == 2
 
 
 def test_a_later_decision_takes_the_place_of_an_earlier_one(dataset: Dataset) -> None:

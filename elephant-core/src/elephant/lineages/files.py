@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -37,6 +38,7 @@ _LOCK = ".lock"
 _ABOUT, _LOG, _SOLUTION, _SPOTS = "about.json", "corrections.jsonl", "solution.npz", "spots"
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 _LONGEST_WAIT_S, _LOOK_S = 20.0, 0.2
+_holders: dict[Path, int] = {}  # which threads of this process hold a lock: others may be let go first meanwhile
 
 logger = logging.getLogger(__name__)
 
@@ -268,11 +270,17 @@ class LineageFolder:
         Raises
         ------
         ConflictError
-            Another process changes them, and goes on for more than some seconds.
+            Another process changes them, and goes on for more than some seconds; or this very thread does.
         """
         self._folder.mkdir(exist_ok=True)
-        end = time.monotonic() + _LONGEST_WAIT_S
-        lock = FileLock(self._folder / _LOCK)
+        path, me = self._folder / _LOCK, threading.get_ident()
+        conflict = ConflictError(
+            f"the lineages of {self._dataset.name} are being changed, by another request or program: wait until that "
+            "ends, then try again"
+        )
+        if _holders.get(path) == me:  # to wait for oneself is to wait in vain
+            raise conflict
+        end, lock = time.monotonic() + _LONGEST_WAIT_S, FileLock(path)
         while True:
             try:
                 lock.acquire(timeout=_LOOK_S)
@@ -280,13 +288,12 @@ class LineageFolder:
             except Timeout as error:
                 cancel.check()
                 if time.monotonic() > end:
-                    raise ConflictError(
-                        f"the lineages of {self._dataset.name} are being changed, by another request or program: wait "
-                        "until that ends, then try again"
-                    ) from error
+                    raise conflict from error
+        _holders[path] = me
         try:
             yield
         finally:
+            del _holders[path]
             lock.release()
 
     def _versions(self) -> list[int]:
