@@ -180,9 +180,9 @@ class LinkModel:
 
     def _by_flow_alone(self, movie: Movie, arrivals: FloatArray, mothers: Indices, daughters: Indices) -> FloatArray:
         """Return the log odds of links by where a flow says that daughters were, NaN where it does not."""
-        moved = movie.places[daughters] - arrivals[daughters]
         scale = self.motion.scales[0] * self.motion.by_time[movie.times[mothers] - movie.start][:, None]
-        left = (movie.places[daughters] - movie.places[mothers] - self.motion.shares[0, 0] * moved) / scale
+        # All of the flow counts, not the share that suits small motions best: daughters come from afar.
+        left = (arrivals[daughters] - movie.places[mothers]) / scale
         odds = log_student((left**2).sum(axis=1), movie.n_dims) - np.log(scale).sum(axis=1)
         is_next = movie.times[daughters] - movie.times[mothers] == 1
         return np.where(is_next, odds - movie.log_density[daughters], np.nan)
