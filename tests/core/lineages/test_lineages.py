@@ -1,5 +1,6 @@
 """Lineages that are kept with a dataset: tracked, corrected, solved again, and made anew."""
 
+import json
 import shutil
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import elephant
 from core.tracking.walkers import NONE, Walk, walk
 from elephant.dataset import Dataset
-from elephant.errors import Cancelled, ConflictError, InvalidInputError, NotFoundError
+from elephant.errors import Cancelled, ConflictError, InvalidInputError, NotFoundError, StorageError
 from elephant.lineages import CorrectionEntry, Lineage, LineageSpots, read_lineage
 from elephant.lineages.files import FOLDER, LineageFolder
 from elephant.lineages.tracking import Corrected, TrackingRequest, correct, track
@@ -345,6 +346,36 @@ def test_lineages_of_an_image_that_is_no_more(dataset: Dataset) -> None:
     with pytest.raises(NotFoundError, match="made again since it was tracked"):
         read_lineage(dataset)
     assert tracked(dataset).version == 2
+
+
+def _changed(dataset: Dataset, **values: object) -> None:
+    """Change what is known of the lineages of a dataset besides themselves."""
+    (file,) = (dataset.folder / FOLDER).glob("*/about.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_lineages_that_cannot_be_read_are_set_aside_when_others_are_made(dataset: Dataset) -> None:
+    corrected(dataset, tracked(dataset).version, starts=[FIRST_ID + N - 1])
+    _changed(dataset, format=0)
+    with pytest.raises(StorageError, match="of another version of elephant: track it again"):
+        read_lineage(dataset)
+    again = tracked(dataset)
+    assert again.dropped is not None
+    place = dataset.folder / FOLDER / ".unread-1"
+    assert again.dropped == f"earlier corrections could not be read and do not count; their files are in {place}"
+    assert (place / "corrections.jsonl").read_text().count("\n") == 1
+
+
+def test_corrections_of_lineages_that_another_solver_made_wait_until_they_are_tracked_again(dataset: Dataset) -> None:
+    start = FIRST_ID + N - 1
+    corrected(dataset, tracked(dataset).version, starts=[start])
+    _changed(dataset, solver=0)
+    with pytest.raises(InvalidInputError, match="track the movie again, which keeps the corrections"):
+        corrected(dataset, 2, ends=[FIRST_ID])
+    again = tracked(dataset)
+    assert again.dropped is None
+    assert again.parents[start - FIRST_ID] == NONE
+    assert corrected(dataset, again.version, ends=[FIRST_ID]).lineage.version == again.version + 1
 
 
 def test_spots_that_are_none(dataset: Dataset) -> None:

@@ -33,7 +33,7 @@ from elephant.progress import CancelToken
 
 FOLDER = ".lineages"
 FORMAT = 2
-_STAGED = ".staged-"
+_STAGED, _UNREAD = ".staged-", ".unread-"
 _LOCK = ".lock"
 _ABOUT, _LOG, _SOLUTION, _SPOTS = "about.json", "corrections.jsonl", "solution.npz", "spots"
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
@@ -241,13 +241,20 @@ class LineageFolder:
         folder.mkdir(parents=True, exist_ok=True)
         return Tracked(folder)
 
-    def put_in_place(self, staged: Tracked, version: int) -> Tracked:
-        """Put lineages in the place of those that are there."""
+    def aside(self) -> Path:
+        """Return where the lineages that are there now are kept when others take their place, if they are kept."""
+        return self._folder / f"{_UNREAD}{self._versions()[-1]}"
+
+    def put_in_place(self, staged: Tracked, version: int, *, keep: bool = False) -> Tracked:
+        """Put lineages in the place of those that are there, which may be kept; see :meth:`aside`."""
         sync_tree(staged.folder)
         older = self._versions()
+        aside = self.aside() if keep else None
         place = self._folder / str(version)
         staged.folder.rename(place)
         sync_folder(self._folder)
+        if aside is not None:
+            (self._folder / str(older.pop())).rename(aside)
         for each in older:
             shutil.rmtree(self._folder / str(each), ignore_errors=True)
         return Tracked(place)

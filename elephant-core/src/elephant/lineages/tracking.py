@@ -129,8 +129,8 @@ def track(dataset: Dataset, request: TrackingRequest, reporter: ProgressReporter
         explained_storage("lineages", dataset.folder, len(request.spots) * _BYTES_PER_SPOT),
         folder.lock(cancel),
     ):
-        earlier, dropped = _earlier_entries(folder, request.spots)
-        entries = [*earlier, request.given] if request.given else earlier
+        earlier = _earlier(folder, request.spots)
+        entries = [*earlier.entries, request.given] if request.given else earlier.entries
         decisions = Decisions.of(entries)
         corrections = _corrections(decisions, request.spots)
         known = _known_weights(folder, request, corrections)
@@ -138,7 +138,7 @@ def track(dataset: Dataset, request: TrackingRequest, reporter: ProgressReporter
         staged = folder.staged(_fingerprint(request, linker, corrections))
         solved = _solved(dataset, staged, request, linker, corrections, (reporter, cancel))
         weights = solved.weights or known
-        about = _about(dataset, request, solved, dropped)
+        about = _about(dataset, request, solved, earlier.dropped)
         lineage = _lineage(folder.next_version(), about, request.spots, solved.solution, corrections)
         staged.write_about(about, request.spots)
         if weights is not None:
@@ -146,7 +146,7 @@ def track(dataset: Dataset, request: TrackingRequest, reporter: ProgressReporter
         staged.write(lineage, entries, len(entries), solved.keys)
         if solved.weights is not None and request.flow_model is not None:
             write_weights(weights_beside(request.flow_model), solved.weights)
-        return folder.put_in_place(staged, lineage.version).lineage()
+        return folder.put_in_place(staged, lineage.version, keep=not earlier.is_read).lineage()
 
 
 def correct(dataset: Dataset, version: int, entry: CorrectionEntry, cancel: CancelToken) -> Corrected:
@@ -212,19 +212,42 @@ def _check(spots: LineageSpots) -> None:
         )
 
 
-def _earlier_entries(folder: LineageFolder, spots: LineageSpots) -> tuple[list[CorrectionEntry], str | None]:
-    """Return what persons decided of the lineages before, for the new spots, and words about what was dropped."""
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """What persons decided of the lineages before, for the new spots.
+
+    Attributes
+    ----------
+    entries
+        The corrections.
+    dropped
+        Words about what does not count any more.
+    is_read
+        Whether they could be read.
+    """
+
+    entries: list[CorrectionEntry]
+    dropped: str | None = None
+    is_read: bool = True
+
+
+def _earlier(folder: LineageFolder, spots: LineageSpots) -> _Earlier:
+    """Return what was decided of the lineages that are there now."""
     try:
         tracked = folder.newest()
         entries, old = without_undone(tracked.entries()), tracked.spots()
-    except (NotFoundError, StorageError) as error:
+    except NotFoundError as error:
         logger.debug("No corrections are kept: %s", error)
-        return [], None
+        return _Earlier([])
+    except StorageError as error:
+        dropped = f"earlier corrections could not be read and do not count; their files are in {folder.aside()}"
+        logger.warning("%s (%s)", dropped, error)
+        return _Earlier([], dropped, is_read=False)
     entries = [entry for entry in entries if not entry.came_with_spots]
     names = same_spots(old, spots, {spot for entry in entries for spot in entry.spots()})
     renamed = [entry.renamed(names) for entry in entries]
     n_dropped = sum(entry.n_decisions for entry in entries) - sum(entry.n_decisions for entry in renamed)
-    return [entry for entry in renamed if entry], described_drop(n_dropped, len(entries))
+    return _Earlier([entry for entry in renamed if entry], described_drop(n_dropped, len(entries)))
 
 
 def _n_next(spots: LineageSpots, corrections: Corrections) -> int:
@@ -325,7 +348,10 @@ def _problem_of(tracked: Tracked, before: Lineage, corrections: Corrections) -> 
             f"again with the linker {GLOBAL}"
         )
     if about.solver != FORMAT:
-        raise StorageError(f"the lineages in {tracked.folder} are of another version of elephant: track it again")
+        raise InvalidInputError(
+            "expected lineages that this version of elephant has tracked, got those of another, which it would not "
+            "solve in the same way: track the movie again, which keeps the corrections"
+        )
     problem = read_problem(tracked.problem)
     divisions = SuspectedDivisions(before.divisions.spots, before.divisions.probability, before.divisions.is_chosen)
     solution = Solution(before.parents, before.probability, divisions, before.ends)
