@@ -46,6 +46,8 @@ FIRST_GUESS: Mapping[str, float] = {
     "shrinking": -0.25,
     "shrinking_spread": 0.15,
     "evenness": 0.15,
+    "dimming": -0.15,
+    "dimming_spread": 0.3,
 }
 FIRST_SEED = 1000  # others are for judging
 _LINKS = 400  # of a movie
@@ -141,8 +143,7 @@ def _weights(prior: Prior, seen: Sequence[Example]) -> dict[str, Weights]:
         divisions = divisions_among(links)
         if len(divisions):
             parts, is_right = division_examples(movie, model, divisions)
-            names = prior.divisions.names
-            of_divisions.append((_padded(parts, names[: parts.shape[1]], names), is_right))
+            of_divisions.append((_padded(parts, movie.division_names, prior.divisions.names), is_right))
     return {
         "links": fit_weights(prior.links, prior.links.names, *_joined(of_links)),
         "divisions": fit_weights(prior.divisions, prior.divisions.names, *_joined(of_divisions)),

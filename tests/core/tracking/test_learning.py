@@ -51,3 +51,10 @@ def test_what_tells_nothing_loses_its_weight() -> None:
     assert learnt.weights[2] == 1.0
     few = np.r_[0:2, 200:202]
     assert fit_weights(before, ("position", "size"), parts[few], is_right[few]).weights[1] > 0.5
+
+
+def test_weights_that_were_learnt_without_a_part_leave_its_own() -> None:
+    prior = Weights(names=("position", "size", "intensity"), weights=(1.0, 1.0, 0.7))
+    learnt = Weights(names=("size", "position", "taste"), weights=(0.4, 2.0, 9.0), offset=0.5)
+    found = learnt.in_place_of(prior)
+    assert (found.names, found.weights, found.offset) == (prior.names, (2.0, 0.4, 0.7), 0.5)

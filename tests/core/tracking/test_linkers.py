@@ -1,6 +1,7 @@
 """Lineages of whole movies: what is found, what is kept, and what is solved again."""
 
 import os
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -109,6 +110,22 @@ def test_a_flow_takes_no_division_away(error: float) -> None:
     right = there.divisions() & there.divisions(found)
     assert len(right) > 0.8 * len(there.divisions())
     assert len(right) > 0.8 * len(there.divisions(found))
+
+
+def test_intensities_speak_for_divisions_as_for_links() -> None:
+    """Where both were not weighed, a link to one of two daughters of the right brightness was worth more."""
+    there = walk(60, 15, seed=1, dividing=0.05, speed=1.5)
+    parents, rng = there.parents, np.random.default_rng(1)
+    divides = np.bincount(parents[parents != NONE], minlength=len(parents)) == 2
+    log = np.zeros(len(parents))
+    for i, parent in enumerate(parents):
+        log[i] = rng.normal(0, 0.4) if parent == NONE else log[parent] - 0.4 * divides[parent] + rng.normal(0, 0.1)
+    plain = replace(there.detections, radii=None)
+    bright = replace(plain, intensities=np.exp(log))
+    found = LINKER.link(bright).parents
+    assert there.errors(found) < there.errors(LINKER.link(plain).parents) / 2
+    right = there.divisions() & there.divisions(found)
+    assert len(right) > 0.85 * (len(there.divisions()) + len(there.divisions(found))) / 2
 
 
 def test_gaps_are_bridged_up_to_a_length(movie: Walk) -> None:

@@ -56,7 +56,8 @@ class LearntWeights(BaseModel):
             f"weights as learnt from {counted(self.n_links, 'confirmed link')} of {self.dataset}: fewer than "
             f"{LEAST_LINKS} are confirmed here"
         )
-        return prior.model_copy(update={"links": self.links, "divisions": self.divisions, "made_from": words})
+        learnt = {name: getattr(self, name).in_place_of(getattr(prior, name)) for name in ("links", "divisions")}
+        return prior.model_copy(update={**learnt, "made_from": words})
 
 
 def weights_beside(model_path: Path) -> Path:

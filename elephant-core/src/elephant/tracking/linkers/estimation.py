@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from elephant.tracking.assignment import Indices
 from elephant.tracking.linkers.base import NONE
-from elephant.tracking.linkers.model import Rates, Shape, going_of, sizes_of
+from elephant.tracking.linkers.model import Rates, Shape, dimming_of, going_of, sizes_of
 from elephant.tracking.linkers.motion import Motion, Tendencies
 from elephant.tracking.linkers.movie import Movie
 from elephant.tracking.linkers.prior import Prior
@@ -23,7 +23,16 @@ _DIVIDING, _MOST = (1e-4, 0.45), 0.4
 def first_shape(movie: Movie, prior: Prior) -> Shape:
     """Return what divisions look like as long as nothing is known of them."""
     off = prior.off * float(np.median(movie.spacing))
-    return Shape(off, prior.apart, prior.apart_spread, prior.shrinking, prior.shrinking_spread, prior.evenness)
+    return Shape(
+        off,
+        prior.apart,
+        prior.apart_spread,
+        prior.shrinking,
+        prior.shrinking_spread,
+        prior.evenness,
+        prior.dimming,
+        prior.dimming_spread,
+    )
 
 
 def first_rates(movie: Movie, prior: Prior) -> Rates:
@@ -57,11 +66,14 @@ def fit_shape(movie: Movie, parents: Indices, tendencies: Tendencies, motion: Mo
     half = np.linalg.norm(movie.places[ones] - movie.places[others], axis=1) / 2 + _TINY
     apart = _drawn(np.log(half / movie.spacing[t]), before.apart, before.apart_spread)
     shrinking, evenness = (before.shrinking, before.shrinking_spread), before.evenness
+    dimming = before.dimming, before.dimming_spread
     if movie.has_sizes:
         smaller, uneven = sizes_of(movie, mothers, ones, others)
         shrinking = _drawn(smaller, *shrinking)
         evenness = _mean_spread(robust_spread(np.concatenate([uneven, -uneven]), 0.0), n, before.evenness)
-    return Shape(_mean_spread(scale_of(squares, movie.n_dims), n, before.off), *apart, *shrinking, evenness)
+    if "dimming" in movie.division_names:
+        dimming = _drawn(np.mean(dimming_of(movie, mothers, ones, others), axis=0), *dimming)
+    return Shape(_mean_spread(scale_of(squares, movie.n_dims), n, before.off), *apart, *shrinking, evenness, *dimming)
 
 
 def _drawn(values: FloatArray, middle: float, spread: float) -> tuple[float, float]:

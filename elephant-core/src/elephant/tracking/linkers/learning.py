@@ -44,8 +44,7 @@ def learnt_prior(movie: Movie, model: LinkModel, corrections: Corrections) -> Pr
     divisions = divisions_among(links)
     if len(divisions) >= LEAST_DIVISIONS:
         parts, is_right = division_examples(movie, model, divisions)
-        names = prior.divisions.names[: parts.shape[1]]
-        learnt["divisions"] = fit_weights(prior.divisions, names, parts, is_right)
+        learnt["divisions"] = fit_weights(prior.divisions, movie.division_names, parts, is_right)
         words += f", of divisions from {len(divisions)}"
     return prior.model_copy(update={**learnt, "made_from": words})
 

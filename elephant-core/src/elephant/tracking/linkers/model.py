@@ -34,6 +34,8 @@ class Shape:
         Log of the radius of a daughter of mean volume over the mother's.
     evenness
         Spread of the log of the ratio of the daughters' radii.
+    dimming, dimming_spread
+        Log of the intensity of a daughter over the mother's.
     """
 
     off: float
@@ -42,6 +44,8 @@ class Shape:
     shrinking: float
     shrinking_spread: float
     evenness: float
+    dimming: float
+    dimming_spread: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,16 +118,15 @@ class LinkModel:
         return self.prior.links.odds(movie.part_names, self.link_parts(movie, parents, children))
 
     def division_parts(self, movie: Movie, mothers: Indices, ones: Indices, others: Indices) -> FloatArray:
-        """Return the log odds of divisions by place, distance and sizes of the daughters, (divisions, 2 or 4)."""
-        parts = self._places(movie, mothers, ones, others)
-        return np.hstack([parts, self._sizes(movie, mothers, ones, others)]) if movie.has_sizes else parts
+        """Return the log odds of divisions by place, distance and traits of the daughters, (divisions, 2 to 5)."""
+        return np.hstack([self._places(movie, mothers, ones, others), self._traits(movie, mothers, ones, others)])
 
     def likely_divisions(
         self, movie: Movie, divisions: tuple[Indices, Indices, Indices], least: FloatArray
     ) -> tuple[Indices, FloatArray]:
         """Return which divisions have log odds above `least`, and these odds.
 
-        Sizes are looked at only where the places leave it open, which are those of one in some.
+        Traits are looked at only where the places leave it open, which are those of one in some.
 
         Parameters
         ----------
@@ -132,13 +135,13 @@ class LinkModel:
         least
             For each of them, (divisions,).
         """
-        names, weights = self.prior.divisions.names, np.array(self.prior.divisions.weights)
-        odds = self.prior.divisions.odds(names[:2], self._places(movie, *divisions))
-        if not movie.has_sizes:
+        weights, names = self.prior.divisions, movie.division_names
+        odds = weights.odds(names[:2], self._places(movie, *divisions))
+        if len(names) == 2:
             kept = np.flatnonzero(odds > least)
             return kept, odds[kept]
-        kept = np.flatnonzero(odds + self._most_of_sizes(movie, divisions) > least)
-        odds = odds[kept] + self._sizes(movie, *(spots[kept] for spots in divisions)) @ weights[2:4]
+        kept = np.flatnonzero(odds + self._most_of_traits(movie, divisions) > least)
+        odds = odds[kept] + self._traits(movie, *(spots[kept] for spots in divisions)) @ weights.of(names[2:])
         is_likely = odds > least[kept]
         return kept[is_likely], odds[is_likely]
 
@@ -187,26 +190,42 @@ class LinkModel:
         is_next = movie.times[daughters] - movie.times[mothers] == 1
         return np.where(is_next, odds - movie.log_density[daughters], np.nan)
 
-    def _sizes(self, movie: Movie, mothers: Indices, ones: Indices, others: Indices) -> FloatArray:
-        """Return the log odds of divisions by the daughters' sizes, against the mother's and each other's, (k, 2)."""
-        shrinking, unevenness = sizes_of(movie, mothers, ones, others)
-        spread = self.shape.shrinking_spread
-        small = log_student(((shrinking - self.shape.shrinking) / spread) ** 2, 1, STRICT_FREEDOM) - np.log(spread)
-        even = log_student((unevenness / self.shape.evenness) ** 2, 1, STRICT_FREEDOM) - np.log(self.shape.evenness)
-        odds = movie.trait_odds[:, 0]
-        return np.stack([small - odds[ones], even - odds[others]], axis=1)
+    def _traits(self, movie: Movie, mothers: Indices, ones: Indices, others: Indices) -> FloatArray:
+        """Return the log odds of divisions by sizes and intensities, as far as they are known, (divisions, 0 to 3).
 
-    def _most_of_sizes(self, movie: Movie, divisions: tuple[Indices, Indices, Indices]) -> FloatArray:
-        """Return what the sizes add to the log odds of divisions at most, (divisions,)."""
+        Sizes: the daughters' against the mother's, and against each other.
+        """
+        odds, parts = movie.trait_odds, []
+        if movie.has_sizes:
+            shrinking, unevenness = sizes_of(movie, mothers, ones, others)
+            small = _odds(shrinking, self.shape.shrinking, self.shape.shrinking_spread)
+            parts += [small - odds[ones, 0], _odds(unevenness, 0.0, self.shape.evenness) - odds[others, 0]]
+        if "dimming" in movie.division_names:
+            middle, spread = self.shape.dimming, self.shape.dimming_spread
+            dimming = [_odds(each, middle, spread) for each in dimming_of(movie, mothers, ones, others)]
+            parts.append(sum(dimming) - odds[ones, -1] - odds[others, -1])
+        return np.stack(parts, axis=1) if parts else np.empty((len(mothers), 0))
+
+    def _most_of_traits(self, movie: Movie, divisions: tuple[Indices, Indices, Indices]) -> FloatArray:
+        """Return what the traits add to the log odds of divisions at most, (divisions,)."""
         _, ones, others = divisions
-        weights, odds = self.prior.divisions.weights[2:4], movie.trait_odds[:, 0]
-        if min(weights) < 0:
-            return np.full(len(ones), np.inf)
+        names = movie.division_names[2:]
+        weights = dict(zip(names, self.prior.divisions.of(names), strict=True))
+        most = np.full(len(ones), np.inf if min(weights.values()) < 0 else 0.0)
+        shape, odds = self.shape, movie.trait_odds
         highest = float(log_student(np.zeros(1), 1, STRICT_FREEDOM)[0])
-        spreads = np.log([self.shape.shrinking_spread, self.shape.evenness])
-        of_one, of_other = (weight * (highest - spread - odds) for weight, spread in zip(weights, spreads, strict=True))
-        most: FloatArray = of_one[ones] + of_other[others]
+        if movie.has_sizes:
+            most += weights["smaller"] * (highest - np.log(shape.shrinking_spread) - odds[:, 0])[ones]
+            most += weights["even"] * (highest - np.log(shape.evenness) - odds[:, 0])[others]
+        if "dimming" in weights:
+            of_one = weights["dimming"] * (highest - np.log(shape.dimming_spread) - odds[:, -1])
+            most += of_one[ones] + of_one[others]
         return most
+
+
+def _odds(values: FloatArray, middle: float, spread: float) -> FloatArray:
+    odds: FloatArray = log_student(((values - middle) / spread) ** 2, 1, STRICT_FREEDOM) - np.log(spread)
+    return odds
 
 
 def _lengths(vectors: FloatArray) -> FloatArray:
@@ -226,3 +245,9 @@ def sizes_of(movie: Movie, mothers: Indices, ones: Indices, others: Indices) -> 
     """Return by how much daughters are smaller than the mother, and how much they differ: logs of ratios of radii."""
     one, other = movie.traits[ones, 0], movie.traits[others, 0]
     return np.logaddexp(3 * one, 3 * other) / 3 - np.log(2) / 3 - movie.traits[mothers, 0], one - other
+
+
+def dimming_of(movie: Movie, mothers: Indices, ones: Indices, others: Indices) -> tuple[FloatArray, FloatArray]:
+    """Return by how much each daughter is brighter than the mother: logs of ratios of intensities."""
+    intensity = movie.traits[:, -1]
+    return intensity[ones] - intensity[mothers], intensity[others] - intensity[mothers]

@@ -89,6 +89,12 @@ class Movie:
         return int(self.places.shape[1])
 
     @property
+    def division_names(self) -> tuple[str, ...]:
+        """What the log odds of divisions are made of."""
+        sizes = ("smaller", "even") if self.has_sizes else ()
+        return ("middle", "apart", *sizes, *(("dimming",) if "intensity" in self.part_names else ()))
+
+    @property
     def timepoints(self) -> range:
         """All timepoints from the first to the last spot."""
         return range(self.start, self.stop)

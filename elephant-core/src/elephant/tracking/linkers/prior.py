@@ -24,9 +24,19 @@ class Weights(BaseModel):
     weights: tuple[float, ...]
     offset: float = 0.0
 
+    def in_place_of(self, others: "Weights") -> "Weights":
+        """Return other weights with these in their place; parts that these do not know keep theirs."""
+        known = dict(zip(self.names, self.weights, strict=True))
+        weights = (known.get(*each) for each in zip(others.names, others.weights, strict=True))
+        return others.model_copy(update={"weights": tuple(weights), "offset": self.offset})
+
+    def of(self, names: Sequence[str]) -> FloatArray:
+        """Return the weights of some parts, (names,)."""
+        return np.array([self.weights[self.names.index(name)] for name in names])
+
     def odds(self, names: Sequence[str], parts: FloatArray) -> FloatArray:
         """Return the log odds of each row of parts, (examples, names): those that are known."""
-        odds: FloatArray = parts @ np.array([self.weights[self.names.index(name)] for name in names]) + self.offset
+        odds: FloatArray = parts @ self.of(names) + self.offset
         return odds
 
 
@@ -39,7 +49,7 @@ class Prior(BaseModel):
         What it was fitted on, in words.
     links, divisions
         Weights of the parts of the log odds.
-    off, apart, apart_spread, shrinking, shrinking_spread, evenness
+    off, apart, apart_spread, shrinking, shrinking_spread, evenness, dimming, dimming_spread
         The first guess of the shape of divisions; `off` in spacings.
     dividing, missing, wrong, appearing, disappearing
         The first guess of the rates.
@@ -59,6 +69,8 @@ class Prior(BaseModel):
     shrinking: float
     shrinking_spread: float = Field(gt=0)
     evenness: float = Field(gt=0)
+    dimming: float
+    dimming_spread: float = Field(gt=0)
     dividing: float = Field(gt=0, lt=1)
     missing: float = Field(gt=0, lt=1)
     wrong: float = Field(gt=0, lt=1)
