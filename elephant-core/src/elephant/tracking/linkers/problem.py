@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elephant.config import LinkerParams
+from elephant.hardware import n_cores
 from elephant.progress import CancelToken, NeverCancelled, NoReporter, ProgressReporter
 from elephant.tracking.linkers.assembly import Assembly, Kept, SolvedWindow, Span
 from elephant.tracking.linkers.base import Corrections, Solution
@@ -19,6 +21,23 @@ from elephant.tracking.linkers.window import Window
 
 CORE, AHEAD = 6, 2  # timepoints that a window solves, and that it looks at ahead, besides those of a gap
 _KEY_BYTES = 16
+_MOST_AT_ONCE = 4  # windows, each of which takes memory
+
+
+@dataclass(frozen=True, slots=True)
+class _AtOnce:
+    """What is known of windows before the first of them is put in place.
+
+    Attributes
+    ----------
+    solved
+        Those that are solved already.
+    same
+        Those that nothing changes, but for what others before them leave to them.
+    """
+
+    solved: set[int]
+    same: set[int]
 
 
 class Problem:
@@ -102,22 +121,66 @@ class Problem:
         """
         corrections = corrections or Corrections()
         reporter, cancel = reporter or NoReporter(), cancel or NeverCancelled()
-        pins, assembly = Pins.of(corrections, self.movie), self._assembly
-        spans, self.n_solved = self.spans(), 0
+        pins, spans = Pins.of(corrections, self.movie), self.spans()
+        self.n_solved = 0
+        at_once, changed_to = self._solve_at_once(spans, pins, cancel), self.movie.start
         for k, span in enumerate(spans):
             cancel.check()
-            known, has_parent = pins.part(self.movie, span.first, span.ahead), assembly.has_parent(span)
-            key = _key_of(has_parent, known)
-            if assembly.keys[k] != key:
-                found = self._found.pop(k, None)
-                if found is None or found.key != key:
-                    found = SolvedWindow(key, self.window(span, has_parent, known).solve())
-                    self.n_solved += 1
-                    if keep is not None:
-                        keep(k, found)
-                assembly.put(k, found)
+            if k not in at_once.same or span.first < changed_to:
+                changed_to = max(changed_to, self._bring_up_to_date(k, span, pins, at_once.solved, keep))
             reporter.progress("window", k + 1, len(spans))
-        return assembly.solution(corrections)
+        return self._assembly.solution(corrections)
+
+    def _bring_up_to_date(
+        self,
+        number: int,
+        span: Span,
+        pins: Pins,
+        at_once: set[int],
+        keep: Callable[[int, SolvedWindow], None] | None,
+    ) -> int:
+        """Solve a window, if anything changes it; return the timepoint up to which others may be changed."""
+        known, has_parent = pins.part(self.movie, span.first, span.ahead), self._assembly.has_parent(span)
+        key = _key_of(has_parent, known)
+        if self._assembly.keys[number] == key:
+            return span.first
+        found, is_new = self._found.pop(number, None), number in at_once
+        if found is None or found.key != key:
+            found, is_new = SolvedWindow(key, self.window(span, has_parent, known).solve()), True
+        if is_new:
+            self.n_solved += 1
+            if keep is not None:
+                keep(number, found)
+        self._assembly.put(number, found)
+        return span.ahead
+
+    def _solve_at_once(self, spans: list[Span], pins: Pins, cancel: CancelToken) -> "_AtOnce":
+        """Solve the windows that corrections change at once, if they are two or more.
+
+        Each begins with what the window before left to it until now. Where that changes as well, it is solved again.
+        """
+        changed: dict[int, tuple[bytes, Window]] = {}
+        same: set[int] = set()
+        for k, span in enumerate(spans):
+            if not self._assembly.keys[k]:  # nothing is solved of it: what it begins with is not known
+                continue
+            known, has_parent = pins.part(self.movie, span.first, span.ahead), self._assembly.has_parent(span)
+            if self._assembly.keys[k] != (key := _key_of(has_parent, known)):
+                changed[k] = key, self.window(span, has_parent, known)
+            else:
+                same.add(k)
+        n_threads = min(n_cores(), len(changed), _MOST_AT_ONCE)
+        if n_threads < 2:
+            return _AtOnce(set(), same)
+        with ThreadPoolExecutor(n_threads, thread_name_prefix="windows") as threads:
+            solving = {k: threads.submit(window.solve) for k, (_, window) in changed.items()}
+            try:
+                for k, solved in solving.items():
+                    cancel.check()
+                    self._found[k] = SolvedWindow(changed[k][0], solved.result())
+            finally:
+                threads.shutdown(cancel_futures=True)
+        return _AtOnce(set(changed), same)
 
     def window(
         self,
