@@ -1,10 +1,11 @@
 """``python -m benchmarks.linking_prior``: the prior of the global linker, fitted on simulated movies.
 
 Movies of slow and fast nuclei, with exact and jittered radii and without, with exact positions and positions in
-planes, are made from their seeds; so the result is the same each time. Weights of links and divisions follow by
-logistic regression from true ones and those that they contradict, what divisions look like from the true ones, and what
-turns marginals into probabilities from what is right of the solved movies. The rates are first guesses that are not
-fitted: what a detector misses is no matter of the movie.
+planes, are made from their seeds; so the result is the same each time. Weights of links follow by logistic regression
+from true ones and those that they contradict, and what turns marginals into probabilities from what is right of the
+solved movies. What divisions look like, and their weights, are first guesses unless they are asked for: those of the
+simulator are alike, which true ones are not. The rates are first guesses that are not fitted: what a detector misses is
+no matter of the movie.
 """
 
 import argparse
@@ -92,24 +93,27 @@ def examples(
 
 
 def fit(
-    n_timepoints: int, kinds: Sequence[Mapping[str, Any]] = KINDS, *, only_beliefs: bool = False, **changes: Any
+    n_timepoints: int, kinds: Sequence[Mapping[str, Any]] = KINDS, *, with_divisions: bool = False, **changes: Any
 ) -> Prior:
     """Return the prior.
 
     Parameters
     ----------
-    only_beliefs
-        Whether to fit nothing but what turns marginals into probabilities; all else is a first guess then.
+    with_divisions
+        Whether to fit also what divisions look like, and their weights.
     **changes
         Of the simulated nuclei.
     """
     weighed = _begun()
-    if not only_beliefs:
-        seen = list(examples(weighed, n_timepoints, kinds, **changes))
-        weighed = _shaped(weighed, seen).model_copy(update=_weights(weighed, seen))
+    seen = list(examples(weighed, n_timepoints, kinds, **changes))
+    weights = _weights(weighed, seen)
+    if with_divisions:
+        weighed = _shaped(weighed, seen).model_copy(update=weights)
+    else:
+        weighed = weighed.model_copy(update={"links": weights["links"]})
     solved = [(each, each.problem.solve()) for each in examples(weighed, n_timepoints, kinds, **changes)]
     n = sum(len(each.true) for each, _ in solved)
-    what = "beliefs; the rest is a first guess, in which parts weigh the same" if only_beliefs else "all but the rates"
+    what = "all but the rates" if with_divisions else "weights of links, and beliefs; the rest is a first guess"
     return weighed.model_copy(
         update={
             "made_from": f"{len(solved)} simulated movies, {n} spots (benchmarks.linking_prior): {what}",
@@ -222,9 +226,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("output", type=Path, help="file to write, .json")
     parser.add_argument("--timepoints", type=int, default=20, help="of each movie")
     parser.add_argument("--nuclei", type=int, default=150, help="of each movie, at its start")
-    parser.add_argument("--only-beliefs", action="store_true", help="fit no weights and no shape of divisions")
+    parser.add_argument("--with-divisions", action="store_true", help="fit what divisions look like, and their weights")
     options = parser.parse_args(arguments)
-    found = fit(options.timepoints, only_beliefs=options.only_beliefs, nuclei=options.nuclei)
+    found = fit(options.timepoints, with_divisions=options.with_divisions, nuclei=options.nuclei)
     with replacing(options.output) as file:
         file.write((found.model_dump_json(indent=2) + "\n").encode())
     print(f"Written: {options.output}")

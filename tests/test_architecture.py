@@ -18,7 +18,8 @@ WEB = {"flask", "werkzeug", "celery", "kombu", "redis", "pika", "elephant_server
 CORE_ORDER: list[set[str]] = [
     {"errors", "progress", "words", "memory", "units"},
     {"types", "io", "hardware", "plugins", "console"},
-    {"device", "slabs"},
+    {"device", "threads"},
+    {"slabs"},
     {"config"},
     {"keywords"},
     {"geometry", "components"},

@@ -14,7 +14,8 @@ from elephant.errors import Cancelled, InvalidInputError
 from elephant.tracking.linkers import Corrections, Detections, GlobalLinker, Problem
 from elephant.tracking.linkers.assembly import Kept
 from elephant.tracking.linkers.belief import marginals
-from elephant.tracking.linkers.candidates import Divisions, Links, Open
+from elephant.tracking.linkers.candidates import Links, Open
+from elephant.tracking.linkers.divisions import Divisions
 from elephant.tracking.linkers.motion import steps_of
 from elephant.tracking.linkers.movie import Movie
 from elephant.tracking.linkers.nearest import NearestLinker
@@ -400,3 +401,36 @@ def test_probabilities_are_shares_of_all_choices() -> None:
 def test_an_unknown_linker_is_named() -> None:
     with pytest.raises(InvalidInputError, match="expected a linker that is installed"):
         linker_named("absent", {})
+
+
+# Candidates
+
+
+@given(
+    seed=st.integers(0, 20),
+    known=st.sampled_from([(), ("radii",), ("radii", "intensities"), ("intensities",), ("radii", "earlier")]),
+    weights=st.sampled_from(
+        [(1.0,) * 5, (0.9, 1.3, 0.2, 0.4, 0.5), (1.0, 0.7, -0.5, 1.0, 1.0), (-0.3, 1.0, 1.0, 1.0, 1.0)]
+    ),
+    of_least=st.sampled_from([-np.inf, -20.0, -3.0]),
+)
+@settings(max_examples=20, deadline=None)
+def test_no_likely_division_is_lost_by_looking_at_parts_one_after_the_other(
+    seed: int, known: tuple[str, ...], weights: tuple[float, ...], of_least: float
+) -> None:
+    rng, there = np.random.default_rng(seed), walk(30, 4, seed=seed, dividing=0.1).detections
+    earlier = there.positions + rng.normal(size=there.positions.shape)
+    earlier[rng.random(len(earlier)) < 0.2] = np.nan
+    traits = {"radii": there.radii, "intensities": np.exp(rng.normal(size=len(there.timepoints))), "earlier": earlier}
+    spots = Detections(there.timepoints, there.positions, **{name: traits[name] for name in known})
+    problem = GlobalLinker().prepare(spots)
+    prior = problem.model.prior
+    weighed = prior.divisions.model_copy(update={"weights": weights, "offset": 0.3})
+    model = replace(problem.model, prior=prior.model_copy(update={"divisions": weighed}))
+    movie = problem.movie
+    mothers, ones, others = (rng.choice(movie.at(t), 300) for t in (1, 2, 2))
+    least = of_least + rng.normal(size=300)
+    odds = weighed.odds(movie.division_names, model.division_parts(movie, mothers, ones, others))
+    kept, found = model.likely_divisions(movie, (mothers, ones, others), least)
+    assert kept.tolist() == np.flatnonzero(odds > least).tolist()
+    assert found == pytest.approx(odds[kept])

@@ -8,6 +8,7 @@ J. S. Yedidia, W. T. Freeman and Y. Weiss, Understanding belief propagation and 
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elephant.tracking.assignment import Indices
 from elephant.tracking.linkers.solver import Choices
@@ -15,10 +16,9 @@ from elephant.types import FloatArray
 
 _ROUNDS = 20
 _SETTLED = 1e-4  # change of a message, of a log
-_KEPT = 0.3  # of a message, so that loops settle
+_KEPT, _NEW = np.float32(0.3), np.float32(0.7)  # of a message, so that loops settle
 _GIVEN_UP, _LEAST_ODDS = 4, -14.0  # the round after which choices that are less likely than that no longer count
 _LARGEST_ODDS = 40.0
-_TINY = 1e-30
 
 
 def marginals(choices: Choices) -> FloatArray:
@@ -27,11 +27,12 @@ def marginals(choices: Choices) -> FloatArray:
     if not n:
         return np.empty(0)
     of, place = choices.of, choices.place
-    odds = np.clip(-choices.worth, 0, _LARGEST_ODDS)
-    # A message of a place to a choice: the log of how probable it is that nothing else takes the place.
-    message = np.zeros(len(place))
+    odds = np.clip(-choices.worth, 0, _LARGEST_ODDS).astype(np.float32)
+    # A message of a place to a choice: the log of how probable it is that nothing else takes the place. Its digits
+    # suffice in single precision, whose logs and exponentials take a third of the time.
+    message = np.zeros(len(place), dtype=np.float32)
     for k in range(_ROUNDS):
-        belief = odds + np.bincount(of, weights=message, minlength=n)
+        belief = odds + np.bincount(of, weights=message, minlength=n).astype(np.float32)
         if k == _GIVEN_UP:
             odds = np.where(belief < _LEAST_ODDS, belief, odds)
             counts = (belief >= _LEAST_ODDS)[of]
@@ -44,9 +45,10 @@ def marginals(choices: Choices) -> FloatArray:
     return probability
 
 
-def _passed_on(belief: FloatArray, message: FloatArray, place: Indices) -> FloatArray:
+def _passed_on(belief: NDArray[np.float32], message: NDArray[np.float32], place: Indices) -> NDArray[np.float32]:
     """Return the messages that follow from the beliefs of the choices that they go to, and from those before them."""
     alone = np.exp(np.clip(belief - message, -_LARGEST_ODDS, _LARGEST_ODDS))
-    others = np.maximum(np.bincount(place, weights=alone)[place] - alone, _TINY)
-    passed: FloatArray = _KEPT * message - (1 - _KEPT) * np.log1p(others)
+    # The sum is double, so that what is left without one of them is right where that is nearly all of it.
+    others = np.maximum(np.bincount(place, weights=alone)[place] - alone, 0.0).astype(np.float32)
+    passed: NDArray[np.float32] = _KEPT * message - _NEW * np.log(1 + others)
     return passed

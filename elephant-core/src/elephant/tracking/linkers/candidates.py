@@ -1,4 +1,4 @@
-"""Which links and divisions are possible within some timepoints, and what each of them is worth.
+"""Which links are possible within some timepoints, and what each of them is worth.
 
 A spot that starts and one that ends are paid for beforehand, so that the worth of a link is what it saves; the lower,
 the better. What saves nothing is never chosen, and left out.
@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from elephant.threads import in_threads
 from elephant.tracking.assignment import Indices
 from elephant.tracking.linkers.model import LinkModel
 from elephant.tracking.linkers.movie import Movie
 from elephant.types import FloatArray
 
-N_NEXT, N_LATER, N_MOTHERS = 6, 4, 6  # candidates of a spot: for its child, after a gap, and for its mother
+N_NEXT, N_LATER = 6, 4  # candidates of a spot: for its child, and after a gap
 WORST_ODDS = -4.0  # e^4 times less likely than chance: left out
-_REACH = 2.5  # spreads of the distance of daughters
-_NO_SPOTS = np.empty(0, dtype=np.intp)
+CONFIRMED = -1000.0  # worth: more than all that a link can contradict
+NO_SPOTS = np.empty(0, dtype=np.intp)
+THREAD_SPOTS = 2000  # of a window, for which a thread is worth its start
 MARGIN = 3.0  # by which a link has to beat all that contradicts it to be taken for granted
 
 
@@ -83,38 +85,16 @@ class Links:
 
     def with_(self, other: "Links") -> "Links":
         """Return these and others."""
-        return Links(
-            np.concatenate([self.parents, other.parents]),
-            np.concatenate([self.children, other.children]),
-            np.concatenate([self.worth, other.worth]),
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Divisions:
-    """Possible divisions, and what each is worth."""
-
-    mothers: Indices
-    ones: Indices
-    others: Indices
-    worth: FloatArray
-
-    def __len__(self) -> int:
-        return len(self.worth)
-
-    def take(self, which: NDArray[np.bool_] | Indices) -> "Divisions":
-        """Return some of them."""
-        return Divisions(self.mothers[which], self.ones[which], self.others[which], self.worth[which])
+        return Links.joined([self, other])
 
     @classmethod
-    def joined(cls, parts: Sequence["Divisions"]) -> "Divisions":
-        """Return those of parts, of which there is one at least."""
-        names = ("mothers", "ones", "others", "worth")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    def joined(cls, parts: Sequence["Links"]) -> "Links":
+        """Return those of all parts."""
+        names = ("parents", "children", "worth")
+        return cls(*(np.concatenate([getattr(part, name) for part in [NO_LINKS, *parts]]) for name in names))
 
 
-NO_LINKS = Links(_NO_SPOTS, _NO_SPOTS, np.empty(0))
-NO_DIVISIONS = Divisions(_NO_SPOTS, _NO_SPOTS, _NO_SPOTS, np.empty(0))
+NO_LINKS = Links(NO_SPOTS, NO_SPOTS, np.empty(0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +114,7 @@ class Open:
 def near_pairs_of(movie: Movie, model: LinkModel, before: Indices, now: Indices, n: int) -> tuple[Indices, Indices]:
     """Return pairs of spots of two timepoints: for each of `now` the `n` nearest of `before` after their motion."""
     if not len(before) or not len(now):
-        return _NO_SPOTS, _NO_SPOTS
+        return NO_SPOTS, NO_SPOTS
     leap = movie.times[now[0]] - movie.times[before[0]]
     n = min(n, len(before))
     moved = movie.places[before] + leap * model.tendencies.common[before]
@@ -171,11 +151,8 @@ def links_between(
 
 def direct_links(movie: Movie, model: LinkModel, costs: Costs, times: range, free: Open, reach: float | None) -> Links:
     """Return the possible links from timepoints to the next ones."""
-    pairs = [
-        near_pairs_of(movie, model, _those(movie.at(t), free.outward), _those(movie.at(t + 1), free.inward), N_NEXT)
-        for t in times
-    ]
-    return links_between(movie, model, costs, _joined(pairs), reach)
+    steps = [(t, t + 1) for t in times]
+    return _links_of_steps(movie, model, costs, steps, free, (N_NEXT, reach))
 
 
 def gap_links(
@@ -185,21 +162,37 @@ def gap_links(
 
     The last of `times` is the last timepoint of a child.
     """
-    pairs = [
-        near_pairs_of(movie, model, _those(movie.at(t), free.outward), _those(movie.at(t + leap), free.inward), N_LATER)
-        for leap in range(2, max_gap + 2)
-        for t in times[: max(len(times) - leap, 0)]
-    ]
-    return links_between(movie, model, costs, _joined(pairs), reach)
+    steps = [(t, t + leap) for leap in range(2, max_gap + 2) for t in times[: max(len(times) - leap, 0)]]
+    return _links_of_steps(movie, model, costs, steps, free, (N_LATER, reach))
 
 
-def _those(spots: Indices, is_open: NDArray[np.bool_]) -> Indices:
+def _links_of_steps(
+    movie: Movie,
+    model: LinkModel,
+    costs: Costs,
+    steps: list[tuple[int, int]],
+    free: Open,
+    limits: tuple[int, float | None],
+) -> Links:
+    """Return the possible links from one timepoint to another, of several such; `limits`: nearest spots, and reach."""
+    n_near, reach = limits
+
+    def links_of(step: tuple[int, int]) -> Links:
+        before, now = those(movie.at(step[0]), free.outward), those(movie.at(step[1]), free.inward)
+        return links_between(movie, model, costs, near_pairs_of(movie, model, before, now, n_near), reach)
+
+    return Links.joined(in_threads(links_of, steps, len(movie) // THREAD_SPOTS))
+
+
+def those(spots: Indices, is_open: NDArray[np.bool_]) -> Indices:
+    """Return the spots that are open."""
     return spots[is_open[spots]]
 
 
-def _joined(pairs: list[tuple[Indices, Indices]]) -> tuple[Indices, Indices]:
+def joined_pairs(pairs: list[tuple[Indices, Indices]]) -> tuple[Indices, Indices]:
+    """Return all pairs of some lists."""
     if not pairs:
-        return _NO_SPOTS, _NO_SPOTS
+        return NO_SPOTS, NO_SPOTS
     return np.concatenate([i for i, _ in pairs]), np.concatenate([j for _, j in pairs])
 
 
@@ -233,78 +226,3 @@ def _two_best(key: Indices, worth: FloatArray, n: int) -> tuple[FloatArray, Indi
     is_other[which[which != -1]] = False
     np.minimum.at(following, key[is_other], worth[is_other])
     return following, which
-
-
-def division_candidates(
-    movie: Movie, model: LinkModel, costs: Costs, times: range, free: Open, granted: Indices, max_gap: int
-) -> Divisions:
-    """Return the possible divisions of the spots of timepoints.
-
-    Parameters
-    ----------
-    times
-        The last of them is the last timepoint of a daughter.
-    free
-        What is not taken by links that are granted.
-    granted
-        The child of each spot by these links, or -1, (N,): it may be one of two daughters.
-    max_gap
-        If 0, both daughters are at the next timepoint; else one of them, or both, may be at the one after that.
-    """
-    parts = [NO_DIVISIONS]
-    for t in times[:-1]:  # one after the other: all together would take much memory
-        later = [t + k for k in (1, 2)[: 1 + min(max_gap, 1)] if t + k in times]
-        m, a, b = _of_mothers(movie, model, t, later, free, granted)
-        if not len(m):
-            continue
-        late = (movie.times[a] - t - 1) + (movie.times[b] - t - 1)
-        n_missed = np.minimum(late, 1)  # where both are late, one thing was missing: the mother herself
-        paid = costs.divide[m] + n_missed * costs.miss - costs.end[m] - costs.start[a] - costs.start[b]
-        kept, odds = model.likely_divisions(movie, (m, a, b), paid)
-        parts.append(Divisions(m[kept], a[kept], b[kept], paid[kept] - odds))
-    return Divisions.joined(parts)
-
-
-def _of_mothers(
-    movie: Movie, model: LinkModel, t: int, later: list[int], free: Open, granted: Indices
-) -> tuple[Indices, Indices, Indices]:
-    mothers = movie.at(t)
-    pairs = [_mothers_of(movie, model, mothers, _those(movie.at(t_child), free.inward)) for t_child in later]
-    of, daughters = _joined(pairs)
-    first = granted[of]
-    has_child = first != -1
-    is_open = free.outward[of]
-    two = _pairs_within(of[is_open], daughters[is_open])
-    return (
-        np.concatenate([of[has_child], two[0]]),
-        np.concatenate([first[has_child], two[1]]),
-        np.concatenate([daughters[has_child], two[2]]),
-    )
-
-
-def _mothers_of(movie: Movie, model: LinkModel, mothers: Indices, daughters: Indices) -> tuple[Indices, Indices]:
-    """Return the pairs of mothers and spots that are close enough for a division."""
-    if not len(mothers) or not len(daughters):
-        return _NO_SPOTS, _NO_SPOTS
-    leap = movie.times[daughters[0]] - movie.times[mothers[0]]
-    n = min(N_MOTHERS, len(mothers))
-    moved = movie.places[mothers] + leap * model.tendencies.common[mothers]
-    distance, near = cKDTree(moved).query(movie.places[daughters], k=n)
-    spacing = movie.spacing[movie.times[mothers[0]] - movie.start]
-    reach = spacing * np.exp(model.shape.apart + _REACH * model.shape.apart_spread) + 3 * model.shape.off
-    is_near = distance.reshape(len(daughters), n) <= reach
-    of = np.repeat(daughters, n).reshape(len(daughters), n)
-    return mothers[near.reshape(len(daughters), n)[is_near]], of[is_near]
-
-
-def _pairs_within(key: Indices, values: Indices) -> tuple[Indices, Indices, Indices]:
-    """Return all pairs of values that have the same key."""
-    order = np.argsort(key, kind="stable")
-    key, values = key[order], values[order]
-    n = np.bincount(key)[key] if len(key) else _NO_SPOTS
-    rank = np.arange(len(key)) - np.searchsorted(key, key)
-    n_after = n - rank - 1  # each goes with those after it
-    one = np.repeat(np.arange(len(key)), n_after)
-    start = np.repeat(np.cumsum(n_after) - n_after, n_after)
-    other = one + 1 + np.arange(len(one)) - start
-    return key[one], values[one], values[other]

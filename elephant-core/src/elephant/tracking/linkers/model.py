@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elephant.tracking.assignment import Indices
 from elephant.tracking.linkers.motion import Motion, Tendencies
@@ -18,6 +19,8 @@ from elephant.tracking.linkers.student import STRICT_FREEDOM, log_student
 from elephant.types import FloatArray
 
 _TINY = 1e-9
+
+Division = tuple[Indices, Indices, Indices]  # mothers, and one daughter and the other of each
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,12 +124,10 @@ class LinkModel:
         """Return the log odds of divisions by place, distance and traits of the daughters, (divisions, 2 to 5)."""
         return np.hstack([self._places(movie, mothers, ones, others), self._traits(movie, mothers, ones, others)])
 
-    def likely_divisions(
-        self, movie: Movie, divisions: tuple[Indices, Indices, Indices], least: FloatArray
-    ) -> tuple[Indices, FloatArray]:
+    def likely_divisions(self, movie: Movie, divisions: Division, least: FloatArray) -> tuple[Indices, FloatArray]:
         """Return which divisions have log odds above `least`, and these odds.
 
-        Traits are looked at only where the places leave it open, which are those of one in some.
+        Each part is looked at only where those before it leave it open, which is in ever fewer.
 
         Parameters
         ----------
@@ -136,40 +137,65 @@ class LinkModel:
             For each of them, (divisions,).
         """
         weights, names = self.prior.divisions, movie.division_names
-        odds = weights.odds(names[:2], self._places(movie, *divisions))
-        if len(names) == 2:
-            kept = np.flatnonzero(odds > least)
-            return kept, odds[kept]
-        kept = np.flatnonzero(odds + self._most_of_traits(movie, divisions) > least)
-        odds = odds[kept] + self._traits(movie, *(spots[kept] for spots in divisions)) @ weights.of(names[2:])
+        of_middle, of_apart = weights.of(names[:2])
+        at_most = self._most_of_traits(movie, divisions)
+        apart = self._apart(movie, *divisions)
+        most_of_middle = self._most_of_middle(movie, divisions, of_middle)
+        kept = np.flatnonzero(weights.offset + of_apart * apart + most_of_middle + at_most > least)
+        left, apart = _taken(divisions, kept), apart[kept]
+        odds = weights.offset + of_apart * apart + of_middle * self._middle(movie, left, apart)
+        is_likely = odds + at_most[kept] > least[kept]
+        kept, odds, left = kept[is_likely], odds[is_likely], _taken(left, is_likely)
+        odds = odds + self._traits(movie, *left) @ weights.of(names[2:])
         is_likely = odds > least[kept]
         return kept[is_likely], odds[is_likely]
 
     def _places(self, movie: Movie, mothers: Indices, ones: Indices, others: Indices) -> FloatArray:
         """Return the log odds of divisions by the daughters' middle and by their distance, (divisions, 2)."""
-        n, t = movie.n_dims, movie.times[mothers] - movie.start
-        one, other = movie.places[ones], movie.places[others]
+        apart = self._apart(movie, mothers, ones, others)
+        return np.stack([self._middle(movie, (mothers, ones, others), apart), apart], axis=1)
+
+    def _middle(self, movie: Movie, divisions: Division, apart: FloatArray) -> FloatArray:
+        """Return the log odds of divisions by the daughters' middle, (divisions,), given those by their distance."""
+        mothers, ones, others = divisions
         duration = (movie.times[ones] + movie.times[others]) / 2 - movie.times[mothers]
         first = mothers.min(initial=len(movie))
         going = going_of(self.tendencies, self.motion, slice(first, mothers.max(initial=0) + 1))[mothers - first]
-        middle = (one + other) / 2 - movie.places[mothers] - going * duration[:, None]
-        half = _lengths(one - other) / 2 + _TINY
-        scale = self.shape.off * self.motion.by_time[t] * np.sqrt(duration)
-        by_place = log_student((_lengths(middle) / scale) ** 2, n) - n * np.log(scale)
-        # Two spots anywhere, against a middle and a half distance: their volumes differ by a factor of 2 per axis.
-        by_place -= movie.log_density[ones] + n * np.log(2)
-        log_half = np.log(half)
-        off = (log_half - np.log(movie.spacing)[t] - self.shape.apart) / self.shape.apart_spread
-        surface = np.log(4 * np.pi) + 2 * log_half if n == 3 else np.log(2 * np.pi) + log_half
-        apart = log_student(off**2, 1, STRICT_FREEDOM) - np.log(self.shape.apart_spread) - log_half - surface
-        apart += np.log(2) - movie.log_density[others]
+        middle = (movie.places[ones] + movie.places[others]) / 2 - movie.places[mothers] - going * duration[:, None]
+        squares = (_lengths(middle) / self._scale(movie, divisions)) ** 2
+        odds = log_student(squares, movie.n_dims) + self._scaled(movie, divisions)
         if movie.arrivals is not None:
-            by_place += self._more_by_flow(movie, movie.arrivals, (mothers, ones, others), by_place + apart)
-        return np.stack([by_place, apart], axis=1)
+            odds += self._more_by_flow(movie, movie.arrivals, divisions, odds + apart)
+        return odds
 
-    def _more_by_flow(
-        self, movie: Movie, arrivals: FloatArray, division: tuple[Indices, Indices, Indices], odds: FloatArray
-    ) -> FloatArray:
+    def _most_of_middle(self, movie: Movie, divisions: Division, weight: float) -> FloatArray | float:
+        """Return what the daughters' middle, with its weight, adds to the log odds at most, (divisions,)."""
+        if movie.arrivals is not None or weight < 0:
+            return np.inf
+        return weight * (self._scaled(movie, divisions) + float(log_student(np.zeros(1), movie.n_dims)[0]))
+
+    def _scale(self, movie: Movie, divisions: Division) -> FloatArray:
+        """Return by how far the daughters' middle may miss the mother, (divisions,)."""
+        mothers, ones, others = divisions
+        duration = (movie.times[ones] + movie.times[others]) / 2 - movie.times[mothers]
+        return np.asarray(self.shape.off * self.motion.by_time[movie.times[mothers] - movie.start] * np.sqrt(duration))
+
+    def _scaled(self, movie: Movie, divisions: Division) -> FloatArray:
+        """Return the log of how much rarer other spots' middles are, but for their distance in scales, (divisions,)."""
+        n = movie.n_dims
+        # Two spots anywhere, against a middle and a half distance: their volumes differ by a factor of 2 per axis.
+        return np.asarray(-n * np.log(2 * self._scale(movie, divisions)) - movie.log_density[divisions[1]])
+
+    def _apart(self, movie: Movie, mothers: Indices, ones: Indices, others: Indices) -> FloatArray:
+        """Return the log odds of divisions by the daughters' distance, (divisions,)."""
+        log_half = np.log(_lengths(movie.places[ones] - movie.places[others]) / 2 + _TINY)
+        log_spacing = np.log(movie.spacing)[movie.times[mothers] - movie.start]
+        off = (log_half - log_spacing - self.shape.apart) / self.shape.apart_spread
+        surface = np.log(4 * np.pi) + 2 * log_half if movie.n_dims == 3 else np.log(2 * np.pi) + log_half
+        apart = log_student(off**2, 1, STRICT_FREEDOM) - np.log(self.shape.apart_spread)
+        return np.asarray(apart - log_half - surface + np.log(2) - movie.log_density[others])
+
+    def _more_by_flow(self, movie: Movie, arrivals: FloatArray, division: Division, odds: FloatArray) -> FloatArray:
         """Return what a flow adds to the log odds of divisions by place, saying where daughters were.
 
         A flow that has learnt divisions takes both to her; another one tells nothing. Each is as likely.
@@ -206,10 +232,11 @@ class LinkModel:
             parts.append(sum(dimming) - odds[ones, -1] - odds[others, -1])
         return np.stack(parts, axis=1) if parts else np.empty((len(mothers), 0))
 
-    def _most_of_traits(self, movie: Movie, divisions: tuple[Indices, Indices, Indices]) -> FloatArray:
+    def _most_of_traits(self, movie: Movie, divisions: Division) -> FloatArray:
         """Return what the traits add to the log odds of divisions at most, (divisions,)."""
         _, ones, others = divisions
-        names = movie.division_names[2:]
+        if not (names := movie.division_names[2:]):
+            return np.zeros(len(ones))
         weights = dict(zip(names, self.prior.divisions.of(names), strict=True))
         most = np.full(len(ones), np.inf if min(weights.values()) < 0 else 0.0)
         shape, odds = self.shape, movie.trait_odds
@@ -221,6 +248,11 @@ class LinkModel:
             of_one = weights["dimming"] * (highest - np.log(shape.dimming_spread) - odds[:, -1])
             most += of_one[ones] + of_one[others]
         return most
+
+
+def _taken(divisions: Division, which: Indices | NDArray[np.bool_]) -> Division:
+    mothers, ones, others = divisions
+    return mothers[which], ones[which], others[which]
 
 
 def _odds(values: FloatArray, middle: float, spread: float) -> FloatArray:

@@ -177,8 +177,11 @@ def _parts(
         flow = movie.places[children] - movie.arrivals[children]
         common = np.where(np.isfinite(flow), flow, common)
     past, future = tendencies.past[parents], tendencies.future[children]
-    kind = np.isfinite(past[:, 0]) * _PAST + np.isfinite(future[:, 0]) * _FUTURE
-    return (common, np.nan_to_num(past - common), np.nan_to_num(future - common)), kind
+    has_past, has_future = np.isfinite(past[:, 0]), np.isfinite(future[:, 0])
+    past, future = (
+        np.where(known[:, None], own - common, 0.0) for own, known in ((past, has_past), (future, has_future))
+    )
+    return (common, past, future), has_past * _PAST + has_future * _FUTURE
 
 
 def fit_motion(movie: Movie, parents: Indices, tendencies: Tendencies) -> Motion:

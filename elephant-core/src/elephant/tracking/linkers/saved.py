@@ -21,7 +21,7 @@ from elephant.tracking.linkers.window import WindowSolution
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 5  # to be changed where the same spots and settings are solved in another way
+FORMAT = 6  # to be changed where the same spots and settings are solved in another way
 _SECONDS = 5.0  # between two writes
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 

@@ -15,7 +15,8 @@ from scipy.sparse.csgraph import connected_components
 
 from elephant.errors import ElephantError
 from elephant.tracking.assignment import Indices
-from elephant.tracking.linkers.candidates import Divisions, Links, Open
+from elephant.tracking.linkers.candidates import Links, Open
+from elephant.tracking.linkers.divisions import Divisions
 from elephant.types import FloatArray
 
 _TOLERANCE = 1e-6

@@ -10,17 +10,16 @@ from elephant.tracking.assignment import Indices
 from elephant.tracking.linkers.base import NONE, SuspectedDivisions
 from elephant.tracking.linkers.belief import marginals
 from elephant.tracking.linkers.candidates import (
-    NO_DIVISIONS,
+    CONFIRMED,
     NO_LINKS,
     Costs,
-    Divisions,
     Links,
     Open,
     certain_of,
     direct_links,
-    division_candidates,
     gap_links,
 )
+from elephant.tracking.linkers.divisions import NO_DIVISIONS, Divisions, Rivals, division_candidates
 from elephant.tracking.linkers.model import LinkModel
 from elephant.tracking.linkers.movie import Movie
 from elephant.tracking.linkers.pins import Pins
@@ -28,7 +27,6 @@ from elephant.tracking.linkers.prior import believed
 from elephant.tracking.linkers.solver import Choices, solve
 from elephant.types import FloatArray
 
-_CONFIRMED = -1000.0  # worth: more than all that a link can contradict
 _ROUNDS = 3  # in which what is certain makes more certain
 _SUSPECTED = 0.05  # marginal from which a division is worth a look
 _IMPROBABLE = 1e-3  # marginal; leaving out ten times more found nothing worse
@@ -122,7 +120,7 @@ class Window:
         if not len(self.pins.links):
             return found
         i, j = self.pins.links.T
-        confirmed = Links(i, j, np.full(len(i), _CONFIRMED))
+        confirmed = Links(i, j, np.full(len(i), CONFIRMED))
         return found.take(~np.isin(found.children, j)).with_(confirmed)
 
     def _is_among(self, parents: Indices, children: Indices, pairs: Indices) -> NDArray[np.bool_]:
@@ -153,23 +151,8 @@ class Window:
             gaps = gaps.take(~np.isin(gaps.children, self.pins.links[:, 1]))
         if params.n_children == 1:
             return gaps, NO_DIVISIONS
-        granted = np.full(len(movie), NONE, dtype=np.intp)
-        granted[sure.parents] = sure.children
-        found = division_candidates(movie, self.model, costs, times, still, granted, params.max_gap)
-        return gaps, self._useful(found, direct.with_(gaps))
-
-    def _useful(self, divisions: Divisions, links: Links) -> Divisions:
-        """Return the divisions that are worth more than a link to either daughter alone."""
-        m, worth = divisions.mothers, divisions.worth.copy()
-        worth_of = _WorthOf(links, len(self.movie))
-        better = np.zeros(len(divisions))
-        is_cut = np.isin(m, self.pins.undivided)
-        for daughters in (divisions.ones, divisions.others):
-            is_cut |= self._is_among(m, daughters, self.pins.cuts)
-            worth[self._is_among(m, daughters, self.pins.links)] += _CONFIRMED
-            better = np.minimum(better, worth_of(m, daughters))
-        found = Divisions(m, divisions.ones, divisions.others, worth)
-        return found.take((worth < better) & ~is_cut)
+        rivals = Rivals(len(movie), direct.with_(gaps), sure, self.pins)
+        return gaps, division_candidates(movie, self.model, costs, still, rivals, params.max_gap)
 
     def _choices(self, links: Links, divisions: Divisions, costs: Costs, free: Open) -> Choices:
         is_open = (free.inward | self._starts_here()) & free.outward
@@ -214,19 +197,3 @@ class Window:
             listed,
             np.where(self.pins.closed_out, 1.0, believed(prior.belief_alone, 1 - out)),
         )
-
-
-class _WorthOf:
-    """What links between given spots are worth, 0 where they are not possible."""
-
-    def __init__(self, links: Links, n_spots: int) -> None:
-        self._n, key = n_spots, links.parents * n_spots + links.children
-        order = np.argsort(key, kind="stable")
-        # The last one is never asked for: so that there is one.
-        self._key = np.append(key[order], n_spots**2)
-        self._worth = np.append(links.worth[order], 0.0)
-
-    def __call__(self, parents: Indices, children: Indices) -> FloatArray:
-        wanted = parents * self._n + children
-        at = np.searchsorted(self._key, wanted)
-        return np.where(self._key[at] == wanted, self._worth[at], 0.0)
