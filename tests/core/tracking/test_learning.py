@@ -5,7 +5,7 @@ import pytest
 
 from core.tracking.walkers import NONE, walk
 from elephant.tracking.linkers import Corrections, Detections, GlobalLinker, Problem
-from elephant.tracking.linkers.learning import LEAST_LINKS, fit_weights
+from elephant.tracking.linkers.learning import LEAST_LINKS, fit_weights, link_examples
 from elephant.tracking.linkers.prior import Weights
 
 LINKER = GlobalLinker()
@@ -38,6 +38,17 @@ def test_what_is_learnt_does_no_harm() -> None:
     before = int((problem.solve().parents != parents).sum())
     taught = problem.taught(confirmed(parents, 150))
     assert int((taught.solve().parents != parents).sum()) <= 1.2 * before + 2
+
+
+def test_links_to_daughters_do_not_teach_what_links_are_worth() -> None:
+    """They lie off where their mother was going, and as links by themselves would make all places tell less."""
+    problem, parents = problem_of(6)
+    links = np.array(sorted(confirmed(parents, 400).links))
+    divides = np.bincount(links[:, 0]) == 2
+    assert divides.sum() > 5
+    parts, is_right = link_examples(problem.movie, problem.model, links)
+    alone = links[~divides[links[:, 0]]]
+    assert np.array_equal(parts[is_right], problem.model.link_parts(problem.movie, *alone.T))
 
 
 def test_what_tells_nothing_loses_its_weight() -> None:

@@ -113,6 +113,14 @@ def test_a_flow_takes_no_division_away(error: float) -> None:
     assert len(right) > 0.8 * len(there.divisions(found))
 
 
+def test_radii_are_not_believed_to_the_last_digit() -> None:
+    """Those of one nucleus that hardly differ made each other link of its size worth more than any place could."""
+    exact = [walk(50, 14, seed=seed, speed=2.0, jitter=0.0) for seed in (4, 5, 6)]
+    with_radii = sum(there.errors(LINKER.link(there.detections).parents) for there in exact)
+    alone = sum(there.errors(LINKER.link(replace(there.detections, radii=None)).parents) for there in exact)
+    assert with_radii < alone
+
+
 def test_intensities_speak_for_divisions_as_for_links() -> None:
     """Where both were not weighed, a link to one of two daughters of the right brightness was worth more."""
     there = walk(60, 15, seed=1, dividing=0.05, speed=1.5)

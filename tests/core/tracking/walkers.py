@@ -44,8 +44,12 @@ def walk(
     speed: float = 0.8,
     drift: float = 0.0,
     start: int = 0,
+    jitter: float = 0.03,
 ) -> Walk:
-    """Return a movie of nuclei about 8 apart, of radius 3, that move by `speed` along each axis and by a `drift`."""
+    """Return a movie of nuclei about 8 apart, of radius 3, that move by `speed` along each axis and by a `drift`.
+
+    `jitter` is by how much radii are wrong, as a log.
+    """
     rng = np.random.default_rng(seed)
     side = 8.0 * n ** (1 / n_dims)
     alive = [(rng.uniform(0, side, n_dims), 3.0, NONE) for _ in range(n)]
@@ -56,7 +60,7 @@ def walk(
             seen = last
             if rng.random() >= missing:
                 seen = len(rows)
-                rows.append((t + start, place, radius * np.exp(rng.normal() * 0.03), last))
+                rows.append((t + start, place, radius * np.exp(rng.normal() * jitter), last))
             moved = place + rng.normal(size=n_dims) * speed + drift
             if rng.random() < dividing:
                 away = rng.normal(size=n_dims)

@@ -23,7 +23,7 @@ _ENOUGH = 250  # links of a timepoint
 _ROUNDS = 4
 _LEAST_SCALE = 1e-3  # of the spacing
 _TYPICAL = 20  # links by which a timepoint is drawn to the whole movie
-_LEAST_CHANGE = 0.01  # of the log of a radius or an intensity
+_LEAST_CHANGE = 0.04  # of the log of a radius or an intensity: no detector finds them better than that
 # Positions lie on a grid where so many of them are each shared by so many spots: in whole voxels, above all along Z.
 _ON_GRID, _SHARED_BY, _SAME_PLACE = 0.3, 3, 1e-5  # the last one of the spacing
 # A difference of two rounded positions has this standard deviation in steps, which a scale of rarer steps may lack.
