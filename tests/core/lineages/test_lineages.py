@@ -66,9 +66,8 @@ def test_what_is_kept_is_what_the_linker_finds(dataset: Dataset) -> None:
         assert lineage.version == 1
         assert lineage.parents.tolist() == found.parents.tolist()
         assert np.array_equal(lineage.probability, found.probability)
-        assert [(one.spots, one.probability, one.is_chosen) for one in lineage.divisions] == [
-            ((one.mother, *sorted(one.daughters)), one.probability, one.is_chosen) for one in found.divisions
-        ]
+        assert len(lineage.divisions) > 0
+        assert lineage.divisions == found.divisions
 
 
 def test_tracks_are_those_of_the_links(dataset: Dataset) -> None:
@@ -151,7 +150,7 @@ def test_what_does_not_divide_keeps_one_child_also_when_tracked_again(dataset: D
     assert (done.n_solved > 0, done.n_replaced) == (True, 0)
     (kept,) = children_of(done.lineage, mother)
     assert kept in daughters
-    assert not any(one.spots[0] == mother - FIRST_ID for one in done.lineage.divisions)
+    assert not any(one.mother == mother - FIRST_ID for one in done.lineage.divisions)
     assert children_of(tracked(dataset), mother) == [kept]
     other = corrected(dataset, 3, cut=[(mother, kept)]).lineage  # and not both
     assert len(children_of(other, mother)) < 2

@@ -28,8 +28,9 @@ from elephant.dataset.summary import image_version
 from elephant.errors import ConflictError, NotFoundError, StorageError
 from elephant.io.atomic import replacing, sync_folder, sync_tree
 from elephant.lineages.corrections import CorrectionEntry
-from elephant.lineages.lineage import Divisions, Lineage, LineageSpots
+from elephant.lineages.lineage import Lineage, LineageSpots
 from elephant.progress import CancelToken
+from elephant.tracking.divisions import SuspectedDivisions
 
 FOLDER = ".lineages"
 FORMAT = 2
@@ -125,7 +126,7 @@ class Tracked:
         """Return the lineages as they are."""
         about = self.about()
         with _explained(self.folder), np.load(self.folder / _SOLUTION, allow_pickle=False) as file:
-            divisions = Divisions(*(file[name] for name in ("divisions", "belief", "is_chosen")))
+            divisions = SuspectedDivisions(*(file[name] for name in ("divisions", "belief", "is_chosen")))
             return Lineage(
                 version=int(file["version"]),
                 made_from=about.made_from,

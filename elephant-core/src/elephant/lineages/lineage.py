@@ -1,6 +1,6 @@
 """The lineages of a dataset as they are solved: spots, their parents and tracks, and what is doubtful of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.errors import InvalidInputError
+from elephant.tracking.divisions import SuspectedDivisions
 from elephant.types import FloatArray
 
 NONE = -1
@@ -145,35 +146,6 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Divisions:
-    """Divisions that are found or suspected, the least certain first.
-
-    Attributes
-    ----------
-    spots
-        Indices of the mother and of the daughters, these in their order, (k, 3).
-    probability
-        Of each, (k,).
-    is_chosen
-        Which are part of the solution, (k,).
-    """
-
-    spots: Indices
-    probability: FloatArray
-    is_chosen: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.probability)
-
-    def __iter__(self) -> Iterator[Doubt]:
-        return map(self.doubt, range(len(self)))
-
-    def doubt(self, k: int) -> Doubt:
-        """Return one of them."""
-        return Doubt("division", tuple(self.spots[k].tolist()), float(self.probability[k]), bool(self.is_chosen[k]))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Lineage:
     """The lineages of a movie at one of their versions.
 
@@ -198,7 +170,7 @@ class Lineage:
     is_confirmed
         Of which spots the link to the parent is confirmed, (N,).
     divisions
-        Those that are found or suspected.
+        Those that are found or suspected, the least certain first.
     """
 
     version: int
@@ -210,7 +182,7 @@ class Lineage:
     ends: FloatArray
     numbers: Indices
     is_confirmed: NDArray[np.bool_]
-    divisions: Divisions
+    divisions: SuspectedDivisions
 
     def tracks(self) -> list[LineageTrack]:
         """Return all tracks, in the order of their numbers."""
@@ -294,7 +266,8 @@ class Lineage:
 
     def _doubt(self, kind: int, k: int) -> Doubt:
         if kind == _DIVISION:
-            return self.divisions.doubt(k)
+            one = self.divisions[k]
+            return Doubt("division", (one.mother, *one.daughters), one.probability, one.is_chosen)
         if kind == _END:
             return Doubt("end", (k,), float(self.ends[k]))
         i, p, times = int(self.parents[k]), float(self.probability[k]), self.spots.timepoints

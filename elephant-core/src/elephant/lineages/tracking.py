@@ -17,18 +17,11 @@ from elephant.errors import ConflictError, InvalidInputError, NotFoundError, Sto
 from elephant.io.atomic import explained_storage
 from elephant.lineages.corrections import CorrectionEntry, Decisions, described_drop, without_undone
 from elephant.lineages.files import About, LineageFolder, Tracked
-from elephant.lineages.lineage import Divisions, Lineage, LineageSpots, numbered
+from elephant.lineages.lineage import Lineage, LineageSpots, numbered
 from elephant.lineages.same import same_spots
 from elephant.lineages.weights import MOST_LINKS, LearntWeights, read_weights, weights_beside, write_weights
 from elephant.progress import CancelToken, NoReporter, ProgressReporter
-from elephant.tracking.linkers import (
-    Corrections,
-    Detections,
-    GlobalLinker,
-    Problem,
-    Solution,
-    SuspectedDivisions,
-)
+from elephant.tracking.linkers import Corrections, Detections, GlobalLinker, Problem, Solution
 from elephant.tracking.linkers.assembly import Kept
 from elephant.tracking.linkers.learning import LEAST_LINKS
 from elephant.tracking.linkers.prepared import read_problem, write_problem
@@ -353,8 +346,7 @@ def _problem_of(tracked: Tracked, before: Lineage, corrections: Corrections) -> 
             "solve in the same way: track the movie again, which keeps the corrections"
         )
     problem = read_problem(tracked.problem)
-    divisions = SuspectedDivisions(before.divisions.spots, before.divisions.probability, before.divisions.is_chosen)
-    solution = Solution(before.parents, before.probability, divisions, before.ends)
+    solution = Solution(before.parents, before.probability, before.divisions, before.ends)
     problem.go_on_from(Kept(solution, tracked.keys(), corrections))
     return problem
 
@@ -374,10 +366,5 @@ def _lineage(version: int, about: About, spots: LineageSpots, solution: Solution
         ends=np.full(n, np.nan) if solution.ends is None else solution.ends,
         numbers=numbered(spots.timepoints, solution.parents, is_wrong),
         is_confirmed=is_confirmed,
-        divisions=_divisions(solution.divisions),
+        divisions=solution.divisions,
     )
-
-
-def _divisions(found: SuspectedDivisions) -> Divisions:
-    mothers, daughters = found.spots[:, :1], np.sort(found.spots[:, 1:], axis=1)
-    return Divisions(np.hstack([mothers, daughters]), found.probability, found.is_chosen)

@@ -1,14 +1,8 @@
 """Joining the detections of a whole movie to lineages: candidates, their worth, and the best choice among them."""
 
 from elephant.config import LinkerParams
-from elephant.tracking.linkers.base import (
-    Corrections,
-    Detections,
-    Linker,
-    Solution,
-    SuspectedDivision,
-    SuspectedDivisions,
-)
+from elephant.tracking.divisions import SuspectedDivision, SuspectedDivisions
+from elephant.tracking.linkers.base import Corrections, Detections, Linker, Solution
 from elephant.tracking.linkers.global_linker import GlobalLinker
 from elephant.tracking.linkers.problem import Problem
 

@@ -4,9 +4,9 @@ A package adds a subclass of :class:`Linker` under the entry-point group ``eleph
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self, overload
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from elephant.errors import InvalidInputError
 from elephant.geometry import mean_radii
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.tracking.assignment import Indices
+from elephant.tracking.divisions import SuspectedDivisions
 from elephant.types import FloatArray, Spot
 
 NONE = -1
@@ -159,83 +160,6 @@ class Corrections:
                 raise InvalidInputError(f"spot {min(both)} is a {words}: remove one of the two corrections")
         if self.links & self.cuts:
             raise InvalidInputError(f"the link {min(self.links & self.cuts)} is both confirmed and cut: remove one")
-
-
-@dataclass(frozen=True, slots=True)
-class SuspectedDivision:
-    """A division that may be there, for a person to confirm.
-
-    Attributes
-    ----------
-    mother, daughters
-        Indices of the spots.
-    probability
-        That it is one.
-    is_chosen
-        Whether it is part of the solution.
-    """
-
-    mother: int
-    daughters: Pair
-    probability: float
-    is_chosen: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SuspectedDivisions(Sequence[SuspectedDivision]):
-    """Divisions that may be there, as arrays: a large movie has many.
-
-    Attributes
-    ----------
-    spots
-        Indices of the mother and the daughters of each, (k, 3).
-    probability
-        Of each, (k,).
-    is_chosen
-        Which are part of the solution, (k,).
-    """
-
-    spots: Indices
-    probability: FloatArray
-    is_chosen: NDArray[np.bool_]
-
-    @classmethod
-    def none(cls) -> Self:
-        """Return no divisions."""
-        return cls(np.empty((0, 3), dtype=np.intp), np.empty(0), np.empty(0, dtype=bool))
-
-    @classmethod
-    def joined(cls, parts: Iterable[Self]) -> Self:
-        """Return those of parts, in their order."""
-        listed = [cls.none(), *parts]
-        spots, probability, is_chosen = (
-            np.concatenate([getattr(part, name) for part in listed]) for name in ("spots", "probability", "is_chosen")
-        )
-        return cls(spots, probability, is_chosen)
-
-    def take(self, which: Indices | NDArray[np.bool_]) -> Self:
-        """Return some of them."""
-        return type(self)(self.spots[which], self.probability[which], self.is_chosen[which])
-
-    def __len__(self) -> int:
-        return len(self.probability)
-
-    @overload
-    def __getitem__(self, k: int) -> SuspectedDivision: ...
-    @overload
-    def __getitem__(self, k: slice) -> Self: ...
-    def __getitem__(self, k: int | slice) -> SuspectedDivision | Self:
-        if isinstance(k, slice):
-            return self.take(np.arange(len(self))[k])
-        mother, one, other = self.spots[k].tolist()
-        return SuspectedDivision(mother, (one, other), float(self.probability[k]), bool(self.is_chosen[k]))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SuspectedDivisions) and all(
-            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("spots", "probability", "is_chosen")
-        )
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

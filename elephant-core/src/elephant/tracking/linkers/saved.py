@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from elephant.config import LinkerParams
 from elephant.io.atomic import replacing
+from elephant.tracking.divisions import SuspectedDivisions
 from elephant.tracking.linkers.assembly import SolvedWindow
-from elephant.tracking.linkers.base import Detections, SuspectedDivisions
+from elephant.tracking.linkers.base import Detections
 from elephant.tracking.linkers.prior import Prior
 from elephant.tracking.linkers.window import WindowSolution
 

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from elephant.config import LinkerParams
 from elephant.tracking.assignment import Indices
-from elephant.tracking.linkers.base import NONE, SuspectedDivisions
+from elephant.tracking.divisions import SuspectedDivisions
+from elephant.tracking.linkers.base import NONE
 from elephant.tracking.linkers.belief import marginals
 from elephant.tracking.linkers.candidates import (
     CONFIRMED,
