@@ -406,6 +406,17 @@ def test_probabilities_are_shares_of_all_choices() -> None:
     assert marginals(made) == pytest.approx(expected, abs=1e-3)
 
 
+def test_choices_of_one_place_are_not_all_probable() -> None:
+    # Two mothers and four daughters that all fit alike: messages between them never settle.
+    pairs = list(combinations(range(2, 6), 2))
+    mothers, ones, others = np.array([(m, *pair) for m in (0, 1) for pair in pairs]).T
+    nothing, free = np.empty(0, dtype=np.intp), Open(np.ones(6, dtype=bool), np.ones(6, dtype=bool))
+    divisions = Divisions(mothers, ones, others, np.full(len(mothers), -12.0))
+    no_links = Links(nothing, nothing, np.empty(0))
+    probability = marginals(Choices.from_parts(no_links, divisions, nothing, np.empty(0), free))
+    assert [probability[mothers == m].sum() for m in (0, 1)] == pytest.approx([1, 1], abs=0.01)
+
+
 def test_an_unknown_linker_is_named() -> None:
     with pytest.raises(InvalidInputError, match="expected a linker that is installed"):
         linker_named("absent", {})

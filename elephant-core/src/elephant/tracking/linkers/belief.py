@@ -22,7 +22,7 @@ _LARGEST_ODDS = 40.0
 
 
 def marginals(choices: Choices) -> FloatArray:
-    """Return the probability of each choice, (choices,), 0 to 1."""
+    """Return the probability of each choice, (choices,), 0 to 1: no more than 1 in all for those of a place."""
     n = len(choices)
     if not n:
         return np.empty(0)
@@ -41,8 +41,19 @@ def marginals(choices: Choices) -> FloatArray:
         if np.abs(message - before).max(initial=0.0) < _SETTLED:
             break
     belief = odds + np.bincount(of, weights=message, minlength=n)
-    probability: FloatArray = 1 / (1 + np.exp(-np.clip(belief, -_LARGEST_ODDS, _LARGEST_ODDS)))
-    return probability
+    return _shared(1 / (1 + np.exp(-np.clip(belief, -_LARGEST_ODDS, _LARGEST_ODDS))), of, place)
+
+
+def _shared(probability: FloatArray, of: Indices, place: Indices) -> FloatArray:
+    """Return probabilities of which no place has more than 1 in all.
+
+    Where messages have not settled, choices of the same place may each be nearly certain.
+    """
+    claimed = np.bincount(place, weights=probability[of])[place]
+    most = np.ones(len(probability))
+    np.maximum.at(most, of, claimed)
+    shared: FloatArray = probability / most
+    return shared
 
 
 def _passed_on(belief: NDArray[np.float32], message: NDArray[np.float32], place: Indices) -> NDArray[np.float32]:

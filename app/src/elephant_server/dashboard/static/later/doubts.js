@@ -86,3 +86,9 @@ export function title({ kind, t, track, is_chosen: isChosen }) {
   const name = isChosen ? NAMES[kind] : `Possible ${NAMES[kind].toLowerCase()}`;
   return `${name} at ${t}, track ${track}`;
 }
+
+/** Return how probable a doubt is, in words, and why it is not in the tree where it is not. */
+export function judged({ probability: p, is_chosen: isChosen }) {
+  const why = p < 0.5 ? ', so it is not in the tree' : ', but not in the tree: it excludes others that are more probable together';
+  return `${percent(p)} probable${isChosen ? '' : why}`;
+}
