@@ -126,7 +126,10 @@ def test_an_interrupted_run_goes_on_where_it_was(movie: Walk, shell: Shell, monk
             1,
             "--max-distance of the linker nearest is missing or wrong (Field required)",
         ),
-        ("0,1,4,8,8,2\n1,1,4,8,8,2", ["--json"], 1, "expected an id for each of the 2 spots, all different"),
+        ("0,1,4,8,8,2\n1,1,4,8,8,2", ["--json"], 1, "all different, or for none of them, got 1 2 times: correct"),
+        ("0,1,4,8,8,2\n1,,4,8,8,2", ["--json"], 1, "all different, or for none of them, got 1 with one: correct"),
+        ("0,1,4,8,8,2\n60,2,4,8,8,2\n120,3,4,8,8,2", ["--json"], 1, "got spots at 0, 60, 120: count the timepoints"),
+        ("0,1,4,8,8,2\n1,2,4,8,8,2\n90000,3,4,8,8,2", ["--json"], 1, "got no spot between 1 and 90000: correct t"),
         ("0,1,4,8,8,2", ["--json", "--max-gap", "-1"], 1, "--max-gap of the linker global is missing or wrong"),
     ],
 )
@@ -135,6 +138,17 @@ def test_what_is_refused(rows: str, args: list[str], status: int, words: str, sh
     done = shell("track", "--spots", "s.csv", *args)
     assert done.status == status
     assert words in done.err
+
+
+def test_timepoints_over_which_no_track_goes_are_told(shell: Shell) -> None:
+    rows = [f"{t},{i},4,8,8,2" for i, t in enumerate((0, 1, 5, 9, 10))]
+    (shell.folder / "s.csv").write_text("\n".join(["t,id,x,y,z,radius", *rows]))
+    done = shell("track", "--spots", "s.csv", "--json", "--max-gap", "3")
+    assert done.status == 0
+    assert "warning" not in done.err
+    done = shell("track", "--spots", "s.csv", "--json")
+    assert done.status == 0
+    assert "warning: no spots at timepoints 2-4, 6-8: no track goes over these, since up to 2 in a row" in done.err
 
 
 def test_another_linker(movie: Walk, shell: Shell) -> None:

@@ -8,6 +8,7 @@ from elephant.dataset import Dataset
 from elephant.errors import InvalidInputError
 from elephant.lineages import read_lineage
 from elephant_server.api.endpoint import BodySize, endpoint, respond, submit
+from elephant_server.api.packing import packed
 from elephant_server.api.parsing import read_body
 from elephant_server.api.tracks import voxel_size_of
 from elephant_server.jobs.lines import JobLines
@@ -52,7 +53,7 @@ def track() -> Response:
 def lineage() -> Response:
     """Send the lineages of a dataset, and what is doubtful of them; 404 where nothing was tracked."""
     query = LineageQuery.model_validate(request.args.to_dict())
-    return jsonify(lineage_answer(read_lineage(_dataset(query.dataset_name))))
+    return packed(jsonify(lineage_answer(read_lineage(_dataset(query.dataset_name)))))
 
 
 @blueprint.get("/movie/lineage/spots")
@@ -62,7 +63,7 @@ def spots() -> Response:
     query = LineageSpotsQuery.model_validate(request.args.to_dict())
     dataset = _dataset(query.dataset_name)
     dataset.check_timepoint(query.timepoint)
-    return jsonify(lineage_spots_answer(read_lineage(dataset), query.timepoint))
+    return packed(jsonify(lineage_spots_answer(read_lineage(dataset), query.timepoint)))
 
 
 @blueprint.post("/movie/lineage/corrections")

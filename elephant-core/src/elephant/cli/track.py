@@ -1,6 +1,7 @@
 """``elephant track``: lineages of a whole movie from its spots alone."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from elephant.annotations.records import SpotRecord
     from elephant.tracking.assignment import Indices
     from elephant.tracking.linkers import Corrections, Detections, GlobalLinker, Solution
+    from elephant.tracking.linkers.registry import InstalledLinker
     from elephant.types import FloatArray
 
 _HELP = """Join the spots of a whole movie to lineages, from their positions.
@@ -77,14 +79,16 @@ def track(dataset: str | None, spots: tuple[Path, ...], **values: Any) -> int:
 
 def numbered(records: "Sequence[SpotRecord]") -> "list[SpotRecord]":
     """Return the spots in the order of their timepoints, each with an id that no other has."""
-    ids = {record.id for record in records if record.id is not None}
-    if len(ids) < len(records):
-        if ids:
-            raise InvalidInputError(
-                f"expected an id for each of the {len(records)} spots, all different, or for none of them, got "
-                f"{len(ids)} different ones: correct the column id, or remove it"
-            )
+    ids = Counter(record.id for record in records if record.id is not None)
+    if not ids:
         records = [replace(record, id=i) for i, record in enumerate(records)]
+    elif len(ids) < len(records):
+        spot, n = ids.most_common(1)[0]
+        got = f"{spot} {n} times" if n > 1 else f"{len(ids)} with one"
+        raise InvalidInputError(
+            f"expected an id for each of the {len(records)} spots, all different, or for none of them, got {got}: "
+            "correct the column id, or remove it"
+        )
     return sorted(records, key=lambda record: record.t)
 
 
@@ -94,10 +98,31 @@ def _linked(records: "Sequence[SpotRecord]", values: Mapping[str, Any]) -> "Solu
 
     linker = linker_named(values["linker"], given_params(values))
     detections, corrections = detections_of(records), corrections_of(records, keeps_links=values["keep_links"])
+    tell_of_gaps(records, linker)
     if isinstance(linker.linker, GlobalLinker) and values["output"] is not None:
         return _resumed(linker.linker, detections, corrections, _saved_at(values["output"]))
     with console().attend(lambda: "nothing is written") as (bars, cancel):
         return linker.link(detections, corrections, bars, cancel)
+
+
+def tell_of_gaps(records: "Sequence[SpotRecord]", linker: "InstalledLinker") -> None:
+    """Warn of timepoints over which no track goes.
+
+    Raises
+    ------
+    InvalidInputError
+        No spot is soon enough after another one.
+    """
+    from elephant.tracking.linkers import GlobalLinker
+    from elephant.tracking.linkers.timepoints import check_near, described_gaps
+
+    if not isinstance(linker.linker, GlobalLinker):
+        return
+    timepoints, max_gap = [record.t for record in records], linker.linker.params.max_gap
+    check_near(timepoints, max_gap)
+    words = described_gaps(timepoints, max_gap)
+    if words is not None:
+        click.echo(f"warning: {words} (--max-gap)", err=True)
 
 
 def given_params(values: Mapping[str, Any]) -> dict[str, Any]:

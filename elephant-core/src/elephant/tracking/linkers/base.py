@@ -16,6 +16,7 @@ from elephant.geometry import mean_radii
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.tracking.assignment import Indices
 from elephant.tracking.divisions import SuspectedDivisions
+from elephant.tracking.linkers.timepoints import check_counted
 from elephant.types import FloatArray, Spot
 
 NONE = -1
@@ -43,7 +44,7 @@ class Detections:
     ------
     InvalidInputError
         Lengths differ, a number is not finite, a radius or an intensity is not above 0, or the timepoints do not
-        ascend.
+        ascend or are not counted.
     """
 
     timepoints: NDArray[np.int64]
@@ -60,6 +61,7 @@ class Detections:
             raise InvalidInputError("expected positions that are finite numbers: remove the spots that have none")
         if n and np.any(np.diff(self.timepoints) < 0):
             raise InvalidInputError("expected spots in the order of their timepoints: sort them")
+        check_counted(self.timepoints)
         for name, values in (("radii", self.radii), ("intensities", self.intensities)):
             if values is not None and not (values.shape == (n,) and np.all(values > 0) and np.isfinite(values).all()):
                 raise InvalidInputError(f"expected {n} {name} above 0, one for each spot, or none at all")
@@ -123,8 +125,15 @@ class Corrections:
         linked = {spot for pair in self.links | self.cuts for spot in pair}
         return {*self.starts, *self.ends, *self.wrong, *self.undivided, *linked}
 
-    def check(self, timepoints: NDArray[np.int64]) -> None:
+    def check(self, timepoints: NDArray[np.int64], ids: NDArray[np.int64] | None = None) -> None:
         """Refuse what cannot be kept all at once.
+
+        Parameters
+        ----------
+        timepoints
+            Of the spots, (N,).
+        ids
+            What the spots are called in messages, (N,); by default their indices.
 
         Raises
         ------
@@ -134,21 +143,29 @@ class Corrections:
         spots = self.spots()
         if spots and not 0 <= min(spots) <= max(spots) < len(timepoints):
             raise InvalidInputError(f"expected corrections of the {len(timepoints)} spots, got one of another spot")
+        names = np.arange(len(timepoints)) if ids is None else ids
         children: dict[int, int] = {}
         parents: set[int] = set()
         for parent, child in self.links:
             if timepoints[parent] >= timepoints[child]:
-                raise InvalidInputError(f"the confirmed link of {parent} to {child} does not go forward in time")
+                raise InvalidInputError(
+                    f"the confirmed link of spot {names[parent]} (timepoint {timepoints[parent]}) to {names[child]} "
+                    f"(timepoint {timepoints[child]}) does not go forward in time: give the earlier spot first"
+                )
             if child in parents:
-                raise InvalidInputError(f"spot {child} has two confirmed parents: expected one at most")
+                raise InvalidInputError(
+                    f"spot {names[child]} has two confirmed parents: expected one at most; remove one of these links"
+                )
             parents.add(child)
             children[parent] = children.get(parent, 0) + 1
-        self._check_contradictions(children, parents)
+        self._check_contradictions(children, parents, names)
 
-    def _check_contradictions(self, children: dict[int, int], parents: set[int]) -> None:
+    def _check_contradictions(self, children: dict[int, int], parents: set[int], names: NDArray[np.int64]) -> None:
         crowded = [spot for spot, n in children.items() if n > 2]
         if crowded:
-            raise InvalidInputError(f"spot {crowded[0]} has more than two confirmed children: expected two at most")
+            raise InvalidInputError(
+                f"spot {names[crowded[0]]} has more than two confirmed children: expected two at most; remove links"
+            )
         for closed, linked, words in (
             (self.starts, parents, "start with a confirmed parent"),
             (self.ends, set(children), "end with a confirmed child"),
@@ -157,9 +174,12 @@ class Corrections:
         ):
             both = closed & linked
             if both:
-                raise InvalidInputError(f"spot {min(both)} is a {words}: remove one of the two corrections")
+                raise InvalidInputError(f"spot {names[min(both)]} is a {words}: remove one of the two corrections")
         if self.links & self.cuts:
-            raise InvalidInputError(f"the link {min(self.links & self.cuts)} is both confirmed and cut: remove one")
+            parent, child = min(self.links & self.cuts)
+            raise InvalidInputError(
+                f"the link of spot {names[parent]} to {names[child]} is both confirmed and cut: remove one"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
