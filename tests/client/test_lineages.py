@@ -14,8 +14,10 @@ from core.tracking.walkers import walk
 from elephant.tracking.linkers import Detections, GlobalLinker
 from elephant.tracking.linkers.problem import CORE
 from elephant.types import Spot
+from elephant_server.api.packing import SMALLEST_PACKED
 from elephant_server.client import Client, RemoteDataset, ServerError
 from elephant_server.schemas.state import ProcessState
+from stack.player import predict_body
 from stack.running import RunningServer, wait_until
 
 pytestmark = pytest.mark.stack
@@ -56,9 +58,17 @@ def lines_of(server: RunningServer, asked: dict[str, Any]) -> list[dict[str, Any
         return [json.loads(line) for line in answer.iter_lines() if line.strip()]
 
 
-def lineage_of(server: RunningServer) -> dict[str, Any]:
-    found: dict[str, Any] = read(get(server.base_url, f"movie/lineage?dataset_name={NAME}"))
+def looked(server: RunningServer, path: str) -> dict[str, Any]:
+    """Return the JSON of an answer that comes compressed where it is long."""
+    answer = requests.get(f"{server.base_url}{path}", timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert (answer.headers.get("Content-Encoding") == "gzip") == (len(answer.content) >= SMALLEST_PACKED)
+    found: dict[str, Any] = answer.json()
     return found
+
+
+def lineage_of(server: RunningServer) -> dict[str, Any]:
+    return looked(server, f"movie/lineage?dataset_name={NAME}")
 
 
 def test_a_movie_is_tracked_looked_at_and_corrected(server: RunningServer, movie: RemoteDataset) -> None:
@@ -75,7 +85,7 @@ def test_a_movie_is_tracked_looked_at_and_corrected(server: RunningServer, movie
     assert (found["version"], found["n_spots"], len(found["tracks"])) == (1, len(POSITIONS), end["n_tracks"])
     assert found["timepoints"] == [0, N_TIMEPOINTS - 1]
     assert "spots of the request" in found["made_from"]
-    spots = read(get(server.base_url, f"movie/lineage/spots?dataset_name={NAME}&timepoint=5"))["spots"]
+    spots = looked(server, f"movie/lineage/spots?dataset_name={NAME}&timepoint=5")["spots"]
     assert [spot["id"] - FIRST_ID for spot in spots] == np.flatnonzero(MOVIE.detections.timepoints == 5).tolist()
     for spot in spots:
         assert spot["pos"] == pytest.approx(POSITIONS[spot["id"] - FIRST_ID][::-1])
@@ -93,7 +103,7 @@ def test_a_movie_is_tracked_looked_at_and_corrected(server: RunningServer, movie
     assert {name: after[name] for name in ("version", "doubtful", "n_doubtful")} == {
         name: now[name] for name in ("version", "doubtful", "n_doubtful")
     }
-    again = read(get(server.base_url, f"movie/lineage/spots?dataset_name={NAME}&timepoint=5"))["spots"]
+    again = looked(server, f"movie/lineage/spots?dataset_name={NAME}&timepoint=5")["spots"]
     assert next(spot for spot in again if spot["id"] == linked["id"])["parent"] != linked["parent"]
     refused = read(post(server.base_url, "movie/lineage/corrections", cut), 409)["error"]
     assert "another correction came first" in refused
@@ -151,6 +161,12 @@ def test_predictions_are_tracked_with_a_flow_model(server: RunningServer, client
     assert f"{n_found} spots at 3 timepoints, 0 to 2" in end["made_from"]
     assert FLOW in end["made_from"]
     assert [line["timepoint"] for line in progress if "timepoint" in line] == [1, 2, 3]
+    assert lineage_of(server)["scales"] == list(VOXEL[::-1])
+    asked = predict_body(NAME, timepoint=1, scales=[1.0, 1.0, 9.0], model_name=MODEL)
+    assert read(post(server.base_url, "seg/predict", asked))["completed"]
+    refused = read(post(server.base_url, "movie/track", {"dataset_name": NAME}), 400)["error"]
+    assert "with the same voxel size at all timepoints, got" in refused
+    assert "predict again with the right one" in refused
 
 
 LONG, LONG_TIMEPOINTS = "lineages/long movie", 72

@@ -254,6 +254,8 @@ def test_the_newest_predictions_are_tracked_and_corrected(visit: Visit, movie: P
     assert f"{sum(map(len, found))} spots in " in words
     assert "what the newest predictions found" in words
     assert "at 3 timepoints, 0 to 2" in words
+    # So it is known after a restart, too.
+    assert lineage(movie, name)["scales"] == [*VOXEL[:0:-1], VOXEL[0] if n_dims == 3 else 1.0]
     visit.wait("Number(document.querySelector('#lineage .plane.xy canvas').dataset.cuts) > 0")
     assert [visit.page.is_visible(f"#lineage .plane.{axis}") for axis in ("xy", "yz", "xz")] == [True] + 2 * [
         n_dims == 3
@@ -288,6 +290,23 @@ def test_what_is_no_division_keeps_one_daughter(visit: Visit, tracked: Player) -
     assert sorted(parents, key=str) == [MOTHER + DIVIDES_AT, None]
     visit.wait(f"Number(document.querySelector('{TREE}').dataset.drawn) === 5")
     assert visit.complaints == []
+
+
+JUDGED = """async () => {
+  const style = [...document.querySelectorAll('link')].find((link) => link.href.endsWith('later/lineage.css')).href;
+  const { judged } = await import(style.replace('lineage.css', 'doubts.js'));
+  const cases = [[0.8, true], [0.3, false], [0.6, false]];
+  return cases.map(([probability, is_chosen]) => judged({ probability, is_chosen }));
+}"""
+
+
+def test_why_what_is_suspected_is_not_in_the_tree_is_said(visit: Visit, tracked: Player) -> None:
+    open_lineages(visit)
+    assert visit.page.evaluate(JUDGED) == [
+        "80% probable",
+        "30% probable, so it is not in the tree",
+        "60% probable, but not in the tree: it excludes others that are more probable together",
+    ]
 
 
 # A forest of thousands of tracks that divide: what is not in sight is not drawn, and daughters lie beside each other.

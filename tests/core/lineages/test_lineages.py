@@ -13,14 +13,15 @@ import elephant
 from core.tracking.walkers import NONE, Walk, walk
 from elephant.dataset import Dataset
 from elephant.errors import Cancelled, ConflictError, InvalidInputError, NotFoundError, StorageError
-from elephant.lineages import CorrectionEntry, Lineage, LineageSpots, read_lineage
+from elephant.lineages import CorrectionEntry, Lineage, LineageSpots, read_lineage, voxel_size_of_lineage
 from elephant.lineages.files import FOLDER, LineageFolder
 from elephant.lineages.tracking import Corrected, TrackingRequest, correct, track
 from elephant.lineages.weights import read_weights, weights_beside
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.tracking import tracks_of
-from elephant.tracking.linkers import Corrections, GlobalLinker
+from elephant.tracking.linkers import Corrections, Detections, GlobalLinker
 from elephant.tracking.linkers.prior import shipped_prior
+from elephant.types import VoxelSize
 
 MOVIE = walk(12, 30, seed=2)
 N = len(MOVIE.detections)
@@ -234,7 +235,10 @@ def test_a_later_decision_takes_the_place_of_an_earlier_one(dataset: Dataset) ->
 @pytest.mark.parametrize(
     ("decided", "words"),
     [
-        ({"confirm": [(FIRST_ID + 5, FIRST_ID + 5)]}, "does not go forward in time"),
+        (
+            {"confirm": [(FIRST_ID + 5, FIRST_ID + 5)]},
+            rf"of spot {FIRST_ID + 5} \(timepoint 0\) to {FIRST_ID + 5} \(timepoint 0\) does not go forward in time",
+        ),
         ({"confirm": [(FIRST_ID, FIRST_ID + 100)], "cut": [(FIRST_ID, FIRST_ID + 100)]}, "both confirmed and cut"),
         ({"confirm": [(FIRST_ID, FIRST_ID + 100), (FIRST_ID + 1, FIRST_ID + 100)]}, "two confirmed parents"),
         ({"confirm": [(FIRST_ID, FIRST_ID + 100 + k) for k in range(3)]}, "two confirmed children"),
@@ -252,6 +256,28 @@ def test_corrections_that_cannot_be_are_refused(dataset: Dataset, decided: dict[
     tracked(dataset)
     with pytest.raises(InvalidInputError, match=words):
         corrected(dataset, 1, **decided)
+    assert read_lineage(dataset).version == 1
+
+
+def test_ids_that_are_not_unique_are_named(dataset: Dataset) -> None:
+    asked = request()
+    asked.spots.ids[7] = FIRST_ID
+    with pytest.raises(InvalidInputError, match=f"got {FIRST_ID} 2 times"):
+        tracked(dataset, asked)
+
+
+def test_it_is_known_over_what_no_track_goes_and_of_which_voxels_spots_are(dataset: Dataset) -> None:
+    found = MOVIE.detections
+    which = (found.timepoints < 5) | (found.timepoints > 8)
+    parts = {name: getattr(found, name)[which] for name in ("timepoints", "positions", "radii")}
+    lineage = tracked(dataset, request(Walk(Detections(**parts), MOVIE.parents[which]), voxel_size=VoxelSize(3, 1, 2)))
+    assert lineage.made_from.startswith("a walk; no spots at timepoints 5-8: no track goes over these")
+    assert read_lineage(dataset).voxel_size == VoxelSize(3, 1, 2)
+    assert voxel_size_of_lineage(dataset) == VoxelSize(3, 1, 2)
+    few = np.isin(found.timepoints, [0, 20])
+    parts = {name: getattr(found, name)[few] for name in parts}
+    with pytest.raises(InvalidInputError, match="got spots at 0, 20: count the timepoints"):
+        tracked(dataset, request(Walk(Detections(**parts), MOVIE.parents[few])))
     assert read_lineage(dataset).version == 1
 
 

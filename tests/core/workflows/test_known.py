@@ -27,7 +27,7 @@ from elephant.keywords import leaves, nest
 from elephant.methods import known, predict_detection
 from elephant.methods.detection import DETECTION
 from elephant.methods.flow import FLOW
-from elephant.methods.known import Detected, KnownPredictions
+from elephant.methods.known import Detected, KnownPredictions, Newest
 from elephant.methods.predict_detection import detect_all
 from elephant.methods.work import ModelWork
 from elephant.models.ensemble import Ensemble, ModelCache
@@ -427,14 +427,17 @@ def test_the_digest_of_a_model_is_read_once(work: ModelWork, monkeypatch: pytest
 def test_what_was_found_last_is_kept_for_the_image_as_it_is(tmp_path: Path) -> None:
     dataset, store = make_dataset(tmp_path / "movie"), KnownPredictions(tmp_path / "known", LIMIT)
     first, last = DetectedSpot.ball((1, 2, 3), 2, 0.5), DetectedSpot.ball((3, 2, 1), 4)
-    assert store.newest(dataset) == {}
-    store.keep_newest(dataset, 2, [first])
-    store.keep_newest(dataset, 2, [last, first])
-    store.keep_newest(dataset, 0, [])
-    found = KnownPredictions(tmp_path / "known", LIMIT).newest(dataset)
+    one, other = VoxelSize(2, 1, 1), VoxelSize(3, 0.1, 0.1)
+    assert store.newest(dataset) == Newest({}, {})
+    store.keep_newest(dataset, 2, [first], one)
+    store.keep_newest(dataset, 2, [last, first], other)
+    store.keep_newest(dataset, 0, [], one)
+    newest = KnownPredictions(tmp_path / "known", LIMIT).newest(dataset)
+    assert newest.voxel_sizes == {0: one, 2: other}
+    found = newest.spots
     assert list(found) == [0, 2]
     assert found[0] == []
     assert [spot.pos.tolist() for spot in found[2]] == [[3, 2, 1], [1, 2, 3]]
     assert found[2][1].quality == 0.5
     shutil.rmtree(tmp_path / "movie")
-    assert store.newest(make_dataset(tmp_path / "movie", seed=1)) == {}
+    assert store.newest(make_dataset(tmp_path / "movie", seed=1)) == Newest({}, {})

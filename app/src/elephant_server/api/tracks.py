@@ -10,6 +10,7 @@ from werkzeug.datastructures import FileStorage
 from elephant.dataset import Dataset
 from elephant.dataset.summary import image_version
 from elephant.errors import InvalidInputError, NotFoundError
+from elephant.lineages import voxel_size_of_lineage
 from elephant.types import VoxelSize
 from elephant_server.api.endpoint import BodySize, endpoint, submit
 from elephant_server.api.parsing import load_parts, one_part, parse, read_body
@@ -109,11 +110,11 @@ def found_body(dataset_name: str, chosen: str) -> TracksBody:
 
 
 def voxel_size_of(dataset: Dataset, name: str) -> VoxelSize | None:
-    """Return a dataset's voxel size, else that of the last request about it; None if neither is known."""
+    """Return a dataset's voxel size, else that of the last request about it, or of its lineages; None if unknown."""
     if dataset.source is not None and dataset.source.voxel_size is not None:
         return dataset.source.voxel_size
     said = services().feed.dataset(name).get("voxel_size")
-    return None if said is None else VoxelSize(*said)
+    return voxel_size_of_lineage(dataset) if said is None else VoxelSize(*said)
 
 
 def _spots(result: Result, scale: tuple[float, float, float]) -> list[TrackedSpotBody]:

@@ -1,6 +1,5 @@
 """``dashboard/api/datasets``, ``dataset`` and ``plane``: the datasets, their contents, and planes of their arrays."""
 
-import gzip
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,8 +11,10 @@ from elephant.dataset import Dataset, DatasetSource, describe_change
 from elephant.dataset.summary import find_datasets, summarise, voxel_size_beside
 from elephant.errors import InvalidInputError, NotFoundError
 from elephant.io.paths import resolve_inside
+from elephant.lineages import voxel_size_of_lineage
 from elephant.types import Box
 from elephant_server.api.endpoint import endpoint
+from elephant_server.api.packing import packed
 from elephant_server.dashboard.views import admitted, asked_dataset, read_query
 from elephant_server.movies import MoviePlaces
 from elephant_server.schemas.dashboard import Axis, DatasetAnswer, DatasetQuery, MoviePlace, Names, PlaneQuery
@@ -74,16 +75,18 @@ def _place(movie: Path) -> MoviePlace | None:
 def _voxel_size(
     folder: Path, source: DatasetSource | None, asked: list[float] | None
 ) -> tuple[list[float] | None, str]:
-    """Return the dataset's voxel size, else that of the last request, else that of its .xml, and the unit."""
+    """Return the dataset's voxel size, else that of the last request, its lineages or its .xml, and the unit."""
     if source is not None and source.voxel_size is not None:
         return list(source.voxel_size.zyx), source.unit or ""
     if asked is not None:
         return asked, ""
+    tracked = voxel_size_of_lineage(Dataset(folder))
+    if tracked is not None:
+        return list(tracked.zyx), ""
     found = voxel_size_beside(folder) if source is None else None
     return (None, "") if found is None else (list(found[0].zyx), found[1])
 
 
-SMALLEST_PACKED = 1 << 10
 _AXES = {"xy": 0, "xz": 1, "yz": 2}
 
 
@@ -151,8 +154,4 @@ def answer_plane(plane: NDArray[np.uint8 | np.uint16], step: int) -> Response:
     response.headers["Cache-Control"] = "private, no-cache"
     response.add_etag()
     response.make_conditional(request)
-    if response.status_code == 200 and request.accept_encodings.quality("gzip") > 0 and len(content) >= SMALLEST_PACKED:
-        response.set_data(gzip.compress(content, 1))
-        response.headers["Content-Encoding"] = "gzip"
-    response.vary.add("Accept-Encoding")
-    return response
+    return packed(response)

@@ -2,22 +2,25 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from elephant.dataset import Dataset
-from elephant.errors import NotFoundError
+from elephant.dataset.source import describe_difference, voxel_size_in_words
+from elephant.errors import InvalidInputError, NotFoundError
 from elephant.geometry import mean_radii
 from elephant.lineages import LineageSpots
 from elephant.lineages.tracking import TrackingRequest, correct, track
 from elephant.methods.flow import FLOW
+from elephant.methods.known import Newest
 from elephant.methods.work import ModelWork
 from elephant.progress import NoReporter
 from elephant.tracking.linkers import Detections
 from elephant.tracking.linkers.base import useful_radii
-from elephant.types import FloatArray, Spot
-from elephant.words import counted
+from elephant.types import FloatArray, Spot, VoxelSize
+from elephant.words import counted, in_ranges
 from elephant_server.jobs.context import WorkerContext, model_file, open_dataset
 from elephant_server.jobs.control import JobControl
 from elephant_server.jobs.progress import DashboardProgress
@@ -55,7 +58,12 @@ class LineReporter:
 def movie_track(context: WorkerContext, body: TrackJobBody, control: JobControl) -> dict[str, Any]:
     """Join the spots of a movie to lineages, and keep them with the dataset, where the answer is read."""
     dataset = open_dataset(context, body.dataset_name, body.is_3d)
-    spots = body.lineage_spots() if body.spots else _newest(context, dataset)
+    if body.spots:
+        spots = body.lineage_spots()
+    else:
+        spots, voxel_size = _newest(context, dataset)
+        body = body.with_voxel_size(voxel_size)
+    _tell_difference(dataset, body)
     dataset.check_timepoint(int(spots.timepoints[-1]))
     reporter = DashboardProgress(context.feed_publisher, control.job_id, LineReporter(control))
     earlier = None if body.model_name is None else _earlier(context, dataset, body, spots, control, reporter)
@@ -68,6 +76,7 @@ def movie_track(context: WorkerContext, body: TrackJobBody, control: JobControl)
         linker=body.linker,
         params=body.linker_params(),
         flow_model=None if body.model_name is None else model_file(context, body.model_name),
+        voxel_size=body.stated_voxel_size,
     )
     logger.info("Tracking: %s of %s", counted(len(spots), "spot"), body.dataset_name)
     lineage = track(dataset, request, reporter, Courtesy(control))
@@ -90,19 +99,44 @@ def lineage_correct(context: WorkerContext, body: CorrectionBody, control: JobCo
     return changed_answer(done.lineage, done.before) | facts
 
 
-def _newest(context: WorkerContext, dataset: Dataset) -> LineageSpots:
-    """Return what was found last at each timepoint."""
-    found = {} if context.known is None else context.known.newest(dataset)
-    spots = [spot for of_t in found.values() for spot in of_t]
+def _tell_difference(dataset: Dataset, body: TrackJobBody) -> None:
+    """Warn where the spots were found with another voxel size than the dataset's."""
+    if body.stated_voxel_size is not None:
+        difference = describe_difference(body.stated_voxel_size, dataset.source, dataset.n_dims, dataset.name)
+        if difference:
+            logger.warning("%s", difference)
+
+
+def _newest(context: WorkerContext, dataset: Dataset) -> tuple[LineageSpots, VoxelSize]:
+    """Return what was found last at each timepoint, and with which voxel size."""
+    newest = Newest({}, {}) if context.known is None else context.known.newest(dataset)
+    found, spots = newest.spots, [spot for of_t in newest.spots.values() for spot in of_t]
     if not spots:
         raise NotFoundError(f"no prediction on {dataset.name} is kept: predict first, or send the spots")
+    voxel_size = _common(newest.voxel_sizes, dataset)
     n = dataset.n_dims
-    return LineageSpots(
+    lineage_spots = LineageSpots(
         ids=np.arange(len(spots)),
         timepoints=np.repeat([*found], [len(of_t) for of_t in found.values()]),
         positions=np.array([spot.pos for spot in spots]),
         radii=mean_radii(np.array([spot.covariance[-n:, -n:] for spot in spots])),
     )
+    return lineage_spots, voxel_size
+
+
+def _common(sizes: Mapping[int, VoxelSize], dataset: Dataset) -> VoxelSize:
+    """Return the voxel size of all timepoints; refuse positions of which some have another unit."""
+    found: dict[VoxelSize, list[int]] = {}
+    for t, size in sizes.items():
+        found.setdefault(size, []).append(t)
+    if len(found) > 1:
+        n = dataset.n_dims
+        said = "; ".join(f"{voxel_size_in_words(size, n)} at {in_ranges(times, 3)}" for size, times in found.items())
+        raise InvalidInputError(
+            f"expected predictions on {dataset.name} with the same voxel size at all timepoints, got {said}: predict "
+            "again with the right one"
+        )
+    return next(iter(found))
 
 
 def _made_from(body: TrackJobBody, spots: LineageSpots) -> str:

@@ -88,7 +88,8 @@ def movie_predict(context: WorkerContext, body: SegPredictBody, control: JobCont
 def _keep_newest(context: WorkerContext, body: SegPredictBody, found: list[DetectedSpot]) -> None:
     """Keep what was found, so that the movie can be tracked; a part of a timepoint is none of it."""
     if context.known is not None and body.crop_box is None:
-        context.known.keep_newest(Dataset.open(context.datasets, body.dataset_name), body.timepoint, found)
+        dataset = Dataset.open(context.datasets, body.dataset_name)
+        context.known.keep_newest(dataset, body.timepoint, found, body.voxel_size)
 
 
 def flow_predict(context: WorkerContext, body: FlowPredictBody, control: JobControl) -> dict[str, Any]:

@@ -56,7 +56,10 @@ class DoubtAnswer(BaseModel):
     pos: tuple[float, float, float] = Field(description="the place to look at, physical, X, Y, Z")
     track: int = Field(description="the track of the spot there; 0: it is no nucleus")
     probability: float = Field(description="that it is there")
-    is_chosen: bool = Field(description="whether it is part of the lineages; else it is suspected")
+    is_chosen: bool = Field(
+        description="whether it is part of the lineages; else it is suspected: it excludes others that are more "
+        "probable together"
+    )
 
 
 class LineageAnswer(BaseModel):
@@ -67,6 +70,9 @@ class LineageAnswer(BaseModel):
     n_spots: int = Field(description="how many spots there are")
     made_from: str = Field(description="what the spots were and how they were joined")
     dropped: str | None = Field(description="what could not be kept of earlier corrections")
+    scales: tuple[float, float, float] | None = Field(
+        description="voxel size with which the spots were found, physical, X, Y, Z; null where it is not known"
+    )
     tracks: list[LineageTrackAnswer]
     doubtful: list[DoubtAnswer] = Field(
         description=f"what may be wrong, the least certain first, {MOST_DOUBTS} at most"
@@ -137,6 +143,7 @@ def lineage_answer(lineage: Lineage) -> dict[str, Any]:
         "n_spots": len(spots),
         "made_from": lineage.made_from,
         "dropped": lineage.dropped,
+        "scales": None if lineage.voxel_size is None else lineage.voxel_size.zyx[::-1],
         "tracks": _tracks(spots, lineage.tracks()),
         **_doubts(lineage),
     }

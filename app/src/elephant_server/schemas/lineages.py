@@ -155,6 +155,10 @@ class TrackJobBody(MovieTrackBody):
         """The voxel size, where it is known."""
         return self.voxel_size if self.knows_scales else None
 
+    def with_voxel_size(self, size: VoxelSize) -> Self:
+        """Return it with the voxel size with which its spots were found."""
+        return self.model_copy(update={"scales": size.zyx[::-1], "knows_scales": True})
+
 
 class LineageQuery(BaseModel):
     """A dataset."""

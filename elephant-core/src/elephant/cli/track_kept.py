@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,14 +50,18 @@ def check_without_dataset(output: Path | None) -> None:
 def track_kept(dataset: str, spots: tuple[Path, ...], values: Mapping[str, Any]) -> int:
     """Track the spots of a dataset, keep the lineages with it, and write them where there is an output."""
     from elephant.cli.files_write import SpotOutput
-    from elephant.cli.inputs import open_dataset, read_spots
-    from elephant.cli.track import numbered, summary_of, with_links
+    from elephant.cli.inputs import chosen_voxel_size, known_voxel_size, open_dataset, read_spots
+    from elephant.cli.track import given_params, numbered, summary_of, tell_of_gaps, with_links
+    from elephant.tracking.linkers.registry import linker_named
 
     opened, output = open_dataset(dataset, values["workspace"]), values["output"]
     exporter = None if output is None or format_of(output) is None else _exporter(output, values)
     table = SpotOutput(values if exporter is None else {**values, "output": None}, spots)
     records = numbered(read_spots(spots, values, opened))
-    lineage = _tracked(opened, _request(records, spots, values))
+    tell_of_gaps(records, linker_named(values["linker"], given_params(values)))
+    given = values["voxel_size"]
+    voxel = known_voxel_size(opened) if given is None else chosen_voxel_size(given, opened)
+    lineage = _tracked(opened, replace(_request(records, spots, values), voxel_size=voxel))
     tracked = with_links(records, lineage.parents, lineage.probability)
     table.write(tracked)
     if exporter is not None:

@@ -4,7 +4,15 @@ To look at them needs no solver: what tracks and corrects is in :mod:`elephant.l
 """
 
 from elephant.lineages.corrections import CorrectionEntry
-from elephant.lineages.files import read_lineage
+from elephant.lineages.files import read_lineage, voxel_size_of_lineage
 from elephant.lineages.lineage import Doubt, Lineage, LineageSpots, LineageTrack
 
-__all__ = ["CorrectionEntry", "Doubt", "Lineage", "LineageSpots", "LineageTrack", "read_lineage"]
+__all__ = [
+    "CorrectionEntry",
+    "Doubt",
+    "Lineage",
+    "LineageSpots",
+    "LineageTrack",
+    "read_lineage",
+    "voxel_size_of_lineage",
+]

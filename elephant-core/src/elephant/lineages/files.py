@@ -31,6 +31,7 @@ from elephant.lineages.corrections import CorrectionEntry
 from elephant.lineages.lineage import Lineage, LineageSpots
 from elephant.progress import CancelToken
 from elephant.tracking.divisions import SuspectedDivisions
+from elephant.types import VoxelSize
 
 FOLDER = ".lineages"
 FORMAT = 2
@@ -61,6 +62,8 @@ class About(BaseModel):
         A number that differs where the same spots are solved in another way.
     image_version
         Of the image that they belong to; see :func:`elephant.dataset.summary.image_version`.
+    voxel_size
+        With which the spots were found, physical, Z, Y, X; None where it is not known.
     who, when
         Who asked for it, and when, seconds since 1970.
     """
@@ -74,8 +77,14 @@ class About(BaseModel):
     params: dict[str, Any]
     solver: int
     image_version: int
+    voxel_size: tuple[float, float, float] | None = None
     who: str = ""
     when: float = 0.0
+
+    @property
+    def known_voxel_size(self) -> VoxelSize | None:
+        """The voxel size, where it is known."""
+        return None if self.voxel_size is None else VoxelSize(*self.voxel_size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,6 +140,7 @@ class Tracked:
                 version=int(file["version"]),
                 made_from=about.made_from,
                 dropped=about.dropped,
+                voxel_size=about.known_voxel_size,
                 spots=self.spots(),
                 parents=file["parents"].astype(np.intp),
                 probability=file["probability"],
@@ -326,6 +336,14 @@ def read_lineage(dataset: Dataset) -> Lineage:
         return folder.newest().lineage()
     except StorageError:  # it may have been replaced meanwhile
         return folder.newest().lineage()
+
+
+def voxel_size_of_lineage(dataset: Dataset) -> VoxelSize | None:
+    """Return the voxel size with which the spots of a dataset's lineages were found; None where none is known."""
+    try:
+        return LineageFolder(dataset).newest().about().known_voxel_size
+    except (NotFoundError, StorageError):
+        return None
 
 
 @contextmanager

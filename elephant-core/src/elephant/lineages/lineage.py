@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from elephant.errors import InvalidInputError
 from elephant.tracking.divisions import SuspectedDivisions
-from elephant.types import FloatArray
+from elephant.types import FloatArray, VoxelSize
 
 NONE = -1
 Indices = NDArray[np.intp]
@@ -157,6 +157,8 @@ class Lineage:
         What the spots were and how they were joined, in words.
     dropped
         Words about what could not be kept of earlier corrections; None if all was kept.
+    voxel_size
+        With which the spots were found; None where it is not known.
     spots
         All spots, N of them.
     parents
@@ -176,6 +178,7 @@ class Lineage:
     version: int
     made_from: str
     dropped: str | None
+    voxel_size: VoxelSize | None
     spots: LineageSpots
     parents: Indices
     probability: FloatArray

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from elephant.config import LinkerParams
 from elephant.dataset import Dataset
 from elephant.dataset.summary import image_version
 from elephant.errors import ConflictError, InvalidInputError, NotFoundError, StorageError
@@ -28,6 +29,8 @@ from elephant.tracking.linkers.prepared import read_problem, write_problem
 from elephant.tracking.linkers.prior import Prior, shipped_prior
 from elephant.tracking.linkers.registry import GLOBAL, InstalledLinker, linker_named
 from elephant.tracking.linkers.saved import FORMAT, WindowFiles, fingerprint_of
+from elephant.tracking.linkers.timepoints import check_near, described_gaps
+from elephant.types import VoxelSize
 
 _BYTES_PER_SPOT = 400
 
@@ -50,6 +53,8 @@ class TrackingRequest:
         The name of what joins them, and those of its parameters that differ from its defaults.
     flow_model
         The file of the flow model that says where they were, beside which learnt weights are kept, too.
+    voxel_size
+        That of the image, as whoever found the spots knew it; None where it is not known.
     """
 
     spots: LineageSpots
@@ -59,6 +64,7 @@ class TrackingRequest:
     linker: str = GLOBAL
     params: Mapping[str, Any] | None = None
     flow_model: Path | None = None
+    voxel_size: VoxelSize | None = None
 
     def linker_with(self, prior: Prior) -> InstalledLinker:
         """Return the linker; `prior` is for that of elephant itself."""
@@ -128,6 +134,8 @@ def track(dataset: Dataset, request: TrackingRequest, reporter: ProgressReporter
         corrections = _corrections(decisions, request.spots)
         known = _known_weights(folder, request, corrections)
         linker = request.linker_with(shipped_prior() if known is None else known.applied(shipped_prior()))
+        if isinstance(linker.linker, GlobalLinker):
+            check_near(request.spots.timepoints, linker.linker.params.max_gap)
         staged = folder.staged(_fingerprint(request, linker, corrections))
         solved = _solved(dataset, staged, request, linker, corrections, (reporter, cancel))
         weights = solved.weights or known
@@ -190,18 +198,18 @@ def _corrections(decisions: Decisions, spots: LineageSpots) -> Corrections:
     links, cuts = (frozenset((index[i], index[j]) for i, j in pairs) for pairs in (decisions.links, decisions.cuts))
     alone = (decisions.starts, decisions.ends, decisions.wrong, decisions.undivided)
     corrections = Corrections(links, cuts, *(frozenset(index[i] for i in ids) for ids in alone))
-    corrections.check(spots.timepoints)
+    corrections.check(spots.timepoints, spots.ids)
     return corrections
 
 
 def _check(spots: LineageSpots) -> None:
     if not len(spots):
         raise InvalidInputError("nothing to track: expected spots, got none")
-    n_ids = len(np.unique(spots.ids))
-    if n_ids < len(spots):
+    ids, counts = np.unique(spots.ids, return_counts=True)
+    if len(ids) < len(spots):
         raise InvalidInputError(
-            f"expected an id for each of the {len(spots)} spots, all different, got {n_ids} different ones: correct "
-            "the ids, or leave all of them out"
+            f"expected an id for each of the {len(spots)} spots, all different, got {ids[counts.argmax()]} "
+            f"{counts.max()} times: correct the ids, or leave all of them out"
         )
 
 
@@ -271,14 +279,23 @@ def _fingerprint(request: TrackingRequest, linker: InstalledLinker, corrections:
     return hashlib.sha256(repr((spots, decided)).encode()).hexdigest()[:32]
 
 
+def _gaps(request: TrackingRequest) -> str | None:
+    """Return words about timepoints over which no track goes."""
+    if request.linker != GLOBAL:
+        return None
+    params = LinkerParams.model_validate(dict(request.params or {}))
+    return described_gaps(request.spots.timepoints, params.max_gap)
+
+
 def _about(dataset: Dataset, request: TrackingRequest, solved: _Solved, dropped: str | None) -> About:
     return About(
-        made_from=f"{request.made_from}; {solved.words}" if solved.words else request.made_from,
+        made_from="; ".join(filter(None, (request.made_from, solved.words, _gaps(request)))),
         dropped=dropped,
         linker=request.linker,
         params=dict(request.params or {}),
         solver=FORMAT,
         image_version=image_version(dataset.folder),
+        voxel_size=None if request.voxel_size is None else request.voxel_size.zyx,
         who=request.given.who,
         when=time.time(),
     )
@@ -360,6 +377,7 @@ def _lineage(version: int, about: About, spots: LineageSpots, solution: Solution
         version=version,
         made_from=about.made_from,
         dropped=about.dropped,
+        voxel_size=about.known_voxel_size,
         spots=spots,
         parents=solution.parents,
         probability=solution.probability,

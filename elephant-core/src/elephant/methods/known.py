@@ -27,11 +27,12 @@ from elephant.io.object_cache import Entry, ObjectCache
 from elephant.methods.work import chosen_box, seen_size
 from elephant.prediction.arithmetic import describe_arithmetic
 from elephant.prediction.tiling import fitting_tiles
-from elephant.types import Box, DetectedSpot, EarlierSpot, FloatArray, Spot
+from elephant.types import Box, DetectedSpot, EarlierSpot, FloatArray, Spot, VoxelSize
 
 FOLDER = ".predictions"  # in the workspace
 DEFAULT_GIB = 2
 _FORMAT = 1  # to be changed when the same key would have another content
+_EDGES = 24  # bytes of the edges of a voxel
 _PARTS = 4  # of the limit: one for nuclei, one for the newest of them, the others for flows, as large as their images
 _DIGEST_BYTES = 20
 
@@ -72,6 +73,22 @@ class Detected:
             for row in values[1:].reshape(-1, 13)
         ]
         return cls(spots, None if np.isnan(head) else float(head))
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """What was found last at each timepoint of a dataset.
+
+    Attributes
+    ----------
+    spots
+        The nuclei, physical, by timepoint.
+    voxel_sizes
+        With which voxel sizes they were found, by timepoint.
+    """
+
+    spots: dict[int, list[DetectedSpot]]
+    voxel_sizes: dict[int, VoxelSize]
 
 
 def pack_earlier(spots: Sequence[EarlierSpot]) -> bytes:
@@ -203,18 +220,19 @@ class KnownPredictions:
         """Keep the flow over a box, as :meth:`keep` does."""
         return self._keep(self._flows, asked.about(box=_as_json(box)), flow.astype("<f4").tobytes())
 
-    def keep_newest(self, dataset: Dataset, t: int, spots: Sequence[DetectedSpot]) -> None:
+    def keep_newest(self, dataset: Dataset, t: int, spots: Sequence[DetectedSpot], voxel_size: VoxelSize) -> None:
         """Keep what was found last at a timepoint, by whatever model, method and settings."""
-        version = str(image_version(dataset.folder))
-        self._newest.store(_newest_name(dataset, t), Entry(Detected([*spots], None).pack(), version, time.time()))
+        content = _packed(np.array(voxel_size.zyx)) + Detected([*spots], None).pack()
+        self._newest.store(_newest_name(dataset, t), Entry(content, str(image_version(dataset.folder)), time.time()))
 
-    def newest(self, dataset: Dataset) -> dict[int, list[DetectedSpot]]:
+    def newest(self, dataset: Dataset) -> Newest:
         """Return what was found last at each timepoint of a dataset as it is now, as far as it is kept."""
-        version, found = str(image_version(dataset.folder)), dict[int, list[DetectedSpot]]()
+        version, found = str(image_version(dataset.folder)), Newest({}, {})
         for t in range(dataset.n_timepoints):
             entry = self._newest.find(_newest_name(dataset, t))
             if entry is not None and entry.content is not None and entry.version == version:
-                found[t] = Detected.unpack(entry.content).spots
+                found.voxel_sizes[t] = VoxelSize(*_unpacked(entry.content[:_EDGES]).tolist())
+                found.spots[t] = Detected.unpack(entry.content[_EDGES:]).spots
         return found
 
     def knows(self, asked: Asked) -> bool:
@@ -266,7 +284,7 @@ class _ModelDigests:
 
 
 def _newest_name(dataset: Dataset, t: int) -> str:
-    return json.dumps([_FORMAT, str(dataset.folder.resolve()), t])
+    return json.dumps([_FORMAT, "with the voxel size", str(dataset.folder.resolve()), t])
 
 
 def _tiles_now(dataset: Dataset, params: PredictionParams, device: torch.device) -> list[object]:

@@ -3,7 +3,7 @@
 import { checked, post } from '../api.js';
 import { make, setText } from '../dom.js';
 import { Corrections } from './corrections.js';
-import { Doubts, title } from './doubts.js';
+import { Doubts, judged, title } from './doubts.js';
 import { Planes } from './planes.js';
 import { colourOfProbability, coloursOf, NO_NUCLEUS, STEPS } from './tracks.js';
 import { Tree } from './tree.js';
@@ -126,9 +126,9 @@ class LineageDialog {
     const count = (n, one) => `${n.toLocaleString('en')} ${one}${n === 1 ? '' : 's'}`;
     const [start, end] = lineage.timepoints;
     const parts = [`${count(lineage.n_spots, 'spot')} in ${count(lineage.tracks.length, 'track')}, timepoints ${start}–${end}`, lineage.made_from];
-    setText(this.about, `${parts.filter(Boolean).join('; ')}.${lineage.dropped ? ` ${lineage.dropped}` : ''}${this.entry.voxel_size ? '' : ' The voxel size is unknown: edges of 1 are assumed, so spots may be drawn in the wrong place.'}`);
+    setText(this.about, `${parts.filter(Boolean).join('; ')}.${lineage.dropped ? ` ${lineage.dropped}.` : ''}${doubtOfSize(lineage, this.entry)}`);
     this.body.hidden = false;
-    this.planes.open(this.entry);
+    this.planes.open({ ...this.entry, voxel_size: sizeOf(lineage) ?? this.entry.voxel_size });
     this.doubts.show(lineage);
     this.tree.show(lineage);
     if (this.#selected || !lineage.tracks.length) return;
@@ -235,7 +235,7 @@ class LineageDialog {
   #tell() {
     const { track, t, spot, doubt } = this.#selected, known = this.#tracks.get(track);
     const here = spot ? `Timepoint ${t}${spot.parent === null ? '' : `, link from the spot before ${percent(spot.probability)}`}` : `Timepoint ${t}: no spot here`;
-    const place = doubt ? `${title(doubt)}: ${percent(doubt.probability)} probable.` : `${here}.`;
+    const place = doubt ? `${title(doubt)}: ${judged(doubt)}.` : `${here}.`;
     setText(this.facts, `${place} ${known ? `${describe(known)}.` : 'It is no nucleus.'}`);
     this.corrections.show({ ...this.#selected, known, divides: this.#divides(this.#selected).length > 0 });
   }
@@ -310,6 +310,17 @@ class LineageDialog {
     event.preventDefault();
     act();
   }
+}
+
+/** Return the voxel size with which the spots of a lineage were found, Z, Y, X; null where it is not known. */
+function sizeOf({ scales }) { return scales ? [...scales].reverse() : null; }
+
+/** Say where the voxel size may be wrong. */
+function doubtOfSize(lineage, { voxel_size: size, shape }) {
+  const found = sizeOf(lineage), words = (edges) => [...edges].slice(-shape.length).reverse().join(' × ');
+  if (!found && !size) return ' The voxel size is unknown: edges of 1 are assumed, so spots may be drawn in the wrong place.';
+  const isOther = found && size && size.slice(-shape.length).some((edge, i) => Math.abs(edge / found.slice(-shape.length)[i] - 1) > 0.01);
+  return isOther ? ` The spots were found with voxels of ${words(found)} (X, Y${shape.length > 2 ? ', Z' : ''}), those of the dataset are ${words(size)}: if these are right, predict and track again.` : '';
 }
 
 /** Return a lineage with what a correction has changed of it. */

@@ -54,7 +54,8 @@ export class Planes {
   }
 
   open(entry) {
-    if (this.#entry?.name === entry.name && this.#entry.version === entry.version) return;
+    const isSame = ['name', 'version'].every((fact) => this.#entry?.[fact] === entry[fact]);
+    if (isSame && String(this.#entry.voxel_size) === String(entry.voxel_size)) return;
     this.#entry = entry;
     this.#limits = null;
     this.#isNew = true;
