@@ -186,6 +186,14 @@ def test_links_are_cut_confirmed_joined_and_taken_back(visit: Visit, tracked: Pl
     visit.page.keyboard.press("w")
     done(visit, "it is no nucleus")
     assert parent_of(tracked, 1, 1001) is None
+    go_to(visit, tracked, 2000, 7)
+    visit.page.keyboard.press("d")
+    hint = "document.querySelector('#lineage .correct p').textContent"
+    visit.wait(f"{hint} === 'It does not divide here.'")
+    visit.page.keyboard.press("z")  # and look at what was taken back
+    done(visit, "Taken back")
+    visit.wait("document.querySelector('#lineage-facts').textContent.startsWith('Timepoint 1, link from')")
+    assert visit.page.evaluate(hint) == ""
     assert visit.complaints == []
 
 

@@ -2,6 +2,12 @@
 
 import { make, setText } from '../dom.js';
 
+// Why a key does nothing at some places.
+const NOT_HERE = {
+  confirm: 'There is nothing to confirm here.', undivided: 'It does not divide here.', cut: 'There is no link to cut here.', other: 'Only a division has a second daughter.',
+  wrong: 'There is no spot here.', join: 'What is no nucleus cannot be joined.',
+};
+
 export class Corrections {
   #at = null; // { track, t, spot, doubt, known, divides }
   #from = null; // the first of two tracks to join
@@ -28,6 +34,7 @@ export class Corrections {
     for (const [name, words] of Object.entries(labels)) setText(this.buttons[name].firstChild, words);
     const undivided = isSuspected || isDivision || Boolean(at.divides && spot);
     Object.entries({ cut: !isSuspected, other: isDivision, undivided }).forEach(([name, isThere]) => { this.buttons[name].hidden = !isThere; });
+    if (!this.#from) setText(this.hint, isOpen ? `If it ${doubt.kind === 'end' ? 'goes on' : 'comes from another track'}, press J, choose the other track and press J again.` : '');
     this.usable = { confirm: Boolean(spot || doubt), undivided, cut: doubt ? !isOpen && !isSuspected : spot?.parent !== null && Boolean(spot), other: isDivision, wrong: Boolean(spot), join: Boolean(at.known), undo: true };
     this.#enable();
   }
@@ -57,7 +64,8 @@ export class Corrections {
   }
 
   #act(name) {
-    if (this.#isWaiting || !this.usable?.[name]) return;
+    if (this.#isWaiting || !this.usable) return;
+    if (!this.usable[name]) { if (!this.#from) setText(this.hint, NOT_HERE[name]); return; }
     if (name === 'join') { this.#join(); return; }
     this.forget();
     const acts = {

@@ -30,6 +30,7 @@ class LineageDialog {
   #colours = new Map(); // of tracks
   #spots = new Map(); // by timepoint
   #selected = null; // { track, t, spot, doubt, ends }
+  #corrected = []; // places that were corrected since the lineage was loaded, the last one last
   #loads = 0;
   #asking = null;
 
@@ -104,6 +105,7 @@ class LineageDialog {
     const { entry } = this;
     try {
       const found = await read('movie/lineage', { dataset_name: entry.name });
+      this.#corrected = [];
       if (this.entry === entry) this.#show(found);
     } catch (error) {
       if (this.entry !== entry) return;
@@ -246,14 +248,16 @@ class LineageDialog {
     setText(this.note, 'Solving …');
     this.corrections.wait(true);
     const isDoubt = Boolean(this.#selected?.doubt) && !changes.undo;
-    const seen = this.#lineage;
+    const seen = this.#lineage, place = this.#selected;
     let said = '';
     try {
       const found = await post('movie/lineage/corrections', { dataset_name: this.entry.name, version: seen.version, ...changes });
       if (found.error) throw new Error(found.error);
       this.#show(changed(seen, found));
-      if (isDoubt && this.doubts.shown.length) this.doubts.next();
+      if (changes.undo) await this.#stay(this.#corrected.pop() ?? place);
+      else if (isDoubt && this.doubts.shown.length) this.doubts.next();
       else await this.#stay();
+      if (!changes.undo) this.#corrected.push(place);
       said = `${words} ${replaced(found.n_replaced)}${found.n_solved === 1 ? '1 window' : `${found.n_solved} windows`} solved again in ${found.seconds.toFixed(1)} s.`;
     } catch (error) {
       const { version } = this.#lineage;
@@ -266,19 +270,19 @@ class LineageDialog {
     setText(this.note, said); // the next key counts
   }
 
-  /** Tracks may have other numbers now: look at the same spot. */
-  async #stay() {
-    if (!this.#selected) return;
-    const { t, spot, track } = this.#selected;
+  /** Tracks may have other numbers now: look at the same spot, or at that of another place. */
+  async #stay(place = this.#selected) {
+    if (!place) return;
+    const { t, spot, track } = place, isHere = place === this.#selected;
     const found = spot && (await this.#spotsAt(t)).find(({ id }) => id === spot.id);
     const [kept] = this.#lineage.tracks;
     const now = found?.track ?? (this.#tracks.has(track) ? track : kept?.id);
-    if (now !== undefined) await this.#choose({ track: now, t, spot: found ? spot.id : null, isHere: true });
+    if (now !== undefined) await this.#choose({ track: now, t, spot: found ? spot.id : null, isHere });
   }
 
   async #trackAgain() {
     const isThere = this.#lineage !== null;
-    if (isThere && !window.confirm('Track the newest predictions again? Corrections are kept where their spots are still there.')) return;
+    if (isThere && !window.confirm(`Track the newest predictions? They take the place of these lineages (${this.#lineage.made_from}). Corrections are kept where their spots are still there.`)) return;
     const { entry } = this;
     this.#asking = new AbortController();
     this.again.disabled = true;

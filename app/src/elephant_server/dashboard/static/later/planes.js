@@ -19,15 +19,18 @@ class MarkedPane extends Pane {
     super.draw(view);
     if (!this.planes.image || !this.canvas.clientWidth) return;
     const context = this.canvas.getContext('2d'), { left, top, sx, sy } = this.frame, { across } = PLANES[this.axis];
-    Object.assign(context, { strokeStyle: MARK, fillStyle: MARK, lineWidth: 1.5, font: '600 12px system-ui, sans-serif', textAlign: 'left', textBaseline: 'bottom' });
+    Object.assign(context, { strokeStyle: MARK, fillStyle: MARK, lineWidth: 1.5, font: '600 12px system-ui, sans-serif' });
     context.setLineDash([2, 3]);
-    for (const mark of view.marks) {
+    for (const [i, mark] of view.marks.entries()) {
       const { x, y, xx, yy } = cut(mark, this.axis, mark.pos[across], view.n);
       const [column, row, wide, tall] = [(x + 0.5 - left) * sx, (y + 0.5 - top) * sy, Math.sqrt(xx) * sx + 2, Math.sqrt(yy) * sy + 2];
       context.beginPath();
       context.ellipse(column, row, wide, tall, 0, 0, 2 * Math.PI);
       context.stroke();
-      context.fillText(mark.words, column + 0.7 * wide + 2, row - 0.7 * tall);
+      // Words of one mark stand above it, those of the other below, and those at the right edge on the left.
+      const side = column + 0.7 * wide + 2 + context.measureText(mark.words).width > this.canvas.clientWidth ? -1 : 1, up = i % 2 ? -1 : 1;
+      Object.assign(context, { textAlign: side > 0 ? 'left' : 'right', textBaseline: up > 0 ? 'bottom' : 'top' });
+      context.fillText(mark.words, column + side * (0.7 * wide + 2), row - up * 0.7 * tall);
     }
     context.setLineDash([]);
     this.canvas.dataset.marks = view.marks.length;
