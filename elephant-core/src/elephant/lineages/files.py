@@ -30,7 +30,7 @@ from elephant.io.atomic import replacing, sync_folder, sync_tree
 from elephant.lineages.corrections import CorrectionEntry
 from elephant.lineages.lineage import Lineage, LineageSpots
 from elephant.progress import CancelToken
-from elephant.tracking.divisions import SuspectedDivisions
+from elephant.tracking.suspected import SuspectedDivisions
 from elephant.types import VoxelSize
 
 FOLDER = ".lineages"

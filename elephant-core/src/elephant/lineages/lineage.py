@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.errors import InvalidInputError
-from elephant.tracking.divisions import SuspectedDivisions
+from elephant.tracking.suspected import SuspectedDivisions
 from elephant.types import FloatArray, VoxelSize
 
 NONE = -1

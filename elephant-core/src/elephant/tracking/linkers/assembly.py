@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.tracking.divisions import SuspectedDivisions
 from elephant.tracking.linkers.base import NONE, Corrections, Solution
 from elephant.tracking.linkers.movie import Movie
 from elephant.tracking.linkers.pins import settled_links
 from elephant.tracking.linkers.window import WindowSolution
+from elephant.tracking.suspected import SuspectedDivisions
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from elephant.errors import InvalidInputError
 from elephant.geometry import mean_radii
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.tracking.assignment import Indices
-from elephant.tracking.divisions import SuspectedDivisions
 from elephant.tracking.linkers.timepoints import check_counted
+from elephant.tracking.suspected import SuspectedDivisions
 from elephant.types import FloatArray, Spot
 
 NONE = -1

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from elephant.config import LinkerParams
 from elephant.io.atomic import replacing
-from elephant.tracking.divisions import SuspectedDivisions
 from elephant.tracking.linkers.assembly import SolvedWindow
 from elephant.tracking.linkers.base import Detections
 from elephant.tracking.linkers.prior import Prior
 from elephant.tracking.linkers.window import WindowSolution
+from elephant.tracking.suspected import SuspectedDivisions
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 6  # to be changed where the same spots and settings are solved in another way
+FORMAT = 7  # to be changed where the same spots and settings are solved in another way
 _SECONDS = 5.0  # between two writes
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 

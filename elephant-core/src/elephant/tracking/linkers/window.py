@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from elephant.config import LinkerParams
 from elephant.tracking.assignment import Indices
-from elephant.tracking.divisions import SuspectedDivisions
 from elephant.tracking.linkers.base import NONE
 from elephant.tracking.linkers.belief import marginals
 from elephant.tracking.linkers.candidates import (
@@ -26,6 +25,7 @@ from elephant.tracking.linkers.movie import Movie
 from elephant.tracking.linkers.pins import Pins
 from elephant.tracking.linkers.prior import believed
 from elephant.tracking.linkers.solver import Choices, solve
+from elephant.tracking.suspected import SuspectedDivisions
 from elephant.types import FloatArray
 
 _ROUNDS = 3  # in which what is certain makes more certain
