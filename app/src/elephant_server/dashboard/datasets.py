@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from elephant.dataset import Dataset, DatasetSource, describe_change
 from elephant.dataset.summary import find_datasets, summarise, voxel_size_beside
-from elephant.errors import InvalidInputError, NotFoundError
+from elephant.errors import ElephantError, InvalidInputError, NotFoundError
 from elephant.io.paths import resolve_inside
 from elephant.lineages import voxel_size_of_lineage
-from elephant.types import Box
+from elephant.types import Box, VoxelSize
 from elephant_server.api.endpoint import endpoint
 from elephant_server.api.packing import packed
 from elephant_server.dashboard.views import admitted, asked_dataset, read_query
@@ -80,11 +80,19 @@ def _voxel_size(
         return list(source.voxel_size.zyx), source.unit or ""
     if asked is not None:
         return asked, ""
-    tracked = voxel_size_of_lineage(Dataset(folder))
+    tracked = _tracked_size(folder)
     if tracked is not None:
         return list(tracked.zyx), ""
     found = voxel_size_beside(folder) if source is None else None
     return (None, "") if found is None else (list(found[0].zyx), found[1])
+
+
+def _tracked_size(folder: Path) -> VoxelSize | None:
+    """Return the voxel size that is kept with the lineages of a dataset, of which all else may be damaged."""
+    try:
+        return voxel_size_of_lineage(Dataset(folder))
+    except ElephantError:
+        return None
 
 
 _AXES = {"xy": 0, "xz": 1, "yz": 2}
