@@ -1,8 +1,7 @@
 """Student's t distribution, whose tails allow for the links that differ from most, and robust scales."""
 
 import numpy as np
-from scipy.special import gammaln
-from scipy.stats import f
+from scipy.special import fdtri, gammaln
 
 from elephant.types import FloatArray
 
@@ -26,7 +25,9 @@ def log_student(squares: FloatArray, n_dims: int, freedom: float = FREEDOM) -> F
 
 def scale_of(squares: FloatArray, n_dims: int) -> float:
     """Return the scale of a t distribution from squared distances, by their median."""
-    return float(np.sqrt(np.median(squares) / (n_dims * f.median(n_dims, FREEDOM))))
+    # Squares over their dimensions are of an F distribution. scipy.stats would take half a second to import.
+    median_of_f = fdtri(n_dims, FREEDOM, 0.5)
+    return float(np.sqrt(np.median(squares) / (n_dims * median_of_f)))
 
 
 def robust_spread(values: FloatArray, least: float) -> float:
