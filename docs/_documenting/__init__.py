@@ -4,6 +4,7 @@ A page says ``<!-- generated: NAME -->`` or ``<!-- generated: NAME ARGUMENT -->`
 function of that name in :data:`GENERATORS` returns. So nothing that is generated is kept, and none of it goes stale.
 """
 
+import gc
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from _documenting import commands, docstrings, errors, http, messages, modules, outside, settings
+from _documenting import commands, docstrings, errors, finding, http, messages, modules, outside, settings
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ _MARK = re.compile(r"^<!-- generated: (\w+) ?(.*?) ?-->$", re.MULTILINE)
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Add all of this to Sphinx."""
+    app.add_domain(finding.QuickPythonDomain, override=True)
+    app.connect("builder-inited", _collect_rarely)
     app.connect("source-read", _fill)
     app.connect("env-get-outdated", _always_anew)
     app.connect("missing-reference", modules.find)
@@ -47,6 +50,12 @@ def setup(app: Sphinx) -> dict[str, Any]:
 def _fill(app: Sphinx, name: str, source: list[str]) -> None:
     text = outside.with_links_inside(source[0], Path(app.env.doc2path(name)), app.srcdir)
     source[0] = _MARK.sub(lambda mark: _generated(name, *mark.groups()), text)
+
+
+def _collect_rarely(_app: Sphinx) -> None:
+    """Look for garbage rarely: pages are millions of objects that stay, and each look would go through all of them."""
+    gc.freeze()
+    gc.set_threshold(500_000, 20, 50)
 
 
 def _say_level(_app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: object) -> None:
