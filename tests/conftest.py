@@ -33,7 +33,7 @@ LONG = ("client", "stack", "docs", "faults", "bench", "embedded", "core/workflow
 # Files that play on the server that runs until the tests end: a start of it costs more than most of them. Those of a
 # set share one, in one process; all in one would be at it when everything else is done.
 ON_A_STACK = (
-    ("story", "endurance", "dashboard", "data_story", "flow_story", "live_story", "description"),
+    ("story", "endurance", "dashboard", "data_story", "flow_story", "live_story", "lineage_view", "description"),
     ("auth", "launcher", "tls", "users"),
 )
 SETS = {f"stack/test_{name}.py": number for number, names in enumerate(ON_A_STACK) for name in names}

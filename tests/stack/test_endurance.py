@@ -13,8 +13,8 @@ from stack.running import RunningServer
 
 pytestmark = pytest.mark.stack
 
-N_REQUESTS = 500
-N_WARM_UP = 200  # more than ten trainings: the curves of the last ten are kept
+N_REQUESTS = 350  # make soak uses the server for much longer
+N_WARM_UP = 187  # more than ten trainings: the curves of the last ten are kept
 MIB = 1 << 20
 
 
@@ -98,6 +98,6 @@ def test_many_requests_leave_nothing_that_grows(player: Player) -> None:
     assert len(after["files"]) == len(before["files"]), sorted(after["files"] ^ before["files"])
     assert after["keys"] <= before["keys"] + 1
     assert after["connections"] <= before["connections"] + 12, (before, after)
-    assert after["descriptors"] <= before["descriptors"] + 40, (before, after)
-    assert after["memory"] <= before["memory"] * 1.15 + 20, (before, after)
+    assert after["descriptors"] <= before["descriptors"] + 24, (before, after)
+    assert after["memory"] <= before["memory"] * 1.08 + 20, (before, after)
     assert not list(Path(player.server.workspace).rglob("*.tmp"))
