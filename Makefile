@@ -7,7 +7,7 @@ PYTHON_OF_VENV := .venv/bin/python
 # For the demonstration: MOVIE=x.h5 TRUTH=x.truth.json SEED=1
 export MOVIE TRUTH SEED
 
-.PHONY: help build rebuild launch stop bash bashroot test-image apptainer-build apptainer-start apptainer-stop apptainer-access serve serve-stack access test test-client test-faults test-corrections soak demo bench lint types audit check docs docs-serve docs-pictures clean setup setup-stack setup-dev
+.PHONY: help build rebuild launch stop bash bashroot test-image apptainer-build apptainer-start apptainer-stop apptainer-access serve serve-stack access test test-all test-client test-faults test-corrections soak demo bench lint types audit check docs docs-serve docs-pictures clean setup setup-stack setup-dev
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
@@ -67,8 +67,11 @@ docs-pictures: setup-dev ## draw its pictures anew, as the tutorial says; FOLDER
 test: setup-dev ## run the tests, four files at a time; ARGS="-k name" goes to pytest
 	@exec $(PYTHON_OF_VENV) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-client: setup-dev ## play what a client with its default settings asks, on large movies; takes many minutes
-	@ELEPHANT_TEST_CLIENT=1 OMP_NUM_THREADS=$$(nproc) exec $(PYTHON_OF_VENV) -m pytest -rP tests/client/test_fresh_client.py tests/client/test_whole_story.py $(ARGS)
+test-all: setup-dev ## run them all, and what repeats a behaviour in another combination: three times the work
+	@ELEPHANT_TEST_ALL=1 $(MAKE) --no-print-directory test
+
+test-client: setup-dev ## play all that a client asks on both kinds of server, and with its default settings on large movies
+	@ELEPHANT_TEST_CLIENT=1 ELEPHANT_TEST_ALL=1 OMP_NUM_THREADS=$$(nproc) exec $(PYTHON_OF_VENV) -m pytest -rP tests/client $(ARGS)
 
 test-faults: setup-dev ## break the running server in every way that we know; ONLY="words of a case's name"
 	@cd tests && exec ../$(PYTHON_OF_VENV) -m faults --only "$(ONLY)"

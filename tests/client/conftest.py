@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from client.kinds import KINDS_OF_SERVER, ONE_PROCESS, STACK, leave_to
 from client.movies import KINDS, Movie
 from client.pulse import Pulse
 from client.released import ReleasedClient, heard_all
@@ -15,12 +16,13 @@ from stack.player import Ears
 from stack.running import RunningServer, settings_of, wait_until
 
 QUEUES = ("update", "dataset", "log")
+PLAYED_ON = {"volume": STACK, "plane": ONE_PROCESS}
 
 
-@pytest.fixture(scope="session", params=["stack", "one process"])
+@pytest.fixture(scope="session", params=KINDS_OF_SERVER)
 def server(request: pytest.FixtureRequest) -> RunningServer:
     """Give a server of each kind."""
-    running: RunningServer = request.getfixturevalue("stack" if request.param == "stack" else "one_process")
+    running: RunningServer = request.getfixturevalue("stack" if request.param == STACK else "one_process")
     return running
 
 
@@ -86,8 +88,11 @@ def python_client(server: RunningServer) -> Iterator[Client]:
 
 
 @pytest.fixture(params=KINDS)
-def client(request: pytest.FixtureRequest, start: Callable[..., ReleasedClient]) -> ReleasedClient:
+def client(
+    request: pytest.FixtureRequest, server: RunningServer, start: Callable[..., ReleasedClient]
+) -> ReleasedClient:
     """Give a client whose dataset was uploaded and made, of a volume and of a plane."""
+    leave_to(PLAYED_ON[request.param], server)
     client = start(request.param, f"stories/{request.param}")
     if client.check() != "ready":
         assert set(client.upload()) == {200}

@@ -17,9 +17,10 @@ import torch
 import elephant_models
 from client.defaults import texts
 from client.fresh_client import DETECTION, FLOW, N_TIMEPOINTS, SCENES, FreshClient
+from client.kinds import ONE_PROCESS, STACK, leave_to
 from client.wire import get, is_number, read
 from stack.player import Ears, masks_of
-from stack.running import RunningServer, is_one_process, wait_until
+from stack.running import RunningServer, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -43,9 +44,7 @@ def fresh(
     request: pytest.FixtureRequest, server: RunningServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[FreshClient]:
     """Give a client that has sent its movie and made the dataset."""
-    played = "small volumes" if is_one_process(server) else "planes"
-    if "ELEPHANT_TEST_CLIENT" not in os.environ and request.param != played:
-        pytest.skip(f"{request.param} are played on the other kind of server; on both with make test-client")
+    leave_to(STACK if request.param == "planes" else ONE_PROCESS, server)
     client = FreshClient(server, SCENES[request.param], tmp_path_factory.mktemp("fresh"))
     client.begin()
     yield client

@@ -1,4 +1,4 @@
-"""What was found before is answered again, and ahead of the next question, on a server of each kind."""
+"""What was found before is answered again, and ahead of the next question."""
 
 import json
 from pathlib import Path
@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import requests
 
+from client.kinds import STACK, played_on
 from client.wire import post, read
 from elephant.simulation import preset, simulate
 from elephant_server.client import Client, RemoteDataset, ServerError
 from elephant_server.schemas.state import ProcessState
 from stack.running import RunningServer, wait_until
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, played_on(STACK)]
 
 N_TIMEPOINTS = 12
 MOVIE = preset(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import requests
 
+from client.kinds import ONE_PROCESS, played_on
 from client.wire import get, post, read
 from core.tracking.walkers import walk
 from elephant.tracking.linkers import Detections, GlobalLinker
@@ -20,7 +21,7 @@ from elephant_server.schemas.state import ProcessState
 from stack.player import predict_body
 from stack.running import RunningServer, wait_until
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, played_on(ONE_PROCESS)]
 
 NAME, MODEL, FLOW = "lineages/movie", "lineages/detection.pth", "lineages/flow.pth"
 VOXEL = (2.0, 1.0, 1.0)

@@ -1,4 +1,4 @@
-"""The client in Python, on a server of each kind: from an array to nuclei, tracks and masks."""
+"""The client in Python: from an array to nuclei, tracks and masks."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from client.kinds import ONE_PROCESS, played_on
 from elephant.annotations import read_annotations
 from elephant.simulation import preset, simulate
 from elephant_server.client import AbortedError, Client, RemoteDataset, ServerError
@@ -14,7 +15,7 @@ from elephant_server.schemas.state import ProcessState
 from stack.player import masks_of
 from stack.running import wait_until
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, played_on(ONE_PROCESS)]
 
 FLAT = preset(
     "flat", timepoints=3, shape=(1, 64, 64), voxel=(1, 1, 1), nuclei=5, cycle=1000, speed=0.4, clustering=0, haze=0

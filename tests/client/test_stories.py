@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from client.kinds import ONE_PROCESS, STACK, played_on
 from client.movies import ANY_SIZE_Z, Drawn, distances
 from client.released import OLD_PATHS, ReleasedClient
 from client.wire import get, is_number, java_double, read, written
@@ -234,7 +235,7 @@ def same_weights(first: bytes, second: bytes) -> bool:
     return list(some) == list(other) and all(torch.equal(some[key], other[key]) for key in some)
 
 
-@pytest.mark.parametrize("server", ["one process"], indirect=True)
+@played_on(ONE_PROCESS)
 @pytest.mark.parametrize("n_keep_axials", range(-1, 7))
 def test_every_anisotropy(start: Start, n_keep_axials: int) -> None:
     """The same movie with voxels of 1/2 to 64 times as long along Z, and what the client derives from that.
@@ -268,6 +269,7 @@ def anisotropic(start: Start, n_keep_axials: int) -> ReleasedClient:
     return replace(client, detection=f"aniso/{n_keep_axials}.pth", flow=f"aniso/flow{n_keep_axials}.pth")
 
 
+@played_on(STACK)
 def test_the_first_clients_ask_for_the_same_by_other_names(start: Start) -> None:
     client = replace(start("volume", "stories/first"), is_old=True)
     assert set(client.upload()) == {200}

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from client import real_movies
+from client.kinds import STACK, leave_to
 from client.movies import Drawn, Movie, distances
 from client.real_movies import DATA
 from client.released import FRESH, ReleasedClient
 from client.test_stories import corrected
 from client.wire import read
 from stack.player import Ears, masks_of
-from stack.running import RunningServer, is_one_process, wait_until
+from stack.running import RunningServer, wait_until
 
 pytestmark = [
     pytest.mark.stack,
@@ -46,8 +47,8 @@ Start = Callable[..., ReleasedClient]
 def user(request: pytest.FixtureRequest, server: RunningServer, start: Start) -> Iterator[ReleasedClient]:
     """Give the client of a user who opens one of the movies."""
     name, how = request.param.split(", ")
-    if how == "quick" and "ELEPHANT_TEST_CLIENT" not in os.environ and is_one_process(server):
-        pytest.skip("played on the whole stack; on both servers with make test-client")
+    if how == "quick":
+        leave_to(STACK, server)
     client = start("volume", f"whole/{name}-{how}")
     client = replace(client, movie=MOVIES[name]())
     yield replace(client, settings=FRESH) if how == "fresh" else client

@@ -43,7 +43,7 @@ _OF_SCRIPTS = frozenset(
     PREFIX + name
     for name in (
         *("APPTAINER", "BASE", "CHECKOUT", "DOCKER", "IMAGE_NAME", "INSTANCE", "LOGIN_NODE", "SIF", "TORCH"),
-        *("TEST_AGAIN", "TEST_CLIENT", "TEST_CORRECTIONS", "TEST_IMAGE", "TEST_STACK"),
+        *("TEST_AGAIN", "TEST_ALL", "TEST_CLIENT", "TEST_CORRECTIONS", "TEST_IMAGE", "TEST_STACK"),
     )
 )
 
