@@ -24,10 +24,16 @@ PATIENCE_S = 60
 
 
 class Visit:
-    """A page that is open, with what the browser had to complain about."""
+    """A page that is open, with what the browser had to complain about.
 
-    def __init__(self, browser: Any, server: RunningServer, width: int = 1280, scheme: str = "light") -> None:
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    It is in a `context` of others, of which the browser knows the files of the page, or in one of its own.
+    """
+
+    def __init__(
+        self, browser: Any, server: RunningServer, width: int = 1280, scheme: str = "light", *, context: Any = None
+    ) -> None:
+        self._is_guest = context is not None
+        self.context = context or browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         self.page = self.context.new_page()
         self.page.set_default_timeout(1000 * PATIENCE_S)
         self.complaints: list[str] = []
@@ -50,6 +56,15 @@ class Visit:
         self.page.goto(self._server.base_url)
         self.wait("document.querySelector('#connection').dataset.is === 'live'")
         return self
+
+    def end(self) -> None:
+        """Close the page, and forget what it kept in the browser."""
+        if not self._is_guest:
+            self.context.close()
+            return
+        if self.page.url.startswith("http"):
+            self.page.evaluate("localStorage.clear()")
+        self.page.close()
 
     def wait(self, condition: str) -> None:
         """Return when JavaScript is true; asked from outside, because the page's policy lets nothing in it do so."""
@@ -80,6 +95,14 @@ def browser() -> Iterator[Any]:
         found = driver.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         yield found
         found.close()
+
+
+@pytest.fixture(scope="module")
+def visited(browser: Any) -> Iterator[Any]:
+    """Give a context for one visit after the other: to open the page in a new one takes three times as long."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    yield context
+    context.close()
 
 
 def barriers(page: Any, selector: str | None = None) -> list[tuple[str, list[str]]]:

@@ -16,11 +16,11 @@ from elephant.dataset import Dataset
 from elephant.models.ensemble import Ensemble
 from elephant.models.provenance import HeldOutScore, ProvenanceEntry
 from elephant.models.unet import DetectionNet
-from stack.browsing import PATIENCE_S, Visit, barriers, browser, needs_chromium
+from stack.browsing import PATIENCE_S, Visit, barriers, browser, needs_chromium, visited
 from stack.player import Player, blobs, predict_body, spot, train_body, update_body
 from stack.running import RunningServer, settings_of, wait_until
 
-__all__ = ["browser"]
+__all__ = ["browser", "visited"]
 
 pytestmark = [pytest.mark.stack, needs_chromium]
 
@@ -51,10 +51,18 @@ def player(server: RunningServer) -> Player:
 
 
 @pytest.fixture
-def visit(browser: Any, server: RunningServer, player: Player) -> Iterator[Visit]:
+def visit(browser: Any, visited: Any, server: RunningServer, player: Player) -> Iterator[Visit]:
+    made = Visit(browser, server, context=visited)
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def first_visit(browser: Any, server: RunningServer, player: Player) -> Iterator[Visit]:
+    """Give that of a browser that knows nothing of the page yet."""
     made = Visit(browser, server)
     yield made
-    made.context.close()
+    made.end()
 
 
 def see_the_dataset(visit: Visit) -> None:
@@ -62,8 +70,8 @@ def see_the_dataset(visit: Visit) -> None:
     visit.wait("Number(document.querySelector('.plane.xy canvas').dataset.labelled) > 0")
 
 
-def test_the_page_is_small_and_whole_and_comes_from_the_server_alone(visit: Visit, server: RunningServer) -> None:
-    visit.open()
+def test_the_page_is_small_and_whole_and_comes_from_the_server_alone(first_visit: Visit, server: RunningServer) -> None:
+    visit = first_visit.open()
     visit.page.wait_for_selector(f"#datasets button:text-is('{NAME}')")
     visit.wait("document.querySelector('#log').children.length > 0")
     visit.page.wait_for_timeout(500)
@@ -367,7 +375,7 @@ def test_a_person_enters_the_token_on_a_page(browser: Any, tmp_path: Path) -> No
         assert all(address.startswith(plain) for address in visit.addresses)
         assert token not in running.output()
     finally:
-        visit.context.close()
+        visit.end()
         running.stop()
 
 
@@ -584,7 +592,7 @@ def test_everybody_can_use_it(browser: Any, server: RunningServer, player: Playe
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none"
     finally:
-        visit.context.close()
+        visit.end()
 
 
 def test_no_answer_of_a_review_is_lost_or_kept_with_another_dataset(

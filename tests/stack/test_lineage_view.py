@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import requests
 
-from stack.browsing import Visit, barriers, browser, needs_chromium
+from stack.browsing import Visit, barriers, browser, needs_chromium, visited
 from stack.player import Player, predict_body
 from stack.running import RunningServer
 
-__all__ = ["browser"]
+__all__ = ["browser", "visited"]
 
 pytestmark = [pytest.mark.stack, needs_chromium]
 
@@ -75,10 +75,10 @@ def tracked(movie: Player) -> Player:
 
 
 @pytest.fixture
-def visit(browser: Any, server: RunningServer, movie: Player) -> Iterator[Visit]:
-    made = Visit(browser, server)
+def visit(browser: Any, visited: Any, server: RunningServer, movie: Player) -> Iterator[Visit]:
+    made = Visit(browser, server, context=visited)
     yield made
-    made.context.close()
+    made.end()
 
 
 def lineage(player: Player, dataset: str = NAME) -> dict[str, Any]:
@@ -386,4 +386,4 @@ def test_everybody_can_use_it(browser: Any, server: RunningServer, tracked: Play
         assert page.evaluate(focused) == "lineage"
         assert visit.complaints == []
     finally:
-        visit.context.close()
+        visit.end()
