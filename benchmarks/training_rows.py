@@ -20,7 +20,7 @@ from elephant.models.ensemble import Ensemble
 from elephant.models.losses import DetectionLoss
 from elephant.models.unet import DetectionNet, resize
 from elephant.progress import NeverCancelled, NoReporter
-from elephant.training.loop import FixedControl
+from elephant.training.control import FixedControl
 from elephant.training.networks import CropTrainer
 from elephant.types import Box
 

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from app.jobs.called import Called
-from elephant.training.loop import LiveSettings
+from elephant.training.control import LiveSettings
 from elephant_server.jobs import control, runner
 from elephant_server.jobs.control import JobControl
 from elephant_server.jobs.records import Access, Checkpoint, JobKind, LiveParams, Outcome, claim

@@ -12,7 +12,8 @@ from elephant.models.losses import LossParts
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.progress import CancelToken, NoReporter
 from elephant.training import loop
-from elephant.training.loop import FixedControl, Trainer
+from elephant.training.control import FixedControl
+from elephant.training.loop import Trainer
 
 
 class Idle(Trainer):

@@ -22,7 +22,7 @@ from elephant.methods.work import ModelWork
 from elephant.models.ensemble import ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.progress import CancelToken, ProgressReporter
-from elephant.training.loop import TrainingControl
+from elephant.training.control import TrainingControl
 from elephant.types import DetectedSpot, EarlierSpot, Link, Spot
 
 

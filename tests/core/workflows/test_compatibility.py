@@ -30,7 +30,7 @@ from elephant.models.provenance_text import provenance_of
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.models.versions import restore
 from elephant.progress import NeverCancelled, NoReporter
-from elephant.training.loop import FixedControl
+from elephant.training.control import FixedControl
 from elephant.types import Link, Spot
 
 VOXEL = (2.0, 1.0, 1.0)

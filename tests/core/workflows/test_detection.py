@@ -32,7 +32,7 @@ from elephant.models.ensemble import Ensemble, ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.unet import DetectionNet
 from elephant.progress import NeverCancelled, NoReporter
-from elephant.training.loop import FixedControl, LiveSettings
+from elephant.training.control import FixedControl, LiveSettings
 from elephant.types import Box, Spot, Tag
 
 VOXEL = (2.0, 1.0, 1.0)
@@ -154,11 +154,11 @@ def test_a_model_learns_the_nuclei_and_finds_them(made: tuple[ModelWork, list[Sp
     work = replaced(work, reporter=steps)
     reset(work)
     saved = []
-    params = training_params(work, n_epochs=10)
+    params = training_params(work, n_epochs=8)
     train(work, spots, params, FixedControl(5e-3, 4), lambda: saved.append(weights(work.model_path)))
-    assert len(saved) == 10
-    losses = [values["loss"] for done, total, values in steps.seen if total == 40]
-    assert len(losses) == 40
+    assert len(saved) == 8
+    losses = [values["loss"] for done, total, values in steps.seen if total == 32]
+    assert len(losses) == 32
     assert np.mean(losses[-8:]) < 0.7 * np.mean(losses[:8])
     found = detect(work, 1, detection_params(work.dataset.n_dims))
     n = work.dataset.n_dims

@@ -34,7 +34,7 @@ from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.unet import FlowNet
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training import networks
-from elephant.training.loop import FixedControl, LiveSettings
+from elephant.training.control import FixedControl, LiveSettings
 from elephant.types import Box, Link, Spot
 
 VOXEL = (2.0, 1.0, 1.0)

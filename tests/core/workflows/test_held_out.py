@@ -24,7 +24,7 @@ from elephant.models.provenance import read_provenance
 from elephant.models.versions import versions
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training import networks
-from elephant.training.loop import FixedControl, LiveSettings
+from elephant.training.control import FixedControl, LiveSettings
 from elephant.training.networks import CropTrainer
 from elephant.types import Label, Spot, Tag
 

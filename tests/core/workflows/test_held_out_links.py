@@ -25,7 +25,7 @@ from elephant.models.provenance import read_provenance
 from elephant.models.unet import FlowNet
 from elephant.models.versions import versions
 from elephant.progress import NeverCancelled, NoReporter
-from elephant.training.loop import FixedControl, LiveSettings
+from elephant.training.control import FixedControl, LiveSettings
 from elephant.training.scalars import JUDGEMENT
 from elephant.types import Box, FloatArray, Link
 

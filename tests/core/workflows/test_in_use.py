@@ -21,7 +21,7 @@ from elephant.models.pretrained import ModelSource
 from elephant.models.unet import DetectionNet
 from elephant.models.versions import restore, versions
 from elephant.progress import NeverCancelled, NoReporter
-from elephant.training.loop import FixedControl
+from elephant.training.control import FixedControl
 from elephant.types import Link, Spot
 
 Made = tuple[ModelWork, list[Spot]]

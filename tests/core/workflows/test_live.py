@@ -16,7 +16,7 @@ from elephant.models.ensemble import ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.progress import NeverCancelled, NoReporter
 from elephant.training import networks
-from elephant.training.loop import FixedControl
+from elephant.training.control import FixedControl
 from elephant.types import FloatArray, Spot, Tag
 
 

@@ -15,7 +15,7 @@ from elephant.methods.work import ModelWork
 from elephant.models.ensemble import Ensemble, ModelCache
 from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.progress import NeverCancelled, NoReporter
-from elephant.training.loop import FixedControl
+from elephant.training.control import FixedControl
 from elephant.types import Spot
 
 TESTS = Path(__file__).parents[2]
@@ -77,7 +77,7 @@ REALLY = """
     from elephant.models.pretrained import ModelSource, Pretrained
     from elephant.models.ensemble import ModelCache
     from elephant.progress import NeverCancelled, NoReporter
-    from elephant.training.loop import FixedControl
+    from elephant.training.control import FixedControl
     from elephant.methods.work import ModelWork
     from core.workflows.methods import reset_model, train
 

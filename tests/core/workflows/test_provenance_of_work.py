@@ -27,7 +27,7 @@ from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.provenance import ProvenanceEntry, is_current, read_provenance
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.progress import NeverCancelled, NoReporter
-from elephant.training.loop import FixedControl
+from elephant.training.control import FixedControl
 from elephant.types import Link, Spot, Tag
 
 

@@ -23,7 +23,7 @@ from elephant.errors import DatasetError
 from elephant.methods.work import ModelWork
 from elephant.models.ensemble import ModelCache
 from elephant.progress import NeverCancelled, NoReporter
-from elephant.training.loop import FixedControl
+from elephant.training.control import FixedControl
 from elephant.types import Spot
 
 SHAPE = (8, 32, 36)

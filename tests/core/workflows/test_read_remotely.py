@@ -21,7 +21,7 @@ from elephant.io.addresses import RemoteRules, use_rules
 from elephant.methods.work import ModelWork
 from elephant.models.ensemble import ModelCache
 from elephant.progress import NeverCancelled, NoReporter
-from elephant.training.loop import FixedControl
+from elephant.training.control import FixedControl
 from elephant.types import Spot
 
 

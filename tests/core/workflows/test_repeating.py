@@ -28,7 +28,7 @@ from elephant.models.pretrained import ModelSource, Pretrained
 from elephant.models.provenance import read_provenance
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.progress import NeverCancelled, NoReporter
-from elephant.training.loop import FixedControl, LiveSettings
+from elephant.training.control import FixedControl, LiveSettings
 from elephant.types import FloatArray, Link, Spot, Tag
 
 FREE = NeverCancelled()

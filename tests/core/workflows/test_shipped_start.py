@@ -22,7 +22,7 @@ from elephant.models.provenance_text import details, summary
 from elephant.models.shipped import pretrained_with
 from elephant.models.unet import DetectionNet, FlowNet
 from elephant.progress import NeverCancelled, NoReporter
-from elephant.training.loop import FixedControl
+from elephant.training.control import FixedControl
 from elephant.types import Spot
 
 VERSATILE = ModelSource("Versatile")

@@ -5,18 +5,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from redis.exceptions import RedisError
 
 from elephant.errors import Cancelled
 from elephant.methods.annotations import by_timepoint
-from elephant.methods.base import AnyMethod
-from elephant.training.loop import LiveSettings
+from elephant.training.control import LiveSettings
 from elephant.types import FloatArray
 from elephant_server.jobs.records import Checkpoint, Lease, LiveParams
 from elephant_server.jobs.store import JobStore
+
+if TYPE_CHECKING:
+    from elephant.methods.base import AnyMethod
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ T = TypeVar("T")
 
 
 class JobControl:
-    """The job store as one job's :class:`~elephant.training.loop.TrainingControl`.
+    """The job store as one job's :class:`~elephant.training.control.TrainingControl`.
 
     Looks at most every `LOOK_INTERVAL_S` seconds, so that it may be asked as often as one likes. While Redis is away
     the job goes on as it was; when it is back with nothing in it, the job is entered again.
@@ -174,7 +176,7 @@ class JobControl:
 
 
 def tell(
-    job_store: JobStore, dataset_name: str, method: AnyMethod, annotations: Sequence[Any], n_timepoints: int
+    job_store: JobStore, dataset_name: str, method: "AnyMethod", annotations: Sequence[Any], n_timepoints: int
 ) -> None:
     """Tell the live session, where there is one, at which timepoints labels were written, and of what."""
     for t, group in by_timepoint(annotations, n_timepoints).items():

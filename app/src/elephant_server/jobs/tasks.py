@@ -31,7 +31,7 @@ from elephant.models.provenance import read_provenance
 from elephant.models.versions import restore
 from elephant.progress import NoReporter, cancelled_by
 from elephant.review.marking import with_answers
-from elephant.training.loop import LiveSettings
+from elephant.training.control import LiveSettings
 from elephant.types import DetectedSpot
 from elephant_server.errors import StorageError, UnavailableError, UnexpectedError
 from elephant_server.jobs import submit

@@ -17,7 +17,7 @@ from elephant.models.lock import writing
 from elephant.models.provenance_text import provenance_of
 from elephant.models.versions import discard
 from elephant.progress import CancelToken, NoReporter, ProgressReporter
-from elephant.training.loop import FixedControl
+from elephant.training.control import FixedControl
 from elephant.training.scalars import JUDGEMENT
 from elephant.words import counted
 

@@ -19,7 +19,7 @@ from elephant.errors import DatasetError, ModelFileError, NotFoundError, Storage
 from elephant.methods.work import ModelWork
 from elephant.models.checkpoint import StateDict, load_state_dicts
 from elephant.models.provenance import RecordPosition, is_current, read_provenance
-from elephant.training.loop import LiveSettings, TrainingControl
+from elephant.training.control import LiveSettings, TrainingControl
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from elephant.models.provenance import ProvenanceEntry
 from elephant.models.provenance_text import provenance_of
 from elephant.models.versions import ModelFile, versions
 from elephant.progress import CancelToken
-from elephant.training.loop import LiveSettings
+from elephant.training.control import LiveSettings
 from elephant.types import FloatArray
 
 _TRAININGS: dict[str, type[DetectionTrainingParams | FlowTrainingParams]] = {

@@ -23,7 +23,7 @@ from elephant.models.lock import writing
 from elephant.models.provenance import ProvenanceEntry, finite
 from elephant.models.provenance_text import provenance_of
 from elephant.models.versions import ModelFile
-from elephant.training.loop import LiveSettings, TrainingControl
+from elephant.training.control import LiveSettings, TrainingControl
 from elephant.training.scalars import JUDGEMENT
 from elephant.types import FloatArray, Link, Spot
 

@@ -1,13 +1,12 @@
-"""The training loop: its controls between steps, and the detection of divergence."""
+"""The training loop, and the detection of divergence."""
 
 import logging
 import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,44 +16,7 @@ from elephant.errors import DivergedError
 from elephant.models.ensemble import Ensemble
 from elephant.models.losses import LossParts
 from elephant.progress import CancelToken, ProgressReporter
-
-
-@dataclass(frozen=True, slots=True)
-class LiveSettings:
-    """Settings that the user may change while a training runs.
-
-    Attributes
-    ----------
-    lr
-        Learning rate, from the next step on.
-    n_crops
-        Crops per timepoint, from the next epoch on.
-    """
-
-    lr: float
-    n_crops: int
-
-
-class TrainingControl(CancelToken, Protocol):
-    """A :class:`CancelToken` that also has the current settings."""
-
-    def settings(self) -> LiveSettings:
-        """Return the current settings."""
-
-
-class FixedControl:
-    """A :class:`TrainingControl` with fixed settings that never cancels."""
-
-    def __init__(self, lr: float, n_crops: int) -> None:
-        self._settings = LiveSettings(lr, n_crops)
-
-    def check(self) -> None:
-        """Return at once."""
-
-    def settings(self) -> LiveSettings:
-        """Return the fixed settings."""
-        return self._settings
-
+from elephant.training.control import TrainingControl
 
 # A network that is confidently wrong has a loss of three or four; crops of one training differ less than tenfold.
 LARGEST_RISE = 10.0
