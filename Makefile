@@ -67,7 +67,7 @@ docs-pictures: setup-dev ## draw its pictures anew, as the tutorial says; FOLDER
 test: setup-dev ## run the tests, four files at a time; ARGS="-k name" goes to pytest
 	@exec $(PYTHON_OF_VENV) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-all: setup-dev ## run them all, and what repeats a behaviour in another combination: three times the work
+test-all: setup-dev ## run them, and what repeats a behaviour in another combination
 	@ELEPHANT_TEST_ALL=1 $(MAKE) --no-print-directory test
 
 test-client: setup-dev ## play all that a client asks on both kinds of server, and with its default settings on large movies

@@ -453,7 +453,7 @@ SAID = (
 def test_the_planes_of_a_review_show_a_small_image_whole_and_bright(
     visit: Visit, player: Player, server: RunningServer, n_dims: int
 ) -> None:
-    name, axes = f"small/{n_dims}d", ("xy", "xz", "yz") if n_dims == 3 else ("xy",)
+    name, axes = f"tiny/{n_dims}d", ("xy", "xz", "yz") if n_dims == 3 else ("xy",)
     image, _ = blobs(SHAPE, 6)
     image[4, 20, 20] = 60000  # a hot pixel
     assert player.make_dataset(name, image[None] if n_dims == 3 else image[None, 4:5], is_2d=n_dims == 2).ok
