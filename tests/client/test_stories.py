@@ -17,6 +17,7 @@ from client.wire import get, is_number, java_double, read, written
 from elephant.dataset import Dataset
 from stack.player import CHUNK, Ears, masks_of
 from stack.running import wait_until
+from thorough import PLAYS_ALL
 
 pytestmark = pytest.mark.stack
 
@@ -236,9 +237,11 @@ def same_weights(first: bytes, second: bytes) -> bool:
 
 
 @played_on(ONE_PROCESS)
-@pytest.mark.parametrize("n_keep_axials", range(-1, 7))
+@pytest.mark.parametrize("n_keep_axials", range(-1, 7) if PLAYS_ALL else (-1, 1, 3, 6))
 def test_every_anisotropy(start: Start, n_keep_axials: int) -> None:
     """The same movie with voxels of 1/2 to 64 times as long along Z, and what the client derives from that.
+
+    Four of them reach each network but that of 2, which the other stories have: -1 stands for 0, and 6 for 4.
 
     What differs from server to server, how requests and jobs travel, all other stories show.
     """
