@@ -1,11 +1,10 @@
 """``python -m benchmarks.linking_prior``: the prior of the global linker, fitted on simulated movies.
 
 Movies of slow and fast nuclei, with exact and jittered radii and without, with exact positions and positions in
-planes, are made from their seeds; so the result is the same each time. Weights of links follow by logistic regression
-from true ones and those that they contradict, and what turns marginals into probabilities from what is right of the
-solved movies. What divisions look like, and their weights, are first guesses unless they are asked for: those of the
-simulator are alike, which true ones are not. The rates are first guesses that are not fitted: what a detector misses is
-no matter of the movie.
+planes, are made from their seeds; so the result is the same each time. What turns marginals into probabilities follows
+from what is right of the solved movies. All else is a first guess, unless it is asked for: weights of links and of
+divisions follow by logistic regression from true ones and those that they contradict, what divisions look like from the
+true ones. The rates are not fitted: what a detector misses is no matter of the movie.
 """
 
 import argparse
@@ -93,27 +92,26 @@ def examples(
 
 
 def fit(
-    n_timepoints: int, kinds: Sequence[Mapping[str, Any]] = KINDS, *, with_divisions: bool = False, **changes: Any
+    n_timepoints: int, kinds: Sequence[Mapping[str, Any]] = KINDS, also: Sequence[str] = (), **changes: Any
 ) -> Prior:
     """Return the prior.
 
     Parameters
     ----------
-    with_divisions
-        Whether to fit also what divisions look like, and their weights.
+    also
+        What else to fit: the weights of ``"links"``, or of ``"divisions"`` and what these look like.
     **changes
         Of the simulated nuclei.
     """
     weighed = _begun()
-    seen = list(examples(weighed, n_timepoints, kinds, **changes))
-    weights = _weights(weighed, seen)
-    if with_divisions:
-        weighed = _shaped(weighed, seen).model_copy(update=weights)
-    else:
-        weighed = weighed.model_copy(update={"links": weights["links"]})
+    if also:
+        seen = list(examples(weighed, n_timepoints, kinds, **changes))
+        weights = _weights(weighed, seen)
+        weighed = _shaped(weighed, seen) if "divisions" in also else weighed
+        weighed = weighed.model_copy(update={name: weights[name] for name in also})
     solved = [(each, each.problem.solve()) for each in examples(weighed, n_timepoints, kinds, **changes)]
     n = sum(len(each.true) for each, _ in solved)
-    what = "all but the rates" if with_divisions else "weights of links, and beliefs; the rest is a first guess"
+    what = ", ".join(["beliefs", *also]) + "; the rest is a first guess"
     return weighed.model_copy(
         update={
             "made_from": f"{len(solved)} simulated movies, {n} spots (benchmarks.linking_prior): {what}",
@@ -226,9 +224,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("output", type=Path, help="file to write, .json")
     parser.add_argument("--timepoints", type=int, default=20, help="of each movie")
     parser.add_argument("--nuclei", type=int, default=150, help="of each movie, at its start")
-    parser.add_argument("--with-divisions", action="store_true", help="fit what divisions look like, and their weights")
+    parser.add_argument("--also", nargs="+", choices=("links", "divisions"), default=(), help="fit their weights, too")
     options = parser.parse_args(arguments)
-    found = fit(options.timepoints, with_divisions=options.with_divisions, nuclei=options.nuclei)
+    found = fit(options.timepoints, also=options.also, nuclei=options.nuclei)
     with replacing(options.output) as file:
         file.write((found.model_dump_json(indent=2) + "\n").encode())
     print(f"Written: {options.output}")

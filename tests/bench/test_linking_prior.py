@@ -56,13 +56,11 @@ def test_the_prior_follows_from_its_seeds() -> None:
     assert np.array_equal(once.problem.movie.places, twice.problem.movie.places)
     found = fit(4, kinds, nuclei=25)
     assert found.made_from.startswith("8 simulated movies")
-    assert all(0.2 <= weight <= 3 and weight != 1 for weight in found.links.weights)
-    assert found.divisions.weights == (1.0,) * 5
+    assert found.links.weights + found.divisions.weights == (1.0,) * 8
     assert found.apart == FIRST_GUESS["apart"]
-    of_divisions = fit(4, kinds, with_divisions=True, nuclei=25)
-    assert of_divisions.links == found.links
-    assert all(0.2 <= weight <= 3 for weight in of_divisions.divisions.weights)
-    assert of_divisions.apart < FIRST_GUESS["apart"]  # the simulator's daughters begin nearer than the first guess says
+    whole = fit(4, kinds, ("links", "divisions"), nuclei=25)
+    assert all(0.2 <= weight <= 3 and weight != 1 for weight in whole.links.weights + whole.divisions.weights)
+    assert whole.apart < FIRST_GUESS["apart"]  # daughters of the simulator begin nearer than the first guess says
     spots, true = simulated(FIRST_SEED - 1, 4, nuclei=25).detected(0)
     assert score(GlobalLinker(found).link(spots).parents, true).errors < 0.1 * len(true)
 
