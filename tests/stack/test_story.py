@@ -41,11 +41,11 @@ def _leave_it_idle(player: Player) -> object:
 
 @pytest.fixture(scope="module")
 def nuclei(player: Player) -> np.ndarray:
-    """The dataset `small`: two timepoints with the same 12 nuclei, and a model that starts from the shipped network."""
+    """The dataset `small`: two timepoints with the same 12 nuclei, and a model that starts from their intensities."""
     image, centres = blobs(SMALL, 12)
     answer = player.make_dataset("small", np.stack([image, image]))
     assert answer.json() == {"completed": True}
-    answer = player.post("seg/reset", reset_body("small", url="Versatile"))
+    answer = player.post("seg/reset", reset_body("small", crop_size=[32, 32, 16], n_crops=2, seed=0))
     assert answer.json() == {"completed": True}
     return centres
 
@@ -106,19 +106,19 @@ def test_without_a_movie_there_is_nothing_to_generate(player: Player) -> None:
 def test_training_and_detection(player: Player, nuclei: np.ndarray) -> None:
     with Ears(player.server) as ears:
         spots = [spot(0, centre) for centre in nuclei]
-        answer = player.post("seg/train", train_body("small", spots, n_epochs=3, n_crops=5, lr=0.005, seed=0))
+        answer = player.post("seg/train", train_body("small", spots, n_epochs=12, n_crops=5, lr=0.005, seed=0))
         assert (answer.status_code, answer.json()) == (200, {"completed": True})
         assert player.state() == 0
         answer = player.post("seg/predict", predict_body("small", timepoint=1))
         assert answer.status_code == 200
         assert "Content-Encoding" not in answer.headers
-        ears.wait_for(lambda e: len(e.heard["update"]) >= 3 and e.heard["prediction"])
+        ears.wait_for(lambda e: len(e.heard["update"]) >= 12 and e.heard["prediction"])
         lines = [entry["message"] for entry in ears.bodies("log")]
     found = answer.json()
     assert found["completed"] is True
     assert {type(s["t"]) for s in found["spots"]} == {int}
     assert {(len(s["pos"]), len(s["covariance"])) for s in found["spots"]} == {(3, 9)}
-    assert any(line.startswith("Training: epoch 3/3, step 5/5, loss") for line in lines)
+    assert any(line.startswith("Training: epoch 12/12, step 5/5, loss") for line in lines)
     positions = np.array([s["pos"][::-1] for s in found["spots"]])
     distances = np.linalg.norm(nuclei[:, None] - positions[None], axis=-1).min(axis=1)
     assert (distances < 3).mean() > 0.7
