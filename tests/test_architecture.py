@@ -18,8 +18,7 @@ WEB = {"flask", "werkzeug", "celery", "kombu", "redis", "pika", "elephant_server
 CORE_ORDER: list[set[str]] = [
     {"errors", "progress", "words", "memory", "units"},
     {"types", "io", "hardware", "plugins", "console"},
-    {"device", "threads"},
-    {"slabs"},
+    {"device", "slabs"},
     {"config"},
     {"keywords"},
     {"geometry", "components"},

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from elephant import threads
+from elephant import slabs
 from elephant.images import normalise
 from elephant.slabs import extremes, in_slabs
 
@@ -14,7 +14,7 @@ LARGE = (9, 1000, 1001)  # enough for two threads, and planes of more voxels tha
 
 @pytest.fixture(params=[1, 2, 16])
 def cores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(threads, "n_cores", lambda: request.param)
+    monkeypatch.setattr(slabs, "n_cores", lambda: request.param)
     return int(request.param)
 
 

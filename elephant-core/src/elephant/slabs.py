@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elephant.threads import in_threads
+from elephant.hardware import n_cores
 from elephant.types import Shape
 
 T = TypeVar("T")
@@ -21,6 +22,8 @@ def in_slabs(
     work: Callable[[slice], T], shape: Shape, slab_voxels: int = SLAB_VOXELS, thread_voxels: int = THREAD_VOXELS
 ) -> list[T]:
     """Do something with each slab of an image, in threads if the image is large.
+
+    Threads help as far as NumPy releases Python's lock, which most operations on arrays do.
 
     Parameters
     ----------
@@ -41,7 +44,11 @@ def in_slabs(
     length, plane = shape[0], math.prod(shape[1:])
     step = max(1, slab_voxels // max(plane, 1))
     slabs = [slice(first, min(first + step, length)) for first in range(0, length, step)]
-    return in_threads(work, slabs, length * plane // thread_voxels)
+    n_threads = min(n_cores(), len(slabs), length * plane // thread_voxels)
+    if n_threads < 2:
+        return [work(slab) for slab in slabs]
+    with ThreadPoolExecutor(n_threads, thread_name_prefix="slabs") as threads:
+        return list(threads.map(work, slabs))
 
 
 def extremes(image: NDArray[Any]) -> tuple[Any, Any]:

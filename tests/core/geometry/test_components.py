@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from elephant import components, slabs, threads
+from elephant import components, slabs
 from elephant.components import component_statistics, components_above, labelled_components
 
 RNG = np.random.default_rng(0)
@@ -60,7 +60,7 @@ def test_voxels_do_not_touch_across_an_edge(voxels: tuple[tuple[int, int, int], 
 def test_components_reach_from_slab_to_slab(n_cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.random.default_rng(0).random((9, 1000, 1001), dtype=np.float32)
     image[:, 500] = 1
-    monkeypatch.setattr(threads, "n_cores", lambda: n_cores)
+    monkeypatch.setattr(slabs, "n_cores", lambda: n_cores)
     in_slabs = components_above(0.98, image), component_statistics(image > 0.98, image)
     for size in ("SINGLE_PASS_VOXELS", "_RUNS"):
         monkeypatch.setattr(components, size, image.size)
@@ -94,7 +94,7 @@ def test_pieces_of_labels_of_small_images(shape: tuple[int, ...], dtype: str) ->
 @pytest.mark.parametrize("n_cores", [1, 16])
 def test_pieces_of_labels_reach_from_slab_to_slab(n_cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(components, "in_slabs", lambda work, shape, *_: slabs.in_slabs(work, shape, 200, 200))
-    monkeypatch.setattr(threads, "n_cores", lambda: n_cores)
+    monkeypatch.setattr(slabs, "n_cores", lambda: n_cores)
     check_labels((np.digitize(NOISE / NOISE.std(), [0.5, 1, 1.5])).astype(np.uint16))
 
 

@@ -181,8 +181,8 @@ def _tracks(spots: LineageSpots, tracks: Sequence[LineageTrack]) -> list[dict[st
 
 
 def _doubts(lineage: Lineage) -> dict[str, Any]:
-    doubts = [_doubt(lineage, doubt) for doubt in lineage.doubts(MOST_DOUBTS)]
-    return {"doubtful": doubts, "n_doubtful": lineage.n_doubts}
+    worst, n_doubts = lineage.worst_doubts(MOST_DOUBTS)
+    return {"doubtful": [_doubt(lineage, doubt) for doubt in worst], "n_doubtful": n_doubts}
 
 
 def lineage_spots_answer(lineage: Lineage, timepoint: int) -> dict[str, Any]:

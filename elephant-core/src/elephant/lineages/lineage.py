@@ -233,14 +233,14 @@ class Lineage:
         most
             How many, at most; None: all.
         """
+        return self.worst_doubts(most)[0]
+
+    def worst_doubts(self, most: int | None) -> tuple[list[Doubt], int]:
+        """Return the same, and how many there are in all."""
         kinds, which, certainty = self._doubtful()
         order = np.argsort(certainty, kind="stable")[:most]
-        return [self._doubt(kind, k) for kind, k in zip(kinds[order].tolist(), which[order].tolist(), strict=True)]
-
-    @property
-    def n_doubts(self) -> int:
-        """How many places may be wrong."""
-        return len(self._doubtful()[0])
+        found = [self._doubt(kind, k) for kind, k in zip(kinds[order].tolist(), which[order].tolist(), strict=True)]
+        return found, len(kinds)
 
     @property
     def n_tracks(self) -> int:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from elephant.threads import in_threads
 from elephant.tracking.assignment import Indices
 from elephant.tracking.linkers.model import LinkModel
 from elephant.tracking.linkers.movie import Movie
@@ -21,7 +20,6 @@ N_NEXT, N_LATER = 6, 4  # candidates of a spot: for its child, and after a gap
 WORST_ODDS = -4.0  # e^4 times less likely than chance: left out
 CONFIRMED = -1000.0  # worth: more than all that a link can contradict
 NO_SPOTS = np.empty(0, dtype=np.intp)
-THREAD_SPOTS = 2000  # of a window, for which a thread is worth its start
 MARGIN = 3.0  # by which a link has to beat all that contradicts it to be taken for granted
 
 
@@ -181,7 +179,7 @@ def _links_of_steps(
         before, now = those(movie.at(step[0]), free.outward), those(movie.at(step[1]), free.inward)
         return links_between(movie, model, costs, near_pairs_of(movie, model, before, now, n_near), reach)
 
-    return Links.joined(in_threads(links_of, steps, len(movie) // THREAD_SPOTS))
+    return Links.joined([links_of(step) for step in steps])
 
 
 def those(spots: Indices, is_open: NDArray[np.bool_]) -> Indices:

@@ -7,13 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from elephant.threads import in_threads
 from elephant.tracking.assignment import Indices
 from elephant.tracking.linkers.base import NONE
 from elephant.tracking.linkers.candidates import (
     CONFIRMED,
     NO_SPOTS,
-    THREAD_SPOTS,
     Costs,
     Links,
     Open,
@@ -119,14 +117,11 @@ def division_candidates(
     max_gap
         If 0, both daughters are at the next timepoint; else one of them, or both, may be at the one after that.
     """
-    times = movie.timepoints
-
-    def divisions_of(t: int) -> Divisions:
-        later = [t + k for k in (1, 2)[: 1 + min(max_gap, 1)] if t + k in times]
-        return _divisions_of(movie, model, costs, t, _of_mothers(movie, model, t, later, free, rivals))
-
-    # One timepoint after the other, in each thread: all together would take much memory.
-    return Divisions.joined([NO_DIVISIONS, *in_threads(divisions_of, times[:-1], len(movie) // THREAD_SPOTS)])
+    parts = [NO_DIVISIONS]
+    for t in movie.timepoints[:-1]:  # one after the other: all together would take much memory
+        later = [t + k for k in (1, 2)[: 1 + min(max_gap, 1)] if t + k in movie.timepoints]
+        parts.append(_divisions_of(movie, model, costs, t, _of_mothers(movie, model, t, later, free, rivals)))
+    return Divisions.joined(parts)
 
 
 def _divisions_of(movie: Movie, model: LinkModel, costs: Costs, t: int, candidates: Candidates) -> Divisions:
@@ -169,12 +164,12 @@ def _mothers_of(movie: Movie, model: LinkModel, mothers: Indices, daughters: Ind
     leap = movie.times[daughters[0]] - movie.times[mothers[0]]
     n = min(N_MOTHERS, len(mothers))
     moved = movie.places[mothers] + leap * model.tendencies.common[mothers]
-    distance, near = cKDTree(moved).query(movie.places[daughters], k=n)
     spacing = movie.spacing[movie.times[mothers[0]] - movie.start]
     reach = spacing * np.exp(model.shape.apart + _REACH * model.shape.apart_spread) + 3 * model.shape.off
-    is_near = distance.reshape(len(daughters), n) <= reach
-    of = np.repeat(daughters, n).reshape(len(daughters), n)
-    return mothers[near.reshape(len(daughters), n)[is_near]], of[is_near]
+    distance, near = cKDTree(moved).query(movie.places[daughters], k=n, distance_upper_bound=reach)
+    distance, near = distance.reshape(len(daughters), n), near.reshape(len(daughters), n)
+    is_near = np.isfinite(distance)
+    return mothers[near[is_near]], np.repeat(daughters, is_near.sum(axis=1))
 
 
 def _pairs_within(key: Indices) -> tuple[Indices, Indices]:
