@@ -5,13 +5,12 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from elephant.config import LinkerParams
 from elephant.dataset import Dataset
 from elephant.dataset.summary import image_version
 from elephant.errors import ConflictError, InvalidInputError, NotFoundError, StorageError
@@ -135,7 +134,7 @@ def track(dataset: Dataset, request: TrackingRequest, reporter: ProgressReporter
         known = _known_weights(folder, request, corrections)
         linker = request.linker_with(shipped_prior() if known is None else known.applied(shipped_prior()))
         if isinstance(linker.linker, GlobalLinker):
-            check_near(request.spots.timepoints, linker.linker.params.max_gap)
+            request = _telling_gaps(request, linker.linker.params.max_gap)
         staged = folder.staged(_fingerprint(request, linker, corrections))
         solved = _solved(dataset, staged, request, linker, corrections, (reporter, cancel))
         weights = solved.weights or known
@@ -279,17 +278,16 @@ def _fingerprint(request: TrackingRequest, linker: InstalledLinker, corrections:
     return hashlib.sha256(repr((spots, decided)).encode()).hexdigest()[:32]
 
 
-def _gaps(request: TrackingRequest) -> str | None:
-    """Return words about timepoints over which no track goes."""
-    if request.linker != GLOBAL:
-        return None
-    params = LinkerParams.model_validate(dict(request.params or {}))
-    return described_gaps(request.spots.timepoints, params.max_gap)
+def _telling_gaps(request: TrackingRequest, max_gap: int) -> TrackingRequest:
+    """Return a request that says over which timepoints no track goes; refuse one of which nothing can be joined."""
+    check_near(request.spots.timepoints, max_gap)
+    gaps = described_gaps(request.spots.timepoints, max_gap)
+    return request if gaps is None else replace(request, made_from=f"{request.made_from}; {gaps}")
 
 
 def _about(dataset: Dataset, request: TrackingRequest, solved: _Solved, dropped: str | None) -> About:
     return About(
-        made_from="; ".join(filter(None, (request.made_from, solved.words, _gaps(request)))),
+        made_from=f"{request.made_from}; {solved.words}" if solved.words else request.made_from,
         dropped=dropped,
         linker=request.linker,
         params=dict(request.params or {}),

@@ -16,7 +16,7 @@ from elephant.geometry import mean_radii
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.tracking.assignment import Indices
 from elephant.tracking.linkers.timepoints import check_counted
-from elephant.tracking.suspected import SuspectedDivisions
+from elephant.tracking.suspected import Pair, SuspectedDivisions
 from elephant.types import FloatArray, Spot
 
 NONE = -1
@@ -85,9 +85,6 @@ def useful_radii(radii: FloatArray) -> FloatArray | None:
     """Return the radii of spots, (N,); None where some are not known (NaN), or one for all says nothing."""
     says_something = len(radii) > 0 and np.isfinite(radii).all() and np.ptp(radii) > _SAME * radii.max()
     return radii if says_something else None
-
-
-Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)

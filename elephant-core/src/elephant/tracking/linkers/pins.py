@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elephant.tracking.assignment import Indices
-from elephant.tracking.linkers.base import Corrections, Pair
+from elephant.tracking.linkers.base import Corrections
 from elephant.tracking.linkers.movie import Movie
+from elephant.tracking.suspected import Pair
 
 
 @dataclass(frozen=True, slots=True, eq=False)
