@@ -3,15 +3,16 @@
 import contextlib
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from elephant_server.stop_flag import StopFlag
+
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """Yield an event that is set by Ctrl-C, SIGTERM and a closed terminal."""
-    stop = threading.Event()
+def stop_on_signals() -> Iterator[StopFlag]:
+    """Yield a flag that is set by Ctrl-C, SIGTERM and a closed terminal."""
+    stop = StopFlag()
 
     def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the shape of a handler
         stop.set()

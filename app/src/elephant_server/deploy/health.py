@@ -4,7 +4,6 @@ import http.client
 import json
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
 
@@ -21,6 +20,7 @@ from elephant_server.deploy.workers import absent_workers, own_devices
 from elephant_server.errors import StackError
 from elephant_server.rabbitmq import BROKER_ERRORS
 from elephant_server.settings import Settings, load_settings
+from elephant_server.stop_flag import StopFlag
 
 _SECONDS = 5.0
 _REDIS_SECONDS = 3.0
@@ -147,7 +147,7 @@ def _connection(settings: Settings) -> http.client.HTTPConnection:
     return http.client.HTTPSConnection(host, settings.http_port, timeout=_SECONDS, context=trust)
 
 
-def join(settings: Settings, stop: threading.Event, seconds: float) -> Settings:
+def join(settings: Settings, stop: StopFlag, seconds: float) -> Settings:
     """Wait until Redis answers on its machine and the passwords are there; return the settings with these.
 
     Returns at once if this machine needs nothing from others.

@@ -5,7 +5,6 @@ import os
 import socket
 import sys
 import sysconfig
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from elephant_server.deploy.workers import SilentWorkers, devices_of, with_own_g
 from elephant_server.errors import StackError
 from elephant_server.settings import Settings, in_url, is_loopback, unknown_settings, variable
 from elephant_server.settings.base import is_unspecified
+from elephant_server.stop_flag import StopFlag
 
 _START_SECONDS = 300.0
 # To look takes 10 ms of processor time, which programs that start want as well.
@@ -125,7 +125,7 @@ def _supervision(settings: Settings, variables: Mapping[str, str], sockets: Path
     )
 
 
-def _run(settings: Settings, supervision: Supervision, stop: threading.Event) -> None:
+def _run(settings: Settings, supervision: Supervision, stop: StopFlag) -> None:
     watch = Watch()
     try:
         with supervision:
@@ -145,7 +145,7 @@ def _run(settings: Settings, supervision: Supervision, stop: threading.Event) ->
         say("Stopped.")
 
 
-def _wait_until_ready(settings: Settings, supervision: Supervision, watch: Watch, stop: threading.Event) -> str:
+def _wait_until_ready(settings: Settings, supervision: Supervision, watch: Watch, stop: StopFlag) -> str:
     readiness, deadline = Readiness(settings), time.monotonic() + _START_SECONDS
     missing = ["supervisord"]
     while not stop.wait(_STARTING_POLL_SECONDS):

@@ -25,6 +25,7 @@ from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.store_memory import MemoryStore
 from elephant_server.logs import messages_if_any, set_up_logging
 from elephant_server.settings import Settings, unknown_settings, variable
+from elephant_server.stop_flag import StopFlag
 
 if TYPE_CHECKING:  # what answers requests is loaded while the worker loads PyTorch
     from flask import Flask
@@ -108,7 +109,7 @@ def put_together(settings: Settings, first: Process | None = None) -> Parts:
     return Parts(make_app(services), workers)
 
 
-def _run(settings: Settings, stop: threading.Event, first: Process | None = None) -> None:
+def _run(settings: Settings, stop: StopFlag, first: Process | None = None) -> None:
     say("Starting ...")
     with uncollected():
         parts = put_together(settings, first)

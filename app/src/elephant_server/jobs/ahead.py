@@ -5,7 +5,6 @@ job store ends it before the next layer of a network. What it has found by then 
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.submit import FLOW_PREDICT, SEG_PREDICT, Task
 from elephant_server.jobs.walks import PredictBody, Step, Walks, body_of, next_steps, settings_of
 from elephant_server.settings import Settings
+from elephant_server.stop_flag import StopFlag
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Quiet:
         Set where the worker is asked to end.
     """
 
-    def __init__(self, job_store: JobStore, is_ending: threading.Event) -> None:
+    def __init__(self, job_store: JobStore, is_ending: StopFlag) -> None:
         self._job_store = job_store
         self._is_ending = is_ending
         self._seen = job_store.last_change()
@@ -121,7 +121,7 @@ class Ahead:
         self._walks = walks
         self._n_timepoints = n_timepoints
 
-    def run(self, is_ending: threading.Event) -> bool:
+    def run(self, is_ending: StopFlag) -> bool:
         """Compute until all is done or something else is to be done; True where a job waits for this worker."""
         job_store = self._context.job_store
         try:
@@ -174,9 +174,7 @@ class Ahead:
             context.feed_publisher.count("computed_ahead")
 
 
-def ahead_of(
-    context: WorkerContext, settings: Settings, memory: IdleMemory
-) -> Callable[[threading.Event], bool] | None:
+def ahead_of(context: WorkerContext, settings: Settings, memory: IdleMemory) -> Callable[[StopFlag], bool] | None:
     """Return what a worker does that has nothing else to do; None where nothing is computed ahead.
 
     Parameters
@@ -188,7 +186,7 @@ def ahead_of(
         return None
     ahead = Ahead(context, context.walks, settings.compute_ahead)
 
-    def run(is_ending: threading.Event) -> bool:
+    def run(is_ending: StopFlag) -> bool:
         with memory.busy():
             return ahead.run(is_ending)
 

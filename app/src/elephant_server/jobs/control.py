@@ -16,6 +16,7 @@ from elephant.training.control import LiveSettings
 from elephant.types import FloatArray
 from elephant_server.jobs.records import Checkpoint, Lease, LiveParams
 from elephant_server.jobs.store import JobStore
+from elephant_server.stop_flag import StopFlag
 
 if TYPE_CHECKING:
     from elephant.methods.base import AnyMethod
@@ -53,7 +54,7 @@ class JobControl:
         self._seen: Checkpoint | None = None
         self._params: LiveParams | None = None  # those that it began with
         self._look_again_at = 0.0
-        self._is_shutting_down = threading.Event()
+        self._is_shutting_down = StopFlag()
 
     def check(self) -> None:
         """Return if the work may go on; blocks while a training is held.

@@ -14,6 +14,7 @@ from elephant_server.jobs.records import Lease, Outcome
 from elephant_server.jobs.store import JobStore
 from elephant_server.jobs.submit import Workers
 from elephant_server.jobs.worker_registry import this_process
+from elephant_server.stop_flag import StopFlag
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Worker:
         queue: str,
         work: Work,
         workers: Workers | None = None,
-        idle: Callable[[threading.Event], bool] | None = None,
+        idle: Callable[[StopFlag], bool] | None = None,
     ) -> None:
         self._job_store = job_store
         self._queue = queue
@@ -54,7 +55,7 @@ class Worker:
         self._workers = workers
         self._idle = idle
         self._running: list[JobControl] = []  # the one that is worked on last
-        self._is_ending = threading.Event()
+        self._is_ending = StopFlag()
 
     def do_queued(self) -> None:
         """Do jobs until none is left that may begin; one that waits for this one to end is begun right after it."""
