@@ -195,10 +195,17 @@ def test_a_folder_is_not_a_file_of_spots(tmp_path: Path) -> None:
 
 
 def test_columns_that_are_not_read_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "s.csv").write_text("t,x,y,radius,who,note\n0,1,2,3,,\n")
+    (tmp_path / "s.csv").write_text("t,x,y,z,radius,who,note\n0,1,2,3,4,,\n")
     read_spots(tmp_path / "s.csv")
     assert caplog.messages == ["s.csv: columns who, note are ignored"]
     caplog.clear()
-    (tmp_path / "s.csv").write_text("t,x,y,radius,label\n0,1,2,3,\n")
+    (tmp_path / "s.csv").write_text("t,x,y,z,radius,label\n0,1,2,3,4,\n")
     read_spots(tmp_path / "s.csv")
     assert caplog.messages == ["s.csv: column label is ignored"]
+
+
+def test_a_table_without_z_is_said_to_be_read_as_2d(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "s.csv").write_text("t,x,y,radius\n0,1,2,3\n")
+    (record,) = read_spots(tmp_path / "s.csv")
+    assert record.pos == (1.0, 2.0, 0.0)
+    assert caplog.messages == ["s.csv: no column for z: the nuclei are read as 2D"]

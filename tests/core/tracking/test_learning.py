@@ -30,7 +30,7 @@ def test_from_twenty_confirmed_links_on_weights_are_learnt(with_sizes: bool) -> 
     taught = problem.taught(confirmed(parents, 200))
     assert taught.model.prior.links != problem.model.prior.links
     assert taught.model.prior.divisions != problem.model.prior.divisions
-    assert "confirmed ones, of divisions from" in taught.model.prior.made_from
+    assert "confirmed ones and of divisions from" in taught.model.prior.made_from
 
 
 def test_what_is_learnt_does_no_harm() -> None:
@@ -49,6 +49,23 @@ def test_links_to_daughters_do_not_teach_what_links_are_worth() -> None:
     parts, is_right = link_examples(problem.movie, problem.model, links)
     alone = links[~divides[links[:, 0]]]
     assert np.array_equal(parts[is_right], problem.model.link_parts(problem.movie, *alone.T))
+
+
+def test_links_to_daughters_are_not_counted_among_those_that_teach_links() -> None:
+    problem, parents = problem_of(6)
+    links = np.array(sorted(confirmed(parents, 400).links))
+    divides = np.bincount(links[:, 0]) == 2
+    of_divisions = links[divides[links[:, 0]]]
+    n_divisions = len(of_divisions) // 2
+    assert n_divisions >= LEAST_LINKS // 2
+    only_divisions = Corrections(links=frozenset((int(i), int(j)) for i, j in of_divisions))
+    prior = problem.taught(only_divisions).model.prior
+    assert prior.links == problem.model.prior.links
+    assert prior.made_from.endswith(f"; weights of divisions from {n_divisions} confirmed ones")
+    times = problem.movie.times
+    n_alone = sum(not divides[i] and times[j] - times[i] == 1 for i, j in links)
+    prior = problem.taught(Corrections(links=frozenset((int(i), int(j)) for i, j in links))).model.prior
+    assert f"weights of links from {n_alone} confirmed ones and of" in prior.made_from
 
 
 def test_what_tells_nothing_loses_its_weight() -> None:

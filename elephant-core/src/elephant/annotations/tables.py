@@ -133,6 +133,8 @@ class _Table:
                 f"{columns.names[places['parent']]} refers, got none: add it, or rename that column to parent_track_id "
                 "if it refers to tracks"
             )
+        if "z" not in places and self._movie.n_dims is None:
+            logger.warning("%s: no column for z: the nuclei are read as 2D", self._name)
         ignored = columns.ignored()
         if ignored:
             what = f"column {ignored[0]} is" if len(ignored) == 1 else f"columns {shortened_names(ignored)} are"

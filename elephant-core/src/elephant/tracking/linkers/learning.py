@@ -32,21 +32,25 @@ def learnt_prior(movie: Movie, model: LinkModel, corrections: Corrections) -> Pr
     Parameters
     ----------
     corrections
-        From 20 links to the next timepoint on, the weights of links are learnt; from 5 confirmed divisions on, those
-        of divisions.
+        From 20 links to the next timepoint on, the weights of links are learnt from those that belong to no division;
+        from 5 divisions on, those of divisions.
     """
     prior = model.prior
     links = _next(movie, np.array(sorted(corrections.links), dtype=np.intp).reshape(-1, 2))
     if len(links) < LEAST_LINKS:
         return prior
-    learnt = {"links": fit_weights(prior.links, movie.part_names, *link_examples(movie, model, links))}
-    words = f"{prior.made_from}; weights of links from {len(links)} confirmed ones"
+    learnt, words = {}, []
+    if n_alone := len(_alone(links)):
+        learnt["links"] = fit_weights(prior.links, movie.part_names, *link_examples(movie, model, links))
+        words.append(f"of links from {n_alone} confirmed ones")
     divisions = divisions_among(links)
     if len(divisions) >= LEAST_DIVISIONS:
         parts, is_right = division_examples(movie, model, divisions)
         learnt["divisions"] = fit_weights(prior.divisions, movie.division_names, parts, is_right)
-        words += f", of divisions from {len(divisions)}"
-    return prior.model_copy(update={**learnt, "made_from": words})
+        words.append(f"of divisions from {len(divisions)} confirmed ones")
+    if not learnt:
+        return prior
+    return prior.model_copy(update={**learnt, "made_from": f"{prior.made_from}; weights {' and '.join(words)}"})
 
 
 def link_examples(movie: Movie, model: LinkModel, links: Indices) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -58,8 +62,7 @@ def link_examples(movie: Movie, model: LinkModel, links: Indices) -> tuple[Float
         Parts, (examples, parts), and which examples are right, (examples,).
     """
     i, j = _others(movie, links)
-    # A daughter is judged with her division: she lies far from where a link by itself would take her mother.
-    alone = links[np.bincount(links[:, 0])[links[:, 0]] == 1]
+    alone = _alone(links)
     parts = model.link_parts(movie, np.concatenate([alone[:, 0], i]), np.concatenate([alone[:, 1], j]))
     return parts, np.arange(len(parts)) < len(alone)
 
@@ -95,6 +98,15 @@ def fit_weights(prior: Weights, names: tuple[str, ...], parts: FloatArray, is_ri
     new = dict(zip(names, map(float, solved), strict=True))
     weights = tuple(new.get(name, weight) for name, weight in zip(prior.names, prior.weights, strict=True))
     return prior.model_copy(update={"weights": weights})
+
+
+def _alone(links: Indices) -> Indices:
+    """Return the links that are no part of a division.
+
+    A daughter is judged with her division: she lies far from where a link by itself would take her mother.
+    """
+    found: Indices = links[np.bincount(links[:, 0])[links[:, 0]] == 1]
+    return found
 
 
 def _next(movie: Movie, links: Indices) -> Indices:
