@@ -1,5 +1,6 @@
 """What the client in Python makes of answers, also of broken ones, over real HTTP."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from elephant_server.client import AbortedError, Client, ServerError, Unreachabl
 
 JOB = {"id": "1", "kind": "training", "phase": "running", "task": "elephant.seg_train", "dataset_name": "d"}
 STATUS = {"state": 1, "is_held": False, "latest_job": "1", "devices": [], "now": 0.0, "version": "0"}
+GZIPPED = b"\x1f\x8b"  # how what gzip has compressed begins
 SPOTS = [(0, 5.0, 5.0, 5.0, 2.0)]
 
 
@@ -53,6 +55,8 @@ class Stand(BaseHTTPRequestHandler):
         self.send_response(status, "a reason")
         if status != 204:
             self.send_header("Content-Length", str(len(content.removesuffix(b"CUT")) + 9 * content.endswith(b"CUT")))
+        if content.startswith(GZIPPED):
+            self.send_header("Content-Encoding", "gzip")
         self.end_headers()
         self.wfile.write(content)
         self.close_connection = content.endswith(b"CUT")
@@ -128,6 +132,17 @@ def test_other_answers_are_named(stand: str, content: bytes, words: str) -> None
 def test_a_reason_phrase_stands_in_for_a_missing_text(stand: str) -> None:
     Stand.answers["seg/train"] = (502, b"<html>")
     assert failing(Client(stand)).message == "a reason"
+
+
+def test_compressed_answers_are_asked_for_and_read(stand: str) -> None:
+    content = gzip.compress(b'{"success": true, "state": 2}')
+    Stand.answers["state/process"] = (200, content)
+    assert Client(stand).state() == 2
+    assert Stand.asked[-1][1]["Accept-Encoding"] == "gzip"
+    for broken in (content[:-12], content[:12] + b"!" + content[13:]):
+        Stand.answers["state/process"] = (200, broken)
+        with pytest.raises(UnreachableError, match="interrupted"):
+            Client(stand).state()
 
 
 def test_without_a_server(stand: str) -> None:

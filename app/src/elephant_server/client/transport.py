@@ -1,8 +1,10 @@
 """Requests over HTTP and their answers; everything that goes wrong is a typed error."""
 
+import gzip
 import json
 import ssl
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
@@ -89,7 +91,8 @@ class Transport:
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON at a path."""
-        with self._answer("GET", f"{path}?{urlencode(query)}" if query else path) as response:
+        where = f"{path}?{urlencode(query)}" if query else path
+        with self._answer("GET", where, headers={"Accept-Encoding": "gzip"}) as response:
             return self._content(path, response)
 
     def read(self, path: str, model: type[A], **query: Any) -> A:
@@ -228,7 +231,15 @@ class Transport:
 
     def _content(self, path: str, response: HTTPResponse) -> Any:
         """Return the JSON of an answer; leading white space kept the connection alive and means nothing."""
-        return None if response.status == 204 else self._json(path, response.status, response.read())
+        if response.status == 204:
+            return None
+        content = response.read()
+        if response.headers.get("Content-Encoding") == "gzip":
+            try:
+                content = gzip.decompress(content)
+            except (OSError, EOFError, zlib.error) as error:
+                raise self._interrupted(path, error) from error
+        return self._json(path, response.status, content)
 
     def _json(self, path: str, status: int, text: bytes) -> Any:
         try:
