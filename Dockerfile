@@ -32,10 +32,9 @@ RUN if [ "$TORCH" = cpu ]; then \
 COPY . ./
 # The documentation is made of the code, too; of what makes it nothing stays in the layer.
 RUN pip install -q --no-cache-dir --no-deps ./elephant-models ./elephant-core ./app \
-    && pip install -q --no-cache-dir -c constraints.txt --target /tmp/documenting \
-        furo myst-parser sphinx sphinx-copybutton \
+    && pip install -q --no-cache-dir -c constraints.txt --target /tmp/documenting -r docs/requirements.txt \
     && PYTHONPATH=/tmp/documenting python -m sphinx -q -b html -d /tmp/doctrees docs build/docs \
-    && rm -rf elephant-models elephant-core app docs *.md /tmp/documenting /tmp/doctrees \
+    && rm -rf elephant-models elephant-core app docs examples *.md /tmp/documenting /tmp/doctrees \
     && mkdir /workspace
 
 ENV ELEPHANT_HOME=/opt/elephant \

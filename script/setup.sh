@@ -168,7 +168,7 @@ install_packages() {
 # What the environment was made from; another Python, a moved checkout or a changed pin makes it anew.
 fingerprint() {
     { pwd; readlink -f "$VENV/bin/python" || true
-      cat constraints.txt elephant-models/pyproject.toml elephant-core/pyproject.toml app/pyproject.toml requirements-dev.txt; } | cksum
+      cat constraints.txt elephant-models/pyproject.toml elephant-core/pyproject.toml app/pyproject.toml requirements-dev.txt docs/requirements.txt; } | cksum
 }
 
 set_up_packages() {

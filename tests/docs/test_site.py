@@ -2,9 +2,12 @@
 
 import ast
 import importlib
+import importlib.metadata
 import itertools
+import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -53,6 +56,29 @@ class Page(HTMLParser):
             self.loaded.append(values[LOADING[tag]] or "")
         if tag == "a" and values.get("href"):
             self.links.append(values["href"] or "")
+
+
+def test_all_that_makes_it_is_in_the_list_from_which_images_install() -> None:
+    docs = ROOT / "docs"
+    listed = {line for line in (docs / "requirements.txt").read_text().splitlines() if not line.startswith("#")}
+    conf = runpy.run_path(str(docs / "conf.py"))
+    imported = {name for notebook in docs.rglob("*.ipynb") for name in imports_of(notebook)}
+    used = {*conf["extensions"], conf["html_theme"], *imported} - {"_documenting"}
+    of_modules = importlib.metadata.packages_distributions()
+    needed = {of_modules[name.partition(".")[0]][0].lower() for name in used}
+    core = {"elephant-core", *map(name_in, importlib.metadata.requires("elephant-core") or [])}
+    assert needed >= {"myst-nb", "furo", "matplotlib", "elephant-core", "numpy"}
+    assert needed - core <= listed
+
+
+def imports_of(notebook: Path) -> list[str]:
+    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+    lines = "".join(line for cell in cells for line in [*cell["source"], "\n"])
+    return re.findall(r"^(?:import|from) (\w+)", lines, re.MULTILINE)
+
+
+def name_in(requirement: str) -> str:
+    return re.split(r"[^\w-]", requirement)[0].lower()
 
 
 @pytest.fixture(scope="module")
