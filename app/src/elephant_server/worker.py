@@ -7,22 +7,24 @@ import functools
 import logging
 from typing import Any
 
-from celery import signals
+from elephant.memory import keep_memory, uncollected
 
-from elephant.memory import keep_memory
-from elephant_server.jobs.ahead import ahead_of
-from elephant_server.jobs.broker import CeleryWorkers, make_celery
-from elephant_server.jobs.context import WorkerContext, make_context, recover
-from elephant_server.jobs.idle import IdleMemory
-from elephant_server.jobs.records import JobKind
-from elephant_server.jobs.runner import Worker
-from elephant_server.jobs.store import JobStore
-from elephant_server.jobs.store_redis import RedisStore
-from elephant_server.jobs.tasks import perform
-from elephant_server.jobs.walks import Walks
-from elephant_server.jobs.worker_registry import RedisWorkerRegistry, start_heartbeat
-from elephant_server.logs import feed_publisher_of, messages_of, set_up_logging
-from elephant_server.settings import get_settings
+with uncollected():
+    from celery import signals
+
+    from elephant_server.jobs.ahead import ahead_of
+    from elephant_server.jobs.broker import CeleryWorkers, make_celery
+    from elephant_server.jobs.context import WorkerContext, make_context, recover
+    from elephant_server.jobs.idle import IdleMemory
+    from elephant_server.jobs.records import JobKind
+    from elephant_server.jobs.runner import Worker
+    from elephant_server.jobs.store import JobStore
+    from elephant_server.jobs.store_redis import RedisStore
+    from elephant_server.jobs.tasks import perform
+    from elephant_server.jobs.walks import Walks
+    from elephant_server.jobs.worker_registry import RedisWorkerRegistry, start_heartbeat
+    from elephant_server.logs import feed_publisher_of, messages_of, set_up_logging
+    from elephant_server.settings import get_settings
 
 logger = logging.getLogger(__name__)
 

@@ -1,13 +1,16 @@
 """What uWSGI loads, once, before it forks the HTTP processes."""
 
-from elephant_server.logs import set_up_logging
-from elephant_server.main import create_app, start_reaper
-from elephant_server.services import KEY
-from elephant_server.settings import get_settings
+from elephant.memory import uncollected
 
-settings = get_settings()
-set_up_logging(settings)
-application = create_app(settings)
+with uncollected():  # nor are pages copied that the HTTP processes share
+    from elephant_server.logs import set_up_logging
+    from elephant_server.main import create_app, start_reaper
+    from elephant_server.services import KEY
+    from elephant_server.settings import get_settings
+
+    settings = get_settings()
+    set_up_logging(settings)
+    application = create_app(settings)
 
 
 def _begin() -> None:
