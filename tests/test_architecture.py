@@ -36,7 +36,7 @@ CORE_ORDER: list[set[str]] = [
     {"cli"},
 ]
 APP_ORDER: list[set[str]] = [
-    {"errors", "settings", "device_memory", "publishing"},
+    {"errors", "settings", "device_memory", "publishing", "stop_flag"},
     {"rabbitmq"},
     {"uploads", "movies"},
     {"schemas"},
