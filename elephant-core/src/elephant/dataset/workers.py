@@ -1,5 +1,6 @@
 """Running the same task on every timepoint, in this process or in several, with the results in order."""
 
+import ctypes
 import logging
 import multiprocessing
 import os
@@ -13,7 +14,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
-from multiprocessing.synchronize import Event
 from typing import Any, Protocol, TypeVar
 
 from elephant.errors import Cancelled
@@ -80,14 +80,15 @@ def _run_in_processes(
 ) -> Generator[Result_co, None, None]:
     """Run a task in helper processes, and in a thread of this one: helpers take a while to start."""
     context = multiprocessing.get_context("spawn")  # forking a process with threads can hang it
-    ended = context.Event()
+    # No event: its lock would stay locked for ever if a helper were killed while it looks.
+    ended = context.RawValue(ctypes.c_bool, False)
     others = set(multiprocessing.active_children())
     share = max(1, n_cores() // (n_helpers + 1))
     pool = ProcessPoolExecutor(n_helpers, context, _prepare, (task, ended, share))
     with ThreadPoolExecutor(1, "timepoints", _cores.set, (share,)) as here:
 
         def locally(t: int) -> Future[Any]:
-            return here.submit(_run, task, t, _EventToken(ended))
+            return here.submit(_run, task, t, _SharedToken(ended))
 
         def remotely(t: int) -> Future[Any]:
             return pool.submit(_run_task, t)
@@ -95,7 +96,7 @@ def _run_in_processes(
         try:
             yield from _in_order([locally, *[remotely] * n_helpers], count, cancel)
         finally:
-            ended.set()
+            ended.value = True
             _shut_down(pool, set(multiprocessing.active_children()) - others)
 
 
@@ -139,24 +140,24 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class _EventToken:
+class _SharedToken:
     """A :class:`CancelToken` that another process triggers."""
 
-    def __init__(self, ended: Event) -> None:
+    def __init__(self, ended: ctypes.c_bool) -> None:
         self._ended = ended
 
     def check(self) -> None:
-        if self._ended.is_set():
+        if self._ended.value:
             raise Cancelled
 
 
 _mine: dict[str, Any] = {}  # the task of a helper process
 
 
-def _prepare(task: TimepointTask[Any], ended: Event, share: int) -> None:
+def _prepare(task: TimepointTask[Any], ended: ctypes.c_bool, share: int) -> None:
     _cores.set(share)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    _mine.update(task=task, cancel=_EventToken(ended))
+    _mine.update(task=task, cancel=_SharedToken(ended))
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
