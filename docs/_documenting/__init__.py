@@ -14,7 +14,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from _documenting import commands, docstrings, errors, finding, http, messages, modules, outside, settings
+from _documenting import commands, docstrings, errors, finding, http, listing, messages, modules, outside, settings
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", modules.check_pages)
     app.connect("autodoc-process-docstring", docstrings.prepare, priority=400)  # before Napoleon parses it
     app.connect("autodoc-process-signature", docstrings.sign)
+    app.connect("write-started", listing.prepare)
     app.connect("html-page-context", _say_level, priority=900)  # when the theme is done
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
