@@ -24,7 +24,8 @@ def convolution(
     layer_class = Convolution3d if n_dims == 3 else Convolution2d
     layer = layer_class(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
     layer.slope = slope
-    nn.init.kaiming_normal_(layer.weight, mode="fan_in")
+    if not layer.weight.is_meta:  # shapes alone need no values, for which PyTorch would import its compiler
+        nn.init.kaiming_normal_(layer.weight, mode="fan_in")
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer

@@ -17,6 +17,7 @@ from elephant.models.ensemble import Ensemble
 from elephant.models.losses import LossParts
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.training.control import TrainingControl
+from elephant.training.optimiser import Adam
 
 # A network that is confidently wrong has a loss of three or four; crops of one training differ less than tenfold.
 LARGEST_RISE = 10.0
@@ -92,7 +93,7 @@ class Trainer(ABC):
         self._loop = loop
         self._device = next(model.parameters()).device
         groups = _relative(model) if relative_lr else [{"params": list(model.parameters()), "share": 1.0}]
-        self._optimiser = torch.optim.Adam(groups, lr=loop.lr, fused=True)
+        self._optimiser = Adam(groups, lr=loop.lr, fused=True)
         self._lr = loop.lr  # of the last step
         self._rng = np.random.default_rng(loop.seed)
         self._logged_at = -LINE_INTERVAL_S

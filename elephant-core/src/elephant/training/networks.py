@@ -21,6 +21,7 @@ from elephant.models.ensemble import Ensemble, interruptible
 from elephant.models.losses import CENTRE_CHANNEL, LossParts
 from elephant.progress import CancelToken, ProgressReporter
 from elephant.training.loop import Trainer
+from elephant.training.optimiser import Adam
 from elephant.training.replay import ReplayedNetwork
 from elephant.types import Box, Label, Shape
 
@@ -127,7 +128,7 @@ def train_on_intensities(
     """
     rng = np.random.default_rng(params.seed)
     device = next(model.parameters()).device
-    optimiser = torch.optim.Adam(model.parameters())
+    optimiser = Adam(model.parameters())
     n_steps = len(params.learning_rates) * params.n_crops
     model.train()
     for step in range(n_steps):
