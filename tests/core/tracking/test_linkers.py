@@ -299,6 +299,19 @@ def test_what_is_confirmed_is_certain(problem: Problem) -> None:
     assert found.probability[child] == 1.0
 
 
+@pytest.mark.parametrize("seed", [0, 1, 3])
+@pytest.mark.parametrize("first", [0, 1])
+def test_confirming_what_is_found_changes_nothing(seed: int, first: int) -> None:
+    """Neither does what goes on get a second child, nor is the other daughter lost."""
+    problem = LINKER.prepare(walk(60, 20, seed=seed, dividing=0.03).detections)
+    before = problem.solve()
+    children = np.flatnonzero(before.parents != NONE)[first::3]
+    after = problem.solve(Corrections(links=frozenset((int(before.parents[j]), int(j)) for j in children)))
+    assert before.divisions.is_chosen.sum() > 20
+    # What is known for sure may tip a close choice elsewhere.
+    assert np.count_nonzero(after.parents != before.parents) <= 2
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

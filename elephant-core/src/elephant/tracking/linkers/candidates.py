@@ -18,7 +18,6 @@ from elephant.types import FloatArray
 
 N_NEXT, N_LATER = 6, 4  # candidates of a spot: for its child, and after a gap
 WORST_ODDS = -4.0  # e^4 times less likely than chance: left out
-CONFIRMED = -1000.0  # worth: more than all that a link can contradict
 NO_SPOTS = np.empty(0, dtype=np.intp)
 MARGIN = 3.0  # by which a link has to beat all that contradicts it to be taken for granted
 
@@ -137,14 +136,27 @@ def links_between(
     """
     i, j = pairs
     odds = model.link_odds(movie, i, j)
-    leap = movie.times[j] - movie.times[i]
-    worth = costs.go_on[i] + (leap - 1) * costs.miss - odds - costs.end[i] - costs.start[j]
+    worth = _worth(movie, costs, pairs, odds)
     is_possible = (worth < 0) & (odds > WORST_ODDS)
     if reach is not None and len(i):
         expected, _ = model.motion.expected(movie, model.tendencies, i, j)
         off = np.linalg.norm(movie.places[j] - movie.places[i] - expected, axis=1)
-        is_possible &= off <= reach * leap
+        is_possible &= off <= reach * (movie.times[j] - movie.times[i])
     return Links(i, j, worth).take(is_possible)
+
+
+def confirmed_links(movie: Movie, model: LinkModel, costs: Costs, pairs: Indices) -> Links:
+    """Return links that a person confirmed, (k, 2), whatever each is worth."""
+    i, j = pairs.T
+    return Links(i, j, _worth(movie, costs, pairs.T, model.link_odds(movie, i, j)))
+
+
+def _worth(movie: Movie, costs: Costs, pairs: tuple[Indices, Indices] | Indices, odds: FloatArray) -> FloatArray:
+    """Return what links are worth."""
+    i, j = pairs
+    n_missed = movie.times[j] - movie.times[i] - 1
+    worth: FloatArray = costs.go_on[i] + n_missed * costs.miss - odds - costs.end[i] - costs.start[j]
+    return worth
 
 
 def direct_links(movie: Movie, model: LinkModel, costs: Costs, times: range, free: Open, reach: float | None) -> Links:

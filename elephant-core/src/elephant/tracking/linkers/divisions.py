@@ -10,7 +10,6 @@ from scipy.spatial import cKDTree
 from elephant.tracking.assignment import Indices
 from elephant.tracking.linkers.base import NONE
 from elephant.tracking.linkers.candidates import (
-    CONFIRMED,
     NO_SPOTS,
     Costs,
     Links,
@@ -20,7 +19,7 @@ from elephant.tracking.linkers.candidates import (
 )
 from elephant.tracking.linkers.model import LinkModel
 from elephant.tracking.linkers.movie import Movie
-from elephant.tracking.linkers.pins import Pins
+from elephant.tracking.linkers.pins import LATEST_DAUGHTER, Pins
 from elephant.types import FloatArray
 
 N_MOTHERS = 6  # candidates of a spot
@@ -66,7 +65,7 @@ class Rivals:
     links
         Those that are possible.
     granted
-        Those of them that are taken for granted: their children may be one of two daughters.
+        Those of them that are taken for granted or confirmed: their children may be one of two daughters.
     pins
         What a person confirmed.
     """
@@ -85,6 +84,10 @@ class Rivals:
         """Return the child of each by a link that is granted, or -1."""
         child: Indices = self._child[parents]
         return child
+
+    def are_confirmed(self, parents: Indices) -> NDArray[np.bool_]:
+        """Return which have a child by a link that a person confirmed."""
+        return np.isin(parents, self._pins.links[:, 0])
 
     def worth_of(self, parents: Indices, children: Indices) -> FloatArray:
         """Return what links are worth, 0 where they are not possible."""
@@ -119,23 +122,29 @@ def division_candidates(
     """
     parts = [NO_DIVISIONS]
     for t in movie.timepoints[:-1]:  # one after the other: all together would take much memory
-        later = [t + k for k in (1, 2)[: 1 + min(max_gap, 1)] if t + k in movie.timepoints]
-        parts.append(_divisions_of(movie, model, costs, t, _of_mothers(movie, model, t, later, free, rivals)))
+        latest = min(1 + max_gap, LATEST_DAUGHTER)
+        later = [t + k for k in range(1, latest + 1) if t + k in movie.timepoints]
+        candidates = _of_mothers(movie, model, t, later, free, rivals)
+        parts.append(_divisions_of(movie, model, costs, t, candidates, rivals))
     return Divisions.joined(parts)
 
 
-def _divisions_of(movie: Movie, model: LinkModel, costs: Costs, t: int, candidates: Candidates) -> Divisions:
+def _divisions_of(
+    movie: Movie, model: LinkModel, costs: Costs, t: int, candidates: Candidates, rivals: Rivals
+) -> Divisions:
     """Return which candidates of the spots of a timepoint save enough."""
     m, a, b, of_a, of_b = candidates
+    is_confirmed = rivals.are_confirmed(m)
     if not len(m):
         return NO_DIVISIONS
     late = (movie.times[a] - t - 1) + (movie.times[b] - t - 1)
     n_missed = np.minimum(late, 1)  # where both are late, one thing was missing: the mother herself
     paid = costs.divide[m] + n_missed * costs.miss - costs.end[m] - costs.start[a] - costs.start[b]
-    confirmed = np.where((of_a == CONFIRMED) | (of_b == CONFIRMED), CONFIRMED, 0.0)
-    least = paid + np.maximum(confirmed - np.minimum(np.minimum(of_a, of_b), 0.0), 0.0)
+    least = paid - np.where(is_confirmed, of_a, np.minimum(np.minimum(of_a, of_b), 0.0))
     kept, odds = model.likely_divisions(movie, (m, a, b), least)
-    return Divisions(m[kept], a[kept], b[kept], paid[kept] + confirmed[kept] - odds)
+    # A confirmed link is there anyway: a division is worth by how much it is better than the link alone.
+    already = np.where(is_confirmed[kept], of_a[kept], 0.0)
+    return Divisions(m[kept], a[kept], b[kept], paid[kept] - already - odds)
 
 
 def _of_mothers(movie: Movie, model: LinkModel, t: int, later: list[int], free: Open, rivals: Rivals) -> Candidates:

@@ -11,6 +11,8 @@ from elephant.tracking.linkers.base import Corrections
 from elephant.tracking.linkers.movie import Movie
 from elephant.tracking.suspected import Pair
 
+LATEST_DAUGHTER = 2  # timepoints after her mother
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pins:
@@ -25,7 +27,7 @@ class Pins:
     has_parent
         Those of them that are a child, (N,).
     links
-        Confirmed links to the next timepoint, (k, 2): the parent may divide.
+        Confirmed links to one of the next timepoints, (k, 2): the parent may divide.
     cuts
         Links that are not there, (k, 2).
     undivided
@@ -83,13 +85,13 @@ class Pins:
 
 
 def settled_links(corrections: Corrections, movie: Movie) -> list[Pair]:
-    """Return the confirmed links that nothing can be added to: over a gap, or to the second of two children."""
+    """Return the confirmed links that nothing can be added to: over a long gap, or to the second of two children."""
     n_children: dict[int, int] = {}
     for parent, _ in corrections.links:
         n_children[parent] = n_children.get(parent, 0) + 1
     times = movie.times
-    is_gap = {i for i, j in corrections.links if times[j] - times[i] > 1}
-    return sorted((i, j) for i, j in corrections.links if n_children[i] > 1 or i in is_gap)
+    is_long = {i for i, j in corrections.links if times[j] - times[i] > LATEST_DAUGHTER}
+    return sorted((i, j) for i, j in corrections.links if n_children[i] > 1 or i in is_long)
 
 
 def _pairs(links: list[Pair]) -> Indices:

@@ -22,7 +22,7 @@ from elephant.tracking.suspected import SuspectedDivisions
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 7  # to be changed where the same spots and settings are solved in another way
+FORMAT = 8  # to be changed where the same spots and settings are solved in another way
 _SECONDS = 5.0  # between two writes
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 

@@ -1,6 +1,6 @@
 """Some consecutive timepoints of a movie, solved: what comes before is given, what comes after is looked at ahead."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,12 @@ from elephant.tracking.assignment import Indices
 from elephant.tracking.linkers.base import NONE
 from elephant.tracking.linkers.belief import marginals
 from elephant.tracking.linkers.candidates import (
-    CONFIRMED,
     NO_LINKS,
     Costs,
     Links,
     Open,
     certain_of,
+    confirmed_links,
     direct_links,
     gap_links,
 )
@@ -29,6 +29,7 @@ from elephant.tracking.suspected import SuspectedDivisions
 from elephant.types import FloatArray
 
 _ROUNDS = 3  # in which what is certain makes more certain
+_CERTAIN = -1000.0  # worth of a confirmed link where links are taken for granted: more than all that it contradicts
 _SUSPECTED = 0.05  # marginal from which a division is worth a look
 _IMPROBABLE = 1e-3  # marginal; leaving out ten times more found nothing worse
 
@@ -84,9 +85,11 @@ class Window:
         """Return the best lineages, and how probable each link is."""
         costs = self._costs()
         free = self._free()
+        confirmed = confirmed_links(self.movie, self.model, costs, self.pins.links)
         direct = self._direct(costs, free)
-        gaps, divisions = self._later(direct, self._granted(direct, costs), costs, free)
-        links = direct.with_(gaps)
+        sure = self._granted(direct, confirmed, costs)
+        gaps, divisions = self._later(direct, sure, confirmed, costs, free)
+        links = direct.take(~np.isin(direct.parents, confirmed.parents)).with_(gaps)
         choices = self._choices(links, divisions, costs, free)
         belief = marginals(choices)
         # What is improbable is not part of the best lineages: the program is several times smaller without it.
@@ -94,6 +97,7 @@ class Window:
         of_links, of_divisions = chosen[: len(links)], chosen[len(links) : len(links) + len(divisions)]
         parents = np.full(len(self.movie), NONE, dtype=np.intp)
         parents[links.children[of_links]] = links.parents[of_links]
+        parents[confirmed.children] = confirmed.parents
         for daughters in (divisions.ones, divisions.others):
             parents[daughters[of_divisions]] = divisions.mothers[of_divisions]
         return self._judged(parents, choices, belief, of_divisions)
@@ -101,7 +105,7 @@ class Window:
     def sure_links(self) -> Links:
         """Return the links to the next timepoint that are taken for granted, without solving anything."""
         costs = self._costs()
-        return self._granted(self._direct(costs, self._free()), costs)
+        return self._granted(self._direct(costs, self._free()), NO_LINKS, costs)
 
     def _costs(self) -> Costs:
         costs = Costs.of(self.movie, self.model, self.whole, self.has_parent | self.pins.has_parent)
@@ -114,15 +118,11 @@ class Window:
         return Open(inward, ~self.pins.closed_out)
 
     def _direct(self, costs: Costs, free: Open) -> Links:
-        """Return the possible links to the next timepoint, the confirmed ones instead of what they contradict."""
+        """Return the possible links to the next timepoint that no confirmed one contradicts."""
         times = self.movie.timepoints[:-1]
         found = direct_links(self.movie, self.model, costs, times, free, self.params.max_distance)
-        found = found.take(~self._is_among(found.parents, found.children, self.pins.cuts))
-        if not len(self.pins.links):
-            return found
-        i, j = self.pins.links.T
-        confirmed = Links(i, j, np.full(len(i), CONFIRMED))
-        return found.take(~np.isin(found.children, j)).with_(confirmed)
+        is_contradicted = np.isin(found.children, self.pins.links[:, 1])
+        return found.take(~(is_contradicted | self._is_among(found.parents, found.children, self.pins.cuts)))
 
     def _is_among(self, parents: Indices, children: Indices, pairs: Indices) -> NDArray[np.bool_]:
         if not len(pairs):
@@ -130,18 +130,20 @@ class Window:
         n = len(self.movie)
         return np.isin(parents * n + children, pairs[:, 0] * n + pairs[:, 1])
 
-    def _granted(self, links: Links, costs: Costs) -> Links:
-        """Return links that are taken for granted."""
+    def _granted(self, links: Links, confirmed: Links, costs: Costs) -> Links:
+        """Return links that are taken for granted, and the confirmed ones."""
         n = len(self.movie)
+        links = links.with_(replace(confirmed, worth=np.full(len(confirmed), _CERTAIN)))
         is_sure = certain_of(links, costs, n)
         for _ in range(_ROUNDS):
             taken = Open(np.ones(n, dtype=bool), np.ones(n, dtype=bool)).without(links.take(is_sure))
+            taken.outward[self.pins.links[:, 0]] = True  # they may divide
             left = is_sure | (taken.outward[links.parents] & taken.inward[links.children])
             links, is_sure = links.take(left), is_sure[left]
             is_sure = is_sure | certain_of(links, costs, n)
         return links.take(is_sure)
 
-    def _later(self, direct: Links, sure: Links, costs: Costs, free: Open) -> tuple[Links, Divisions]:
+    def _later(self, direct: Links, sure: Links, confirmed: Links, costs: Costs, free: Open) -> tuple[Links, Divisions]:
         """Return the possible links over gaps, and the possible divisions, where nothing is taken for granted."""
         movie, params = self.movie, self.params
         still, times = free.without(sure), movie.timepoints
@@ -149,14 +151,14 @@ class Window:
         if params.max_gap:
             gaps = gap_links(movie, self.model, costs, times, still, params.max_gap, params.max_distance)
             gaps = gaps.take(~self._is_among(gaps.parents, gaps.children, self.pins.cuts))
-            gaps = gaps.take(~np.isin(gaps.children, self.pins.links[:, 1]))
         if params.n_children == 1:
             return gaps, NO_DIVISIONS
-        rivals = Rivals(len(movie), direct.with_(gaps), sure, self.pins)
+        rivals = Rivals(len(movie), Links.joined([direct, gaps, confirmed]), sure, self.pins)
         return gaps, division_candidates(movie, self.model, costs, still, rivals, params.max_gap)
 
     def _choices(self, links: Links, divisions: Divisions, costs: Costs, free: Open) -> Choices:
         is_open = (free.inward | self._starts_here()) & free.outward
+        is_open[self.pins.links] = False  # what has a confirmed link is a nucleus
         wrong = np.flatnonzero((costs.wrong < 0) & is_open)
         return Choices.from_parts(links, divisions, wrong, costs.wrong[wrong], free)
 
@@ -176,6 +178,7 @@ class Window:
         in_all, in_own = np.zeros(n), np.zeros(n)
         out = np.zeros(n) + np.bincount(links.parents, weights=of_links, minlength=n)
         out += np.bincount(divisions.mothers, weights=of_divisions, minlength=n)
+        out[self.pins.links[:, 0]] = 1.0
         for i, j, p in (
             (links.parents, links.children, of_links),
             (divisions.mothers, divisions.ones, of_divisions),
