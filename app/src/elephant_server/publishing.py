@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_STARTING = threading.Lock()  # of the first of a process that publish; nobody holds it while a process forks
+
 
 class BackgroundPublisher(ABC):
     """Keeps what is to be published, and publishes it from a thread of its own.
@@ -19,6 +21,7 @@ class BackgroundPublisher(ABC):
         Of the thread.
     """
 
+    _pid: int
     _changed: threading.Condition
     _thread: threading.Thread | None
 
@@ -38,7 +41,9 @@ class BackgroundPublisher(ABC):
     def _adding(self) -> Iterator[None]:
         """Hold the lock while something is added to what is kept, then wake the thread."""
         if self._pid != os.getpid():  # a fork has copied the lock and what is kept, but not the thread
-            self._start_afresh()
+            with _STARTING:
+                if self._pid != os.getpid():  # no other thread was first
+                    self._start_afresh()
         with self._changed:
             yield
             if self._thread is None:
@@ -47,7 +52,7 @@ class BackgroundPublisher(ABC):
             self._changed.notify_all()
 
     def _start_afresh(self) -> None:
-        self._pid = os.getpid()
         self._changed = threading.Condition()
         self._thread = None
         self._empty()
+        self._pid = os.getpid()  # last: from now on other threads use what is here

@@ -74,5 +74,6 @@ def _warm_up(sender: Any, **_: object) -> None:
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _end_jobs(**_: object) -> None:
-    for worker in workers().values():
-        worker.end()
+    if workers.cache_info().currsize:  # else nothing has begun, and making them takes seconds
+        for worker in workers().values():
+            worker.end()
