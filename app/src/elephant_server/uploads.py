@@ -103,7 +103,7 @@ def _save(upload: "FileStorage", folder: Path) -> Path:
     path = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".pth", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="uploaded-", suffix=".pth", delete=False) as file:
             path = Path(file.name)
             upload.save(file)
     except OSError as error:
