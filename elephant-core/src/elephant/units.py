@@ -2,10 +2,11 @@
 
 METRES = {
     "angstrom": 1e-10, "nanometer": 1e-9, "micrometer": 1e-6, "millimeter": 1e-3, "centimeter": 1e-2, "meter": 1.0,
+    "inch": 0.0254,
 }  # fmt: skip
 _NAMES = {
     "å": "angstrom", "nm": "nanometer", "um": "micrometer", "micron": "micrometer", "mm": "millimeter",
-    "cm": "centimeter", "m": "meter", "px": "pixel", "voxel": "pixel",
+    "cm": "centimeter", "m": "meter", "in": "inch", "inche": "inch", "px": "pixel", "voxel": "pixel",
 }  # fmt: skip
 _SECONDS = {
     "nanosecond": 1e-9, "microsecond": 1e-6, "millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0,
@@ -21,7 +22,8 @@ def unit_named(text: str | None) -> str:
     A unit that is not known stays as it is, in lower case; none at all is an empty string.
     """
     name = (text or "").strip().lower().replace("metre", "meter")
-    for mu in ("\u03bc", "\u00b5", "\\u00b5"):  # the letter, the sign, and the sign as ImageJ escapes it
+    # The letter, the sign, and the sign as ImageJ escapes it and as UTF-8 that was read as Latin-1.
+    for mu in ("\u00e2\u00b5", "\u03bc", "\u00b5", "\\u00b5"):
         name = name.replace(mu, "u")
     if name in _NAMES:
         return _NAMES[name]

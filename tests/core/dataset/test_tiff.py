@@ -151,6 +151,13 @@ def test_units_that_differ_between_axes(tmp_path: Path, scale: float, more: dict
         assert found.unit == "um"
 
 
+@pytest.mark.parametrize("written", ["\\u00B5m", "\\u00b5m"])
+def test_a_micrometre_as_imagej_escapes_it(tmp_path: Path, written: str) -> None:
+    meta = {"axes": "TZYX", "spacing": 2.0, "unit": written}
+    tifffile.imwrite(tmp_path / "m.tif", values("TZYX"), imagej=True, resolution=(2.0, 2.0), metadata=meta)
+    assert TiffReader.open(tmp_path / "m.tif").setup.unit == "\u00b5m"
+
+
 def virtual(path: Path, first: NDArray[Any], n: int, axes: str) -> Path:
     """Write the beginning of a file of ImageJ whose planes follow each other without pages of their own."""
     words = f"ImageJ=1.54f\nimages={n}\n{axes}\nhyperstack=true\nunit=micron\nspacing=1.5\n"
@@ -241,6 +248,40 @@ def test_colours_are_sources(tmp_path: Path, planar: str, how: dict[str, Any]) -
             np.testing.assert_array_equal(read(path, colour)[:, 0], image[..., colour])
         movie = TiffReader.open(path, 1)
         assert "green" in movie.setup.title
+
+
+# As tifffile stores three or four planes where nothing is said of colours.
+AS_COLOURS = {"photometric": "rgb", "planarconfig": "separate"}
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_planes_that_are_stored_as_colours(tmp_path: Path, n: int) -> None:
+    path, image = tmp_path / "m.tif", values("TZYX")[:, :1].repeat(n, axis=1) + np.arange(n, dtype="u2")[:, None, None]
+    tifffile.imwrite(path, image, metadata={"axes": "TZYX"}, **AS_COLOURS)
+    same(path, image, "TZYX")
+    tifffile.imwrite(path, image, metadata={"axes": "TCYX"}, **AS_COLOURS)
+    same(path, image, "TCYX")
+    tifffile.imwrite(path, image, metadata=None, **AS_COLOURS)
+    same(path, image, "TZYX", given="TZYX")
+    np.testing.assert_array_equal(read(path, n - 1, axes="TYX"), image[:, -1:])  # colours
+    tifffile.imwrite(path, image[0], metadata=None, **AS_COLOURS)
+    same(path, image[:1], "TZYX", given="ZYX")
+
+
+def test_planes_that_are_stored_as_colours_before_another_image(tmp_path: Path) -> None:
+    """Where one plane begins was multiplied by the number of planes in a page."""
+    image, path = values("TZYX"), tmp_path / "m.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(image, metadata={"axes": "TZYX"}, **AS_COLOURS)
+        file.write(np.zeros((50, 37, 45), "u2"), metadata={"axes": "ZYX"}, **GREY)
+    np.testing.assert_array_equal(read(path, 0), image)
+
+
+@pytest.mark.parametrize("how", [{"compression": "zlib"}, {"tile": (16, 16)}], ids=str)
+def test_compressed_planes_that_are_stored_as_colours_are_refused(tmp_path: Path, how: dict[str, Any]) -> None:
+    tifffile.imwrite(tmp_path / "m.tif", values("TZYX"), metadata={"axes": "TZYX"}, **AS_COLOURS, **how)
+    with pytest.raises(DatasetError, match="a page of its own, got 4 planes in each page, as if these were colours"):
+        TiffReader.open(tmp_path / "m.tif")
 
 
 def test_several_images_are_sources(tmp_path: Path) -> None:

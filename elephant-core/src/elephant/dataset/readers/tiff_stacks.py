@@ -1,7 +1,8 @@
 """Where the planes of a TIFF are: by its OME-XML, by what ImageJ or tifffile wrote into it, or by its pages alone."""
 
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -171,9 +172,13 @@ def _check_whole(tif: TiffFile, path: Path, n_pages: int) -> None:
 
 
 def _of_series(tif: TiffFile, series: TiffPageSeries, path: Path, axes: str | None, unknown: str) -> Stack:
-    lead = [(a, n) for a, n in zip(series.axes, series.shape, strict=True) if a not in _PAGE_AXES]
-    found, sizes = "".join(a for a, _ in lead), tuple(n for _, n in lead)
     page = Page.of(tif, series.keyframe, path)
+    has_planes = page.is_planar and _has_planes_for_colours(series, axes)
+    if has_planes:
+        page = _of_one_plane(series, page, path)
+    of_page = _PAGE_AXES.removeprefix("S") if has_planes else _PAGE_AXES
+    lead = [(a, n) for a, n in zip(series.axes, series.shape, strict=True) if a not in of_page]
+    found, sizes = "".join(a for a, _ in lead), tuple(n for _, n in lead)
     letters = leading_axes(found, sizes, axes, path, unknown)
     places, is_raw = _places(tif, series, math.prod(sizes), page, path)
     if not is_raw:
@@ -197,6 +202,36 @@ def _of_series(tif: TiffFile, series: TiffPageSeries, path: Path, axes: str | No
         interval=_positive(meta.get("finterval")),
         doubt="" if axes is not None or series.kind != "imagej" else _doubt(letters, sizes),
     )
+
+
+def _has_planes_for_colours(series: TiffPageSeries, axes: str | None) -> bool:
+    """Return whether what pages have for colours, one after the other, are planes, channels or timepoints.
+
+    tifffile stores each three or four of them as a page of colours, unless it is told otherwise.
+    """
+    if "S" not in series.axes:
+        return True
+    if axes is None or axes.upper().endswith("S"):
+        return False
+    n_long = sum(n > 1 for a, n in zip(series.axes, series.shape, strict=True) if a not in _PAGE_AXES)
+    return len(axes) - len("YX") == n_long + 1
+
+
+def _of_one_plane(series: TiffPageSeries, page: Page, path: Path) -> Page:
+    """Return what a page of colours is like for each of them.
+
+    Raises
+    ------
+    DatasetError
+        They cannot be told apart by where they are in the file.
+    """
+    if series.dataoffset is None or page.block is not None or page.levels:
+        raise DatasetError(
+            f"expected each plane of {path.name} in a page of its own, got {page.samples} planes in each page, as if "
+            "these were colours, compressed or in tiles: save it again with pages of one plane (in tifffile: "
+            "photometric='minisblack'), or without compression"
+        )
+    return replace(page, samples=1, is_planar=False)
 
 
 def _doubt(letters: str, sizes: tuple[int, ...]) -> str:
@@ -264,7 +299,7 @@ def _voxel_size(page: TiffPage, meta: dict[str, Any], n_z: int) -> tuple[VoxelSi
 
 
 def _unit(text: object) -> str:
-    return str(text or "").replace("\\u00B5", "µ").strip()
+    return re.sub(r"\\u00b5", "µ", str(text or ""), flags=re.IGNORECASE).strip()
 
 
 def _per_pixel(page: TiffPage, tag: int) -> float | None:
