@@ -114,7 +114,11 @@ def test_gaps_in_numbers_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert "timepoints 2-3 of the dataset are blank" in caplog.text
     assert Dataset(tmp_path / "m").n_timepoints == 5
     (folder / "1.tif").rename(folder / "2.tif")
+    caplog.clear()
     np.testing.assert_array_equal(read(folder), MOVIE[[0, 1, 0], 0])  # every second number
+    assert caplog.messages == [
+        "the numbers of the timepoints of movie go up by 2: they count as consecutive timepoints"
+    ]
 
 
 @pytest.mark.parametrize(

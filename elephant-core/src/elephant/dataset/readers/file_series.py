@@ -1,7 +1,7 @@
 """Movies with a file for each timepoint, and perhaps for each channel and plane: TIFF or arrays of NumPy."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -42,6 +42,8 @@ class FileSeriesReader(Reader):
         The source within each file.
     unknown
         What axes without a meaning are taken for, one after the other.
+    step
+        By how much the number of a timepoint is larger than that of the one before.
     """
 
     takes_axes: ClassVar[bool] = True
@@ -49,6 +51,7 @@ class FileSeriesReader(Reader):
     parts: tuple[tuple[Path, ...], ...] = field(repr=False)
     inner_setup: int
     unknown: str = _PLANES
+    step: int = 1
 
     @classmethod
     def claims(cls, path: Path) -> bool:
@@ -104,6 +107,12 @@ class FileSeriesReader(Reader):
             counted(found.n_timepoints, "timepoint"),
             by(found.shape),
         )
+        if found.step > 1:
+            logger.warning(
+                "the numbers of the timepoints of %s go up by %d: they count as consecutive timepoints",
+                path.name,
+                found.step,
+            )
         return found
 
     @classmethod
@@ -142,6 +151,7 @@ class FileSeriesReader(Reader):
             parts=parts,
             inner_setup=inner[source].id,
             unknown=unknown,
+            step=_step_of(members.timepoints),
         )
 
     @classmethod
@@ -238,11 +248,15 @@ def _sized(setup: ViewSetup, shape: Shape, n_planes: int) -> ViewSetup:
     return replace(setup, size=shape, voxel_size=None if n_planes > 1 else setup.voxel_size)
 
 
+def _step_of(numbers: Sequence[int]) -> int:
+    """Return by how much each number is larger than the one before; 1 where that differs, or two say too little."""
+    steps = {b - a for a, b in pairwise(numbers)}
+    return steps.pop() if len(steps) == 1 and len(numbers) > 2 else 1
+
+
 def _timepoints(members: Members, channel: str, path: Path, *, fill_gaps: bool) -> tuple[tuple[Path, ...], ...]:
     """Return the files of each timepoint of a channel; none where one is missing."""
-    numbers = members.timepoints
-    steps = {b - a for a, b in pairwise(numbers)}
-    step = steps.pop() if len(steps) == 1 and len(numbers) > 2 else 1
+    numbers, step = members.timepoints, _step_of(members.timepoints)
     n = (numbers[-1] - numbers[0]) // step + 1
     if n > MOST_TIMEPOINTS:
         raise DatasetError(
