@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from elephant.dataset.readers.base import ViewSetup, choose, listed, timepoints_in_words
+from elephant.dataset.readers.bdv_registrations import warn_of_registration
 from elephant.dataset.readers.bdv_xml import MOST_TIMEPOINTS, SpimData
 from elephant.errors import DatasetError, InvalidInputError
 from elephant.progress import CancelToken
@@ -117,6 +118,8 @@ def choose_views(
     if not fill_gaps and (unlisted := [t for t in lacking if t not in missing]):
         raise search.gaps(unlisted, images)
     _say_what_is_left_out(images.timepoints(), numbers, path, described)
+    if described is not None:
+        warn_of_registration(described.path, chosen)
     return Views(chosen, search.others, tuple(found))
 
 

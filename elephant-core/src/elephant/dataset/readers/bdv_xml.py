@@ -1,8 +1,8 @@
 """The ``.xml`` of BigDataViewer: a movie's sources and timepoints, and its missing views.
 
-Only the ``SequenceDescription`` is read: the image loader, the view setups, the timepoints and the missing views. As
-in BigDataViewer, setups and timepoints are sorted by number. The format is that of the library spim_data, described by
-T. Pietzsch et al., *BigDataViewer*, Nature Methods 2015, doi:10.1038/nmeth.3392.
+Only the ``SequenceDescription`` is read here: the image loader, the view setups, the timepoints and the missing views.
+As in BigDataViewer, setups and timepoints are sorted by number. The format is that of the library spim_data, described
+by T. Pietzsch et al., *BigDataViewer*, Nature Methods 2015, doi:10.1038/nmeth.3392.
 """
 
 import math
