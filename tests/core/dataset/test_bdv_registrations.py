@@ -43,6 +43,18 @@ def test_a_source_that_is_where_its_voxels_are(tmp_path: Path, caplog: pytest.Lo
     assert not said(tmp_path, caplog, ("3 0 0 0 0 4 0 0 0 0 5 0",), setup=ViewSetup(1, "", None, None, "", {}))
 
 
+def test_a_plane_may_be_anywhere_along_z(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    plane = ViewSetup(1, "", (1, 20, 30), VoxelSize(1.0, 0.5, 0.4), "um", {})
+    assert not said(tmp_path, caplog, ("0.4 0 0 0 0 0.5 0 0 0 0 7 9",), setup=plane)
+    assert "is shifted by 8 x 0 (X, Y) at" in said(tmp_path, caplog, ("0.4 0 0 8 0 0.5 0 0 0 0 7 9",), setup=plane)
+
+
+def test_a_mirrored_source_whose_voxel_size_is_not_known(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    unknown = ViewSetup(1, "", None, None, "", {})
+    words = "scaled by -3 x 4 x 5 instead of 3 x 4 x 5 (X, Y, Z)"
+    assert words in said(tmp_path, caplog, ("-3 0 0 0 0 4 0 0 0 0 5 0",), setup=unknown)
+
+
 def test_a_movie_is_told_of_when_it_is_opened(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, xml = (movie := write_movie(preset("flat", timepoints=1), tmp_path / "movie.h5")).h5, movie.xml
     BigDataViewerReader.open(path)
@@ -55,13 +67,13 @@ def test_a_movie_is_told_of_when_it_is_opened(tmp_path: Path, caplog: pytest.Log
 @pytest.mark.parametrize(
     ("transforms", "words"),
     [
-        ((), "scaled by 1 x 1 x 1 and not"),
-        ((UNMOVED,), "scaled by 1 x 1 x 1 and not by the size of a voxel, 0.4 x 0.5 x 2 (X, Y, Z) at timepoint 1"),
+        ((), "scaled by 1 x 1 x 1 instead of"),
+        ((UNMOVED,), "scaled by 1 x 1 x 1 instead of 0.4 x 0.5 x 2 (X, Y, Z), the size of a voxel, at timepoint 1"),
         (("0.4 0 0 12 0 0.5 0 0 0 0 2 0",), "is shifted by 12 x 0 x 0 (X, Y, Z) at timepoint 1"),
         (("1 0 0 5 0 1 0 0 0 0 1 0", SCALED), "is shifted by 5 x 0 x 0 (X, Y, Z) at"),  # the last one is applied first
         ((SCALED, "1 0 0 5 0 1 0 0 0 0 1 0"), "is shifted by 2 x 0 x 0 (X, Y, Z) at"),
         (("0 0.5 0 0 -0.4 0 0 0 0 0 2 0",), "turned or sheared"),
-        (("-0.4 0 0 18 0 0.5 0 0 0 0 2 0",), "scaled by -0.4 x 0.5 x 2 and not"),
+        (("-0.4 0 0 18 0 0.5 0 0 0 0 2 0",), "scaled by -0.4 x 0.5 x 2 instead of"),
         (("nan 0 0 18 0 0.5 0 0 0 0 2 0",), "turned or sheared"),
         (("1 0 0",), "cannot be read"),
     ],

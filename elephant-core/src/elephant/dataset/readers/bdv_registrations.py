@@ -94,7 +94,9 @@ def _registrations(path: Path, setup: int) -> Iterator[tuple[str, FloatArray]]:
     parser = ET.XMLParser(target=builder)  # noqa: S314 - a document type, and with it any entity, is refused
     try:
         with path.open("rb") as file:
-            while (block := file.read(_BLOCK)) and file.tell() <= _MOST_BYTES:
+            while block := file.read(_BLOCK):
+                if file.tell() > _MOST_BYTES:
+                    raise ValueError(f"it is larger than {_MOST_BYTES >> 20} MiB")
                 parser.feed(block)
                 yield from builder.found
                 builder.found.clear()
@@ -106,18 +108,19 @@ def _registrations(path: Path, setup: int) -> Iterator[tuple[str, FloatArray]]:
 
 def _off(matrix: FloatArray, setup: ViewSetup) -> str:
     """Return how a placing differs from a scaling by the size of a voxel; empty if it does not."""
-    scale = np.diag(matrix[:, :3])
-    voxel = scale if setup.voxel_size is None else np.array(setup.voxel_size.zyx[::-1])
-    shift, rest = matrix[:, 3], matrix[:, :3] - np.diag(scale)
-    least = np.abs(voxel).max() * _SAME
+    n = 2 if setup.size is not None and setup.size[0] == 1 else 3  # a plane is anywhere along Z
+    scale = np.diag(matrix)[:n]
+    voxel = np.abs(scale) if setup.voxel_size is None else np.array(setup.voxel_size.zyx[::-1])[:n]
+    shift, rest = matrix[:n, 3], matrix[:n, :n] - np.diag(scale)
+    least, axes = voxel.max() * _SAME, f"({', '.join('XYZ'[:n])})"
     words = []
     if not np.isfinite(matrix).all() or np.abs(rest).max() > least:
         words.append("turned or sheared")
     elif np.any(np.abs(scale - voxel) > _SAME * voxel):
-        words.append(f"scaled by {_shown(scale)} and not by the size of a voxel, {_shown(voxel)} (X, Y, Z),")
-    if np.any(np.abs(shift) > _SHIFT * np.abs(voxel)):
-        words.append(f"shifted by {_shown(shift)} (X, Y, Z)")
-    return " and ".join(words).removesuffix(",")
+        words.append(f"scaled by {_shown(scale)} instead of {_shown(voxel)} {axes}, the size of a voxel,")
+    if np.any(np.abs(shift) > _SHIFT * voxel):
+        words.append(f"shifted by {_shown(shift)} {axes}")
+    return " and ".join(words)
 
 
 def _shown(numbers: FloatArray) -> str:
